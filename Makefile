@@ -1,0 +1,96 @@
+# Everything a developer or CI runs. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTO_VENV := .venv-proto
+PROTO_BIN := $(PROTO_VENV)/bin
+PB := schedule_grpc/pb
+PIP := pip --disable-pip-version-check install --quiet
+COVERAGE := --cov --cov-report=term
+CODE := schedule_grpc tests benchmarks .ci
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev test test-watch coverage check format lint typecheck proto proto-check lock dist clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/ready ## set up .venv and serve with the built-in tasks (./schedule.db)
+	$(BIN)/schedule-grpc serve --init
+
+dev: $(VENV)/ready ## the same, started anew whenever the code changes
+	$(BIN)/watchmedo auto-restart --directory schedule_grpc --pattern '**/*.py;**/*.sql' --recursive --signal SIGTERM \
+		-- $(BIN)/schedule-grpc serve --init
+
+test: $(VENV)/ready $(PROTO_VENV)/ready ## set up .venv and run the whole test suite
+	$(BIN)/pytest $(PYTEST_OPTIONS)
+
+test-watch: $(VENV)/ready $(PROTO_VENV)/ready ## run the tests again whenever a file changes
+	$(BIN)/ptw . --now --runner $(BIN)/pytest --patterns '**/*.py,**/*.sql'
+
+coverage: PYTEST_OPTIONS = $(COVERAGE)
+coverage: test ## the suite with branch coverage, at least 90 %
+
+format: $(VENV)/ready ## format the code and the contract
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/buf format -w protos
+
+lint: $(VENV)/ready ## format check, ruff, import-linter, buf lint and buf breaking
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
+	@for base in origin/main main HEAD none; do \
+		git rev-parse --quiet --verify $$base:protos >/dev/null 2>&1 && break; done; \
+	if [ $$base = none ]; then echo "buf breaking: no commit with protos/ to compare with here"; else \
+		echo "$(BIN)/buf breaking protos, against $$base"; \
+		$(BIN)/buf breaking protos --against ".git#ref=$$(git rev-parse $$base),subdir=protos"; fi
+
+typecheck: $(VENV)/ready ## mypy --strict
+	$(BIN)/mypy
+
+proto: $(PROTO_VENV)/ready ## generate schedule_grpc/pb from protos/
+	$(PROTO_BIN)/python -P .ci/generate.py $(PB)
+
+proto-check: $(PROTO_VENV)/ready ## is schedule_grpc/pb what protos/ says?
+	@rm -rf build/pb && mkdir -p build/pb
+	$(PROTO_BIN)/python -P .ci/generate.py build/pb
+	@for file in build/pb/*; do cmp $$file $(PB)/$$(basename $$file) || { echo "run make proto"; exit 1; }; done
+
+# The last step is the README's test command; the coverage threshold rides along.
+check: lint typecheck proto-check ## everything CI checks, ending in the tests
+	$(MAKE) --no-print-directory test PYTEST_OPTIONS="$(COVERAGE)"
+
+lock: ## resolve requirements.lock and requirements-proto.lock anew
+	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/$(PIP) uv
+	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --all-extras --group dev pyproject.toml --output-file requirements.lock
+	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --group pyproject.toml:proto --output-file requirements-proto.lock
+
+dist: $(VENV)/ready ## build the wheel, install it into an empty environment, serve, stop
+	rm -rf build/dist dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(PYTHON) -m venv build/dist
+	sed -nE 's/^([A-Za-z0-9._-]+==[^ ;]+).*/\1/p' requirements.lock > build/dist/constraints.txt
+	build/dist/bin/$(PIP) --constraint build/dist/constraints.txt dist/*.whl
+	build/dist/bin/python -P .ci/try_wheel.py
+
+clean: ## remove what the other targets made, but no database
+	rm -rf $(VENV) $(PROTO_VENV) build dist htmlcov .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/$(PIP) --require-hashes --requirement requirements.lock
+	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(PROTO_VENV)/ready: requirements-proto.lock
+	@echo "setting up $(PROTO_VENV)"
+	@$(PYTHON) -m venv --clear $(PROTO_VENV)
+	@$(PROTO_BIN)/$(PIP) --require-hashes --requirement requirements-proto.lock
+	@touch $@

@@ -1,0 +1,5 @@
+"""The interfaces of a server: gRPC."""
+
+from schedule_grpc.api.grpc_server import GrpcServer
+
+__all__ = ["GrpcServer"]

@@ -1,0 +1,63 @@
+"""The gRPC server: our service, health and reflection on one port."""
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from schedule_grpc.api.interceptor import ErrorInterceptor
+from schedule_grpc.api.servicer import ScheduleServicer
+from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
+from schedule_grpc.service import Service
+
+SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
+MAX_REQUEST_BYTES = 1024 * 1024
+
+_OPTIONS = (
+    # Without this a second server on the port would silently take half of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    # Clients that ask for a sign of life every ten seconds are not attackers.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class GrpcServer:
+    """Serves one Service on one address."""
+
+    def __init__(self, service: Service) -> None:
+        self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_OPTIONS)
+        self._health = health.aio.HealthServicer()
+        schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, address: str) -> str:
+        """Listen, answer, and return the address bound (port 0 takes a free one).
+
+        Raises:
+            ConfigurationError: if the address cannot be listened on.
+        """
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"grpc: cannot listen on {address}: the port is in use, or the address is not this machine's"
+            ) from error
+        await self._server.start()
+        await self.set_serving(serving=True)
+        return f"{address.rpartition(':')[0]}:{port}"
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Tell those who ask for health, for the whole server and for the service."""
+        response = health_pb2.HealthCheckResponse
+        status = response.SERVING if serving else response.NOT_SERVING
+        for name in ("", SERVICE):
+            await self._health.set(name, status)
+
+    async def stop(self, grace: float) -> None:
+        """Accept no more calls, and give those under way ``grace`` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)

@@ -1,0 +1,171 @@
+"""The composition root: settings in, a running server out. Everything else gets values."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from schedule_grpc import builtin
+from schedule_grpc.api import GrpcServer
+from schedule_grpc.bindings import Environment
+from schedule_grpc.clock import Clock, SystemClock
+from schedule_grpc.config import Settings
+from schedule_grpc.engine import Engine, EngineOptions, Watchdog
+from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.events import Hub
+from schedule_grpc.handlers import Registry
+from schedule_grpc.service import Service
+from schedule_grpc.store import SqlStore, open_store
+from schedule_grpc.task import Handler, Task, TaskFilter
+
+log = structlog.get_logger(__name__)
+
+SQLITE = "sqlite:///"
+SHOWN_TASKS = 1000
+STREAM_GRACE = 5.0
+"""Seconds that calls under way get once the engine has drained."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """What a server tells once it answers calls."""
+
+    grpc_address: str
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """A server's parts, for whoever runs one inside another program or a test."""
+
+    store: SqlStore
+    engine: Engine
+    service: Service
+    server: GrpcServer
+    address: str
+
+
+async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Running], None] | None = None) -> None:
+    """Run a server until SIGTERM or SIGINT; a second signal does not wait for running work.
+
+    Args:
+        settings: How.
+        init: Register the built-in tasks that are not there.
+        ready: Called once the server answers calls.
+
+    Raises:
+        ConfigurationError: if a handler module, a binding or an address cannot be used.
+        DatabaseRefused: if the database file must not be used.
+    """
+    stopping = asyncio.Event()
+    clock = SystemClock()
+    with _signals(stopping) as hurry:
+        async with running(settings, clock=clock, init=init) as parts:
+            with Watchdog(clock).watching():
+                if ready is not None:
+                    page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
+                    ready(Running(grpc_address=parts.address, tasks=page))
+                engine = asyncio.create_task(parts.engine.run(), name="engine")
+                hurry.append(parts.engine.stop)
+                try:
+                    await _until_stopped(parts, engine, stopping, clock)
+                finally:
+                    await _drain(parts, engine)
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, clock: Clock, init: bool = False) -> AsyncIterator[Parts]:
+    """Within this context a server answers calls; its engine is recovered but not started.
+
+    Raises:
+        ConfigurationError, DatabaseRefused: as `serve`.
+    """
+    registry = _registry(settings.handlers)
+    hub = Hub()
+    async with AsyncExitStack() as stack:
+        store = await open_store(_sqlite_path(settings.database), hub)
+        stack.push_async_callback(store.close)
+        env = Environment(settings.bindings)
+        stack.push_async_callback(env.aclose)
+        options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
+        engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=env, options=options)
+        defaults = builtin.default_definitions()
+        service = Service(store=store, clock=clock, hub=hub, registry=registry, defaults=defaults)
+        await store.offer_handlers(
+            [Handler(name=offer.name, description=offer.description) for offer in registry], now=clock.now()
+        )
+        await engine.recover()
+        if init:
+            await service.initialize_defaults()
+        server = GrpcServer(service)
+        address = await server.start(settings.grpc)
+        stack.push_async_callback(server.stop, STREAM_GRACE)
+        log.info("server.started", grpc=address, database=settings.database, handlers=len(registry.names()))
+        yield Parts(store=store, engine=engine, service=service, server=server, address=address)
+    log.info("server.stopped")
+
+
+async def _until_stopped(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:
+    """Return when asked to stop, keeping the health that is served true meanwhile; a dead engine is an error."""
+    told: Sequence[str] | None = None
+    while not stopping.is_set():
+        if engine.done():
+            engine.result()
+            return
+        troubles = parts.engine.troubles()
+        if troubles != told:
+            await parts.server.set_serving(serving=not troubles)
+            if troubles:
+                log.error("health.degraded", troubles=list(troubles))
+            elif told:
+                log.info("health.restored")
+            told = troubles
+        await clock.wait_until(None, stopping)
+
+
+async def _drain(parts: Parts, engine: "asyncio.Task[None]") -> None:
+    log.info("server.draining")
+    await parts.server.set_serving(serving=False)
+    parts.service.drain()
+    parts.engine.stop()
+    await engine
+
+
+@contextmanager
+def _signals(stopping: asyncio.Event) -> Iterator[list[Callable[[], None]]]:
+    """Within this context the first SIGTERM or SIGINT sets ``stopping``, a later one calls what the list holds."""
+    hurry: list[Callable[[], None]] = []
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stopping.is_set():
+            for call in hurry:
+                call()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    try:
+        yield hurry
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _registry(modules: Sequence[str]) -> Registry:
+    registry = Registry()
+    registry.add_module(builtin)
+    for module in modules:
+        registry.add_module(module)
+    registry.add_entry_points()
+    return registry
+
+
+def _sqlite_path(url: str) -> Path:
+    if not url.startswith(SQLITE):
+        raise ConfigurationError(f"database: {url} is not sqlite:///PATH")
+    return Path(url.removeprefix(SQLITE))

@@ -1,0 +1,76 @@
+"""``schedule-grpc serve``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from schedule_grpc.app import Running
+
+CANNOT_START = 1
+CONFIGURATION = 2
+
+
+def serve(
+    *,
+    database: Annotated[str | None, typer.Option(help="sqlite:///PATH [sqlite:///schedule.db]")] = None,
+    grpc: Annotated[str | None, typer.Option(help="HOST:PORT of the gRPC interface [127.0.0.1:50051]")] = None,
+    http: Annotated[str | None, typer.Option(help="HOST:PORT of the HTTP interface (accepted, not served yet)")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")] = None,
+    handlers: Annotated[list[str] | None, typer.Option(help="Module whose handlers are offered; repeatable")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Attempts that run at once [100]")] = None,
+    drain_timeout: Annotated[str | None, typer.Option(help="How long running work may end when stopping [30s]")] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, console or json [auto]")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info]")] = None,
+    insecure_bind: Annotated[
+        bool, typer.Option("--insecure-bind", help="Allow an address that others can reach, without TLS and keys")
+    ] = False,
+    init: Annotated[bool, typer.Option("--init", help="Register the built-in tasks that are not there")] = False,
+) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    import asyncio
+    import sys
+
+    from schedule_grpc import app, log
+    from schedule_grpc.cli.calling import fail
+    from schedule_grpc.config import load
+    from schedule_grpc.errors import ConfigurationError, DatabaseRefused, ScheduleError
+
+    flags = {
+        "database": database,
+        "grpc": grpc,
+        "http": http,
+        "handlers": handlers or None,
+        "concurrency": concurrency,
+        "drain_timeout": drain_timeout,
+        "log_format": log_format,
+        "log_level": log_level,
+        "insecure_bind": insecure_bind or None,
+    }
+    try:
+        settings = load(flags, file=config)
+    except ConfigurationError as error:
+        fail(f"cannot start: {error}", code=CONFIGURATION)
+    sys.path.insert(0, "")  # handler modules are found in the working directory, as with `python -m`
+    log.configure(style=settings.log_format, level=settings.log_level)
+    try:
+        asyncio.run(app.serve(settings, init=init, ready=_announce))
+    except (ConfigurationError, DatabaseRefused, ScheduleError) as error:
+        fail(f"cannot start: {error}", code=CANNOT_START)
+
+
+def _announce(running: "Running") -> None:
+    from schedule_grpc.cli import output
+
+    print(f"gRPC on {running.grpc_address}")
+    if running.tasks:
+        output.print_tasks(running.tasks)
+    else:
+        print("No tasks yet.")
+    print("Try:")
+    print(f"  grpcurl -plaintext {running.grpc_address} list")
+    if running.tasks:
+        call = "schedule.v1.ScheduleService/RunTaskNow"
+        print(f'  grpcurl -plaintext -d \'{{"name": "{running.tasks[0].name}"}}\' {running.grpc_address} {call}')
+    print(flush=True)

@@ -1,0 +1,71 @@
+"""The only file that reads time. Everything else takes a Clock, so that tests decide what time it is.
+
+Wall time (`now`) decides when something is due; it may jump. Monotonic time measures how long something took; it may
+not. Nothing mixes the two.
+"""
+
+import asyncio
+import time
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+MAX_WAIT = 1.0
+"""Seconds after which a wait for a wall time looks again: the wall clock may jump or the machine may be suspended."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Clock(Protocol):
+    """What time it is, and how to wait for another."""
+
+    def now(self) -> datetime:
+        """Return the wall time, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds from some fixed moment; never goes back."""
+
+    async def wait_until(self, when: datetime | None, event: asyncio.Event) -> None:
+        """Return when ``event`` is set, the wall time reaches ``when``, or `MAX_WAIT` has passed; the first of them."""
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        """Return the wall time, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds from some fixed moment; never goes back."""
+        return time.monotonic()
+
+    async def wait_until(self, when: datetime | None, event: asyncio.Event) -> None:
+        """Return when ``event`` is set, the wall time reaches ``when``, or `MAX_WAIT` has passed; the first of them."""
+        seconds = MAX_WAIT if when is None else min((when - self.now()).total_seconds(), MAX_WAIT)
+        if seconds <= 0 or event.is_set():
+            await asyncio.sleep(0)  # whoever asks in a loop must not keep the others from running
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""
+        return asyncio.timeout(seconds)
+
+
+def to_micros(instant: datetime) -> int:
+    """Return whole microseconds since 1970-01-01T00:00:00Z."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return the aware UTC instant of so many microseconds since 1970-01-01T00:00:00Z."""
+    return EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,200 @@
+"""Settings: flags, then the environment (``SCHEDULE_*``), then ``schedule.toml``, then defaults.
+
+Unknown keys in the file are refused. Unknown variables in the environment are not: Kubernetes, for one, puts
+``SCHEDULE_PORT`` and more into every container beside a service that is named ``schedule``.
+"""
+
+import ipaddress
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from schedule_grpc.errors import ConfigurationError
+
+DEFAULT_FILE = Path("schedule.toml")
+SQLITE = "sqlite:///"
+LONGEST_DRAIN = timedelta(hours=1)
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _duration(value: object) -> object:
+    """Read ``30``, ``"30s"``, ``"500ms"``, ``"2m"``, ``"1h"``; anything else is left for pydantic to judge."""
+    if isinstance(value, str):
+        for unit, seconds in _UNITS.items():
+            number = value.removesuffix(unit)
+            if number != value and number.replace(".", "", 1).isdigit():
+                return timedelta(seconds=float(number) * seconds)
+        if value.replace(".", "", 1).isdigit():
+            return timedelta(seconds=float(value))
+    return value
+
+
+def _names(value: object) -> object:
+    """Read ``a, b`` as the list of its parts."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load`."""
+
+    model_config = SettingsConfigDict(env_prefix="SCHEDULE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    database: str = Field(
+        default="sqlite:///schedule.db", description="Where tasks and history are kept; four slashes are absolute"
+    )
+    grpc: str = Field(
+        default="127.0.0.1:50051", description="Address of the gRPC interface, HOST:PORT; port 0 takes a free one"
+    )
+    http: str = Field(
+        default="127.0.0.1:8787", description="Address of the HTTP interface: accepted, but this version serves none"
+    )
+    handlers: Annotated[list[str], NoDecode, BeforeValidator(_names)] = Field(
+        default_factory=list, description="Modules whose handlers are offered"
+    )
+    concurrency: int = Field(default=100, ge=1, le=10_000, description="Attempts that run at once")
+    drain_timeout: Annotated[timedelta, BeforeValidator(_duration)] = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        le=LONGEST_DRAIN,
+        description="How long a stopping server lets running work end",
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto is console on a terminal, else json"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is logged"
+    )
+    insecure_bind: bool = Field(
+        default=False, description="Allow an address that others can reach, without TLS and keys"
+    )
+    bindings: dict[str, str] = Field(
+        default_factory=lambda: {"DB": "sqlite:///platform.db"}, description="URLs by name, for ctx.env.NAME"
+    )
+
+    @field_validator("database")
+    @classmethod
+    def _sqlite_file(cls, url: str) -> str:
+        if not url.startswith(SQLITE) or url == SQLITE:
+            raise ValueError(f"{url!r} is not {SQLITE}PATH")
+        if ":memory:" in url:
+            raise ValueError("a database in memory keeps nothing: name a file")
+        return url
+
+    @field_validator("grpc", "http")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        host, colon, port = address.rpartition(":")
+        if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 (the last port)
+            raise ValueError(f"{address!r} is not HOST:PORT")
+        return address
+
+    @field_validator("bindings")
+    @classmethod
+    def _binding_names(cls, bindings: dict[str, str]) -> dict[str, str]:
+        for name in bindings:
+            if not name.isidentifier():
+                raise ValueError(f"{name!r} is not a name such as DB")
+        # The environment's names arrive in lower case; handlers write ctx.env.DB.
+        return {name.upper(): url for name, url in bindings.items()}
+
+    @model_validator(mode="after")
+    def _reachable_only_on_purpose(self) -> "Settings":
+        for key, address in (("grpc", self.grpc), ("http", self.http)):
+            if not self.insecure_bind and not _is_loopback(address.rpartition(":")[0]):
+                raise ValueError(
+                    f"{key}: {address} can be reached by others, without TLS and keys; "
+                    "set insecure_bind (--insecure-bind) if that is meant"
+                )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (pydantic's signature)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and the file arrive together, merged by `load`, around the environment."""
+        return (init_settings, env_settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One line of the table of all settings."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
+    """Return the settings of a server.
+
+    Args:
+        flags: What the command line says; None values say nothing.
+        file: The TOML file; None takes ``schedule.toml`` if there is one.
+
+    Raises:
+        ConfigurationError: naming key and reason.
+    """
+    said = {key: value for key, value in flags.items() if value is not None}
+    told = _read(file)
+    try:
+        from_environment = Settings().model_dump(exclude_unset=True)
+        _refuse_unknown(told, file or DEFAULT_FILE)
+        merged = told | from_environment | said
+        if isinstance(told.get("bindings"), dict):
+            merged["bindings"] = told["bindings"] | from_environment.get("bindings", {})
+        return Settings(**merged)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_complaints(error))) from None
+
+
+def keys() -> Iterator[Key]:
+    """Return the table of all settings."""
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        shown = "" if default is PydanticUndefined else str(default)
+        yield Key(name, shown, field.description or "")
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    path = file or DEFAULT_FILE
+    if file is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _refuse_unknown(told: Mapping[str, Any], file: Path) -> None:
+    unknown = sorted(told.keys() - Settings.model_fields.keys())
+    if unknown:
+        known = ", ".join(sorted(Settings.model_fields))
+        raise ConfigurationError(f"{file}: unknown key {unknown[0]} (keys: {known})")
+
+
+def _complaints(error: ValidationError) -> Iterator[str]:
+    for complaint in error.errors(include_url=False):
+        place = ".".join(str(part) for part in complaint["loc"])
+        reason = complaint["msg"].removeprefix("Value error, ")
+        yield f"{place}: {reason}" if place else reason
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

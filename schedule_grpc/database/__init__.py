@@ -1,0 +1,26 @@
+"""One small asynchronous adapter per database engine, and the only place that knows a driver.
+
+An *operation* is a generator: it yields a statement with its parameters and receives the rows; nothing else happens
+between. So the adapter may drive a whole batch of them in one transaction on one thread, and no other task can come
+between two statements of one operation.
+"""
+
+from schedule_grpc.database.migration import Migration, load_migrations
+from schedule_grpc.database.operation import Database, Factory, Operation, Parameters, Row, Rows, Statement
+from schedule_grpc.database.query import Queries, load_queries
+from schedule_grpc.database.sqlite import SqliteDatabase
+
+__all__ = [
+    "Database",
+    "Factory",
+    "Migration",
+    "Operation",
+    "Parameters",
+    "Queries",
+    "Row",
+    "Rows",
+    "SqliteDatabase",
+    "Statement",
+    "load_migrations",
+    "load_queries",
+]

@@ -1,0 +1,43 @@
+"""Migrations: numbered .sql files, applied in order, each in a transaction of its own."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+_FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z_]+\.sql")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Migration:
+    """One step from schema version ``version - 1`` to ``version``."""
+
+    version: int
+    script: str
+
+    def statements(self) -> Iterator[str]:
+        """Return the script's statements, one by one: executescript() would commit between them."""
+        pending = ""
+        for line in self.script.splitlines(keepends=True):
+            pending += line
+            if sqlite3.complete_statement(pending):
+                yield pending
+                pending = ""
+
+
+def load_migrations(package: str) -> tuple[Migration, ...]:
+    """Return a package's migrations in order.
+
+    Raises:
+        ValueError: if their numbers are not 1, 2, 3 ...
+    """
+    found = []
+    for entry in files(package).iterdir():
+        name = _FILE_NAME.fullmatch(entry.name)
+        if name is not None:
+            found.append(Migration(version=int(name["version"]), script=entry.read_text("utf-8")))
+    found.sort(key=lambda migration: migration.version)
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise ValueError(f"the migrations of {package} are not numbered 1, 2, 3 ...")
+    return tuple(found)

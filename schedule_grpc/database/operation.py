@@ -1,0 +1,34 @@
+"""What an operation is, and what a database does with one."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Parameters: TypeAlias = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any]
+Rows: TypeAlias = Sequence[Row]
+Statement: TypeAlias = tuple[str, Parameters | Sequence[Parameters]]
+"""SQL with named parameters; with a list of them it is run for each, and the rows of all are received together."""
+
+Operation: TypeAlias = Generator[Statement, Rows, T]
+Factory: TypeAlias = Callable[[], Operation[T]]
+"""Begins an operation anew: after a failed commit a batch is run again, one by one."""
+
+
+class Database(Protocol):
+    """Runs operations. Both calls raise DatabaseUnavailable where the database does not answer or refuses."""
+
+    async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
+        """Run an operation in a transaction; return its result once it is on disk.
+
+        An exception that the operation raises undoes what it did and reaches the caller. A caller that is cancelled
+        leaves no open transaction; the operation then happened whole or not at all. ``committed`` is called with the
+        result of what happened, even where its caller has left.
+        """
+
+    async def read(self, factory: Factory[T]) -> T:
+        """Run an operation that only reads, on one consistent state of the database."""
+
+    async def close(self) -> None:
+        """Finish the writes under way and let go of the database."""

@@ -1,0 +1,168 @@
+"""SQLite through aiosqlite: one writer that commits in groups, readers apart from it."""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from schedule_grpc.database.file_lock import FileLock
+from schedule_grpc.database.migration import Migration
+from schedule_grpc.database.operation import Factory
+from schedule_grpc.database.sqlite_batch import Done, Refused, run_batch, run_reads
+from schedule_grpc.database.sqlite_prepare import prepare
+from schedule_grpc.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+
+READERS = 2
+BATCH = 512
+"""Operations in one commit at most: a longer batch would make its first caller wait for its last."""
+BUSY_SECONDS = 5.0
+"""How long to wait for another process (a backup, a shell) that holds the write lock."""
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's connection, with a way to run a whole function on its thread instead of a statement a hop."""
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        result: T = await self._execute(partial(function, self._conn), *arguments)  # type: ignore[no-untyped-call]
+        return result
+
+
+@dataclass(slots=True)
+class _Job:
+    factory: Factory[Any]
+    committed: Callable[[Any], None] | None
+    result: "asyncio.Future[Any]"
+
+
+class SqliteDatabase:
+    """One SQLite file, locked against other servers."""
+
+    def __init__(self, lock: FileLock, writer: _Connection, readers: Sequence[_Connection]) -> None:
+        self._lock = lock
+        self._writer = writer
+        self._readers = deque(readers)
+        self._jobs: deque[_Job] = deque()
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._writing = asyncio.create_task(self._write_batches(), name="sqlite writer")
+
+    @classmethod
+    async def open(cls, path: Path, *, migrations: Sequence[Migration], application_id: int) -> "SqliteDatabase":
+        """Lock, check, and create or migrate the file, and open it.
+
+        Raises:
+            DatabaseRefused: if it is held by another server, empty, damaged, foreign, or newer than this program.
+        """
+        path = path.resolve()  # noqa: ASYNC240 (once, before anything else runs)
+        lock = FileLock.acquire(path)
+        opened: list[_Connection] = []
+        try:
+            await asyncio.to_thread(prepare, path, migrations, application_id)
+            for number in range(1 + READERS):
+                connection = _Connection(partial(_connect, path, read_only=number > 0), 64)
+                await connection
+                opened.append(connection)
+        except BaseException:
+            for connection in opened:
+                await connection.close()
+            lock.release()
+            raise
+        return cls(lock, opened[0], opened[1:])
+
+    async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
+        """Run an operation in a transaction; return its result once it is on disk.
+
+        ``committed`` is called with the result of what happened, even where its caller has left.
+
+        Raises:
+            DatabaseUnavailable: if it could not be written; nothing of it was kept.
+        """
+        if self._closing:
+            raise DatabaseUnavailable("the database is closed")
+        job = _Job(factory, committed, asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        self._arrived.set()
+        result: T = await job.result
+        return result
+
+    async def read(self, factory: Factory[T]) -> T:
+        """Run an operation that only reads, on one consistent state of the database.
+
+        Raises:
+            DatabaseUnavailable: if the file cannot be read.
+        """
+        if self._closing:
+            raise DatabaseUnavailable("the database is closed")
+        reader = self._readers[0]
+        self._readers.rotate()
+        try:
+            result: T = await reader.run(run_reads, factory)
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        return result
+
+    async def close(self) -> None:
+        """Finish the writes under way, close the connections, and let the next server have the file."""
+        if self._closing:
+            return
+        self._closing = True
+        self._arrived.set()
+        await self._writing
+        for connection in (*self._readers, self._writer):
+            await connection.close()
+        self._lock.release()
+
+    async def _write_batches(self) -> None:
+        while not (self._closing and not self._jobs):
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._jobs:
+                batch = [self._jobs.popleft() for _ in range(min(len(self._jobs), BATCH))]
+                await self._write_batch([job for job in batch if not job.result.cancelled()])
+
+    async def _write_batch(self, batch: list[_Job]) -> None:
+        try:
+            results = await self._writer.run(run_batch, [job.factory for job in batch])
+        except Exception as error:  # noqa: BLE001 (whoever waits for a write must hear of it, whatever went wrong)
+            results = [Refused(error) for _ in batch]
+        for job, result in zip(batch, results, strict=True):
+            if isinstance(result, Done) and job.committed is not None:
+                job.committed(result.value)
+            if job.result.cancelled():
+                continue
+            if isinstance(result, Done):
+                job.result.set_result(result.value)
+            else:
+                job.result.set_exception(_told(result.error))
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=256)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA query_only = {read_only:d}")
+    return connection
+
+
+def _told(error: Exception) -> Exception:
+    """Return what a caller is told: a disk's state is the database's fault, a broken constraint is ours."""
+    if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+        return _unavailable(error)
+    return error
+
+
+def _unavailable(error: sqlite3.Error) -> DatabaseUnavailable:
+    unavailable = DatabaseUnavailable(f"The database cannot be used: {error}")
+    unavailable.__cause__ = error
+    return unavailable

@@ -1,0 +1,107 @@
+"""Many operations, one commit: runs on the writer's thread, in one hop for the whole batch.
+
+What arrives while a commit is under way shares the next one, so the disk's flush is paid once for all of them.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schedule_grpc.database.operation import Factory, Row
+from schedule_grpc.errors import ScheduleError
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An operation's result, on disk."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An operation that left nothing behind, and why."""
+
+    error: Exception
+
+
+class _TransactionLostError(Exception):
+    """The whole transaction is gone, not only one operation in it (disk full, I/O error, a failed commit)."""
+
+
+def run_batch(connection: sqlite3.Connection, factories: Sequence[Factory[Any]]) -> list[Done | Refused]:
+    """Run operations in one transaction; where that transaction is lost, each in one of its own.
+
+    So one operation that the disk refuses does not take the others with it.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        return [Refused(error) for _ in factories]
+    try:
+        return _transaction(connection, factories)
+    except _TransactionLostError as lost:
+        cause = lost.__cause__
+        if len(factories) == 1 and isinstance(cause, Exception):
+            return [Refused(cause)]
+    return [result for factory in factories for result in run_batch(connection, [factory])]
+
+
+def run_reads(connection: sqlite3.Connection, factory: Factory[Any]) -> Any:
+    """Run one reading operation on one state of the database."""
+    connection.execute("BEGIN")
+    try:
+        return _drive(connection, factory)
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+
+def _transaction(connection: sqlite3.Connection, factories: Sequence[Factory[Any]]) -> list[Done | Refused]:
+    try:
+        results = [_in_savepoint(connection, factory) for factory in factories]
+        connection.execute("COMMIT")
+    except BaseException as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise _TransactionLostError from error
+        raise
+    return results
+
+
+def _in_savepoint(connection: sqlite3.Connection, factory: Factory[Any]) -> Done | Refused:
+    connection.execute("SAVEPOINT operation")
+    try:
+        value = _drive(connection, factory)
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, ScheduleError) as error:
+        result: Done | Refused = Refused(error)
+    except sqlite3.Error:
+        # SQLite may have rolled back the whole transaction (https://www.sqlite.org/lang_transaction.html, section 3);
+        # whether it did or not, the safe thing is to begin again.
+        raise
+    except Exception as error:  # noqa: BLE001 (a fault in one operation must not fail those that share its commit)
+        result = Refused(error)
+    else:
+        connection.execute("RELEASE operation")
+        return Done(value)
+    connection.execute("ROLLBACK TO operation")
+    connection.execute("RELEASE operation")
+    return result
+
+
+def _drive(connection: sqlite3.Connection, factory: Factory[Any]) -> Any:
+    operation = factory()
+    try:
+        sql, parameters = next(operation)
+        while True:
+            if isinstance(parameters, Mapping):
+                rows: list[Row] = connection.execute(sql, parameters).fetchall()
+            else:
+                rows = [row for each in parameters for row in connection.execute(sql, each).fetchall()]
+            sql, parameters = operation.send(rows)
+    except StopIteration as end:
+        return end.value
+    finally:
+        operation.close()

@@ -1,0 +1,143 @@
+"""One replica's engine: a loop that looks, a runner that runs, an upkeep that keeps; started and drained together."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from schedule_grpc.clock import Clock
+from schedule_grpc.engine.journal import write_line
+from schedule_grpc.engine.loop import Loop
+from schedule_grpc.engine.runner import Runner
+from schedule_grpc.engine.upkeep import Upkeep
+from schedule_grpc.errors import Unavailable
+from schedule_grpc.events import Event, Hub, Transition
+from schedule_grpc.execution import State
+from schedule_grpc.handlers import Env, Registry
+from schedule_grpc.store import Store
+
+log = structlog.get_logger(__name__)
+
+AFTER_ERROR = timedelta(seconds=1)
+STALLED_AFTER = timedelta(seconds=10)
+"""A loop that has not looked for so long is not late but stuck."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineOptions:
+    """How much runs at once, and how long running work may take to end when the server stops."""
+
+    concurrency: int = 100
+    drain_timeout: timedelta = timedelta(seconds=30)
+
+
+class Engine:
+    """Fires and runs tasks until it is stopped."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        registry: Registry,
+        env: Env,
+        options: EngineOptions | None = None,
+    ) -> None:
+        chosen = options or EngineOptions()
+        # Random for each start, never a host's name: a restarted server must not take old leases for its own.
+        owner = secrets.token_hex(8)
+        self._clock = clock
+        self._hub = hub
+        self._drain_timeout = chosen.drain_timeout
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._runner = Runner(store=store, clock=clock, registry=registry, env=env, on_free=self._woken.set)
+        self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, owner=owner)
+        self._loop = Loop(
+            store=store,
+            clock=clock,
+            runner=self._runner,
+            owner=owner,
+            handlers=frozenset(registry.names()),
+            concurrency=chosen.concurrency,
+        )
+        self._looked = clock.monotonic()
+        self._error: str | None = None
+
+    async def recover(self) -> int:
+        """Take over what a server that died left RUNNING; return how much.
+
+        Only for a server that holds its database alone (SQLite): nobody else can be running those executions.
+        """
+        return await self._upkeep.rescue_all()
+
+    async def tick(self) -> bool:
+        """Fire what is due and start what can start; return whether there may be more to do at once."""
+        return await self._loop.tick()
+
+    async def run(self) -> None:
+        """Tick and wait until stopped; then let running work end, at most for the drain timeout, and stop the rest."""
+        finished = asyncio.Event()
+        with self._hub.listening(self._notice), self._hub.listening(write_line):
+            upkeep = asyncio.create_task(self._upkeep.run(finished), name="upkeep")
+            try:
+                while not self._stopping.is_set():
+                    await self._look_once()
+                await self._runner.drain(self._drain_timeout, self._hurried)
+            finally:
+                finished.set()
+                await upkeep
+
+    def stop(self) -> None:
+        """Start nothing more; called again, do not wait for running work either."""
+        if self._stopping.is_set():
+            self._hurried.set()
+        self._stopping.set()
+        self._woken.set()
+
+    @property
+    def running(self) -> int:
+        """How many attempts are running here."""
+        return len(self._runner.held())
+
+    async def idle(self) -> None:
+        """Return when no attempt is running here."""
+        await self._runner.idle()
+
+    def troubles(self) -> Sequence[str]:
+        """Return why this engine is not healthy; empty if it is."""
+        found = []
+        if self._error is not None:
+            found.append(self._error)
+        if self._clock.monotonic() - self._looked > STALLED_AFTER.total_seconds():
+            found.append(f"nothing was looked for in {STALLED_AFTER.total_seconds():.0f} s")
+        return (*found, *self._runner.troubles())
+
+    async def _look_once(self) -> None:
+        self._woken.clear()
+        try:
+            more = await self.tick()
+        except Unavailable as error:
+            self._error = str(error)
+            log.error("engine.database_unavailable", error=str(error))  # noqa: TRY400 (no traceback: it is not ours)
+            await self._clock.wait_until(self._clock.now() + AFTER_ERROR, self._stopping)
+            return
+        except Exception as error:
+            # The loop outlives whatever one look ran into: stopping would silence every task.
+            self._error = f"{type(error).__name__} while looking for what is due"
+            log.exception("engine.tick_failed")
+            await self._clock.wait_until(self._clock.now() + AFTER_ERROR, self._stopping)
+            return
+        self._error = None
+        self._looked = self._clock.monotonic()
+        if not more:
+            await self._clock.wait_until(self._loop.next_time, self._woken)
+
+    def _notice(self, events: Sequence[Event]) -> None:
+        if any(not isinstance(event, Transition) or event.execution.state is State.PENDING for event in events):
+            self._woken.set()

@@ -1,0 +1,76 @@
+"""What is due? Looks, plans, fires, claims; one short function each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from schedule_grpc.clock import Clock
+from schedule_grpc.engine.runner import LEASE, Runner
+from schedule_grpc.planning import Firing, plan
+from schedule_grpc.store import ClaimRequest, Store
+from schedule_grpc.task import Task
+
+log = structlog.get_logger(__name__)
+
+FIRED_AT_ONCE = 500
+"""Tasks fired in one transaction: enough to share its cost, few enough that nobody waits long behind it."""
+
+
+class Loop:
+    """Looks at the store and starts what can start; ``next_time`` is when to look again, if anything is in sight."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, runner: Runner, owner: str, handlers: frozenset[str], concurrency: int
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._runner = runner
+        self._owner = owner
+        self._handlers = handlers
+        self._concurrency = concurrency
+        self.next_time: datetime | None = None
+
+    async def tick(self) -> bool:
+        """Do what there is to do now; return whether there may be more at once."""
+        now = self._clock.now()
+        look = await self._store.look(self._handlers, now=now, limit=FIRED_AT_ONCE)
+        self.next_time = look.next_time
+        expired = bool(look.expired) and await self._store.expire(now=now) > 0
+        fired = bool(look.due) and await self._fire(look.due, now)
+        started = (fired or look.claimable) and await self._start_claimable(now)
+        return expired or fired or started
+
+    async def _fire(self, due: Sequence[Task], now: datetime) -> bool:
+        firings = [firing for task in due if (firing := _planned(task, now)) is not None]
+        if not firings:
+            return False
+        await self._store.fire(firings, now=now)
+        return True
+
+    async def _start_claimable(self, now: datetime) -> bool:
+        running = self._runner.running_by_handler()
+        if sum(running.values()) >= self._concurrency:
+            return False
+        lease_ends = self._clock.monotonic() + LEASE.total_seconds()
+        claims = await self._store.claim(
+            ClaimRequest(
+                owner=self._owner,
+                handlers=self._handlers,
+                limit=self._concurrency,
+                running=running,
+                now=now,
+                lease_until=now + LEASE,
+            )
+        )
+        for claim in claims:
+            self._runner.start(claim, lease_ends=lease_ends)
+        return bool(claims)
+
+
+def _planned(task: Task, now: datetime) -> Firing | None:
+    try:
+        return plan(task, now)
+    except Exception:  # one task that cannot be planned must not keep the others from firing
+        log.exception("task.cannot_be_planned", task=task.name)
+        return None

@@ -1,0 +1,17 @@
+"""Handlers: how they are offered and found, what they are given, and how one attempt is performed.
+
+::
+
+    @handler("import-invoices", description="Fetch yesterday's invoices")
+    async def import_invoices(ctx: TaskContext) -> dict:
+        rows = await ctx.env.DB.fetch("SELECT ...", since=ctx.scheduled_time)
+        return {"processed": len(rows)}
+
+A decorated handler stays a plain function, which a test can call.
+"""
+
+from schedule_grpc.handlers.context import Env, PermanentFailure, TaskContext
+from schedule_grpc.handlers.perform import Fate, Stop, perform
+from schedule_grpc.handlers.registry import Offer, Registry, handler
+
+__all__ = ["Env", "Fate", "Offer", "PermanentFailure", "Registry", "Stop", "TaskContext", "handler", "perform"]

@@ -1,0 +1,203 @@
+"""One attempt, from the call of the handler to its fate. Nothing a handler does escapes from here as an exception."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from schedule_grpc.clock import Clock
+from schedule_grpc.execution import MAX_TEXT_BYTES
+from schedule_grpc.handlers.context import PermanentFailure, TaskContext
+from schedule_grpc.handlers.registry import HandlerFunction, Offer
+from schedule_grpc.json_text import NotJson, encode, normalise
+from schedule_grpc.retry import FailureKind
+
+TIMEOUT_ERROR = "Task execution timeout"
+"""The text that callers of the older service know."""
+
+GRACE = timedelta(seconds=10)
+"""How long a cancelled handler may take to stop before it is given up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fate:
+    """What became of one attempt.
+
+    ``kind`` None means success. ``stopped`` means that we asked it to stop and it did: its outcome is nobody's fault.
+    ``abandoned`` means that it would not stop, and may still be running: no second attempt may start beside it.
+    """
+
+    duration: timedelta
+    kind: FailureKind | None = None
+    error: str | None = None
+    result: Any = None
+    stopped: bool = False
+    abandoned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    value: Any
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    error: BaseException
+    time: float
+
+
+_End: TypeAlias = _Returned | _Raised
+Stop: TypeAlias = "asyncio.Future[None]"
+"""Resolved by whoever wants an attempt to stop."""
+
+
+async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: Stop, grace: timedelta = GRACE) -> Fate:
+    """Call the handler once and tell what became of it.
+
+    Args:
+        offer: The handler.
+        ctx: What it gets.
+        timeout: How long it may take.
+        stop: When resolved, the handler is asked to stop.
+        grace: How long it may take to stop once asked.
+
+    Returns:
+        Its fate. A handler that returns only after its timeout (it blocked the event loop) has failed by TIMEOUT too.
+    """
+    clock = ctx.clock
+    began = clock.monotonic()
+    call = _call_async(offer.function, ctx) if offer.is_async else _call_in_thread(offer.function, ctx)
+    await _until_any(clock, timeout, call, stop)
+    in_time = call.done() or stop.done()  # not by the clock: event loops may wake a moment early
+    if not call.done():
+        await _ask_to_stop(call, ctx, grace)
+    if not call.done():
+        duration = timedelta(seconds=clock.monotonic() - began)
+        return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, abandoned=True)
+    end = call.result()
+    duration = timedelta(seconds=end.time - began)
+    if not in_time or (duration >= timeout and not stop.done()):
+        return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR)
+    if stop.done() and isinstance(end, _Raised):
+        return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", stopped=True)
+    return _judged(end, ctx, duration)
+
+
+async def _until_any(clock: Clock, limit: timedelta, *futures: "asyncio.Future[Any]") -> None:
+    try:
+        async with clock.timeout(max(limit.total_seconds(), 0)):
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    except TimeoutError:
+        return
+
+
+async def _ask_to_stop(call: "asyncio.Future[_End]", ctx: TaskContext, grace: timedelta) -> None:
+    ctx.cancelled.set()
+    if isinstance(call, asyncio.Task):
+        call.cancel()
+    await _until_any(ctx.clock, grace, call)
+
+
+def _call_async(function: HandlerFunction, ctx: TaskContext) -> "asyncio.Task[_End]":
+    async def call() -> _End:
+        try:
+            return _Returned(await function(ctx), ctx.clock.monotonic())
+        except BaseException as error:  # noqa: BLE001 (SystemExit must not end the server, CancelledError is a fate)
+            return _Raised(error, ctx.clock.monotonic())
+
+    return asyncio.create_task(call(), name=f"{ctx.task.handler} {ctx.execution_id}")
+
+
+def _call_in_thread(function: HandlerFunction, ctx: TaskContext) -> "asyncio.Future[_End]":
+    # A daemon thread of our own, not an executor's: concurrent.futures joins its threads when the process ends, so one
+    # stuck handler would keep the server from stopping.
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_End] = loop.create_future()
+
+    def deliver(end: _End) -> None:
+        if not future.done():
+            future.set_result(end)
+
+    def call() -> None:
+        end = _called(function, ctx)
+        with suppress(RuntimeError):  # the loop has closed: the server stopped without this thread
+            loop.call_soon_threadsafe(deliver, end)
+
+    context = contextvars.copy_context()
+    try:
+        threading.Thread(target=context.run, args=(call,), name=f"handler {ctx.execution_id}", daemon=True).start()
+    except RuntimeError as error:  # the machine has no thread left to give
+        deliver(_Raised(error, ctx.clock.monotonic()))
+    return future
+
+
+def _called(function: Callable[[TaskContext], Any], ctx: TaskContext) -> _End:
+    # The time of the end is taken here: the loop may hear of it late, because another handler blocks it.
+    try:
+        return _Returned(function(ctx), ctx.clock.monotonic())
+    except BaseException as error:  # noqa: BLE001 (SystemExit in a thread would vanish without a trace)
+        return _Raised(error, ctx.clock.monotonic())
+
+
+def _judged(end: _End, ctx: TaskContext, duration: timedelta) -> Fate:
+    if isinstance(end, _Raised):
+        return _raised(end.error, ctx, duration)
+    if asyncio.iscoroutine(end.value):
+        end.value.close()
+    try:
+        result = normalise(end.value)
+        text = encode(result)
+    except BaseException as error:  # noqa: BLE001 (reading a mapping of the handler's own runs its code)
+        told = f"The handler returned what is not JSON: {_told(error)}"
+        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(told))
+    kept = _kept(result, text)
+    if isinstance(result, Mapping) and result.get("success") is False:
+        said = result.get("error") or result.get("message") or "The handler returned success: false"
+        told = said if isinstance(said, str) else encode(said)
+        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(told), result=kept)
+    return Fate(duration=duration, result=kept)
+
+
+def _raised(error: BaseException, ctx: TaskContext, duration: timedelta) -> Fate:
+    if isinstance(error, PermanentFailure):
+        return Fate(duration=duration, kind=FailureKind.REJECTED, error=cut(_text(error)))
+    told = cut(_told(error))
+    try:
+        ctx.log.warning("attempt.raised", exc_info=error)
+    except BaseException:  # noqa: BLE001 (rendering the traceback asks the exception for its text)
+        ctx.log.warning("attempt.raised", error=told)
+    return Fate(duration=duration, kind=FailureKind.ERROR, error=told)
+
+
+def _told(error: BaseException) -> str:
+    return _text(error) if isinstance(error, NotJson) else f"{type(error).__name__}: {_text(error)}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as nested:  # noqa: BLE001 (a handler's exception may not even be printable)
+        return f"(its text raised {type(nested).__name__})"
+
+
+def cut(text: str) -> str:
+    """Return an error's text as it is kept: valid Unicode, at most `MAX_TEXT_BYTES`, marked where it was cut."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= MAX_TEXT_BYTES:
+        return encoded.decode()
+    mark = f"… (cut from {len(encoded)} bytes)"
+    return encoded[: MAX_TEXT_BYTES - len(mark.encode())].decode("utf-8", "ignore") + mark
+
+
+def _kept(result: Any, text: str) -> Any:
+    size = len(text.encode())
+    if size <= MAX_TEXT_BYTES:
+        return result
+    # JSON text doubles quotes and backslashes when it becomes a string again: half is always little enough.
+    head = text.encode()[: MAX_TEXT_BYTES // 2 - 100].decode("utf-8", "ignore")
+    return {"truncated": True, "size_bytes": size, "head": head}

@@ -1,0 +1,146 @@
+"""How handlers are offered and found."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any, TypeVar
+
+from schedule_grpc.errors import ConfigurationError, HandlerNotFound
+from schedule_grpc.handlers.context import TaskContext
+from schedule_grpc.task import NAME
+
+ENTRY_POINTS = "schedule_grpc.handlers"
+MARK = "__schedule_handler__"
+
+HandlerFunction = Callable[[TaskContext], Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """A handler as its module offers it."""
+
+    name: str
+    description: str
+    function: HandlerFunction
+    is_async: bool
+
+
+def handler(name: str, *, description: str = "") -> Callable[[F], F]:
+    """Offer a function ``(ctx: TaskContext) -> JSON`` (async, or sync: then run in a thread) as the handler ``name``.
+
+    Raises:
+        ConfigurationError: if the name is not one.
+    """
+    if NAME.fullmatch(name) is None:
+        raise ConfigurationError(f"{name!r} is not a handler's name: letters, digits, '.', '_' and '-'")
+
+    def mark(function: F) -> F:
+        told = description or (inspect.getdoc(function) or "").partition("\n")[0]
+        offer = Offer(name=name, description=told, function=function, is_async=inspect.iscoroutinefunction(function))
+        setattr(function, MARK, offer)
+        return function
+
+    return mark
+
+
+class Registry:
+    """The handlers that this process offers, by name."""
+
+    def __init__(self, offers: Iterable[Offer] = ()) -> None:
+        self._offers: dict[str, Offer] = {}
+        for offer in offers:
+            self.add(offer)
+
+    def add(self, offer: Offer) -> None:
+        """Offer one more.
+
+        Raises:
+            ConfigurationError: if another function has that name already.
+        """
+        present = self._offers.setdefault(offer.name, offer)
+        if present.function is not offer.function:
+            raise ConfigurationError(
+                f"two handlers are named {offer.name}: {_place(present.function)} and {_place(offer.function)}"
+            )
+
+    def add_function(self, function: Callable[..., Any]) -> None:
+        """Offer a function decorated with `handler`.
+
+        Raises:
+            ConfigurationError: if it is not, or its name is taken.
+        """
+        offer = _offer_of(function)
+        if offer is None:
+            raise ConfigurationError(f"{_place(function)} is not decorated with @handler")
+        self.add(offer)
+
+    def add_module(self, module: ModuleType | str) -> None:
+        """Offer every decorated function of a module, given itself or by its dotted name.
+
+        Raises:
+            ConfigurationError: if it cannot be imported or offers nothing.
+        """
+        if isinstance(module, str):
+            module = _imported(module)
+        offers = [found for value in vars(module).values() if (found := _offer_of(value)) is not None]
+        if not offers:
+            raise ConfigurationError(f"the module {module.__name__} has no function decorated with @handler")
+        for offer in offers:
+            self.add(offer)
+
+    def add_entry_points(self) -> None:
+        """Offer what installed distributions name in the entry-point group ``schedule_grpc.handlers``.
+
+        Raises:
+            ConfigurationError: if one cannot be loaded or offers nothing.
+        """
+        for entry in entry_points(group=ENTRY_POINTS):
+            try:
+                loaded = entry.load()
+            except (Exception, SystemExit) as error:
+                raise ConfigurationError(f"entry point {entry.name} = {entry.value}: {error!r}") from error
+            if isinstance(loaded, ModuleType):
+                self.add_module(loaded)
+            else:
+                self.add_function(loaded)
+
+    def get(self, name: str) -> Offer:
+        """Return the handler of that name.
+
+        Raises:
+            HandlerNotFound: if this process does not offer it.
+        """
+        try:
+            return self._offers[name]
+        except KeyError:
+            raise HandlerNotFound(name, self.names()) from None
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names, sorted."""
+        return tuple(sorted(self._offers))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._offers
+
+    def __iter__(self) -> Iterator[Offer]:
+        return iter(self._offers.values())
+
+
+def _offer_of(value: object) -> Offer | None:
+    found = inspect.getattr_static(value, MARK, None)  # runs no __getattr__ of a stranger
+    return found if isinstance(found, Offer) else None
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # a script without a guard around its main() exits when imported
+        raise ConfigurationError(f"the handler module {name} cannot be imported: {error!r}") from error
+
+
+def _place(function: Callable[..., Any]) -> str:
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"

@@ -1,0 +1,47 @@
+"""Log set-up: structlog, to standard error; foreign loggers' lines included."""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure(*, style: str, level: str) -> None:
+    """Set up logging for this process.
+
+    Args:
+        style: ``console`` for people, ``json`` for programs, ``auto`` for people on a terminal and programs elsewhere.
+        level: The least that is logged: debug, info, warning or error.
+    """
+    least = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    for_people = style == "console" or (style == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor
+    if for_people:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # rich's own would print every local variable, secrets included.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+        tail: list[structlog.typing.Processor] = [renderer]
+    else:
+        renderer = structlog.processors.JSONRenderer()
+        tail = [structlog.processors.format_exc_info, renderer]
+    structlog.configure(
+        processors=[*shared, *tail],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    foreign = logging.StreamHandler(sys.stderr)
+    foreign.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+        )
+    )
+    logging.basicConfig(handlers=[foreign], level=max(least, logging.INFO), force=True)

@@ -1,0 +1,80 @@
+"""Schedules: when is a task due, and when next?
+
+`parse` reads cron expressions, names such as ``@daily``, intervals such as ``every 90 minutes``, and RFC 3339 instants.
+What it returns is a value, `Cron`, `Interval`, `Once` or `Manual`; its first question is ``next_after``.
+"""
+
+from functools import lru_cache
+
+from schedule_grpc.errors import InvalidSchedule
+from schedule_grpc.schedule.base import MAX_COUNTED, Due, Schedule
+from schedule_grpc.schedule.cron import NAMED, Cron
+from schedule_grpc.schedule.grammar import Fields, Refused, read, shown
+from schedule_grpc.schedule.interval import Interval, read_period
+from schedule_grpc.schedule.once import Manual, Once, read_instant
+from schedule_grpc.schedule.zone import zone_named
+
+__all__ = ["MAX_COUNTED", "Cron", "Due", "Fields", "Interval", "Manual", "Once", "Schedule", "parse"]
+
+MAX_TEXT = 256
+
+_MANUAL = "@manual"
+_DATE_LENGTH = len("2026-01-31")
+
+
+@lru_cache(maxsize=16_384)
+def parse(text: str, time_zone: str = "UTC") -> Schedule:
+    """Return the schedule that a text means in a time zone.
+
+    Args:
+        text: A cron expression of five fields, as Debian's cron reads it; ``@hourly @daily @midnight @weekly @monthly
+            @yearly @annually``; ``@manual``; ``every N second|minute|hour|day|week[s]``; or an RFC 3339 instant. Of at
+            most 256 characters.
+        time_zone: IANA name of the zone in which cron expressions and names are read.
+
+    Raises:
+        InvalidSchedule: with the field, ``schedule`` or ``time_zone``, and the reason.
+    """
+    zone = zone_named(time_zone)
+    if zone is None:
+        reason = f"{shown(ascii(time_zone))} is not a time zone of the IANA database, such as Europe/Berlin"
+        raise InvalidSchedule("time_zone", reason, text=time_zone)
+    try:
+        plain = _plain(text)
+        if plain.lower() == _MANUAL:
+            return Manual(text=text, time_zone=time_zone)
+        if plain.lower().startswith("every"):
+            return Interval(text=text, time_zone=time_zone, period=read_period(plain))
+        if _looks_like_a_date(plain):
+            return Once(text=text, time_zone=time_zone, instant=read_instant(plain))
+        expression = " ".join((_named(plain) if plain.startswith("@") else plain).split())
+        return Cron(text=text, time_zone=time_zone, expression=expression, meaning=read(expression), zone=zone)
+    except Refused as error:
+        raise InvalidSchedule("schedule", str(error), text=text) from None
+
+
+def _plain(text: str) -> str:
+    """Return the text without blanks around it, if it is one line of printable ASCII."""
+    if len(text) > MAX_TEXT:
+        raise Refused(f"it has {len(text)} characters, at most {MAX_TEXT} are accepted")
+    for character in text:
+        if not (character.isascii() and (character.isprintable() or character == "\t")):
+            raise Refused(f"the character {character!a} is not accepted, only printable ASCII, blanks and tabs")
+    if not (plain := text.strip()):
+        raise Refused("it is empty")
+    return plain
+
+
+def _looks_like_a_date(plain: str) -> bool:
+    """Tell whether an instant was meant; no cron expression begins like 2026-01-31."""
+    return len(plain) >= _DATE_LENGTH and plain[4] == plain[7] == "-" and plain[:4].isdecimal()
+
+
+def _named(plain: str) -> str:
+    name = plain.lower()
+    if name == "@reboot":
+        raise Refused("@reboot is not a time; run what belongs to a start when your service starts")
+    if name not in NAMED:
+        raise Refused(f"{shown(plain)} is not one of {', '.join((*NAMED, _MANUAL))}")
+    expression, _ = NAMED[name]
+    return expression

@@ -1,0 +1,87 @@
+"""Schedules in English. cron-descriptor reads cron expressions; all else gets our own words.
+
+cron-descriptor takes expressions by their spelling and is wrong about some (``0 0 */2 * 1`` it reads as OR, ``*/45`` as
+every 45 minutes, ``0-7`` as Sunday through Sunday), so it is given the values an expression means, spelt plainly.
+"""
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from schedule_grpc.schedule.grammar import EVERY_DAY, EVERY_WEEKDAY, Fields
+
+NEVER = "Only when run by hand"
+_UNITS = (
+    ("week", timedelta(weeks=1), ", on Sunday at 00:00 UTC"),
+    ("day", timedelta(days=1), ", at 00:00 UTC"),
+    ("hour", timedelta(hours=1), ""),
+    ("minute", timedelta(minutes=1), ""),
+    ("second", timedelta(seconds=1), ""),
+)
+_FEW = 3
+"""From so many values on, those at equal distances are spelt as a range or a step."""
+
+
+@lru_cache(maxsize=4096)
+def of_cron(fields: Fields) -> str:
+    """Return the reading of a cron expression."""
+    # It takes 50 ms to import, and only those who show schedules need it.
+    from cron_descriptor import Options, get_description  # noqa: PLC0415
+
+    options = Options()
+    options.use_24hour_time_format = True
+    reading = str(get_description(_plain(fields), options))
+    # It reads every pair of restricted days as OR, whatever the fields begin with.
+    return reading if fields.either_day else reading.replace(", or on ", ", only on ")
+
+
+def of_interval(period: timedelta) -> str:
+    """Return the reading of an interval, in its largest whole unit."""
+    for name, unit, when in _UNITS:
+        count, rest = divmod(period, unit)
+        if count and not rest:
+            return f"Every {name}{when}" if count == 1 else f"Every {count} {name}s{when}"
+    raise AssertionError(f"an interval of {period} is not whole seconds")
+
+
+def of_instant(instant: datetime) -> str:
+    """Return the reading of a single instant."""
+    return f"Once, at {instant.isoformat(sep=' ').removesuffix('+00:00')} UTC"
+
+
+def _plain(fields: Fields) -> str:
+    return " ".join(
+        (
+            _spelt(fields.minutes, range(60)),
+            _spelt(fields.hours, range(24)),
+            _spelt(fields.days, EVERY_DAY),
+            _spelt(fields.months, range(1, 13)),
+            _spelt_weekdays(fields.weekdays, either=fields.either_day),
+        )
+    )
+
+
+def _spelt(values: tuple[int, ...], whole: range) -> str:
+    """Return the values of a field as ``*``, a step, a range, or a list."""
+    if len(values) == len(whole):
+        return "*"
+    step = values[1] - values[0] if len(values) >= _FEW else 0
+    if not step or values != tuple(range(values[0], values[-1] + 1, step)):
+        return _listed(values)
+    if step > 1 and whole is not EVERY_DAY and values[0] == whole[0] and len(values) * step == len(whole):
+        return f"*/{step}"
+    return f"{values[0]}-{values[-1]}" if step == 1 else f"{values[0]}-{values[-1]}/{step}"
+
+
+def _spelt_weekdays(weekdays: tuple[int, ...], *, either: bool) -> str:
+    """Return the days of the week; a list where a range would be read without its "or on", and instead of steps."""
+    if len(weekdays) == len(EVERY_WEEKDAY):
+        return "*"
+    if 0 in weekdays and 6 in weekdays:  # noqa: PLR2004 (Saturday)
+        weekdays = (*weekdays[1:], 7)  # so that the weekend is one range
+    if not either and len(weekdays) >= _FEW and weekdays[-1] - weekdays[0] == len(weekdays) - 1:
+        return f"{weekdays[0]}-{weekdays[-1]}"
+    return _listed(weekdays)
+
+
+def _listed(values: tuple[int, ...]) -> str:
+    return ",".join(map(str, values))

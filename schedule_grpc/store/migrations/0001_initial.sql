@@ -1,0 +1,97 @@
+-- Times are microseconds since 1970 UTC; JSON is canonical text; flags are 0 or 1.
+
+CREATE TABLE scheduled_tasks (
+    uid                  TEXT PRIMARY KEY NOT NULL,
+    name                 TEXT NOT NULL,
+    revision             BIGINT NOT NULL,
+    schedule             TEXT NOT NULL,
+    time_zone            TEXT NOT NULL,
+    handler              TEXT NOT NULL,
+    enabled              SMALLINT NOT NULL,
+    payload              TEXT NOT NULL,
+    metadata             TEXT NOT NULL,
+    category             TEXT NOT NULL,
+    description          TEXT NOT NULL,
+    policy               TEXT NOT NULL,
+    note                 TEXT NOT NULL,
+    create_time          BIGINT NOT NULL,
+    update_time          BIGINT NOT NULL,
+    -- Everything up to here is accounted for by rows of task_executions.
+    settled_time         BIGINT NOT NULL,
+    -- The first occurrence after settled_time; NULL while the task is disabled or will not fire again.
+    next_run_time        BIGINT,
+    last_run_time        BIGINT,
+    delete_time          BIGINT,
+    success_count        BIGINT NOT NULL DEFAULT 0,
+    failure_count        BIGINT NOT NULL DEFAULT 0,
+    consecutive_failures BIGINT NOT NULL DEFAULT 0,
+    last_success_time    BIGINT,
+    last_failure_time    BIGINT
+);
+
+CREATE UNIQUE INDEX living_task_by_name ON scheduled_tasks (name) WHERE delete_time IS NULL;
+CREATE INDEX deleted_task_by_name ON scheduled_tasks (name, delete_time) WHERE delete_time IS NOT NULL;
+CREATE INDEX task_by_next_run ON scheduled_tasks (next_run_time, uid) WHERE next_run_time IS NOT NULL;
+
+CREATE TABLE task_executions (
+    id                 TEXT PRIMARY KEY NOT NULL,
+    task_uid           TEXT NOT NULL REFERENCES scheduled_tasks (uid),
+    task_name          TEXT NOT NULL,
+    handler            TEXT NOT NULL,
+    "trigger"          TEXT NOT NULL,
+    scheduled_time     BIGINT,
+    covers_from        BIGINT,
+    covers_to          BIGINT,
+    covers_count       BIGINT,
+    covers_exact       SMALLINT,
+    create_time        BIGINT NOT NULL,
+    available_time     BIGINT NOT NULL,
+    -- Until when the first claim must come; NULL from then on.
+    deadline_time      BIGINT,
+    start_time         BIGINT,
+    attempt_start_time BIGINT,
+    end_time           BIGINT,
+    state              TEXT NOT NULL,
+    reason             TEXT,
+    kind               TEXT,
+    attempt            BIGINT NOT NULL DEFAULT 0,
+    attempts           TEXT,
+    hand_backs         BIGINT NOT NULL DEFAULT 0,
+    gate               TEXT,
+    lease_owner        TEXT,
+    -- Stays in an ended row, so that a repeated record is recognised as done.
+    lease_token        TEXT,
+    lease_until        BIGINT,
+    request_id         TEXT,
+    revision           BIGINT NOT NULL,
+    payload            TEXT,
+    result             TEXT,
+    error              TEXT
+);
+
+-- The conditions below name columns that change only where the entry shall: an index whose condition names the state is
+-- rewritten at every change of it, which made a claim and a record twice as dear. What never ran has a reason, what is
+-- open a gate, what is running a lease, what was never claimed a deadline; nothing else has.
+
+-- At most one execution that ran or may run per occurrence.
+CREATE UNIQUE INDEX execution_by_occurrence ON task_executions (task_uid, scheduled_time)
+    WHERE scheduled_time IS NOT NULL AND reason IS NULL;
+
+-- At most one open execution of a task holds its gate.
+CREATE UNIQUE INDEX execution_at_gate ON task_executions (task_uid) WHERE gate = 'ACTIVE';
+CREATE INDEX execution_by_gate ON task_executions (task_uid, gate) WHERE gate IS NOT NULL;
+
+CREATE UNIQUE INDEX execution_by_request ON task_executions (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX execution_claimable ON task_executions (handler, available_time, id)
+    WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE');
+CREATE INDEX execution_by_deadline ON task_executions (deadline_time) WHERE deadline_time IS NOT NULL;
+CREATE INDEX execution_running ON task_executions (lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX execution_of_task_by_age ON task_executions (task_uid, create_time, id);
+CREATE INDEX execution_by_age ON task_executions (create_time, id);
+
+CREATE TABLE handlers (
+    name               TEXT PRIMARY KEY NOT NULL,
+    description        TEXT NOT NULL,
+    first_offered_time BIGINT NOT NULL,
+    last_offered_time  BIGINT NOT NULL
+);

@@ -1,0 +1,171 @@
+"""What the application and the engine ask of a store: operations, each a whole, not SQL.
+
+Every operation is one transaction: it happened whole, and is on disk when the call returns, or it did not happen.
+A caller that is cancelled leaves no half of it behind. ``now`` is always an argument: SQL never asks the time.
+
+All raise DatabaseUnavailable where the database does not answer or refuses the write.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from schedule_grpc.execution import Execution, ExecutionFilter, HandBack, Outcome
+from schedule_grpc.planning import Firing, TaskChange
+from schedule_grpc.task import Handler, Task, TaskFilter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """An execution that its claimant now runs, with the task as it is at the claim.
+
+    What the handler gets is ``payload``: the manual run's own, else the task's.
+    """
+
+    execution: Execution
+    task: Task
+    lease_token: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimRequest:
+    """Who wants to run how much of what.
+
+    ``running`` counts what the claimant runs already, by handler: no handler gets more than its share of ``limit``
+    while another one waits.
+    """
+
+    owner: str
+    handlers: frozenset[str]
+    limit: int
+    running: Mapping[str, int]
+    now: datetime
+    lease_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What there is to do now, and when to look again.
+
+    ``next_time`` is the earliest instant, after now, at which a task is due, a claimable execution becomes available,
+    or a start deadline passes; None if nothing is in sight.
+    """
+
+    due: tuple[Task, ...]
+    claimable: bool
+    expired: bool
+    next_time: datetime | None
+
+
+class Store(Protocol):
+    """The durable state of the service."""
+
+    # -- tasks
+
+    async def change_task(self, change: TaskChange, *, now: datetime) -> bool:
+        """Write a task's new definition, with what was due under the old one.
+
+        Safe because it is a compare-and-set: False, and nothing written, if the task is no longer as ``change.before``
+        (uid, revision, next_run_time), or another one took the name. A changed handler is written into PENDING rows;
+        disabling ends never-attempted rows of SCHEDULE and CATCH_UP as SKIPPED.
+        """
+
+    async def find_task(self, name: str) -> Task | None:
+        """Return the living task of that name."""
+
+    async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
+        """Return at most ``limit`` living tasks whose names follow ``after``, in the order of their names."""
+
+    # -- executions
+
+    async def submit(
+        self, name: str, *, payload: Mapping[str, Any] | None, request_id: str | None, now: datetime
+    ) -> Execution:
+        """Record a manual run of an enabled task, let in or skipped by its gate.
+
+        Safe to repeat with a request id: the execution recorded first is returned, whatever became of it.
+
+        Raises:
+            TaskNotFound, TaskDisabled.
+            InvalidArgument: if the request id was used for another task or another payload.
+        """
+
+    async def give_up(self, execution_id: str, *, now: datetime) -> Execution | None:
+        """End an execution that nobody ever started, SKIPPED for NO_WORKER; return it as it is then.
+
+        Safe beside a claim: whichever comes first stands. None if there is no such execution.
+        """
+
+    async def find_execution(self, execution_id: str) -> Execution | None:
+        """Return one execution."""
+
+    async def list_executions(
+        self, task_name: str | None, chosen: ExecutionFilter, *, after: tuple[datetime, str] | None, limit: int
+    ) -> tuple[Execution, ...]:
+        """Return at most ``limit`` executions, newest first, that follow ``after`` (creation time, id).
+
+        With a task's name: those of the living task of that name.
+        """
+
+    # -- handlers
+
+    async def offer_handlers(self, handlers: Sequence[Handler], *, now: datetime) -> None:
+        """Remember that these handlers have been offered: tasks may name them from now on."""
+
+    async def known_handlers(self) -> tuple[Handler, ...]:
+        """Return every handler ever offered, by name; ``offered`` is False on all: the store cannot know."""
+
+    # -- the engine's
+
+    async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
+        """Return at most ``limit`` due tasks, whether anything can be claimed, and when to look again."""
+
+    async def fire(self, firings: Sequence[Firing], *, now: datetime) -> tuple[Execution, ...]:
+        """Move each task on and record its executions; return those recorded.
+
+        Safe because it is a compare-and-set: a firing whose task changed or was fired by another is dropped; so is an
+        occurrence that has its row already.
+        """
+
+    async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
+        """Make available executions RUNNING under a lease with a fresh token each.
+
+        Safe because a row is claimed from PENDING only, and every later write is held to the token.
+        """
+
+    async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
+        """Write what became of attempts; return the executions as they are then, in the same order.
+
+        Safe because each is fenced by (id, lease token, RUNNING): None for an owner whose lease another one took. A
+        report repeated after its first success returns the row as it stands.
+        """
+
+    async def extend_leases(self, tokens: Mapping[str, str], *, until: datetime) -> frozenset[str]:
+        """Prolong the leases of executions (id → token) that are really held; return the ids that still were."""
+
+    async def rescue(self, *, owner: str | None, held: frozenset[str], now: datetime, lapsed: datetime) -> int:
+        """Take RUNNING executions from owners that are gone; return how many.
+
+        Each becomes PENDING again or FAILED, as its retry policy says of an attempt that failed by LEASE_LOST.
+
+        Args:
+            owner: Rows of this owner are left alone unless named otherwise by ``held``; None rescues all rows, whoever
+                owns them: only for a server that holds the file alone, at its start.
+            held: Executions that ``owner`` really runs; rows of its own that it does not, and that are older than
+                `ORPHAN_AGE`, are handed back.
+            now: The time of the rescue.
+            lapsed: Leases that ended before this time are over.
+        """
+
+    async def expire(self, *, now: datetime) -> int:
+        """End executions that nobody started before their start deadline as MISSED; return how many."""
+
+    # -- life
+
+    async def ping(self) -> None:
+        """Return if the database answers."""
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of the database."""

@@ -1,0 +1,242 @@
+"""Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from schedule_grpc.clock import from_micros, to_micros
+from schedule_grpc.database import Parameters, Row
+from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger
+from schedule_grpc.json_text import decode, encode
+from schedule_grpc.retry import FailureKind, RetryPolicy
+from schedule_grpc.schedule import parse
+from schedule_grpc.task import Definition, Overlap, Policy, Task, TaskStats
+
+MICROSECOND = timedelta(microseconds=1)
+DEFINITIONS_KEPT = 20_000
+"""Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
+
+
+def micros(instant: datetime | None) -> int | None:
+    """Return the column's value of an instant."""
+    return None if instant is None else to_micros(instant)
+
+
+def instant(value: int | None) -> datetime | None:
+    """Return the instant of a column's value."""
+    return None if value is None else from_micros(value)
+
+
+def task_parameters(task: Task) -> dict[str, Any]:
+    """Return what insert_task and update_task take."""
+    definition = task.definition
+    return {
+        "uid": task.uid,
+        "name": definition.name,
+        "revision": task.revision,
+        "schedule": definition.schedule.text,
+        "time_zone": definition.schedule.time_zone,
+        "handler": definition.handler,
+        "enabled": int(task.enabled),
+        "payload": encode(dict(definition.payload)),
+        "metadata": encode(dict(definition.metadata)),
+        "category": definition.category,
+        "description": definition.description,
+        "policy": encode(_policy_json(definition.policy)),
+        "note": task.note,
+        "create_time": to_micros(task.create_time),
+        "update_time": to_micros(task.update_time),
+        "settled_time": to_micros(task.settled_time),
+        "next_run_time": micros(task.next_run_time),
+    }
+
+
+def task_of(row: Row) -> Task:
+    """Return the task in a row of scheduled_tasks."""
+    return Task(
+        definition=_definition(
+            row["uid"],
+            row["revision"],
+            row["name"],
+            row["schedule"],
+            row["time_zone"],
+            row["handler"],
+            row["payload"],
+            row["metadata"],
+            row["description"],
+            row["policy"],
+        ),
+        uid=row["uid"],
+        revision=row["revision"],
+        enabled=bool(row["enabled"]),
+        create_time=from_micros(row["create_time"]),
+        update_time=from_micros(row["update_time"]),
+        settled_time=from_micros(row["settled_time"]),
+        next_run_time=instant(row["next_run_time"]),
+        last_run_time=instant(row["last_run_time"]),
+        note=row["note"],
+        stats=TaskStats(
+            success_count=row["success_count"],
+            failure_count=row["failure_count"],
+            consecutive_failures=row["consecutive_failures"],
+            last_success_time=instant(row["last_success_time"]),
+            last_failure_time=instant(row["last_failure_time"]),
+        ),
+    )
+
+
+def execution_parameters(execution: Execution) -> dict[str, Any]:
+    """Return what insert_execution takes."""
+    covers = execution.covers
+    return {
+        "id": execution.id,
+        "task_uid": execution.task_uid,
+        "task_name": execution.task_name,
+        "handler": execution.handler,
+        "trigger": execution.trigger.value,
+        "scheduled_time": micros(execution.scheduled_time),
+        "covers_from": to_micros(covers.from_time) if covers else None,
+        "covers_to": to_micros(covers.to_time) if covers else None,
+        "covers_count": covers.count if covers else None,
+        "covers_exact": int(covers.exact) if covers else None,
+        "create_time": to_micros(execution.create_time),
+        "available_time": to_micros(execution.available_time),
+        "deadline_time": micros(execution.deadline_time),
+        "end_time": micros(execution.end_time),
+        "state": execution.state.value,
+        "reason": execution.reason.value if execution.reason else None,
+        "gate": execution.gate.value if execution.gate else None,
+        "request_id": execution.request_id,
+        "revision": execution.revision,
+        "payload": None if execution.payload is None else encode(dict(execution.payload)),
+    }
+
+
+def attempt_parameters(execution: Execution, lease_token: str) -> Parameters:
+    """Return what settle_attempt takes."""
+    return {
+        "id": execution.id,
+        "lease_token": lease_token,
+        "state": execution.state.value,
+        "kind": execution.kind.value if execution.kind else None,
+        "attempt": execution.attempt,
+        "attempts": encode([_attempt_json(attempt) for attempt in execution.attempts]) if execution.attempts else None,
+        "hand_backs": execution.hand_backs,
+        "gate": execution.gate.value if execution.gate else None,
+        "available_time": to_micros(execution.available_time),
+        "end_time": micros(execution.end_time),
+        "result": None if execution.result is None else encode(execution.result),
+        "error": execution.error,
+    }
+
+
+def execution_of(row: Row) -> Execution:
+    """Return the execution in a row of task_executions."""
+    reason, kind, gate, covers_from = row["reason"], row["kind"], row["gate"], row["covers_from"]
+    attempts, payload, result = row["attempts"], row["payload"], row["result"]
+    covers = None
+    if covers_from is not None:
+        covers = CoveredRange(
+            from_time=from_micros(covers_from),
+            to_time=from_micros(row["covers_to"]),
+            count=row["covers_count"],
+            exact=bool(row["covers_exact"]),
+        )
+    return Execution(
+        id=row["id"],
+        task_uid=row["task_uid"],
+        task_name=row["task_name"],
+        handler=row["handler"],
+        trigger=Trigger(row["trigger"]),
+        state=State(row["state"]),
+        create_time=from_micros(row["create_time"]),
+        available_time=from_micros(row["available_time"]),
+        revision=row["revision"],
+        scheduled_time=instant(row["scheduled_time"]),
+        covers=covers,
+        deadline_time=instant(row["deadline_time"]),
+        start_time=instant(row["start_time"]),
+        attempt_start_time=instant(row["attempt_start_time"]),
+        end_time=instant(row["end_time"]),
+        reason=Reason(reason) if reason else None,
+        kind=FailureKind(kind) if kind else None,
+        gate=Gate(gate) if gate else None,
+        attempt=row["attempt"],
+        attempts=tuple(_attempt_of(told) for told in decode(attempts)) if attempts else (),
+        hand_backs=row["hand_backs"],
+        lease_token=row["lease_token"],
+        request_id=row["request_id"],
+        payload=decode(payload) if payload is not None else None,
+        result=decode(result) if result is not None else None,
+        error=row["error"],
+    )
+
+
+@lru_cache(maxsize=DEFINITIONS_KEPT)
+def _definition(
+    _uid: str,
+    _revision: int,
+    name: str,
+    schedule: str,
+    time_zone: str,
+    handler: str,
+    payload: str,
+    metadata: str,
+    description: str,
+    policy: str,
+) -> Definition:
+    return Definition(
+        name=name,
+        schedule=parse(schedule, time_zone),
+        handler=handler,
+        payload=decode(payload),
+        metadata=decode(metadata),
+        description=description,
+        policy=_policy_of(decode(policy)),
+    )
+
+
+def _policy_json(policy: Policy) -> dict[str, Any]:
+    return {
+        "timeout_us": policy.timeout // MICROSECOND,
+        "start_deadline_us": policy.start_deadline // MICROSECOND,
+        "overlap": policy.overlap.value,
+        "max_retries": policy.retry.max_retries,
+        "initial_backoff_us": policy.retry.initial_backoff // MICROSECOND,
+        "multiplier": policy.retry.multiplier,
+        "max_backoff_us": policy.retry.max_backoff // MICROSECOND,
+    }
+
+
+def _policy_of(told: dict[str, Any]) -> Policy:
+    return Policy(
+        timeout=told["timeout_us"] * MICROSECOND,
+        start_deadline=told["start_deadline_us"] * MICROSECOND,
+        overlap=Overlap(told["overlap"]),
+        retry=RetryPolicy(
+            max_retries=told["max_retries"],
+            initial_backoff=told["initial_backoff_us"] * MICROSECOND,
+            multiplier=told["multiplier"],
+            max_backoff=told["max_backoff_us"] * MICROSECOND,
+        ),
+    )
+
+
+def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "start_us": to_micros(attempt.start_time),
+        "duration_us": attempt.duration // MICROSECOND,
+        "kind": attempt.kind.value,
+        "error": attempt.error,
+    }
+
+
+def _attempt_of(told: dict[str, Any]) -> FailedAttempt:
+    return FailedAttempt(
+        number=told["number"],
+        start_time=from_micros(told["start_us"]),
+        duration=told["duration_us"] * MICROSECOND,
+        kind=FailureKind(told["kind"]),
+        error=told["error"],
+    )

@@ -1,0 +1,32 @@
+"""How free slots are shared between handlers that wait. Pure."""
+
+from collections.abc import Mapping
+
+SHARE = 0.8
+"""The part of all slots that one handler gets at most while another one waits: the rest is never kept waiting by it."""
+
+
+def shares(limit: int, running: Mapping[str, int], waiting: Mapping[str, int]) -> dict[str, int]:
+    """Return how many executions of each handler to start now.
+
+    Args:
+        limit: All slots.
+        running: Those in use, by handler.
+        waiting: Claimable executions, by handler (counted up to ``limit`` at least).
+
+    Slots are given one at a time in turn, so a long queue never starves a short one.
+    """
+    free = limit - sum(running.values())
+    wanted = {handler: count for handler, count in waiting.items() if count > 0}
+    if len(wanted) > 1:
+        most = max(int(limit * SHARE), 1)
+        wanted = {handler: min(count, most - running.get(handler, 0)) for handler, count in wanted.items()}
+    given: dict[str, int] = {}
+    while free > 0:
+        hungry = [handler for handler in sorted(wanted) if given.get(handler, 0) < wanted[handler]][:free]
+        if not hungry:
+            break
+        for handler in hungry:
+            given[handler] = given.get(handler, 0) + 1
+        free -= len(hungry)
+    return given

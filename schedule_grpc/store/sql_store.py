@@ -1,0 +1,127 @@
+"""The one implementation of the Store protocol: operations over a database, events after their commit."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from schedule_grpc.database import Database, Operation, SqliteDatabase, load_migrations
+from schedule_grpc.events import Hub
+from schedule_grpc.execution import Execution, ExecutionFilter, HandBack, Outcome
+from schedule_grpc.planning import Firing, TaskChange
+from schedule_grpc.store import execution_operations as executions
+from schedule_grpc.store import queue_operations as queue
+from schedule_grpc.store import task_operations as tasks
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Look
+from schedule_grpc.store.task_operations import Told
+from schedule_grpc.task import Handler, Task, TaskFilter
+
+T = TypeVar("T")
+
+APPLICATION_ID = 0x53434844
+"""``SCHD``: marks a SQLite file as a schedule service's (https://www.sqlite.org/pragma.html#pragma_application_id)."""
+
+
+async def open_store(path: Path, hub: Hub) -> "SqlStore":
+    """Open, and create or migrate where needed, the store in a SQLite file.
+
+    Raises:
+        DatabaseRefused: if the file must not be used as it is.
+    """
+    migrations = load_migrations("schedule_grpc.store.migrations")
+    database = await SqliteDatabase.open(path, migrations=migrations, application_id=APPLICATION_ID)
+    return SqlStore(database, hub)
+
+
+class SqlStore:
+    """Every method's promise stands in the Store protocol."""
+
+    def __init__(self, database: Database, hub: Hub) -> None:
+        self._database = database
+        self._hub = hub
+
+    async def change_task(self, change: TaskChange, *, now: datetime) -> bool:
+        """See Store."""
+        return await self._write(tasks.change_task, change, now)
+
+    async def find_task(self, name: str) -> Task | None:
+        """See Store."""
+        return await self._database.read(partial(tasks.find_task, name))
+
+    async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
+        """See Store."""
+        return await self._database.read(partial(tasks.list_tasks, chosen, after, limit))
+
+    async def submit(
+        self, name: str, *, payload: Mapping[str, Any] | None, request_id: str | None, now: datetime
+    ) -> Execution:
+        """See Store."""
+        return await self._write(executions.submit, name, payload, request_id, now)
+
+    async def give_up(self, execution_id: str, *, now: datetime) -> Execution | None:
+        """See Store."""
+        return await self._write(executions.give_up, execution_id, now)
+
+    async def find_execution(self, execution_id: str) -> Execution | None:
+        """See Store."""
+        return await self._database.read(partial(executions.find_execution, execution_id))
+
+    async def list_executions(
+        self, task_name: str | None, chosen: ExecutionFilter, *, after: tuple[datetime, str] | None, limit: int
+    ) -> tuple[Execution, ...]:
+        """See Store."""
+        return await self._database.read(partial(executions.list_executions, task_name, chosen, after, limit))
+
+    async def offer_handlers(self, handlers: Sequence[Handler], *, now: datetime) -> None:
+        """See Store."""
+        await self._write(tasks.offer_handlers, handlers, now)
+
+    async def known_handlers(self) -> tuple[Handler, ...]:
+        """See Store."""
+        return await self._database.read(tasks.known_handlers)
+
+    async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
+        """See Store."""
+        return await self._database.read(partial(queue.look, handlers, now, limit))
+
+    async def fire(self, firings: Sequence[Firing], *, now: datetime) -> tuple[Execution, ...]:
+        """See Store."""
+        return await self._write(tasks.fire, firings, now)
+
+    async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
+        """See Store."""
+        return await self._write(queue.claim, request)
+
+    async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
+        """See Store."""
+        return await self._write(queue.record, reports)
+
+    async def extend_leases(self, tokens: Mapping[str, str], *, until: datetime) -> frozenset[str]:
+        """See Store."""
+        return await self._write(queue.extend_leases, tokens, until)
+
+    async def rescue(self, *, owner: str | None, held: frozenset[str], now: datetime, lapsed: datetime) -> int:
+        """See Store."""
+        return await self._write(queue.rescue, owner, held, now, lapsed)
+
+    async def expire(self, *, now: datetime) -> int:
+        """See Store."""
+        return await self._write(queue.expire, now)
+
+    async def ping(self) -> None:
+        """See Store."""
+        await self.known_handlers()
+
+    async def close(self) -> None:
+        """See Store."""
+        await self._database.close()
+
+    async def _write(self, operation: Callable[..., Operation[Told[T]]], *arguments: Any) -> T:
+        result, _ = await self._database.write(partial(operation, *arguments), committed=self._publish)
+        return result
+
+    def _publish(self, told: Told[Any]) -> None:
+        _, events = told
+        if events:
+            self._hub.publish(events)

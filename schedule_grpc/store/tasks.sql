@@ -1,0 +1,86 @@
+-- name: find_task
+-- The living task of a name.
+SELECT * FROM scheduled_tasks WHERE name = :name AND delete_time IS NULL;
+
+-- name: find_task_by_uid
+-- A task, living or deleted.
+SELECT * FROM scheduled_tasks WHERE uid = :uid;
+
+-- name: last_uid_of_name
+-- The task whose history a name shows: the living one, else the one deleted last.
+SELECT COALESCE(
+    (SELECT uid FROM scheduled_tasks WHERE name = :name AND delete_time IS NULL),
+    (SELECT uid FROM scheduled_tasks WHERE name = :name AND delete_time IS NOT NULL ORDER BY delete_time DESC LIMIT 1)
+) AS uid;
+
+-- name: list_tasks
+-- Living tasks in the order of their names, from a place on.
+SELECT * FROM scheduled_tasks
+WHERE delete_time IS NULL
+  AND name > :after
+  AND name >= :name_from AND (:name_to IS NULL OR name < :name_to)
+  AND (:enabled IS NULL OR enabled = :enabled)
+  AND (:handler = '' OR handler = :handler)
+  AND (:category = '' OR category = :category)
+ORDER BY name
+LIMIT :limit;
+
+-- name: insert_task
+-- A new task, unless the name is taken: then no row is returned.
+INSERT INTO scheduled_tasks (
+    uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description, policy, note,
+    create_time, update_time, settled_time, next_run_time)
+VALUES (
+    :uid, :name, :revision, :schedule, :time_zone, :handler, :enabled, :payload, :metadata, :category, :description,
+    :policy, :note, :create_time, :update_time, :settled_time, :next_run_time)
+ON CONFLICT (name) WHERE delete_time IS NULL DO NOTHING
+RETURNING uid;
+
+-- name: update_task
+-- A task's new definition, if it is still as it was read.
+UPDATE scheduled_tasks SET
+    revision = :revision, schedule = :schedule, time_zone = :time_zone, handler = :handler, enabled = :enabled,
+    payload = :payload, metadata = :metadata, category = :category, description = :description, policy = :policy,
+    note = :note, update_time = :update_time, settled_time = :settled_time, next_run_time = :next_run_time
+WHERE uid = :uid AND delete_time IS NULL AND revision = :read_revision AND next_run_time IS :read_next_run_time
+RETURNING uid;
+
+-- name: advance_task
+-- What a firing does to its task: compare and set.
+UPDATE scheduled_tasks SET settled_time = :settled_time, next_run_time = :next_run_time
+WHERE uid = :uid AND revision = :revision AND next_run_time = :read_next_run_time
+RETURNING uid;
+
+-- name: due_tasks
+-- Tasks that are due, the longest overdue first.
+SELECT * FROM scheduled_tasks WHERE next_run_time <= :now ORDER BY next_run_time, uid LIMIT :limit;
+
+-- name: next_run_time
+-- The earliest next run of all tasks.
+SELECT next_run_time AS instant FROM scheduled_tasks WHERE next_run_time IS NOT NULL ORDER BY next_run_time LIMIT 1;
+
+-- name: note_run
+-- A task's newest start.
+UPDATE scheduled_tasks SET last_run_time = :start_time WHERE uid = :uid;
+
+-- name: note_success
+-- An execution of the task SUCCEEDED.
+UPDATE scheduled_tasks
+SET success_count = success_count + 1, consecutive_failures = 0, last_success_time = :end_time
+WHERE uid = :uid;
+
+-- name: note_failure
+-- An execution of the task FAILED.
+UPDATE scheduled_tasks
+SET failure_count = failure_count + 1, consecutive_failures = consecutive_failures + 1, last_failure_time = :end_time
+WHERE uid = :uid;
+
+-- name: offer_handler
+-- A handler is offered, maybe for the first time.
+INSERT INTO handlers (name, description, first_offered_time, last_offered_time)
+VALUES (:name, :description, :now, :now)
+ON CONFLICT (name) DO UPDATE SET description = excluded.description, last_offered_time = excluded.last_offered_time;
+
+-- name: known_handlers
+-- Every handler ever offered.
+SELECT name, description FROM handlers ORDER BY name;

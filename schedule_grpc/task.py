@@ -1,0 +1,253 @@
+"""Tasks: what a team registers, what it may hold, and what the service adds to it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
+from schedule_grpc.json_text import NotJson, canonical, decode
+from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.schedule import Schedule, parse
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MAX_PAYLOAD_BYTES = 64 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+MAX_DESCRIPTION = 4096
+MAX_NOTE = 1024
+MIN_TIMEOUT, MAX_TIMEOUT = timedelta(seconds=1), timedelta(hours=24)
+MIN_START_DEADLINE, MAX_START_DEADLINE = timedelta(seconds=1), timedelta(days=365)
+SHOWN = 40
+"""How many characters of a refused name an error repeats."""
+
+
+class Overlap(StrEnum):
+    """What happens to an execution that is due while another one of its task is open."""
+
+    SKIP = "SKIP"
+    ALLOW_ALL = "ALLOW_ALL"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """How the executions of a task are treated."""
+
+    timeout: timedelta = timedelta(seconds=29)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    overlap: Overlap = Overlap.SKIP
+    start_deadline: timedelta = timedelta(hours=1)
+
+    def violations(self) -> Iterator[Violation]:
+        """Tell what is out of bounds, by the field's name in the contract."""
+        if not MIN_TIMEOUT <= self.timeout <= MAX_TIMEOUT:
+            yield Violation(field="policy.timeout", reason="must be between 1 s and 24 h")
+        if not MIN_START_DEADLINE <= self.start_deadline <= MAX_START_DEADLINE:
+            yield Violation(field="policy.start_deadline", reason="must be between 1 s and 365 days")
+        yield from self.retry.violations()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Definition:
+    """What a team registers. Made by `define`, so every one that exists is valid."""
+
+    name: str
+    schedule: Schedule
+    handler: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    policy: Policy = field(default_factory=Policy)
+
+    @property
+    def category(self) -> str:
+        """``metadata.category``, by which tasks can be listed."""
+        category = self.metadata.get("category", "")
+        return category if isinstance(category, str) else ""
+
+    def effective_description(self) -> str:
+        """The description, or ``metadata.description`` where none was given."""
+        fallback = self.metadata.get("description", "")
+        return self.description or (fallback if isinstance(fallback, str) else "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskStats:
+    """Counts over a task's life; retention of history does not lower them."""
+
+    success_count: int = 0
+    failure_count: int = 0
+    consecutive_failures: int = 0
+    last_success_time: datetime | None = None
+    last_failure_time: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A registered definition and what became of it.
+
+    Everything up to ``settled_time`` is accounted for by executions; ``next_run_time`` is the schedule's next
+    occurrence after it, None while the task is disabled or will not fire again. ``revision`` counts changes of the
+    definition and of ``enabled``, not firings.
+    """
+
+    definition: Definition
+    uid: str
+    revision: int
+    enabled: bool
+    create_time: datetime
+    update_time: datetime
+    settled_time: datetime
+    next_run_time: datetime | None = None
+    last_run_time: datetime | None = None
+    note: str = ""
+    stats: TaskStats = field(default_factory=TaskStats)
+
+    @property
+    def name(self) -> str:
+        """Unique among living tasks."""
+        return self.definition.name
+
+    @property
+    def id(self) -> str:
+        """The id that callers of the older service know."""
+        return f"task_{self.definition.name}"
+
+    @property
+    def schedule(self) -> Schedule:
+        """When it is due."""
+        return self.definition.schedule
+
+    @property
+    def handler(self) -> str:
+        """The name of the handler that does the work."""
+        return self.definition.handler
+
+    @property
+    def policy(self) -> Policy:
+        """How its executions are treated."""
+        return self.definition.policy
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change of the definition (AIP-154)."""
+        return str(self.revision)
+
+    def next_run_times(self, count: int = 5) -> tuple[datetime, ...]:
+        """Return the next ``count`` occurrences, fewer where the schedule ends, none while the task is disabled."""
+        if self.next_run_time is None:
+            return ()
+        return (self.next_run_time, *self.schedule.upcoming(self.next_run_time, count - 1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handler:
+    """A handler by name, as callers may list it; ``offered`` tells whether somebody offers it now."""
+
+    name: str
+    description: str = ""
+    offered: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskFilter:
+    """Which tasks a list shows; None and the empty text mean all."""
+
+    enabled: bool | None = None
+    handler: str = ""
+    name_prefix: str = ""
+    category: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskPage:
+    """One page of tasks, ordered by name; an empty token says that it is the last."""
+
+    tasks: tuple[Task, ...]
+    next_page_token: str = ""
+
+
+def define(
+    *,
+    name: str,
+    schedule: str,
+    handler: str,
+    time_zone: str = "UTC",
+    payload: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    description: str = "",
+    policy: Policy | None = None,
+) -> Definition:
+    """Return a valid definition.
+
+    Raises:
+        InvalidSchedule: if only the schedule or its zone is wrong.
+        InvalidArgument: with a violation for every field that is wrong.
+    """
+    violations = [*_name_violations("name", name), *_name_violations("handler", handler)]
+    if len(description) > MAX_DESCRIPTION:
+        violations.append(Violation(field="description", reason=f"longer than {MAX_DESCRIPTION} characters"))
+    chosen = policy or Policy()
+    violations += chosen.violations()
+    parsed: Schedule | None = None
+    try:
+        parsed = parse(schedule, time_zone or "UTC")
+    except InvalidSchedule as error:
+        if not violations:
+            raise
+        violations += error.violations
+    kept_payload = _checked_json("payload", payload or {}, MAX_PAYLOAD_BYTES, violations)
+    kept_metadata = _checked_json("metadata", metadata or {}, MAX_METADATA_BYTES, violations)
+    if violations or parsed is None:
+        raise InvalidArgument(*violations)
+    return Definition(
+        name=name,
+        schedule=parsed,
+        handler=handler,
+        payload=kept_payload,
+        metadata=kept_metadata,
+        description=description,
+        policy=chosen,
+    )
+
+
+def checked_payload(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a manual run's payload, normalised.
+
+    Raises:
+        InvalidArgument: if it is too large, too deep, or not JSON.
+    """
+    violations: list[Violation] = []
+    kept = _checked_json("payload", payload, MAX_PAYLOAD_BYTES, violations)
+    if violations:
+        raise InvalidArgument(*violations)
+    return kept
+
+
+def _name_violations(field_name: str, text: str) -> Iterator[Violation]:
+    if not text:
+        yield Violation(field=field_name, reason="is required")
+    elif NAME.fullmatch(text) is None:
+        shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
+        yield Violation(
+            field=field_name,
+            reason=f"{shown!r} is not a letter or digit followed by up to 127 letters, digits, '.', '_' or '-'",
+        )
+
+
+def _checked_json(
+    field_name: str, value: Mapping[str, Any], limit: int, violations: list[Violation]
+) -> Mapping[str, Any]:
+    try:
+        text = canonical(value)
+    except NotJson as error:
+        violations.append(Violation(field=field_name, reason=str(error)))
+        return {}
+    size = len(text.encode())
+    if size > limit:
+        violations.append(
+            Violation(field=field_name, reason=f"{size} bytes of JSON, more than the {limit} bytes allowed")
+        )
+    kept: Mapping[str, Any] = decode(text)
+    return kept

@@ -1,0 +1,114 @@
+"""For tests, ours and our users': a clock that moves when it is told to."""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from schedule_grpc.clock import MAX_WAIT
+
+TURNS = 20
+"""Turns of the event loop after each step: enough for what was woken to run until it waits again."""
+
+
+class FakeClock:
+    """A Clock that stands still until `advance` moves it; whatever waits is woken in the order of its time."""
+
+    def __init__(self, start: datetime) -> None:
+        """Begin at an instant, monotonic time at 0.
+
+        Raises:
+            ValueError: if the instant is not aware.
+        """
+        self._now = _utc(start)
+        self._monotonic = 0.0
+        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
+
+    def now(self) -> datetime:
+        """Return the wall time, aware, in UTC."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return seconds since the clock was made; never goes back."""
+        return self._monotonic
+
+    async def wait_until(self, when: datetime | None, event: asyncio.Event) -> None:
+        """Return when ``event`` is set, ``when`` is reached, or `MAX_WAIT` has passed by this clock."""
+        seconds = MAX_WAIT if when is None else min((when - self._now).total_seconds(), MAX_WAIT)
+        if seconds <= 0 or event.is_set():
+            await asyncio.sleep(0)  # noqa: TID251 (as SystemClock: a turn for the others)
+            return
+        try:
+            async with self.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Return a context whose body is cancelled once this clock has moved so far, and then raises TimeoutError."""
+        return self._timeout(seconds)
+
+    @asynccontextmanager
+    async def _timeout(self, seconds: float) -> AsyncIterator[None]:
+        async with asyncio.timeout(None) as deadline:  # noqa: TID251 (never fires by itself: this clock decides)
+            finished = False
+            if seconds <= 0:
+                deadline.reschedule(0)
+
+            def ring() -> None:
+                if not finished:
+                    deadline.reschedule(0)
+
+            heapq.heappush(self._alarms, (self._monotonic + seconds, next(self._numbers), ring))
+            try:
+                yield
+            finally:
+                finished = True
+
+    async def advance(self, by: float | timedelta) -> None:
+        """Move wall and monotonic time on by seconds, stopping at each alarm on the way to let the woken run.
+
+        What waits for a real thread (a sync handler, a database) is not waited for: await that itself.
+
+        Raises:
+            ValueError: if ``by`` is negative; the wall clock alone goes back, by `set_wall`.
+        """
+        seconds = by.total_seconds() if isinstance(by, timedelta) else by
+        if seconds < 0:
+            raise ValueError(f"time does not go back: {seconds} s")
+        await _settle()  # what was only just started begins to wait by the time as it is
+        target = self._monotonic + seconds
+        while self._alarms and self._alarms[0][0] <= target:
+            due, _, ring = heapq.heappop(self._alarms)
+            self._move(due)
+            ring()
+            await _settle()
+        self._move(target)
+        await _settle()
+
+    def set_wall(self, instant: datetime) -> None:
+        """Let the wall clock jump, forward or back; monotonic time goes on as if nothing had happened.
+
+        Raises:
+            ValueError: if the instant is not aware.
+        """
+        self._now = _utc(instant)
+
+    def _move(self, monotonic: float) -> None:
+        if monotonic > self._monotonic:
+            self._now += timedelta(seconds=monotonic - self._monotonic)
+            self._monotonic = monotonic
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant.isoformat()} is not aware: give it a time zone, such as datetime.UTC")
+    return instant.astimezone(UTC)
+
+
+async def _settle() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)  # noqa: TID251 (gives the others a turn, waits for nothing)

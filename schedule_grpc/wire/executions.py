@@ -1,0 +1,155 @@
+"""Executions between our values and the contract's messages."""
+
+from collections.abc import Iterable
+
+from schedule_grpc.execution import (
+    CoveredRange,
+    Execution,
+    ExecutionFilter,
+    ExecutionPage,
+    FailedAttempt,
+    Reason,
+    State,
+    Trigger,
+)
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.retry import FailureKind
+from schedule_grpc.wire.values import Reader, duration_from, duration_to, instant_from, instant_to, value_from, value_to
+
+# The names are the same on both sides; a name that is missing on one of them fails here, at import.
+_STATE_TO = {state: pb.Execution.State.Value(state.value) for state in State}
+_REASON_TO = {reason: pb.Execution.Reason.Value(reason.value) for reason in Reason}
+_KIND_TO = {kind: pb.Execution.Kind.Value(kind.value) for kind in FailureKind}
+_TRIGGER_TO = {trigger: pb.Execution.Trigger.Value(trigger.value) for trigger in Trigger}
+_STATE_FROM = {number: state for state, number in _STATE_TO.items()}
+_REASON_FROM = {number: reason for reason, number in _REASON_TO.items()}
+_KIND_FROM = {number: kind for kind, number in _KIND_TO.items()}
+_TRIGGER_FROM = {number: trigger for trigger, number in _TRIGGER_TO.items()}
+
+_OPTIONAL_TIMES = ("scheduled_time", "start_time", "end_time")
+
+
+def execution_filter_from(request: pb.GetTaskHistoryRequest | pb.ListExecutionsRequest) -> ExecutionFilter:
+    """Return which executions a caller wants to see.
+
+    Raises:
+        InvalidArgument: for a state or a time that is none.
+    """
+    reader = Reader()
+    unknown = [number for number in request.states if number not in _STATE_FROM]
+    if unknown:
+        reader.refuse("states", f"{unknown[0]} is not a state that this server knows")
+    chosen = ExecutionFilter(
+        states=frozenset(_STATE_FROM[number] for number in request.states if number in _STATE_FROM),
+        start_time=reader.instant(request.start_time, "start_time") if request.HasField("start_time") else None,
+        end_time=reader.instant(request.end_time, "end_time") if request.HasField("end_time") else None,
+    )
+    reader.check()
+    return chosen
+
+
+def states_to(states: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
+    """Return the numbers of states."""
+    return [_STATE_TO[state] for state in states]
+
+
+def execution_to(execution: Execution) -> pb.Execution:
+    """Return an execution's message."""
+    message = pb.Execution(
+        id=execution.id,
+        task_id=execution.task_id,
+        task_name=execution.task_name,
+        task_uid=execution.task_uid,
+        handler=execution.handler,
+        state=_STATE_TO[execution.state],
+        reason=_REASON_TO[execution.reason] if execution.reason else pb.Execution.REASON_UNSPECIFIED,
+        kind=_KIND_TO[execution.kind] if execution.kind else pb.Execution.KIND_UNSPECIFIED,
+        trigger=_TRIGGER_TO[execution.trigger],
+        create_time=instant_to(execution.create_time),
+        attempt=execution.attempt,
+        attempts=[_attempt_to(attempt) for attempt in execution.attempts],
+        error=execution.error or "",
+    )
+    for name in _OPTIONAL_TIMES:
+        instant = getattr(execution, name)
+        if instant is not None:
+            getattr(message, name).CopyFrom(instant_to(instant))
+    if execution.state is State.PENDING:
+        message.available_time.CopyFrom(instant_to(execution.available_time))
+    if execution.result is not None:
+        message.result.CopyFrom(value_to(execution.result))
+    if execution.covers is not None:
+        message.covers.CopyFrom(_covers_to(execution.covers))
+    return message
+
+
+def execution_from(message: pb.Execution) -> Execution:
+    """Return the execution that a server of ours tells of."""
+    create_time = instant_from(message.create_time)
+    available = instant_from(message.available_time) if message.HasField("available_time") else create_time
+    return Execution(
+        id=message.id,
+        task_uid=message.task_uid,
+        task_name=message.task_name,
+        handler=message.handler,
+        trigger=_TRIGGER_FROM[message.trigger],
+        state=_STATE_FROM[message.state],
+        create_time=create_time,
+        available_time=available,
+        revision=0,
+        reason=_REASON_FROM.get(message.reason),
+        kind=_KIND_FROM.get(message.kind),
+        scheduled_time=instant_from(message.scheduled_time) if message.HasField("scheduled_time") else None,
+        start_time=instant_from(message.start_time) if message.HasField("start_time") else None,
+        end_time=instant_from(message.end_time) if message.HasField("end_time") else None,
+        attempt=message.attempt,
+        attempts=tuple(_attempt_from(attempt) for attempt in message.attempts),
+        result=value_from(message.result) if message.HasField("result") else None,
+        error=message.error or None,
+        covers=_covers_from(message.covers) if message.HasField("covers") else None,
+    )
+
+
+def execution_page_from(message: pb.GetTaskHistoryResponse | pb.ListExecutionsResponse) -> ExecutionPage:
+    """Return the page that a server tells of."""
+    return ExecutionPage(
+        executions=tuple(execution_from(each) for each in message.executions), next_page_token=message.next_page_token
+    )
+
+
+def _attempt_to(attempt: FailedAttempt) -> pb.Execution.Attempt:
+    return pb.Execution.Attempt(
+        number=attempt.number,
+        start_time=instant_to(attempt.start_time),
+        duration=duration_to(attempt.duration),
+        kind=_KIND_TO[attempt.kind],
+        error=attempt.error,
+    )
+
+
+def _attempt_from(message: pb.Execution.Attempt) -> FailedAttempt:
+    return FailedAttempt(
+        number=message.number,
+        start_time=instant_from(message.start_time),
+        duration=duration_from(message.duration),
+        kind=_KIND_FROM[message.kind],
+        error=message.error,
+    )
+
+
+def _covers_to(covers: CoveredRange) -> pb.Execution.CoveredRange:
+    return pb.Execution.CoveredRange(
+        from_time=instant_to(covers.from_time),
+        to_time=instant_to(covers.to_time),
+        count=covers.count,
+        exact=covers.exact,
+    )
+
+
+def _covers_from(message: pb.Execution.CoveredRange) -> CoveredRange:
+    return CoveredRange(
+        from_time=instant_from(message.from_time),
+        to_time=instant_from(message.to_time),
+        count=message.count,
+        exact=message.exact,
+    )

@@ -1,0 +1,124 @@
+"""Times, durations and JSON between our values and protobuf's well-known types."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
+from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.json_text import whole
+
+_MICROS = 1_000_000
+_NANOS_PER_MICRO = 1000
+_MAX_DURATION_SECONDS = 315_576_000_000
+"""About 10,000 years (google/protobuf/duration.proto)."""
+
+
+class Reader:
+    """Reads fields of a request and gathers what is wrong with them, to be told all at once."""
+
+    def __init__(self) -> None:
+        self._violations: list[Violation] = []
+
+    def refuse(self, field: str, reason: str) -> None:
+        """Note a violation."""
+        self._violations.append(Violation(field=field, reason=reason))
+
+    def instant(self, message: Timestamp, field: str) -> datetime | None:
+        """Return a timestamp's instant; microseconds are kept, finer parts dropped."""
+        if 0 <= message.nanos < _MICROS * _NANOS_PER_MICRO:
+            with suppress(OverflowError):
+                return instant_from(message)
+        self.refuse(field, "is not a time between the years 1 and 9999")
+        return None
+
+    def duration(self, message: Duration, field: str) -> timedelta | None:
+        """Return a duration; microseconds are kept, finer parts dropped."""
+        if abs(message.seconds) > _MAX_DURATION_SECONDS or message.seconds * message.nanos < 0:
+            self.refuse(field, "is not a valid duration")
+            return None
+        return _timedelta(message)
+
+    def check(self) -> None:
+        """End reading.
+
+        Raises:
+            InvalidArgument: if something was refused.
+        """
+        if self._violations:
+            raise InvalidArgument(*self._violations)
+
+
+def instant_to(instant: datetime) -> Timestamp:
+    """Return the timestamp of an instant."""
+    seconds, micros = divmod(to_micros(instant), _MICROS)
+    return Timestamp(seconds=seconds, nanos=micros * _NANOS_PER_MICRO)
+
+
+def instant_from(message: Timestamp) -> datetime:
+    """Return the instant of a timestamp that a server of ours wrote."""
+    return from_micros(message.seconds * _MICROS + message.nanos // _NANOS_PER_MICRO)
+
+
+def duration_to(duration: timedelta) -> Duration:
+    """Return the message of a duration."""
+    seconds, micros = divmod(duration // MICROSECOND, _MICROS)
+    if seconds < 0 < micros:  # both parts have the same sign
+        seconds, micros = seconds + 1, micros - _MICROS
+    return Duration(seconds=seconds, nanos=micros * _NANOS_PER_MICRO)
+
+
+def duration_from(message: Duration) -> timedelta:
+    """Return the duration of a message that a server of ours wrote."""
+    return _timedelta(message)
+
+
+def struct_to(value: Mapping[str, Any]) -> Struct:
+    """Return the Struct of a JSON object."""
+    struct = Struct()
+    for key, item in value.items():
+        struct.fields[key].CopyFrom(value_to(item))
+    return struct
+
+
+def value_to(value: Any) -> Value:
+    """Return the Value of a JSON value."""
+    if value is None:
+        return Value(null_value=0)  # type: ignore[arg-type]
+    if isinstance(value, bool):
+        return Value(bool_value=value)
+    if isinstance(value, str):
+        return Value(string_value=value)
+    if isinstance(value, int | float):
+        return Value(number_value=value)
+    if isinstance(value, Mapping):
+        return Value(struct_value=struct_to(value))
+    return Value(list_value=ListValue(values=[value_to(item) for item in value]))
+
+
+def json_from(struct: Struct) -> dict[str, Any]:
+    """Return the JSON object of a Struct."""
+    return {key: value_from(item) for key, item in struct.fields.items()}
+
+
+def value_from(value: Value) -> Any:
+    """Return the JSON value of a Value; one that is not set at all is null."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return json_from(value.struct_value)
+    if kind == "list_value":
+        return [value_from(item) for item in value.list_value.values]
+    if kind == "number_value":
+        return whole(value.number_value)
+    if kind is None or kind == "null_value":
+        return None
+    return getattr(value, kind)
+
+
+def _timedelta(message: Duration) -> timedelta:
+    return timedelta(seconds=message.seconds, microseconds=int(message.nanos / _NANOS_PER_MICRO))

@@ -1,0 +1,156 @@
+"""The checker: reads a database afterwards and decides whether every promise of the design's §4 holds.
+
+It looks at the file with plain sqlite3 and knows nothing of the store's code but its tables, so that a fault in the
+store cannot hide from it. With a log of what was acknowledged to callers it also decides that nothing of that is gone.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from schedule_grpc.execution import TRANSITIONS, State
+from schedule_grpc.schedule import parse
+
+OPEN = ("PENDING", "RUNNING")
+ENDED = tuple(state.value for state in State if not TRANSITIONS[state])
+NEVER_RAN = ("SKIPPED", "MISSED")
+REASONS = {
+    "SKIPPED": {"OVERLAP", "TASK_DISABLED", "NO_WORKER"},
+    "MISSED": {"START_DEADLINE"},
+}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledged:
+    """What clients were told: names of registered tasks, ids of recorded executions, ids told as SUCCEEDED."""
+
+    tasks: Iterable[str] = field(default_factory=tuple)
+    executions: Iterable[str] = field(default_factory=tuple)
+    succeeded: Iterable[str] = field(default_factory=tuple)
+
+
+def check(path: Path, acknowledged: Acknowledged | None = None, *, at_rest: bool = False) -> list[str]:
+    """Return every broken promise found in a database file, in words; an empty list says that all hold.
+
+    Args:
+        path: The file.
+        acknowledged: What callers were told, if they kept a log.
+        at_rest: Whether nothing should be open any more.
+    """
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        tasks = connection.execute("SELECT * FROM scheduled_tasks").fetchall()
+        executions = connection.execute("SELECT * FROM task_executions").fetchall()
+        (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
+    found = [] if integrity == "ok" else [f"the file is damaged: {integrity}"]
+    found += _rows_that_contradict_themselves(executions)
+    found += _occurrences_with_two_rows(executions)
+    found += _gates_held_twice(executions)
+    for task in tasks:
+        found += _occurrences_not_accounted_for(task, [row for row in executions if row["task_uid"] == task["uid"]])
+    if at_rest:
+        found += [f"{row['id']}: still {row['state']}" for row in executions if row["state"] in OPEN]
+    if acknowledged is not None:
+        found += _acknowledged_and_gone(acknowledged, tasks, executions)
+    return found
+
+
+def _rows_that_contradict_themselves(executions: list[sqlite3.Row]) -> Iterator[str]:
+    for row in executions:
+        yield from (f"{row['id']}: {what}" for what in _contradictions(row))
+
+
+def _contradictions(row: sqlite3.Row) -> Iterator[str]:  # noqa: C901 (a list of independent facts, one line each)
+    state = row["state"]
+    attempts = json.loads(row["attempts"]) if row["attempts"] else []
+    if (state in ENDED) != (row["end_time"] is not None):
+        yield f"state {state} with end_time {row['end_time']}"
+    if state in ENDED and row["gate"] is not None:
+        yield f"ended but at the gate as {row['gate']}"
+    if state in OPEN and row["gate"] is None:
+        yield "open but not at the gate"
+    if state in NEVER_RAN and row["start_time"] is not None:
+        yield f"{state} although it started"
+    if state in NEVER_RAN and row["reason"] not in REASONS[state]:
+        yield f"{state} with the reason {row['reason']}"
+    if state not in NEVER_RAN and row["reason"] is not None:
+        yield f"{state} with the reason {row['reason']}"
+    if (state == "FAILED") != (row["kind"] is not None):
+        yield f"{state} with the kind {row['kind']}"
+    if (state == "RUNNING") != (row["lease_until"] is not None):
+        yield f"{state} with a lease until {row['lease_until']}"
+    if state in ("SUCCEEDED", "FAILED", "RUNNING") and row["attempt"] < 1:
+        yield f"{state} at attempt {row['attempt']}"
+    if [attempt["number"] for attempt in attempts] != list(range(1, len(attempts) + 1)):
+        yield f"failed attempts are numbered {[attempt['number'] for attempt in attempts]}"
+    failed = {"SUCCEEDED": row["attempt"] - 1, "RUNNING": row["attempt"] - 1, "FAILED": row["attempt"]}
+    if state in failed and len(attempts) != failed[state]:
+        yield f"{state} at attempt {row['attempt']} with {len(attempts)} failed attempts"
+    if row["end_time"] is not None and row["start_time"] is not None and row["end_time"] < row["start_time"]:
+        yield "ended before it started"
+
+
+def _occurrences_with_two_rows(executions: list[sqlite3.Row]) -> Iterator[str]:
+    seen: dict[tuple[str, int], str] = {}
+    for row in executions:
+        if row["scheduled_time"] is None or row["state"] in NEVER_RAN:
+            continue
+        occurrence = (row["task_uid"], row["scheduled_time"])
+        if occurrence in seen:
+            yield f"{row['task_name']} at {_time(row['scheduled_time'])}: both {seen[occurrence]} and {row['id']}"
+        seen[occurrence] = row["id"]
+
+
+def _gates_held_twice(executions: list[sqlite3.Row]) -> Iterator[str]:
+    holders: dict[str, str] = {}
+    for row in executions:
+        if row["gate"] == "ACTIVE" and row["state"] in OPEN:
+            if row["task_uid"] in holders:
+                yield f"{row['task_name']}: the gate is held by {holders[row['task_uid']]} and {row['id']}"
+            holders[row["task_uid"]] = row["id"]
+
+
+def _occurrences_not_accounted_for(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterator[str]:
+    """Walk the schedule from the oldest row to the settled time: each occurrence is a row's own or in its range."""
+    schedule = parse(task["schedule"], task["time_zone"])
+    settled = _instant(task["settled_time"])
+    expected_next = schedule.next_after(settled) if task["enabled"] else None
+    stored_next = None if task["next_run_time"] is None else _instant(task["next_run_time"])
+    if task["delete_time"] is None and stored_next != expected_next:
+        yield f"{task['name']}: next run {stored_next}, but the first after {settled} is {expected_next}"
+    if task["revision"] > 1:
+        return  # the definition changed: the rows of the older one follow another schedule
+    own = {row["scheduled_time"] for row in executions if row["scheduled_time"] is not None}
+    ranges = [(row["covers_from"], row["covers_to"]) for row in executions if row["covers_from"] is not None]
+    occurrence = schedule.next_after(_instant(task["create_time"]))
+    while occurrence is not None and occurrence <= settled:
+        micros = (occurrence - EPOCH) // timedelta(microseconds=1)
+        times = (micros in own) + sum(first <= micros <= last for first, last in ranges)
+        if times != 1:
+            yield f"{task['name']}: the occurrence {occurrence} is accounted for {times} times"
+        occurrence = schedule.next_after(occurrence)
+
+
+def _acknowledged_and_gone(
+    acknowledged: Acknowledged, tasks: list[sqlite3.Row], executions: list[sqlite3.Row]
+) -> Iterator[str]:
+    names = {row["name"] for row in tasks}
+    states = {row["id"]: row["state"] for row in executions}
+    yield from (f"task {name} was acknowledged and is gone" for name in acknowledged.tasks if name not in names)
+    yield from (f"{each} was acknowledged and is gone" for each in acknowledged.executions if each not in states)
+    for execution_id in acknowledged.succeeded:
+        if states.get(execution_id) != "SUCCEEDED":
+            yield f"{execution_id} was told as SUCCEEDED and is {states.get(execution_id)}"
+
+
+def _instant(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def _time(micros: int) -> str:
+    return _instant(micros).isoformat()

@@ -1,0 +1,274 @@
+"""Who may run and record what: leases, rescue, fencing, and a database that goes away."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from checker import check
+from rig import Rig, at, rig
+
+from schedule_grpc.engine import loop, upkeep
+from schedule_grpc.errors import DatabaseUnavailable
+from schedule_grpc.execution import HandBack, Outcome, State
+from schedule_grpc.retry import FailureKind, RetryPolicy
+from schedule_grpc.store import ClaimRequest
+from schedule_grpc.task import Policy
+from schedule_grpc.testing import FakeClock
+
+
+async def claimed(service: Rig, owner: str = "another", **changes):
+    """Let some owner claim a manual run, and return the claim."""
+    await service.register("task", "@manual", **changes)
+    await service.service.run_now("task", detach=True)
+    now = service.clock.now()
+    (claim,) = await service.store.claim(
+        ClaimRequest(
+            owner=owner,
+            handlers=frozenset({"fate"}),
+            limit=10,
+            running={},
+            now=now,
+            lease_until=now + timedelta(seconds=30),
+        )
+    )
+    return claim
+
+
+def outcome(claim, service: Rig, **changes) -> Outcome:
+    """Return a success of that claim."""
+    told = {
+        "execution_id": claim.execution.id,
+        "lease_token": claim.lease_token,
+        "end_time": service.clock.now(),
+        "duration": timedelta(0),
+    }
+    return Outcome(**(told | changes))
+
+
+async def test_a_server_that_died_loses_its_executions_at_the_next_start(database: Path):
+    """RUNNING rows of a dead server are rescued at once: LEASE_LOST, retried after 1 s."""
+    async with rig(database) as before:
+        await claimed(before)
+    async with rig(database, clock=FakeClock(at("2026-01-31T10:00:05")), recover=True) as after:
+        (execution,) = await after.history()
+        assert execution.state is State.PENDING
+        assert execution.attempts[0].kind is FailureKind.LEASE_LOST
+        assert execution.available_time == at("2026-01-31T10:00:06")
+        await after.advance(1)
+        assert await after.states() == ["SUCCEEDED"]
+    assert check(database, at_rest=True) == []
+
+
+async def test_a_lost_lease_uses_up_an_attempt(database: Path):
+    """Without retries left it is FAILED/LEASE_LOST."""
+    async with rig(database) as before:
+        await claimed(before, policy=Policy(retry=RetryPolicy(max_retries=0)))
+    async with rig(database, recover=True) as after:
+        (execution,) = await after.history()
+        assert (execution.state, execution.kind) == (State.FAILED, FailureKind.LEASE_LOST)
+
+
+async def test_others_rescue_five_seconds_after_the_lease(service: Rig):
+    """At 34 s the row is its owner's, at 36 s it is rescued."""
+    await claimed(service)
+    beat = service.engine._upkeep.beat
+    await service.clock.advance(34)
+    await beat()
+    assert await service.states() == ["RUNNING"]
+    await service.clock.advance(2)
+    await beat()
+    assert await service.states() == ["PENDING"]
+
+
+async def test_a_zombies_record_is_refused(service: Rig):
+    """After the rescue the old owner's success is not written; the retry's is."""
+    claim = await claimed(service)
+    await service.clock.advance(36)
+    await service.engine._upkeep.beat()
+    await service.advance(1)
+    assert await service.store.record([outcome(claim, service)]) == (None,)
+    assert await service.states() == ["SUCCEEDED"]
+
+
+async def test_a_repeated_record_is_recognised_as_done(service: Rig):
+    """The second report of the same attempt changes nothing and answers with the row."""
+    claim = await claimed(service)
+    (first,) = await service.store.record([outcome(claim, service, result={"n": 1})])
+    (second,) = await service.store.record([outcome(claim, service, result={"n": 2})])
+    assert first is not None
+    assert second is not None
+    assert second.result == first.result == {"n": 1}
+    assert (await service.service.get_task("task")).stats.success_count == 1
+
+
+async def test_heartbeats_keep_a_long_run(service: Rig, gate):
+    """A run of 100 s keeps its lease, beat by beat."""
+    held = gate("long")
+    await service.register("task", "@manual", payload={"gate": "long"}, policy=Policy(timeout=timedelta(hours=1)))
+    await service.service.run_now("task", detach=True)
+    running = asyncio.create_task(service.engine.run())
+    while not held.entered:
+        await service.clock.advance(0.01)
+    for _ in range(100):
+        await service.clock.advance(1)
+    assert (
+        await service.store.rescue(
+            owner="another", held=frozenset(), now=service.clock.now(), lapsed=service.clock.now() - upkeep.SAFETY
+        )
+        == 0
+    )
+    held.opened.set()
+    service.engine.stop()
+    while not running.done():
+        await service.clock.advance(0.1)
+    assert await service.states() == ["SUCCEEDED"]
+
+
+async def test_an_attempt_whose_lease_was_taken_is_stopped_and_records_nothing(service: Rig, gate):
+    """The heartbeat's answer tells: another one has it now."""
+    held = gate("taken")
+    await service.register("task", "@manual", payload={"gate": "taken"})
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+    await service.store.rescue(owner=None, held=frozenset(), now=service.clock.now(), lapsed=service.clock.now())
+    await service.engine._upkeep.beat()
+    await service.engine.idle()
+    (execution,) = await service.history()
+    assert (execution.state, len(execution.attempts)) == (State.PENDING, 1)
+
+
+async def test_own_rows_that_one_does_not_hold_are_handed_back(service: Rig):
+    """A claim that got lost on its way back is PENDING again after 10 s, at no cost."""
+    owner = service.engine._upkeep._owner
+    await claimed(service, owner=owner)
+    await service.clock.advance(9)
+    await service.engine._upkeep.beat()
+    assert await service.states() == ["RUNNING"]
+    await service.clock.advance(2)
+    await service.engine._upkeep.beat()
+    (execution,) = await service.history()
+    assert (execution.state, execution.attempt, execution.hand_backs) == (State.PENDING, 0, 1)
+
+
+async def test_the_twenty_first_hand_back_counts_as_a_failure(service: Rig):
+    """A row that only ever comes back is failing: then its retry policy decides."""
+    claim = await claimed(service)
+    for number in range(21):
+        report = HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=service.clock.now())
+        (execution,) = await service.store.record([report])
+        assert execution is not None
+        if number < 20:
+            now = service.clock.now()
+            (claim,) = await service.store.claim(
+                ClaimRequest(owner="x", handlers=frozenset({"fate"}), limit=1, running={}, now=now, lease_until=now)
+            )
+    assert execution.hand_backs == 20
+    assert [attempt.kind for attempt in execution.attempts] == [FailureKind.LEASE_LOST]
+
+
+async def test_a_result_is_kept_while_the_database_is_away(service: Rig, monkeypatch):
+    """The write is refused twice: the result is written when the database is back."""
+    record, refusals = service.store.record, [1, 2]
+
+    async def refusing(reports):
+        if refusals:
+            refusals.pop()
+            raise DatabaseUnavailable("away")
+        return await record(reports)
+
+    monkeypatch.setattr(service.store, "record", refusing)
+    await service.register("task", "@manual")
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    while refusals:
+        await service.clock.advance(1)
+    await service.clock.advance(1)
+    await service.engine.idle()
+    assert await service.states() == ["SUCCEEDED"]
+
+
+async def test_an_attempt_stops_before_its_lease_ends_if_it_cannot_be_extended(service: Rig, gate, monkeypatch):
+    """The handler is stopped 25 s after the claim, five before the lease's end, and records nothing of its own."""
+    held = gate("cut off")
+    await service.register("task", "@manual", payload={"gate": "cut off"}, policy=Policy(timeout=timedelta(hours=1)))
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+
+    async def away(*_, **__):
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(service.store, "extend_leases", away)
+    finished = asyncio.Event()
+    beating = asyncio.create_task(service.engine._upkeep.run(finished))
+    await service.clock.advance(24)
+    assert not held.entered[0].cancelled.is_set()
+    await service.clock.advance(2)
+    assert held.entered[0].cancelled.is_set()
+    await service.engine.idle()
+    finished.set()
+    await beating
+    (execution,) = await service.history()
+    assert (execution.state, execution.attempts) == (State.PENDING, ())
+
+
+async def test_the_loop_outlives_a_database_that_goes_away(service: Rig, monkeypatch):
+    """While looking fails, health says so; afterwards the task fires and health is well."""
+    await service.register()
+    look, away = service.store.look, [True]
+
+    async def looking(*arguments, **options):
+        if away:
+            raise DatabaseUnavailable("away")
+        return await look(*arguments, **options)
+
+    monkeypatch.setattr(service.store, "look", looking)
+    running = asyncio.create_task(service.engine.run())
+    await service.clock.advance(3600)
+    assert "away" in service.engine.troubles()[0]
+    away.clear()
+    while await service.states() != ["SUCCEEDED"]:
+        await service.clock.advance(0.5)
+    assert service.engine.troubles() == ()
+    service.engine.stop()
+    while not running.done():
+        await service.clock.advance(0.1)
+
+
+async def test_one_task_that_cannot_be_planned_keeps_no_other_from_firing(service: Rig, monkeypatch):
+    """A fault in one task's planning is logged; the others fire."""
+    await service.register("broken")
+    await service.register("whole")
+    plan = loop.plan
+
+    def planning(task, now):
+        if task.name == "broken":
+            raise ZeroDivisionError
+        return plan(task, now)
+
+    monkeypatch.setattr(loop, "plan", planning)
+    await service.clock.advance(3600)
+    await service.engine.tick()
+    await service.engine.tick()
+    await service.engine.idle()
+    assert await service.states("whole") == ["SUCCEEDED"]
+    monkeypatch.undo()
+
+
+async def test_a_heartbeat_that_fails_is_tried_again_each_second(service: Rig, monkeypatch):
+    """Not at once, which would starve everything else in the event loop, and not only at the next beat."""
+    tries = []
+
+    async def away():
+        tries.append(service.clock.now())
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(service.engine._upkeep, "beat", away)
+    finished = asyncio.Event()
+    beating = asyncio.create_task(service.engine._upkeep.run(finished))
+    await service.clock.advance(5)
+    finished.set()
+    await service.clock.advance(1)
+    await beating
+    assert 5 <= len(tries) <= 7

@@ -1,0 +1,219 @@
+"""Real server processes: killed, stopped, started twice, blocked. These tests wait by the real clock."""
+
+import asyncio
+import socket
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+from checker import Acknowledged, check
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from process import run, serving
+
+from schedule_grpc.client import AsyncClient
+from schedule_grpc.execution import State
+from schedule_grpc.retry import FailureKind, RetryPolicy
+from schedule_grpc.task import Policy
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def until(condition, seconds: float = 20):
+    """Return what an async condition gives once it is true."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        found = await condition()
+        if found:
+            return found
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s")
+
+
+async def test_kill_while_a_handler_runs(tmp_path: Path):
+    """After kill -9 in mid-run and a restart: LEASE_LOST as attempt 1, then attempt 2, which succeeds."""
+    notes = tmp_path / "notes"
+    with serving(tmp_path) as server:
+        async with AsyncClient(server.address) as client:
+            await client.register_task(
+                name="task", schedule="@manual", handler="note", payload={"file": str(notes), "seconds": 2}
+            )
+            result = await client.run_task_now("task", detach=True)
+
+            async def begun():
+                return notes.exists()
+
+            await until(begun)
+        server.kill()
+    with serving(tmp_path) as server:
+        async with AsyncClient(server.address) as client:
+
+            async def ended():
+                found = await client.get_execution(result.execution.id)
+                return found if found.state.ended else None
+
+            execution = await until(ended)
+    assert execution.state is State.SUCCEEDED
+    assert [attempt.kind for attempt in execution.attempts] == [FailureKind.LEASE_LOST]
+    lines = notes.read_text().splitlines()
+    assert lines == [f"begin {execution.id} 1", f"begin {execution.id} 2", f"end {execution.id} 2"]
+    told = Acknowledged(tasks=["task"], executions=[execution.id], succeeded=[execution.id])
+    assert check(tmp_path / "schedule.db", told, at_rest=True) == []
+
+
+async def test_killed_ten_times_under_load_nothing_acknowledged_is_lost(tmp_path: Path):
+    """Registrations, runs and a schedule of every second go on while the server is killed again and again."""
+    tasks: list[str] = []
+    executions: list[str] = []
+    succeeded: list[str] = []
+
+    async def load(address: str, lap: int) -> None:
+        async with AsyncClient(address) as client:
+            await client.register_task(name=f"every-{lap}", schedule="every 1 second", handler="fail")
+            tasks.append(f"every-{lap}")
+            for number in range(1000):
+                name = f"t-{lap}-{number}"
+                await client.register_task(
+                    name=name, schedule="@manual", handler="note", payload={"file": str(tmp_path / "notes")}
+                )
+                tasks.append(name)
+                result = await client.run_task_now(name, detach=number % 2 == 0)
+                executions.append(result.execution.id)
+                if result.execution.state is State.SUCCEEDED:
+                    succeeded.append(result.execution.id)
+
+    for lap in range(10):
+        with serving(tmp_path) as server:
+            loading = asyncio.create_task(load(server.address, lap))
+            await asyncio.sleep(0.15 + 0.04 * lap)
+            server.kill()
+            with pytest.raises(Exception, match=r".*"):
+                await loading
+        told = Acknowledged(tasks=tasks, executions=executions, succeeded=succeeded)
+        assert check(tmp_path / "schedule.db", told) == []
+    assert len(tasks) > 50
+
+
+async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(tmp_path: Path):
+    """Every second, four seconds down: one CATCH_UP execution covers what is missing; nothing twice, nothing lost."""
+    with serving(tmp_path) as server:
+        async with AsyncClient(server.address) as client:
+            await client.register_task(
+                name="task", schedule="every 1 second", handler="note", payload={"file": str(tmp_path / "notes")}
+            )
+
+            async def history():
+                return (await client.get_task_history("task")).executions
+
+            await until(history)
+        server.kill()
+    await asyncio.sleep(4)
+    with serving(tmp_path) as server:
+        async with AsyncClient(server.address) as client:
+
+            async def caught_up():
+                found = (await client.get_task_history("task")).executions
+                return [execution for execution in found if execution.covers is not None]
+
+            (execution,) = await until(caught_up)
+            assert execution.covers is not None
+            assert execution.covers.count >= 3
+        code, _ = server.terminate()
+    assert code == 0
+    assert check(tmp_path / "schedule.db") == []
+
+
+async def test_sigterm_lets_running_work_end(tmp_path: Path):
+    """A run of 1.5 s that began before the signal ends, is recorded, and the server exits 0."""
+    with serving(tmp_path) as server:
+        async with AsyncClient(server.address) as client:
+            await client.register_task(
+                name="task",
+                schedule="@manual",
+                handler="note",
+                payload={"file": str(tmp_path / "notes"), "seconds": 1.5},
+            )
+            result = await client.run_task_now("task", detach=True)
+
+            async def begun():
+                return (tmp_path / "notes").exists()
+
+            await until(begun)
+        code, _ = await asyncio.to_thread(server.terminate)
+    assert code == 0
+    told = Acknowledged(succeeded=[result.execution.id])
+    assert check(tmp_path / "schedule.db", told, at_rest=True) == []
+
+
+async def test_a_thread_that_never_ends_does_not_keep_the_server(tmp_path: Path):
+    """With --drain-timeout 0 the server gives it the grace of 10 s and exits; the row is rescued at the next start."""
+    with serving(tmp_path, "--drain-timeout", "0s") as server:
+        async with AsyncClient(server.address) as client:
+            await client.register_task(name="task", schedule="@manual", handler="stuck-thread")
+            result = await client.run_task_now("task", detach=True)
+
+            async def running():
+                return (await client.get_execution(result.execution.id)).state is State.RUNNING
+
+            await until(running)
+        code, _ = await asyncio.to_thread(server.terminate)
+    assert code == 0
+    with serving(tmp_path) as server:
+        async with AsyncClient(server.address) as client:
+            execution = await client.get_execution(result.execution.id)
+            assert execution.attempts[0].kind is FailureKind.LEASE_LOST
+
+
+async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: Path):
+    """2 s of time.sleep in an async handler with a timeout of 1 s: TIMEOUT, and the log names it."""
+    with serving(tmp_path) as server:
+        async with AsyncClient(server.address) as client:
+            await client.register_task(
+                name="task",
+                schedule="@manual",
+                handler="block",
+                payload={"seconds": 2.5},
+                policy=Policy(timeout=timedelta(seconds=1), retry=RetryPolicy(max_retries=0)),
+            )
+            result = await client.run_task_now("task")
+        _, errors = server.terminate()
+    assert (result.execution.state, result.execution.kind) == (State.FAILED, FailureKind.TIMEOUT)
+    (blocked,) = [line for line in errors.splitlines() if "event_loop.blocked" in line]
+    assert f"block {result.execution.id}" in blocked
+    assert "process_handlers.py" in blocked
+
+
+async def test_a_second_server_on_the_file_is_refused(tmp_path: Path):
+    """Exit code 1 and one clear line; the first one goes on."""
+    with serving(tmp_path) as server:
+        second = await asyncio.to_thread(run, "serve", "--grpc", "127.0.0.1:0", folder=tmp_path)
+        assert second.returncode == 1
+        assert f"another schedule-grpc server (process {server.process.pid}) is using this file" in second.stderr
+        assert "Traceback" not in second.stderr
+        async with AsyncClient(server.address) as client:
+            await client.list_tasks()
+
+
+async def test_a_second_server_on_the_port_is_refused(tmp_path: Path):
+    """Exit code 1 and one clear line: no port is shared in silence."""
+    with serving(tmp_path) as server:
+        other = "sqlite:///other.db"
+        second = await asyncio.to_thread(run, "serve", "--grpc", server.address, "--database", other, folder=tmp_path)
+    assert second.returncode == 1
+    assert f"cannot listen on {server.address}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+async def test_a_server_is_healthy_until_it_drains(tmp_path: Path):
+    """grpc.health.v1 says SERVING; after the end nobody listens any more."""
+    with serving(tmp_path) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            for name in ("", "schedule.v1.ScheduleService"):
+                answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        server.terminate()
+        host, _, port = server.address.rpartition(":")
+        with socket.socket() as probe:
+            assert probe.connect_ex((host, int(port))) != 0

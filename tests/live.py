@@ -1,0 +1,53 @@
+"""A whole server on a free port, and how tests ask it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.struct_pb2 import Struct
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_status import rpc_status
+
+from schedule_grpc import app
+from schedule_grpc.client import AsyncClient
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.pb import schedule_pb2_grpc
+
+HANDLER = "cleanup-expired-sessions"
+Code = grpc.StatusCode
+
+
+@dataclass(kw_only=True)
+class Live:
+    """A server that answers, its parts, and two ways to call it."""
+
+    parts: app.Parts
+    client: AsyncClient
+    stub: "schedule_pb2_grpc.ScheduleServiceAsyncStub"
+
+
+async def refused(call: Any) -> tuple[Code, str, dict[str, str], dict[str, str]]:
+    """Return a refusal's code, reason, metadata, and violations by field."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    status = rpc_status.from_call(caught.value)
+    assert status is not None
+    info, bad_request = ErrorInfo(), BadRequest()
+    for detail in status.details:
+        assert detail.Unpack(info) or detail.Unpack(bad_request)
+    assert info.domain == "schedule.v1"
+    violations = {violation.field: violation.description for violation in bad_request.field_violations}
+    return caught.value.code(), info.reason, dict(info.metadata), violations
+
+
+def asked(**changes: Any) -> pb.RegisterTaskRequest:
+    """Return a request that would be accepted, but for the changes."""
+    return pb.RegisterTaskRequest(**({"name": "task", "schedule": "@daily", "handler": HANDLER} | changes))
+
+
+def struct(value: dict[str, Any]) -> Struct:
+    """Return a Struct."""
+    made = Struct()
+    made.update(value)
+    return made

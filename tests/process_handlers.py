@@ -1,0 +1,37 @@
+"""Handlers that server processes of tests offer."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from schedule_grpc.handlers import TaskContext, handler
+
+
+@handler("note", description="Writes a line, sleeps, writes another")
+async def note(ctx: TaskContext) -> dict:
+    """Append ``begin`` and ``end`` lines to the file of the payload, ``seconds`` apart."""
+    path = Path(ctx.payload["file"])
+    with path.open("a") as file:
+        file.write(f"begin {ctx.idempotency_key} {ctx.attempt}\n")
+    await asyncio.sleep(ctx.payload.get("seconds", 0))
+    with path.open("a") as file:
+        file.write(f"end {ctx.idempotency_key} {ctx.attempt}\n")
+    return {"success": True}
+
+
+@handler("block", description="Blocks the event loop")
+async def block(ctx: TaskContext) -> None:
+    """Do what an async handler must not do."""
+    time.sleep(ctx.payload["seconds"])  # noqa: ASYNC251 (the point)
+
+
+@handler("stuck-thread", description="A thread that never ends")
+def stuck_thread(_: TaskContext) -> None:
+    """Sleep for an hour."""
+    time.sleep(3600)
+
+
+@handler("fail", description="Raises")
+async def fail(_: TaskContext) -> None:
+    """Raise."""
+    raise ValueError("as asked")

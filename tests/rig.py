@@ -1,0 +1,170 @@
+"""What several suites are built on: a whole service on a FakeClock, and a handler whose payload picks its fate."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from schedule_grpc.bindings import Environment
+from schedule_grpc.engine import Engine, EngineOptions
+from schedule_grpc.events import Hub
+from schedule_grpc.execution import Execution, ExecutionFilter
+from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext, handler
+from schedule_grpc.paging import Page
+from schedule_grpc.planning import Registration
+from schedule_grpc.service import Service
+from schedule_grpc.store import SqlStore, open_store
+from schedule_grpc.task import Task, define
+from schedule_grpc.testing import FakeClock
+
+START = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
+
+
+def at(text: str) -> datetime:
+    """Return the instant of an ISO text, UTC where it names no offset."""
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+class Gates:
+    """Lets a test hold handlers until it opens their gate, and see which ones came in."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.entered: list[TaskContext] = []
+        self.came = asyncio.Event()
+
+
+GATES: dict[str, Gates] = {}
+
+
+def _fail(ctx: TaskContext) -> None:
+    raise ValueError(ctx.payload.get("error", "as asked"))
+
+
+def _fail_at_first(ctx: TaskContext) -> dict[str, Any]:
+    if ctx.attempt <= ctx.payload["times"]:
+        raise ValueError(f"attempt {ctx.attempt}")
+    return {"attempt": ctx.attempt}
+
+
+def _reject(_: TaskContext) -> None:
+    raise PermanentFailure("no use")
+
+
+def _exit(_: TaskContext) -> None:
+    raise SystemExit(3)
+
+
+FATES: dict[str, Callable[[TaskContext], Any]] = {
+    "succeed": lambda ctx: {"success": True, "seen": dict(ctx.payload)},
+    "raise": _fail,
+    "fail-at-first": _fail_at_first,
+    "false": lambda _: {"success": False, "error": "said so"},
+    "reject": _reject,
+    "exit": _exit,
+    "not-json": lambda _: {"when": object()},
+}
+
+
+@handler("fate", description="Ends as its payload says")
+async def fate(ctx: TaskContext) -> Any:
+    """Wait at the gate if the payload names one, then end as it says."""
+    gate = GATES.get(ctx.payload.get("gate", ""))
+    if gate is not None:
+        gate.entered.append(ctx)
+        gate.came.set()
+        await gate.opened.wait()
+    return FATES[ctx.payload.get("fate", "succeed")](ctx)
+
+
+@handler("stubborn", description="Ignores its cancellation until the gate opens")
+async def stubborn(ctx: TaskContext) -> str:
+    """Swallow every cancellation."""
+    gate = GATES[ctx.payload["gate"]]
+    gate.entered.append(ctx)
+    gate.came.set()
+    while not gate.opened.is_set():
+        try:
+            await gate.opened.wait()
+        except asyncio.CancelledError:
+            continue
+    return "at last"
+
+
+@handler("in-thread", description="A sync handler that waits until it is asked to stop")
+def in_thread(ctx: TaskContext) -> str:
+    """Wait in a thread for the cancellation, at most ten seconds."""
+    ctx.cancelled.wait(10)
+    return threading.current_thread().name
+
+
+@dataclass(kw_only=True)
+class Rig:
+    """A whole service without its network: real store on disk, real engine, a clock that stands still."""
+
+    path: Path
+    clock: FakeClock
+    hub: Hub
+    store: SqlStore
+    engine: Engine
+    service: Service
+    registry: Registry
+
+    async def register(self, name: str = "task", schedule: str = "@hourly", **changes: Any) -> Task:
+        """Register a task with the handler ``fate``."""
+        names = ("enabled", "validate_only", "etag", "allow_unknown_handler")
+        asked = {key: changes.pop(key) for key in names if key in changes}
+        definition = define(**({"name": name, "schedule": schedule, "handler": "fate"} | changes))
+        return await self.service.register(Registration(definition=definition, **asked))
+
+    async def work(self) -> None:
+        """Tick until there is nothing to do now, and let what was started end."""
+        while await self.engine.tick() or self.engine.running:
+            await self.engine.idle()
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock, then do what has become due."""
+        await self.clock.advance(seconds)
+        await self.work()
+
+    async def history(self, name: str = "task") -> tuple[Execution, ...]:
+        """Return a task's executions, oldest first."""
+        page = await self.service.history(name, ExecutionFilter(), Page(size=1000))
+        return tuple(reversed(page.executions))
+
+    async def states(self, name: str = "task") -> list[str]:
+        """Return the states of a task's executions, oldest first."""
+        return [execution.state.value for execution in await self.history(name)]
+
+
+@asynccontextmanager
+async def rig(
+    path: Path, *, clock: FakeClock | None = None, recover: bool = False, **options: Any
+) -> AsyncIterator[Rig]:
+    """Build a Rig on a file; with ``recover`` as a server does that finds it."""
+    clock = clock or FakeClock(START)
+    hub = Hub()
+    registry = Registry()
+    for offered in (fate, stubborn, in_thread):
+        registry.add_function(offered)
+    store = await open_store(path, hub)
+    try:
+        engine = Engine(
+            store=store,
+            clock=clock,
+            hub=hub,
+            registry=registry,
+            env=Environment({}),
+            options=EngineOptions(**options),
+        )
+        service = Service(store=store, clock=clock, hub=hub, registry=registry)
+        if recover:
+            await engine.recover()
+        yield Rig(path=path, clock=clock, hub=hub, store=store, engine=engine, service=service, registry=registry)
+    finally:
+        await store.close()

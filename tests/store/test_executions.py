@@ -1,0 +1,209 @@
+"""What the store promises of executions and their history, on a real file."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from rig import Rig, at
+
+from schedule_grpc.errors import (
+    ExecutionNotFound,
+    InvalidArgument,
+    NoWorker,
+    ShuttingDown,
+    TaskDisabled,
+    TaskNotFound,
+)
+from schedule_grpc.execution import ExecutionFilter, State
+from schedule_grpc.paging import Page
+from schedule_grpc.store.sharing import shares
+
+
+async def test_a_quiet_tasks_history_is_not_hidden_by_a_busy_one(service: Rig):
+    """History is chosen by task before it is limited."""
+    await service.register("quiet", "@manual")
+    await service.register("busy", "@manual")
+    await service.service.run_now("quiet", detach=True)
+    await service.work()
+    for _ in range(30):
+        await service.service.run_now("busy", detach=True)
+        await service.work()
+        await service.clock.advance(1)
+    page = await service.service.history("quiet", ExecutionFilter(), Page(size=10))
+    assert len(page.executions) == 1
+
+
+async def test_pages_go_newest_first_and_cover_every_execution_once(service: Rig):
+    """25 executions in pages of 10, even where several were created at one instant."""
+    await service.register("task", "@manual")
+    for number in range(25):
+        await service.service.run_now("task", detach=True)
+        await service.work()
+        if number % 3 == 0:
+            await service.clock.advance(1)
+    token, seen = "", []
+    while True:
+        page = await service.service.executions(ExecutionFilter(), Page(size=10, token=token))
+        seen += page.executions
+        token = page.next_page_token
+        if not token:
+            break
+    assert len({execution.id for execution in seen}) == len(seen) == 25
+    keys = [(execution.create_time, execution.id) for execution in seen]
+    assert keys == sorted(keys, reverse=True)
+
+
+async def test_history_is_filtered_by_state_and_time(service: Rig):
+    """States are any of; start_time is inclusive, end_time exclusive."""
+    await service.register("task", "@manual")
+    for fate in ("succeed", "reject", "succeed"):
+        await service.service.run_now("task", detach=True, payload={"fate": fate})
+        await service.work()
+        await service.clock.advance(60)
+
+    async def chosen(**wanted) -> list[str]:
+        page = await service.service.history("task", ExecutionFilter(**wanted), Page())
+        return [execution.state.value for execution in page.executions]
+
+    assert await chosen(states=frozenset({State.FAILED})) == ["FAILED"]
+    assert await chosen(states=frozenset({State.FAILED, State.SUCCEEDED})) == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+    assert await chosen(start_time=at("2026-01-31T10:01")) == ["SUCCEEDED", "FAILED"]
+    assert await chosen(end_time=at("2026-01-31T10:01")) == ["SUCCEEDED"]
+    assert await chosen(end_time=at("0001-01-01")) == []
+
+
+async def test_an_unknown_name_has_an_empty_history(service: Rig):
+    """It is a page like any other."""
+    assert await service.history("nobody") == ()
+
+
+async def test_an_unknown_execution_is_not_found(service: Rig):
+    """The error names the id."""
+    with pytest.raises(ExecutionNotFound, match="exec_none"):
+        await service.service.execution("exec_none")
+
+
+async def test_run_now_of_a_missing_or_disabled_task_is_refused(service: Rig):
+    """NOT_FOUND and FAILED_PRECONDITION, nothing recorded."""
+    with pytest.raises(TaskNotFound):
+        await service.service.run_now("nobody")
+    await service.register()
+    await service.service.disable("task")
+    with pytest.raises(TaskDisabled):
+        await service.service.run_now("task")
+    assert await service.history() == ()
+
+
+async def test_a_request_id_makes_repeating_a_run_safe(service: Rig):
+    """The same id gives the same execution, also after it ended; for another task or payload it is refused."""
+    await service.register("task", "@manual")
+    await service.register("other", "@manual")
+    first = await service.service.run_now("task", detach=True, request_id="r1", payload={"a": 1})
+    await service.work()
+    again = await service.service.run_now("task", detach=True, request_id="r1", payload={"a": 1})
+    assert (again.id, again.state) == (first.id, State.SUCCEEDED)
+    for name, payload in (("other", {"a": 1}), ("task", {"a": 2}), ("task", None)):
+        with pytest.raises(InvalidArgument, match="request_id"):
+            await service.service.run_now(name, detach=True, request_id="r1", payload=payload)
+    assert len(await service.history()) == 1
+
+
+async def test_waiting_for_a_handler_that_nobody_offers_gives_up(service: Rig):
+    """After 30 s the call fails and the row ends SKIPPED/NO_WORKER."""
+    await service.register("task", "@manual", handler="nobody", allow_unknown_handler=True)
+    call = asyncio.create_task(service.service.run_now("task"))
+    while not await service.history():
+        await service.clock.advance(0)
+    service.clock.set_wall(at("2026-01-31T10:00:29.9"))
+    await service.clock.advance(0)
+    assert await service.states() == ["PENDING"]
+    while not call.done():
+        await service.clock.advance(0.1)
+    with pytest.raises(NoWorker):
+        await call
+    (execution,) = await service.history()
+    assert (execution.state, execution.reason) == (State.SKIPPED, "NO_WORKER")
+
+
+async def test_a_draining_server_lets_waiting_calls_go_with_the_executions_id(service: Rig):
+    """UNAVAILABLE, the execution goes on; new runs are refused."""
+    await service.register("task", "@manual")
+    call = asyncio.create_task(service.service.run_now("task"))
+    while not await service.history():
+        await service.clock.advance(0)
+    service.service.drain()
+    await service.clock.advance(1)
+    with pytest.raises(ShuttingDown) as caught:
+        await call
+    (execution,) = await service.history()
+    assert caught.value.details["execution"] == execution.id
+    with pytest.raises(ShuttingDown):
+        await service.service.run_now("task")
+
+
+async def test_a_caller_that_leaves_does_not_stop_the_run(service: Rig):
+    """The waiting call is cancelled; the execution ends all the same."""
+    await service.register("task", "@manual")
+    call = asyncio.create_task(service.service.run_now("task"))
+    while not await service.history():
+        await service.clock.advance(0)
+    call.cancel()
+    await service.work()
+    assert await service.states() == ["SUCCEEDED"]
+
+
+async def test_a_claim_takes_the_longest_available_first(service: Rig, gate):
+    """Rows are claimed in the order in which they became available."""
+    held = gate("held")
+    for name in ("a", "b", "c"):
+        await service.register(name, "@manual", payload={"gate": "held"})
+        await service.service.run_now(name, detach=True)
+        await service.clock.advance(1)
+    service.engine._loop._concurrency = 2
+    await service.engine.tick()
+    assert [(await service.states(name))[0] for name in ("a", "b", "c")] == ["RUNNING", "RUNNING", "PENDING"]
+    held.opened.set()
+    await service.engine.idle()
+
+
+async def test_an_expiry_leaves_retries_alone(service: Rig):
+    """A row that was attempted has no start deadline any more."""
+    await service.register("task", "@manual", payload={"fate": "raise"})
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await service.engine.idle()
+    assert await service.store.expire(now=service.clock.now() + timedelta(days=400)) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "running", "waiting", "given"),
+    [
+        (100, {}, {"a": 500}, {"a": 100}),
+        (100, {}, {"a": 500, "b": 1}, {"a": 80, "b": 1}),
+        (100, {}, {"a": 500, "b": 500}, {"a": 50, "b": 50}),
+        (100, {"a": 80}, {"a": 500, "b": 3}, {"b": 3}),
+        (100, {"a": 90}, {"a": 500}, {"a": 10}),
+        (100, {"a": 100}, {"a": 5, "b": 5}, {}),
+        (1, {}, {"a": 5, "b": 5}, {"a": 1}),
+        (10, {"c": 2}, {"a": 3, "b": 0}, {"a": 3}),
+        (4, {}, {}, {}),
+    ],
+)
+def test_slots_are_shared(limit: int, running: dict, waiting: dict, given: dict):
+    """One at a time in turn; at most 80 % for one handler while another waits; never more than are free."""
+    assert shares(limit, running, waiting) == given
+
+
+async def test_a_listener_that_raises_harms_nobody(service: Rig):
+    """The write is acknowledged, the other listeners are told, and the next write works."""
+    told = []
+
+    def failing(_):
+        raise ZeroDivisionError
+
+    with service.hub.listening(failing), service.hub.listening(told.append):
+        await service.register("task", "@manual")
+        await service.service.run_now("task", detach=True)
+        await service.work()
+    assert len(told) == 4
+    assert await service.states() == ["SUCCEEDED"]

@@ -1,0 +1,34 @@
+"""What a look, a claim, a record cost does not grow with what is registered or kept."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from schedule_grpc.database import load_migrations
+from schedule_grpc.database.sqlite_prepare import prepare
+from schedule_grpc.store.queries import QUERIES
+
+BY_DESIGN = {"known_handlers"}
+"""Reads a whole small table."""
+
+
+class Anything(dict):
+    """Gives every parameter a value."""
+
+    def __missing__(self, _: str) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES._statements.keys() - BY_DESIGN))
+def test_no_query_scans_a_table(database: Path, name: str):
+    """SQLite's plan searches an index at every step, sorts nothing, and walks no task's whole history for its gate."""
+    prepare(database, load_migrations("schedule_grpc.store.migrations"), 1)
+    with closing(sqlite3.connect(database)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {getattr(QUERIES, name)}", Anything()).fetchall()
+    steps = [row[3] for row in plan]
+    assert not [step for step in steps if step.startswith("SCAN") and step not in ("SCAN waiting", "SCAN CONSTANT ROW")]
+    assert not [step for step in steps if "TEMP B-TREE" in step]
+    if name != "executions_of_task":
+        assert not [step for step in steps if "execution_of_task_by_age" in step]

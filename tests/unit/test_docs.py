@@ -1,0 +1,40 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+from schedule_grpc.config import keys
+from schedule_grpc.pb import schedule_pb2
+from schedule_grpc.schedule import parse
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_settings_is_the_codes_own():
+    """Every key with its default and meaning, as config.py has them."""
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    for key in keys():
+        assert f"| `{key.name}` | `{key.default}` | {key.meaning} |" in operations
+
+
+def test_the_readme_names_every_rpc():
+    """In the table of methods."""
+    for method in schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].methods:
+        assert f"| {method.name} |" in README
+
+
+def test_every_make_target_of_the_readme_is_there():
+    """`make X` in the README is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)\b", README)) <= targets
+
+
+def test_every_schedule_of_the_readme_can_be_read():
+    """The texts in the table of schedules parse."""
+    table = README.partition("## Schedules")[2].partition("Where day of month")[0]
+    texts = [
+        text for cell in re.findall(r"^\| (.*?) \|", table, re.MULTILINE) for text in re.findall(r"`([^`]+)`", cell)
+    ]
+    assert len(texts) > 10
+    assert all(parse(text) for text in texts)
