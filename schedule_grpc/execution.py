@@ -323,5 +323,14 @@ def _ended(execution: Execution, state: State, now: datetime, **changes: Any) ->
     # The wall clock may have been set back during the run; an end before the start would be nonsense.
     end_time = max(now, execution.start_time or now)
     return replace(
-        execution, **{"error": None, "result": None, **changes, "state": state, "end_time": end_time, "gate": None}
+        execution,
+        **{
+            "error": None,
+            "result": None,
+            **changes,
+            "state": state,
+            "end_time": end_time,
+            "gate": None,
+            "deadline_time": None,
+        },
     )

@@ -65,7 +65,7 @@ def _rows_that_contradict_themselves(executions: list[sqlite3.Row]) -> Iterator[
         yield from (f"{row['id']}: {what}" for what in _contradictions(row))
 
 
-def _contradictions(row: sqlite3.Row) -> Iterator[str]:  # noqa: C901 (a list of independent facts, one line each)
+def _contradictions(row: sqlite3.Row) -> Iterator[str]:  # noqa: C901, PLR0912 (a list of independent facts, one line each)
     state = row["state"]
     attempts = json.loads(row["attempts"]) if row["attempts"] else []
     if (state in ENDED) != (row["end_time"] is not None):
@@ -74,6 +74,8 @@ def _contradictions(row: sqlite3.Row) -> Iterator[str]:  # noqa: C901 (a list of
         yield f"ended but at the gate as {row['gate']}"
     if state in OPEN and row["gate"] is None:
         yield "open but not at the gate"
+    if row["deadline_time"] is not None and (state != "PENDING" or row["start_time"] is not None):
+        yield f"{state} with a start deadline"
     if state in NEVER_RAN and row["start_time"] is not None:
         yield f"{state} although it started"
     if state in NEVER_RAN and row["reason"] not in REASONS[state]:
