@@ -20,7 +20,7 @@ from schedule_grpc.engine import Engine, EngineOptions
 from schedule_grpc.events import Event, Hub, Transition
 from schedule_grpc.execution import State
 from schedule_grpc.handlers import Registry
-from schedule_grpc.planning import registration
+from schedule_grpc.registration import registered
 from schedule_grpc.store import open_store
 from schedule_grpc.task import define
 
@@ -51,13 +51,15 @@ async def drain(folder: Path) -> tuple[float, float]:
     for first in range(0, TASKS, 500):
         await asyncio.gather(
             *(
-                store.change_task(
-                    registration(
-                        None,
-                        define(name=f"t{first + number}", schedule=at, handler="nothing"),
-                        enabled=None,
-                        now=clock.now(),
-                    ),
+                store.change_tasks(
+                    [
+                        registered(
+                            None,
+                            define(name=f"t{first + number}", schedule=at, handler="nothing"),
+                            enabled=None,
+                            now=clock.now(),
+                        )
+                    ],
                     now=clock.now(),
                 )
                 for number in range(500)

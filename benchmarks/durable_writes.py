@@ -12,7 +12,7 @@ from pathlib import Path
 
 from schedule_grpc.clock import SystemClock
 from schedule_grpc.events import Hub
-from schedule_grpc.planning import registration
+from schedule_grpc.registration import registered
 from schedule_grpc.store import SqlStore, open_store
 from schedule_grpc.task import define
 
@@ -41,7 +41,7 @@ async def _register(store: SqlStore, tasks: int) -> None:
     now = SystemClock().now()
     for number in range(tasks):
         definition = define(name=f"t{number}", schedule="@manual", handler="h")
-        await store.change_task(registration(None, definition, enabled=None, now=now), now=now + timedelta(0))
+        await store.change_tasks([registered(None, definition, enabled=None, now=now)], now=now + timedelta(0))
 
 
 def one_commit_each(folder: Path) -> float:

@@ -2,9 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -18,6 +18,8 @@ from schedule_grpc.engine import Engine, EngineOptions, Watchdog
 from schedule_grpc.errors import ConfigurationError
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
+from schedule_grpc.metrics import Metrics
+from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
 from schedule_grpc.store import SqlStore, open_store
 from schedule_grpc.task import Handler, Task, TaskFilter
@@ -46,6 +48,7 @@ class Parts:
     engine: Engine
     service: Service
     server: GrpcServer
+    metrics: Metrics
     address: str
 
 
@@ -65,7 +68,7 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
     clock = SystemClock()
     with _signals(stopping) as hurry:
         async with running(settings, clock=clock, init=init) as parts:
-            with Watchdog(clock).watching():
+            with Watchdog(clock, lagged=parts.metrics.lagged).watching():
                 if ready is not None:
                     page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
                     ready(Running(grpc_address=parts.address, tasks=page))
@@ -84,11 +87,14 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     Raises:
         ConfigurationError, DatabaseRefused: as `serve`.
     """
-    registry = _registry(settings.handlers)
+    registry = _registry(settings.handlers, settings.handler_concurrency)
     hub = Hub()
+    metrics = Metrics()
     async with AsyncExitStack() as stack:
-        store = await open_store(_sqlite_path(settings.database), hub)
+        store = await open_store(_sqlite_path(settings.database), hub, on_commit=metrics.committed)
         stack.push_async_callback(store.close)
+        metrics.begin(await store.count_open())
+        stack.enter_context(hub.listening(metrics.notice))
         env = Environment(settings.bindings)
         stack.push_async_callback(env.aclose)
         options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
@@ -101,11 +107,12 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         await engine.recover()
         if init:
             await service.initialize_defaults()
-        server = GrpcServer(service)
+        await _register(service, settings.registrations())
+        server = GrpcServer(service, answered=metrics.answered)
         address = await server.start(settings.grpc)
         stack.push_async_callback(server.stop, STREAM_GRACE)
         log.info("server.started", grpc=address, database=settings.database, handlers=len(registry.names()))
-        yield Parts(store=store, engine=engine, service=service, server=server, address=address)
+        yield Parts(store=store, engine=engine, service=service, server=server, metrics=metrics, address=address)
     log.info("server.stopped")
 
 
@@ -156,8 +163,20 @@ def _signals(stopping: asyncio.Event) -> Iterator[list[Callable[[], None]]]:
             loop.remove_signal_handler(number)
 
 
-def _registry(modules: Sequence[str]) -> Registry:
-    registry = Registry()
+async def _register(service: Service, tasks: Sequence[Registration]) -> None:
+    """Register the configuration's own tasks; a handler that nobody offers yet is worth a warning."""
+    if not tasks:
+        return
+    known = {handler.name for handler in await service.handlers()}
+    for wanted in tasks:
+        handler = wanted.definition.handler
+        if handler not in known:
+            log.warning("task.handler_unknown", task=wanted.definition.name, handler=handler)
+        await service.register(replace(wanted, allow_unknown_handler=True))
+
+
+def _registry(modules: Sequence[str], limits: Mapping[str, int]) -> Registry:
+    registry = Registry(limits=limits)
     registry.add_module(builtin)
     for module in modules:
         registry.add_module(module)

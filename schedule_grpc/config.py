@@ -16,24 +16,19 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schedule_grpc.errors import ConfigurationError
+from schedule_grpc import durations
+from schedule_grpc.errors import ConfigurationError, InvalidArgument
+from schedule_grpc.registration import Registration
+from schedule_grpc.task_file import registrations
 
 DEFAULT_FILE = Path("schedule.toml")
 SQLITE = "sqlite:///"
 LONGEST_DRAIN = timedelta(hours=1)
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _duration(value: object) -> object:
-    """Read ``30``, ``"30s"``, ``"500ms"``, ``"2m"``, ``"1h"``; anything else is left for pydantic to judge."""
-    if isinstance(value, str):
-        for unit, seconds in _UNITS.items():
-            number = value.removesuffix(unit)
-            if number != value and number.replace(".", "", 1).isdigit():
-                return timedelta(seconds=float(number) * seconds)
-        if value.replace(".", "", 1).isdigit():
-            return timedelta(seconds=float(value))
-    return value
+    """Read ``"30"``, ``"30s"``, ``"500ms"``, ``"2m"``, ``"1h"``; what is not text is left for pydantic to judge."""
+    return durations.read(value) if isinstance(value, str) else value
 
 
 def _names(value: object) -> object:
@@ -78,6 +73,13 @@ class Settings(BaseSettings):
         default_factory=lambda: {"DB": "sqlite:///platform.db"}, description="URLs by name, for ctx.env.NAME"
     )
 
+    handler_concurrency: dict[str, int] = Field(
+        default_factory=dict, description="Attempts that run at once, by handler's name; over what the handler says"
+    )
+    tasks: list[dict[str, Any]] = Field(
+        default_factory=list, description="Tasks registered at start, each a table [[tasks]]; see the README"
+    )
+
     @field_validator("database")
     @classmethod
     def _sqlite_file(cls, url: str) -> str:
@@ -94,6 +96,14 @@ class Settings(BaseSettings):
         if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 (the last port)
             raise ValueError(f"{address!r} is not HOST:PORT")
         return address
+
+    @field_validator("handler_concurrency")
+    @classmethod
+    def _at_least_one(cls, limits: dict[str, int]) -> dict[str, int]:
+        for name, limit in limits.items():
+            if limit < 1:
+                raise ValueError(f"{name} cannot run {limit} attempts at once: at least 1")
+        return limits
 
     @field_validator("bindings")
     @classmethod
@@ -113,6 +123,17 @@ class Settings(BaseSettings):
                     "set insecure_bind (--insecure-bind) if that is meant"
                 )
         return self
+
+    def registrations(self) -> tuple[Registration, ...]:
+        """Return what ``tasks`` asks for.
+
+        Raises:
+            ConfigurationError: naming every place and reason.
+        """
+        try:
+            return registrations(self.tasks, place="tasks")
+        except InvalidArgument as error:
+            raise ConfigurationError(error.message) from None
 
     @classmethod
     def settings_customise_sources(
@@ -154,9 +175,11 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
         merged = told | from_environment | said
         if isinstance(told.get("bindings"), dict):
             merged["bindings"] = told["bindings"] | from_environment.get("bindings", {})
-        return Settings(**merged)
+        settings = Settings(**merged)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_complaints(error))) from None
+    settings.registrations()  # what is wrong with them is said now, not after the server has begun to start
+    return settings
 
 
 def keys() -> Iterator[Key]:

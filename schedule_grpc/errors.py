@@ -122,10 +122,11 @@ class HandlerNotFound(FailedPrecondition):
 
     code = "HANDLER_NOT_FOUND"
 
-    def __init__(self, handler: str, known: tuple[str, ...]) -> None:
+    def __init__(self, handler: str, known: tuple[str, ...], *, task: str = "") -> None:
         names = ", ".join(known) or "none"
         super().__init__(
-            f"Task handler not found: {handler} (handlers: {names})", details={"handler": handler, "handlers": names}
+            f"Task handler not found: {handler} (handlers: {names})",
+            details={"handler": handler, "handlers": names} | ({"task": task} if task else {}),
         )
         self.handler = handler
 

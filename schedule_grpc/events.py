@@ -1,11 +1,12 @@
-"""What happened, told to whoever listens: the store publishes after its commit, and nobody else does.
+"""What happened, told to whoever listens: the store publishes after its commit, running handlers tell their progress.
 
 Events are hints. A listener may be told late, twice, or (a slow one) not at all; whoever waits for something also
 reads the store again now and then.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,9 @@ import structlog
 from schedule_grpc.execution import Execution, State
 
 log = structlog.get_logger(__name__)
+
+KEPT = 1000
+"""Events that a subscription keeps for a reader who is slow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,14 +32,77 @@ class Transition:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """A running handler told how far it is: ``fraction`` from 0 to 1, and what it is doing."""
+
+    execution_id: str
+    task_name: str
+    fraction: float
+    text: str
+    time: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """So many events were dropped here, because the reader was slow."""
+
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskChanged:
-    """A task was registered or changed, so what is due next may be another thing now."""
+    """A task was registered, changed, or had an execution let through its gate: there may be something to do."""
 
     name: str
 
 
-Event: TypeAlias = Transition | TaskChanged
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CancelRequested:
+    """Somebody wants the end of an execution that runs."""
+
+    execution_id: str
+
+
+Event: TypeAlias = Transition | Progress | TaskChanged | CancelRequested
 Listener: TypeAlias = Callable[[Sequence[Event]], None]
+Told: TypeAlias = Transition | Progress | Lost
+
+
+class Subscription:
+    """What one reader is told, in order, and kept for a while; iterating ends when the hub is closed."""
+
+    def __init__(self, wanted: Callable[[Transition | Progress], bool]) -> None:
+        self._wanted = wanted
+        self._kept: deque[Told] = deque()
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def notice(self, events: Sequence[Event]) -> None:
+        """Keep what the reader wants; where too much is kept already, keep the number of what is lost instead."""
+        for event in events:
+            if not isinstance(event, Transition | Progress) or not self._wanted(event):
+                continue
+            if len(self._kept) < KEPT:
+                self._kept.append(event)
+            elif isinstance(last := self._kept[-1], Lost):
+                self._kept[-1] = Lost(count=last.count + 1)
+            else:
+                self._kept.append(Lost(count=1))
+            self._changed.set()
+
+    def close(self) -> None:
+        """End the reader's iteration, once it has read what is kept."""
+        self._closed = True
+        self._changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[Told]:
+        while True:
+            self._changed.clear()
+            while self._kept:
+                yield self._kept.popleft()
+            if self._closed:
+                return
+            await self._changed.wait()
 
 
 class Hub:
@@ -44,9 +111,11 @@ class Hub:
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._subscriptions: set[Subscription] = set()
+        self._closed = False
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Tell every listener of a committed batch. A listener must not block; what it raises is logged."""
+        """Tell every listener of a batch. A listener must not block; what it raises is logged."""
         for event in events:
             if isinstance(event, Transition) and event.execution.state.ended:
                 for waiter in self._waiting.get(event.execution.id, ()):
@@ -57,6 +126,12 @@ class Hub:
             except Exception:  # what was committed stays committed, and the others are told all the same
                 log.exception("listener.failed", listener=repr(listener))
 
+    def close(self) -> None:
+        """End every subscription, for the server is stopping; listeners are told to the last."""
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.close()
+
     @contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
         """Within this context ``listener`` is called with every batch."""
@@ -65,6 +140,19 @@ class Hub:
             yield
         finally:
             self._listeners.remove(listener)
+
+    @contextmanager
+    def subscribed(self, wanted: Callable[[Transition | Progress], bool]) -> Iterator[Subscription]:
+        """Within this context the subscription given is told of every event that ``wanted`` accepts."""
+        subscription = Subscription(wanted)
+        self._subscriptions.add(subscription)
+        if self._closed:
+            subscription.close()
+        try:
+            with self.listening(subscription.notice):
+                yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
 
     @contextmanager
     def ending(self, execution_id: str) -> Iterator[asyncio.Event]:

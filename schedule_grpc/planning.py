@@ -1,12 +1,25 @@
 """What is due, and what to write for it. Pure: the store writes a plan only if nothing changed since it was made."""
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
-from uuid import uuid4
+from datetime import datetime, timedelta
 
-from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.execution import ON_TIME, CoveredRange, Execution, Reason, Trigger, planned, skipped
-from schedule_grpc.task import Definition, Task
+from schedule_grpc.clock import to_micros
+from schedule_grpc.errors import InvalidArgument, TaskDisabled
+from schedule_grpc.execution import ON_TIME, CoveredRange, Execution, Reason, Trigger, missed, planned, skipped
+from schedule_grpc.policy import CatchUp
+from schedule_grpc.schedule import Due
+from schedule_grpc.task import Task, just_before
+
+CAUGHT_UP = 100
+"""How many of the newest occurrences catch-up ALL runs."""
+MAX_BACKFILL = 1000
+"""How many occurrences one backfill may have."""
+
+_BEFORE_THE_NEXT = timedelta(seconds=1)
+_LISTED = {CatchUp.LATEST: 2, CatchUp.ALL: CAUGHT_UP + 2, CatchUp.NONE: 3}
+"""How many of the newest occurrences a plan looks at: those that run, and two that a row for the others names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,113 +35,131 @@ class Firing:
     executions: tuple[Execution, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskChange:
-    """A task as it was read (None: there was none) and as it shall be, with what was due until then."""
-
-    before: Task | None
-    after: Task
-    settlement: Firing | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Registration:
-    """What RegisterTask asks for, beyond the definition itself."""
-
-    definition: Definition
-    enabled: bool | None = None
-    validate_only: bool = False
-    etag: str = ""
-    allow_unknown_handler: bool = False
-
-
 def plan(task: Task, now: datetime) -> Firing:
     """Return the firing of everything that is due after the task's settled time, up to ``now``.
 
-    Catch-up LATEST: one execution stands for the newest occurrence and covers the older ones.
+    What is older than the catch-up window is one MISSED row; of the rest, the task's catch-up policy says what runs.
     """
-    due = task.schedule.due(task.settled_time, now, newest=2)
-    executions: tuple[Execution, ...] = ()
-    if due.newest:
-        newest = due.newest[-1]
-        covers = None
-        if due.count > 1 and due.oldest is not None:
-            covers = CoveredRange(from_time=due.oldest, to_time=due.newest[-2], count=due.count - 1, exact=due.exact)
-        on_time = covers is None or now - newest <= ON_TIME
-        trigger = Trigger.SCHEDULE if on_time else Trigger.CATCH_UP
-        executions = (planned(task, trigger=trigger, now=now, scheduled_time=newest, covers=covers),)
+    window_began = just_before(now - task.policy.catchup_window)
+    too_old = Due()
+    if task.settled_time < window_began:
+        too_old = task.definition.due(task.settled_time, window_began, newest=2)
+    listed = _LISTED[task.policy.catch_up]
+    due = task.definition.due(max(task.settled_time, window_began), now, newest=listed)
+    alone = too_old.count + due.count == 1
+    executions = [
+        *_missed(task, too_old, Reason.CATCHUP_WINDOW, now),
+        *_PLANS[task.policy.catch_up](task, due, now, alone=alone),
+    ]
     settled_time = max(task.settled_time, now)
     return Firing(
         task=task,
         settled_time=settled_time,
-        next_run_time=task.schedule.next_after(settled_time),
-        executions=executions,
+        next_run_time=task.definition.next_after(settled_time),
+        executions=tuple(executions),
     )
 
 
-def registration(before: Task | None, definition: Definition, *, enabled: bool | None, now: datetime) -> TaskChange:
-    """Return the change that makes ``definition`` the task's, or one whose sides are equal if nothing changes.
+def settlement(before: Task, now: datetime, *, ended_for: Reason | None) -> Firing | None:
+    """Return what was due under a definition that is about to change, None if nothing was.
 
-    Args:
-        before: The task of that name, if there is one.
-        definition: What it shall be.
-        enabled: Whether it shall fire; None keeps an operator's pause, and enables a new task.
-        now: From when a new or changed schedule counts.
-
-    Raises:
-        InvalidArgument: if a new or changed schedule has no occurrence left.
+    ``ended_for`` is why none of it could start any more: then it is skipped at once.
     """
-    if before is None:
-        fresh = Task(
-            definition=definition,
-            uid=uuid4().hex,
-            revision=1,
-            enabled=enabled is not False,
-            create_time=now,
-            update_time=now,
-            settled_time=now,
-        )
-        return TaskChange(before=None, after=_counting_from(fresh, now, schedule_is_new=True))
-    chosen = before.enabled if enabled is None else enabled
-    if before.definition == definition and before.enabled == chosen:
-        return TaskChange(before=before, after=before)
-    return _changed(before, replace(before, definition=definition, enabled=chosen), now)
-
-
-def switching(before: Task, *, enabled: bool, note: str, now: datetime) -> TaskChange:
-    """Return the change that enables or disables a task, or one whose sides are equal if it is so already."""
-    if before.enabled == enabled and (enabled or note in ("", before.note)):
-        return TaskChange(before=before, after=before)
-    return _changed(before, replace(before, enabled=enabled, note="" if enabled else note), now)
-
-
-def _changed(before: Task, wanted: Task, now: datetime) -> TaskChange:
-    after = replace(wanted, revision=before.revision + 1, update_time=now, note="" if wanted.enabled else wanted.note)
-    schedule_is_new = before.schedule != after.schedule
-    if not schedule_is_new and before.enabled == after.enabled:
-        return TaskChange(before=before, after=after)
-    return TaskChange(
-        before=before,
-        after=_counting_from(after, now, schedule_is_new=schedule_is_new),
-        settlement=_settlement(before, now, disabled=not after.enabled),
-    )
-
-
-def _counting_from(task: Task, now: datetime, *, schedule_is_new: bool) -> Task:
-    # What was settled under this very schedule stays settled, though the clock may have been set back since.
-    settled_time = now if schedule_is_new else max(task.settled_time, now)
-    next_run_time = task.schedule.next_after(settled_time)
-    if schedule_is_new and task.schedule.is_once and next_run_time is None:
-        raise InvalidArgument.of("schedule", f"{task.schedule.text} lies in the past")
-    return replace(task, settled_time=settled_time, next_run_time=next_run_time if task.enabled else None)
-
-
-def _settlement(before: Task, now: datetime, *, disabled: bool) -> Firing | None:
-    """Return what was due under the old definition; disabling skips it at once, for it could not start any more."""
     if before.next_run_time is None or before.next_run_time > now:
         return None
     firing = plan(before, now)
-    if not disabled:
+    if ended_for is None:
         return firing
-    executions = tuple(skipped(execution, Reason.TASK_DISABLED, now) for execution in firing.executions)
-    return replace(firing, executions=executions)
+    executions = (each if each.state.ended else skipped(each, ended_for, now) for each in firing.executions)
+    return replace(firing, executions=tuple(executions))
+
+
+def backfill(task: Task, start_time: datetime, end_time: datetime, now: datetime) -> tuple[Execution, ...]:
+    """Return executions for the occurrences in [start_time, end_time), in their order; none after the settled time.
+
+    What is later than the settled time is the loop's to record.
+
+    Raises:
+        TaskDisabled: for a disabled task.
+        InvalidArgument: if the end is not after the start, or the occurrences are more than `MAX_BACKFILL`.
+    """
+    if not task.enabled:
+        raise TaskDisabled(task.name)
+    if end_time <= start_time:
+        raise InvalidArgument.of("end_time", "must be later than start_time")
+    last = min(just_before(end_time), task.settled_time, now)
+    due = task.definition.due(just_before(start_time), last, newest=MAX_BACKFILL)
+    if due.count > MAX_BACKFILL:
+        count = f"{due.count}" if due.exact else f"more than {due.count}"
+        raise InvalidArgument.of("end_time", f"{count} occurrences lie in this time, at most {MAX_BACKFILL} at once")
+    return tuple(planned(task, trigger=Trigger.BACKFILL, now=now, scheduled_time=each) for each in due.newest)
+
+
+def _latest(task: Task, due: Due, now: datetime, *, alone: bool) -> Iterator[Execution]:
+    if due.newest:
+        yield _running(task, due.newest[-1], now, covers=_others(due), alone=alone)
+
+
+def _all(task: Task, due: Due, now: datetime, *, alone: bool) -> Iterator[Execution]:
+    caught_up = due.newest[-CAUGHT_UP:]
+    yield from _missed(task, _without_newest(due, len(caught_up)), Reason.CATCHUP_LIMIT, now)
+    for occurrence in caught_up:
+        yield _running(task, occurrence, now, alone=alone)
+
+
+def _none(task: Task, due: Due, now: datetime, *, alone: bool) -> Iterator[Execution]:
+    on_time = due.newest[-1:] if due.newest and now - due.newest[-1] <= ON_TIME else ()
+    yield from _missed(task, _without_newest(due, len(on_time)), Reason.CATCHUP_NONE, now)
+    for occurrence in on_time:
+        yield _running(task, occurrence, now, alone=alone)
+
+
+_PLANS = {CatchUp.LATEST: _latest, CatchUp.ALL: _all, CatchUp.NONE: _none}
+
+
+def _running(
+    task: Task, occurrence: datetime, now: datetime, *, covers: CoveredRange | None = None, alone: bool
+) -> Execution:
+    on_schedule = alone or now - occurrence <= ON_TIME
+    return planned(
+        task,
+        trigger=Trigger.SCHEDULE if on_schedule else Trigger.CATCH_UP,
+        now=now,
+        available_time=occurrence + _jitter(task, occurrence) if on_schedule else now,
+        scheduled_time=occurrence,
+        covers=covers,
+    )
+
+
+def _missed(task: Task, due: Due, reason: Reason, now: datetime) -> Iterator[Execution]:
+    """Give the one row that stands for all that is due and does not run, if there is any."""
+    if due.newest:
+        row = planned(task, trigger=Trigger.CATCH_UP, now=now, scheduled_time=due.newest[-1], covers=_others(due))
+        yield missed(row, reason, now)
+
+
+def _others(due: Due) -> CoveredRange | None:
+    """Return the range of what is due besides the newest."""
+    if due.count < 2 or due.oldest is None:  # noqa: PLR2004 (there are others)
+        return None
+    return CoveredRange(from_time=due.oldest, to_time=due.newest[-2], count=due.count - 1, exact=due.exact)
+
+
+def _without_newest(due: Due, count: int) -> Due:
+    """Return what is due but for the ``count`` newest."""
+    left = due.newest[: len(due.newest) - count]
+    if not left:
+        return Due()
+    return Due(newest=left, oldest=due.oldest, count=due.count - count, exact=due.exact)
+
+
+def _jitter(task: Task, occurrence: datetime) -> timedelta:
+    """Return how much later this occurrence starts: always the same for it, and before the next one is due."""
+    longest = task.policy.jitter
+    if not longest:
+        return longest
+    following = task.definition.next_after(occurrence)
+    if following is not None:
+        longest = max(min(longest, following - occurrence - _BEFORE_THE_NEXT), timedelta(0))
+    digest = hashlib.blake2b(f"{task.uid} {to_micros(occurrence)}".encode(), digest_size=8).digest()
+    return longest * (int.from_bytes(digest) / 2**64)

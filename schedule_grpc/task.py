@@ -3,49 +3,40 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
 from schedule_grpc.json_text import NotJson, canonical, decode
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.schedule import Schedule, parse
+from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.schedule import Due, Schedule, parse
+
+__all__ = [
+    "CatchUp",
+    "Definition",
+    "Handler",
+    "Overlap",
+    "Policy",
+    "Retention",
+    "Task",
+    "TaskFilter",
+    "TaskPage",
+    "TaskStats",
+    "Window",
+    "checked_payload",
+    "define",
+    "just_before",
+]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MICROSECOND = timedelta(microseconds=1)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 MAX_DESCRIPTION = 4096
 MAX_NOTE = 1024
-MIN_TIMEOUT, MAX_TIMEOUT = timedelta(seconds=1), timedelta(hours=24)
-MIN_START_DEADLINE, MAX_START_DEADLINE = timedelta(seconds=1), timedelta(days=365)
 SHOWN = 40
 """How many characters of a refused name an error repeats."""
-
-
-class Overlap(StrEnum):
-    """What happens to an execution that is due while another one of its task is open."""
-
-    SKIP = "SKIP"
-    ALLOW_ALL = "ALLOW_ALL"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """How the executions of a task are treated."""
-
-    timeout: timedelta = timedelta(seconds=29)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    overlap: Overlap = Overlap.SKIP
-    start_deadline: timedelta = timedelta(hours=1)
-
-    def violations(self) -> Iterator[Violation]:
-        """Tell what is out of bounds, by the field's name in the contract."""
-        if not MIN_TIMEOUT <= self.timeout <= MAX_TIMEOUT:
-            yield Violation(field="policy.timeout", reason="must be between 1 s and 24 h")
-        if not MIN_START_DEADLINE <= self.start_deadline <= MAX_START_DEADLINE:
-            yield Violation(field="policy.start_deadline", reason="must be between 1 s and 365 days")
-        yield from self.retry.violations()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +56,34 @@ class Definition:
         """``metadata.category``, by which tasks can be listed."""
         category = self.metadata.get("category", "")
         return category if isinstance(category, str) else ""
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """Return the first occurrence strictly after an instant that lies in the window, None if there is none."""
+        found = self.schedule.next_after(_later(instant, self._before_window))
+        end = self.policy.window.end_time
+        return None if found is None or (end is not None and found >= end) else found
+
+    def upcoming(self, after: datetime, count: int) -> tuple[datetime, ...]:
+        """Return the next ``count`` occurrences after an instant, fewer where schedule or window end."""
+        end = self.policy.window.end_time
+        found = self.schedule.upcoming(_later(after, self._before_window), count)
+        return found if end is None else tuple(occurrence for occurrence in found if occurrence < end)
+
+    def due(self, after: datetime, until: datetime, newest: int) -> Due:
+        """Return what is due in (after, until] within the window, with the ``newest`` few."""
+        end = self.policy.window.end_time
+        last = until if end is None else min(until, just_before(end))
+        first = _later(after, self._before_window)
+        return self.schedule.due(first, last, newest) if first < last else Due()
+
+    def fires_as(self, other: "Definition") -> bool:
+        """Tell whether both are due at the same times: the same schedule, zone and window."""
+        return self.schedule == other.schedule and self.policy.window == other.policy.window
+
+    @property
+    def _before_window(self) -> datetime | None:
+        start = self.policy.window.start_time
+        return None if start is None else just_before(start)
 
     def effective_description(self) -> str:
         """The description, or ``metadata.description`` where none was given."""
@@ -101,6 +120,7 @@ class Task:
     settled_time: datetime
     next_run_time: datetime | None = None
     last_run_time: datetime | None = None
+    delete_time: datetime | None = None
     note: str = ""
     stats: TaskStats = field(default_factory=TaskStats)
 
@@ -138,16 +158,20 @@ class Task:
         """Return the next ``count`` occurrences, fewer where the schedule ends, none while the task is disabled."""
         if self.next_run_time is None:
             return ()
-        return (self.next_run_time, *self.schedule.upcoming(self.next_run_time, count - 1))
+        return (self.next_run_time, *self.definition.upcoming(self.next_run_time, count - 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handler:
-    """A handler by name, as callers may list it; ``offered`` tells whether somebody offers it now."""
+    """A handler by name, as callers may list it; ``offered`` tells whether somebody offers it now.
+
+    ``concurrency`` is how many of its attempts one server runs at once; None if only the server's limit counts.
+    """
 
     name: str
     description: str = ""
     offered: bool = True
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,7 +231,8 @@ def define(
         handler=handler,
         payload=kept_payload,
         metadata=kept_metadata,
-        description=description,
+        # A task is shown with metadata.description where it has none: registered as it was shown, it stays what it was.
+        description="" if description == kept_metadata.get("description") else description,
         policy=chosen,
     )
 
@@ -223,6 +248,15 @@ def checked_payload(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     if violations:
         raise InvalidArgument(*violations)
     return kept
+
+
+def just_before(instant: datetime) -> datetime:
+    """Return the instant a microsecond earlier, or the first one there is."""
+    return instant - MICROSECOND if instant > EARLIEST else instant
+
+
+def _later(instant: datetime, other: datetime | None) -> datetime:
+    return instant if other is None else max(instant, other)
 
 
 def _name_violations(field_name: str, text: str) -> Iterator[Violation]:

@@ -35,3 +35,9 @@ def stuck_thread(_: TaskContext) -> None:
 async def fail(_: TaskContext) -> None:
     """Raise."""
     raise ValueError("as asked")
+
+
+@handler("steps", description="Tells how far it is", concurrency=2)
+async def steps(ctx: TaskContext) -> None:
+    """Say once that all is done."""
+    ctx.progress(7, "all of it")

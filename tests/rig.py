@@ -15,7 +15,7 @@ from schedule_grpc.events import Hub
 from schedule_grpc.execution import Execution, ExecutionFilter
 from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext, handler
 from schedule_grpc.paging import Page
-from schedule_grpc.planning import Registration
+from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
 from schedule_grpc.store import SqlStore, open_store
 from schedule_grpc.task import Task, define

@@ -4,7 +4,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from schedule_grpc.api.interceptor import ErrorInterceptor
+from schedule_grpc.api.interceptor import Answered, ErrorInterceptor
 from schedule_grpc.api.servicer import ScheduleServicer
 from schedule_grpc.errors import ConfigurationError
 from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
@@ -26,8 +26,9 @@ _OPTIONS = (
 class GrpcServer:
     """Serves one Service on one address."""
 
-    def __init__(self, service: Service) -> None:
-        self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_OPTIONS)
+    def __init__(self, service: Service, *, answered: Answered = lambda *_: None) -> None:
+        """``answered`` is told of each call's method and status."""
+        self._server = grpc.aio.server(interceptors=[ErrorInterceptor(answered)], options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

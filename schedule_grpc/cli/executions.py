@@ -1,42 +1,81 @@
-"""``schedule-grpc executions ...``."""
+"""``schedule-grpc executions ...``: what ran, runs and will run next."""
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.options import AsJson, Limit, Server
+from schedule_grpc.cli.calling import UNREACHABLE, Caller, fail, first
+from schedule_grpc.cli.completion import states, task_names
+from schedule_grpc.cli.options import ExecutionId, Wanted, connection, executions, states_named, takes
 
-app = typer.Typer(help="Look at executions of all tasks.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from schedule_grpc.client import AsyncClient
+    from schedule_grpc.execution import Execution
 
-LOCAL = "127.0.0.1:50051"
+app = typer.Typer(help="Look at executions, watch and cancel them.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
-def list_(*, limit: Limit = 20, server: Server = LOCAL, as_json: AsJson = False) -> None:
+@takes(wanted=executions, call=connection)
+def list_(*, wanted: Wanted, call: Caller) -> None:
     """List executions of all tasks, newest first."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.calling import ask
+    from schedule_grpc.cli.showing import show_executions
 
-    page = ask(server, lambda client: client.list_executions(page_size=limit))
-    if as_json:
-        output.print_json([output.execution_json(each) for each in page.executions])
-    else:
-        output.print_executions(page.executions)
+    async def question(client: "AsyncClient") -> "list[Execution]":
+        return await first(wanted.limit, client.executions(wanted.chosen, page_size=wanted.page_size))
+
+    show_executions(call, call.ask(question), none="No executions.")
 
 
 @app.command()
-def get(
-    execution_id: Annotated[str, typer.Argument(help="Id of the execution")],
-    *,
-    server: Server = LOCAL,
-    as_json: AsJson = False,
-) -> None:
+@takes(call=connection)
+def get(execution_id: ExecutionId, *, call: Caller) -> None:
     """Show one execution with all its attempts."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.calling import ask
+    from schedule_grpc.cli.showing import show_execution
 
-    execution = ask(server, lambda client: client.get_execution(execution_id))
-    if as_json:
-        output.print_json(output.execution_json(execution))
-    else:
-        output.print_execution(execution)
+    show_execution(call, call.ask(lambda client: client.get_execution(execution_id)))
+
+
+@app.command()
+@takes(call=connection)
+def cancel(
+    execution_id: ExecutionId,
+    *,
+    reason: Annotated[str, typer.Option(help="Why; kept with the execution")] = "",
+    call: Caller,
+) -> None:
+    """Cancel an execution. One that waits ends at once, one that runs is asked to stop, an ended one stays as it is."""
+    from schedule_grpc.cli.showing import show_execution
+
+    show_execution(call, call.ask(lambda client: client.cancel_execution(execution_id, reason=reason)))
+
+
+@app.command()
+@takes(call=connection)
+def watch(
+    *,
+    task: Annotated[str, typer.Option(help="Only executions of this task", autocompletion=task_names)] = "",
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="Only changes to these: failed, missed, running ...; repeatable", autocompletion=states),
+    ] = None,
+    call: Caller,
+) -> None:
+    """Show what happens, from now on. Until Ctrl-C; with --json one object a line."""
+    wanted = states_named(state or ())
+
+    async def question(client: "AsyncClient") -> None:
+        from schedule_grpc.cli.as_json import event_json, print_json_line
+        from schedule_grpc.cli.progress import event_in_words
+
+        async with client.watch_executions(task, wanted) as events:
+            print(f"Watching {call.server}; Ctrl-C ends it.", file=sys.stderr, flush=True)
+            async for event in events:
+                if call.as_json:
+                    print_json_line(event_json(event))
+                else:
+                    print(event_in_words(event), flush=True)
+
+    call.ask(question)
+    fail(f"{call.server}: the server stopped", code=UNREACHABLE)

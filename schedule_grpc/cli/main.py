@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from schedule_grpc.cli import executions, serving, tasks
-from schedule_grpc.cli.options import AsJson, Server
+from schedule_grpc.cli import doctor, executions, local, serving, tasks
+from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.options import connection, takes
 
 app = typer.Typer(
     name="schedule-grpc",
@@ -17,69 +18,44 @@ app = typer.Typer(
 app.command("serve")(serving.serve)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(executions.app, name="executions")
+app.command("preview")(local.preview)
+app.command("migrate")(local.migrate)
+app.command("doctor")(doctor.doctor)
+app.command("proto")(local.proto)
 
 
 @app.command()
-def handlers(*, server: Server = "127.0.0.1:50051", as_json: AsJson = False) -> None:
+@takes(call=connection)
+def handlers(*, call: Caller) -> None:
     """List the handlers that tasks can name."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.calling import ask
+    from schedule_grpc.cli import as_json, output
+    from schedule_grpc.cli.showing import show
 
-    found = ask(server, lambda client: client.list_handlers())
-    if as_json:
-        output.print_json(
-            [{"name": each.name, "description": each.description, "offered": each.offered} for each in found]
-        )
-    else:
-        output.print_handlers(found)
+    found = call.ask(lambda client: client.list_handlers())
+    show(call, found, json=lambda each: list(map(as_json.handler_json, each)), people=output.print_handlers)
 
 
 @app.command()
-def init(*, server: Server = "127.0.0.1:50051", as_json: AsJson = False) -> None:
+@takes(call=connection)
+def init(*, call: Caller) -> None:
     """Register the built-in tasks that are not there."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.calling import ask
+    from schedule_grpc.cli.showing import show_tasks
 
-    registered = ask(server, lambda client: client.initialize_default_tasks())
-    if as_json:
-        output.print_json([output.task_json(task) for task in registered])
-    elif registered:
-        output.print_tasks(registered)
-    else:
-        print("All built-in tasks are registered already.")
+    registered = call.ask(lambda client: client.initialize_default_tasks())
+    show_tasks(call, registered, none="All built-in tasks are registered already.")
 
 
 @app.command()
-def preview(
-    expression: Annotated[str, typer.Argument(help="A schedule: '*/5 * * * *', '@daily', 'every 90 minutes'")],
+@takes(call=connection)
+def trigger(
+    cron: Annotated[str, typer.Argument(help="'0 * * * *', or a schedule that means one; '* * * * *' means all")],
     *,
-    zone: Annotated[str, typer.Option(help="IANA time zone in which a cron expression is read")] = "UTC",
-    count: Annotated[int, typer.Option(min=1, max=1000, help="How many occurrences to show")] = 5,
-    as_json: AsJson = False,
+    call: Caller,
 ) -> None:
-    """Show when a schedule will fire, and how it reads; no server is needed."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.calling import fail
-    from schedule_grpc.clock import SystemClock
-    from schedule_grpc.errors import InvalidSchedule
-    from schedule_grpc.schedule import parse
+    """Run the tasks of a cron expression. All enabled ones whose schedule means the same, now."""
+    from schedule_grpc.cli.showing import show_executions
 
-    try:
-        schedule = parse(expression, zone)
-    except InvalidSchedule as error:
-        fail(str(error), code=2)
-    times = schedule.upcoming(SystemClock().now(), count)
-    if as_json:
-        output.print_json(
-            {
-                "schedule": expression,
-                "timeZone": zone,
-                "description": schedule.description,
-                "nextRuns": [output.time_json(instant) for instant in times],
-            }
-        )
-    else:
-        output.print_preview(schedule, times)
+    show_executions(call, call.ask(lambda client: client.trigger_cron(cron)), none="No enabled task has this schedule.")
 
 
 def main() -> None:

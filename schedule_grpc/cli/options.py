@@ -1,9 +1,269 @@
-"""Options that several commands share."""
+"""Options that several commands share, in groups: the options of a group become one argument of the command."""
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-Server = Annotated[str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server")]
+from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.completion import handler_names, states, task_names
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from schedule_grpc.execution import ExecutionFilter
+
+LOCAL = "127.0.0.1:50051"
+DEFAULT = "default"
+"""What a policy's option says to have its default again."""
+MAX_PAGE = 1000
+"""What a server shows at once at most."""
+
+TaskName = Annotated[str, typer.Argument(help="Name of the task", autocompletion=task_names)]
+ExecutionId = Annotated[str, typer.Argument(help="Id of the execution")]
+Etag = Annotated[str, typer.Option(help="Refuse unless the task still has this etag (see tasks get --json)")]
+ValidateOnly = Annotated[bool, typer.Option("--validate-only", help="Check and show, but store nothing")]
+AllowUnknownHandler = Annotated[
+    bool, typer.Option("--allow-unknown-handler", help="Accept a handler that nobody offers yet")
+]
+HandlerName = Annotated[str, typer.Option(help="Name of the handler that does the work", autocompletion=handler_names)]
+ConfigFile = Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")]
+DatabaseUrl = Annotated[str | None, typer.Option(help="sqlite:///PATH [sqlite:///schedule.db]")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many to show")]
+
+
+def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of whole groups.
+
+    Args:
+        groups: By the name of the command's argument, a function whose parameters are the options; what it returns is
+            the argument.
+    """
+    options = {name: inspect.signature(group).parameters for name, group in groups.items()}
+
+    def given(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+
+        @functools.wraps(command)
+        def run(**told: Any) -> None:
+            arguments = {
+                name: groups[name](**{each: told[each] for each in options[name]}) if name in groups else told[name]
+                for name in own
+            }
+            command(**arguments)
+
+        parameters = [each for name in own for each in (options[name].values() if name in groups else (own[name],))]
+        del run.__wrapped__  # or typer would see the command without its groups
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return given
+
+
+def connection(
+    *,
+    server: Annotated[
+        str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server, HOST:PORT")
+    ] = LOCAL,
+    token: Annotated[
+        str | None, typer.Option(envvar="SCHEDULE_TOKEN", help="Key that the server asks for", show_default=False)
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(envvar="SCHEDULE_TLS_CA", help="Speak TLS, and trust the authority of this PEM file"),
+    ] = None,
+    as_json: AsJson = False,
+) -> Caller:
+    """Return whom to ask."""
+    return Caller(server=server, token=token or None, tls_ca=tls_ca, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOption:
+    """An option that sets the policy at a path of the contract; ``default`` is how that reads."""
+
+    name: str
+    path: str
+    default: str
+    help: str
+
+    @property
+    def key(self) -> str:
+        """The option's name as a parameter."""
+        return self.name.replace("-", "_")
+
+    def parameter(self) -> inspect.Parameter:
+        """Return the option as a parameter of a group."""
+        option = typer.Option(f"--{self.name}", help=f"{self.help} [{self.default}]", metavar=self._form())
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(self.key, kind, default=None, annotation=Annotated[str | None, option])
+
+    def read(self, text: str) -> Any:
+        """Return the value of the option's text, None for the default.
+
+        Raises:
+            typer.BadParameter: if it means none.
+        """
+        from schedule_grpc.task_file import policy_value
+
+        if text == DEFAULT:
+            return None
+        try:
+            return policy_value(self.path, _number(text) if self._form() == "NUMBER" else text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint=f"--{self.name}") from None
+
+    def _form(self) -> str:
+        if self.path in ("overlap", "catch_up"):
+            return "WORD"
+        if self.path.startswith("window."):
+            return "INSTANT"
+        return "DURATION" if self.default[-1].isalpha() else "NUMBER"
+
+
+POLICY_OPTIONS = (
+    PolicyOption("timeout", "timeout", "29s", "Longest time one attempt may take"),
+    PolicyOption("max-retries", "retry.max_retries", "3", "Attempts after the first"),
+    PolicyOption("initial-backoff", "retry.initial_backoff", "1s", "Wait before the first retry"),
+    PolicyOption("multiplier", "retry.multiplier", "2", "Each wait is so many times the one before"),
+    PolicyOption("max-backoff", "retry.max_backoff", "10s", "Longest wait before a retry"),
+    PolicyOption(
+        "overlap", "overlap", "skip", "If the last run is not over: skip, buffer-one, cancel-other or allow-all"
+    ),
+    PolicyOption("catch-up", "catch_up", "latest", "What runs of what was due while nobody looked: latest, all, none"),
+    PolicyOption("catchup-window", "catchup_window", "365d", "Nothing older than this is caught up"),
+    PolicyOption("jitter", "jitter", "0s", "Occurrences start up to this much later"),
+    PolicyOption("window-start", "window.start_time", "none", "No occurrence before this instant"),
+    PolicyOption("window-end", "window.end_time", "none", "No occurrence at or after this instant"),
+    PolicyOption("start-deadline", "start_deadline", "1h", "What nobody started so long after it was due is MISSED"),
+    PolicyOption("retention-age", "retention.max_age", "30d", "How long ended executions are kept"),
+    PolicyOption("retention-count", "retention.max_count", "10000", "How many ended executions are kept"),
+)
+
+
+def policies(**told: str | None) -> dict[str, Any]:
+    """Return the policies that were given, by their paths; None for a default that was asked for."""
+    given = {option: told[option.key] for option in POLICY_OPTIONS}
+    values = {option.path: option.read(text) for option, text in given.items() if text is not None}
+    if values:
+        _check_bounds(values)
+    return values
+
+
+policies.__signature__ = inspect.Signature([option.parameter() for option in POLICY_OPTIONS])  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Which executions to list, and how many of them at most."""
+
+    chosen: "ExecutionFilter"
+    limit: int
+
+    @property
+    def page_size(self) -> int:
+        """How many to ask for at once."""
+        return min(self.limit, MAX_PAGE)
+
+
+def executions(
+    *,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these: failed, missed, running ...; repeatable", autocompletion=states),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Recorded from then on: 2026-01-31T10:00Z, 2026-01-31, or 2h ago as 2h")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Recorded before then")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show, newest first")] = 20,
+) -> Wanted:
+    """Return which executions to list."""
+    from schedule_grpc.execution import ExecutionFilter
+
+    chosen = ExecutionFilter(
+        states=states_named(state or ()),
+        start_time=None if since is None else instant("--since", since),
+        end_time=None if until is None else instant("--until", until),
+    )
+    return Wanted(chosen=chosen, limit=limit)
+
+
+def states_named(texts: "list[str] | tuple[str, ...]") -> "frozenset[Any]":
+    """Return the states that texts name, several in one with commas between them.
+
+    Raises:
+        typer.BadParameter: for a word that is none.
+    """
+    from schedule_grpc.execution import State
+
+    words = [word.strip() for text in texts for word in text.split(",")]
+    try:
+        return frozenset(State(word.upper()) for word in words)
+    except ValueError:
+        known = ", ".join(each.lower() for each in State)
+        raise typer.BadParameter(f"{', '.join(words)}: the states are {known}", param_hint="--state") from None
+
+
+def instant(option: str, text: str) -> "datetime":
+    """Return the instant of a text: an ISO 8601 date or time, UTC where it names no offset, or a duration ago.
+
+    Raises:
+        typer.BadParameter: if it is none.
+    """
+    from datetime import UTC, datetime
+
+    from schedule_grpc import durations
+    from schedule_grpc.clock import SystemClock
+
+    try:
+        return SystemClock().now() - durations.read(text)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        told = datetime.fromisoformat(text)
+        return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+    except (ValueError, OverflowError):
+        form = "such as 2026-01-31T10:00:00Z or 2026-01-31, nor a time ago such as 2h or 7d"
+        raise typer.BadParameter(f"{text!r} is neither a time {form}", param_hint=option) from None
+
+
+def json_object(option: str, text: str) -> Mapping[str, Any]:
+    """Return the JSON object of an option; ``@FILE`` reads it from a file.
+
+    Raises:
+        typer.BadParameter: if it is none.
+    """
+    import json
+
+    from schedule_grpc.json_text import normalise
+
+    try:
+        value = normalise(json.loads(Path(text[1:]).read_text("utf-8") if text.startswith("@") else text))
+    except (OSError, ValueError, RecursionError) as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("is not a JSON object", param_hint=option)
+    return value
+
+
+def _check_bounds(values: Mapping[str, Any]) -> None:
+    from schedule_grpc.policy import Policy
+
+    names = {option.path: f"--{option.name}" for option in POLICY_OPTIONS}
+    for violation in Policy().with_fields(values).violations():
+        raise typer.BadParameter(violation.reason, param_hint=names[violation.field.removeprefix("policy.")])
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

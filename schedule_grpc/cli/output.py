@@ -1,261 +1,207 @@
-"""What the command line shows: tables for people, JSON for programs."""
+"""What the command line shows to people: tables, facts, times in UTC."""
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from schedule_grpc.durations import human
 from schedule_grpc.execution import Execution, State
-from schedule_grpc.schedule import Schedule
-from schedule_grpc.task import Handler, Policy, Task
+from schedule_grpc.policy import Policy
+from schedule_grpc.schedule import Preview, Schedule
+from schedule_grpc.task import Handler, Task
+from schedule_grpc.task_file import policy_text
 
-MILLISECOND = timedelta(milliseconds=1)
-SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
-STYLES = {State.SUCCEEDED: "green", State.FAILED: "red", State.RUNNING: "cyan"}
+STYLES = {
+    State.SUCCEEDED: "green",
+    State.FAILED: "red",
+    State.RUNNING: "cyan",
+    State.MISSED: "yellow",
+    State.SKIPPED: "yellow",
+    State.CANCELLED: "magenta",
+}
+GAP = "  "
+LEAST_LAST = 20
+"""Of a table's last column so much is shown, however narrow the terminal is."""
 
-
-def human(duration: timedelta) -> str:
-    """Return a duration for people: 500ms, 2.50s, 2.00m, 2.00h."""
-    if duration < SECOND:
-        return f"{round(duration / MILLISECOND)}ms"
-    if duration < MINUTE:
-        return f"{duration / SECOND:.2f}s"
-    if duration < HOUR:
-        return f"{duration / MINUTE:.2f}m"
-    return f"{duration / HOUR:.2f}h"
-
-
-def time_json(instant: datetime) -> str:
-    """Return an instant as callers of the older service know it: 2026-01-31T10:00:00.000Z."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03}Z"
+_ALWAYS_SHOWN = ("timeout", "retry.max_retries", "overlap", "catch_up")
 
 
-def print_json(value: Any) -> None:
-    """Print JSON for programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def task_json(task: Task) -> dict[str, Any]:
-    """Return a task's JSON; what is not there is left out."""
-    stats = task.stats
-    return _present(
-        {
-            "id": task.id,
-            "name": task.name,
-            "schedule": task.schedule.text,
-            "timeZone": task.schedule.time_zone,
-            "scheduleDescription": task.schedule.description,
-            "handler": task.handler,
-            "enabled": task.enabled,
-            "note": task.note or None,
-            "description": task.definition.effective_description() or None,
-            "payload": dict(task.definition.payload),
-            "metadata": dict(task.definition.metadata),
-            "policy": _policy_json(task.policy),
-            "lastRun": _time_or_none(task.last_run_time),
-            "nextRun": _time_or_none(task.next_run_time),
-            "createdAt": time_json(task.create_time),
-            "updatedAt": time_json(task.update_time),
-            "etag": task.etag,
-            "stats": _present(
-                {
-                    "successCount": stats.success_count,
-                    "failureCount": stats.failure_count,
-                    "consecutiveFailures": stats.consecutive_failures,
-                    "lastSuccess": _time_or_none(stats.last_success_time),
-                    "lastFailure": _time_or_none(stats.last_failure_time),
-                }
-            ),
-        }
+def plain(text: str) -> str:
+    """Return a text of somebody else's with what would move the cursor or hide text made visible."""
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each)[0] == "C" and each != "\n" else each
+        for each in text
     )
 
 
-def execution_json(execution: Execution) -> dict[str, Any]:
-    """Return an execution's JSON; what is not there is left out."""
-    covers = execution.covers
-    return _present(
-        {
-            "id": execution.id,
-            "taskId": execution.task_id,
-            "taskName": execution.task_name,
-            "handler": execution.handler,
-            "state": execution.state.value,
-            "reason": execution.reason,
-            "kind": execution.kind,
-            "trigger": execution.trigger.value,
-            "scheduledAt": _time_or_none(execution.scheduled_time),
-            "createdAt": time_json(execution.create_time),
-            "startedAt": _time_or_none(execution.start_time),
-            "completedAt": _time_or_none(execution.end_time),
-            "durationMs": None if execution.duration is None else round(execution.duration / MILLISECOND),
-            "attempt": execution.attempt,
-            "attempts": [
-                {
-                    "attempt": attempt.number,
-                    "startedAt": time_json(attempt.start_time),
-                    "durationMs": round(attempt.duration / MILLISECOND),
-                    "kind": attempt.kind.value,
-                    "error": attempt.error,
-                }
-                for attempt in execution.attempts
-            ],
-            "covers": covers
-            and {
-                "from": time_json(covers.from_time),
-                "to": time_json(covers.to_time),
-                "count": covers.count,
-                "exact": covers.exact,
-            },
-            "result": execution.result,
-            "error": execution.error,
-        }
-    )
+def first_line(text: str) -> str:
+    """Return the first line of a text, for a cell of a table; marked if there are more."""
+    line, newline, _ = plain(text).partition("\n")
+    return f"{line} …" if newline else line
 
 
-def print_tasks(tasks: Sequence[Task]) -> None:
+def time_shown(instant: datetime | None) -> str:
+    """Return an instant for people, in UTC; nothing for none."""
+    return "" if instant is None else instant.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def print_tasks(tasks: Iterable[Task]) -> None:
     """Print a table of tasks."""
-    table = _table("TASK", "SCHEDULE", "NEXT RUN", "LAST RUN", "HANDLER")
-    for task in tasks:
-        next_run = _shown(task.next_run_time) if task.enabled else "disabled"
-        handler = "" if task.handler == task.name else task.handler
-        table.add_row(task.name, _schedule_shown(task.schedule), next_run, _shown(task.last_run_time), handler)
-    _print(table)
+    _print_table(
+        ("TASK", "SCHEDULE", "NEXT RUN", "LAST RUN", "HANDLER"),
+        [
+            (
+                task.name,
+                _schedule_shown(task.schedule),
+                time_shown(task.next_run_time) if task.enabled else "disabled",
+                time_shown(task.last_run_time),
+                "" if task.handler == task.name else task.handler,
+            )
+            for task in tasks
+        ],
+    )
 
 
 def print_task(task: Task) -> None:
     """Print one task."""
-    policy, stats = task.policy, task.stats
-    facts = {
-        "name": task.name,
-        "description": task.definition.effective_description(),
-        "schedule": f"{_schedule_shown(task.schedule)}  ({task.schedule.description})",
-        "handler": task.handler,
-        "enabled": "yes" if task.enabled else f"no{': ' + task.note if task.note else ''}",
-        "next runs": ", ".join(_shown(instant) for instant in task.next_run_times(3)),
-        "last run": _shown(task.last_run_time),
-        "payload": json.dumps(task.definition.payload, ensure_ascii=False) if task.definition.payload else "",
-        "policy": f"timeout {human(policy.timeout)}, {policy.retry.max_retries} retries, {policy.overlap.value}",
-        "stats": f"{stats.success_count} succeeded, {stats.failure_count} failed"
-        + (f", {stats.consecutive_failures} in a row" if stats.consecutive_failures else ""),
-    }
-    _print_facts(facts)
+    stats, definition = task.stats, task.definition
+    in_a_row = f", {stats.consecutive_failures} in a row" if stats.consecutive_failures else ""
+    _print_facts(
+        {
+            "name": task.name,
+            "description": definition.effective_description(),
+            "schedule": f"{_schedule_shown(task.schedule)}  ({task.schedule.description})",
+            "handler": task.handler,
+            "enabled": "yes" if task.enabled else f"no{': ' + task.note if task.note else ''}",
+            "next runs": ", ".join(time_shown(instant) for instant in task.next_run_times(3)),
+            "last run": time_shown(task.last_run_time),
+            "payload": _json_shown(definition.payload),
+            "metadata": _json_shown(definition.metadata),
+            "policy": ", ".join(_policy_shown(task.policy)),
+            "stats": f"{stats.success_count} succeeded, {stats.failure_count} failed{in_a_row}",
+        }
+    )
 
 
 def print_executions(executions: Iterable[Execution]) -> None:
-    """Print a table of executions."""
-    table = _table("CREATED", "TASK", "STATE", "ATTEMPT", "DURATION", "SCHEDULED", "WHY", "ID")
-    for execution in executions:
-        table.add_row(
-            _shown(execution.create_time),
-            execution.task_name,
-            _state_shown(execution.state),
-            str(execution.attempt),
-            "" if execution.duration is None else human(execution.duration),
-            _shown(execution.scheduled_time) or execution.trigger.value.lower(),
-            execution.reason or execution.error or "",
-            execution.id,
-        )
-    _print(table)
+    """Print a table of executions; the task's name is in the id."""
+    _print_table(
+        ("CREATED", "STATE", "TRY", "TOOK", "SCHEDULED", "ID", "WHY"),
+        [
+            (
+                time_shown(execution.create_time),
+                Text(execution.state.value, style=STYLES.get(execution.state, "")),
+                str(execution.attempt or ""),
+                "" if execution.duration is None else human(execution.duration),
+                time_shown(execution.scheduled_time) or execution.trigger.value.lower(),
+                execution.id,
+                execution.reason or execution.error or "",
+            )
+            for execution in executions
+        ],
+    )
 
 
 def print_execution(execution: Execution) -> None:
     """Print one execution with its attempts."""
     covers = execution.covers
-    facts = {
+    at_least = "" if covers is None or covers.exact else "at least "
+    facts: dict[str, str | None] = {
         "id": execution.id,
         "task": execution.task_name,
         "state": execution.state.value + (f" ({execution.reason})" if execution.reason else ""),
         "trigger": execution.trigger.value.lower(),
-        "scheduled": _shown(execution.scheduled_time),
-        "covers": f"{'' if covers.exact else 'at least '}{covers.count} earlier, {_shown(covers.from_time)} to "
-        f"{_shown(covers.to_time)}"
-        if covers
-        else "",
-        "started": _shown(execution.start_time),
+        "scheduled": time_shown(execution.scheduled_time),
+        "covers": None
+        if covers is None
+        else f"{at_least}{covers.count} earlier, {time_shown(covers.from_time)} to {time_shown(covers.to_time)}",
+        "started": time_shown(execution.start_time),
         "duration": "" if execution.duration is None else human(execution.duration),
-        "result": "" if execution.result is None else json.dumps(execution.result, ensure_ascii=False),
-        "error": execution.error or "",
+        "cancelled": time_shown(execution.cancel_requested_time)
+        and f"asked for at {time_shown(execution.cancel_requested_time)}",
+        "payload": "" if execution.payload is None else _json_shown(execution.payload),
+        "result": "" if execution.result is None else _json_shown(execution.result),
+        "error": execution.error,
     }
     for attempt in execution.attempts:
         told = f"{attempt.kind.value} after {human(attempt.duration)}: {attempt.error}"
-        facts[f"attempt {attempt.number}"] = f"{_shown(attempt.start_time)}  {told}"
+        facts[f"attempt {attempt.number}"] = f"{time_shown(attempt.start_time)}  {told}"
     _print_facts(facts)
 
 
 def print_handlers(handlers: Iterable[Handler]) -> None:
     """Print a table of handlers."""
-    table = _table("HANDLER", "OFFERED", "DESCRIPTION")
-    for handler in handlers:
-        table.add_row(handler.name, "yes" if handler.offered else "not now", handler.description)
-    _print(table)
+    _print_table(
+        ("HANDLER", "OFFERED", "AT ONCE", "DESCRIPTION"),
+        [
+            (
+                handler.name,
+                "yes" if handler.offered else "not now",
+                "" if handler.concurrency is None else str(handler.concurrency),
+                handler.description,
+            )
+            for handler in handlers
+        ],
+    )
 
 
-def print_preview(schedule: Schedule, times: Sequence[datetime]) -> None:
-    """Print when a schedule fires, in UTC."""
+def print_preview(preview: Preview) -> None:
+    """Print when a schedule fires, in UTC and as clocks in its zone show it, and what changes of the clocks do."""
+    schedule = preview.schedule
     print(schedule.description)
-    for instant in times:
-        print(f"  {_shown(instant)}")
-    if not times:
+    zone = None if schedule.time_zone == "UTC" else ZoneInfo(schedule.time_zone)
+    for instant in preview.times:
+        local = "" if zone is None else instant.astimezone(zone).strftime("   %a %Y-%m-%d %H:%M:%S %Z")
+        print(f"  {time_shown(instant)}{local}")
+    if not preview.times:
         print("  never")
+    for note in preview.notes:
+        print(f"Note: {note}.")
 
 
-def _policy_json(policy: Policy) -> dict[str, Any]:
-    return {
-        "timeoutMs": policy.timeout / MILLISECOND,
-        "startDeadlineMs": policy.start_deadline / MILLISECOND,
-        "overlap": policy.overlap.value,
-        "retry": {
-            "maxRetries": policy.retry.max_retries,
-            "initialBackoffMs": policy.retry.initial_backoff / MILLISECOND,
-            "multiplier": policy.retry.multiplier,
-            "maxBackoffMs": policy.retry.max_backoff / MILLISECOND,
-        },
-    }
+def _policy_shown(policy: Policy) -> Iterable[str]:
+    """Give what people ask for first, and all that is not as usual."""
+    usual = Policy().fields()
+    for path, value in policy.fields().items():
+        if path in _ALWAYS_SHOWN or value != usual[path]:
+            yield f"{path} {policy_text(value)}"
 
 
-def _present(facts: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _time_or_none(instant: datetime | None) -> str | None:
-    return None if instant is None else time_json(instant)
-
-
-def _shown(instant: datetime | None) -> str:
-    return "" if instant is None else instant.strftime("%Y-%m-%d %H:%M:%SZ")
+def _json_shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True) if value or not isinstance(value, Mapping) else ""
 
 
 def _schedule_shown(schedule: Schedule) -> str:
     return schedule.text if schedule.time_zone == "UTC" else f"{schedule.text} {schedule.time_zone}"
 
 
-def _state_shown(state: State) -> str:
-    style = STYLES.get(state)
-    return f"[{style}]{state.value}[/{style}]" if style else state.value
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    """Print rows under a header; columns are never folded, so that ids can be copied; only the last one is cut."""
+    console = Console(soft_wrap=True)
+    # Never as markup: a handler's error may hold anything.
+    cells = [[cell if isinstance(cell, Text) else Text(first_line(cell)) for cell in row] for row in rows]
+    cells.insert(0, [Text(title, style="bold") for title in header])
+    *widths, last = (max(cell.cell_len for cell in column) for column in zip(*cells, strict=True))
+    if console.is_terminal:
+        last = max(console.width - sum(widths) - len(GAP) * len(widths), LEAST_LAST)
+    for row in cells:
+        for cell, width in zip(row, (*widths, last), strict=True):
+            cell.truncate(width, overflow="ellipsis", pad=True)
+        line = Text(GAP).join(row)
+        line.rstrip()
+        console.print(line)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _print(table: Table) -> None:
-    # Piped into another program, lines stay whole: a table folded at 80 columns cannot be read by anybody.
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=240)
-    console.print(table)
-
-
-def _print_facts(facts: dict[str, str]) -> None:
-    width = max(len(name) for name in facts)
-    for name, value in facts.items():
-        if value:
-            print(f"{name:<{width}}  {value}")
+def _print_facts(facts: Mapping[str, str | None]) -> None:
+    told = {name: value for name, value in facts.items() if value}
+    width = max(map(len, told))
+    for name, value in told.items():
+        lines: Sequence[str] = plain(value).splitlines()
+        print(f"{name:<{width}}  {lines[0]}")
+        for line in lines[1:]:
+            print(f"{'':<{width}}  {line}")

@@ -1,9 +1,10 @@
 """``schedule-grpc serve``."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from schedule_grpc.cli.options import ConfigFile, DatabaseUrl
 
 if TYPE_CHECKING:
     from schedule_grpc.app import Running
@@ -14,10 +15,10 @@ CONFIGURATION = 2
 
 def serve(
     *,
-    database: Annotated[str | None, typer.Option(help="sqlite:///PATH [sqlite:///schedule.db]")] = None,
+    database: DatabaseUrl = None,
     grpc: Annotated[str | None, typer.Option(help="HOST:PORT of the gRPC interface [127.0.0.1:50051]")] = None,
     http: Annotated[str | None, typer.Option(help="HOST:PORT of the HTTP interface (accepted, not served yet)")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")] = None,
+    config: ConfigFile = None,
     handlers: Annotated[list[str] | None, typer.Option(help="Module whose handlers are offered; repeatable")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Attempts that run at once [100]")] = None,
     drain_timeout: Annotated[str | None, typer.Option(help="How long running work may end when stopping [30s]")] = None,

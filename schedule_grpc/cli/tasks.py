@@ -1,181 +1,224 @@
-"""``schedule-grpc tasks ...``."""
+"""``schedule-grpc tasks ...``: what is registered."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schedule_grpc.cli.options import AsJson, Limit, Server
+from schedule_grpc.cli import applying, running
+from schedule_grpc.cli.calling import Caller, first
+from schedule_grpc.cli.completion import handler_names, zones
+from schedule_grpc.cli.options import (
+    AllowUnknownHandler,
+    Etag,
+    HandlerName,
+    TaskName,
+    ValidateOnly,
+    Wanted,
+    connection,
+    executions,
+    instant,
+    json_object,
+    policies,
+    takes,
+)
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
-    from schedule_grpc.task import Policy, Task
+    from schedule_grpc.execution import Execution
+    from schedule_grpc.task import Task
 
-app = typer.Typer(help="Register, list, run and switch tasks.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Register, change, list and run tasks.", no_args_is_help=True, rich_markup_mode=None)
+app.command("apply")(applying.apply)
+app.command("run")(running.run)
 
-Name = Annotated[str, typer.Argument(help="Name of the task")]
-LOCAL = "127.0.0.1:50051"
+SCHEDULE = "'*/5 * * * *', '@daily', 'every 90 minutes', an instant, '@manual'"
+ZONE = "IANA time zone in which a cron expression is read"
+PAYLOAD = "JSON object handed to the handler; @FILE reads it from a file"
+METADATA = "JSON object of your own; category and description are understood; @FILE reads it from a file"
 
 
 @app.command("list")
+@takes(call=connection)
 def list_(
     *,
+    enabled: Annotated[
+        bool | None, typer.Option("--enabled/--disabled", help="Only tasks that fire, or only those that do not")
+    ] = None,
+    handler: Annotated[str, typer.Option(help="Only tasks of this handler", autocompletion=handler_names)] = "",
     prefix: Annotated[str, typer.Option(help="Only names that begin like this")] = "",
-    server: Server = LOCAL,
-    as_json: AsJson = False,
+    category: Annotated[str, typer.Option(help="Only tasks with this metadata.category")] = "",
+    call: Caller,
 ) -> None:
     """List tasks in the order of their names."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.calling import ask
+    from schedule_grpc.cli.showing import show_tasks
     from schedule_grpc.task import TaskFilter
 
+    chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=prefix, category=category)
+
     async def question(client: "AsyncClient") -> "list[Task]":
-        return [task async for task in client.tasks(TaskFilter(name_prefix=prefix))]
+        return [task async for task in client.tasks(chosen)]
 
-    found = ask(server, question)
-    if as_json:
-        output.print_json([output.task_json(task) for task in found])
-    else:
-        output.print_tasks(found)
+    show_tasks(call, call.ask(question), none="No tasks.")
 
 
 @app.command()
-def get(name: Name, *, server: Server = LOCAL, as_json: AsJson = False) -> None:
+@takes(call=connection)
+def get(name: TaskName, *, call: Caller) -> None:
     """Show one task."""
-    from schedule_grpc.cli.calling import ask
+    from schedule_grpc.cli.showing import show_task
 
-    _show(ask(server, lambda client: client.get_task(name)), as_json=as_json)
+    show_task(call, call.ask(lambda client: client.get_task(name)))
 
 
 @app.command()
+@takes(policy=policies, call=connection)
 def register(
-    name: Name,
+    name: Annotated[str, typer.Argument(help="Name of the task")],
     *,
-    schedule: Annotated[str, typer.Option(help="'*/5 * * * *', '@daily', 'every 90 minutes', an instant, '@manual'")],
-    handler: Annotated[str, typer.Option(help="Name of the handler that does the work")],
-    zone: Annotated[str, typer.Option(help="IANA time zone in which a cron expression is read")] = "UTC",
-    payload: Annotated[str, typer.Option(help="JSON object handed to the handler")] = "{}",
-    metadata: Annotated[str, typer.Option(help="JSON object of your own")] = "{}",
+    schedule: Annotated[str, typer.Option(help=SCHEDULE)],
+    handler: HandlerName,
+    zone: Annotated[str, typer.Option(help=ZONE, autocompletion=zones)] = "UTC",
+    payload: Annotated[str, typer.Option(help=PAYLOAD)] = "{}",
+    metadata: Annotated[str, typer.Option(help=METADATA)] = "{}",
     description: Annotated[str, typer.Option(help="What the task is for")] = "",
-    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether it fires")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds that one attempt may take [29]")] = None,
-    max_retries: Annotated[int | None, typer.Option(help="Attempts after the first [3]")] = None,
-    overlap: Annotated[str, typer.Option(help="skip or allow-all: what if the last run is not over [skip]")] = "skip",
-    allow_unknown_handler: Annotated[
-        bool, typer.Option("--allow-unknown-handler", help="Accept a handler that nobody offers yet")
-    ] = False,
-    server: Server = LOCAL,
-    as_json: AsJson = False,
+    enabled: Annotated[
+        bool | None, typer.Option("--enabled/--disabled", help="Whether it fires [a new task does, others stay]")
+    ] = None,
+    policy: dict[str, Any],
+    etag: Etag = "",
+    validate_only: ValidateOnly = False,
+    allow_unknown_handler: AllowUnknownHandler = False,
+    call: Caller,
 ) -> None:
-    """Create a task, or replace the definition of the one of that name."""
-    from schedule_grpc.cli.calling import ask
+    """Create or replace a task. What is not given is the default. Durations are written 500ms, 30s, 5m, 2h, 7d, 90."""
+    from schedule_grpc.policy import Policy
 
     wanted: dict[str, Any] = {
         "name": name,
         "schedule": schedule,
         "handler": handler,
         "time_zone": zone,
-        "payload": _object("--payload", payload),
-        "metadata": _object("--metadata", metadata),
+        "payload": json_object("--payload", payload),
+        "metadata": json_object("--metadata", metadata),
         "description": description,
         "enabled": enabled,
-        "policy": _policy(timeout=timeout, max_retries=max_retries, overlap=overlap),
+        "policy": Policy().with_fields(policy),
+        "etag": etag,
+        "validate_only": validate_only,
         "allow_unknown_handler": allow_unknown_handler,
     }
-    _show(ask(server, lambda client: client.register_task(**wanted)), as_json=as_json)
+    _changed(call, call.ask(lambda client: client.register_task(**wanted)), validate_only=validate_only)
 
 
 @app.command()
-def run(
-    name: Name,
+@takes(policy=policies, call=connection)
+def update(
+    name: TaskName,
     *,
-    payload: Annotated[str | None, typer.Option(help="JSON object in place of the task's payload")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end")] = False,
-    server: Server = LOCAL,
-    as_json: AsJson = False,
+    schedule: Annotated[str | None, typer.Option(help=SCHEDULE)] = None,
+    handler: Annotated[
+        str | None, typer.Option(help="Name of the handler that does the work", autocompletion=handler_names)
+    ] = None,
+    zone: Annotated[str | None, typer.Option(help=ZONE, autocompletion=zones)] = None,
+    payload: Annotated[str | None, typer.Option(help=PAYLOAD)] = None,
+    metadata: Annotated[str | None, typer.Option(help=METADATA)] = None,
+    description: Annotated[str | None, typer.Option(help="What the task is for")] = None,
+    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether it fires")] = None,
+    policy: dict[str, Any],
+    etag: Etag = "",
+    validate_only: ValidateOnly = False,
+    allow_unknown_handler: AllowUnknownHandler = False,
+    call: Caller,
 ) -> None:
-    """Run a task now, wait for its end, and show it; exit code 1 if it did not succeed."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.calling import FAILED, ask
-
-    handed = None if payload is None else _object("--payload", payload)
-    result = ask(server, lambda client: client.run_task_now(name, payload=handed, detach=detach))
-    if as_json:
-        output.print_json({"success": result.success, "execution": output.execution_json(result.execution)})
-    else:
-        output.print_execution(result.execution)
-    if not result.success:
-        raise SystemExit(FAILED)
-
-
-@app.command()
-def history(name: Name, *, limit: Limit = 20, server: Server = LOCAL, as_json: AsJson = False) -> None:
-    """List a task's executions, newest first."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.calling import ask
-
-    page = ask(server, lambda client: client.get_task_history(name, page_size=limit))
-    if as_json:
-        output.print_json([output.execution_json(each) for each in page.executions])
-    else:
-        output.print_executions(page.executions)
+    """Change a task where told. The rest stays as it is; `default` gives a policy its default again."""
+    changes: dict[str, Any] = {
+        "schedule": schedule,
+        "handler": handler,
+        "time_zone": zone,
+        "payload": None if payload is None else json_object("--payload", payload),
+        "metadata": None if metadata is None else json_object("--metadata", metadata),
+        "description": description,
+        "enabled": enabled,
+        "policy": policy or None,
+    }
+    if all(value is None for value in changes.values()):
+        raise typer.BadParameter("nothing to change was given")
+    options: dict[str, Any] = {
+        "etag": etag,
+        "validate_only": validate_only,
+        "allow_unknown_handler": allow_unknown_handler,
+    }
+    _changed(call, call.ask(lambda client: client.update_task(name, **changes, **options)), validate_only=validate_only)
 
 
 @app.command()
-def enable(name: Name, *, server: Server = LOCAL, as_json: AsJson = False) -> None:
+@takes(call=connection)
+def delete(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
+    """Delete a task. Its history stays until retention removes it, a running attempt may finish."""
+    from schedule_grpc.cli.showing import show
+
+    call.ask(lambda client: client.delete_task(name, etag=etag))
+    show(
+        call, name, json=lambda each: {"name": each, "deleted": True}, people=lambda each: print(f"Task {each} deleted")
+    )
+
+
+@app.command()
+@takes(call=connection)
+def enable(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
     """Let a task fire again, counting from now."""
-    from schedule_grpc.cli.calling import ask
+    from schedule_grpc.cli.showing import show_task
 
-    _show(ask(server, lambda client: client.enable_task(name)), as_json=as_json)
+    show_task(call, call.ask(lambda client: client.enable_task(name, etag=etag)))
 
 
 @app.command()
+@takes(call=connection)
 def disable(
-    name: Name,
+    name: TaskName,
     *,
-    note: Annotated[str, typer.Option(help="Why; shown with the task")] = "",
-    server: Server = LOCAL,
-    as_json: AsJson = False,
+    note: Annotated[str, typer.Option(help="Why; shown with the task until it is enabled")] = "",
+    etag: Etag = "",
+    call: Caller,
 ) -> None:
     """Stop a task from firing; what runs goes on."""
-    from schedule_grpc.cli.calling import ask
+    from schedule_grpc.cli.showing import show_task
 
-    _show(ask(server, lambda client: client.disable_task(name, note=note)), as_json=as_json)
-
-
-def _show(task: "Task", *, as_json: bool) -> None:
-    from schedule_grpc.cli import output
-
-    if as_json:
-        output.print_json(output.task_json(task))
-    else:
-        output.print_task(task)
+    show_task(call, call.ask(lambda client: client.disable_task(name, note=note, etag=etag)))
 
 
-def _object(option: str, text: str) -> Mapping[str, Any]:
-    import json
+@app.command()
+@takes(wanted=executions, call=connection)
+def history(name: TaskName, *, wanted: Wanted, call: Caller) -> None:
+    """List a task's executions, newest first."""
+    from schedule_grpc.cli.showing import show_executions
 
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{option}: {error}") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter(f"{option}: is not a JSON object")
-    return value
+    async def question(client: "AsyncClient") -> "list[Execution]":
+        return await first(wanted.limit, client.task_history(name, wanted.chosen, page_size=wanted.page_size))
+
+    show_executions(call, call.ask(question), none="No executions.")
 
 
-def _policy(*, timeout: float | None, max_retries: int | None, overlap: str) -> "Policy":
-    from dataclasses import replace
+@app.command()
+@takes(call=connection)
+def backfill(
+    name: TaskName,
+    *,
+    start: Annotated[str, typer.Option("--from", help="First instant: 2026-01-31, 2026-01-31T10:00Z, or 7d ago as 7d")],
+    end: Annotated[str, typer.Option("--to", help="Occurrences lie before this instant")] = "0s",
+    call: Caller,
+) -> None:
+    """Run what lies in the past. The occurrences of a stretch of time, one by one; those that ran are not run again."""
+    from schedule_grpc.cli.showing import show_backfill
 
-    from schedule_grpc.task import Overlap, Policy
+    start_time, end_time = instant("--from", start), instant("--to", end)
+    show_backfill(call, call.ask(lambda client: client.backfill_task(name, start_time=start_time, end_time=end_time)))
 
-    try:
-        policy = Policy(overlap=Overlap(overlap.upper().replace("-", "_")))
-    except ValueError:
-        raise typer.BadParameter(f"--overlap: {overlap!r} is not skip or allow-all") from None
-    if timeout is not None:
-        policy = replace(policy, timeout=timedelta(seconds=timeout))
-    if max_retries is not None:
-        policy = replace(policy, retry=replace(policy.retry, max_retries=max_retries))
-    return policy
+
+def _changed(call: Caller, task: "Task", *, validate_only: bool) -> None:
+    from schedule_grpc.cli.showing import show_task
+
+    show_task(call, task)
+    if validate_only:
+        print("Valid; nothing was stored.", file=sys.stderr)

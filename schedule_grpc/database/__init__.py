@@ -9,6 +9,7 @@ from schedule_grpc.database.migration import Migration, load_migrations
 from schedule_grpc.database.operation import Database, Factory, Operation, Parameters, Row, Rows, Statement
 from schedule_grpc.database.query import Queries, load_queries
 from schedule_grpc.database.sqlite import SqliteDatabase
+from schedule_grpc.database.sqlite_prepare import look
 
 __all__ = [
     "Database",
@@ -23,4 +24,5 @@ __all__ = [
     "Statement",
     "load_migrations",
     "load_queries",
+    "look",
 ]

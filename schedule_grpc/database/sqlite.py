@@ -45,7 +45,10 @@ class _Job:
 class SqliteDatabase:
     """One SQLite file, locked against other servers."""
 
-    def __init__(self, lock: FileLock, writer: _Connection, readers: Sequence[_Connection]) -> None:
+    def __init__(
+        self, lock: FileLock, writer: _Connection, readers: Sequence[_Connection], on_commit: Callable[[int], None]
+    ) -> None:
+        self._on_commit = on_commit
         self._lock = lock
         self._writer = writer
         self._readers = deque(readers)
@@ -55,8 +58,15 @@ class SqliteDatabase:
         self._writing = asyncio.create_task(self._write_batches(), name="sqlite writer")
 
     @classmethod
-    async def open(cls, path: Path, *, migrations: Sequence[Migration], application_id: int) -> "SqliteDatabase":
-        """Lock, check, and create or migrate the file, and open it.
+    async def open(
+        cls,
+        path: Path,
+        *,
+        migrations: Sequence[Migration],
+        application_id: int,
+        on_commit: Callable[[int], None] = lambda _: None,
+    ) -> "SqliteDatabase":
+        """Lock, check, and create or migrate the file, and open it; ``on_commit`` is told how many share each commit.
 
         Raises:
             DatabaseRefused: if it is held by another server, empty, damaged, foreign, or newer than this program.
@@ -75,7 +85,7 @@ class SqliteDatabase:
                 await connection.close()
             lock.release()
             raise
-        return cls(lock, opened[0], opened[1:])
+        return cls(lock, opened[0], opened[1:], on_commit)
 
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
         """Run an operation in a transaction; return its result once it is on disk.
@@ -131,6 +141,7 @@ class SqliteDatabase:
     async def _write_batch(self, batch: list[_Job]) -> None:
         try:
             results = await self._writer.run(run_batch, [job.factory for job in batch])
+            self._on_commit(len(batch))
         except Exception as error:  # noqa: BLE001 (whoever waits for a write must hear of it, whatever went wrong)
             results = [Refused(error) for _ in batch]
         for job, result in zip(batch, results, strict=True):

@@ -35,6 +35,23 @@ def prepare(path: Path, migrations: Sequence[Migration], application_id: int) ->
         raise DatabaseRefused(f"{path}: {error}") from error
 
 
+def look(path: Path, migrations: Sequence[Migration], application_id: int) -> int:
+    """Return the schema version of a file that could be used, without changing anything, beside its server too.
+
+    Raises:
+        DatabaseRefused: if it could not be used, with the reason.
+    """
+    try:
+        _check_header(path, application_id)
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            _check_content(path, connection, migrations)
+            version: int
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            return version
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseRefused(f"{path}: {error}") from error
+
+
 def _check_header(path: Path, application_id: int) -> None:
     if not path.is_file():
         raise DatabaseRefused(f"{path}: is not a file")

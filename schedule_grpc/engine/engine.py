@@ -9,12 +9,13 @@ from datetime import timedelta
 import structlog
 
 from schedule_grpc.clock import Clock
+from schedule_grpc.engine.janitor import Janitor
 from schedule_grpc.engine.journal import write_line
 from schedule_grpc.engine.loop import Loop
-from schedule_grpc.engine.runner import Runner
+from schedule_grpc.engine.runner import Runner, Why
 from schedule_grpc.engine.upkeep import Upkeep
 from schedule_grpc.errors import Unavailable
-from schedule_grpc.events import Event, Hub, Transition
+from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.execution import State
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.store import Store
@@ -56,14 +57,15 @@ class Engine:
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
-        self._runner = Runner(store=store, clock=clock, registry=registry, env=env, on_free=self._woken.set)
+        self._runner = Runner(store=store, clock=clock, registry=registry, env=env, hub=hub, on_free=self._woken.set)
+        self._janitor = Janitor(store=store, clock=clock)
         self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, owner=owner)
         self._loop = Loop(
             store=store,
             clock=clock,
             runner=self._runner,
             owner=owner,
-            handlers=frozenset(registry.names()),
+            registry=registry,
             concurrency=chosen.concurrency,
         )
         self._looked = clock.monotonic()
@@ -85,12 +87,14 @@ class Engine:
         finished = asyncio.Event()
         with self._hub.listening(self._notice), self._hub.listening(write_line):
             upkeep = asyncio.create_task(self._upkeep.run(finished), name="upkeep")
+            janitor = asyncio.create_task(self._janitor.run(self._stopping), name="janitor")
             try:
                 while not self._stopping.is_set():
                     await self._look_once()
                 await self._runner.drain(self._drain_timeout, self._hurried)
             finally:
                 finished.set()
+                await janitor
                 await upkeep
 
     def stop(self) -> None:
@@ -108,6 +112,10 @@ class Engine:
     async def idle(self) -> None:
         """Return when no attempt is running here."""
         await self._runner.idle()
+
+    async def prune(self) -> int:
+        """Remove what retention does not keep, all of it; return how many rows went."""
+        return await self._janitor.sweep()
 
     def troubles(self) -> Sequence[str]:
         """Return why this engine is not healthy; empty if it is."""
@@ -139,5 +147,12 @@ class Engine:
             await self._clock.wait_until(self._loop.next_time, self._woken)
 
     def _notice(self, events: Sequence[Event]) -> None:
-        if any(not isinstance(event, Transition) or event.execution.state is State.PENDING for event in events):
-            self._woken.set()
+        for event in events:
+            if isinstance(event, CancelRequested):
+                self._runner.stop(event.execution_id, Why.CANCELLED)
+            elif isinstance(event, TaskChanged) or _waits(event):
+                self._woken.set()
+
+
+def _waits(event: Event) -> bool:
+    return isinstance(event, Transition) and event.execution.state is State.PENDING

@@ -7,6 +7,7 @@ import structlog
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.engine.runner import LEASE, Runner
+from schedule_grpc.handlers import Registry
 from schedule_grpc.planning import Firing, plan
 from schedule_grpc.store import ClaimRequest, Store
 from schedule_grpc.task import Task
@@ -21,13 +22,14 @@ class Loop:
     """Looks at the store and starts what can start; ``next_time`` is when to look again, if anything is in sight."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, runner: Runner, owner: str, handlers: frozenset[str], concurrency: int
+        self, *, store: Store, clock: Clock, runner: Runner, owner: str, registry: Registry, concurrency: int
     ) -> None:
         self._store = store
         self._clock = clock
         self._runner = runner
         self._owner = owner
-        self._handlers = handlers
+        self._handlers = frozenset(registry.names())
+        self._limits = registry.limits()
         self._concurrency = concurrency
         self.next_time: datetime | None = None
 
@@ -61,6 +63,7 @@ class Loop:
                 running=running,
                 now=now,
                 lease_until=now + LEASE,
+                limits=self._limits,
             )
         )
         for claim in claims:

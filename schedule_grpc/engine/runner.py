@@ -11,7 +11,9 @@ from enum import Enum, auto
 import structlog
 
 from schedule_grpc.clock import Clock
+from schedule_grpc.engine.progress import Reporter
 from schedule_grpc.errors import HandlerNotFound, Unavailable
+from schedule_grpc.events import Hub
 from schedule_grpc.execution import HandBack, Outcome
 from schedule_grpc.handlers import Env, Fate, Registry, Stop, TaskContext, perform
 from schedule_grpc.store import Claim, Store
@@ -29,6 +31,7 @@ class Why(Enum):
     """Why we ask a running attempt to stop."""
 
     SHUTDOWN = auto()
+    CANCELLED = auto()
     LEASE_LOST = auto()
 
 
@@ -46,12 +49,13 @@ class Runner:
     """Runs claims, each in an asyncio task of its own."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, registry: Registry, env: Env, on_free: Callable[[], None]
+        self, *, store: Store, clock: Clock, registry: Registry, env: Env, hub: Hub, on_free: Callable[[], None]
     ) -> None:
         self._store = store
         self._clock = clock
         self._registry = registry
         self._env = env
+        self._hub = hub
         self._on_free = on_free
         self._running: dict[str, Running] = {}
         self._by_handler: Counter[str] = Counter()
@@ -143,6 +147,7 @@ class Runner:
             payload=claim.payload,
             env=self._env,
             clock=self._clock,
+            report=Reporter(claim, hub=self._hub, clock=self._clock),
             log=log.bind(execution=execution.id, task=claim.task.name, attempt=execution.attempt),
         )
         with structlog.contextvars.bound_contextvars(execution=execution.id):

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from traceback import extract_stack
 
@@ -22,8 +22,11 @@ TOO_LONG = 1.0
 class Watchdog:
     """Logs ``event_loop.blocked`` with the culprit while it happens, and how long it took when it is over."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, lagged: Callable[[float], None]) -> None:
+        """``lagged`` is told at each beat how many seconds late it came."""
         self._clock = clock
+        self._lagged = lagged
+        self._due: float | None = None
         self._beat_time = clock.monotonic()
         self._over = threading.Event()
 
@@ -42,6 +45,9 @@ class Watchdog:
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._beat_time = self._clock.monotonic()
+        if self._due is not None:
+            self._lagged(max(self._beat_time - self._due, 0.0))
+        self._due = self._beat_time + PULSE
         if not self._over.is_set():
             loop.call_later(PULSE, self._beat, loop)
 

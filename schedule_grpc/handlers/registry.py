@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -27,20 +27,34 @@ class Offer:
     description: str
     function: HandlerFunction
     is_async: bool
+    concurrency: int | None = None
 
 
-def handler(name: str, *, description: str = "") -> Callable[[F], F]:
+def handler(name: str, *, description: str = "", concurrency: int | None = None) -> Callable[[F], F]:
     """Offer a function ``(ctx: TaskContext) -> JSON`` (async, or sync: then run in a thread) as the handler ``name``.
 
+    Args:
+        name: By which tasks name it.
+        description: What it does; by default the first line of the function's docstring.
+        concurrency: How many of its attempts one server runs at once; None leaves it to the server's own limit.
+
     Raises:
-        ConfigurationError: if the name is not one.
+        ConfigurationError: if the name is not one, or the concurrency less than 1.
     """
+    if concurrency is not None and concurrency < 1:
+        raise ConfigurationError(f"the handler {name} cannot run {concurrency} attempts at once: at least 1")
     if NAME.fullmatch(name) is None:
         raise ConfigurationError(f"{name!r} is not a handler's name: letters, digits, '.', '_' and '-'")
 
     def mark(function: F) -> F:
         told = description or (inspect.getdoc(function) or "").partition("\n")[0]
-        offer = Offer(name=name, description=told, function=function, is_async=inspect.iscoroutinefunction(function))
+        offer = Offer(
+            name=name,
+            description=told,
+            function=function,
+            is_async=inspect.iscoroutinefunction(function),
+            concurrency=concurrency,
+        )
         setattr(function, MARK, offer)
         return function
 
@@ -50,8 +64,9 @@ def handler(name: str, *, description: str = "") -> Callable[[F], F]:
 class Registry:
     """The handlers that this process offers, by name."""
 
-    def __init__(self, offers: Iterable[Offer] = ()) -> None:
+    def __init__(self, offers: Iterable[Offer] = (), *, limits: Mapping[str, int] | None = None) -> None:
         self._offers: dict[str, Offer] = {}
+        self._limits = dict(limits or {})
         for offer in offers:
             self.add(offer)
 
@@ -118,6 +133,11 @@ class Registry:
             return self._offers[name]
         except KeyError:
             raise HandlerNotFound(name, self.names()) from None
+
+    def limits(self) -> Mapping[str, int]:
+        """Return how many attempts run at once, by handler, where that is limited: by configuration, else by itself."""
+        own = {offer.name: offer.concurrency for offer in self if offer.concurrency is not None}
+        return own | self._limits
 
     def names(self) -> tuple[str, ...]:
         """Return all names, sorted."""

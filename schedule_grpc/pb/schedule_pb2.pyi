@@ -11,6 +11,7 @@ stable code such as TASK_NOT_FOUND or INVALID_SCHEDULE.
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -161,6 +162,10 @@ class TaskPolicy(_message.Message):
         """The new one ends SKIPPED, with the reason OVERLAP."""
         ALLOW_ALL: TaskPolicy._Overlap.ValueType  # 2
         """Both run."""
+        BUFFER_ONE: TaskPolicy._Overlap.ValueType  # 3
+        """The new one waits for the end of the other; while one waits already, it ends SKIPPED."""
+        CANCEL_OTHER: TaskPolicy._Overlap.ValueType  # 4
+        """The other one is cancelled, and the new one runs after its end; an older one that waits ends SKIPPED."""
 
     class Overlap(_Overlap, metaclass=_OverlapEnumTypeWrapper):
         """What happens to an execution that is due while another one of the same task is open."""
@@ -171,13 +176,107 @@ class TaskPolicy(_message.Message):
     """The new one ends SKIPPED, with the reason OVERLAP."""
     ALLOW_ALL: TaskPolicy.Overlap.ValueType  # 2
     """Both run."""
+    BUFFER_ONE: TaskPolicy.Overlap.ValueType  # 3
+    """The new one waits for the end of the other; while one waits already, it ends SKIPPED."""
+    CANCEL_OTHER: TaskPolicy.Overlap.ValueType  # 4
+    """The other one is cancelled, and the new one runs after its end; an older one that waits ends SKIPPED."""
+
+    class _CatchUp:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _CatchUpEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TaskPolicy._CatchUp.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CATCH_UP_UNSPECIFIED: TaskPolicy._CatchUp.ValueType  # 0
+        """The default, LATEST."""
+        LATEST: TaskPolicy._CatchUp.ValueType  # 1
+        """One execution runs for the newest of them and covers the older."""
+        ALL: TaskPolicy._CatchUp.ValueType  # 2
+        """The newest 100 run, one by one in order; one MISSED execution covers the older."""
+        NONE: TaskPolicy._CatchUp.ValueType  # 3
+        """The newest runs if it is at most 30 s late; one MISSED execution covers the others."""
+
+    class CatchUp(_CatchUp, metaclass=_CatchUpEnumTypeWrapper):
+        """What becomes of occurrences that came due while nobody was looking."""
+
+    CATCH_UP_UNSPECIFIED: TaskPolicy.CatchUp.ValueType  # 0
+    """The default, LATEST."""
+    LATEST: TaskPolicy.CatchUp.ValueType  # 1
+    """One execution runs for the newest of them and covers the older."""
+    ALL: TaskPolicy.CatchUp.ValueType  # 2
+    """The newest 100 run, one by one in order; one MISSED execution covers the older."""
+    NONE: TaskPolicy.CatchUp.ValueType  # 3
+    """The newest runs if it is at most 30 s late; one MISSED execution covers the others."""
+
+    @_typing.final
+    class Window(_message.Message):
+        """The part of a schedule that counts."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        START_TIME_FIELD_NUMBER: _builtins.int
+        END_TIME_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def start_time(self) -> _timestamp_pb2.Timestamp:
+            """No occurrence before this time."""
+
+        @_builtins.property
+        def end_time(self) -> _timestamp_pb2.Timestamp:
+            """No occurrence at or after this time."""
+
+        def __init__(
+            self,
+            *,
+            start_time: _timestamp_pb2.Timestamp | None = ...,
+            end_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Retention(_message.Message):
+        """How long the history of the task is kept. SKIPPED and MISSED executions are counted apart from those that ran."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MAX_AGE_FIELD_NUMBER: _builtins.int
+        MAX_COUNT_FIELD_NUMBER: _builtins.int
+        max_count: _builtins.int
+        """So many of the newest are kept at most: 1 to 1,000,000, by default 10,000."""
+        @_builtins.property
+        def max_age(self) -> _duration_pb2.Duration:
+            """An execution that ended longer ago is removed: 1 h to 3,650 days, by default 30 days."""
+
+        def __init__(
+            self,
+            *,
+            max_age: _duration_pb2.Duration | None = ...,
+            max_count: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_max_count", b"_max_count", "max_age", b"max_age", "max_count", b"max_count"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_count", b"_max_count", "max_age", b"max_age", "max_count", b"max_count"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__max_count: _TypeAlias = _typing.Literal["max_count"]  # noqa: Y015
+        _WhichOneofArgType__max_count: _TypeAlias = _typing.Literal["_max_count", b"_max_count"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__max_count) -> _WhichOneofReturnType__max_count | None: ...
 
     TIMEOUT_FIELD_NUMBER: _builtins.int
     RETRY_FIELD_NUMBER: _builtins.int
     OVERLAP_FIELD_NUMBER: _builtins.int
     START_DEADLINE_FIELD_NUMBER: _builtins.int
+    CATCH_UP_FIELD_NUMBER: _builtins.int
+    CATCHUP_WINDOW_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
     overlap: Global___TaskPolicy.Overlap.ValueType
     """By default SKIP."""
+    catch_up: Global___TaskPolicy.CatchUp.ValueType
+    """By default LATEST."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """Longest time one attempt may take: 1 s to 24 h, by default 29 s."""
@@ -190,6 +289,24 @@ class TaskPolicy(_message.Message):
     def start_deadline(self) -> _duration_pb2.Duration:
         """An execution that nobody started this long after it became available ends MISSED: 1 s to 365 days, by default 1 h."""
 
+    @_builtins.property
+    def catchup_window(self) -> _duration_pb2.Duration:
+        """Occurrences older than this are MISSED, whatever catch_up says: 0 to 3,650 days, by default 365 days."""
+
+    @_builtins.property
+    def jitter(self) -> _duration_pb2.Duration:
+        """Each occurrence starts up to this much later, by an amount of its own that is always the same: 0 to 24 h, by
+        default 0. Never later than 1 s before the next occurrence.
+        """
+
+    @_builtins.property
+    def window(self) -> Global___TaskPolicy.Window:
+        """By default the whole schedule counts."""
+
+    @_builtins.property
+    def retention(self) -> Global___TaskPolicy.Retention:
+        """By default 30 days and 10,000 executions."""
+
     def __init__(
         self,
         *,
@@ -197,10 +314,15 @@ class TaskPolicy(_message.Message):
         retry: Global___RetryPolicy | None = ...,
         overlap: Global___TaskPolicy.Overlap.ValueType = ...,
         start_deadline: _duration_pb2.Duration | None = ...,
+        catch_up: Global___TaskPolicy.CatchUp.ValueType = ...,
+        catchup_window: _duration_pb2.Duration | None = ...,
+        jitter: _duration_pb2.Duration | None = ...,
+        window: Global___TaskPolicy.Window | None = ...,
+        retention: Global___TaskPolicy.Retention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catchup_window", b"catchup_window", "jitter", b"jitter", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "catchup_window", b"catchup_window", "jitter", b"jitter", "overlap", b"overlap", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -319,6 +441,8 @@ class Execution(_message.Message):
         """Never ran; `reason` says why."""
         MISSED: Execution._State.ValueType  # 6
         """Never ran because it was too late; `reason` says why."""
+        CANCELLED: Execution._State.ValueType  # 7
+        """Ended because somebody, or the overlap policy CANCEL_OTHER, asked for it; `error` says why."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where the execution is in its life."""
@@ -337,6 +461,8 @@ class Execution(_message.Message):
     """Never ran; `reason` says why."""
     MISSED: Execution.State.ValueType  # 6
     """Never ran because it was too late; `reason` says why."""
+    CANCELLED: Execution.State.ValueType  # 7
+    """Ended because somebody, or the overlap policy CANCEL_OTHER, asked for it; `error` says why."""
 
     class _Reason:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -354,9 +480,17 @@ class Execution(_message.Message):
         """Nobody offered its handler in time."""
         START_DEADLINE: Execution._Reason.ValueType  # 4
         """Nobody started it before its start deadline."""
+        TASK_DELETED: Execution._Reason.ValueType  # 5
+        """The task was deleted before it started, or (FAILED) before it was tried again."""
+        CATCHUP_WINDOW: Execution._Reason.ValueType  # 6
+        """It was older than the task's catchup_window."""
+        CATCHUP_LIMIT: Execution._Reason.ValueType  # 7
+        """More than 100 occurrences were to be caught up."""
+        CATCHUP_NONE: Execution._Reason.ValueType  # 8
+        """The task does not catch up."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
-        """Why an execution never ran."""
+        """Why an execution never ran, or ran no more."""
 
     REASON_UNSPECIFIED: Execution.Reason.ValueType  # 0
     """It ran, or may yet run."""
@@ -368,6 +502,14 @@ class Execution(_message.Message):
     """Nobody offered its handler in time."""
     START_DEADLINE: Execution.Reason.ValueType  # 4
     """Nobody started it before its start deadline."""
+    TASK_DELETED: Execution.Reason.ValueType  # 5
+    """The task was deleted before it started, or (FAILED) before it was tried again."""
+    CATCHUP_WINDOW: Execution.Reason.ValueType  # 6
+    """It was older than the task's catchup_window."""
+    CATCHUP_LIMIT: Execution.Reason.ValueType  # 7
+    """More than 100 occurrences were to be caught up."""
+    CATCHUP_NONE: Execution.Reason.ValueType  # 8
+    """The task does not catch up."""
 
     class _Kind:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -414,6 +556,10 @@ class Execution(_message.Message):
         """An occurrence that was recorded later and covers earlier ones."""
         MANUAL: Execution._Trigger.ValueType  # 3
         """RunTaskNow."""
+        CRON: Execution._Trigger.ValueType  # 4
+        """TriggerCron."""
+        BACKFILL: Execution._Trigger.ValueType  # 5
+        """BackfillTask."""
 
     class Trigger(_Trigger, metaclass=_TriggerEnumTypeWrapper):
         """What put the execution into the queue."""
@@ -426,6 +572,10 @@ class Execution(_message.Message):
     """An occurrence that was recorded later and covers earlier ones."""
     MANUAL: Execution.Trigger.ValueType  # 3
     """RunTaskNow."""
+    CRON: Execution.Trigger.ValueType  # 4
+    """TriggerCron."""
+    BACKFILL: Execution.Trigger.ValueType  # 5
+    """BackfillTask."""
 
     @_typing.final
     class Attempt(_message.Message):
@@ -522,6 +672,8 @@ class Execution(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     COVERS_FIELD_NUMBER: _builtins.int
     AVAILABLE_TIME_FIELD_NUMBER: _builtins.int
+    CANCEL_REQUESTED_TIME_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`exec_<task name>_<creation in epoch milliseconds>_<random>`."""
     task_id: _builtins.str
@@ -535,7 +687,7 @@ class Execution(_message.Message):
     state: Global___Execution.State.ValueType
     """Where it is in its life."""
     reason: Global___Execution.Reason.ValueType
-    """Why it never ran."""
+    """Why it never ran, or ran no more."""
     kind: Global___Execution.Kind.ValueType
     """How its last attempt failed, in state FAILED."""
     trigger: Global___Execution.Trigger.ValueType
@@ -543,7 +695,7 @@ class Execution(_message.Message):
     attempt: _builtins.int
     """Number of the attempt in progress, or of the last one."""
     error: _builtins.str
-    """What went wrong, in state FAILED or between two attempts."""
+    """What went wrong, in state FAILED or between two attempts; why it was cancelled, in state CANCELLED."""
     @_builtins.property
     def scheduled_time(self) -> _timestamp_pb2.Timestamp:
         """The occurrence it stands for; unset for manual runs. Nominal: never moved by a delay."""
@@ -576,6 +728,14 @@ class Execution(_message.Message):
     def available_time(self) -> _timestamp_pb2.Timestamp:
         """The earliest time at which the next attempt may start, in state PENDING."""
 
+    @_builtins.property
+    def cancel_requested_time(self) -> _timestamp_pb2.Timestamp:
+        """When somebody asked for its end."""
+
+    @_builtins.property
+    def payload(self) -> _struct_pb2.Struct:
+        """The manual run's own payload; unset where the task's is used."""
+
     def __init__(
         self,
         *,
@@ -598,10 +758,12 @@ class Execution(_message.Message):
         error: _builtins.str = ...,
         covers: Global___Execution.CoveredRange | None = ...,
         available_time: _timestamp_pb2.Timestamp | None = ...,
+        cancel_requested_time: _timestamp_pb2.Timestamp | None = ...,
+        payload: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["available_time", b"available_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "payload", b"payload", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts", b"attempts", "available_time", b"available_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "handler", b"handler", "id", b"id", "kind", b"kind", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts", b"attempts", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "handler", b"handler", "id", b"id", "kind", b"kind", "payload", b"payload", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -680,6 +842,125 @@ class RegisterTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
 
 Global___RegisterTaskRequest: _TypeAlias = RegisterTaskRequest  # noqa: Y015
+
+@_typing.final
+class BatchRegisterTasksRequest(_message.Message):
+    """Asks for BatchRegisterTasks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Check and answer as if, but store nothing."""
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegisterTaskRequest]:
+        """1 to 1,000, each of another name. Their own validate_only must not be set."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___RegisterTaskRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRegisterTasksRequest: _TypeAlias = BatchRegisterTasksRequest  # noqa: Y015
+
+@_typing.final
+class BatchRegisterTasksResponse(_message.Message):
+    """Answers BatchRegisterTasks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
+        """In the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___Task] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRegisterTasksResponse: _TypeAlias = BatchRegisterTasksResponse  # noqa: Y015
+
+@_typing.final
+class UpdateTaskRequest(_message.Message):
+    """Asks for UpdateTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ALLOW_UNKNOWN_HANDLER_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Check and answer as if, but store nothing."""
+    allow_unknown_handler: _builtins.bool
+    """Accept a handler that nobody offers yet."""
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """`name` says which; `etag`, if set, must be the task's; of the other fields those count that the mask names."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Of schedule, time_zone, handler, enabled, payload, metadata, description, policy and the paths within policy. A
+        field that the mask names and the task does not set gets its default. Without a mask all fields that are set
+        count; `*` names all.
+        """
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        validate_only: _builtins.bool = ...,
+        allow_unknown_handler: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_unknown_handler", b"allow_unknown_handler", "task", b"task", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateTaskRequest: _TypeAlias = UpdateTaskRequest  # noqa: Y015
+
+@_typing.final
+class DeleteTaskRequest(_message.Message):
+    """Asks for DeleteTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the task."""
+    etag: _builtins.str
+    """If set, the call is ABORTED unless the task has this etag."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTaskRequest: _TypeAlias = DeleteTaskRequest  # noqa: Y015
 
 @_typing.final
 class GetTaskRequest(_message.Message):
@@ -898,6 +1179,188 @@ class RunTaskNowResponse(_message.Message):
 Global___RunTaskNowResponse: _TypeAlias = RunTaskNowResponse  # noqa: Y015
 
 @_typing.final
+class TriggerCronRequest(_message.Message):
+    """Asks for TriggerCron."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRON_FIELD_NUMBER: _builtins.int
+    cron: _builtins.str
+    """A cron expression, or a schedule that means one."""
+    def __init__(
+        self,
+        *,
+        cron: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cron", b"cron"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TriggerCronRequest: _TypeAlias = TriggerCronRequest  # noqa: Y015
+
+@_typing.final
+class TriggerCronResponse(_message.Message):
+    """Answers TriggerCron."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
+        """One for each task that was run, in the order of their names; SKIPPED where its overlap policy says so."""
+
+    def __init__(
+        self,
+        *,
+        executions: _abc.Iterable[Global___Execution] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TriggerCronResponse: _TypeAlias = TriggerCronResponse  # noqa: Y015
+
+@_typing.final
+class BackfillTaskRequest(_message.Message):
+    """Asks for BackfillTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the task."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Required; the first occurrence may lie at this time."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Required; all occurrences lie before this time, and none after now."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "name", b"name", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackfillTaskRequest: _TypeAlias = BackfillTaskRequest  # noqa: Y015
+
+@_typing.final
+class BackfillTaskResponse(_message.Message):
+    """Answers BackfillTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    EXISTING_COUNT_FIELD_NUMBER: _builtins.int
+    existing_count: _builtins.int
+    """How many occurrences had an execution already that ran or may run."""
+    @_builtins.property
+    def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
+        """Those recorded now, in the order of their scheduled times."""
+
+    def __init__(
+        self,
+        *,
+        executions: _abc.Iterable[Global___Execution] | None = ...,
+        existing_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions", "existing_count", b"existing_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackfillTaskResponse: _TypeAlias = BackfillTaskResponse  # noqa: Y015
+
+@_typing.final
+class PreviewScheduleRequest(_message.Message):
+    """Asks for PreviewSchedule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    schedule: _builtins.str
+    """See Task.schedule."""
+    time_zone: _builtins.str
+    """IANA name; unset means UTC."""
+    count: _builtins.int
+    """How many occurrences to show: 1 to 1,000, by default 10."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Show occurrences after this time; unset means now."""
+
+    def __init__(
+        self,
+        *,
+        schedule: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        count: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "schedule", b"schedule", "start_time", b"start_time", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewScheduleRequest: _TypeAlias = PreviewScheduleRequest  # noqa: Y015
+
+@_typing.final
+class PreviewScheduleResponse(_message.Message):
+    """Answers PreviewSchedule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    CRON_FIELD_NUMBER: _builtins.int
+    NEXT_RUN_TIMES_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    description: _builtins.str
+    """The schedule in English."""
+    cron: _builtins.str
+    """The cron expression that means the same; empty if there is none."""
+    @_builtins.property
+    def next_run_times(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """The next occurrences."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What changes of the clocks do to the schedule between now and the last of them, in English."""
+
+    def __init__(
+        self,
+        *,
+        description: _builtins.str = ...,
+        cron: _builtins.str = ...,
+        next_run_times: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cron", b"cron", "description", b"description", "next_run_times", b"next_run_times", "notes", b"notes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewScheduleResponse: _TypeAlias = PreviewScheduleResponse  # noqa: Y015
+
+@_typing.final
 class GetTaskHistoryRequest(_message.Message):
     """Asks for GetTaskHistory."""
 
@@ -1068,6 +1531,188 @@ class GetExecutionRequest(_message.Message):
 Global___GetExecutionRequest: _TypeAlias = GetExecutionRequest  # noqa: Y015
 
 @_typing.final
+class CancelExecutionRequest(_message.Message):
+    """Asks for CancelExecution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the execution."""
+    reason: _builtins.str
+    """Why; kept as its error. At most 1,024 characters."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelExecutionRequest: _TypeAlias = CancelExecutionRequest  # noqa: Y015
+
+@_typing.final
+class WatchExecutionsRequest(_message.Message):
+    """Asks for WatchExecutions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_NAME_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    task_name: _builtins.str
+    """Only executions of this task."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Execution.State.ValueType]:
+        """Only changes to one of these states. Words of running handlers are sent if this is empty or names RUNNING."""
+
+    def __init__(
+        self,
+        *,
+        task_name: _builtins.str = ...,
+        states: _abc.Iterable[Global___Execution.State.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["states", b"states", "task_name", b"task_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchExecutionsRequest: _TypeAlias = WatchExecutionsRequest  # noqa: Y015
+
+@_typing.final
+class WatchExecutionsResponse(_message.Message):
+    """One event of WatchExecutions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Transition(_message.Message):
+        """An execution was recorded or changed its state."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        EXECUTION_FIELD_NUMBER: _builtins.int
+        PREVIOUS_STATE_FIELD_NUMBER: _builtins.int
+        EVENT_TIME_FIELD_NUMBER: _builtins.int
+        previous_state: Global___Execution.State.ValueType
+        """Its state before; unset if it was just recorded."""
+        @_builtins.property
+        def execution(self) -> Global___Execution:
+            """The execution after the change."""
+
+        @_builtins.property
+        def event_time(self) -> _timestamp_pb2.Timestamp:
+            """When it changed."""
+
+        def __init__(
+            self,
+            *,
+            execution: Global___Execution | None = ...,
+            previous_state: Global___Execution.State.ValueType = ...,
+            event_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "execution", b"execution"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "execution", b"execution", "previous_state", b"previous_state"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Progress(_message.Message):
+        """A running handler told how far it is."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        EXECUTION_ID_FIELD_NUMBER: _builtins.int
+        TASK_NAME_FIELD_NUMBER: _builtins.int
+        FRACTION_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        EVENT_TIME_FIELD_NUMBER: _builtins.int
+        execution_id: _builtins.str
+        """Id of the execution."""
+        task_name: _builtins.str
+        """Name of its task."""
+        fraction: _builtins.float
+        """From 0 to 1."""
+        text: _builtins.str
+        """What it is doing."""
+        @_builtins.property
+        def event_time(self) -> _timestamp_pb2.Timestamp:
+            """When it said so."""
+
+        def __init__(
+            self,
+            *,
+            execution_id: _builtins.str = ...,
+            task_name: _builtins.str = ...,
+            fraction: _builtins.float = ...,
+            text: _builtins.str = ...,
+            event_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "execution_id", b"execution_id", "fraction", b"fraction", "task_name", b"task_name", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Lost(_message.Message):
+        """The reader was too slow."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        COUNT_FIELD_NUMBER: _builtins.int
+        count: _builtins.int
+        """So many events were dropped before the next one."""
+        def __init__(
+            self,
+            *,
+            count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TRANSITION_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transition(self) -> Global___WatchExecutionsResponse.Transition:
+        """A change of state."""
+
+    @_builtins.property
+    def progress(self) -> Global___WatchExecutionsResponse.Progress:
+        """Word from a running handler."""
+
+    @_builtins.property
+    def lost(self) -> Global___WatchExecutionsResponse.Lost:
+        """A gap."""
+
+    def __init__(
+        self,
+        *,
+        transition: Global___WatchExecutionsResponse.Transition | None = ...,
+        progress: Global___WatchExecutionsResponse.Progress | None = ...,
+        lost: Global___WatchExecutionsResponse.Lost | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lost", b"lost", "progress", b"progress", "transition", b"transition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lost", b"lost", "progress", b"progress", "transition", b"transition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["transition", "progress", "lost"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchExecutionsResponse: _TypeAlias = WatchExecutionsResponse  # noqa: Y015
+
+@_typing.final
 class Handler(_message.Message):
     """A named function that does the work of tasks."""
 
@@ -1076,24 +1721,30 @@ class Handler(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     OFFERED_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What tasks name it by."""
     description: _builtins.str
     """What it does."""
     offered: _builtins.bool
     """Whether somebody offers it now; if not, it was offered once and its executions wait."""
+    concurrency: _builtins.int
+    """How many of its attempts one server runs at once; unset if only the server's own limit counts."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         description: _builtins.str = ...,
         offered: _builtins.bool = ...,
+        concurrency: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "concurrency", b"concurrency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "offered", b"offered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "concurrency", b"concurrency", "description", b"description", "name", b"name", "offered", b"offered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__concurrency: _TypeAlias = _typing.Literal["concurrency"]  # noqa: Y015
+    _WhichOneofArgType__concurrency: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrency) -> _WhichOneofReturnType__concurrency | None: ...
 
 Global___Handler: _TypeAlias = Handler  # noqa: Y015
 

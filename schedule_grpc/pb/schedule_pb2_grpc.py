@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from . import schedule_pb2 as schedule_dot_v1_dot_schedule__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
@@ -40,6 +41,21 @@ class ScheduleServiceStub(object):
                 request_serializer=schedule_dot_v1_dot_schedule__pb2.RegisterTaskRequest.SerializeToString,
                 response_deserializer=schedule_dot_v1_dot_schedule__pb2.Task.FromString,
                 _registered_method=True)
+        self.BatchRegisterTasks = channel.unary_unary(
+                '/schedule.v1.ScheduleService/BatchRegisterTasks',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.BatchRegisterTasksRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.BatchRegisterTasksResponse.FromString,
+                _registered_method=True)
+        self.UpdateTask = channel.unary_unary(
+                '/schedule.v1.ScheduleService/UpdateTask',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.UpdateTaskRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.Task.FromString,
+                _registered_method=True)
+        self.DeleteTask = channel.unary_unary(
+                '/schedule.v1.ScheduleService/DeleteTask',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.DeleteTaskRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/schedule.v1.ScheduleService/GetTask',
                 request_serializer=schedule_dot_v1_dot_schedule__pb2.GetTaskRequest.SerializeToString,
@@ -65,6 +81,21 @@ class ScheduleServiceStub(object):
                 request_serializer=schedule_dot_v1_dot_schedule__pb2.RunTaskNowRequest.SerializeToString,
                 response_deserializer=schedule_dot_v1_dot_schedule__pb2.RunTaskNowResponse.FromString,
                 _registered_method=True)
+        self.TriggerCron = channel.unary_unary(
+                '/schedule.v1.ScheduleService/TriggerCron',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.TriggerCronRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.TriggerCronResponse.FromString,
+                _registered_method=True)
+        self.BackfillTask = channel.unary_unary(
+                '/schedule.v1.ScheduleService/BackfillTask',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.BackfillTaskRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.BackfillTaskResponse.FromString,
+                _registered_method=True)
+        self.PreviewSchedule = channel.unary_unary(
+                '/schedule.v1.ScheduleService/PreviewSchedule',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.PreviewScheduleRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.PreviewScheduleResponse.FromString,
+                _registered_method=True)
         self.GetTaskHistory = channel.unary_unary(
                 '/schedule.v1.ScheduleService/GetTaskHistory',
                 request_serializer=schedule_dot_v1_dot_schedule__pb2.GetTaskHistoryRequest.SerializeToString,
@@ -79,6 +110,16 @@ class ScheduleServiceStub(object):
                 '/schedule.v1.ScheduleService/GetExecution',
                 request_serializer=schedule_dot_v1_dot_schedule__pb2.GetExecutionRequest.SerializeToString,
                 response_deserializer=schedule_dot_v1_dot_schedule__pb2.Execution.FromString,
+                _registered_method=True)
+        self.CancelExecution = channel.unary_unary(
+                '/schedule.v1.ScheduleService/CancelExecution',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.CancelExecutionRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.Execution.FromString,
+                _registered_method=True)
+        self.WatchExecutions = channel.unary_stream(
+                '/schedule.v1.ScheduleService/WatchExecutions',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.WatchExecutionsRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.WatchExecutionsResponse.FromString,
                 _registered_method=True)
         self.ListHandlers = channel.unary_unary(
                 '/schedule.v1.ScheduleService/ListHandlers',
@@ -101,6 +142,31 @@ class ScheduleServiceServicer(object):
 
         Idempotent: the same definition again changes nothing. A changed schedule or time zone counts from now; an unchanged
         one keeps its next run. Registering never fires. Creation time, last run, history and an operator's pause stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchRegisterTasks(self, request, context):
+        """RegisterTask for up to 1,000 tasks: all of them, or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTask(self, request, context):
+        """Changes the fields of a task that the mask names; all others stay (AIP-134). NOT_FOUND if there is no such task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTask(self, request, context):
+        """Deletes a task. NOT_FOUND if there is none of that name.
+
+        Executions that never started end SKIPPED, those that wait for a retry FAILED, running ones may finish and are not
+        retried. The history stays readable under the name until retention removes it. A task registered under the same
+        name later is another one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +210,34 @@ class ScheduleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TriggerCron(self, request, context):
+        """Runs, now, every enabled task whose schedule means the same cron expression, whatever its zone; answers when the
+        executions are recorded.
+
+        `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`; expressions are compared as sets of values.
+        `* * * * *` runs every enabled task, `@manual` ones too. Obeys the tasks' overlap policies. Moves no next run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BackfillTask(self, request, context):
+        """Records executions for the occurrences of a stretch of time that is past; they run one by one, in order.
+
+        At most 1,000 occurrences, else the whole is refused. Those that ran or may run already are counted, not run again,
+        so the call can be repeated. FAILED_PRECONDITION for a disabled task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewSchedule(self, request, context):
+        """Tells when a schedule will fire, and how it reads; nothing is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTaskHistory(self, request, context):
         """Lists the executions of one task, newest first. A name that no task has or had gives an empty page.
         """
@@ -160,6 +254,25 @@ class ScheduleServiceServicer(object):
 
     def GetExecution(self, request, context):
         """Reads one execution. NOT_FOUND if the history does not (or no longer) hold it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelExecution(self, request, context):
+        """Cancels an execution: one that waits ends CANCELLED at once, one that runs is asked to stop.
+
+        A handler that succeeds before it stops has SUCCEEDED. Cancelling an ended execution changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchExecutions(self, request, context):
+        """Streams what happens to executions from now on, until the caller leaves or the server stops.
+
+        The server sends its initial metadata once the stream has begun. A reader that is too slow is told how many events
+        it lost. Events are hints: read the execution to be sure.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,6 +300,21 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
                     request_deserializer=schedule_dot_v1_dot_schedule__pb2.RegisterTaskRequest.FromString,
                     response_serializer=schedule_dot_v1_dot_schedule__pb2.Task.SerializeToString,
             ),
+            'BatchRegisterTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchRegisterTasks,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.BatchRegisterTasksRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.BatchRegisterTasksResponse.SerializeToString,
+            ),
+            'UpdateTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTask,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.UpdateTaskRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.Task.SerializeToString,
+            ),
+            'DeleteTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTask,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.DeleteTaskRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
                     request_deserializer=schedule_dot_v1_dot_schedule__pb2.GetTaskRequest.FromString,
@@ -212,6 +340,21 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
                     request_deserializer=schedule_dot_v1_dot_schedule__pb2.RunTaskNowRequest.FromString,
                     response_serializer=schedule_dot_v1_dot_schedule__pb2.RunTaskNowResponse.SerializeToString,
             ),
+            'TriggerCron': grpc.unary_unary_rpc_method_handler(
+                    servicer.TriggerCron,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.TriggerCronRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.TriggerCronResponse.SerializeToString,
+            ),
+            'BackfillTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.BackfillTask,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.BackfillTaskRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.BackfillTaskResponse.SerializeToString,
+            ),
+            'PreviewSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSchedule,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.PreviewScheduleRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.PreviewScheduleResponse.SerializeToString,
+            ),
             'GetTaskHistory': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTaskHistory,
                     request_deserializer=schedule_dot_v1_dot_schedule__pb2.GetTaskHistoryRequest.FromString,
@@ -226,6 +369,16 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
                     servicer.GetExecution,
                     request_deserializer=schedule_dot_v1_dot_schedule__pb2.GetExecutionRequest.FromString,
                     response_serializer=schedule_dot_v1_dot_schedule__pb2.Execution.SerializeToString,
+            ),
+            'CancelExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelExecution,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.CancelExecutionRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.Execution.SerializeToString,
+            ),
+            'WatchExecutions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchExecutions,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.WatchExecutionsRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.WatchExecutionsResponse.SerializeToString,
             ),
             'ListHandlers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListHandlers,
@@ -266,6 +419,87 @@ class ScheduleService(object):
             '/schedule.v1.ScheduleService/RegisterTask',
             schedule_dot_v1_dot_schedule__pb2.RegisterTaskRequest.SerializeToString,
             schedule_dot_v1_dot_schedule__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchRegisterTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/BatchRegisterTasks',
+            schedule_dot_v1_dot_schedule__pb2.BatchRegisterTasksRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.BatchRegisterTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/UpdateTask',
+            schedule_dot_v1_dot_schedule__pb2.UpdateTaskRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/DeleteTask',
+            schedule_dot_v1_dot_schedule__pb2.DeleteTaskRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,
@@ -412,6 +646,87 @@ class ScheduleService(object):
             _registered_method=True)
 
     @staticmethod
+    def TriggerCron(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/TriggerCron',
+            schedule_dot_v1_dot_schedule__pb2.TriggerCronRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.TriggerCronResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackfillTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/BackfillTask',
+            schedule_dot_v1_dot_schedule__pb2.BackfillTaskRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.BackfillTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/PreviewSchedule',
+            schedule_dot_v1_dot_schedule__pb2.PreviewScheduleRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.PreviewScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetTaskHistory(request,
             target,
             options=(),
@@ -482,6 +797,60 @@ class ScheduleService(object):
             '/schedule.v1.ScheduleService/GetExecution',
             schedule_dot_v1_dot_schedule__pb2.GetExecutionRequest.SerializeToString,
             schedule_dot_v1_dot_schedule__pb2.Execution.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/CancelExecution',
+            schedule_dot_v1_dot_schedule__pb2.CancelExecutionRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.Execution.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/WatchExecutions',
+            schedule_dot_v1_dot_schedule__pb2.WatchExecutionsRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.WatchExecutionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

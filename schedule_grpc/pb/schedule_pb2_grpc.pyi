@@ -9,6 +9,7 @@ stable code such as TASK_NOT_FOUND or INVALID_SCHEDULE.
 """
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from . import schedule_pb2 as _schedule_pb2
 import abc as _abc_1
@@ -44,6 +45,17 @@ class ScheduleServiceStub:
     Idempotent: the same definition again changes nothing. A changed schedule or time zone counts from now; an unchanged
     one keeps its next run. Registering never fires. Creation time, last run, history and an operator's pause stay.
     """
+    BatchRegisterTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.BatchRegisterTasksRequest, _schedule_pb2.BatchRegisterTasksResponse]
+    """RegisterTask for up to 1,000 tasks: all of them, or none."""
+    UpdateTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.UpdateTaskRequest, _schedule_pb2.Task]
+    """Changes the fields of a task that the mask names; all others stay (AIP-134). NOT_FOUND if there is no such task."""
+    DeleteTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.DeleteTaskRequest, _empty_pb2.Empty]
+    """Deletes a task. NOT_FOUND if there is none of that name.
+
+    Executions that never started end SKIPPED, those that wait for a retry FAILED, running ones may finish and are not
+    retried. The history stays readable under the name until retention removes it. A task registered under the same
+    name later is another one.
+    """
     GetTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskRequest, _schedule_pb2.Task]
     """Reads one task. NOT_FOUND if there is none of that name."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListTasksRequest, _schedule_pb2.ListTasksResponse]
@@ -59,12 +71,38 @@ class ScheduleServiceStub:
 
     A client that hangs up does not stop the execution. Obeys the task's overlap policy. Moves no next run.
     """
+    TriggerCron: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.TriggerCronRequest, _schedule_pb2.TriggerCronResponse]
+    """Runs, now, every enabled task whose schedule means the same cron expression, whatever its zone; answers when the
+    executions are recorded.
+
+    `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`; expressions are compared as sets of values.
+    `* * * * *` runs every enabled task, `@manual` ones too. Obeys the tasks' overlap policies. Moves no next run.
+    """
+    BackfillTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.BackfillTaskRequest, _schedule_pb2.BackfillTaskResponse]
+    """Records executions for the occurrences of a stretch of time that is past; they run one by one, in order.
+
+    At most 1,000 occurrences, else the whole is refused. Those that ran or may run already are counted, not run again,
+    so the call can be repeated. FAILED_PRECONDITION for a disabled task.
+    """
+    PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.PreviewScheduleRequest, _schedule_pb2.PreviewScheduleResponse]
+    """Tells when a schedule will fire, and how it reads; nothing is stored."""
     GetTaskHistory: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskHistoryRequest, _schedule_pb2.GetTaskHistoryResponse]
     """Lists the executions of one task, newest first. A name that no task has or had gives an empty page."""
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListExecutionsRequest, _schedule_pb2.ListExecutionsResponse]
     """Lists the executions of all tasks, newest first."""
     GetExecution: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetExecutionRequest, _schedule_pb2.Execution]
     """Reads one execution. NOT_FOUND if the history does not (or no longer) hold it."""
+    CancelExecution: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.CancelExecutionRequest, _schedule_pb2.Execution]
+    """Cancels an execution: one that waits ends CANCELLED at once, one that runs is asked to stop.
+
+    A handler that succeeds before it stops has SUCCEEDED. Cancelling an ended execution changes nothing.
+    """
+    WatchExecutions: _grpc.UnaryStreamMultiCallable[_schedule_pb2.WatchExecutionsRequest, _schedule_pb2.WatchExecutionsResponse]
+    """Streams what happens to executions from now on, until the caller leaves or the server stops.
+
+    The server sends its initial metadata once the stream has begun. A reader that is too slow is told how many events
+    it lost. Events are hints: read the execution to be sure.
+    """
     ListHandlers: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListHandlersRequest, _schedule_pb2.ListHandlersResponse]
     """Lists the handlers that tasks can name."""
     InitializeDefaultTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.InitializeDefaultTasksRequest, _schedule_pb2.InitializeDefaultTasksResponse]
@@ -81,6 +119,17 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     Idempotent: the same definition again changes nothing. A changed schedule or time zone counts from now; an unchanged
     one keeps its next run. Registering never fires. Creation time, last run, history and an operator's pause stay.
     """
+    BatchRegisterTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.BatchRegisterTasksRequest, _schedule_pb2.BatchRegisterTasksResponse]  # type: ignore[assignment]
+    """RegisterTask for up to 1,000 tasks: all of them, or none."""
+    UpdateTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.UpdateTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
+    """Changes the fields of a task that the mask names; all others stay (AIP-134). NOT_FOUND if there is no such task."""
+    DeleteTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.DeleteTaskRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a task. NOT_FOUND if there is none of that name.
+
+    Executions that never started end SKIPPED, those that wait for a retry FAILED, running ones may finish and are not
+    retried. The history stays readable under the name until retention removes it. A task registered under the same
+    name later is another one.
+    """
     GetTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
     """Reads one task. NOT_FOUND if there is none of that name."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListTasksRequest, _schedule_pb2.ListTasksResponse]  # type: ignore[assignment]
@@ -96,12 +145,38 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
 
     A client that hangs up does not stop the execution. Obeys the task's overlap policy. Moves no next run.
     """
+    TriggerCron: _aio.UnaryUnaryMultiCallable[_schedule_pb2.TriggerCronRequest, _schedule_pb2.TriggerCronResponse]  # type: ignore[assignment]
+    """Runs, now, every enabled task whose schedule means the same cron expression, whatever its zone; answers when the
+    executions are recorded.
+
+    `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`; expressions are compared as sets of values.
+    `* * * * *` runs every enabled task, `@manual` ones too. Obeys the tasks' overlap policies. Moves no next run.
+    """
+    BackfillTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.BackfillTaskRequest, _schedule_pb2.BackfillTaskResponse]  # type: ignore[assignment]
+    """Records executions for the occurrences of a stretch of time that is past; they run one by one, in order.
+
+    At most 1,000 occurrences, else the whole is refused. Those that ran or may run already are counted, not run again,
+    so the call can be repeated. FAILED_PRECONDITION for a disabled task.
+    """
+    PreviewSchedule: _aio.UnaryUnaryMultiCallable[_schedule_pb2.PreviewScheduleRequest, _schedule_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
+    """Tells when a schedule will fire, and how it reads; nothing is stored."""
     GetTaskHistory: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskHistoryRequest, _schedule_pb2.GetTaskHistoryResponse]  # type: ignore[assignment]
     """Lists the executions of one task, newest first. A name that no task has or had gives an empty page."""
     ListExecutions: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListExecutionsRequest, _schedule_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """Lists the executions of all tasks, newest first."""
     GetExecution: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetExecutionRequest, _schedule_pb2.Execution]  # type: ignore[assignment]
     """Reads one execution. NOT_FOUND if the history does not (or no longer) hold it."""
+    CancelExecution: _aio.UnaryUnaryMultiCallable[_schedule_pb2.CancelExecutionRequest, _schedule_pb2.Execution]  # type: ignore[assignment]
+    """Cancels an execution: one that waits ends CANCELLED at once, one that runs is asked to stop.
+
+    A handler that succeeds before it stops has SUCCEEDED. Cancelling an ended execution changes nothing.
+    """
+    WatchExecutions: _aio.UnaryStreamMultiCallable[_schedule_pb2.WatchExecutionsRequest, _schedule_pb2.WatchExecutionsResponse]  # type: ignore[assignment]
+    """Streams what happens to executions from now on, until the caller leaves or the server stops.
+
+    The server sends its initial metadata once the stream has begun. A reader that is too slow is told how many events
+    it lost. Events are hints: read the execution to be sure.
+    """
     ListHandlers: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListHandlersRequest, _schedule_pb2.ListHandlersResponse]  # type: ignore[assignment]
     """Lists the handlers that tasks can name."""
     InitializeDefaultTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.InitializeDefaultTasksRequest, _schedule_pb2.InitializeDefaultTasksResponse]  # type: ignore[assignment]
@@ -120,6 +195,35 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent: the same definition again changes nothing. A changed schedule or time zone counts from now; an unchanged
         one keeps its next run. Registering never fires. Creation time, last run, history and an operator's pause stay.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchRegisterTasks(
+        self,
+        request: _schedule_pb2.BatchRegisterTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.BatchRegisterTasksResponse, _abc.Awaitable[_schedule_pb2.BatchRegisterTasksResponse]]:
+        """RegisterTask for up to 1,000 tasks: all of them, or none."""
+
+    @_abc_1.abstractmethod
+    def UpdateTask(
+        self,
+        request: _schedule_pb2.UpdateTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.Task, _abc.Awaitable[_schedule_pb2.Task]]:
+        """Changes the fields of a task that the mask names; all others stay (AIP-134). NOT_FOUND if there is no such task."""
+
+    @_abc_1.abstractmethod
+    def DeleteTask(
+        self,
+        request: _schedule_pb2.DeleteTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a task. NOT_FOUND if there is none of that name.
+
+        Executions that never started end SKIPPED, those that wait for a retry FAILED, running ones may finish and are not
+        retried. The history stays readable under the name until retention removes it. A task registered under the same
+        name later is another one.
         """
 
     @_abc_1.abstractmethod
@@ -168,6 +272,39 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def TriggerCron(
+        self,
+        request: _schedule_pb2.TriggerCronRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.TriggerCronResponse, _abc.Awaitable[_schedule_pb2.TriggerCronResponse]]:
+        """Runs, now, every enabled task whose schedule means the same cron expression, whatever its zone; answers when the
+        executions are recorded.
+
+        `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`; expressions are compared as sets of values.
+        `* * * * *` runs every enabled task, `@manual` ones too. Obeys the tasks' overlap policies. Moves no next run.
+        """
+
+    @_abc_1.abstractmethod
+    def BackfillTask(
+        self,
+        request: _schedule_pb2.BackfillTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.BackfillTaskResponse, _abc.Awaitable[_schedule_pb2.BackfillTaskResponse]]:
+        """Records executions for the occurrences of a stretch of time that is past; they run one by one, in order.
+
+        At most 1,000 occurrences, else the whole is refused. Those that ran or may run already are counted, not run again,
+        so the call can be repeated. FAILED_PRECONDITION for a disabled task.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewSchedule(
+        self,
+        request: _schedule_pb2.PreviewScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.PreviewScheduleResponse, _abc.Awaitable[_schedule_pb2.PreviewScheduleResponse]]:
+        """Tells when a schedule will fire, and how it reads; nothing is stored."""
+
+    @_abc_1.abstractmethod
     def GetTaskHistory(
         self,
         request: _schedule_pb2.GetTaskHistoryRequest,
@@ -190,6 +327,29 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Execution, _abc.Awaitable[_schedule_pb2.Execution]]:
         """Reads one execution. NOT_FOUND if the history does not (or no longer) hold it."""
+
+    @_abc_1.abstractmethod
+    def CancelExecution(
+        self,
+        request: _schedule_pb2.CancelExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.Execution, _abc.Awaitable[_schedule_pb2.Execution]]:
+        """Cancels an execution: one that waits ends CANCELLED at once, one that runs is asked to stop.
+
+        A handler that succeeds before it stops has SUCCEEDED. Cancelling an ended execution changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchExecutions(
+        self,
+        request: _schedule_pb2.WatchExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_schedule_pb2.WatchExecutionsResponse], _abc.AsyncIterator[_schedule_pb2.WatchExecutionsResponse]]:
+        """Streams what happens to executions from now on, until the caller leaves or the server stops.
+
+        The server sends its initial metadata once the stream has begun. A reader that is too slow is told how many events
+        it lost. Events are hints: read the execution to be sure.
+        """
 
     @_abc_1.abstractmethod
     def ListHandlers(

@@ -7,14 +7,14 @@ What it returns is a value, `Cron`, `Interval`, `Once` or `Manual`; its first qu
 from functools import lru_cache
 
 from schedule_grpc.errors import InvalidSchedule
-from schedule_grpc.schedule.base import MAX_COUNTED, Due, Schedule
+from schedule_grpc.schedule.base import MAX_COUNTED, Due, Preview, Schedule
 from schedule_grpc.schedule.cron import NAMED, Cron
 from schedule_grpc.schedule.grammar import Fields, Refused, read, shown
 from schedule_grpc.schedule.interval import Interval, read_period
 from schedule_grpc.schedule.once import Manual, Once, read_instant
 from schedule_grpc.schedule.zone import zone_named
 
-__all__ = ["MAX_COUNTED", "Cron", "Due", "Fields", "Interval", "Manual", "Once", "Schedule", "parse"]
+__all__ = ["MAX_COUNTED", "Cron", "Due", "Fields", "Interval", "Manual", "Once", "Preview", "Schedule", "parse"]
 
 MAX_TEXT = 256
 

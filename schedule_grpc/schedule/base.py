@@ -76,6 +76,16 @@ class Schedule(ABC):
         """
         return self._list(_in_utc(after), _LAST, count)
 
+    def preview(self, after: datetime, count: int) -> "Preview":
+        """Return the next ``count`` occurrences after an instant, and what changes of the clocks do to them.
+
+        Raises:
+            ValueError: if the instant is naive.
+        """
+        start = _in_utc(after)
+        times = self.upcoming(start, count)
+        return Preview(schedule=self, times=times, notes=self._notes(start, times[-1]) if times else ())
+
     def due(self, after: datetime, until: datetime, newest: int = 1) -> Due:
         """Return what is due in (after, until], with the ``newest`` few, at most `MAX_COUNTED`.
 
@@ -85,6 +95,10 @@ class Schedule(ABC):
         if not 0 <= newest <= MAX_COUNTED:
             raise ValueError(f"the newest {newest} cannot be listed, only 0 to {MAX_COUNTED}")
         return self._due(_in_utc(after), _in_utc(until), newest)
+
+    def _notes(self, _after: datetime, _until: datetime) -> tuple[str, ...]:
+        """Return what changes of the clocks do in (after, until], in English; most kinds know no clocks."""
+        return ()
 
     @abstractmethod
     def _next(self, instant: datetime) -> datetime | None:
@@ -124,6 +138,15 @@ class Schedule(ABC):
                 too_few = middle
             else:
                 return found[-wanted:]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """What a schedule will do: its next occurrences, and notes on the nights when clocks change."""
+
+    schedule: Schedule
+    times: tuple[datetime, ...]
+    notes: tuple[str, ...] = ()
 
 
 def _in_utc(instant: datetime) -> datetime:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from schedule_grpc.schedule import english
 from schedule_grpc.schedule.base import Schedule
 from schedule_grpc.schedule.grammar import EVERY_DAY, EVERY_WEEKDAY, Fields
+from schedule_grpc.schedule.notes import clock_changes
 from schedule_grpc.schedule.zone import EARLIEST, next_instant
 
 NAMED = {
@@ -52,6 +53,10 @@ class Cron(Schedule):
     def fields(self) -> Fields:
         """The meaning of the expression, zone aside; equal for equal meanings, and hashable."""
         return self.meaning
+
+    def _notes(self, after: datetime, until: datetime) -> tuple[str, ...]:
+        wildcard = self.meaning.wildcard
+        return clock_changes(_search(self.meaning).next_local, self.zone, after, until, wildcard=wildcard)
 
     def _next(self, instant: datetime) -> datetime | None:
         # Occurrences lie on whole seconds, so all instants within one share their answer.

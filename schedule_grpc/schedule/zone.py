@@ -6,7 +6,7 @@ after the gap. Where clocks go back by up to three hours, fixed-time jobs run in
 changes all jobs do. The rule is that of the main loop ("wakeup kinds") in cron.c of Debian's cron 3.0pl1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -105,13 +105,16 @@ def _past_repeated_time(zone: ZoneInfo, after: datetime, start: datetime) -> dat
     return start
 
 
-def _first_change(zone: ZoneInfo, after: datetime, until: datetime) -> Change | None:
-    """Return the first change of the offset in (after, until]."""
+def changes_between(zone: ZoneInfo, after: datetime, until: datetime) -> Iterator[Change]:
+    """Give the changes of the offset in (after, until], in their order."""
     for year in range(after.year, until.year + 1):
         for change in _changes(zone, year):
             if after < change.instant <= until:
-                return change
-    return None
+                yield change
+
+
+def _first_change(zone: ZoneInfo, after: datetime, until: datetime) -> Change | None:
+    return next(changes_between(zone, after, until), None)
 
 
 @lru_cache(maxsize=4096)

@@ -1,16 +1,19 @@
-"""Operations on executions as callers see them: manual runs, and the history."""
+"""Operations on executions as callers see them: what they ask to run or to end, and the history."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation
 from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound
-from schedule_grpc.execution import Execution, ExecutionFilter, Reason, State, Trigger, planned, skipped
+from schedule_grpc.events import Event, Transition
+from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, Reason, State, Trigger, planned, skipped
+from schedule_grpc.store.gate_operations import end_pending, record_new, request_cancel
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of
-from schedule_grpc.store.task_operations import Told, end_pending, find_task, record_new
+from schedule_grpc.store.task_operations import Told, find_task
+from schedule_grpc.task import Task
 
 FOREVER = 2**62
 """Microseconds: later than every instant that datetime can hold."""
@@ -30,10 +33,38 @@ def submit(
     if not task.enabled:
         raise TaskDisabled(name)
     execution = planned(task, trigger=Trigger.MANUAL, now=now, payload=payload, request_id=request_id)
-    recorded = yield from record_new(execution, task.policy.overlap, now)
-    if recorded is None:
-        raise AssertionError(f"a manual run has no occurrence to collide with: {execution.id}")
-    return recorded.execution, [recorded]
+    events = yield from record_new(execution, task.policy, now)
+    return _recorded(events)[0], events
+
+
+def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
+    """Record a run of each task of these names that is there and enabled."""
+    events: list[Event] = []
+    for name in names:
+        task = yield from find_task(name)
+        if task is not None and task.enabled:
+            events += yield from record_new(planned(task, trigger=Trigger.CRON, now=now), task.policy, now)
+    return _recorded(events), events
+
+
+def backfill(task: Task, executions: Sequence[Execution], now: datetime) -> Operation[Told[Backfill | None]]:
+    """Record a backfill, if the task is still as it was read."""
+    found = yield from find_task(task.name)
+    if found is None or (found.uid, found.revision) != (task.uid, task.revision):
+        return None, ()
+    events: list[Event] = []
+    for execution in executions:
+        events += yield from record_new(execution, task.policy, now)
+    recorded = _recorded(events)
+    return Backfill(executions=recorded, existing_count=len(executions) - len(recorded)), events
+
+
+def cancel(execution_id: str, reason: str, now: datetime) -> Operation[Told[Execution | None]]:
+    """Cancel an execution that waits, ask for the end of one that runs."""
+    found = yield from find_execution(execution_id)
+    if found is None:
+        return None, ()
+    return (yield from request_cancel(found, reason, now))
 
 
 def give_up(execution_id: str, now: datetime) -> Operation[Told[Execution | None]]:
@@ -42,7 +73,7 @@ def give_up(execution_id: str, now: datetime) -> Operation[Told[Execution | None
     if found is None or found.state is not State.PENDING or found.start_time is not None:
         return found, ()
     ended = skipped(found, Reason.NO_WORKER, now)
-    events = yield from end_pending(ended, now)
+    events = yield from end_pending(found, ended, now)
     return ended, events
 
 
@@ -77,6 +108,10 @@ def _range(chosen: ExecutionFilter, after: tuple[datetime, str] | None) -> dict[
         "after_time": after_time,
         "after_id": after_id,
     }
+
+
+def _recorded(events: Sequence[Event]) -> tuple[Execution, ...]:
+    return tuple(event.execution for event in events if isinstance(event, Transition) and event.before is None)
 
 
 def _same_request(execution: Execution, name: str, payload: Mapping[str, Any] | None) -> Execution:

@@ -25,9 +25,33 @@ WHERE task_uid = :task_uid
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
--- name: open_gates
--- How the task's open executions stand at its gate.
-SELECT gate FROM task_executions WHERE task_uid = :task_uid AND gate IN ('ACTIVE', 'FREE');
+-- name: occupancy
+-- Whether one of the task's executions holds its gate, and whether any is open.
+SELECT
+    EXISTS (SELECT 1 FROM task_executions WHERE task_uid = :task_uid AND gate = 'ACTIVE') AS active,
+    EXISTS (SELECT 1 FROM task_executions WHERE task_uid = :task_uid AND gate IS NOT NULL) AS any_open;
+
+-- name: waiting_executions
+-- Executions of a task that wait at its gate, the next one first.
+SELECT * FROM task_executions
+WHERE task_uid = :task_uid AND gate = 'WAITING'
+ORDER BY COALESCE(scheduled_time, create_time), create_time, id
+LIMIT :limit;
+
+-- name: buffered_executions
+-- Executions that wait at their task's gate and do not queue.
+SELECT * FROM task_executions
+WHERE task_uid = :task_uid AND gate = 'WAITING' AND :queues NOT LIKE '%,' || "trigger" || ',%'
+LIMIT :limit;
+
+-- name: active_execution
+-- The execution that holds its task's gate.
+SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate = 'ACTIVE';
+
+-- name: let_through
+-- An execution that waited at its task's gate holds it now.
+UPDATE task_executions SET gate = 'ACTIVE', deadline_time = :deadline_time WHERE id = :id AND gate = 'WAITING'
+RETURNING id;
 
 -- name: insert_execution
 -- A new execution, unless its occurrence has its row already: then no row is returned.
@@ -45,16 +69,63 @@ RETURNING id;
 -- name: rename_pending_handler
 -- A task's changed handler, for what has not started yet or waits for its retry.
 UPDATE task_executions SET handler = :handler
-WHERE task_uid = :task_uid AND gate IN ('ACTIVE', 'FREE') AND state = 'PENDING';
+WHERE task_uid = :task_uid AND gate IS NOT NULL AND state = 'PENDING';
 
--- name: never_started_by_schedule
--- What disabling a task ends: recorded by its schedule, never attempted.
-SELECT * FROM task_executions
-WHERE task_uid = :task_uid AND gate IN ('ACTIVE', 'FREE') AND state = 'PENDING' AND start_time IS NULL
-  AND "trigger" IN ('SCHEDULE', 'CATCH_UP');
+-- name: pending_executions
+-- What changes of a task may end: it waits, for its gate, its time, a slot, or its next attempt.
+SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate IS NOT NULL AND state = 'PENDING';
 
 -- name: end_pending
--- An execution that never ran ends.
-UPDATE task_executions SET state = :state, reason = :reason, end_time = :end_time, gate = NULL, deadline_time = NULL
-WHERE id = :id AND state = 'PENDING' AND start_time IS NULL
+-- An execution ends that nobody runs, if it is still as it was read.
+UPDATE task_executions SET
+    state = :state, reason = :reason, kind = :kind, attempt = :attempt, attempts = :attempts, end_time = :end_time,
+    result = :result, error = :error, cancel_requested_time = :cancel_requested_time, cancel_reason = :cancel_reason,
+    gate = NULL, deadline_time = NULL
+WHERE id = :id AND state = 'PENDING'
 RETURNING id;
+
+-- name: request_cancel
+-- The end of a running execution is asked for.
+UPDATE task_executions SET cancel_requested_time = :cancel_requested_time, cancel_reason = :cancel_reason
+WHERE id = :id AND state = 'RUNNING' AND cancel_requested_time IS NULL
+RETURNING id;
+
+-- name: ended_before
+-- Executions of a task that ended before a moment, the oldest first.
+SELECT id FROM task_executions
+WHERE task_uid = :task_uid AND create_time < :before AND end_time < :before
+ORDER BY create_time, id
+LIMIT :limit;
+
+-- name: surplus_that_ran
+-- The newest execution of a task that ran and is beyond the number kept.
+SELECT create_time, id FROM task_executions
+WHERE task_uid = :task_uid AND end_time IS NOT NULL AND state NOT IN ('SKIPPED', 'MISSED')
+ORDER BY create_time DESC, id DESC
+LIMIT 1 OFFSET :kept;
+
+-- name: surplus_that_never_ran
+-- The newest execution of a task that never ran and is beyond the number kept.
+SELECT create_time, id FROM task_executions
+WHERE task_uid = :task_uid AND state IN ('SKIPPED', 'MISSED')
+ORDER BY create_time DESC, id DESC
+LIMIT 1 OFFSET :kept;
+
+-- name: ended_that_ran_up_to
+-- Ended executions of a task that ran, from the oldest to a place.
+SELECT id FROM task_executions
+WHERE task_uid = :task_uid AND (create_time, id) <= (:create_time, :id)
+  AND end_time IS NOT NULL AND state NOT IN ('SKIPPED', 'MISSED')
+ORDER BY create_time, id
+LIMIT :limit;
+
+-- name: never_ran_up_to
+-- Executions of a task that never ran, from the oldest to a place.
+SELECT id FROM task_executions
+WHERE task_uid = :task_uid AND (create_time, id) <= (:create_time, :id) AND state IN ('SKIPPED', 'MISSED')
+ORDER BY create_time, id
+LIMIT :limit;
+
+-- name: remove_execution
+-- An ended execution leaves the history.
+DELETE FROM task_executions WHERE id = :id AND end_time IS NOT NULL RETURNING task_uid, scheduled_time;

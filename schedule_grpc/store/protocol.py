@@ -7,12 +7,13 @@ All raise DatabaseUnavailable where the database does not answer or refuses the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from schedule_grpc.execution import Execution, ExecutionFilter, HandBack, Outcome
-from schedule_grpc.planning import Firing, TaskChange
+from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
+from schedule_grpc.planning import Firing
+from schedule_grpc.registration import TaskChange
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 
@@ -34,7 +35,7 @@ class ClaimRequest:
     """Who wants to run how much of what.
 
     ``running`` counts what the claimant runs already, by handler: no handler gets more than its share of ``limit``
-    while another one waits.
+    while another one waits, and none more than its own in ``limits``.
     """
 
     owner: str
@@ -43,6 +44,24 @@ class ClaimRequest:
     running: Mapping[str, int]
     now: datetime
     lease_until: datetime
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extended:
+    """Which executions' leases were still held and go on, and of which of them somebody wants the end."""
+
+    kept: frozenset[str]
+    cancelled: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pruned:
+    """How many rows were removed, whether there is more to look at, and the place from which to go on."""
+
+    removed: int
+    more: bool
+    after: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,12 +83,13 @@ class Store(Protocol):
 
     # -- tasks
 
-    async def change_task(self, change: TaskChange, *, now: datetime) -> bool:
-        """Write a task's new definition, with what was due under the old one.
+    async def change_tasks(self, changes: Sequence[TaskChange], *, now: datetime) -> bool:
+        """Write tasks' new definitions, or their deletion, with what was due under the old ones: all, or none.
 
-        Safe because it is a compare-and-set: False, and nothing written, if the task is no longer as ``change.before``
+        Safe because each is a compare-and-set: False, and nothing written, if a task is no longer as ``change.before``
         (uid, revision, next_run_time), or another one took the name. A changed handler is written into PENDING rows;
-        disabling ends never-attempted rows of SCHEDULE and CATCH_UP as SKIPPED.
+        disabling ends never-attempted rows of SCHEDULE, CATCH_UP and BACKFILL as SKIPPED; deleting ends all PENDING
+        rows, SKIPPED where they never started, else FAILED.
         """
 
     async def find_task(self, name: str) -> Task | None:
@@ -90,6 +110,21 @@ class Store(Protocol):
         Raises:
             TaskNotFound, TaskDisabled.
             InvalidArgument: if the request id was used for another task or another payload.
+        """
+
+    async def trigger(self, names: Sequence[str], *, now: datetime) -> tuple[Execution, ...]:
+        """Record a run of each task of these names that is there and enabled, let in or skipped by its gate."""
+
+    async def backfill(self, task: Task, planned: Sequence[Execution], *, now: datetime) -> Backfill | None:
+        """Record a backfill's executions but for occurrences that have their row.
+
+        Safe because it is held to (uid, revision): None, and nothing written, if the task is no longer as it was read.
+        """
+
+    async def cancel(self, execution_id: str, *, reason: str, now: datetime) -> Execution | None:
+        """End an execution that waits as CANCELLED, or ask for the end of one that runs; return it as it is then.
+
+        Safe beside a claim and a record: a success that is recorded first stands. None if there is no such execution.
         """
 
     async def give_up(self, execution_id: str, *, now: datetime) -> Execution | None:
@@ -142,8 +177,8 @@ class Store(Protocol):
         report repeated after its first success returns the row as it stands.
         """
 
-    async def extend_leases(self, tokens: Mapping[str, str], *, until: datetime) -> frozenset[str]:
-        """Prolong the leases of executions (id → token) that are really held; return the ids that still were."""
+    async def extend_leases(self, tokens: Mapping[str, str], *, until: datetime) -> Extended:
+        """Prolong the leases of executions (id → token) that are really held; return which still were."""
 
     async def rescue(self, *, owner: str | None, held: frozenset[str], now: datetime, lapsed: datetime) -> int:
         """Take RUNNING executions from owners that are gone; return how many.
@@ -161,6 +196,16 @@ class Store(Protocol):
 
     async def expire(self, *, now: datetime) -> int:
         """End executions that nobody started before their start deadline as MISSED; return how many."""
+
+    async def prune(self, *, after: str, now: datetime) -> Pruned:
+        """Remove ended executions that their tasks' retention does not keep, and deleted tasks that have none left.
+
+        Looks at a few tasks only, from a place on, so that nobody waits long behind it. Safe at any time: an open row
+        is never removed.
+        """
+
+    async def count_open(self) -> Mapping[State, int]:
+        """Return how many executions are PENDING and RUNNING."""
 
     # -- life
 

@@ -33,7 +33,7 @@ RETURNING *;
 -- name: settle_attempt
 -- What an attempt left behind, written only by the holder of its lease.
 UPDATE task_executions SET
-    state = :state, kind = :kind, attempt = :attempt, attempts = :attempts, hand_backs = :hand_backs, gate = :gate,
+    state = :state, reason = :reason, kind = :kind, attempt = :attempt, attempts = :attempts, hand_backs = :hand_backs, gate = :gate,
     available_time = :available_time, end_time = :end_time, result = :result, error = :error,
     lease_owner = NULL, lease_until = NULL
 WHERE id = :id AND lease_token = :lease_token AND state = 'RUNNING'
@@ -43,7 +43,7 @@ RETURNING id;
 -- A lease goes on, if it is still the same.
 UPDATE task_executions SET lease_until = :until
 WHERE id = :id AND lease_token = :lease_token AND state = 'RUNNING'
-RETURNING id;
+RETURNING id, cancel_requested_time;
 
 -- name: running_executions
 -- Every attempt in progress, whoever owns it.
@@ -66,3 +66,7 @@ SELECT * FROM task_executions WHERE deadline_time <= :now ORDER BY deadline_time
 -- The earliest start deadline.
 SELECT deadline_time AS instant FROM task_executions
 WHERE deadline_time IS NOT NULL ORDER BY deadline_time LIMIT 1;
+
+-- name: count_open
+-- How many executions are open, by state.
+SELECT state, COUNT(*) AS count FROM task_executions WHERE gate IS NOT NULL GROUP BY state;

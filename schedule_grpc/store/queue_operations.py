@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.database import Operation, Row
+from schedule_grpc.database import Operation, Parameters, Row
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import (
     Execution,
+    Gate,
     HandBack,
     Outcome,
+    Reason,
     State,
     after,
     handed_back,
@@ -18,17 +20,20 @@ from schedule_grpc.execution import (
     new_lease_token,
     succeeded,
 )
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Look
+from schedule_grpc.store.gate_operations import end_pending, let_next_through
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import attempt_parameters, execution_of, instant, micros, task_of
+from schedule_grpc.store.rows import execution_of, instant, micros, settled_parameters, task_of
 from schedule_grpc.store.sharing import shares
-from schedule_grpc.store.task_operations import Told, end_pending
+from schedule_grpc.store.task_operations import Told
 from schedule_grpc.task import Task
 
 ORPHAN_AGE = timedelta(seconds=10)
 """A claim of one's own that is older, and that one does not run, was lost on its way back."""
 EXPIRED_AT_ONCE = 1000
 """Executions ended in one transaction at most."""
+_COUNTED = {State.SUCCEEDED: QUERIES.note_success, State.FAILED: QUERIES.note_failure}
+"""Ends that a task's statistics count."""
 
 
 def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]:
@@ -62,7 +67,7 @@ def claim(request: ClaimRequest) -> Operation[Told[tuple[Claim, ...]]]:
     counts = {handler: len(ids) for handler, ids in candidates.items()}
     chosen = [
         execution_id
-        for handler, share in shares(request.limit, request.running, counts).items()
+        for handler, share in shares(request.limit, request.running, counts, request.limits).items()
         for execution_id in candidates[handler][:share]
     ]
     claims: list[Claim] = []
@@ -91,7 +96,7 @@ def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execut
     return tuple(executions), events
 
 
-def extend_leases(tokens: Mapping[str, str], until: datetime) -> Operation[Told[frozenset[str]]]:
+def extend_leases(tokens: Mapping[str, str], until: datetime) -> Operation[Told[Extended]]:
     """Prolong leases that are still the same."""
     rows = yield (
         QUERIES.extend_lease,
@@ -100,7 +105,9 @@ def extend_leases(tokens: Mapping[str, str], until: datetime) -> Operation[Told[
             for execution_id, token in tokens.items()
         ],
     )
-    return frozenset(row["id"] for row in rows), ()
+    kept = frozenset(row["id"] for row in rows)
+    cancelled = frozenset(row["id"] for row in rows if row["cancel_requested_time"] is not None)
+    return Extended(kept=kept, cancelled=cancelled), ()
 
 
 def rescue(owner: str | None, held: frozenset[str], now: datetime, lapsed: datetime) -> Operation[Told[int]]:
@@ -117,7 +124,7 @@ def rescue(owner: str | None, held: frozenset[str], now: datetime, lapsed: datet
     for row in gone:
         execution = execution_of(row)
         task = yield from _task(execution)
-        _, told = yield from _settle(execution, lost(execution, task.policy.retry, now), now)
+        _, told = yield from _settle(execution, lost(execution, task, now), now)
         events += told
     for row in orphaned:
         execution = execution_of(row)
@@ -132,8 +139,15 @@ def expire(now: datetime) -> Operation[Told[int]]:
     rows = yield QUERIES.overdue_executions, {"now": to_micros(now), "limit": EXPIRED_AT_ONCE}
     events: list[Event] = []
     for row in rows:
-        events += yield from end_pending(missed(execution_of(row), now), now)
-    return len(events), events
+        execution = execution_of(row)
+        events += yield from end_pending(execution, missed(execution, Reason.START_DEADLINE, now), now)
+    return len(rows), events
+
+
+def count_open() -> Operation[Mapping[State, int]]:
+    """Count what is not ended."""
+    rows = yield QUERIES.count_open, {}
+    return {State(row["state"]): row["count"] for row in rows}
 
 
 def _claim_one(execution_id: str, request: ClaimRequest) -> Operation[Claim]:
@@ -159,21 +173,32 @@ def _claim_one(execution_id: str, request: ClaimRequest) -> Operation[Claim]:
 def _judged(execution: Execution, report: Outcome | HandBack) -> Operation[Execution]:
     if isinstance(report, Outcome) and report.kind is None:
         return succeeded(execution, report)  # the common case asks no policy, and so reads no task
-    retry = (yield from _task(execution)).policy.retry
+    task = yield from _task(execution)
     if isinstance(report, Outcome):
-        return after(execution, report, retry)
-    return handed_back(execution, report.time) or lost(execution, retry, report.time)
+        return after(execution, report, task)
+    return handed_back(execution, task, report.time)
 
 
 def _settle(before: Execution, settled: Execution, now: datetime) -> Operation[tuple[Execution, list[Event]]]:
-    """Write how an attempt left its execution; count it in the task's statistics if that was the end."""
-    written = yield QUERIES.settle_attempt, attempt_parameters(settled, before.lease_token or "")
+    """Write how an attempt left its execution; if that was the end, count it and let the next one through the gate."""
+    written = yield QUERIES.settle_attempt, _settlement(before, settled)
     if not written:
         return before, []
-    if settled.state.ended:
-        note = QUERIES.note_success if settled.state is State.SUCCEEDED else QUERIES.note_failure
-        yield note, {"uid": settled.task_uid, "end_time": micros(settled.end_time)}
-    return settled, [Transition(before=before.state, execution=settled, time=now)]
+    events: list[Event] = [Transition(before=before.state, execution=settled, time=now)]
+    if settled.state in _COUNTED:
+        yield _COUNTED[settled.state], {"uid": settled.task_uid, "end_time": micros(settled.end_time)}
+    if settled.state.ended and before.gate is Gate.ACTIVE:
+        events += yield from let_next_through(before.task_uid, now)
+    return settled, events
+
+
+def _settlement(before: Execution, settled: Execution) -> Parameters:
+    return settled_parameters(settled) | {
+        "lease_token": before.lease_token,
+        "hand_backs": settled.hand_backs,
+        "gate": settled.gate.value if settled.gate else None,
+        "available_time": micros(settled.available_time),
+    }
 
 
 def _task(execution: Execution) -> Operation[Task]:

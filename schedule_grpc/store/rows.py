@@ -1,18 +1,24 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 from schedule_grpc.clock import from_micros, to_micros
-from schedule_grpc.database import Parameters, Row
+from schedule_grpc.database import Row
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger
 from schedule_grpc.json_text import decode, encode
-from schedule_grpc.retry import FailureKind, RetryPolicy
+from schedule_grpc.policy import Policy
+from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import parse
-from schedule_grpc.task import Definition, Overlap, Policy, Task, TaskStats
+from schedule_grpc.task import Definition, Task, TaskStats
 
 MICROSECOND = timedelta(microseconds=1)
+POLICY = Policy()
+POLICY_FIELDS = POLICY.fields()
+_DURATIONS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, timedelta))
+_INSTANTS = frozenset({"window.start_time", "window.end_time"})
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
 
@@ -48,6 +54,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "update_time": to_micros(task.update_time),
         "settled_time": to_micros(task.settled_time),
         "next_run_time": micros(task.next_run_time),
+        "delete_time": micros(task.delete_time),
     }
 
 
@@ -74,6 +81,7 @@ def task_of(row: Row) -> Task:
         settled_time=from_micros(row["settled_time"]),
         next_run_time=instant(row["next_run_time"]),
         last_run_time=instant(row["last_run_time"]),
+        delete_time=instant(row["delete_time"]),
         note=row["note"],
         stats=TaskStats(
             success_count=row["success_count"],
@@ -112,21 +120,20 @@ def execution_parameters(execution: Execution) -> dict[str, Any]:
     }
 
 
-def attempt_parameters(execution: Execution, lease_token: str) -> Parameters:
-    """Return what settle_attempt takes."""
+def settled_parameters(execution: Execution) -> dict[str, Any]:
+    """Return what settle_attempt (with the lease token) and end_pending take."""
     return {
         "id": execution.id,
-        "lease_token": lease_token,
         "state": execution.state.value,
+        "reason": execution.reason.value if execution.reason else None,
         "kind": execution.kind.value if execution.kind else None,
         "attempt": execution.attempt,
         "attempts": encode([_attempt_json(attempt) for attempt in execution.attempts]) if execution.attempts else None,
-        "hand_backs": execution.hand_backs,
-        "gate": execution.gate.value if execution.gate else None,
-        "available_time": to_micros(execution.available_time),
         "end_time": micros(execution.end_time),
         "result": None if execution.result is None else encode(execution.result),
         "error": execution.error,
+        "cancel_requested_time": micros(execution.cancel_requested_time),
+        "cancel_reason": execution.cancel_reason,
     }
 
 
@@ -165,6 +172,8 @@ def execution_of(row: Row) -> Execution:
         attempts=tuple(_attempt_of(told) for told in decode(attempts)) if attempts else (),
         hand_backs=row["hand_backs"],
         lease_token=row["lease_token"],
+        cancel_requested_time=instant(row["cancel_requested_time"]),
+        cancel_reason=row["cancel_reason"],
         request_id=row["request_id"],
         payload=decode(payload) if payload is not None else None,
         result=decode(result) if result is not None else None,
@@ -197,29 +206,37 @@ def _definition(
 
 
 def _policy_json(policy: Policy) -> dict[str, Any]:
-    return {
-        "timeout_us": policy.timeout // MICROSECOND,
-        "start_deadline_us": policy.start_deadline // MICROSECOND,
-        "overlap": policy.overlap.value,
-        "max_retries": policy.retry.max_retries,
-        "initial_backoff_us": policy.retry.initial_backoff // MICROSECOND,
-        "multiplier": policy.retry.multiplier,
-        "max_backoff_us": policy.retry.max_backoff // MICROSECOND,
-    }
+    return {_stored_name(path): _stored(value) for path, value in policy.fields().items()}
 
 
 def _policy_of(told: dict[str, Any]) -> Policy:
-    return Policy(
-        timeout=told["timeout_us"] * MICROSECOND,
-        start_deadline=told["start_deadline_us"] * MICROSECOND,
-        overlap=Overlap(told["overlap"]),
-        retry=RetryPolicy(
-            max_retries=told["max_retries"],
-            initial_backoff=told["initial_backoff_us"] * MICROSECOND,
-            multiplier=told["multiplier"],
-            max_backoff=told["max_backoff_us"] * MICROSECOND,
-        ),
-    )
+    """Return a stored policy; what an older row does not tell has its default."""
+    named = {_stored_name(path): path for path in POLICY_FIELDS}
+    values = {named[name]: value for name, value in told.items()}
+    return POLICY.with_fields({path: _loaded(path, value) for path, value in values.items()})
+
+
+def _stored_name(path: str) -> str:
+    """Return the last part of a path, which no other path has, with its unit."""
+    name = path.rpartition(".")[2]
+    return f"{name}_us" if path in _DURATIONS or path in _INSTANTS else name
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value // MICROSECOND
+    return to_micros(value) if isinstance(value, datetime) else value
+
+
+def _loaded(path: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if path in _DURATIONS:
+        return value * MICROSECOND
+    if path in _INSTANTS:
+        return from_micros(value)
+    kind = type(POLICY_FIELDS[path])
+    return kind(value) if issubclass(kind, StrEnum) else value
 
 
 def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:

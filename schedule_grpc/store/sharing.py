@@ -6,18 +6,22 @@ SHARE = 0.8
 """The part of all slots that one handler gets at most while another one waits: the rest is never kept waiting by it."""
 
 
-def shares(limit: int, running: Mapping[str, int], waiting: Mapping[str, int]) -> dict[str, int]:
+def shares(
+    limit: int, running: Mapping[str, int], waiting: Mapping[str, int], limits: Mapping[str, int]
+) -> dict[str, int]:
     """Return how many executions of each handler to start now.
 
     Args:
         limit: All slots.
         running: Those in use, by handler.
         waiting: Claimable executions, by handler (counted up to ``limit`` at least).
+        limits: How many at most, by handler, where it is not ``limit``.
 
     Slots are given one at a time in turn, so a long queue never starves a short one.
     """
     free = limit - sum(running.values())
-    wanted = {handler: count for handler, count in waiting.items() if count > 0}
+    room = {handler: limits.get(handler, limit) - running.get(handler, 0) for handler in waiting}
+    wanted = {handler: min(count, room[handler]) for handler, count in waiting.items() if min(count, room[handler]) > 0}
     if len(wanted) > 1:
         most = max(int(limit * SHARE), 1)
         wanted = {handler: min(count, most - running.get(handler, 0)) for handler, count in wanted.items()}

@@ -6,31 +6,39 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from schedule_grpc.database import Database, Operation, SqliteDatabase, load_migrations
+from schedule_grpc.database import Database, Operation, SqliteDatabase
 from schedule_grpc.events import Hub
-from schedule_grpc.execution import Execution, ExecutionFilter, HandBack, Outcome
-from schedule_grpc.planning import Firing, TaskChange
+from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
+from schedule_grpc.planning import Firing
+from schedule_grpc.registration import TaskChange
 from schedule_grpc.store import execution_operations as executions
 from schedule_grpc.store import queue_operations as queue
+from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import task_operations as tasks
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Look
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned
+from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS
 from schedule_grpc.store.task_operations import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 T = TypeVar("T")
 
-APPLICATION_ID = 0x53434844
-"""``SCHD``: marks a SQLite file as a schedule service's (https://www.sqlite.org/pragma.html#pragma_application_id)."""
+
+TASKS_AT_ONCE = 100
+REMOVED_AT_ONCE = 500
+"""What one look at the history takes on at most: little enough that nobody waits long behind it."""
 
 
-async def open_store(path: Path, hub: Hub) -> "SqlStore":
+async def open_store(path: Path, hub: Hub, *, on_commit: Callable[[int], None] = lambda _: None) -> "SqlStore":
     """Open, and create or migrate where needed, the store in a SQLite file.
+
+    ``on_commit`` is told how many operations share each commit.
 
     Raises:
         DatabaseRefused: if the file must not be used as it is.
     """
-    migrations = load_migrations("schedule_grpc.store.migrations")
-    database = await SqliteDatabase.open(path, migrations=migrations, application_id=APPLICATION_ID)
+    database = await SqliteDatabase.open(
+        path, migrations=MIGRATIONS, application_id=APPLICATION_ID, on_commit=on_commit
+    )
     return SqlStore(database, hub)
 
 
@@ -41,9 +49,13 @@ class SqlStore:
         self._database = database
         self._hub = hub
 
-    async def change_task(self, change: TaskChange, *, now: datetime) -> bool:
+    async def change_tasks(self, changes: Sequence[TaskChange], *, now: datetime) -> bool:
         """See Store."""
-        return await self._write(tasks.change_task, change, now)
+        try:
+            await self._write(tasks.change_tasks, changes, now)
+        except tasks.Overtaken:
+            return False
+        return True
 
     async def find_task(self, name: str) -> Task | None:
         """See Store."""
@@ -58,6 +70,18 @@ class SqlStore:
     ) -> Execution:
         """See Store."""
         return await self._write(executions.submit, name, payload, request_id, now)
+
+    async def trigger(self, names: Sequence[str], *, now: datetime) -> tuple[Execution, ...]:
+        """See Store."""
+        return await self._write(executions.trigger, names, now)
+
+    async def backfill(self, task: Task, planned: Sequence[Execution], *, now: datetime) -> Backfill | None:
+        """See Store."""
+        return await self._write(executions.backfill, task, planned, now)
+
+    async def cancel(self, execution_id: str, *, reason: str, now: datetime) -> Execution | None:
+        """See Store."""
+        return await self._write(executions.cancel, execution_id, reason, now)
 
     async def give_up(self, execution_id: str, *, now: datetime) -> Execution | None:
         """See Store."""
@@ -97,7 +121,7 @@ class SqlStore:
         """See Store."""
         return await self._write(queue.record, reports)
 
-    async def extend_leases(self, tokens: Mapping[str, str], *, until: datetime) -> frozenset[str]:
+    async def extend_leases(self, tokens: Mapping[str, str], *, until: datetime) -> Extended:
         """See Store."""
         return await self._write(queue.extend_leases, tokens, until)
 
@@ -108,6 +132,22 @@ class SqlStore:
     async def expire(self, *, now: datetime) -> int:
         """See Store."""
         return await self._write(queue.expire, now)
+
+    async def prune(self, *, after: str, now: datetime) -> Pruned:
+        """See Store."""
+        looked_at = await self._database.read(partial(retention.tasks_after, after, TASKS_AT_ONCE))
+        surplus = await self._database.read(partial(retention.surplus, looked_at, now, REMOVED_AT_ONCE))
+        removed = 0
+        if surplus or any(task.delete_time is not None for task in looked_at):
+            removed = await self._write(retention.remove, surplus, looked_at)
+        if len(surplus) >= REMOVED_AT_ONCE:
+            return Pruned(removed=removed, more=True, after=after)  # the same tasks may have more
+        more = len(looked_at) == TASKS_AT_ONCE
+        return Pruned(removed=removed, more=more, after=looked_at[-1].uid if more else "")
+
+    async def count_open(self) -> Mapping[State, int]:
+        """See Store."""
+        return await self._database.read(queue.count_open)
 
     async def ping(self) -> None:
         """See Store."""

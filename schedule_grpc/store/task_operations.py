@@ -7,11 +7,13 @@ from typing import TypeAlias, TypeVar
 from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation
 from schedule_grpc.events import Event, TaskChanged, Transition
-from schedule_grpc.execution import Execution, Gate, Reason, State, admitted, skipped
-from schedule_grpc.planning import Firing, TaskChange
+from schedule_grpc.execution import Execution, Gate, Reason, deleted
+from schedule_grpc.planning import Firing
+from schedule_grpc.registration import TaskChange
+from schedule_grpc.store.gate_operations import end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, execution_parameters, micros, task_of, task_parameters
-from schedule_grpc.task import Handler, Overlap, Task, TaskFilter
+from schedule_grpc.store.rows import execution_of, micros, task_of, task_parameters
+from schedule_grpc.task import Handler, Task, TaskFilter
 
 T = TypeVar("T")
 Told: TypeAlias = tuple[T, Sequence[Event]]
@@ -20,24 +22,44 @@ Told: TypeAlias = tuple[T, Sequence[Event]]
 AFTER_EVERY_NAME = "\U0010ffff"
 
 
-def change_task(change: TaskChange, now: datetime) -> Operation[Told[bool]]:
-    """Compare-and-set a task, settle what was due, and carry the change into what waits."""
+class Overtaken(Exception):
+    """A task is no longer as it was read: undoes the whole of an operation."""
+
+
+def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[Told[None]]:
+    """Compare-and-set tasks, settle what was due, and carry the changes into what waits.
+
+    Raises:
+        Overtaken: if one of them is no longer as it was read.
+    """
+    events: list[Event] = []
+    for change in changes:
+        if change.before != change.after:
+            events += yield from _change_task(change, now)
+    return None, events
+
+
+def _change_task(change: TaskChange, now: datetime) -> Operation[list[Event]]:
     before, after = change.before, change.after
     if before is None:
-        inserted = yield QUERIES.insert_task, task_parameters(after)
-        return bool(inserted), [TaskChanged(name=after.name)]
-    read = {"read_revision": before.revision, "read_next_run_time": micros(before.next_run_time)}
-    updated = yield QUERIES.update_task, task_parameters(after) | read
-    if not updated:
-        return False, ()
+        written = yield QUERIES.insert_task, task_parameters(after)
+    else:
+        read = {"read_revision": before.revision, "read_next_run_time": micros(before.next_run_time)}
+        written = yield QUERIES.update_task, task_parameters(after) | read
+    if not written:
+        raise Overtaken(after.name)
     events: list[Event] = [TaskChanged(name=after.name)]
+    if before is None:
+        return events
     if change.settlement is not None:
         events += yield from _record_all(change.settlement, now)
+    if after.delete_time is not None:
+        return events + (yield from _delete_pending(after, now))
     if before.handler != after.handler:
         yield QUERIES.rename_pending_handler, {"task_uid": after.uid, "handler": after.handler}
     if before.enabled and not after.enabled:
-        events += yield from _skip_never_started(after, now)
-    return True, events
+        events += yield from end_all_pending(after, Reason.TASK_DISABLED, now)
+    return events
 
 
 def find_task(name: str) -> Operation[Task | None]:
@@ -79,17 +101,8 @@ def fire(firings: Sequence[Firing], now: datetime) -> Operation[Told[tuple[Execu
         )
         if advanced:
             events += yield from _record_all(firing, now)
-    return tuple(event.execution for event in events if isinstance(event, Transition)), events
-
-
-def record_new(execution: Execution, overlap: Overlap, now: datetime) -> Operation[Transition | None]:
-    """Insert a planned execution as its task's gate lets it in; None if its occurrence has its row already."""
-    if execution.state is State.PENDING:
-        rows = yield QUERIES.open_gates, {"task_uid": execution.task_uid}
-        active = any(row["gate"] == Gate.ACTIVE for row in rows)
-        execution = admitted(execution, overlap, active=active, others_open=bool(rows))
-    inserted = yield QUERIES.insert_execution, execution_parameters(execution)
-    return Transition(before=None, execution=execution, time=now) if inserted else None
+    recorded = (event for event in events if isinstance(event, Transition) and event.before is None)
+    return tuple(event.execution for event in recorded), events
 
 
 def offer_handlers(handlers: Sequence[Handler], now: datetime) -> Operation[Told[None]]:
@@ -110,30 +123,13 @@ def known_handlers() -> Operation[tuple[Handler, ...]]:
 def _record_all(firing: Firing, now: datetime) -> Operation[list[Event]]:
     events: list[Event] = []
     for execution in firing.executions:
-        recorded = yield from record_new(execution, firing.task.policy.overlap, now)
-        if recorded is not None:
-            events.append(recorded)
+        events += yield from record_new(execution, firing.task.policy, now)
     return events
 
 
-def _skip_never_started(task: Task, now: datetime) -> Operation[list[Event]]:
-    rows = yield QUERIES.never_started_by_schedule, {"task_uid": task.uid}
+def _delete_pending(task: Task, now: datetime) -> Operation[list[Event]]:
+    rows = yield QUERIES.pending_executions, {"task_uid": task.uid}
     events: list[Event] = []
-    for row in rows:
-        ended = skipped(execution_of(row), Reason.TASK_DISABLED, now)
-        events += yield from end_pending(ended, now)
+    for execution in sorted(map(execution_of, rows), key=lambda each: each.gate is Gate.ACTIVE):
+        events += yield from end_pending(execution, deleted(execution, now), now)
     return events
-
-
-def end_pending(ended: Execution, now: datetime) -> Operation[list[Event]]:
-    """Write the end of an execution that never ran, if it still has not."""
-    rows = yield (
-        QUERIES.end_pending,
-        {
-            "id": ended.id,
-            "state": ended.state.value,
-            "reason": ended.reason.value if ended.reason else None,
-            "end_time": micros(ended.end_time),
-        },
-    )
-    return [Transition(before=State.PENDING, execution=ended, time=now)] if rows else []

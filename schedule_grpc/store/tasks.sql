@@ -37,11 +37,12 @@ ON CONFLICT (name) WHERE delete_time IS NULL DO NOTHING
 RETURNING uid;
 
 -- name: update_task
--- A task's new definition, if it is still as it was read.
+-- A task's new definition, or its deletion, if it is still as it was read.
 UPDATE scheduled_tasks SET
     revision = :revision, schedule = :schedule, time_zone = :time_zone, handler = :handler, enabled = :enabled,
     payload = :payload, metadata = :metadata, category = :category, description = :description, policy = :policy,
-    note = :note, update_time = :update_time, settled_time = :settled_time, next_run_time = :next_run_time
+    note = :note, update_time = :update_time, settled_time = :settled_time, next_run_time = :next_run_time,
+    delete_time = :delete_time
 WHERE uid = :uid AND delete_time IS NULL AND revision = :read_revision AND next_run_time IS :read_next_run_time
 RETURNING uid;
 
@@ -84,3 +85,19 @@ ON CONFLICT (name) DO UPDATE SET description = excluded.description, last_offere
 -- name: known_handlers
 -- Every handler ever offered.
 SELECT name, description FROM handlers ORDER BY name;
+
+-- name: tasks_after
+-- Every task, living or deleted, in the order of their uids, from a place on.
+SELECT * FROM scheduled_tasks WHERE uid > :after ORDER BY uid LIMIT :limit;
+
+-- name: note_pruned
+-- Up to which occurrence some have left a task's history.
+UPDATE scheduled_tasks SET pruned_time = :pruned_time
+WHERE uid = :uid AND (pruned_time IS NULL OR pruned_time < :pruned_time);
+
+-- name: remove_task
+-- A deleted task whose last execution is gone.
+DELETE FROM scheduled_tasks
+WHERE uid = :uid AND delete_time IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM task_executions WHERE task_uid = :uid)
+RETURNING uid;

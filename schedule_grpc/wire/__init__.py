@@ -1,27 +1,40 @@
 """Domain values to protobuf messages and back, errors to google.rpc.Status and back: the only translation."""
 
+from schedule_grpc.wire.events import event_from, event_to
 from schedule_grpc.wire.executions import (
+    backfill_from,
+    backfill_to,
     execution_filter_from,
     execution_from,
     execution_page_from,
     execution_to,
+    states_from,
     states_to,
 )
-from schedule_grpc.wire.status import error_from, status_of
+from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
+from schedule_grpc.wire.preview import preview_from, preview_to
+from schedule_grpc.wire.status import RemoteError, error_from, status_of
 from schedule_grpc.wire.tasks import (
     handler_from,
     handler_to,
-    policy_to,
     registration_from,
+    registration_to,
+    registrations_from,
     task_filter_from,
     task_from,
     task_to,
 )
+from schedule_grpc.wire.updates import update_from, update_to
 from schedule_grpc.wire.values import Reader, instant_to, json_from, struct_to
 
 __all__ = [
     "Reader",
+    "RemoteError",
+    "backfill_from",
+    "backfill_to",
     "error_from",
+    "event_from",
+    "event_to",
     "execution_filter_from",
     "execution_from",
     "execution_page_from",
@@ -30,12 +43,21 @@ __all__ = [
     "handler_to",
     "instant_to",
     "json_from",
+    "policy_asked",
     "policy_to",
+    "policy_told",
+    "preview_from",
+    "preview_to",
     "registration_from",
+    "registration_to",
+    "registrations_from",
+    "states_from",
     "states_to",
     "status_of",
     "struct_to",
     "task_filter_from",
     "task_from",
     "task_to",
+    "update_from",
+    "update_to",
 ]

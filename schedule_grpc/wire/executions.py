@@ -1,8 +1,11 @@
 """Executions between our values and the contract's messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TypeVar
 
 from schedule_grpc.execution import (
+    Backfill,
     CoveredRange,
     Execution,
     ExecutionFilter,
@@ -14,7 +17,21 @@ from schedule_grpc.execution import (
 )
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.retry import FailureKind
-from schedule_grpc.wire.values import Reader, duration_from, duration_to, instant_from, instant_to, value_from, value_to
+from schedule_grpc.wire.status import RemoteError
+from schedule_grpc.wire.values import (
+    Reader,
+    duration_from,
+    duration_to,
+    instant_from,
+    instant_to,
+    json_from,
+    struct_to,
+    value_from,
+    value_to,
+)
+
+N = TypeVar("N")
+T = TypeVar("T")
 
 # The names are the same on both sides; a name that is missing on one of them fails here, at import.
 _STATE_TO = {state: pb.Execution.State.Value(state.value) for state in State}
@@ -26,7 +43,7 @@ _REASON_FROM = {number: reason for reason, number in _REASON_TO.items()}
 _KIND_FROM = {number: kind for kind, number in _KIND_TO.items()}
 _TRIGGER_FROM = {number: trigger for trigger, number in _TRIGGER_TO.items()}
 
-_OPTIONAL_TIMES = ("scheduled_time", "start_time", "end_time")
+_OPTIONAL_TIMES = ("scheduled_time", "start_time", "end_time", "cancel_requested_time")
 
 
 def execution_filter_from(request: pb.GetTaskHistoryRequest | pb.ListExecutionsRequest) -> ExecutionFilter:
@@ -36,16 +53,35 @@ def execution_filter_from(request: pb.GetTaskHistoryRequest | pb.ListExecutionsR
         InvalidArgument: for a state or a time that is none.
     """
     reader = Reader()
-    unknown = [number for number in request.states if number not in _STATE_FROM]
-    if unknown:
-        reader.refuse("states", f"{unknown[0]} is not a state that this server knows")
     chosen = ExecutionFilter(
-        states=frozenset(_STATE_FROM[number] for number in request.states if number in _STATE_FROM),
+        states=_states(reader, request.states),
         start_time=reader.instant(request.start_time, "start_time") if request.HasField("start_time") else None,
         end_time=reader.instant(request.end_time, "end_time") if request.HasField("end_time") else None,
     )
     reader.check()
     return chosen
+
+
+def states_from(numbers: "Iterable[pb.Execution.State.ValueType]") -> frozenset[State]:
+    """Return the states that a caller names.
+
+    Raises:
+        InvalidArgument: for a number that is none.
+    """
+    reader = Reader()
+    states = _states(reader, numbers)
+    reader.check()
+    return states
+
+
+def state_from(number: "pb.Execution.State.ValueType") -> State | None:
+    """Return the state of a number, None if it is none that we know."""
+    return _STATE_FROM.get(number)
+
+
+def state_to(state: State) -> "pb.Execution.State.ValueType":
+    """Return the number of a state."""
+    return _STATE_TO[state]
 
 
 def states_to(states: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
@@ -76,6 +112,8 @@ def execution_to(execution: Execution) -> pb.Execution:
             getattr(message, name).CopyFrom(instant_to(instant))
     if execution.state is State.PENDING:
         message.available_time.CopyFrom(instant_to(execution.available_time))
+    if execution.payload is not None:
+        message.payload.CopyFrom(struct_to(execution.payload))
     if execution.result is not None:
         message.result.CopyFrom(value_to(execution.result))
     if execution.covers is not None:
@@ -92,16 +130,18 @@ def execution_from(message: pb.Execution) -> Execution:
         task_uid=message.task_uid,
         task_name=message.task_name,
         handler=message.handler,
-        trigger=_TRIGGER_FROM[message.trigger],
-        state=_STATE_FROM[message.state],
+        trigger=_known(_TRIGGER_FROM, message.trigger, "trigger"),
+        state=_known(_STATE_FROM, message.state, "state"),
         create_time=create_time,
         available_time=available,
         revision=0,
         reason=_REASON_FROM.get(message.reason),
         kind=_KIND_FROM.get(message.kind),
-        scheduled_time=instant_from(message.scheduled_time) if message.HasField("scheduled_time") else None,
-        start_time=instant_from(message.start_time) if message.HasField("start_time") else None,
-        end_time=instant_from(message.end_time) if message.HasField("end_time") else None,
+        scheduled_time=_optional_instant(message, "scheduled_time"),
+        start_time=_optional_instant(message, "start_time"),
+        end_time=_optional_instant(message, "end_time"),
+        cancel_requested_time=_optional_instant(message, "cancel_requested_time"),
+        payload=json_from(message.payload) if message.HasField("payload") else None,
         attempt=message.attempt,
         attempts=tuple(_attempt_from(attempt) for attempt in message.attempts),
         result=value_from(message.result) if message.HasField("result") else None,
@@ -115,6 +155,40 @@ def execution_page_from(message: pb.GetTaskHistoryResponse | pb.ListExecutionsRe
     return ExecutionPage(
         executions=tuple(execution_from(each) for each in message.executions), next_page_token=message.next_page_token
     )
+
+
+def backfill_to(backfill: Backfill) -> pb.BackfillTaskResponse:
+    """Return a backfill's message."""
+    return pb.BackfillTaskResponse(
+        executions=[execution_to(each) for each in backfill.executions], existing_count=backfill.existing_count
+    )
+
+
+def backfill_from(message: pb.BackfillTaskResponse) -> Backfill:
+    """Return the backfill that a server tells of."""
+    return Backfill(
+        executions=tuple(execution_from(each) for each in message.executions), existing_count=message.existing_count
+    )
+
+
+def _states(reader: Reader, numbers: "Iterable[pb.Execution.State.ValueType]") -> frozenset[State]:
+    asked = tuple(numbers)
+    for number in asked:
+        if number not in _STATE_FROM:
+            reader.refuse("states", f"{number} is not a state that this server knows")
+    return frozenset(_STATE_FROM[number] for number in asked if number in _STATE_FROM)
+
+
+def _known(names: Mapping[N, T], number: N, what: str) -> T:
+    """Return the word of a number; a newer server may have one that this client has not."""
+    if number not in names:
+        message = f"The server tells of a {what} that this client does not know ({number}): it is older than the server"
+        raise RemoteError(message, code="UNKNOWN_VALUE", status="UNIMPLEMENTED")
+    return names[number]
+
+
+def _optional_instant(message: pb.Execution, name: str) -> datetime | None:
+    return instant_from(getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
 def _attempt_to(attempt: FailedAttempt) -> pb.Execution.Attempt:
@@ -132,7 +206,7 @@ def _attempt_from(message: pb.Execution.Attempt) -> FailedAttempt:
         number=message.number,
         start_time=instant_from(message.start_time),
         duration=duration_from(message.duration),
-        kind=_KIND_FROM[message.kind],
+        kind=_known(_KIND_FROM, message.kind, "kind of failure"),
         error=message.error,
     )
 

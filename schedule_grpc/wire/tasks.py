@@ -1,24 +1,12 @@
-"""Tasks, their policies and handlers between our values and the contract's messages."""
+"""Tasks and handlers between our values and the contract's messages."""
 
-from datetime import timedelta
-
+from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.planning import Registration
-from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.registration import Registration
 from schedule_grpc.schedule import parse
-from schedule_grpc.task import Definition, Handler, Overlap, Policy, Task, TaskFilter, TaskStats, define
-from schedule_grpc.wire.values import (
-    Reader,
-    duration_from,
-    duration_to,
-    instant_from,
-    instant_to,
-    json_from,
-    struct_to,
-)
-
-_OVERLAP_TO = {Overlap.SKIP: pb.TaskPolicy.SKIP, Overlap.ALLOW_ALL: pb.TaskPolicy.ALLOW_ALL}
-_OVERLAP_FROM = {number: overlap for overlap, number in _OVERLAP_TO.items()}
+from schedule_grpc.task import Definition, Handler, Task, TaskFilter, TaskStats, define
+from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
+from schedule_grpc.wire.values import instant_from, instant_to, json_from, struct_to
 
 
 def registration_from(request: pb.RegisterTaskRequest) -> Registration:
@@ -27,7 +15,7 @@ def registration_from(request: pb.RegisterTaskRequest) -> Registration:
     Raises:
         InvalidArgument: with a violation for every field that is wrong.
     """
-    policy = _policy_asked(request.policy)
+    policy = policy_asked(request.policy)
     definition = define(
         name=request.name,
         schedule=request.schedule,
@@ -44,6 +32,45 @@ def registration_from(request: pb.RegisterTaskRequest) -> Registration:
         validate_only=request.validate_only,
         etag=request.etag,
         allow_unknown_handler=request.allow_unknown_handler,
+    )
+
+
+def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registration, ...]:
+    """Return what a caller asks BatchRegisterTasks for.
+
+    Raises:
+        InvalidArgument: with a violation for every field of every request that is wrong, such as requests[3].schedule.
+    """
+    read, violations = [], []
+    for index, each in enumerate(request.requests):
+        place = f"requests[{index}]"
+        if each.validate_only:
+            violations.append(Violation(field=f"{place}.validate_only", reason="can be asked of the whole batch only"))
+        try:
+            read.append(registration_from(each))
+        except InvalidArgument as error:
+            violations += [Violation(field=f"{place}.{one.field}", reason=one.reason) for one in error.violations]
+    if violations:
+        raise InvalidArgument(*violations)
+    return tuple(read)
+
+
+def registration_to(registration: Registration) -> pb.RegisterTaskRequest:
+    """Return the request that asks for a registration."""
+    definition = registration.definition
+    return pb.RegisterTaskRequest(
+        name=definition.name,
+        schedule=definition.schedule.text,
+        handler=definition.handler,
+        enabled=registration.enabled,
+        time_zone=definition.schedule.time_zone,
+        payload=struct_to(definition.payload),
+        metadata=struct_to(definition.metadata),
+        description=definition.description,
+        policy=policy_to(definition.policy),
+        validate_only=registration.validate_only,
+        etag=registration.etag,
+        allow_unknown_handler=registration.allow_unknown_handler,
     )
 
 
@@ -97,7 +124,7 @@ def task_from(message: pb.Task) -> Task:
             payload=json_from(message.payload),
             metadata=json_from(message.metadata),
             description=message.description,
-            policy=_policy_told(message.policy),
+            policy=policy_told(message.policy),
         ),
         uid=message.uid,
         revision=int(message.etag),
@@ -112,76 +139,20 @@ def task_from(message: pb.Task) -> Task:
     )
 
 
-def policy_to(policy: Policy) -> pb.TaskPolicy:
-    """Return a policy's message, every field set."""
-    retry = policy.retry
-    return pb.TaskPolicy(
-        timeout=duration_to(policy.timeout),
-        retry=pb.RetryPolicy(
-            max_retries=retry.max_retries,
-            initial_backoff=duration_to(retry.initial_backoff),
-            multiplier=retry.multiplier,
-            max_backoff=duration_to(retry.max_backoff),
-        ),
-        overlap=_OVERLAP_TO[policy.overlap],
-        start_deadline=duration_to(policy.start_deadline),
-    )
-
-
 def handler_to(handler: Handler) -> pb.Handler:
     """Return a handler's message."""
-    return pb.Handler(name=handler.name, description=handler.description, offered=handler.offered)
+    return pb.Handler(
+        name=handler.name, description=handler.description, offered=handler.offered, concurrency=handler.concurrency
+    )
 
 
 def handler_from(message: pb.Handler) -> Handler:
     """Return the handler that a server tells of."""
-    return Handler(name=message.name, description=message.description, offered=message.offered)
-
-
-def _policy_asked(message: pb.TaskPolicy) -> Policy:
-    """Return the policy that a caller asks for; what is not set means its default."""
-    reader, default = Reader(), Policy()
-    retry = message.retry
-
-    def duration(part: pb.TaskPolicy | pb.RetryPolicy, name: str, path: str, otherwise: timedelta) -> timedelta:
-        if not part.HasField(name):  # type: ignore[arg-type]
-            return otherwise
-        return reader.duration(getattr(part, name), path) or timedelta(0)
-
-    overlap = default.overlap
-    if message.overlap != pb.TaskPolicy.OVERLAP_UNSPECIFIED:
-        overlap = _OVERLAP_FROM.get(message.overlap, default.overlap)
-        if message.overlap not in _OVERLAP_FROM:
-            reader.refuse("policy.overlap", f"{message.overlap} is not a value that this server knows")
-    policy = Policy(
-        timeout=duration(message, "timeout", "policy.timeout", default.timeout),
-        start_deadline=duration(message, "start_deadline", "policy.start_deadline", default.start_deadline),
-        overlap=overlap,
-        retry=RetryPolicy(
-            max_retries=retry.max_retries if retry.HasField("max_retries") else default.retry.max_retries,
-            initial_backoff=duration(
-                retry, "initial_backoff", "policy.retry.initial_backoff", default.retry.initial_backoff
-            ),
-            multiplier=retry.multiplier if retry.HasField("multiplier") else default.retry.multiplier,
-            max_backoff=duration(retry, "max_backoff", "policy.retry.max_backoff", default.retry.max_backoff),
-        ),
-    )
-    reader.check()
-    return policy
-
-
-def _policy_told(message: pb.TaskPolicy) -> Policy:
-    retry = message.retry
-    return Policy(
-        timeout=duration_from(message.timeout),
-        start_deadline=duration_from(message.start_deadline),
-        overlap=_OVERLAP_FROM.get(message.overlap, Overlap.SKIP),
-        retry=RetryPolicy(
-            max_retries=retry.max_retries,
-            initial_backoff=duration_from(retry.initial_backoff),
-            multiplier=retry.multiplier,
-            max_backoff=duration_from(retry.max_backoff),
-        ),
+    return Handler(
+        name=message.name,
+        description=message.description,
+        offered=message.offered,
+        concurrency=message.concurrency if message.HasField("concurrency") else None,
     )
 
 

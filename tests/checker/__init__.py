@@ -19,8 +19,9 @@ OPEN = ("PENDING", "RUNNING")
 ENDED = tuple(state.value for state in State if not TRANSITIONS[state])
 NEVER_RAN = ("SKIPPED", "MISSED")
 REASONS = {
-    "SKIPPED": {"OVERLAP", "TASK_DISABLED", "NO_WORKER"},
-    "MISSED": {"START_DEADLINE"},
+    "SKIPPED": {"OVERLAP", "TASK_DISABLED", "TASK_DELETED", "NO_WORKER"},
+    "MISSED": {"START_DEADLINE", "CATCHUP_WINDOW", "CATCHUP_LIMIT", "CATCHUP_NONE"},
+    "FAILED": {None, "TASK_DELETED"},
 }
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,10 +79,14 @@ def _contradictions(row: sqlite3.Row) -> Iterator[str]:  # noqa: C901, PLR0912 (
         yield f"{state} with a start deadline"
     if state in NEVER_RAN and row["start_time"] is not None:
         yield f"{state} although it started"
-    if state in NEVER_RAN and row["reason"] not in REASONS[state]:
+    if row["reason"] not in REASONS.get(state, {None}):
         yield f"{state} with the reason {row['reason']}"
-    if state not in NEVER_RAN and row["reason"] is not None:
-        yield f"{state} with the reason {row['reason']}"
+    if row["gate"] == "WAITING" and (state != "PENDING" or row["deadline_time"] is not None):
+        yield f"{state} waits at the gate with the start deadline {row['deadline_time']}"
+    if state == "CANCELLED" and (row["cancel_requested_time"] is None or not row["error"]):
+        yield f"cancelled, and nobody asked for it or said why: {row['error']}"
+    if state == "PENDING" and row["cancel_requested_time"] is not None:
+        yield "waits although its end was asked for"
     if (state == "FAILED") != (row["kind"] is not None):
         yield f"{state} with the kind {row['kind']}"
     if (state == "RUNNING") != (row["lease_until"] is not None):
@@ -109,28 +114,48 @@ def _occurrences_with_two_rows(executions: list[sqlite3.Row]) -> Iterator[str]:
 
 
 def _gates_held_twice(executions: list[sqlite3.Row]) -> Iterator[str]:
+    """At most one execution of a task holds its gate, and where one waits for it, one does."""
     holders: dict[str, str] = {}
     for row in executions:
         if row["gate"] == "ACTIVE" and row["state"] in OPEN:
             if row["task_uid"] in holders:
                 yield f"{row['task_name']}: the gate is held by {holders[row['task_uid']]} and {row['id']}"
             holders[row["task_uid"]] = row["id"]
+    for row in executions:
+        if row["gate"] == "WAITING" and row["task_uid"] not in holders:
+            yield f"{row['id']}: waits for a gate that nobody holds"
 
 
 def _occurrences_not_accounted_for(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterator[str]:
     """Walk the schedule from the oldest row to the settled time: each occurrence is a row's own or in its range."""
     schedule = parse(task["schedule"], task["time_zone"])
     settled = _instant(task["settled_time"])
-    expected_next = schedule.next_after(settled) if task["enabled"] else None
     stored_next = None if task["next_run_time"] is None else _instant(task["next_run_time"])
-    if task["delete_time"] is None and stored_next != expected_next:
+    if task["delete_time"] is not None:
+        for row in executions:
+            if row["state"] == "PENDING":
+                yield f"{row['id']}: waits although {task['name']} is deleted"
+        return
+    policy = json.loads(task["policy"])
+    first, last = policy.get("start_time_us"), policy.get("end_time_us")
+    from_time = settled if first is None else max(settled, _instant(first - 1))
+    expected_next = schedule.next_after(from_time) if task["enabled"] else None
+    if expected_next is not None and last is not None and expected_next >= _instant(last):
+        expected_next = None
+    if stored_next != expected_next:
         yield f"{task['name']}: next run {stored_next}, but the first after {settled} is {expected_next}"
     if task["revision"] > 1:
         return  # the definition changed: the rows of the older one follow another schedule
-    own = {row["scheduled_time"] for row in executions if row["scheduled_time"] is not None}
+    # A backfill runs what was accounted for already, by a row or by a range: it is a further account of it.
+    own = {
+        row["scheduled_time"]
+        for row in executions
+        if row["scheduled_time"] is not None and row["trigger"] != "BACKFILL"
+    }
     ranges = [(row["covers_from"], row["covers_to"]) for row in executions if row["covers_from"] is not None]
-    occurrence = schedule.next_after(_instant(task["create_time"]))
-    while occurrence is not None and occurrence <= settled:
+    begin = _instant(max(task["create_time"], task["pruned_time"] or task["create_time"]))
+    occurrence = schedule.next_after(begin if first is None else max(begin, _instant(first - 1)))
+    while occurrence is not None and occurrence <= settled and (last is None or occurrence < _instant(last)):
         micros = (occurrence - EPOCH) // timedelta(microseconds=1)
         times = (micros in own) + sum(first <= micros <= last for first, last in ranges)
         if times != 1:

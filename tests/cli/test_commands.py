@@ -1,31 +1,14 @@
-"""The command line as people and scripts use it: real processes, exit codes, tables and JSON."""
+"""The commands that ask a server about tasks: what they show, their JSON, their exit codes."""
 
 import json
-import os
-import resource
-from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from process import Server, run, serving
-
-from schedule_grpc.cli.output import human
+from process import Server, run
 
 pytestmark = pytest.mark.timeout(60)
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Server]:
-    """One server for the module, with the built-in tasks."""
-    with serving(tmp_path_factory.mktemp("server"), "--init") as started:
-        yield started
-
-
-def ask(server: Server, *arguments: str) -> tuple[int, str, str]:
-    """Run a client command; return its exit code and what it printed."""
-    done = run(*arguments, "--server", server.address)
-    return done.returncode, done.stdout, done.stderr
+REPORT = ("--schedule", "0 9 * * 1-5", "--zone", "Europe/Berlin", "--handler", "cleanup-expired-sessions")
+MANUAL = ("--schedule", "@manual", "--handler", "by-steps")
 
 
 def test_serving_says_where_and_what_to_try(server: Server):
@@ -35,123 +18,222 @@ def test_serving_says_where_and_what_to_try(server: Server):
         assert text in server.greeting
 
 
-def test_a_working_day(server: Server):
-    """Register, list, get, run, history, disable, enable: each exits 0 and shows what it did."""
-    options = ("--schedule", "0 9 * * 1-5", "--zone", "Europe/Berlin", "--handler", "cleanup-expired-sessions")
-    code, out, _ = ask(server, "tasks", "register", "report", *options, "--payload", '{"batch_size": 5}')
-    assert code == 0
-    assert "Europe/Berlin" in out
-    code, out, _ = ask(server, "tasks", "list", "--prefix", "rep")
-    assert (code, "report" in out, "cleanup" in out.splitlines()[1].split()[0]) == (0, True, False)
-    code, out, _ = ask(server, "tasks", "run", "report")
-    assert (code, "SUCCEEDED" in out) == (0, True)
-    code, out, _ = ask(server, "tasks", "history", "report", "--json")
-    (execution,) = json.loads(out)
-    assert (execution["state"], execution["taskId"], execution["attempt"]) == ("SUCCEEDED", "task_report", 1)
-    code, out, _ = ask(server, "executions", "get", execution["id"])
-    assert (code, "Deleted 0 expired sessions" in out) == (0, True)
-    code, out, _ = ask(server, "tasks", "disable", "report", "--note", "holiday")
-    assert (code, "no: holiday" in out) == (0, True)
-    code, out, _ = ask(server, "tasks", "enable", "report", "--json")
-    task = json.loads(out)
-    assert (task["enabled"], task["timeZone"], task["payload"]) == (True, "Europe/Berlin", {"batch_size": 5})
-    assert task["createdAt"].endswith("Z")
-    code, out, _ = ask(server, "executions", "list")
-    assert execution["id"] in out
+def test_a_command_is_a_process_of_its_own(server: Server):
+    """The exit code, standard output and standard error that a script sees."""
+    done = run("tasks", "get", "cleanup-expired-sessions", "--json", "--server", server.address)
+    assert (done.returncode, done.stderr, json.loads(done.stdout)["name"]) == (0, "", "cleanup-expired-sessions")
+    done = run("tasks", "get", "nobody", "--server", server.address)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Task not found: nobody\n")
 
 
-def test_a_task_that_fails_is_exit_code_1(server: Server):
-    """The execution is shown all the same."""
-    options = ("--schedule", "@manual", "--handler", "fail", "--max-retries", "0", "--overlap", "allow-all")
-    ask(server, "tasks", "register", "failing", *options)
-    code, out, _ = ask(server, "tasks", "run", "failing")
-    assert code == 1
-    assert "ERROR" in out
-    assert "ValueError: as asked" in out
+def test_the_environment_names_the_server(server: Server, tell, monkeypatch: pytest.MonkeyPatch):
+    """SCHEDULE_SERVER, where no option does."""
+    monkeypatch.setenv("SCHEDULE_SERVER", server.address)
+    assert tell("tasks", "get", "cleanup-expired-sessions").code == 0
+    assert tell("tasks", "list", "--server", "127.0.0.1:1").code == 3
 
 
-def test_what_the_server_refuses_is_exit_code_1_and_one_line(server: Server):
-    """No traceback."""
-    code, out, error = ask(server, "tasks", "get", "nobody")
-    assert (code, out, error) == (1, "", "Task not found: nobody\n")
+def test_register_shows_the_task(ask):
+    """With its schedule in English, its next runs, and every policy that is not as usual."""
+    policies = {
+        "--timeout": "5m",
+        "--max-retries": "5",
+        "--initial-backoff": "500ms",
+        "--multiplier": "1.5",
+        "--max-backoff": "90",
+        "--overlap": "buffer-one",
+        "--catch-up": "all",
+        "--catchup-window": "7d",
+        "--jitter": "30s",
+        "--window-start": "2026-01-01T00:00:00+01:00",
+        "--window-end": "2999-01-01T00:00:00Z",
+        "--start-deadline": "2h",
+        "--retention-age": "2d",
+        "--retention-count": "12",
+    }
+    options = [text for option in policies.items() for text in option]
+    done = ask("tasks", "register", "report", *REPORT, *options, "--payload", '{"batch_size": 5}')
+    assert (done.code, done.err) == (0, "")
+    for text in (
+        "0 9 * * 1-5 Europe/Berlin  (At 09:00, Monday through Friday)",
+        'payload    {"batch_size": 5}',
+        "timeout 5m, retry.max_retries 5, retry.initial_backoff 500ms, retry.multiplier 1.5, retry.max_backoff 90s",
+        "overlap buffer-one, catch_up all, catchup_window 7d, jitter 30s, window.start_time 2025-12-31T23:00:00Z",
+        "window.end_time 2999-01-01T00:00:00Z, start_deadline 2h, retention.max_age 2d, retention.max_count 12",
+    ):
+        assert text in done.out
+    task = ask("tasks", "get", "report", "--json").json
+    assert (task["enabled"], task["timeZone"], task["etag"]) == (True, "Europe/Berlin", "1")
+    assert task["nextRun"].endswith(":00:00.000Z")
+    assert task["policy"] == {
+        "timeoutMs": 300_000,
+        "retry": {"maxRetries": 5, "initialBackoffMs": 500, "multiplier": 1.5, "maxBackoffMs": 90_000},
+        "overlap": "BUFFER_ONE",
+        "catchUp": "ALL",
+        "catchupWindowMs": 604_800_000,
+        "jitterMs": 30_000,
+        "window": {"startTime": "2025-12-31T23:00:00.000Z", "endTime": "2999-01-01T00:00:00.000Z"},
+        "startDeadlineMs": 7_200_000,
+        "retention": {"maxAgeMs": 172_800_000, "maxCount": 12},
+    }
 
 
-def test_a_server_that_cannot_be_reached_is_exit_code_3():
+def test_register_replaces_the_whole_definition(ask):
+    """What is not given is the default again; an etag that is not the task's any more is refused."""
+    ask("tasks", "register", "replaced", *MANUAL, "--jitter", "5s", "--description", "first")
+    done = ask("tasks", "register", "replaced", *MANUAL, "--etag", "1", "--json")
+    assert (done.code, done.json["policy"]["jitterMs"], "description" in done.json) == (0, 0, False)
+    done = ask("tasks", "register", "replaced", *MANUAL, "--etag", "1")
+    assert (done.code, done.err) == (1, "Task replaced has changed: its etag is 2, not 1\n")
+
+
+def test_update_changes_what_is_given(ask):
+    """And nothing else; `default` gives a policy its default again."""
+    ask("tasks", "register", "updated", *MANUAL, "--jitter", "5s", "--timeout", "1m", "--payload", '{"a": 1}')
+    changes = ("--schedule", "@daily", "--zone", "Europe/Berlin", "--description", "now with words", "--disabled")
+    task = ask("tasks", "update", "updated", *changes, "--jitter", "default", "--json").json
+    assert (task["schedule"], task["timeZone"], task["description"]) == ("@daily", "Europe/Berlin", "now with words")
+    assert (task["policy"]["jitterMs"], task["policy"]["timeoutMs"], task["payload"]) == (0, 60_000, {"a": 1})
+    assert task["enabled"] is False
+    done = ask("tasks", "update", "updated", "--enabled", "--metadata", '{"category": "x"}', "--payload", "{}")
+    assert ("enabled      yes" in done.out, 'metadata     {"category": "x"}' in done.out) == (True, True)
+    done = ask("tasks", "update", "updated", "--handler", "nobody")
+    assert (done.code, done.err.startswith("Task handler not found: nobody (handlers: ")) == (1, True)
+    done = ask("tasks", "update", "updated", "--handler", "nobody", "--allow-unknown-handler", "--etag", task["etag"])
+    assert (done.code, "has changed" in done.err) == (1, True)
+
+
+def test_validate_only_stores_nothing(ask):
+    """And says so; a mistake is told all the same."""
+    done = ask("tasks", "register", "imagined", *MANUAL, "--validate-only")
+    assert (done.code, done.err) == (0, "Valid; nothing was stored.\n")
+    assert ask("tasks", "get", "imagined").code == 1
+    done = ask("tasks", "register", "imagined", "--schedule", "99 * * * *", "--handler", "h", "--validate-only")
+    assert (done.code, done.err) == (1, "schedule: minute: 99 is above 59\n")
+    done = ask("tasks", "update", "cleanup-expired-sessions", "--timeout", "5m", "--validate-only", "--json")
+    assert (done.json["policy"]["timeoutMs"], done.err) == (300_000, "Valid; nothing was stored.\n")
+
+
+def test_every_wrong_field_is_told(ask):
+    """One a line, by its name in the contract."""
+    done = ask("tasks", "register", "b@d", "--schedule", "nonsense", "--handler", "no blanks")
+    assert done.code == 1
+    assert [line.partition(":")[0] for line in done.err.splitlines()] == ["name", "handler", "schedule"]
+
+
+def test_list_is_filtered(ask):
+    """By beginning, handler, category, and whether it fires; JSON is a list of tasks."""
+    ask("tasks", "register", "listed-a", *MANUAL, "--metadata", '{"category": "print"}')
+    ask("tasks", "register", "listed-b", *REPORT, "--disabled")
+
+    def names(*options: str) -> list[str]:
+        return [task["name"] for task in ask("tasks", "list", "--prefix", "listed-", *options, "--json").json]
+
+    assert names() == ["listed-a", "listed-b"]
+    assert names("--handler", "by-steps") == ["listed-a"]
+    assert names("--category", "print") == ["listed-a"]
+    assert names("--enabled") == ["listed-a"]
+    assert names("--disabled") == ["listed-b"]
+    shown = ask("tasks", "list", "--prefix", "listed-").out.splitlines()
+    assert [line.split()[0] for line in shown] == ["TASK", "listed-a", "listed-b"]
+    assert "disabled" in shown[2]
+    assert ask("tasks", "list", "--prefix", "unheard-of").out == "No tasks.\n"
+    assert ask("tasks", "list", "--prefix", "unheard-of", "--json").json == []
+
+
+def test_disable_and_enable(ask):
+    """With a note, which stands until the task is enabled."""
+    ask("tasks", "register", "switched", *REPORT)
+    done = ask("tasks", "disable", "switched", "--note", "holiday")
+    assert (done.code, "no: holiday" in done.out) == (0, True)
+    task = ask("tasks", "enable", "switched", "--json").json
+    assert (task["enabled"], "note" in task) == (True, False)
+    done = ask("tasks", "disable", "switched", "--etag", "1")
+    assert (done.code, "has changed" in done.err) == (1, True)
+
+
+def test_delete(ask):
+    """A task that is not there cannot be deleted."""
+    ask("tasks", "register", "deleted", *MANUAL)
+    done = ask("tasks", "delete", "deleted", "--etag", "7")
+    assert (done.code, "has changed" in done.err) == (1, True)
+    assert ask("tasks", "delete", "deleted").out == "Task deleted deleted\n"
+    assert ask("tasks", "delete", "deleted").err == "Task not found: deleted\n"
+    ask("tasks", "register", "deleted", *MANUAL)
+    assert ask("tasks", "delete", "deleted", "--json").json == {"name": "deleted", "deleted": True}
+
+
+def test_handlers_and_init(ask):
+    """What tasks can name; the built-in tasks that are not there."""
+    done = ask("handlers")
+    assert [line.split()[0] for line in done.out.splitlines()][:2] == ["HANDLER", "block"]
+    steps = next(each for each in ask("handlers", "--json").json if each["name"] == "steps")
+    assert steps == {"name": "steps", "description": "Tells how far it is", "offered": True, "concurrency": 2}
+    assert ask("init").out == "All built-in tasks are registered already.\n"
+    ask("tasks", "delete", "cleanup-old-generations")
+    assert [task["name"] for task in ask("init", "--json").json] == ["cleanup-old-generations"]
+
+
+def test_a_payload_can_come_from_a_file(ask, tmp_path):
+    """With @ before its name."""
+    file = tmp_path / "payload.json"
+    file.write_text('{"from": "file"}')
+    task = ask("tasks", "register", "from-file", *MANUAL, "--payload", f"@{file}", "--json").json
+    assert task["payload"] == {"from": "file"}
+
+
+def test_text_that_moves_the_cursor_is_made_visible(ask):
+    """Whatever somebody wrote into a task cannot rewrite the terminal of who looks at it."""
+    ask("tasks", "register", "tricky", *MANUAL, "--description", "a\x1b[2Jb\u202ec")
+    assert "a\\x1b[2Jb\\u202ec" in ask("tasks", "get", "tricky").out
+
+
+def test_a_server_that_cannot_be_reached_is_exit_code_3(tell):
     """And the address is named."""
-    done = run("tasks", "list", "--server", "127.0.0.1:1")
-    assert done.returncode == 3
-    assert done.stderr.startswith("127.0.0.1:1: ")
-    assert "Traceback" not in done.stderr
+    done = tell("tasks", "list", "--server", "127.0.0.1:1")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("127.0.0.1:1: ")
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "complaint"),
     [
-        ("tasks", "register", "x"),
-        ("tasks", "register", "x", "--schedule", "@daily", "--handler", "h", "--payload", "[1]"),
-        ("tasks", "register", "x", "--schedule", "@daily", "--handler", "h", "--payload", "{"),
-        ("tasks", "register", "x", "--schedule", "@daily", "--handler", "h", "--overlap", "sometimes"),
-        ("nonsense",),
-        ("preview", "99 * * * *"),
-        ("preview", "@daily", "--zone", "Mars"),
-        ("serve", "--grpc", "nowhere"),
-        ("serve", "--grpc", "0.0.0.0:0"),
-        ("serve", "--database", "sqlite:///:memory:"),
-        ("serve", "--database", "mysql://x"),
-        ("serve", "--concurrency", "0"),
-        ("serve", "--drain-timeout", "soon"),
-        ("serve", "--config", "missing.toml"),
+        (("nonsense",), "No such command 'nonsense'"),
+        (("tasks", "register", "x"), "Missing option '--schedule'"),
+        (("tasks", "register", "x", *MANUAL, "--payload", "[1]"), "Invalid value for --payload: is not a JSON object"),
+        (("tasks", "register", "x", *MANUAL, "--payload", "{"), "Invalid value for --payload: Expecting property name"),
+        (("tasks", "register", "x", *MANUAL, "--payload", '{"a": NaN}'), "Invalid value for --payload: .a: nan is not"),
+        (
+            ("tasks", "register", "x", *MANUAL, "--metadata", "@/nowhere.json"),
+            "Invalid value for --metadata: [Errno 2]",
+        ),
+        (("tasks", "register", "x", *MANUAL, "--overlap", "sometimes"), "for --overlap: 'sometimes' is none of skip,"),
+        (("tasks", "register", "x", *MANUAL, "--catch-up", "some"), "for --catch-up: 'some' is none of latest, all"),
+        (("tasks", "register", "x", *MANUAL, "--timeout", "soon"), "for --timeout: 'soon' is not a duration such as"),
+        (("tasks", "register", "x", *MANUAL, "--timeout", "0s"), "for --timeout: must be between 1 s and 24 h"),
+        (("tasks", "register", "x", *MANUAL, "--max-retries", "1e30"), "for --max-retries: 1e+30 is not a whole"),
+        (("tasks", "register", "x", *MANUAL, "--max-retries", "9" * 30), "for --max-retries: must be between 0 and"),
+        (("tasks", "register", "x", *MANUAL, "--multiplier", "two"), "for --multiplier: 'two' is not a number"),
+        (("tasks", "register", "x", *MANUAL, "--window-end", "2026"), "for --window-end: 2026 is not an instant with"),
+        (("tasks", "register", "x", *MANUAL, "--description", "\udcff"), "is not Unicode text"),
+        (("tasks", "update", "x"), "nothing to change was given"),
+        (("tasks", "list", "--token", "a b"), "a token consists of printable ASCII characters without blanks"),
+        (
+            ("tasks", "list", "--token", "t", "--server", "example.org:1"),
+            "a token is not sent to example.org:1 without",
+        ),
+        (("tasks", "list", "--tls-ca", "/nowhere.pem"), "No such file or directory"),
+        (("tasks", "list", "--tls-ca", __file__), "ca is not PEM"),
+        (("tasks", "history", "x", "--limit", "0"), "Invalid value for '--limit': "),
+        (("tasks", "history", "x", "--state", "sad"), "for --state: sad: the states are pending, running, succeeded"),
+        (("tasks", "history", "x", "--since", "yesterday"), "for --since: 'yesterday' is neither a time such as"),
+        (("tasks", "backfill", "x", "--from", "31.1.2026"), "for --from: '31.1.2026' is neither a time such as"),
+        (("executions", "watch", "--state", "sad"), "for --state: sad: the states are"),
+        (("executions", "list", "--until", "9999999999d"), "for --until: '9999999999d' is neither a time"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...], tmp_path: Path):
-    """With words on standard error, and no traceback."""
-    done = run(*arguments, folder=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_database_that_must_not_be_used_is_exit_code_1(tmp_path: Path):
-    """One line says why, and the file stays as it was."""
-    (tmp_path / "schedule.db").write_text("my diary")
-    done = run("serve", "--grpc", "127.0.0.1:0", folder=tmp_path)
-    assert done.returncode == 1
-    assert "is not a SQLite database" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert (tmp_path / "schedule.db").read_text() == "my diary"
-
-
-def test_a_handler_module_that_is_missing_is_exit_code_1(tmp_path: Path):
-    """It is named."""
-    done = run("serve", "--grpc", "127.0.0.1:0", "--handlers", "no.such.module", folder=tmp_path)
-    assert done.returncode == 1
-    assert "no.such.module" in done.stderr
-
-
-def test_preview_needs_no_server():
-    """English and the next occurrences, in UTC."""
-    done = run("preview", "@yearly", "--count", "2", "--json")
-    told = json.loads(done.stdout)
-    assert [time[4:] for time in told["nextRuns"]] == ["-01-01T00:00:00.000Z"] * 2
-    assert "every 90 minutes" in run("preview", "every 90 minutes").stdout.lower()
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "shown"),
-    [(0, "0ms"), (500, "500ms"), (2500, "2.50s"), (120_000, "2.00m"), (7_200_000, "2.00h"), (999.4, "999ms")],
-)
-def test_durations_for_people(milliseconds: float, shown: str):
-    """As the older service showed them."""
-    assert human(timedelta(milliseconds=milliseconds)) == shown
-
-
-def test_help_is_quick():
-    """`--help` loads neither gRPC nor the server: well below what they alone would cost."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = run("--help")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode == 0
-    assert "serve" in done.stdout
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    # 0.2 s here; the bound only catches an import that came in by mistake, on a machine that is twice as slow.
-    assert spent < 0.6 or "COV_CORE_SOURCE" in os.environ
+def test_wrong_usage_is_exit_code_2(tell, arguments: tuple[str, ...], complaint: str):
+    """With words on standard error, and nothing asked of any server."""
+    done = tell(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert complaint in done.err

@@ -176,22 +176,28 @@ async def test_an_expiry_leaves_retries_alone(service: Rig):
 
 
 @pytest.mark.parametrize(
-    ("limit", "running", "waiting", "given"),
+    ("limit", "running", "waiting", "limits", "given"),
     [
-        (100, {}, {"a": 500}, {"a": 100}),
-        (100, {}, {"a": 500, "b": 1}, {"a": 80, "b": 1}),
-        (100, {}, {"a": 500, "b": 500}, {"a": 50, "b": 50}),
-        (100, {"a": 80}, {"a": 500, "b": 3}, {"b": 3}),
-        (100, {"a": 90}, {"a": 500}, {"a": 10}),
-        (100, {"a": 100}, {"a": 5, "b": 5}, {}),
-        (1, {}, {"a": 5, "b": 5}, {"a": 1}),
-        (10, {"c": 2}, {"a": 3, "b": 0}, {"a": 3}),
-        (4, {}, {}, {}),
+        (100, {}, {"a": 500}, {}, {"a": 100}),
+        (100, {}, {"a": 500, "b": 1}, {}, {"a": 80, "b": 1}),
+        (100, {}, {"a": 500, "b": 500}, {}, {"a": 50, "b": 50}),
+        (100, {"a": 80}, {"a": 500, "b": 3}, {}, {"b": 3}),
+        (100, {"a": 90}, {"a": 500}, {}, {"a": 10}),
+        (100, {"a": 100}, {"a": 5, "b": 5}, {}, {}),
+        (1, {}, {"a": 5, "b": 5}, {}, {"a": 1}),
+        (10, {"c": 2}, {"a": 3, "b": 0}, {}, {"a": 3}),
+        (4, {}, {}, {}, {}),
+        (100, {}, {"a": 500}, {"a": 2}, {"a": 2}),
+        (100, {"a": 2}, {"a": 500}, {"a": 2}, {}),
+        (100, {"a": 5}, {"a": 500}, {"a": 2}, {}),
+        (100, {"a": 1}, {"a": 500, "b": 500}, {"a": 2}, {"a": 1, "b": 80}),
+        (10, {"a": 2}, {"a": 500, "b": 500}, {"a": 2}, {"b": 8}),
+        (10, {}, {"a": 500}, {"b": 1}, {"a": 10}),
     ],
 )
-def test_slots_are_shared(limit: int, running: dict, waiting: dict, given: dict):
-    """One at a time in turn; at most 80 % for one handler while another waits; never more than are free."""
-    assert shares(limit, running, waiting) == given
+def test_slots_are_shared(limit: int, running: dict, waiting: dict, limits: dict, given: dict):
+    """One at a time in turn; at most 80 % for one handler while another waits; never more than are free or allowed."""
+    assert shares(limit, running, waiting, limits) == given
 
 
 async def test_a_listener_that_raises_harms_nobody(service: Rig):

@@ -10,8 +10,19 @@ from schedule_grpc.database import load_migrations
 from schedule_grpc.database.sqlite_prepare import prepare
 from schedule_grpc.store.queries import QUERIES
 
-BY_DESIGN = {"known_handlers"}
-"""Reads a whole small table."""
+BY_DESIGN = {"known_handlers", "count_open"}
+"""Reads a whole small table; counts what is open, once at the start."""
+
+WALK_A_TASKS_HISTORY = {
+    "executions_of_task",
+    "ended_before",
+    "surplus_that_ran",
+    "surplus_that_never_ran",
+    "ended_that_ran_up_to",
+    "never_ran_up_to",
+    "remove_task",
+}
+"""Pages of the history, and retention, which reads beside the writer every ten minutes."""
 
 
 class Anything(dict):
@@ -30,5 +41,5 @@ def test_no_query_scans_a_table(database: Path, name: str):
     steps = [row[3] for row in plan]
     assert not [step for step in steps if step.startswith("SCAN") and step not in ("SCAN waiting", "SCAN CONSTANT ROW")]
     assert not [step for step in steps if "TEMP B-TREE" in step]
-    if name != "executions_of_task":
+    if name not in WALK_A_TASKS_HISTORY:
         assert not [step for step in steps if "execution_of_task_by_age" in step]

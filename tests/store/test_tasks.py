@@ -7,7 +7,8 @@ from rig import Rig, at
 
 from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound
 from schedule_grpc.paging import Page
-from schedule_grpc.planning import Registration, TaskChange, plan, registration
+from schedule_grpc.planning import plan
+from schedule_grpc.registration import Registration, TaskChange, registered
 from schedule_grpc.task import Handler, TaskFilter, define
 
 
@@ -72,7 +73,7 @@ async def test_a_change_of_an_overtaken_task_is_not_written(service: Rig):
     after = replace(before, revision=2)
     await service.clock.advance(7200)
     change = TaskChange(before=before, after=after, settlement=plan(before, service.clock.now()))
-    assert await service.store.change_task(change, now=service.clock.now()) is False
+    assert await service.store.change_tasks([change], now=service.clock.now()) is False
     assert await service.history() == ()
 
 
@@ -80,9 +81,9 @@ async def test_two_creations_of_one_name_make_one_task(service: Rig):
     """The second insert finds the name taken."""
     now = service.clock.now()
     definition = define(name="task", schedule="@daily", handler="fate")
-    first, second = (registration(None, definition, enabled=None, now=now) for _ in range(2))
-    assert await service.store.change_task(first, now=now) is True
-    assert await service.store.change_task(second, now=now) is False
+    first, second = (registered(None, definition, enabled=None, now=now) for _ in range(2))
+    assert await service.store.change_tasks([first], now=now) is True
+    assert await service.store.change_tasks([second], now=now) is False
 
 
 async def test_a_firing_of_an_overtaken_task_is_dropped(service: Rig):

@@ -13,7 +13,7 @@ from schedule_grpc.execution import TRANSITIONS, Execution, HandBack, Outcome, S
 from schedule_grpc.planning import plan
 from schedule_grpc.retry import FailureKind, RetryPolicy
 from schedule_grpc.store import Claim, ClaimRequest
-from schedule_grpc.task import Policy
+from schedule_grpc.task import CatchUp, Overlap, Policy
 
 SECOND = timedelta(seconds=1)
 
@@ -70,6 +70,9 @@ async def scene(service: Rig, state: State) -> Scene:
     found = Scene(service=service, execution=execution, token=(await claim(service)).lease_token)
     if state is State.SUCCEEDED:
         await service.store.record([found.outcome])
+    if state is State.CANCELLED:
+        await service.store.cancel(execution.id, reason="", now=service.clock.now())
+        await hand_back(found)
     if state is State.FAILED:
         await record_failure(found)
         await service.clock.advance(10)
@@ -129,6 +132,37 @@ async def expire(found: Scene) -> None:
     await found.service.store.expire(now=found.service.clock.now())
 
 
+async def cancel_and_hand_back(found: Scene) -> None:
+    """Ask for the end, and stop."""
+    await found.service.store.cancel(found.execution.id, reason="", now=found.service.clock.now())
+    await hand_back(found)
+
+
+async def cancel_others(found: Scene) -> None:
+    """Run once more, so that the other makes way."""
+    await found.service.register("task", "@hourly", policy=Policy(overlap=Overlap.CANCEL_OTHER))
+    await found.service.service.run_now("task", detach=True)
+
+
+async def catch_nothing_up(found: Scene) -> None:
+    """Fire hours later what is not caught up."""
+    await found.service.register("task", "@hourly", policy=Policy(catch_up=CatchUp.NONE))
+    await found.service.clock.advance(600)
+    await fire(found)
+
+
+async def backfill(found: Scene) -> None:
+    """Record three hours that are past."""
+    now = found.service.clock.now()
+    await found.service.service.backfill("task", now - timedelta(hours=4), now)
+
+
+async def delete_after_failure(found: Scene) -> None:
+    """Delete the task while its execution waits for the next attempt."""
+    await record_failure(found)
+    await found.service.service.delete("task")
+
+
 OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "submit": lambda found: found.service.service.run_now("task", detach=True),
     "fire": fire,
@@ -144,6 +178,15 @@ OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "rescue own": rescue_own,
     "expire": expire,
     "give up": lambda found: found.service.store.give_up(found.execution.id, now=found.service.clock.now()),
+    "cancel": lambda found: found.service.store.cancel(found.execution.id, reason="", now=found.service.clock.now()),
+    "cancel and hand back": cancel_and_hand_back,
+    "cancel others": cancel_others,
+    "catch nothing up": catch_nothing_up,
+    "backfill": backfill,
+    "trigger": lambda found: found.service.service.trigger_cron("@hourly"),
+    "delete": lambda found: found.service.service.delete("task"),
+    "delete after a failure": delete_after_failure,
+    "prune": lambda found: found.service.store.prune(after="", now=found.service.clock.now()),
     "disable": lambda found: found.service.service.disable("task"),
     "register anew": lambda found: found.service.register("task", "@daily"),
 }

@@ -4,9 +4,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rig import START
 
+from schedule_grpc import app
 from schedule_grpc.config import keys, load
 from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.paging import Page
+from schedule_grpc.task import TaskFilter
+from schedule_grpc.testing import FakeClock
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +109,58 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path):
 def test_every_key_has_a_meaning():
     """The table of settings has no empty cell but defaults that are empty."""
     assert all(key.meaning for key in keys())
+
+
+TASKS = """
+[[tasks]]
+name = "report"
+schedule = "0 9 * * 1-5"
+time_zone = "Europe/Berlin"
+handler = "send-report"
+policy = { timeout = "5m", overlap = "buffer-one", retry = { max_retries = 1 } }
+
+[[tasks]]
+name = "sweep"
+schedule = "every 90 minutes"
+handler = "sweep"
+enabled = false
+"""
+
+
+def test_tasks_of_the_file_are_registrations(tmp_path: Path):
+    """In their order, with their policies."""
+    (tmp_path / "schedule.toml").write_text(TASKS)
+    report, sweep = load({}).registrations()
+    assert (report.definition.name, report.definition.schedule.time_zone) == ("report", "Europe/Berlin")
+    assert report.definition.policy.timeout == timedelta(minutes=5)
+    assert report.definition.policy.retry.max_retries == 1
+    assert (sweep.definition.schedule.text, sweep.enabled) == ("every 90 minutes", False)
+
+
+def test_a_wrong_task_is_a_wrong_configuration(tmp_path: Path):
+    """Said with its place, before anything starts."""
+    (tmp_path / "schedule.toml").write_text(TASKS.replace("timeout", "tiemout"))
+    with pytest.raises(ConfigurationError, match=r"tasks\[0\]\.policy\.tiemout: unknown key; did you mean timeout\?"):
+        load({})
+
+
+def test_handlers_can_be_limited(tmp_path: Path, monkeypatch):
+    """In the file; by a number of at least one."""
+    (tmp_path / "schedule.toml").write_text('[handler_concurrency]\n"send-report" = 2\n')
+    assert load({}).handler_concurrency == {"send-report": 2}
+    (tmp_path / "schedule.toml").write_text("[handler_concurrency]\na = 0\n")
+    with pytest.raises(ConfigurationError, match="handler_concurrency: a cannot run 0 attempts at once"):
+        load({})
+
+
+async def test_a_server_registers_the_tasks_of_its_configuration(tmp_path: Path):
+    """Handlers that nobody offers yet are allowed; at the next start nothing changes."""
+    (tmp_path / "schedule.toml").write_text(TASKS + '[bindings]\nDB = "sqlite:///platform.db"\n')
+    for _ in range(2):
+        settings = load({"grpc": "127.0.0.1:0", "database": f"sqlite:///{tmp_path}/s.db"})
+        async with app.running(settings, clock=FakeClock(START)) as parts:
+            page = await parts.service.list_tasks(TaskFilter(), Page())
+            assert [(task.name, task.etag, task.enabled) for task in page.tasks] == [
+                ("report", "1", True),
+                ("sweep", "1", False),
+            ]

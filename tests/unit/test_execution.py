@@ -12,12 +12,15 @@ from schedule_grpc.execution import (
     TRANSITIONS,
     Execution,
     Gate,
+    Occupancy,
     Outcome,
     Reason,
     State,
     Trigger,
     admitted,
     after,
+    cancel_requested,
+    deleted,
     handed_back,
     lost,
     missed,
@@ -25,20 +28,24 @@ from schedule_grpc.execution import (
     planned,
     skipped,
 )
-from schedule_grpc.planning import registration
-from schedule_grpc.retry import FailureKind, RetryPolicy
+from schedule_grpc.registration import registered, removed
+from schedule_grpc.retry import FailureKind
 from schedule_grpc.task import Overlap, Policy, define
 
 SECOND = timedelta(seconds=1)
 LATER = START + 10 * SECOND
+EMPTY = Occupancy(active=False, any_open=False)
+
+
+DEFINITION = define(name="t", schedule="@hourly", handler="h", policy=Policy(start_deadline=timedelta(minutes=5)))
+TASK = registered(None, DEFINITION, enabled=None, now=START).after
+GONE = removed(TASK, START + SECOND).after
 
 
 def pending(**changes: Any) -> Execution:
     """Return a new execution that the gate let in."""
-    definition = define(name="t", schedule="@hourly", handler="h", policy=Policy(start_deadline=timedelta(minutes=5)))
-    task = registration(None, definition, enabled=None, now=START).after
-    new = planned(task, trigger=Trigger.SCHEDULE, now=START, scheduled_time=START)
-    return replace(admitted(new, Overlap.SKIP, active=False, others_open=False), **changes)
+    new = planned(TASK, trigger=Trigger.SCHEDULE, now=START, scheduled_time=START)
+    return replace(admitted(new, Policy(start_deadline=timedelta(minutes=5)), EMPTY), **changes)
 
 
 def running(attempt: int = 1, **changes: Any) -> Execution:
@@ -60,7 +67,14 @@ def outcome(kind: FailureKind | None = None, **changes: Any) -> Outcome:
     return Outcome(kind=kind, **(fixed | told | changes))
 
 
-POLICY = RetryPolicy()
+def waiting_again() -> Execution:
+    """Return one that waits for its second attempt."""
+    return after(running(), outcome(FailureKind.ERROR), TASK)
+
+
+def marked() -> Execution:
+    """Return a running one whose end was asked for."""
+    return cancel_requested(running(), "enough", START + 2 * SECOND)
 
 
 @pytest.mark.parametrize(
@@ -68,15 +82,25 @@ POLICY = RetryPolicy()
     [
         (pending(), skipped(pending(), Reason.TASK_DISABLED, LATER)),
         (pending(), skipped(pending(), Reason.NO_WORKER, LATER)),
-        (pending(), missed(pending(), LATER)),
-        (running(), after(running(), outcome(), POLICY)),
-        (running(), after(running(), outcome(FailureKind.ERROR), POLICY)),
-        (running(4), after(running(4), outcome(FailureKind.ERROR), POLICY)),
-        (running(), after(running(), outcome(FailureKind.REJECTED), POLICY)),
-        (running(), after(running(), outcome(FailureKind.TIMEOUT, retry=False), POLICY)),
-        (running(), lost(running(), POLICY, LATER)),
-        (running(4), lost(running(4), POLICY, LATER)),
-        (running(), handed_back(running(), LATER)),
+        (pending(), missed(pending(), Reason.START_DEADLINE, LATER)),
+        (running(), after(running(), outcome(), TASK)),
+        (running(), after(running(), outcome(FailureKind.ERROR), TASK)),
+        (running(4), after(running(4), outcome(FailureKind.ERROR), TASK)),
+        (running(), after(running(), outcome(FailureKind.REJECTED), TASK)),
+        (running(), after(running(), outcome(FailureKind.TIMEOUT, retry=False), TASK)),
+        (running(), lost(running(), TASK, LATER)),
+        (running(4), lost(running(4), TASK, LATER)),
+        (running(), handed_back(running(), TASK, LATER)),
+        (running(), handed_back(running(), GONE, LATER)),
+        (running(), after(running(), outcome(FailureKind.ERROR), GONE)),
+        (pending(), deleted(pending(), LATER)),
+        (waiting_again(), deleted(waiting_again(), LATER)),
+        (pending(), cancel_requested(pending(), "enough", LATER)),
+        (waiting_again(), cancel_requested(waiting_again(), "enough", LATER)),
+        (running(), handed_back(marked(), TASK, LATER)),
+        (running(), after(marked(), outcome(FailureKind.ERROR), TASK)),
+        (running(), lost(marked(), TASK, LATER)),
+        (running(), after(marked(), outcome(), TASK)),
     ],
     ids=lambda execution: execution.state.value,
 )
@@ -89,10 +113,13 @@ def test_every_change_is_one_that_the_table_allows(before: Execution, now: Execu
 
 
 @pytest.mark.parametrize("overlap", list(Overlap))
-@pytest.mark.parametrize(("active", "others_open"), [(False, False), (False, True), (True, True)])
-def test_what_is_new_begins_as_the_table_allows(overlap: Overlap, active: bool, others_open: bool):
+@pytest.mark.parametrize("trigger", list(Trigger))
+@pytest.mark.parametrize(("active", "any_open"), [(False, False), (False, True), (True, True)])
+def test_what_is_new_begins_as_the_table_allows(overlap: Overlap, trigger: Trigger, active: bool, any_open: bool):
     """PENDING with a gate, or SKIPPED without one at its own creation."""
-    found = admitted(pending(gate=None), overlap, active=active, others_open=others_open)
+    new = pending(gate=None, deadline_time=None, trigger=trigger)
+    found = admitted(new, Policy(overlap=overlap), Occupancy(active=active, any_open=any_open))
+    assert (found.deadline_time is None) == (found.gate in (None, Gate.WAITING))
     assert found.state in TRANSITIONS[None]
     assert (found.gate is None) == (found.state is State.SKIPPED)
     if found.state is State.SKIPPED:
@@ -100,9 +127,9 @@ def test_what_is_new_begins_as_the_table_allows(overlap: Overlap, active: bool, 
 
 
 def test_the_table_knows_every_state_and_leads_nowhere_else():
-    """Four ends; everything is reached from nothing."""
+    """Five ends; everything is reached from nothing."""
     assert set(TRANSITIONS) == {None, *State}
-    assert {state for state in State if state.ended} == {State.SUCCEEDED, State.FAILED, State.SKIPPED, State.MISSED}
+    assert {state for state in State if state.ended} == set(State) - {State.PENDING, State.RUNNING}
     reached: set[State] = set()
     ahead = set(TRANSITIONS[None])
     while ahead - reached:
@@ -121,9 +148,9 @@ def test_a_planned_execution_is_available_now_until_its_deadline():
 
 def test_success_keeps_the_result_and_the_failed_attempts_before_it():
     """What the last attempt before it said is no longer the execution's error."""
-    waiting = after(running(), outcome(FailureKind.ERROR, error="first"), POLICY)
+    waiting = after(running(), outcome(FailureKind.ERROR, error="first"), TASK)
     again = replace(waiting, state=State.RUNNING, attempt=2)
-    done = after(again, outcome(result="fine"), POLICY)
+    done = after(again, outcome(result="fine"), TASK)
     assert (done.state, done.result, done.error, done.kind) == (State.SUCCEEDED, "fine", None, None)
     assert [(failed.number, failed.error) for failed in done.attempts] == [(1, "first")]
     assert (done.end_time, done.duration) == (LATER, 10 * SECOND)
@@ -132,7 +159,7 @@ def test_success_keeps_the_result_and_the_failed_attempts_before_it():
 @pytest.mark.parametrize(("attempt", "wait"), [(1, 1), (2, 2), (3, 4)])
 def test_a_retry_is_the_row_becoming_available_later(attempt: int, wait: int):
     """By the end of the attempt, and with what it said."""
-    waiting = after(running(attempt), outcome(FailureKind.TIMEOUT), POLICY)
+    waiting = after(running(attempt), outcome(FailureKind.TIMEOUT), TASK)
     assert (waiting.state, waiting.available_time) == (State.PENDING, LATER + wait * SECOND)
     assert (waiting.attempt, waiting.error, waiting.result, waiting.gate) == (attempt, "why", {"a": 1}, Gate.ACTIVE)
     (failed,) = waiting.attempts
@@ -142,7 +169,7 @@ def test_a_retry_is_the_row_becoming_available_later(attempt: int, wait: int):
 
 def test_the_last_failure_is_the_executions():
     """Kind, error and result; every attempt is in the list."""
-    failed = after(running(4), outcome(FailureKind.TIMEOUT), POLICY)
+    failed = after(running(4), outcome(FailureKind.TIMEOUT), TASK)
     assert (failed.state, failed.kind, failed.error) == (State.FAILED, FailureKind.TIMEOUT, "why")
     assert failed.result == {"a": 1}
     assert [each.number for each in failed.attempts] == [4]
@@ -150,18 +177,18 @@ def test_the_last_failure_is_the_executions():
 
 def test_a_lost_lease_uses_an_attempt_up():
     """LEASE_LOST, from the attempt's start till the rescue, and the policy decides about another."""
-    rescued = lost(running(), POLICY, LATER)
+    rescued = lost(running(), TASK, LATER)
     assert (rescued.state, rescued.available_time) == (State.PENDING, LATER + SECOND)
     (failed,) = rescued.attempts
     assert (failed.kind, failed.duration) == (FailureKind.LEASE_LOST, 9 * SECOND)
-    ended = lost(running(4), POLICY, LATER)
+    ended = lost(running(4), TASK, LATER)
     assert (ended.state, ended.kind) == (State.FAILED, FailureKind.LEASE_LOST)
     assert ended.error == "The server that ran this attempt stopped or lost its lease"
 
 
 def test_a_lost_attempt_never_took_less_than_no_time():
     """The clock was set back since it started."""
-    (failed,) = lost(running(), POLICY, START - timedelta(hours=1)).attempts
+    (failed,) = lost(running(), TASK, START - timedelta(hours=1)).attempts
     assert failed.duration == timedelta(0)
 
 
@@ -169,28 +196,91 @@ def test_a_hand_back_counts_for_nothing_until_there_are_too_many():
     """Twenty times the attempt is uncounted; the twenty-first is refused."""
     execution = running(2)
     for number in range(1, MAX_HAND_BACKS + 1):
-        back = handed_back(execution, LATER)
-        assert back is not None
+        back = handed_back(execution, TASK, LATER)
         assert (back.state, back.attempt, back.hand_backs) == (State.PENDING, 1, number)
         assert (back.available_time, back.attempts) == (LATER, ())
         execution = replace(back, state=State.RUNNING, attempt=2)
-    assert handed_back(execution, LATER) is None
+    too_often = handed_back(execution, TASK, LATER)
+    assert (too_often.state, too_often.attempt, too_often.hand_backs) == (State.PENDING, 2, MAX_HAND_BACKS)
+    assert [attempt.kind for attempt in too_often.attempts] == [FailureKind.LEASE_LOST]
 
 
 @pytest.mark.parametrize("kind", [None, FailureKind.REJECTED])
 def test_an_end_before_the_start_is_the_start(kind: FailureKind | None):
     """The wall clock was set back during the run, whatever came of it."""
-    ended = after(running(), outcome(kind, end_time=START - timedelta(days=1)), POLICY)
+    ended = after(running(), outcome(kind, end_time=START - timedelta(days=1)), TASK)
     assert (ended.end_time, ended.duration) == (START, timedelta(0))
 
 
 def test_what_never_ran_took_no_time():
     """Skipped or missed: an end, and a duration of zero."""
-    for ended in (skipped(pending(), Reason.TASK_DISABLED, LATER), missed(pending(), LATER)):
+    for ended in (skipped(pending(), Reason.TASK_DISABLED, LATER), missed(pending(), Reason.START_DEADLINE, LATER)):
         assert (ended.end_time, ended.duration, ended.start_time) == (LATER, timedelta(0), None)
-    assert missed(pending(), LATER).reason is Reason.START_DEADLINE
+    assert missed(pending(), Reason.START_DEADLINE, LATER).reason is Reason.START_DEADLINE
 
 
 def test_lease_tokens_are_never_the_same():
     """A thousand of them."""
     assert len({new_lease_token() for _ in range(1000)}) == 1000
+
+
+# -- cancelling and deleting
+
+
+def test_what_waits_is_cancelled_at_once_and_what_runs_is_marked():
+    """With the reason as its error; a running one goes on until its owner has stopped it."""
+    ended = cancel_requested(pending(), "enough", LATER)
+    assert (ended.state, ended.error, ended.end_time) == (State.CANCELLED, "enough", LATER)
+    assert cancel_requested(pending(), "", LATER).error == "Cancelled"
+    going = marked()
+    assert (going.state, going.cancel_requested_time, going.error) == (State.RUNNING, START + 2 * SECOND, None)
+
+
+def test_a_second_wish_and_one_that_comes_too_late_change_nothing():
+    """The first reason stands; what has ended stays as it ended."""
+    going = marked()
+    assert cancel_requested(going, "again", LATER) == going
+    done = after(running(), outcome(), TASK)
+    assert cancel_requested(done, "too late", LATER) == done
+
+
+def test_a_success_that_was_faster_stands():
+    """Every other end of a marked one is CANCELLED, whatever it was; a failure stays among its attempts."""
+    assert after(marked(), outcome(), TASK).state is State.SUCCEEDED
+    failed = after(marked(), outcome(FailureKind.ERROR), TASK)
+    assert (failed.state, failed.error, [each.error for each in failed.attempts]) == (
+        State.CANCELLED,
+        "enough",
+        ["why"],
+    )
+    assert handed_back(marked(), TASK, LATER).state is State.CANCELLED
+    assert lost(marked(), TASK, LATER).state is State.CANCELLED
+
+
+def test_a_deleted_tasks_failure_is_the_last():
+    """It would have been tried again; the reason says why it was not. A last failure is one without that reason."""
+    failed = after(running(), outcome(FailureKind.ERROR), GONE)
+    assert (failed.state, failed.reason, failed.kind) == (State.FAILED, Reason.TASK_DELETED, FailureKind.ERROR)
+    assert after(running(4), outcome(FailureKind.ERROR), GONE).reason is None
+    assert after(running(), outcome(), GONE).state is State.SUCCEEDED
+
+
+def test_deletion_ends_what_waits():
+    """SKIPPED where it never started; else FAILED as its last attempt did."""
+    never = deleted(pending(), LATER)
+    assert (never.state, never.reason, never.start_time) == (State.SKIPPED, Reason.TASK_DELETED, None)
+    tried = deleted(waiting_again(), LATER)
+    assert (tried.state, tried.reason, tried.kind, tried.error) == (
+        State.FAILED,
+        Reason.TASK_DELETED,
+        FailureKind.ERROR,
+        "why",
+    )
+
+
+def test_an_attempt_that_was_handed_back_counts_once_its_task_is_deleted():
+    """It did start: it cannot be SKIPPED, and it fails by the loss of its server."""
+    back = handed_back(running(), TASK, LATER)
+    ended = deleted(back, LATER)
+    assert (ended.state, ended.attempt, ended.kind) == (State.FAILED, 1, FailureKind.LEASE_LOST)
+    assert [attempt.number for attempt in ended.attempts] == [1]

@@ -9,7 +9,8 @@ from rig import START, at
 
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.execution import CoveredRange, Reason, State, Trigger
-from schedule_grpc.planning import plan, registration, switching
+from schedule_grpc.planning import plan
+from schedule_grpc.registration import registered, switched
 from schedule_grpc.task import Definition, Task, define
 
 SECOND = timedelta(seconds=1)
@@ -22,7 +23,7 @@ def definition(schedule: str = "@hourly", **changes: Any) -> Definition:
 
 def task(schedule: str = "@hourly", *, enabled: bool | None = None) -> Task:
     """Return a task registered at 10:00."""
-    return registration(None, definition(schedule), enabled=enabled, now=START).after
+    return registered(None, definition(schedule), enabled=enabled, now=START).after
 
 
 def covered(first: str, last: str, count: int) -> CoveredRange:
@@ -96,7 +97,7 @@ def test_a_manual_schedule_is_never_due():
 
 def test_registering_never_fires():
     """A new task counts from now: neither the occurrence just passed, nor one at this very instant."""
-    fresh = registration(None, definition(), enabled=None, now=START)
+    fresh = registered(None, definition(), enabled=None, now=START)
     assert (fresh.before, fresh.settlement) == (None, None)
     assert (fresh.after.settled_time, fresh.after.next_run_time) == (START, at("2026-01-31T11:00"))
     assert (fresh.after.revision, fresh.after.enabled) == (1, True)
@@ -105,24 +106,24 @@ def test_registering_never_fires():
 def test_registering_anew_what_is_there_changes_nothing():
     """Neither revision nor times, whenever it is done."""
     before = task()
-    change = registration(before, definition(), enabled=None, now=at("2026-01-31T12:30"))
+    change = registered(before, definition(), enabled=None, now=at("2026-01-31T12:30"))
     assert (change.after, change.settlement) == (before, None)
 
 
 def test_registering_anew_keeps_an_operators_pause():
     """And the creation time, the identity; the revision counts."""
-    paused = switching(task(), enabled=False, note="broken", now=START + SECOND).after
-    change = registration(paused, definition(payload={"a": 1}), enabled=None, now=START + 2 * SECOND)
+    paused = switched(task(), enabled=False, note="broken", now=START + SECOND).after
+    change = registered(paused, definition(payload={"a": 1}), enabled=None, now=START + 2 * SECOND)
     assert (change.after.enabled, change.after.note, change.after.next_run_time) == (False, "broken", None)
     assert (change.after.uid, change.after.create_time, change.after.revision) == (paused.uid, START, 3)
-    woken = registration(paused, definition(), enabled=True, now=START + 2 * SECOND).after
+    woken = registered(paused, definition(), enabled=True, now=START + 2 * SECOND).after
     assert (woken.enabled, woken.note, woken.next_run_time) == (True, "", at("2026-01-31T11:00"))
 
 
 def test_a_change_of_the_payload_leaves_the_schedule_alone():
     """What is due stays due: the settled time does not move."""
     before = task()
-    change = registration(before, definition(payload={"a": 1}), enabled=None, now=at("2026-01-31T11:30"))
+    change = registered(before, definition(payload={"a": 1}), enabled=None, now=at("2026-01-31T11:30"))
     assert (change.after.settled_time, change.after.next_run_time) == (START, at("2026-01-31T11:00"))
     assert change.settlement is None
 
@@ -130,7 +131,7 @@ def test_a_change_of_the_payload_leaves_the_schedule_alone():
 def test_a_new_schedule_counts_from_now_and_the_old_one_is_settled_first():
     """What was due until then gets its row under the old definition."""
     before = task()
-    change = registration(before, definition("0 9 * * *"), enabled=None, now=at("2026-01-31T12:30"))
+    change = registered(before, definition("0 9 * * *"), enabled=None, now=at("2026-01-31T12:30"))
     assert change.settlement is not None
     (execution,) = change.settlement.executions
     assert (execution.scheduled_time, execution.state) == (at("2026-01-31T12:00"), State.PENDING)
@@ -142,16 +143,16 @@ def test_a_new_schedule_counts_from_now_and_the_old_one_is_settled_first():
 def test_an_instant_in_the_past_is_refused(before: Task | None):
     """New or changed; naming the field and the instant."""
     with pytest.raises(InvalidArgument, match="schedule: 2026-01-31T10:15:00Z lies in the past"):
-        registration(before, definition("2026-01-31T10:15:00Z"), enabled=None, now=at("2026-01-31T11:00"))
+        registered(before, definition("2026-01-31T10:15:00Z"), enabled=None, now=at("2026-01-31T11:00"))
 
 
 def test_a_past_instant_that_was_registered_in_time_may_be_changed():
     """Its payload, its pause: the schedule is not new."""
     fired = switching_time(task("2026-01-31T10:30:00Z"), at("2026-01-31T11:00"))
     later = at("2026-01-31T12:00")
-    changed = registration(fired, definition("2026-01-31T10:30:00Z", payload={"a": 1}), enabled=None, now=later)
+    changed = registered(fired, definition("2026-01-31T10:30:00Z", payload={"a": 1}), enabled=None, now=later)
     assert changed.after.next_run_time is None
-    assert switching(fired, enabled=False, note="", now=later).after.enabled is False
+    assert switched(fired, enabled=False, note="", now=later).after.enabled is False
 
 
 # -- enabling and disabling
@@ -159,7 +160,7 @@ def test_a_past_instant_that_was_registered_in_time_may_be_changed():
 
 def test_disabling_skips_what_was_due_at_once():
     """It could not start any more: SKIPPED/TASK_DISABLED, still accounting for what it covers."""
-    change = switching(task(), enabled=False, note="broken", now=at("2026-01-31T13:30"))
+    change = switched(task(), enabled=False, note="broken", now=at("2026-01-31T13:30"))
     assert change.settlement is not None
     (execution,) = change.settlement.executions
     assert (execution.state, execution.reason) == (State.SKIPPED, Reason.TASK_DISABLED)
@@ -169,8 +170,8 @@ def test_disabling_skips_what_was_due_at_once():
 
 def test_enabling_counts_from_now():
     """What fell into the pause is not due, and the next run is in the future."""
-    paused = switching(task(), enabled=False, note="broken", now=START + SECOND).after
-    change = switching(paused, enabled=True, note="ignored", now=at("2026-01-31T13:30"))
+    paused = switched(task(), enabled=False, note="broken", now=START + SECOND).after
+    change = switched(paused, enabled=True, note="ignored", now=at("2026-01-31T13:30"))
     assert change.settlement is None
     assert (change.after.settled_time, change.after.next_run_time) == (at("2026-01-31T13:30"), at("2026-01-31T14:00"))
     assert (change.after.note, change.after.revision) == ("", 3)
@@ -179,8 +180,8 @@ def test_enabling_counts_from_now():
 def test_a_pause_and_its_end_on_a_clock_set_back_unsettle_nothing():
     """Up to 12:30 everything has its row; at 10:30 by the new clock the task is paused and woken: next run 13:00."""
     settled = switching_time(task(), at("2026-01-31T12:30"))
-    paused = switching(settled, enabled=False, note="", now=at("2026-01-31T10:30")).after
-    woken = switching(paused, enabled=True, note="", now=at("2026-01-31T10:31")).after
+    paused = switched(settled, enabled=False, note="", now=at("2026-01-31T10:30")).after
+    woken = switched(paused, enabled=True, note="", now=at("2026-01-31T10:31")).after
     assert (woken.settled_time, woken.next_run_time) == (at("2026-01-31T12:30"), at("2026-01-31T13:00"))
     assert plan(woken, at("2026-01-31T12:29")).executions == ()
 
@@ -189,13 +190,13 @@ def test_a_pause_and_its_end_on_a_clock_set_back_unsettle_nothing():
 def test_switching_to_what_it_is_changes_nothing(enabled: bool):
     """A repeated call may be repeated."""
     before = task(enabled=enabled)
-    change = switching(before, enabled=enabled, note="", now=START + SECOND)
+    change = switched(before, enabled=enabled, note="", now=START + SECOND)
     assert change.after == before
 
 
 def test_a_new_note_on_a_paused_task_is_a_change():
     """An empty one is not."""
-    paused = switching(task(), enabled=False, note="first", now=START + SECOND).after
-    assert switching(paused, enabled=False, note="", now=START + 2 * SECOND).after == paused
-    again = switching(paused, enabled=False, note="second", now=START + 2 * SECOND).after
+    paused = switched(task(), enabled=False, note="first", now=START + SECOND).after
+    assert switched(paused, enabled=False, note="", now=START + 2 * SECOND).after == paused
+    again = switched(paused, enabled=False, note="second", now=START + 2 * SECOND).after
     assert (again.note, again.revision) == ("second", paused.revision + 1)

@@ -7,17 +7,9 @@ import pytest
 from rig import START, at
 
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule
-from schedule_grpc.planning import registration
+from schedule_grpc.registration import registered
 from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import (
-    MAX_START_DEADLINE,
-    MAX_TIMEOUT,
-    MIN_START_DEADLINE,
-    MIN_TIMEOUT,
-    Policy,
-    checked_payload,
-    define,
-)
+from schedule_grpc.task import Policy, checked_payload, define
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -70,8 +62,10 @@ def test_the_description_is_measured_in_characters():
 @pytest.mark.parametrize(
     ("field", "least", "most", "reason"),
     [
-        ("timeout", MIN_TIMEOUT, MAX_TIMEOUT, "must be between 1 s and 24 h"),
-        ("start_deadline", MIN_START_DEADLINE, MAX_START_DEADLINE, "must be between 1 s and 365 days"),
+        ("timeout", timedelta(seconds=1), timedelta(hours=24), "must be between 1 s and 24 h"),
+        ("start_deadline", timedelta(seconds=1), timedelta(days=365), "must be between 1 s and 365 days"),
+        ("catchup_window", timedelta(0), timedelta(days=3650), "must be between 0 s and 3650 days"),
+        ("jitter", timedelta(0), timedelta(hours=24), "must be between 0 s and 24 h"),
     ],
 )
 def test_a_policys_limits_are_part_of_it(field: str, least: timedelta, most: timedelta, reason: str):
@@ -150,16 +144,16 @@ def test_a_manual_payload_is_checked_like_a_tasks():
 def test_a_task_tells_its_next_runs_as_long_as_it_is_enabled():
     """As many as asked; fewer where the schedule ends, none while it is paused."""
     hourly = define(name="a", schedule="@hourly", handler="h")
-    task = registration(None, hourly, enabled=None, now=START).after
+    task = registered(None, hourly, enabled=None, now=START).after
     assert task.next_run_times(3) == (at("2026-01-31T11:00"), at("2026-01-31T12:00"), at("2026-01-31T13:00"))
     assert task.next_run_times(1) == (at("2026-01-31T11:00"),)
-    paused = registration(None, hourly, enabled=False, now=START).after
+    paused = registered(None, hourly, enabled=False, now=START).after
     assert paused.next_run_times() == ()
     once = define(name="a", schedule="2026-02-01T00:00:00Z", handler="h")
-    assert registration(None, once, enabled=None, now=START).after.next_run_times(5) == (at("2026-02-01T00:00"),)
+    assert registered(None, once, enabled=None, now=START).after.next_run_times(5) == (at("2026-02-01T00:00"),)
 
 
 def test_a_task_is_known_by_its_names():
     """The id callers know, the etag of its revision."""
-    task = registration(None, define(name="a-b", schedule="@daily", handler="h"), enabled=None, now=START).after
+    task = registered(None, define(name="a-b", schedule="@daily", handler="h"), enabled=None, now=START).after
     assert (task.id, task.name, task.handler, task.etag) == ("task_a-b", "a-b", "h", "1")

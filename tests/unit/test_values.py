@@ -11,6 +11,7 @@ from schedule_grpc.execution import (
     CoveredRange,
     ExecutionFilter,
     Gate,
+    Occupancy,
     Outcome,
     Reason,
     State,
@@ -22,7 +23,8 @@ from schedule_grpc.execution import (
 )
 from schedule_grpc.json_text import MAX_DEPTH, NotJson, canonical, normalise
 from schedule_grpc.paging import ExecutionCursor, Page, TaskCursor
-from schedule_grpc.planning import plan, registration
+from schedule_grpc.planning import plan
+from schedule_grpc.registration import registered
 from schedule_grpc.retry import FailureKind, RetryPolicy, judge
 from schedule_grpc.task import Overlap, Policy, TaskFilter, checked_payload, define
 
@@ -32,7 +34,7 @@ SECOND = timedelta(seconds=1)
 def task(schedule: str = "@hourly", **changes):
     """Return a new task."""
     definition = define(**({"name": "test-task", "schedule": schedule, "handler": "h"} | changes))
-    return registration(None, definition, enabled=None, now=START).after
+    return registered(None, definition, enabled=None, now=START).after
 
 
 # -- retry
@@ -222,7 +224,7 @@ def test_execution_ids_are_as_callers_know_them():
 
 
 @pytest.mark.parametrize(
-    ("overlap", "active", "others_open", "gate", "reason"),
+    ("overlap", "active", "any_open", "gate", "reason"),
     [
         (Overlap.SKIP, False, False, Gate.ACTIVE, None),
         (Overlap.SKIP, True, True, None, Reason.OVERLAP),
@@ -232,10 +234,10 @@ def test_execution_ids_are_as_callers_know_them():
         (Overlap.ALLOW_ALL, False, True, Gate.ACTIVE, None),
     ],
 )
-def test_the_gate(overlap: Overlap, active: bool, others_open: bool, gate: Gate | None, reason: Reason | None):
+def test_the_gate(overlap: Overlap, active: bool, any_open: bool, gate: Gate | None, reason: Reason | None):
     """Who is let in, and how."""
     new = planned(task(), trigger=Trigger.MANUAL, now=START)
-    found = admitted(new, overlap, active=active, others_open=others_open)
+    found = admitted(new, Policy(overlap=overlap), Occupancy(active=active, any_open=any_open))
     assert (found.gate, found.reason) == (gate, reason)
 
 
@@ -245,7 +247,7 @@ def test_an_end_is_never_before_its_start():
         planned(task(), trigger=Trigger.MANUAL, now=START), state=State.RUNNING, attempt=1, start_time=START
     )
     outcome = Outcome(execution_id=running.id, lease_token="t", end_time=START - timedelta(hours=1), duration=SECOND)
-    ended = after(running, outcome, RetryPolicy())
+    ended = after(running, outcome, task())
     assert ended.end_time == START
     assert ended.duration == timedelta(0)
 

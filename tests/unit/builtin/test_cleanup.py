@@ -14,7 +14,7 @@ from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
 from schedule_grpc.errors import BindingError, ConfigurationError
 from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext
-from schedule_grpc.planning import registration
+from schedule_grpc.registration import registered
 from schedule_grpc.testing import FakeClock
 
 NOW = at("2026-01-31T10:00:00.500")
@@ -33,7 +33,7 @@ def context(env: Environment, name: str, **payload) -> TaskContext:
     """Return what a built-in handler gets."""
     (definition,) = [each for each in builtin.default_definitions() if each.name == name]
     return TaskContext(
-        task=registration(None, definition, enabled=None, now=START).after,
+        task=registered(None, definition, enabled=None, now=START).after,
         execution_id="exec_1",
         attempt=1,
         scheduled_time=None,

@@ -14,7 +14,7 @@ from rig import START, at
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
 from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext, perform
-from schedule_grpc.planning import registration
+from schedule_grpc.registration import registered
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.testing import FakeClock
 
@@ -41,7 +41,7 @@ def context(env: Environment, name: str, payload: dict[str, Any]) -> TaskContext
     """Return what a built-in handler gets."""
     (definition,) = [each for each in builtin.default_definitions() if each.name == name]
     return TaskContext(
-        task=registration(None, definition, enabled=None, now=START).after,
+        task=registered(None, definition, enabled=None, now=START).after,
         execution_id="exec_1",
         attempt=1,
         scheduled_time=None,

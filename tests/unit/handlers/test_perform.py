@@ -12,7 +12,7 @@ from schedule_grpc.execution import MAX_TEXT_BYTES
 from schedule_grpc.handlers import Fate, Offer, PermanentFailure, TaskContext, perform
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
 from schedule_grpc.json_text import encode
-from schedule_grpc.planning import registration
+from schedule_grpc.registration import registered
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.task import define
 from schedule_grpc.testing import FakeClock
@@ -28,7 +28,7 @@ def clock() -> FakeClock:
 
 def context(clock: FakeClock) -> TaskContext:
     """Return what a handler gets."""
-    task = registration(None, define(name="t", schedule="@daily", handler="h"), enabled=None, now=START).after
+    task = registered(None, define(name="t", schedule="@daily", handler="h"), enabled=None, now=START).after
     return TaskContext(
         task=task,
         execution_id="exec_t_1_a",

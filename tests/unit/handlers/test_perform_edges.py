@@ -14,7 +14,7 @@ from rig import START
 
 from schedule_grpc.handlers import Fate, Offer, PermanentFailure, TaskContext, perform
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
-from schedule_grpc.planning import registration
+from schedule_grpc.registration import registered
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.task import define
 from schedule_grpc.testing import FakeClock
@@ -68,7 +68,7 @@ def clock() -> FakeClock:
 def context(clock: FakeClock) -> TaskContext:
     """Return what a handler gets."""
     return TaskContext(
-        task=registration(None, define(name="t", schedule="@daily", handler="h"), enabled=None, now=START).after,
+        task=registered(None, define(name="t", schedule="@daily", handler="h"), enabled=None, now=START).after,
         execution_id="exec_t_1_a",
         attempt=1,
         scheduled_time=None,

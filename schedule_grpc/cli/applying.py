@@ -1,0 +1,167 @@
+"""``schedule-grpc tasks apply``: the tasks that a file declares."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from schedule_grpc.cli.calling import FAILED, USAGE, Caller, fail
+from schedule_grpc.cli.options import connection, takes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schedule_grpc.cli.difference import Difference
+    from schedule_grpc.client import AsyncClient
+    from schedule_grpc.errors import InvalidArgument
+    from schedule_grpc.task import Task
+    from schedule_grpc.task_file import TaskFile
+
+_SUMMARY = ("created", "changed", "deleted")
+
+
+@takes(call=connection)
+def apply(
+    *,
+    file: Annotated[
+        Path, typer.Option("--file", "-f", help="TOML or JSON file with [[tasks]]; - reads standard input")
+    ],
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete the tasks of the file's set that are not in the file any more")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check on the server and show the difference, but change nothing")
+    ] = False,
+    call: Caller,
+) -> None:
+    """Make tasks what a file says.
+
+    All of them, or none if anything is wrong. Each is marked with the file's `set` (metadata.managed_by), and --prune
+    deletes tasks with this mark only.
+    """
+    told = _read(file)
+    found, failures = call.ask(lambda client: _applied(client, told, prune=prune, dry_run=dry_run))
+    if call.as_json:
+        from schedule_grpc.cli.as_json import print_json
+
+        print_json(_json(told, found, dry_run=dry_run))
+    else:
+        _print(found, dry_run=dry_run)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if failures:
+        raise SystemExit(FAILED)
+
+
+async def _applied(
+    client: "AsyncClient", told: "TaskFile", *, prune: bool, dry_run: bool
+) -> "tuple[Difference, list[str]]":
+    """Return what was done, or would be, and the deletions that were refused."""
+    from dataclasses import replace
+
+    from schedule_grpc.cli.difference import difference
+    from schedule_grpc.errors import InvalidArgument, NotFound, ScheduleError, Unavailable
+
+    tasks: list[Task] = [task async for task in client.tasks()]
+    found = difference(told, tasks, prune=prune)
+    if found.registrations:
+        try:
+            await client.batch_register_tasks(found.registrations, validate_only=dry_run)
+        except InvalidArgument as error:
+            raise _named(error, [registration.definition.name for registration in found.registrations]) from None
+    deleted, failures = [], []
+    for task in found.deleted:
+        try:
+            if not dry_run:
+                await client.delete_task(task.name, etag=task.etag)
+            deleted.append(task)
+        except NotFound:
+            continue  # somebody was faster
+        except Unavailable:
+            raise
+        except ScheduleError as error:
+            failures.append(f"not deleted: {error.message}")
+    return replace(found, deleted=tuple(deleted)), failures
+
+
+def _named(error: "InvalidArgument", names: "Sequence[str]") -> "InvalidArgument":
+    """Return the error with tasks by their names: what the server calls requests[3] is not what the file calls so."""
+    from dataclasses import replace
+
+    from schedule_grpc.errors import InvalidArgument
+
+    def named(match: "re.Match[str]") -> str:
+        return names[int(match[1])] if int(match[1]) < len(names) else match[0]
+
+    return InvalidArgument(
+        *(replace(each, field=re.sub(r"^requests\[(\d+)\]", named, each.field)) for each in error.violations),
+        message=error.message,
+    )
+
+
+def _read(file: Path) -> "TaskFile":
+    """Return what a file says, or end the process with everything that is wrong with it."""
+    import json
+    import tomllib
+
+    from schedule_grpc.errors import InvalidArgument
+    from schedule_grpc.task_file import task_file
+
+    name = "standard input" if str(file) == "-" else str(file)
+    try:
+        text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode()
+        # No TOML document begins with a brace.
+        document = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except OSError as error:
+        fail(f"{name}: {error.strerror}", code=USAGE)
+    except (ValueError, RecursionError) as error:
+        fail(f"{name}: {error}", code=USAGE)
+    try:
+        return task_file(document)
+    except InvalidArgument as error:
+        lines = [f"{name}: nothing was applied", *(f"  {violation}" for violation in error.violations)]
+        fail("\n".join(lines), code=USAGE)
+
+
+def _print(found: "Difference", *, dry_run: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from schedule_grpc.cli.output import first_line
+
+    console = Console(soft_wrap=True)
+    for registration in found.created:
+        definition = registration.definition
+        about = f"{definition.schedule.text}, {definition.handler}"
+        console.print(Text(f"+ {definition.name}", "green"), Text(f" ({about})"))
+    for task in found.changed:
+        console.print(Text(f"~ {task.registration.definition.name}", "yellow"))
+        for change in task.changes:
+            console.print(
+                Text(f"    {change.field}: {first_line(change.before)} -> {first_line(change.after)}".rstrip())
+            )
+    for deleted in found.deleted:
+        console.print(Text(f"- {deleted.name}", "red"))
+    counts = [f"{len(getattr(found, word))} {'to be ' if dry_run else ''}{word}" for word in _SUMMARY]
+    print(f"{', '.join(counts)}, {len(found.unchanged)} unchanged{'; dry run, nothing was stored' if dry_run else ''}")
+
+
+def _json(told: "TaskFile", found: "Difference", *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "set": told.owner,
+        "dryRun": dry_run,
+        "created": [registration.definition.name for registration in found.created],
+        "changed": [
+            {
+                "name": task.registration.definition.name,
+                "changes": [
+                    {"field": change.field, "before": change.before, "after": change.after} for change in task.changes
+                ],
+            }
+            for task in found.changed
+        ],
+        "deleted": [task.name for task in found.deleted],
+        "unchanged": list(found.unchanged),
+    }

@@ -1,0 +1,104 @@
+"""Attends an execution that was started by hand: starts it, shows how it goes, waits for its end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from schedule_grpc.cli.progress import Display, display
+from schedule_grpc.client import AsyncClient, RunResult
+from schedule_grpc.clock import SystemClock
+from schedule_grpc.errors import Unavailable
+from schedule_grpc.events import Progress, Told, Transition
+from schedule_grpc.execution import Execution
+
+LINGER = 1.0
+"""Seconds that the last words of an execution may take after the answer that it has ended."""
+REASON = "Interrupted at the command line"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What to run, and how."""
+
+    name: str
+    payload: Mapping[str, Any] | None
+    request_id: str
+    cancel_on_interrupt: bool = False
+
+
+class Interrupted(Exception):
+    """Somebody pressed Ctrl-C; ``execution`` is as it was then, after its cancellation if that was wanted."""
+
+    def __init__(self, execution: Execution) -> None:
+        super().__init__(execution.id)
+        self.execution = execution
+
+
+async def started(client: AsyncClient, wanted: Run) -> RunResult:
+    """Return the run as it begins."""
+    return await client.run_task_now(wanted.name, payload=wanted.payload, detach=True, request_id=wanted.request_id)
+
+
+async def attended(client: AsyncClient, wanted: Run) -> RunResult:
+    """Return the run at its end, having shown the way there.
+
+    Two calls with one request id: the first gives the execution's id, so that it can be watched and cancelled; the
+    second waits for the same execution.
+
+    Raises:
+        Interrupted: if this coroutine is cancelled once the run was asked for.
+    """
+    async with client.watch_executions(wanted.name) as events:
+        starting = asyncio.create_task(started(client, wanted))
+        try:
+            execution = (await asyncio.shield(starting)).execution
+            with display() as shown:
+                shown.changed(execution)
+                async with _shown(events, execution, shown):
+                    return await _ended(client, wanted, execution)
+        except asyncio.CancelledError:
+            execution = (await starting).execution
+            if wanted.cancel_on_interrupt:
+                execution = await client.cancel_execution(execution.id, reason=REASON)
+            raise Interrupted(execution) from None
+
+
+async def _ended(client: AsyncClient, wanted: Run, execution: Execution) -> RunResult:
+    try:
+        return await client.run_task_now(wanted.name, payload=wanted.payload, request_id=wanted.request_id)
+    except Unavailable as error:
+        if execution.id in error.message:  # a server that stops in order says it itself
+            raise
+        raise Unavailable(f"{error.message}; execution {execution.id} goes on without this call") from None
+
+
+@asynccontextmanager
+async def _shown(events: AsyncIterator[Told], execution: Execution, display: Display) -> AsyncIterator[None]:
+    """Within this context what is told of an execution is shown; what is still under way at its end may arrive.
+
+    Whatever becomes of the events, the answer to the call is what counts.
+    """
+    watching = asyncio.create_task(_show(events, execution, display))
+    try:
+        yield
+        with suppress(TimeoutError):
+            async with SystemClock().timeout(LINGER):
+                await asyncio.wait([watching])
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _show(events: AsyncIterator[Told], execution: Execution, shown: Display) -> None:
+    """Show what is told of an execution, until it has ended."""
+    if execution.state.ended:
+        return
+    async for event in events:
+        if isinstance(event, Progress) and event.execution_id == execution.id:
+            shown.progressed(event)
+        elif isinstance(event, Transition) and event.execution.id == execution.id:
+            shown.changed(event.execution)
+            if event.execution.state.ended:
+                return

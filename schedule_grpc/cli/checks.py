@@ -1,0 +1,250 @@
+"""What `doctor` looks at. Each check is a fact, a verdict, and what to do about it."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+
+from schedule_grpc import builtin
+from schedule_grpc.bindings import Environment
+from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.health import serving
+from schedule_grpc.cli.options import LOCAL
+from schedule_grpc.cli.output import time_shown
+from schedule_grpc.client import AsyncClient
+from schedule_grpc.clock import SystemClock
+from schedule_grpc.config import DEFAULT_FILE, SQLITE, Settings, load
+from schedule_grpc.durations import human
+from schedule_grpc.errors import ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
+from schedule_grpc.execution import Execution, ExecutionFilter, State
+from schedule_grpc.handlers import Registry
+from schedule_grpc.store import NEWEST, schema_version
+from schedule_grpc.task import Task
+
+PATIENCE = 5.0
+"""Seconds for each thing that is asked."""
+LATE = timedelta(minutes=1)
+"""How far behind its next run a task may be: a busy loop and a clock that differs from ours are no illness."""
+LOOKED_AT = 20
+"""How many of a task's newest executions are looked at."""
+
+
+class Verdict(StrEnum):
+    """How it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    """Nothing is broken, but it may not be what somebody expects."""
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One fact about one subject, and what to do about it."""
+
+    verdict: Verdict
+    subject: str
+    told: str
+    advice: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Return the check's JSON."""
+        return {"check": self.subject, "verdict": self.verdict.lower(), "told": self.told, "advice": self.advice}
+
+
+def ok(subject: str, told: str) -> Check:
+    """It is as it should be."""
+    return Check(Verdict.OK, subject, told)
+
+
+def warn(subject: str, told: str, advice: str) -> Check:
+    """It may surprise."""
+    return Check(Verdict.WARN, subject, told, advice)
+
+
+def bad(subject: str, told: str, advice: str) -> Check:
+    """It is wrong."""
+    return Check(Verdict.FAIL, subject, told, advice)
+
+
+async def examined(call: Caller, *, task: str, database: str | None, config: Path | None) -> Sequence[Check]:
+    """Return every check: of this machine's configuration, of a server, and of a task if one is named."""
+    checks: list[Check] = []
+    try:
+        settings = load({"database": database}, file=config)
+    except ConfigurationError as error:
+        checks.append(bad("configuration", str(error), "correct it; the server would not start"))
+    else:
+        file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+        checks.append(ok("configuration", f"{file or 'no file, defaults and environment'} can be read"))
+        checks += _handler_modules(settings)
+        checks.append(_database(settings))
+        for name, url in settings.bindings.items():
+            checks.append(_not_there(name, url) or await _binding(name, url))
+        if call.server == LOCAL and not settings.grpc.endswith(":0"):
+            call = replace(call, server=settings.grpc)
+    server = await _server(call)
+    checks.append(server)
+    if task and server.verdict is Verdict.FAIL:
+        checks.append(bad("task", f"{task} cannot be looked at", "make the server answer first"))
+    elif task:
+        checks += await _task(call, task)
+    return checks
+
+
+def _handler_modules(settings: Settings) -> Iterator[Check]:
+    sys.path.insert(0, "")  # as `serve` does
+    registry = Registry()
+    with redirect_stdout(sys.stderr):  # whatever a module prints when it is imported is not our answer
+        registry.add_module(builtin)
+        for module in settings.handlers:
+            before = len(registry.names())
+            try:
+                registry.add_module(module)
+            except ConfigurationError as error:
+                yield bad(
+                    "handlers", str(error), "correct `handlers`, or install the module; the server would not start"
+                )
+            else:
+                yield ok("handlers", f"{module} offers {len(registry.names()) - before}")
+        try:
+            registry.add_entry_points()
+        except ConfigurationError as error:
+            yield bad("handlers", str(error), "correct or uninstall that distribution; the server would not start")
+    yield ok("handlers", f"{len(registry.names())} in all, the built-in ones included")
+
+
+def _database(settings: Settings) -> Check:
+    path = Path(settings.database.removeprefix(SQLITE))
+    if not path.exists():
+        return warn("database", f"{path} is not there", "`schedule-grpc migrate` or the server's start creates it")
+    try:
+        version = schema_version(path)
+    except DatabaseRefused as error:
+        return bad("database", str(error), "restore a copy, or correct `database`; see docs/operations.md")
+    if version < NEWEST:
+        advice = "stop the server and run `schedule-grpc migrate`, or start this version of it"
+        return warn("database", f"{path} has schema version {version}, the newest is {NEWEST}", advice)
+    return ok("database", f"{path} is whole, schema version {version}")
+
+
+def _not_there(name: str, url: str) -> Check | None:
+    """Return what is to say of a file that opening the binding would create: a doctor creates nothing."""
+    path = Path(url.removeprefix(SQLITE))
+    if not url.startswith(SQLITE) or path.exists():
+        return None
+    return warn(f"binding {name}", f"{path} is not there", "its first use creates it, with its tables")
+
+
+async def _binding(name: str, url: str) -> Check:
+    subject = f"binding {name}"
+    began = SystemClock().monotonic()
+    try:
+        env = Environment({name: url})
+        try:
+            async with SystemClock().timeout(PATIENCE):
+                await getattr(env, name).ping()
+        finally:
+            await env.aclose()
+    except ScheduleError as error:
+        return bad(subject, error.message, f"correct its URL ([bindings] {name}), or start what it names")
+    except TimeoutError:
+        return bad(subject, f"no answer in {PATIENCE:g} s", "is what it names running, and reachable from here?")
+    return ok(subject, f"answered in {human(timedelta(seconds=SystemClock().monotonic() - began))}")
+
+
+async def _server(call: Caller) -> Check:
+    try:
+        word = await serving(call, deadline=PATIENCE)
+    except ScheduleError as error:
+        told = f"{call.server}: {error.message}"
+        return bad("server", told, "start it with `schedule-grpc serve`, or name its address with --server")
+    except (ValueError, OSError) as error:
+        return bad("server", f"{call.server}: {error}", "correct --token, --tls-ca, or the address")
+    if word != "SERVING":
+        advice = "it is stopping, its database does not answer, or its loop stands still: see its log"
+        return bad("server", f"{call.server}: {word}", advice)
+    return ok("server", f"{call.server}: {word}")
+
+
+async def _task(call: Caller, name: str) -> Sequence[Check]:
+    try:
+        async with call.client(deadline=PATIENCE, attempts=1) as client:
+            try:
+                task = await client.get_task(name)
+            except TaskNotFound as error:
+                return [bad("task", error.message, await _names_like(client, name))]
+            handlers = await client.list_handlers()
+            page = await client.get_task_history(name, ExecutionFilter(), page_size=LOOKED_AT)
+    except ScheduleError as error:
+        return [bad("task", error.message, "ask again")]
+    offered = {handler.name: handler.offered for handler in handlers}
+    return [
+        _enabled(task),
+        _schedule(task, SystemClock().now()),
+        _handler(task, offered=offered.get(task.handler)),
+        _failures(task, page.executions),
+        _history(task, page.executions),
+    ]
+
+
+async def _names_like(client: AsyncClient, name: str) -> str:
+    names = [task.name async for task in client.tasks()]
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else "`schedule-grpc tasks list` shows what is registered"
+
+
+def _enabled(task: Task) -> Check:
+    if task.enabled:
+        return ok("task", f"{task.name} is enabled")
+    why = f": {task.note}" if task.note else ""
+    return warn("task", f"{task.name} is disabled{why}", f"`schedule-grpc tasks enable {task.name}`")
+
+
+def _schedule(task: Task, now: datetime) -> Check:
+    schedule = task.schedule
+    told = f"{schedule.text} ({schedule.description}, {schedule.time_zone})"
+    if not task.enabled:
+        return ok("schedule", told)
+    if task.next_run_time is None:
+        advice = "it is @manual, or its last occurrence is over, or its window has ended: run or update it"
+        return warn("schedule", f"{told} will not fire any more by itself", advice)
+    if task.next_run_time < now - LATE:
+        advice = "the server's loop is behind, or its clock was set back: see its log and its clock"
+        return bad("schedule", f"{told} is overdue since {time_shown(task.next_run_time)}", advice)
+    return ok("schedule", f"{told}, next {', '.join(map(time_shown, task.next_run_times(3)))}")
+
+
+def _handler(task: Task, *, offered: bool | None) -> Check:
+    if offered:
+        return ok("handler", f"{task.handler} is offered")
+    waits = f"its executions wait {human(task.policy.start_deadline)} and are MISSED then"
+    told = "is not offered now" if offered is False else "was never offered"
+    return bad("handler", f"{task.handler} {told}; {waits}", "serve with the module that offers it (--handlers)")
+
+
+def _failures(task: Task, newest: Sequence[Execution]) -> Check:
+    in_a_row = task.stats.consecutive_failures
+    last = next((execution for execution in newest if execution.state is State.FAILED), None)
+    if not in_a_row:
+        return ok("failures", f"none since {time_shown(task.stats.last_success_time)}" if last else "none lately")
+    told = f"{in_a_row} in a row"
+    if last is None:
+        return bad("failures", told, f"`schedule-grpc tasks history {task.name} --state failed`")
+    told += f", the last at {time_shown(last.end_time)}: {last.kind}: {last.error}"
+    return bad("failures", told, f"`schedule-grpc executions get {last.id}`")
+
+
+def _history(task: Task, newest: Sequence[Execution]) -> Check:
+    if not newest:
+        return ok("history", "it never ran")
+    counts = Counter(f"{each.state}/{each.reason}" if each.reason else each.state.value for each in newest)
+    told = f"newest {len(newest)}: {', '.join(f'{count} {word}' for word, count in counts.most_common())}"
+    if all(each.state in (State.SUCCEEDED, State.RUNNING, State.PENDING) for each in newest):
+        return ok("history", told)
+    return warn("history", told, f"`schedule-grpc tasks history {task.name}`")

@@ -1,0 +1,71 @@
+"""What the shell completes: names that a running server knows, in a moment or not at all."""
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from schedule_grpc.client import AsyncClient
+
+DEADLINE = 1.0
+"""Seconds: somebody is waiting for a key to do something."""
+SHOWN = 200
+_CONNECTION = ("server", "token", "tls_ca")
+
+
+def task_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of tasks that begin so."""
+    from schedule_grpc.task import TaskFilter
+
+    async def question(client: "AsyncClient") -> list[str]:
+        page = await client.list_tasks(TaskFilter(name_prefix=incomplete), page_size=SHOWN)
+        return [task.name for task in page.tasks]
+
+    return _asked(context, question)
+
+
+def handler_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of handlers that begin so."""
+
+    async def question(client: "AsyncClient") -> list[str]:
+        return [handler.name for handler in await client.list_handlers() if handler.name.startswith(incomplete)]
+
+    return _asked(context, question)
+
+
+def states(incomplete: str) -> list[str]:
+    """Return the states that begin so, as they are written on the command line."""
+    from schedule_grpc.execution import State
+
+    return [state.lower() for state in State if state.lower().startswith(incomplete)]
+
+
+def zones(incomplete: str) -> list[str]:
+    """Return the time zones that begin so."""
+    from zoneinfo import available_timezones
+
+    return sorted(name for name in available_timezones() if name.startswith(incomplete))
+
+
+def _asked(context: typer.Context, question: Callable[["AsyncClient"], Awaitable[Sequence[str]]]) -> list[str]:
+    # Whatever goes wrong, a shell must get nothing rather than an error into the line that somebody is writing.
+    import asyncio
+    import contextlib
+
+    from schedule_grpc.cli.options import connection
+
+    said = {name: context.params.get(name) or os.environ.get(f"SCHEDULE_{name.upper()}") for name in _CONNECTION}
+    told: dict[str, Any] = {name: value for name, value in said.items() if value}
+    if "tls_ca" in told:
+        told["tls_ca"] = Path(told["tls_ca"])
+
+    async def call() -> list[str]:
+        async with connection(**told).client(deadline=DEADLINE, attempts=1) as client:
+            return list(await question(client))
+
+    with contextlib.suppress(Exception):
+        return asyncio.run(call())
+    return []

@@ -1,0 +1,99 @@
+"""What a file of tasks would change on a server. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from schedule_grpc.registration import Registration
+from schedule_grpc.task import Definition, Task
+from schedule_grpc.task_file import MANAGED_BY, TaskFile, policy_text
+
+ABSENT = "(none)"
+
+_ORDER = ("schedule", "time_zone", "handler", "enabled", "description", "payload", "metadata", "policy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One field of a task, as people read it: before and after."""
+
+    field: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangedTask:
+    """A task that is there and shall be another; its registration holds only while the task is as it was read."""
+
+    registration: Registration
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What to do so that the server has what the file says."""
+
+    created: tuple[Registration, ...]
+    changed: tuple[ChangedTask, ...]
+    deleted: tuple[Task, ...]
+    unchanged: tuple[str, ...]
+
+    @property
+    def registrations(self) -> tuple[Registration, ...]:
+        """What to register: new tasks and changed ones."""
+        return (*self.created, *(task.registration for task in self.changed))
+
+
+def difference(file: TaskFile, tasks: Sequence[Task], *, prune: bool) -> Difference:
+    """Return what a file changes where these tasks are registered.
+
+    With ``prune`` the tasks of its set that it does not have (any more) go.
+    """
+    present = {task.name: task for task in tasks}
+    created: list[Registration] = []
+    changed: list[ChangedTask] = []
+    unchanged: list[str] = []
+    for registration in file.registrations:
+        before = present.pop(registration.definition.name, None)
+        if before is None:
+            created.append(registration)
+        elif changes := tuple(_changes(before, registration)):
+            changed.append(ChangedTask(registration=replace(registration, etag=before.etag), changes=changes))
+        else:
+            unchanged.append(before.name)
+    owned = [task for task in present.values() if task.definition.metadata.get(MANAGED_BY) == file.owner]
+    return Difference(
+        created=tuple(created),
+        changed=tuple(changed),
+        deleted=tuple(owned) if prune else (),
+        unchanged=tuple(unchanged),
+    )
+
+
+def _changes(before: Task, registration: Registration) -> Iterator[Change]:
+    enabled = before.enabled if registration.enabled is None else registration.enabled
+    was = _fields(before.definition, enabled=before.enabled)
+    shall_be = _fields(registration.definition, enabled=enabled)
+    for field in sorted({**was, **shall_be}, key=lambda field: _ORDER.index(field.partition(".")[0])):
+        if was.get(field) != shall_be.get(field):
+            yield Change(field=field, before=was.get(field, ABSENT), after=shall_be.get(field, ABSENT))
+
+
+def _fields(definition: Definition, *, enabled: bool) -> dict[str, str]:
+    """Return everything a task can be told, by field; of payload and metadata every key by itself."""
+    return {
+        "schedule": definition.schedule.text,
+        "time_zone": definition.schedule.time_zone,
+        "handler": definition.handler,
+        "enabled": "yes" if enabled else "no",
+        "description": definition.effective_description(),
+        **_keys("payload", definition.payload),
+        **_keys("metadata", definition.metadata),
+        **{f"policy.{path}": policy_text(value) for path, value in definition.policy.fields().items()},
+    }
+
+
+def _keys(field: str, told: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{field}.{key}": json.dumps(value, sort_keys=True, ensure_ascii=False) for key, value in told.items()}

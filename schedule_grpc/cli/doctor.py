@@ -1,0 +1,64 @@
+"""``schedule-grpc doctor``: why does it not run?"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schedule_grpc.cli.calling import FAILED, Caller
+from schedule_grpc.cli.completion import task_names
+from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, connection, takes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schedule_grpc.cli.checks import Check
+
+
+@takes(call=connection)
+def doctor(
+    task: Annotated[str, typer.Argument(help="Look at this task too", autocompletion=task_names)] = "",
+    *,
+    database: DatabaseUrl = None,
+    config: ConfigFile = None,
+    call: Caller,
+) -> None:
+    """Find out why it does not run.
+
+    Checks configuration, handlers, database, bindings, the server, and a task; exit code 1 if something is wrong. Run
+    it where the server runs, in its folder: it reads the same configuration, and asks the server that is configured
+    there unless --server names another one. It changes nothing.
+    """
+    import asyncio
+
+    from schedule_grpc import log
+    from schedule_grpc.cli.checks import Verdict, examined
+
+    log.configure(style="console", level="error")
+    try:
+        checks = asyncio.run(examined(call, task=task, database=database, config=config))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    failed = any(check.verdict is Verdict.FAIL for check in checks)
+    if call.as_json:
+        from schedule_grpc.cli.as_json import print_json
+
+        print_json({"healthy": not failed, "checks": [check.as_json() for check in checks]})
+    else:
+        _print(checks)
+    if failed:
+        raise SystemExit(FAILED)
+
+
+def _print(checks: "Sequence[Check]") -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from schedule_grpc.cli.output import first_line
+
+    styles = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
+    console = Console(soft_wrap=True)
+    width = max(len(check.subject) for check in checks)
+    for check in checks:
+        advice = f" -> {check.advice}" if check.advice else ""
+        verdict = Text(f"{check.verdict.value:<4}", styles[check.verdict])
+        console.print(verdict + Text(f"  {check.subject:<{width}}  {first_line(check.told + advice)}"))

@@ -1,0 +1,143 @@
+"""What happens to executions, told while it happens: in words, as lines, or as one line that moves."""
+
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Column
+from rich.text import Text
+
+from schedule_grpc.cli.output import first_line, time_shown
+from schedule_grpc.durations import human
+from schedule_grpc.events import Lost, Progress, Told
+from schedule_grpc.execution import Execution, State
+from schedule_grpc.retry import FailureKind
+
+ALMOST = 0.9999
+"""As far as a bar goes: at its end rich would stop its clock, though the handler may go on."""
+
+
+class Display(Protocol):
+    """Shows one execution's way to its end."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show no more."""
+
+    def changed(self, execution: Execution) -> None:
+        """Show an execution as it is now."""
+
+    def progressed(self, event: Progress) -> None:
+        """Show what its handler said."""
+
+
+def display() -> Display:
+    """Return what fits standard error: a moving line for a terminal, else lines."""
+    return Moving() if sys.stderr.isatty() else Lines()
+
+
+class Lines:
+    """A line for everything that happens, on standard error."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def changed(self, execution: Execution) -> None:
+        """Print what became of it."""
+        self._print(f"{execution.id}  {state_in_words(execution)}")
+
+    def progressed(self, event: Progress) -> None:
+        """Print how far its handler is."""
+        self._print(f"{event.execution_id}  {progress_in_words(event)}")
+
+    def _print(self, line: str) -> None:
+        if line != self._last:  # what is told by an answer and by an event is shown once
+            print(line, file=sys.stderr, flush=True)
+        self._last = line
+
+
+class Moving:
+    """One line at the bottom of the terminal: what it is doing, how far it is, how long it takes."""
+
+    def __init__(self) -> None:
+        self._bar = Bar(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._row = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def changed(self, execution: Execution) -> None:
+        """Show its state; what an attempt died of stays above the line."""
+        words = state_in_words(execution)
+        if execution.state is State.PENDING and execution.attempts:
+            self._bar.console.print(Text(words))
+            words = f"{execution.state}  next attempt at {time_shown(execution.available_time)}"
+        self._bar.tasks[0].total = None  # a new attempt has not said yet how far it is
+        self._bar.update(self._row, description=f"{execution.task_name}: {words}", completed=0, refresh=True)
+
+    def progressed(self, event: Progress) -> None:
+        """Move the bar."""
+        description = f"{event.task_name}: {first_line(event.text)}" if event.text else None
+        done = min(event.fraction, ALMOST)
+        self._bar.update(self._row, total=1.0, completed=done, description=description, refresh=True)
+
+
+def event_in_words(event: Told) -> str:
+    """Return a line for an event of any execution."""
+    if isinstance(event, Lost):
+        return f"({event.count} events were lost: this reader was too slow)"
+    if isinstance(event, Progress):
+        return f"{time_shown(event.time)}  {event.execution_id}  {progress_in_words(event)}"
+    return f"{time_shown(event.time)}  {event.execution.id}  {state_in_words(event.execution)}"
+
+
+def progress_in_words(event: Progress) -> str:
+    """Return how far a handler is: ``42 %  reading invoices``."""
+    return f"{event.fraction:.0%}".replace("%", " %") + (f"  {first_line(event.text)}" if event.text else "")
+
+
+def state_in_words(execution: Execution) -> str:
+    """Return where an execution is, and what led there, on one line."""
+    state = execution.state.value
+    if execution.state is State.PENDING and execution.attempts:
+        last = execution.attempts[-1]
+        why = "" if last.kind is FailureKind.TIMEOUT else f": {first_line(last.error)}"
+        told = f"attempt {last.number} failed ({last.kind.value}) after {human(last.duration)}{why}"
+        return f"{state}  {told}; next at {time_shown(execution.available_time)}"
+    if execution.state is State.RUNNING:
+        asked = ", asked to stop" if execution.cancel_requested_time else ""
+        return f"{state}  attempt {execution.attempt}{asked}"
+    if execution.state.ended:
+        why = execution.reason or first_line(execution.error or "")
+        took = f" after {human(execution.duration)}" if execution.start_time and execution.duration else ""
+        return f"{state}{took}{': ' + why if why else ''}"
+    return state

@@ -1,0 +1,64 @@
+"""``schedule-grpc tasks run``: a task run by hand, and watched while it runs."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schedule_grpc.cli.calling import FAILED, INTERRUPTED, Caller, fail
+from schedule_grpc.cli.options import TaskName, connection, json_object, takes
+
+if TYPE_CHECKING:
+    from schedule_grpc.execution import Execution
+
+
+@takes(call=connection)
+def run(
+    name: TaskName,
+    *,
+    payload: Annotated[
+        str | None, typer.Option(help="JSON object in place of the task's payload; @FILE reads it from a file")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end")] = False,
+    cancel_on_interrupt: Annotated[
+        bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C cancels the execution; else it goes on")
+    ] = False,
+    request_id: Annotated[str, typer.Option(help="The same id again gives the same execution, not another one")] = "",
+    call: Caller,
+) -> None:
+    """Run a task now. Shows how it goes and waits for its end; exit code 1 if it did not succeed."""
+    from uuid import uuid4
+
+    from schedule_grpc.cli import as_json, output
+    from schedule_grpc.cli.attending import Interrupted, Run, attended, started
+    from schedule_grpc.cli.showing import show
+
+    wanted = Run(
+        name=name,
+        payload=None if payload is None else json_object("--payload", payload),
+        request_id=request_id or uuid4().hex,
+        cancel_on_interrupt=cancel_on_interrupt,
+    )
+    try:
+        result = call.ask(lambda client: started(client, wanted) if detach else attended(client, wanted))
+    except Interrupted as interrupted:
+        fail(_farewell(interrupted.execution, cancelled=cancel_on_interrupt), code=INTERRUPTED)
+    show(
+        call,
+        result,
+        json=lambda each: {"success": each.success, "execution": as_json.execution_json(each.execution)},
+        people=lambda each: output.print_execution(each.execution),
+    )
+    if not result.success:
+        raise SystemExit(FAILED)
+
+
+def _farewell(execution: "Execution", *, cancelled: bool) -> str:
+    if execution.state.ended:
+        return f"interrupted; {execution.id} has ended {execution.state.value}"
+    if cancelled:
+        return f"interrupted; {execution.id} has been asked to stop"
+    return (
+        f"interrupted; {execution.id} goes on. Look at it or stop it:\n"
+        f"  schedule-grpc executions get {execution.id}\n"
+        f"  schedule-grpc executions cancel {execution.id}"
+    )

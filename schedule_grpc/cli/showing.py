@@ -1,0 +1,57 @@
+"""Answers, as JSON for programs or as text for people."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from schedule_grpc.cli import as_json, output
+from schedule_grpc.cli.calling import Caller
+from schedule_grpc.execution import Backfill, Execution
+from schedule_grpc.task import Task
+
+T = TypeVar("T")
+
+
+def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[T], None]) -> None:
+    """Print a value as the caller wants it."""
+    if call.as_json:
+        as_json.print_json(json(value))
+    else:
+        people(value)
+
+
+def show_task(call: Caller, task: Task) -> None:
+    """Print one task."""
+    show(call, task, json=as_json.task_json, people=output.print_task)
+
+
+def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str) -> None:
+    """Print tasks, or in words that there are none."""
+    if not tasks and not call.as_json:
+        print(none)
+        return
+    show(call, tasks, json=lambda each: list(map(as_json.task_json, each)), people=output.print_tasks)
+
+
+def show_execution(call: Caller, execution: Execution) -> None:
+    """Print one execution."""
+    show(call, execution, json=as_json.execution_json, people=output.print_execution)
+
+
+def show_executions(call: Caller, executions: Sequence[Execution], *, none: str) -> None:
+    """Print executions, or in words that there are none."""
+    if not executions and not call.as_json:
+        print(none)
+        return
+    show(call, executions, json=lambda each: list(map(as_json.execution_json, each)), people=output.print_executions)
+
+
+def show_backfill(call: Caller, recorded: Backfill) -> None:
+    """Print what a backfill recorded."""
+    count, existing = len(recorded.executions), recorded.existing_count
+    if call.as_json:
+        told = [as_json.execution_json(execution) for execution in recorded.executions]
+        as_json.print_json({"count": count, "existingCount": existing, "executions": told})
+        return
+    if count:
+        output.print_executions(recorded.executions)
+    print(f"{count} recorded, to run one by one; {existing} were there already")

@@ -1,0 +1,207 @@
+"""The client for programs without an event loop: every call waits in the calling thread."""
+
+from collections.abc import Callable, Iterator
+from types import GenericAlias, TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import grpc
+
+from schedule_grpc.client import requests
+from schedule_grpc.client.call import Call, Pages, answers, failure
+from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Metadata, Tls, route
+from schedule_grpc.events import Told
+from schedule_grpc.pb import schedule_pb2_grpc
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Watch(Iterator[Told]):
+    """What happens to executions, as it happens, until the watch or its client is closed, or the server stops.
+
+    It has begun when one has it. Any thread may close it, at any time, and more than once.
+    """
+
+    def __init__(self, call: Any, read: Callable[[Any], Told | None], is_closed: Callable[[], bool]) -> None:
+        self._call = call
+        self._read = read
+        self._client_is_closed = is_closed
+        self._closed = False
+        call.initial_metadata()  # returns when the server has sent it, or refused
+        if not call.is_active() and call.code() is not grpc.StatusCode.OK:
+            raise failure(call, closed=is_closed())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __next__(self) -> Told:
+        while not self._is_over():
+            try:
+                told = self._read(next(self._call))
+            except grpc.RpcError as error:
+                if self._is_over():
+                    break
+                raise failure(error, closed=False) from None
+            if told is not None:
+                return told
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the watch."""
+        self._closed = True
+        self._call.cancel()
+
+    def _is_over(self) -> bool:
+        return self._closed or self._client_is_closed()
+
+
+def _method(make: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]:
+    @answers(make)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._answer(make(*args, **kwargs))
+
+    return method
+
+
+def _pages(make: Callable[P, Pages[T]]) -> Callable[Concatenate["Client", P], Iterator[T]]:
+    @answers(make, lambda answer: GenericAlias(Iterator, (answer,)))
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        pages = make(*args, **kwargs)
+        token = ""
+        while True:
+            page = self._answer(pages.page(token))
+            yield from pages.items(page)
+            token = page.next_page_token
+            if not token:
+                return
+
+    return method
+
+
+def _watch(make: Callable[P, Call[Told | None]]) -> Callable[Concatenate["Client", P], Watch]:
+    @answers(make, lambda _: Watch)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Watch:
+        return self._watched(make(*args, **kwargs))
+
+    return method
+
+
+class Client:
+    """Speaks to one server, from any number of threads.
+
+    Every method raises the errors of schedule_grpc.errors; Unavailable where nobody answers within the deadline, or the
+    client is closed.
+
+    ::
+
+        with Client("127.0.0.1:50051") as client:
+            task = client.register_task(name="report", schedule="@daily", handler="send-report")
+            result = client.run_task_now("report")
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        tls: Tls | None = None,
+        token: str | None = None,
+        deadline: float = DEADLINE,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        """Nothing is sent yet, and nobody needs to listen yet.
+
+        Args:
+            address: ``host:port``, or another name for a target that gRPC knows, such as ``unix:/run/schedule.sock``.
+            tls: Who the server must be; None speaks without encryption.
+            token: Sent with every call as a bearer token; without TLS to this machine only.
+            deadline: Seconds for a call, all attempts included; run_task_now (not detached) and watches have none.
+            attempts: How often a call is made, 1 to 5, while the server is unavailable. trigger_cron is made once.
+
+        Raises:
+            ValueError: for settings that cannot be, or that would show the token to others.
+            OSError: if a file that ``tls`` names cannot be read.
+        """
+        way = route(address, tls=tls, token=token, attempts=attempts)
+        if way.credentials is None:
+            channel = grpc.insecure_channel(address, options=way.options)
+        else:
+            channel = grpc.secure_channel(address, way.credentials, options=way.options)
+        self._begin(channel, deadline, way.metadata)
+
+    @classmethod
+    def over(cls, channel: grpc.Channel, *, deadline: float = DEADLINE) -> Self:
+        """Return a client over a channel of one's own, with that channel's options; closing it closes the channel."""
+        client = cls.__new__(cls)
+        client._begin(channel, deadline, ())  # noqa: SLF001 (one of ours)
+        return client
+
+    def _begin(self, channel: grpc.Channel, deadline: float, metadata: Metadata) -> None:
+        if deadline <= 0:
+            raise ValueError(f"deadline must be positive, not {deadline}")
+        self._channel = channel
+        self._stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
+        self._deadline = deadline
+        self._metadata = metadata
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection, and with it every call and watch that is under way. Closing again changes nothing."""
+        self._closed = True
+        self._channel.close()
+
+    register_task = _method(requests.register_task)
+    batch_register_tasks = _method(requests.batch_register_tasks)
+    update_task = _method(requests.update_task)
+    delete_task = _method(requests.delete_task)
+    get_task = _method(requests.get_task)
+    list_tasks = _method(requests.list_tasks)
+    tasks = _pages(requests.tasks)
+    enable_task = _method(requests.enable_task)
+    disable_task = _method(requests.disable_task)
+    run_task_now = _method(requests.run_task_now)
+    trigger_cron = _method(requests.trigger_cron)
+    preview_schedule = _method(requests.preview_schedule)
+    backfill_task = _method(requests.backfill_task)
+    get_task_history = _method(requests.get_task_history)
+    task_history = _pages(requests.task_history)
+    list_executions = _method(requests.list_executions)
+    executions = _pages(requests.executions)
+    get_execution = _method(requests.get_execution)
+    cancel_execution = _method(requests.cancel_execution)
+    watch_executions = _watch(requests.watch_executions)
+    watch = watch_executions
+    list_handlers = _method(requests.list_handlers)
+    initialize_default_tasks = _method(requests.initialize_default_tasks)
+
+    def _answer(self, call: Call[T]) -> T:
+        try:
+            return call.read(self._called(call))
+        except grpc.RpcError as error:
+            raise failure(error, closed=self._closed) from None
+
+    def _watched(self, call: Call[Told | None]) -> Watch:
+        return Watch(self._called(call), call.read, is_closed=lambda: self._closed)
+
+    def _called(self, call: Call[Any]) -> Any:
+        if self._closed:
+            raise failure(None, closed=True)
+        timeout = None if call.waits else self._deadline
+        try:
+            return getattr(self._stub, call.rpc)(call.request, timeout=timeout, metadata=self._metadata)
+        except ValueError:
+            if self._closed:  # by another thread, just now
+                raise failure(None, closed=True) from None
+            raise

@@ -1,0 +1,68 @@
+"""One question to the service as a value: which rpc, with what, and how its answer is read.
+
+Whether a client waits in a thread or in an event loop is the client's matter; everything else is told here.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Generic, TypeVar, get_args
+
+import grpc
+from google.protobuf.message import Message
+
+from schedule_grpc import wire
+from schedule_grpc.errors import ScheduleError, Unavailable
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call(Generic[T]):
+    """A call that has not been made yet.
+
+    ``read`` turns the rpc's response into our value; where the rpc streams, each of its responses. A call that
+    ``waits`` has no deadline: its end depends on work that takes as long as it takes.
+    """
+
+    rpc: str
+    request: Message
+    read: Callable[[Any], T]
+    waits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pages(Generic[T]):
+    """A list that comes page by page.
+
+    ``page`` makes the call for a page token; empty tokens begin and end the list. ``items`` are what a page holds.
+    """
+
+    page: Callable[[str], Call[Any]]
+    items: Callable[[Any], tuple[T, ...]]
+
+
+def failure(error: grpc.RpcError | None, *, closed: bool) -> ScheduleError:
+    """Return the error to raise for a call that failed, or was cut off or never made because its client is closed."""
+    return Unavailable("The client is closed") if closed or error is None else wire.error_from(error)
+
+
+def answers(make: Callable[..., Any], shape: Callable[[Any], Any] = lambda answer: answer) -> Callable[[M], M]:
+    """Make a method look like the request function ``make``: its name, docstring and signature, and what it answers.
+
+    ``functools.wraps`` alone would show help() a function without ``self`` that returns a Call. ``shape`` makes the
+    method's answer of the type of the call's.
+    """
+
+    def dressed(method: M) -> M:
+        told = inspect.signature(make)
+        returned = shape(get_args(told.return_annotation)[0])
+        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        shown: Any = wraps(make)(method)
+        shown.__signature__ = told.replace(parameters=[me, *told.parameters.values()], return_annotation=returned)
+        shown.__annotations__ = {**make.__annotations__, "return": returned}
+        return method
+
+    return dressed

@@ -1,0 +1,157 @@
+"""How a client reaches a server: the channel's options, who the server must be, and who we are."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc
+
+from schedule_grpc.client.requests import NEVER_RETRIED
+from schedule_grpc.pb import schedule_pb2
+
+DEADLINE = 10.0
+"""Seconds for a call, over all its attempts; a waiting RunTaskNow and a watch have none."""
+
+ATTEMPTS = 4
+MAX_ATTEMPTS = 5
+"""gRPC makes no more."""
+
+Pem: TypeAlias = bytes | str | PathLike[str]
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+
+_SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
+_TOKEN = re.compile(r"[!-~]+")
+_SCHEME = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6):")
+_OPTIONS = (
+    # A batch of registrations may have 1 MiB; what is larger than this buffer is not tried again.
+    ("grpc.per_rpc_retry_buffer_size", 2 * 1024 * 1024),
+    # A thousand tasks with their payloads are more than gRPC's 4 MiB, and the server is not our enemy.
+    ("grpc.max_receive_message_length", -1),
+    # The attempts of a call shall meet a server that has come back, not one old failure to connect.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A server that is gone without a word is noticed by those who wait without a deadline.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tls:
+    """Who the server must be, and who we are. Certificates and keys are PEM: the bytes, or the path of a file.
+
+    ``ca`` holds the certificates to trust (None: the public authorities that gRPC knows), ``certificate`` and ``key``
+    are ours where the server asks for one, ``server_name`` is the name in the server's certificate where it is not the
+    one in the address.
+    """
+
+    ca: Pem | None = None
+    certificate: Pem | None = None
+    key: Pem | None = field(default=None, repr=False)
+    server_name: str = ""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Return what a channel needs of it.
+
+        Raises:
+            ValueError: if something is not PEM, or only one of certificate and key is given.
+            OSError: if a file cannot be read.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together")
+        return grpc.ssl_channel_credentials(
+            root_certificates=_pem(self.ca, "ca"),
+            private_key=_pem(self.key, "key"),
+            certificate_chain=_pem(self.certificate, "certificate"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """A way to a server: what its channel is made of, and what is sent along with every call."""
+
+    address: str
+    credentials: grpc.ChannelCredentials | None
+    options: tuple[tuple[str, Any], ...]
+    metadata: Metadata
+
+
+def route(address: str, *, tls: Tls | None, token: str | None, attempts: int) -> Route:
+    """Return the way to an address, on which a call is made up to ``attempts`` times.
+
+    Raises:
+        ValueError: for settings that cannot be, or if a token would leave this machine without TLS.
+        OSError: if a file that ``tls`` names cannot be read.
+    """
+    if token is not None and tls is None and not is_loopback(address):
+        raise ValueError(f"a token is not sent to {address} without TLS: give tls=Tls(...), or use a loopback address")
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise ValueError("a token consists of printable ASCII characters without blanks")
+    return Route(
+        address=address,
+        credentials=None if tls is None else tls.credentials(),
+        options=(*_OPTIONS, *_options_of(address, tls, attempts)),
+        metadata=() if token is None else (("authorization", f"Bearer {token}"),),
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether all of an address (as gRPC names targets) is surely on this machine; False where in doubt."""
+    scheme, rest = "dns", address
+    if found := _SCHEME.match(address):
+        scheme, rest = found[1], address[found.end() :]
+    if scheme.startswith("unix"):
+        return True
+    if scheme == "dns":
+        return _is_loopback_host(rest.removeprefix("///"))
+    return all(_is_loopback_host(each) for each in rest.split(","))
+
+
+def _is_loopback_host(place: str) -> bool:
+    bracketed = re.fullmatch(r"\[(.*)\](:\d+)?", place)
+    host = bracketed[1] if bracketed else place if place.count(":") > 1 else place.partition(":")[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _options_of(address: str, tls: Tls | None, attempts: int) -> Iterator[tuple[str, Any]]:
+    yield "grpc.service_config", json.dumps(_service_config(attempts))
+    if is_loopback(address):
+        # A proxy from the environment has no business here, and a token would go through it in the clear.
+        yield "grpc.enable_http_proxy", 0
+    if tls and tls.server_name:
+        yield "grpc.ssl_target_name_override", tls.server_name
+
+
+def _service_config(attempts: int) -> dict[str, Any]:
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        raise ValueError(f"attempts must be 1 to {MAX_ATTEMPTS}, not {attempts}")
+    if attempts == 1:
+        return {}
+    policy = {
+        "maxAttempts": attempts,
+        "initialBackoff": "0.2s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    # What names a method stands above what names the service alone.
+    once = [{"service": _SERVICE, "method": rpc} for rpc in NEVER_RETRIED]
+    return {"methodConfig": [{"name": [{"service": _SERVICE}], "retryPolicy": policy}, {"name": once}]}
+
+
+def _pem(given: Pem | None, name: str) -> bytes | None:
+    if given is None:
+        return None
+    content = given if isinstance(given, bytes) else Path(given).read_bytes()
+    if b"-----BEGIN " not in content:
+        raise ValueError(f"{name} is not PEM")
+    return content

@@ -1,0 +1,378 @@
+"""One function per rpc: from what a caller says to the `Call` that asks it. Both clients make their methods of these.
+
+Nothing here speaks to anybody, and nothing is checked that the server checks: it tells of all wrong fields at once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+from schedule_grpc import wire
+from schedule_grpc.client import responses
+from schedule_grpc.client.call import Call, Pages
+from schedule_grpc.client.responses import RunResult
+from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.events import Told
+from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.policy import DEFAULT, Policy
+from schedule_grpc.registration import Registration, TaskUpdate
+from schedule_grpc.schedule import Preview
+from schedule_grpc.task import Handler, Task, TaskFilter, TaskPage
+
+NEVER_RETRIED = ("TriggerCron",)
+"""Rpcs that do their work again when they are called again."""
+
+
+def register_task(
+    *,
+    name: str,
+    schedule: str,
+    handler: str,
+    enabled: bool | None = None,
+    time_zone: str = "",
+    payload: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    description: str = "",
+    policy: Policy | None = None,
+    validate_only: bool = False,
+    etag: str = "",
+    allow_unknown_handler: bool = False,
+) -> Call[Task]:
+    """Create a task, or replace the definition of the task of that name; the same again changes nothing.
+
+    Args:
+        name: Letters, digits, ``.``, ``_`` and ``-``; at most 128.
+        schedule: Such as ``*/5 * * * *``, ``@daily``, ``every 90 minutes``, ``2026-01-31T10:00:00Z``, ``@manual``.
+        handler: The name of a handler that the server knows.
+        enabled: None enables a new task and keeps an operator's pause of an existing one.
+        time_zone: IANA name of the zone in which cron expressions are read; UTC if it is empty.
+        payload: Handed to the handler; at most 64 KiB of JSON.
+        metadata: Free to use; at most 16 KiB of JSON.
+        description: What the task is for.
+        policy: None means the defaults, also for an existing task; `update_task` changes single policies.
+        validate_only: Check and answer as if, but store nothing.
+        etag: If given, the task must still be as it was read with this etag.
+        allow_unknown_handler: Accept a handler that nobody offers yet; its executions wait.
+
+    Raises:
+        InvalidArgument: with a violation for every field that is wrong; InvalidSchedule for schedule and zone.
+        HandlerNotFound: if nobody offers, or ever offered, the handler.
+        EtagMismatch: if the task has changed.
+    """
+    request = pb.RegisterTaskRequest(
+        name=name,
+        schedule=schedule,
+        handler=handler,
+        enabled=enabled,
+        time_zone=time_zone,
+        payload=wire.struct_to(payload or {}),
+        metadata=wire.struct_to(metadata or {}),
+        description=description,
+        policy=wire.policy_to(policy) if policy else None,
+        validate_only=validate_only,
+        etag=etag,
+        allow_unknown_handler=allow_unknown_handler,
+    )
+    return Call(rpc="RegisterTask", request=request, read=wire.task_from)
+
+
+def batch_register_tasks(
+    registrations: Sequence[Registration], *, validate_only: bool = False
+) -> Call[tuple[Task, ...]]:
+    """Register up to 1,000 tasks, each of another name: all of them, or none. Return them in the same order.
+
+    Raises:
+        InvalidArgument: with violations such as ``requests[3].schedule``.
+        HandlerNotFound, EtagMismatch: for the first task that is refused; none is registered then.
+    """
+    request = pb.BatchRegisterTasksRequest(
+        requests=[wire.registration_to(registration) for registration in registrations], validate_only=validate_only
+    )
+    return Call(rpc="BatchRegisterTasks", request=request, read=responses.tasks)
+
+
+def update_task(
+    name: str,
+    *,
+    schedule: str | None = None,
+    time_zone: str | None = None,
+    handler: str | None = None,
+    enabled: bool | None = None,
+    payload: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    policy: Mapping[str, Any] | None = None,
+    etag: str = "",
+    validate_only: bool = False,
+    allow_unknown_handler: bool = False,
+) -> Call[Task]:
+    """Change a task; what is None stays as it is.
+
+    ``policy`` holds values by their paths, such as ``{"timeout": timedelta(minutes=2), "overlap": "ALLOW_ALL",
+    "retry.max_retries": None}``; there None stands for the default. The paths are those of ``Policy.fields()``. An
+    empty text or object is the default too: ``time_zone=""`` is UTC. See `register_task` for the rest.
+
+    Raises:
+        TaskNotFound: if there is none of that name.
+        InvalidArgument: with a violation for every field that is wrong; InvalidSchedule for schedule and zone.
+        HandlerNotFound: if nobody offers, or ever offered, the handler.
+        EtagMismatch: if the task has changed.
+    """
+    told: dict[str, str | Mapping[str, Any] | None] = {
+        "schedule": schedule,
+        "time_zone": time_zone,
+        "handler": handler,
+        "payload": payload,
+        "metadata": metadata,
+        "description": description,
+    }
+    fields = {field: value for field, value in told.items() if value is not None}
+    values: dict[str, Any] = {
+        field: value if isinstance(value, str) else wire.struct_to(value) for field, value in fields.items()
+    }
+    message = pb.Task(**values, enabled=enabled is True, policy=wire.policy_to(_policy(policy)) if policy else None)
+    update = TaskUpdate(
+        name=name,
+        fields=fields,
+        policy=policy or {},
+        enabled=enabled,
+        etag=etag,
+        validate_only=validate_only,
+        allow_unknown_handler=allow_unknown_handler,
+    )
+    return Call(rpc="UpdateTask", request=wire.update_to(update, message), read=wire.task_from)
+
+
+def delete_task(name: str, *, etag: str = "") -> Call[None]:
+    """Delete a task. Its history stays readable under its name; what runs may finish and is not retried.
+
+    Raises:
+        TaskNotFound: if there is none of that name.
+        EtagMismatch: if ``etag`` is given and the task has changed.
+    """
+    return Call(rpc="DeleteTask", request=pb.DeleteTaskRequest(name=name, etag=etag), read=responses.nothing)
+
+
+def get_task(name: str) -> Call[Task]:
+    """Return a task.
+
+    Raises:
+        TaskNotFound: if there is none of that name.
+    """
+    return Call(rpc="GetTask", request=pb.GetTaskRequest(name=name), read=wire.task_from)
+
+
+def list_tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, page_token: str = "") -> Call[TaskPage]:
+    """Return one page of the tasks chosen, in the order of their names; 100 of them if ``page_size`` is 0."""
+    wanted = chosen or TaskFilter()
+    request = pb.ListTasksRequest(
+        page_size=page_size,
+        page_token=page_token,
+        enabled=wanted.enabled,
+        handler=wanted.handler,
+        name_prefix=wanted.name_prefix,
+        category=wanted.category,
+    )
+    return Call(rpc="ListTasks", request=request, read=responses.task_page)
+
+
+def tasks(chosen: TaskFilter | None = None, *, page_size: int = 0) -> Pages[Task]:
+    """Go through all tasks chosen, in the order of their names; pages are asked for as they are needed."""
+    return Pages(page=lambda token: list_tasks(chosen, page_size=page_size, page_token=token), items=responses.tasks_of)
+
+
+def enable_task(name: str, *, etag: str = "") -> Call[Task]:
+    """Let a task fire again, counting from now.
+
+    Raises:
+        TaskNotFound: if there is none of that name.
+        EtagMismatch: if ``etag`` is given and the task has changed.
+    """
+    return Call(rpc="EnableTask", request=pb.EnableTaskRequest(name=name, etag=etag), read=wire.task_from)
+
+
+def disable_task(name: str, *, note: str = "", etag: str = "") -> Call[Task]:
+    """Stop a task from firing; what runs goes on. ``note`` tells others why.
+
+    Raises:
+        TaskNotFound: if there is none of that name.
+        EtagMismatch: if ``etag`` is given and the task has changed.
+    """
+    return Call(rpc="DisableTask", request=pb.DisableTaskRequest(name=name, note=note, etag=etag), read=wire.task_from)
+
+
+def run_task_now(
+    name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
+) -> Call[RunResult]:
+    """Run a task now and wait for its end, over all attempts, however long that takes; detached, do not wait.
+
+    ``payload`` replaces the task's for this run. The same ``request_id`` gives the same execution; without one a random
+    one is sent, so that a call that is tried again runs the task once.
+
+    Raises:
+        TaskNotFound: if there is none of that name.
+        TaskDisabled: if the task is disabled.
+        NoWorker: if nobody took the execution within 30 s.
+        ShuttingDown: if the server stops while we wait; the execution goes on under the id that the error names.
+    """
+    request = pb.RunTaskNowRequest(
+        name=name,
+        payload=None if payload is None else wire.struct_to(payload),
+        detach=detach,
+        request_id=request_id or uuid4().hex,
+    )
+    return Call(rpc="RunTaskNow", request=request, read=responses.run_result, waits=not detach)
+
+
+def trigger_cron(cron: str) -> Call[tuple[Execution, ...]]:
+    """Run, now, every enabled task whose schedule means the same cron expression; return what was recorded.
+
+    ``* * * * *`` runs every enabled task. The call is never repeated by itself: if its fate is unknown, look at the
+    executions.
+
+    Raises:
+        InvalidArgument: if it is no cron expression and means none.
+    """
+    return Call(rpc="TriggerCron", request=pb.TriggerCronRequest(cron=cron), read=responses.executions)
+
+
+def preview_schedule(
+    schedule: str, *, time_zone: str = "UTC", count: int = 10, start_time: datetime | None = None
+) -> Call[Preview]:
+    """Return the next ``count`` (1 to 1,000) occurrences after ``start_time``, or after now, and what DST does to them.
+
+    Raises:
+        InvalidSchedule: if schedule or zone cannot be read.
+        InvalidArgument: if the count is out of bounds.
+    """
+    request = pb.PreviewScheduleRequest(
+        schedule=schedule,
+        time_zone=time_zone,
+        count=count,
+        start_time=None if start_time is None else wire.instant_to(start_time),
+    )
+
+    def read(response: pb.PreviewScheduleResponse) -> Preview:
+        return wire.preview_from(response, schedule=schedule, time_zone=time_zone)
+
+    return Call(rpc="PreviewSchedule", request=request, read=read)
+
+
+def backfill_task(name: str, *, start_time: datetime, end_time: datetime) -> Call[Backfill]:
+    """Record executions for the past occurrences in [start_time, end_time), at most 1,000; they run one by one.
+
+    Those that ran or may run already are counted, not run again.
+
+    Raises:
+        TaskNotFound: if there is none of that name.
+        TaskDisabled: if the task is disabled.
+        InvalidArgument: if the times are none, or too many occurrences lie between them.
+    """
+    request = pb.BackfillTaskRequest(
+        name=name, start_time=wire.instant_to(start_time), end_time=wire.instant_to(end_time)
+    )
+    return Call(rpc="BackfillTask", request=request, read=wire.backfill_from)
+
+
+def get_task_history(
+    name: str, chosen: ExecutionFilter | None = None, *, page_size: int = 0, page_token: str = ""
+) -> Call[ExecutionPage]:
+    """Return one page of a task's executions, newest first; empty for a name that no task has or had."""
+    request = pb.GetTaskHistoryRequest(name=name, page_size=page_size, page_token=page_token, **_filter(chosen))
+    return Call(rpc="GetTaskHistory", request=request, read=wire.execution_page_from)
+
+
+def task_history(name: str, chosen: ExecutionFilter | None = None, *, page_size: int = 0) -> Pages[Execution]:
+    """Go through all executions of a task, newest first; pages are asked for as they are needed."""
+    return Pages(
+        page=lambda token: get_task_history(name, chosen, page_size=page_size, page_token=token),
+        items=responses.executions_of,
+    )
+
+
+def list_executions(
+    chosen: ExecutionFilter | None = None, *, page_size: int = 0, page_token: str = ""
+) -> Call[ExecutionPage]:
+    """Return one page of the executions of all tasks, newest first; 100 of them if ``page_size`` is 0."""
+    request = pb.ListExecutionsRequest(page_size=page_size, page_token=page_token, **_filter(chosen))
+    return Call(rpc="ListExecutions", request=request, read=wire.execution_page_from)
+
+
+def executions(chosen: ExecutionFilter | None = None, *, page_size: int = 0) -> Pages[Execution]:
+    """Go through the executions of all tasks, newest first; pages are asked for as they are needed."""
+    return Pages(
+        page=lambda token: list_executions(chosen, page_size=page_size, page_token=token), items=responses.executions_of
+    )
+
+
+def get_execution(execution_id: str) -> Call[Execution]:
+    """Return one execution.
+
+    Raises:
+        ExecutionNotFound: if the history does not, or no longer, hold it.
+    """
+    return Call(rpc="GetExecution", request=pb.GetExecutionRequest(id=execution_id), read=wire.execution_from)
+
+
+def cancel_execution(execution_id: str, *, reason: str = "") -> Call[Execution]:
+    """Cancel an execution: one that waits ends CANCELLED at once, one that runs is asked to stop; return it.
+
+    Raises:
+        ExecutionNotFound: if the history does not, or no longer, hold it.
+    """
+    request = pb.CancelExecutionRequest(id=execution_id, reason=reason)
+    return Call(rpc="CancelExecution", request=request, read=wire.execution_from)
+
+
+def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[Told | None]:
+    """Tell what happens to executions from now on: transitions, progress of handlers, and how much was lost.
+
+    Args:
+        task_name: Only executions of this task; of all tasks if it is empty.
+        states: Only changes to these states, and progress if RUNNING is among them; everything if it is empty.
+
+    What is returned is an iterator and a context manager; leaving the context, or ``close()``, ends the watch. It tells
+    everything from its beginning on: the blocking client's has begun when it is returned, the async client's when its
+    context is entered. Events are hints: read the execution to be sure.
+    """
+    request = pb.WatchExecutionsRequest(task_name=task_name, states=wire.states_to(sorted(states)))
+    return Call(rpc="WatchExecutions", request=request, read=wire.event_from, waits=True)
+
+
+def list_handlers() -> Call[tuple[Handler, ...]]:
+    """Return the handlers that tasks can name, in the order of their names."""
+    return Call(rpc="ListHandlers", request=pb.ListHandlersRequest(), read=responses.handlers)
+
+
+def initialize_default_tasks() -> Call[tuple[Task, ...]]:
+    """Register the built-in tasks that are not there; return those."""
+    return Call(rpc="InitializeDefaultTasks", request=pb.InitializeDefaultTasksRequest(), read=responses.tasks)
+
+
+def _policy(values: Mapping[str, Any]) -> Policy:
+    chosen, violations = dict(values), []
+    for path, value in values.items():
+        default = DEFAULT.fields().get(path, ...)
+        if default is ...:
+            violations.append(Violation(field=f"policy.{path}", reason="is not a policy"))
+        elif isinstance(default, StrEnum) and value is not None:
+            try:
+                chosen[path] = type(default)(value)  # its name will do
+            except ValueError:
+                known = ", ".join(type(default))
+                violations.append(Violation(field=f"policy.{path}", reason=f"must be one of {known}"))
+    if violations:
+        raise InvalidArgument(*violations)
+    return DEFAULT.with_fields(chosen)
+
+
+def _filter(chosen: ExecutionFilter | None) -> dict[str, Any]:
+    wanted = chosen or ExecutionFilter()
+    return {
+        "states": wire.states_to(sorted(wanted.states)),
+        "start_time": wire.instant_to(wanted.start_time) if wanted.start_time else None,
+        "end_time": wire.instant_to(wanted.end_time) if wanted.end_time else None,
+    }

@@ -1,0 +1,58 @@
+"""What the answers of rpcs say, in our values, where `wire` does not tell it in one word."""
+
+from dataclasses import dataclass
+
+from google.protobuf.empty_pb2 import Empty
+
+from schedule_grpc import wire
+from schedule_grpc.execution import Execution, ExecutionPage
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.task import Handler, Task, TaskPage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """What RunTaskNow answers: whether the execution SUCCEEDED (detached: was recorded to run), and the execution."""
+
+    success: bool
+    execution: Execution
+
+
+def nothing(_: Empty) -> None:
+    """There is nothing to tell."""
+
+
+def tasks(response: pb.BatchRegisterTasksResponse | pb.InitializeDefaultTasksResponse) -> tuple[Task, ...]:
+    """Return the tasks of an answer."""
+    return tuple(wire.task_from(task) for task in response.tasks)
+
+
+def task_page(response: pb.ListTasksResponse) -> TaskPage:
+    """Return the page that ListTasks answers."""
+    found = tuple(wire.task_from(task) for task in response.tasks)
+    return TaskPage(tasks=found, next_page_token=response.next_page_token)
+
+
+def tasks_of(page: TaskPage) -> tuple[Task, ...]:
+    """Return the tasks of a page."""
+    return page.tasks
+
+
+def executions(response: pb.TriggerCronResponse) -> tuple[Execution, ...]:
+    """Return the executions that TriggerCron answers."""
+    return tuple(wire.execution_from(execution) for execution in response.executions)
+
+
+def executions_of(page: ExecutionPage) -> tuple[Execution, ...]:
+    """Return the executions of a page."""
+    return page.executions
+
+
+def run_result(response: pb.RunTaskNowResponse) -> RunResult:
+    """Return what RunTaskNow answers."""
+    return RunResult(success=response.success, execution=wire.execution_from(response.execution))
+
+
+def handlers(response: pb.ListHandlersResponse) -> tuple[Handler, ...]:
+    """Return the handlers that ListHandlers answers."""
+    return tuple(wire.handler_from(handler) for handler in response.handlers)

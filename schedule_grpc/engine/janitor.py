@@ -1,0 +1,58 @@
+"""Retention: takes from the history what its tasks do not keep, a little at a time."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+
+from schedule_grpc.clock import Clock
+from schedule_grpc.errors import Unavailable
+from schedule_grpc.store import Store
+
+log = structlog.get_logger(__name__)
+
+ROUND = timedelta(minutes=10)
+"""How long after the end of one round through all tasks the next one begins."""
+FIRST = timedelta(minutes=1)
+"""How long after the start the first round begins: what came due meanwhile goes first."""
+PAUSE = timedelta(milliseconds=50)
+"""Between two looks of a round: others write meanwhile."""
+
+
+class Janitor:
+    """Goes through all tasks, again and again."""
+
+    def __init__(self, *, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Sweep until stopping; a round that fails is left to the next one."""
+        await self._wait_until(self._clock.now() + FIRST, stopping)
+        while not stopping.is_set():
+            try:
+                removed = await self.sweep(stopping)
+                if removed:
+                    log.info("history.pruned", count=removed)
+            except Unavailable as error:
+                log.warning("history.not_pruned", error=str(error))
+            except Exception:
+                log.exception("history.not_pruned")
+            await self._wait_until(self._clock.now() + ROUND, stopping)
+
+    async def sweep(self, stopping: asyncio.Event | None = None) -> int:
+        """Go once through all tasks; return how many rows were removed."""
+        removed, after = 0, ""
+        while stopping is None or not stopping.is_set():
+            pruned = await self._store.prune(after=after, now=self._clock.now())
+            removed, after = removed + pruned.removed, pruned.after
+            if not pruned.more:
+                break
+            if stopping is not None:
+                await self._clock.wait_until(self._clock.now() + PAUSE, stopping)
+        return removed
+
+    async def _wait_until(self, when: datetime, stopping: asyncio.Event) -> None:
+        # A wall clock that was set back must not keep the history growing: never wait longer than one round.
+        while not stopping.is_set() and self._clock.now() < when <= self._clock.now() + ROUND:
+            await self._clock.wait_until(when, stopping)

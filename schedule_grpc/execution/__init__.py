@@ -1,0 +1,80 @@
+"""Executions: the durable record of one occurrence or one manual run, and the only place where its state may change.
+
+::
+
+    (new) ──► PENDING ──claim──► RUNNING ──► SUCCEEDED
+      │        │  ▲                │ ├─────► FAILED
+      │        │  └── retry, ──────┘ │
+      │        │      hand-back, lease lost with retries left
+      │        ├──────────────────────┴─► CANCELLED
+      │        ├──► FAILED        waited for a retry when its task was deleted: TASK_DELETED
+      ├────────┼──► SKIPPED       never ran: OVERLAP, TASK_DISABLED, TASK_DELETED, NO_WORKER
+      └────────┴──► MISSED        never ran: START_DEADLINE, CATCHUP_WINDOW, CATCHUP_LIMIT, CATCHUP_NONE
+
+`states` has the words and the table, `values` what an execution is, `transitions` how one becomes another, `gate` how a
+new one is let in beside others of its task.
+"""
+
+from schedule_grpc.execution.gate import Occupancy, admitted, let_through, makes_way, queues
+from schedule_grpc.execution.states import TRANSITIONS, Gate, Reason, State, Trigger
+from schedule_grpc.execution.transitions import (
+    MAX_HAND_BACKS,
+    after,
+    cancel_requested,
+    deleted,
+    handed_back,
+    lost,
+    missed,
+    new_execution_id,
+    new_lease_token,
+    planned,
+    skipped,
+    succeeded,
+)
+from schedule_grpc.execution.values import (
+    MAX_TEXT_BYTES,
+    ON_TIME,
+    Backfill,
+    CoveredRange,
+    Execution,
+    ExecutionFilter,
+    ExecutionPage,
+    FailedAttempt,
+    HandBack,
+    Outcome,
+)
+
+__all__ = [
+    "MAX_HAND_BACKS",
+    "MAX_TEXT_BYTES",
+    "ON_TIME",
+    "TRANSITIONS",
+    "Backfill",
+    "CoveredRange",
+    "Execution",
+    "ExecutionFilter",
+    "ExecutionPage",
+    "FailedAttempt",
+    "Gate",
+    "HandBack",
+    "Occupancy",
+    "Outcome",
+    "Reason",
+    "State",
+    "Trigger",
+    "admitted",
+    "after",
+    "cancel_requested",
+    "deleted",
+    "handed_back",
+    "let_through",
+    "lost",
+    "makes_way",
+    "missed",
+    "new_execution_id",
+    "new_lease_token",
+    "planned",
+    "queues",
+    "skipped",
+    "succeeded",
+]

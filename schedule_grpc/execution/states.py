@@ -1,0 +1,74 @@
+"""The words for where an execution is and why, and the table of its allowed changes."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class State(StrEnum):
+    """Where an execution is in its life."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
+    MISSED = "MISSED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it never changes again."""
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[State | None, frozenset[State]] = MappingProxyType(
+    {
+        None: frozenset({State.PENDING, State.SKIPPED, State.MISSED}),
+        State.PENDING: frozenset({State.RUNNING, State.CANCELLED, State.FAILED, State.SKIPPED, State.MISSED}),
+        State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.PENDING}),
+        State.SUCCEEDED: frozenset(),
+        State.FAILED: frozenset(),
+        State.CANCELLED: frozenset(),
+        State.SKIPPED: frozenset(),
+        State.MISSED: frozenset(),
+    }
+)
+"""From each state (None: not yet recorded) to the states it may change to. The store's suite drives every operation
+from every state and compares what happened with this table."""
+
+
+class Reason(StrEnum):
+    """Why an execution never ran; TASK_DELETED also why a FAILED one was not tried again."""
+
+    OVERLAP = "OVERLAP"
+    TASK_DISABLED = "TASK_DISABLED"
+    TASK_DELETED = "TASK_DELETED"
+    NO_WORKER = "NO_WORKER"
+    START_DEADLINE = "START_DEADLINE"
+    CATCHUP_WINDOW = "CATCHUP_WINDOW"
+    CATCHUP_LIMIT = "CATCHUP_LIMIT"
+    CATCHUP_NONE = "CATCHUP_NONE"
+
+
+class Trigger(StrEnum):
+    """What put an execution into the queue."""
+
+    SCHEDULE = "SCHEDULE"
+    """An occurrence that was the only one due, or that is at most `ON_TIME` late."""
+    CATCH_UP = "CATCH_UP"
+    """Every other occurrence that the loop records."""
+    MANUAL = "MANUAL"
+    """RunTaskNow."""
+    CRON = "CRON"
+    """TriggerCron."""
+    BACKFILL = "BACKFILL"
+    """BackfillTask."""
+
+
+class Gate(StrEnum):
+    """How an open execution stands to the others of its task; at most one is ACTIVE, and where one waits, one is."""
+
+    ACTIVE = "ACTIVE"
+    WAITING = "WAITING"
+    FREE = "FREE"

@@ -1,0 +1,137 @@
+"""What an execution is: values, compared by value, changed by `transitions` only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from schedule_grpc.execution.states import Gate, Reason, State, Trigger
+from schedule_grpc.retry import FailureKind
+
+MAX_TEXT_BYTES = 64 * 1024
+"""How much of a result or an error is kept."""
+
+ON_TIME = timedelta(seconds=30)
+"""How late an occurrence may be recorded and still count as fired on schedule."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoveredRange:
+    """Earlier occurrences that an execution accounts for besides its own."""
+
+    from_time: datetime
+    to_time: datetime
+    count: int
+    exact: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedAttempt:
+    """One call of the handler that did not succeed."""
+
+    number: int
+    start_time: datetime
+    duration: timedelta
+    kind: FailureKind
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """The durable record of one occurrence (or one manual run), over all its attempts."""
+
+    id: str
+    task_uid: str
+    task_name: str
+    handler: str
+    trigger: Trigger
+    state: State
+    create_time: datetime
+    available_time: datetime
+    revision: int
+    scheduled_time: datetime | None = None
+    covers: CoveredRange | None = None
+    deadline_time: datetime | None = None
+    start_time: datetime | None = None
+    attempt_start_time: datetime | None = None
+    end_time: datetime | None = None
+    reason: Reason | None = None
+    kind: FailureKind | None = None
+    gate: Gate | None = None
+    attempt: int = 0
+    attempts: tuple[FailedAttempt, ...] = ()
+    hand_backs: int = 0
+    lease_token: str | None = None
+    cancel_requested_time: datetime | None = None
+    cancel_reason: str | None = None
+    request_id: str | None = None
+    payload: Mapping[str, Any] | None = None
+    result: Any = None
+    error: str | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The id that callers of the older service know."""
+        return f"task_{self.task_name}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From the first attempt's start to the end; None before it; zero for what never ran."""
+        if self.end_time is None:
+            return None
+        return max(self.end_time - (self.start_time or self.end_time), timedelta(0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionFilter:
+    """Which executions a list shows; None and the empty set mean all. ``end_time`` is exclusive."""
+
+    states: frozenset[State] = field(default_factory=frozenset)
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionPage:
+    """One page of executions, newest first; an empty token says that it is the last."""
+
+    executions: tuple[Execution, ...]
+    next_page_token: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backfill:
+    """What a backfill recorded, in the order of the scheduled times, and how many occurrences had their row already."""
+
+    executions: tuple[Execution, ...]
+    existing_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one attempt, as its owner reports it under its lease.
+
+    ``kind`` None means success. ``retry`` False refuses a retry that the policy would grant (an attempt that could not
+    be stopped must not run beside its successor). ``result`` is a normalised JSON value.
+    """
+
+    execution_id: str
+    lease_token: str
+    end_time: datetime
+    duration: timedelta
+    kind: FailureKind | None = None
+    error: str | None = None
+    result: Any = None
+    retry: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandBack:
+    """An attempt that its owner stopped, for a reason of its own (shutdown) or because its end was asked for.
+
+    It counts for nothing; the row says what becomes of the execution.
+    """
+
+    execution_id: str
+    lease_token: str
+    time: datetime

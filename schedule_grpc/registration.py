@@ -1,0 +1,129 @@
+"""What changes of a task mean. Pure: the store writes a change only if the task is still as it was read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.execution import Reason
+from schedule_grpc.planning import Firing, settlement
+from schedule_grpc.task import Definition, Task, define
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskChange:
+    """A task as it was read (None: there was none) and as it shall be, with what was due until then."""
+
+    before: Task | None
+    after: Task
+    settlement: Firing | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registration:
+    """What RegisterTask asks for, beyond the definition itself."""
+
+    definition: Definition
+    enabled: bool | None = None
+    validate_only: bool = False
+    etag: str = ""
+    allow_unknown_handler: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskUpdate:
+    """What UpdateTask asks for: ``fields`` by the names of `define`, ``policy`` by its paths; None is the default."""
+
+    name: str
+    fields: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    enabled: bool | None = None
+    etag: str = ""
+    validate_only: bool = False
+    allow_unknown_handler: bool = False
+
+    def applied_to(self, task: Task) -> Definition:
+        """Return the task's definition with the update.
+
+        Raises:
+            InvalidSchedule, InvalidArgument: as `define`.
+        """
+        present = task.definition
+        told: dict[str, Any] = {
+            "schedule": present.schedule.text,
+            "time_zone": present.schedule.time_zone,
+            "handler": present.handler,
+            "payload": present.payload,
+            "metadata": present.metadata,
+            "description": present.description,
+        }
+        changed = {name: value for name, value in self.fields.items() if value is not None}
+        kept = {name: value for name, value in told.items() if name not in self.fields}
+        required = {name: "" for name in ("schedule", "handler") if self.fields.get(name, "") is None}
+        policy = present.policy.with_fields(self.policy)
+        return define(name=task.name, policy=policy, **(kept | changed | required))
+
+
+def registered(before: Task | None, definition: Definition, *, enabled: bool | None, now: datetime) -> TaskChange:
+    """Return the change that makes ``definition`` the task's, or one whose sides are equal if nothing changes.
+
+    Args:
+        before: The task of that name, if there is one.
+        definition: What it shall be.
+        enabled: Whether it shall fire; None keeps an operator's pause, and enables a new task.
+        now: From when a new or changed schedule counts.
+
+    Raises:
+        InvalidArgument: if a new or changed schedule has no occurrence left.
+    """
+    if before is None:
+        fresh = Task(
+            definition=definition,
+            uid=uuid4().hex,
+            revision=1,
+            enabled=enabled is not False,
+            create_time=now,
+            update_time=now,
+            settled_time=now,
+        )
+        return TaskChange(before=None, after=_counting_from(fresh, now, schedule_is_new=True))
+    chosen = before.enabled if enabled is None else enabled
+    if before.definition == definition and before.enabled == chosen:
+        return TaskChange(before=before, after=before)
+    return _changed(before, replace(before, definition=definition, enabled=chosen), now)
+
+
+def switched(before: Task, *, enabled: bool, note: str, now: datetime) -> TaskChange:
+    """Return the change that enables or disables a task, or one whose sides are equal if it is so already."""
+    if before.enabled == enabled and (enabled or note in ("", before.note)):
+        return TaskChange(before=before, after=before)
+    return _changed(before, replace(before, enabled=enabled, note="" if enabled else note), now)
+
+
+def removed(before: Task, now: datetime) -> TaskChange:
+    """Return the change that deletes a task: a tombstone stays until its history is gone."""
+    after = replace(before, revision=before.revision + 1, update_time=now, delete_time=now, next_run_time=None)
+    return TaskChange(before=before, after=after, settlement=settlement(before, now, ended_for=Reason.TASK_DELETED))
+
+
+def _changed(before: Task, wanted: Task, now: datetime) -> TaskChange:
+    after = replace(wanted, revision=before.revision + 1, update_time=now, note="" if wanted.enabled else wanted.note)
+    schedule_is_new = not before.definition.fires_as(after.definition)
+    if not schedule_is_new and before.enabled == after.enabled:
+        return TaskChange(before=before, after=after)
+    return TaskChange(
+        before=before,
+        after=_counting_from(after, now, schedule_is_new=schedule_is_new),
+        settlement=settlement(before, now, ended_for=None if after.enabled else Reason.TASK_DISABLED),
+    )
+
+
+def _counting_from(task: Task, now: datetime, *, schedule_is_new: bool) -> Task:
+    # What was settled under this very schedule stays settled, though the clock may have been set back since.
+    settled_time = now if schedule_is_new else max(task.settled_time, now)
+    if schedule_is_new and task.schedule.is_once and task.schedule.next_after(settled_time) is None:
+        raise InvalidArgument.of("schedule", f"{task.schedule.text} lies in the past")
+    next_run_time = task.definition.next_after(settled_time)
+    return replace(task, settled_time=settled_time, next_run_time=next_run_time if task.enabled else None)

@@ -1,0 +1,51 @@
+"""The application: what the service does when it is asked, whatever the edge it is asked through."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+from schedule_grpc.clock import Clock
+from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.events import Hub
+from schedule_grpc.handlers import Registry
+from schedule_grpc.schedule import Preview, parse
+from schedule_grpc.service.executions import ExecutionService
+from schedule_grpc.service.tasks import TaskService
+from schedule_grpc.store import Store
+from schedule_grpc.task import Definition
+
+__all__ = ["Service"]
+
+SHOWN = 10
+MOST_SHOWN = 1000
+
+
+class Service(TaskService, ExecutionService):
+    """Registers, changes, lists and runs tasks, reads and watches their history; both edges call this."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, hub: Hub, registry: Registry, defaults: Sequence[Definition] = ()
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._hub = hub
+        self._registry = registry
+        self._defaults = tuple(sorted(defaults, key=lambda definition: definition.name))
+        self._draining = asyncio.Event()
+
+    def drain(self) -> None:
+        """Stop accepting runs, let those who wait for one go with ShuttingDown, and end what is watched."""
+        self._draining.set()
+        self._hub.close()
+
+    def preview(self, schedule: str, time_zone: str, *, count: int = 0, start_time: datetime | None = None) -> Preview:
+        """Return when a schedule will fire after a time, by default now; nothing is stored.
+
+        Raises:
+            InvalidSchedule: if schedule or zone cannot be read.
+            InvalidArgument: if the count is not between 1 and 1,000 (0 stands for 10).
+        """
+        if not 0 <= count <= MOST_SHOWN:
+            raise InvalidArgument.of("count", f"must be between 1 and {MOST_SHOWN}")
+        parsed = parse(schedule, time_zone or "UTC")
+        return parsed.preview(start_time or self._clock.now(), count or SHOWN)

@@ -1,0 +1,213 @@
+"""What can be asked of executions: run, cancel, trigger, backfill, watch, and the history."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from schedule_grpc.clock import Clock
+from schedule_grpc.errors import (
+    ExecutionNotFound,
+    InvalidArgument,
+    InvalidSchedule,
+    NoWorker,
+    ShuttingDown,
+    TaskNotFound,
+    Unavailable,
+)
+from schedule_grpc.events import Hub, Progress, Subscription, Transition
+from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.handlers import Registry
+from schedule_grpc.paging import MAX_PAGE_SIZE, ExecutionCursor, Page
+from schedule_grpc.planning import backfill
+from schedule_grpc.schedule import Schedule, parse
+from schedule_grpc.store import Store
+from schedule_grpc.task import TaskFilter, checked_payload
+
+MAX_REQUEST_ID = 128
+MAX_CANCEL_REASON = 1024
+NO_WORKER_AFTER = timedelta(seconds=30)
+"""How long a waiting RunTaskNow stands by for somebody to offer the handler."""
+TRIGGERED_AT_ONCE = 500
+"""Runs recorded in one transaction: others write meanwhile."""
+TRIES = 20
+"""How often a plan that others overtook is made anew; each time somebody else made progress."""
+
+_EVERY_MINUTE = parse("* * * * *")
+
+
+class ExecutionService:
+    """The part of the Service that concerns executions."""
+
+    _store: Store
+    _clock: Clock
+    _hub: Hub
+    _registry: Registry
+    _draining: asyncio.Event
+
+    async def run_now(
+        self, name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
+    ) -> Execution:
+        """Run the task beside its schedule; return the execution at its end, or at once with ``detach``.
+
+        Raises:
+            TaskNotFound, TaskDisabled.
+            InvalidArgument: if the payload is not acceptable, or the request id was used for something else.
+            NoWorker: if nobody who offers the handler took it in time (it has ended SKIPPED).
+            ShuttingDown: if this server stops meanwhile; the execution goes on.
+        """
+        if self._draining.is_set():
+            raise ShuttingDown
+        if len(request_id) > MAX_REQUEST_ID:
+            raise InvalidArgument.of("request_id", f"longer than {MAX_REQUEST_ID} characters")
+        execution = await self._store.submit(
+            name,
+            payload=None if payload is None else checked_payload(payload),
+            request_id=request_id or None,
+            now=self._clock.now(),
+        )
+        if detach or execution.state.ended:
+            return execution
+        return await self._ended(execution)
+
+    async def cancel(self, execution_id: str, *, reason: str = "") -> Execution:
+        """End an execution that waits, or ask the one that runs it to stop; return it as it is then.
+
+        Raises:
+            ExecutionNotFound: if the history does not hold it.
+            InvalidArgument: if the reason is too long.
+        """
+        if len(reason) > MAX_CANCEL_REASON:
+            raise InvalidArgument.of("reason", f"longer than {MAX_CANCEL_REASON} characters")
+        execution = await self._store.cancel(execution_id, reason=reason, now=self._clock.now())
+        if execution is None:
+            raise ExecutionNotFound(execution_id)
+        return execution
+
+    async def trigger_cron(self, cron: str) -> tuple[Execution, ...]:
+        """Run, now, every enabled task whose schedule means the same; ``* * * * *`` runs every enabled task.
+
+        Raises:
+            InvalidArgument: if it is not a cron expression, nor a schedule that means one.
+            ShuttingDown: if this server stops.
+        """
+        if self._draining.is_set():
+            raise ShuttingDown
+        wanted = _meant(cron)
+        names = [name async for name in self._named_like(wanted)]
+        recorded: list[Execution] = []
+        for start in range(0, len(names), TRIGGERED_AT_ONCE):
+            some = names[start : start + TRIGGERED_AT_ONCE]
+            recorded += await self._store.trigger(some, now=self._clock.now())
+        return tuple(recorded)
+
+    async def backfill(self, name: str, start_time: datetime, end_time: datetime) -> Backfill:
+        """Record executions for the occurrences in [start_time, end_time), up to now; they run one by one, in order.
+
+        Raises:
+            TaskNotFound, TaskDisabled.
+            InvalidArgument: if the end is not after the start, or there are more than 1,000 occurrences.
+        """
+        for _ in range(TRIES):
+            task = await self._store.find_task(name)
+            if task is None:
+                raise TaskNotFound(name)
+            now = self._clock.now()
+            recorded = await self._store.backfill(task, backfill(task, start_time, end_time, now), now=now)
+            if recorded is not None:
+                return recorded
+        raise Unavailable(f"Task {name} kept changing while it was being backfilled; try again")
+
+    @contextmanager
+    def watching(self, task_name: str = "", states: frozenset[State] = frozenset()) -> Iterator[Subscription]:
+        """Within this context the subscription given tells of executions, from now on, until the server stops.
+
+        Args:
+            task_name: Only of this task; empty for all.
+            states: Only of changes to one of these; empty for all. Progress is told with RUNNING.
+        """
+
+        def wanted(event: Transition | Progress) -> bool:
+            if isinstance(event, Progress):
+                return task_name in ("", event.task_name) and (not states or State.RUNNING in states)
+            return task_name in ("", event.execution.task_name) and (not states or event.execution.state in states)
+
+        with self._hub.subscribed(wanted) as subscription:
+            yield subscription
+
+    async def history(self, name: str, chosen: ExecutionFilter, page: Page) -> ExecutionPage:
+        """Return a page of one task's executions, newest first; an unknown name gives an empty one.
+
+        Raises:
+            InvalidArgument: if the page's size or token is not one of ours.
+        """
+        return await self._executions(name, chosen, page)
+
+    async def executions(self, chosen: ExecutionFilter, page: Page) -> ExecutionPage:
+        """Return a page of all tasks' executions, newest first.
+
+        Raises:
+            InvalidArgument: if the page's size or token is not one of ours.
+        """
+        return await self._executions(None, chosen, page)
+
+    async def execution(self, execution_id: str) -> Execution:
+        """Return one execution.
+
+        Raises:
+            ExecutionNotFound: if the history does not hold it.
+        """
+        execution = await self._store.find_execution(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(execution_id)
+        return execution
+
+    # -- inside
+
+    async def _named_like(self, wanted: Schedule) -> AsyncIterator[str]:
+        every_task = wanted.same_times(_EVERY_MINUTE)
+        after = ""
+        while page := await self._store.list_tasks(TaskFilter(enabled=True), after=after, limit=MAX_PAGE_SIZE):
+            for task in page:
+                if every_task or task.schedule.same_times(wanted):
+                    yield task.name
+            after = page[-1].name
+
+    async def _executions(self, name: str | None, chosen: ExecutionFilter, page: Page) -> ExecutionPage:
+        cursor = ExecutionCursor.read(page, name, chosen)
+        executions = await self._store.list_executions(name, chosen, after=cursor.position, limit=page.limit + 1)
+        shown = executions[: page.limit]
+        token = ""
+        if len(executions) > len(shown):
+            token = ExecutionCursor(position=(shown[-1].create_time, shown[-1].id)).write(name, chosen)
+        return ExecutionPage(executions=shown, next_page_token=token)
+
+    async def _ended(self, execution: Execution) -> Execution:
+        give_up_time = self._clock.now() + NO_WORKER_AFTER
+        with self._hub.ending(execution.id) as changed:
+            while True:
+                found = await self._store.find_execution(execution.id)
+                if found is None or found.state.ended:
+                    return found or execution
+                if self._draining.is_set():
+                    raise ShuttingDown(execution.id)
+                now = self._clock.now()
+                if self._nobody_comes(found) and now >= give_up_time:
+                    await self._store.give_up(found.id, now=now)
+                    raise NoWorker(found.handler, found.id)
+                await self._clock.wait_until(None, changed)
+
+    def _nobody_comes(self, execution: Execution) -> bool:
+        never_started = execution.state is State.PENDING and execution.start_time is None
+        return never_started and execution.handler not in self._registry
+
+
+def _meant(cron: str) -> Schedule:
+    try:
+        schedule = parse(cron)
+    except InvalidSchedule as error:
+        raise InvalidSchedule("cron", error.reason, text=cron) from None
+    if schedule.cron is None:
+        raise InvalidSchedule("cron", f"{cron} means no cron expression", text=cron)
+    return schedule

@@ -1,0 +1,221 @@
+"""What can be asked of tasks: register, change, delete, switch, list."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from schedule_grpc.clock import Clock
+from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound, Unavailable, Violation
+from schedule_grpc.handlers import Registry
+from schedule_grpc.paging import Page, TaskCursor
+from schedule_grpc.registration import Registration, TaskChange, TaskUpdate, registered, removed, switched
+from schedule_grpc.store import Store
+from schedule_grpc.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
+
+MAX_BATCH = 1000
+"""Tasks in one BatchRegisterTasks."""
+TRIES = 20
+"""How often a change that others overtook is computed anew; each time somebody else made progress."""
+
+
+class TaskService:
+    """The part of the Service that concerns definitions."""
+
+    _store: Store
+    _clock: Clock
+    _registry: Registry
+    _defaults: Sequence[Definition]
+
+    async def register(self, wanted: Registration) -> Task:
+        """Create the task, or make it what is wanted; the same again changes nothing.
+
+        Raises:
+            HandlerNotFound: if nobody offers or ever offered the handler, unless that is allowed.
+            EtagMismatch: if an etag is given and the task is not as it was, or is not there.
+            InvalidArgument: if a new or changed schedule has no occurrence left.
+        """
+        await self._require_handlers([wanted])
+        (task,) = await self._register((wanted,), validate_only=wanted.validate_only, place="")
+        return task
+
+    async def register_all(self, wanted: Sequence[Registration], *, validate_only: bool = False) -> tuple[Task, ...]:
+        """Register all of the tasks, or none; return them in the same order.
+
+        Raises:
+            HandlerNotFound, EtagMismatch: as `register`.
+            InvalidArgument: as `register`; if there are none or more than `MAX_BATCH`, or two have the same name.
+        """
+        if not 1 <= len(wanted) <= MAX_BATCH:
+            raise InvalidArgument.of("requests", f"must be 1 to {MAX_BATCH}, not {len(wanted)}")
+        _refuse_repeated_names(wanted)
+        await self._require_handlers(wanted)
+        return await self._register(wanted, validate_only=validate_only, place="requests[{}].")
+
+    async def update(self, wanted: TaskUpdate) -> Task:
+        """Change some fields of a task.
+
+        Raises:
+            TaskNotFound, EtagMismatch.
+            HandlerNotFound: if the handler is changed to one that nobody offers or ever offered, unless allowed.
+            InvalidArgument: if what it would become cannot be accepted.
+        """
+        for _ in range(TRIES):
+            before = await self.get_task(wanted.name)
+            _check_etag(wanted.name, before, wanted.etag)
+            definition = wanted.applied_to(before)
+            if definition.handler != before.handler and not wanted.allow_unknown_handler:
+                await self._require_handlers([Registration(definition=definition)])
+            change = registered(before, definition, enabled=wanted.enabled, now=self._clock.now())
+            if wanted.validate_only or await self._apply([change]):
+                return change.after
+        raise _overtaken(wanted.name)
+
+    async def delete(self, name: str, *, etag: str = "") -> None:
+        """Delete a task; its history stays until retention removes it.
+
+        Raises:
+            TaskNotFound, EtagMismatch.
+        """
+        for _ in range(TRIES):
+            before = await self.get_task(name)
+            _check_etag(name, before, etag)
+            if await self._apply([removed(before, self._clock.now())]):
+                return
+        raise _overtaken(name)
+
+    async def get_task(self, name: str) -> Task:
+        """Return the task.
+
+        Raises:
+            TaskNotFound: if there is none of that name.
+        """
+        task = await self._store.find_task(name)
+        if task is None:
+            raise TaskNotFound(name)
+        return task
+
+    async def list_tasks(self, chosen: TaskFilter, page: Page) -> TaskPage:
+        """Return a page of tasks in the order of their names.
+
+        Raises:
+            InvalidArgument: if the page's size or token is not one of ours.
+        """
+        cursor = TaskCursor.read(page, chosen)
+        tasks = await self._store.list_tasks(chosen, after=cursor.name, limit=page.limit + 1)
+        shown = tasks[: page.limit]
+        token = TaskCursor(name=shown[-1].name).write(chosen) if len(tasks) > len(shown) else ""
+        return TaskPage(tasks=shown, next_page_token=token)
+
+    async def enable(self, name: str, *, etag: str = "") -> Task:
+        """Let the task fire again, counting from now.
+
+        Raises:
+            TaskNotFound, EtagMismatch.
+        """
+        return await self._switch(name, enabled=True, note="", etag=etag)
+
+    async def disable(self, name: str, *, note: str = "", etag: str = "") -> Task:
+        """Stop the task from firing; executions that never started are skipped, running ones and retries go on.
+
+        Raises:
+            TaskNotFound, EtagMismatch.
+            InvalidArgument: if the note is too long.
+        """
+        if len(note) > MAX_NOTE:
+            raise InvalidArgument.of("note", f"longer than {MAX_NOTE} characters")
+        return await self._switch(name, enabled=False, note=note, etag=etag)
+
+    async def initialize_defaults(self) -> tuple[Task, ...]:
+        """Register the built-in tasks that are not there; return those, by name. An existing one is never touched."""
+        initialized = []
+        for definition in self._defaults:
+            if await self._store.find_task(definition.name) is None:
+                change = registered(None, definition, enabled=None, now=self._clock.now())
+                if await self._apply([change]):
+                    initialized.append(change.after)
+        return tuple(initialized)
+
+    async def handlers(self) -> tuple[Handler, ...]:
+        """Return the handlers that tasks can name, by name: those offered now, and those that once were."""
+        known = {handler.name: replace(handler, offered=False) for handler in await self._store.known_handlers()}
+        limits = self._registry.limits()
+        known |= {
+            offer.name: Handler(name=offer.name, description=offer.description, concurrency=limits.get(offer.name))
+            for offer in self._registry
+        }
+        return tuple(sorted(known.values(), key=lambda handler: handler.name))
+
+    # -- inside
+
+    async def _register(self, wanted: Sequence[Registration], *, validate_only: bool, place: str) -> tuple[Task, ...]:
+        """Register all or none; ``place`` is how faults name a request, by its number."""
+        for _ in range(TRIES):
+            now = self._clock.now()
+            changes = []
+            for number, each in enumerate(wanted):
+                before = await self._store.find_task(each.definition.name)
+                _check_etag(each.definition.name, before, each.etag)
+                with _placed(place.format(number)):
+                    changes.append(registered(before, each.definition, enabled=each.enabled, now=now))
+            if validate_only or await self._apply(changes):
+                return tuple(change.after for change in changes)
+        raise _overtaken(", ".join(each.definition.name for each in wanted[:3]))
+
+    async def _apply(self, changes: Sequence[TaskChange]) -> bool:
+        real = [change for change in changes if change.before != change.after]
+        return not real or await self._store.change_tasks(real, now=real[0].after.update_time)
+
+    async def _switch(self, name: str, *, enabled: bool, note: str, etag: str) -> Task:
+        for _ in range(TRIES):
+            before = await self.get_task(name)
+            _check_etag(name, before, etag)
+            change = switched(before, enabled=enabled, note=note, now=self._clock.now())
+            if await self._apply([change]):
+                return change.after
+        raise _overtaken(name)
+
+    async def _require_handlers(self, wanted: Sequence[Registration]) -> None:
+        missing = [
+            each.definition
+            for each in wanted
+            if not each.allow_unknown_handler and each.definition.handler not in self._registry
+        ]
+        if missing:
+            known = tuple(handler.name for handler in await self.handlers())
+            for definition in missing:
+                if definition.handler not in known:
+                    raise HandlerNotFound(definition.handler, known, task=definition.name)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Within this context, what is refused is named by its place in the request."""
+    try:
+        yield
+    except InvalidArgument as error:
+        if not place:
+            raise
+        raise InvalidArgument(
+            *(Violation(field=place + each.field, reason=each.reason) for each in error.violations)
+        ) from None
+
+
+def _refuse_repeated_names(wanted: Sequence[Registration]) -> None:
+    first: dict[str, int] = {}
+    violations = []
+    for index, each in enumerate(wanted):
+        name = each.definition.name
+        if first.setdefault(name, index) != index:
+            reason = f"{name} is registered by requests[{first[name]}] already"
+            violations.append(Violation(field=f"requests[{index}].name", reason=reason))
+    if violations:
+        raise InvalidArgument(*violations)
+
+
+def _check_etag(name: str, task: Task | None, etag: str) -> None:
+    if etag and (task is None or task.etag != etag):
+        raise EtagMismatch(name, given=etag, current=task.etag if task else "none: there is no such task")
+
+
+def _overtaken(name: str) -> Unavailable:
+    return Unavailable(f"Task {name} kept changing while it was being changed; try again")

@@ -1,0 +1,80 @@
+"""UpdateTask's mask (AIP-134): which fields of a task a caller means to change, and to what."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.registration import TaskUpdate
+from schedule_grpc.wire.policy import PATHS, policy_fields_asked, policy_paths_set
+from schedule_grpc.wire.values import json_from
+
+_TEXTS = ("schedule", "time_zone", "handler", "description")
+_OBJECTS = ("payload", "metadata")
+_FIELDS = (*_TEXTS, *_OBJECTS, "enabled", "policy")
+_POLICY = "policy."
+
+
+def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
+    """Return what a caller asks UpdateTask for.
+
+    Raises:
+        InvalidArgument: if the mask names what cannot be changed, or a value is none.
+    """
+    task = request.task
+    violations = [] if task.name else [Violation(field="task.name", reason="is required")]
+    paths = set(_paths(request))
+    violations += [
+        Violation(field="update_mask", reason=f"{path!r} is not a field that can be changed: {', '.join(_FIELDS)}")
+        for path in sorted(paths)
+        if path not in _FIELDS and path.removeprefix(_POLICY) not in _policy_paths_and_groups()
+    ]
+    if violations:
+        raise InvalidArgument(*violations)
+    fields: dict[str, Any] = {name: getattr(task, name) or None for name in _TEXTS if name in paths}
+    fields |= {name: json_from(getattr(task, name)) for name in _OBJECTS if name in paths}
+    return TaskUpdate(
+        name=task.name,
+        fields=fields,
+        policy=policy_fields_asked(task.policy, tuple(_chosen_policies(paths))),
+        enabled=task.enabled if "enabled" in paths else None,
+        etag=task.etag,
+        validate_only=request.validate_only,
+        allow_unknown_handler=request.allow_unknown_handler,
+    )
+
+
+def update_to(update: TaskUpdate, message: pb.Task) -> pb.UpdateTaskRequest:
+    """Return the request that asks for an update; ``message`` holds the values of what it names."""
+    message.name, message.etag = update.name, update.etag
+    paths = [*update.fields, *(_POLICY + path for path in update.policy)]
+    request = pb.UpdateTaskRequest(
+        task=message, validate_only=update.validate_only, allow_unknown_handler=update.allow_unknown_handler
+    )
+    request.update_mask.paths.extend(paths if update.enabled is None else [*paths, "enabled"])
+    return request
+
+
+def _paths(request: pb.UpdateTaskRequest) -> Iterable[str]:
+    """Return the paths that are meant: the mask's, all for ``*``, and without a mask what the task has set."""
+    paths: list[str] = list(request.update_mask.paths)
+    if "*" in paths:
+        return _FIELDS
+    if paths:
+        return paths
+    task = request.task
+    implied = [name for name in _TEXTS if getattr(task, name)]
+    implied += [name for name in _OBJECTS if task.HasField(name)]  # type: ignore[arg-type]
+    implied += ["enabled"] if task.enabled else []
+    return implied + [_POLICY + path for path in policy_paths_set(task.policy)]
+
+
+def _policy_paths_and_groups() -> frozenset[str]:
+    return frozenset(PATHS) | {path.partition(".")[0] for path in PATHS}
+
+
+def _chosen_policies(paths: set[str]) -> Iterator[str]:
+    for path in PATHS:
+        group = path.partition(".")[0]
+        if "policy" in paths or _POLICY + path in paths or _POLICY + group in paths:
+            yield path

@@ -1,0 +1,103 @@
+"""What operators count on: names, labels, and that they follow what really happens."""
+
+from datetime import timedelta
+
+from prometheus_client import generate_latest
+from rig import Rig
+
+from schedule_grpc.metrics import Metrics
+from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.task import Policy
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """Return a sample."""
+    return metrics.registry.get_sample_value(name, labels)
+
+
+async def test_executions_are_counted_by_task_state_and_trigger(service: Rig):
+    """With their duration; a retry counts as a failed attempt, not as an execution."""
+    metrics = Metrics()
+    await service.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
+    with service.hub.listening(metrics.notice):
+        await service.advance(3600)
+        assert value(metrics, "schedule_queue_depth") == 1
+        await service.advance(2)
+    ended = {"task": "task", "state": "SUCCEEDED", "trigger": "SCHEDULE"}
+    assert value(metrics, "schedule_executions_total", **ended) == 1
+    assert value(metrics, "schedule_attempts_failed_total", task="task", kind="ERROR") == 1
+    assert value(metrics, "schedule_execution_duration_seconds_sum", task="task") == 2
+    assert value(metrics, "schedule_queue_depth") == value(metrics, "schedule_executions_running") == 0
+
+
+async def test_lateness_is_from_the_scheduled_time_to_the_first_start(service: Rig):
+    """Once for each execution that stands for an occurrence."""
+    metrics = Metrics()
+    await service.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
+    with service.hub.listening(metrics.notice):
+        await service.advance(3607)
+        await service.advance(2)
+        await service.service.run_now("task", detach=True)
+        await service.work()
+    assert value(metrics, "schedule_lateness_seconds_count") == 1
+    assert value(metrics, "schedule_lateness_seconds_sum") == 7
+
+
+async def test_what_never_ran_is_counted_and_has_no_duration(service: Rig):
+    """Skipped by its gate, cancelled while it waited."""
+    metrics = Metrics()
+    await service.register("task", "@manual")
+    with service.hub.listening(metrics.notice):
+        first = await service.service.run_now("task", detach=True)
+        await service.service.run_now("task", detach=True)
+        assert value(metrics, "schedule_queue_depth") == 1
+        await service.service.cancel(first.id)
+    for state in ("SKIPPED", "CANCELLED"):
+        assert value(metrics, "schedule_executions_total", task="task", state=state, trigger="MANUAL") == 1
+    assert value(metrics, "schedule_execution_duration_seconds_count", task="task") is None
+    assert value(metrics, "schedule_queue_depth") == 0
+
+
+async def test_a_lost_lease_is_counted(service: Rig, gate):
+    """Once, where it is taken from its owner."""
+    metrics = Metrics()
+    gate("g")
+    await service.register(
+        "task", "@manual", payload={"gate": "g"}, policy=Policy(retry=RetryPolicy(max_backoff=timedelta(0)))
+    )
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    metrics.begin(await service.store.count_open())
+    with service.hub.listening(metrics.notice):
+        assert value(metrics, "schedule_executions_running") == 1
+        await service.engine.recover()
+    assert value(metrics, "schedule_leases_rescued_total") == 1
+    assert value(metrics, "schedule_executions_running") == 0
+    assert value(metrics, "schedule_queue_depth") == 1
+    gate("g").opened.set()
+    await service.engine.idle()
+
+
+def test_the_names_are_those_of_the_documents():
+    """They are a contract with dashboards."""
+    metrics = Metrics()
+    metrics.committed(3)
+    metrics.lagged(0.25)
+    metrics.answered("/schedule.v1.ScheduleService/GetTask", "NOT_FOUND")
+    text = generate_latest(metrics.registry).decode()
+    assert 'schedule_rpcs_total{code="NOT_FOUND",method="GetTask"} 1.0' in text
+    assert "schedule_loop_lag_seconds 0.25" in text
+    assert "schedule_commit_batch_size_sum 3.0" in text
+    families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert {name for name in families if not name.endswith("_created")} == {
+        "schedule_executions_total",
+        "schedule_attempts_failed_total",
+        "schedule_execution_duration_seconds",
+        "schedule_lateness_seconds",
+        "schedule_executions_running",
+        "schedule_queue_depth",
+        "schedule_loop_lag_seconds",
+        "schedule_leases_rescued_total",
+        "schedule_commit_batch_size",
+        "schedule_rpcs_total",
+    }

@@ -1,0 +1,128 @@
+"""Policies: every value by its path, through the contract and the database and back, and the bounds of each."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rig import START
+
+from schedule_grpc.json_text import decode, encode
+from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.store.rows import _policy_json, _policy_of
+from schedule_grpc.wire import policy_asked, policy_to, policy_told
+
+durations = st.integers(0, 10**13).map(lambda micros: timedelta(microseconds=micros))
+instants = st.integers(-(10**15), 10**15).map(lambda micros: START + timedelta(microseconds=micros))
+policies = st.builds(
+    Policy,
+    timeout=durations,
+    retry=st.builds(
+        RetryPolicy,
+        max_retries=st.integers(0, 100),
+        initial_backoff=durations,
+        multiplier=st.floats(1, 100),
+        max_backoff=durations,
+    ),
+    overlap=st.sampled_from(Overlap),
+    catch_up=st.sampled_from(CatchUp),
+    catchup_window=durations,
+    jitter=durations,
+    window=st.builds(Window, start_time=st.none() | instants, end_time=st.none() | instants),
+    start_deadline=durations,
+    retention=st.builds(Retention, max_age=durations, max_count=st.integers(1, 1_000_000)),
+)
+
+
+@given(policies)
+def test_a_policy_survives_the_contract_and_the_database(policy: Policy):
+    """As a caller asks for it, as a server tells of it, and as a row keeps it."""
+    assert policy_asked(policy_to(policy)) == policy
+    assert policy_told(policy_to(policy)) == policy
+    assert _policy_of(decode(encode(_policy_json(policy)))) == policy
+
+
+@given(policies)
+def test_a_policy_is_its_fields(policy: Policy):
+    """Every path once; from the defaults, they make the same policy again."""
+    assert Policy().with_fields(policy.fields()) == policy
+    assert policy.with_fields(dict.fromkeys(policy.fields())) == Policy()
+
+
+def test_the_paths_are_those_of_the_contract():
+    """As update masks and errors name them."""
+    assert list(Policy().fields()) == [
+        "timeout",
+        "retry.max_retries",
+        "retry.initial_backoff",
+        "retry.multiplier",
+        "retry.max_backoff",
+        "overlap",
+        "catch_up",
+        "catchup_window",
+        "jitter",
+        "window.start_time",
+        "window.end_time",
+        "start_deadline",
+        "retention.max_age",
+        "retention.max_count",
+    ]
+
+
+def test_a_path_that_is_none_is_refused():
+    """It is a programmer's mistake: users' paths are checked where they come in."""
+    with pytest.raises(KeyError):
+        Policy().with_fields({"retry": None})
+
+
+def test_rows_of_the_first_version_keep_their_policies():
+    """What they do not tell has its default."""
+    told = {
+        "timeout_us": 5_000_000,
+        "start_deadline_us": 60_000_000,
+        "overlap": "ALLOW_ALL",
+        "max_retries": 1,
+        "initial_backoff_us": 1,
+        "multiplier": 3,
+        "max_backoff_us": 2,
+    }
+    microsecond = timedelta(microseconds=1)
+    assert _policy_of(told) == Policy(
+        timeout=timedelta(seconds=5),
+        start_deadline=timedelta(minutes=1),
+        overlap=Overlap.ALLOW_ALL,
+        retry=RetryPolicy(max_retries=1, initial_backoff=microsecond, multiplier=3, max_backoff=2 * microsecond),
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        (Policy(retention=Retention(max_count=0)), "policy.retention.max_count: must be between 1 and 1000000"),
+        (Policy(retention=Retention(max_count=1_000_001)), "policy.retention.max_count: must be between 1 and 1000000"),
+        (
+            Policy(retention=Retention(max_age=timedelta(minutes=59))),
+            "policy.retention.max_age: must be between 1 h and 3650 days",
+        ),
+        (
+            Policy(window=Window(start_time=START, end_time=START)),
+            "policy.window.end_time: must be later than policy.window.start_time",
+        ),
+    ],
+)
+def test_what_is_out_of_bounds_is_told_by_its_path(policy: Policy, told: str):
+    """The limits that are not the same as those of test_task."""
+    assert [str(violation) for violation in policy.violations()] == [told]
+
+
+def test_a_window_with_one_end_is_a_window():
+    """Or none."""
+    for window in (Window(), Window(start_time=START), Window(end_time=START)):
+        assert list(Policy(window=window).violations()) == []
+
+
+def test_an_unknown_path_is_never_dropped():
+    """Whatever its value: a slip of the pen would lose a policy."""
+    with pytest.raises(KeyError):
+        Policy().with_fields({"tiemout": 5})
