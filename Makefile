@@ -7,7 +7,7 @@ PROTO_BIN := $(PROTO_VENV)/bin
 PB := schedule_grpc/pb
 PIP := pip --disable-pip-version-check install --quiet
 COVERAGE := --cov --cov-report=term
-CODE := schedule_grpc tests benchmarks .ci
+CODE := schedule_grpc tests examples benchmarks .ci
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-watch coverage check format lint typecheck proto proto-check lock dist clean

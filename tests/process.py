@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 COMMAND = str(Path(sys.executable).with_name("schedule-grpc"))
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))
@@ -28,6 +30,8 @@ class Server:
     process: subprocess.Popen[str]
     address: str
     greeting: str
+    log: IO[str]
+    """What it writes to standard error: a file, for a pipe that nobody reads would fill up and stop the server."""
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -37,18 +41,20 @@ class Server:
     def terminate(self) -> tuple[int, str]:
         """Ask it to stop; return its exit code and what it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
-        _, errors = self.process.communicate(timeout=45)
-        return self.process.returncode, errors
+        self.process.wait(45)
+        return self.process.returncode, _read(self.log)
 
 
-def start(folder: Path, *options: str) -> Server:
-    """Start a server in a folder and wait until it answers."""
+def start(folder: Path, *options: str, handlers: str | None = "process_handlers") -> Server:
+    """Start a server in a folder and wait until it answers; ``handlers`` None leaves them to its configuration."""
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the server)
+    chosen = [] if handlers is None else ["--handlers", handlers]
     process = subprocess.Popen(
-        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--handlers", "process_handlers", *options],
+        [COMMAND, "serve", "--grpc", "127.0.0.1:0", *chosen, *options],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     greeting = ""
@@ -59,23 +65,28 @@ def start(folder: Path, *options: str) -> Server:
         greeting += line
     first, _, _ = greeting.partition("\n")
     if not first.startswith("gRPC on "):
-        _, errors = process.communicate(timeout=10)
-        raise AssertionError(f"exit {process.returncode}: {errors}")
-    return Server(process, first.removeprefix("gRPC on "), greeting)
+        process.wait(10)
+        raise AssertionError(f"exit {process.returncode}: {_read(log)}")
+    return Server(process, first.removeprefix("gRPC on "), greeting, log)
 
 
 @contextmanager
-def serving(folder: Path, *options: str) -> Iterator[Server]:
+def serving(folder: Path, *options: str, handlers: str | None = "process_handlers") -> Iterator[Server]:
     """Within this context a server runs; whatever happens it is gone afterwards."""
-    server = start(folder, *options)
+    server = start(folder, *options, handlers=handlers)
     try:
         yield server
     finally:
         if server.process.poll() is None:
             server.kill()
-        for stream in (server.process.stdout, server.process.stderr):
+        for stream in (server.process.stdout, server.log):
             if stream is not None:
                 stream.close()
+
+
+def _read(log: IO[str]) -> str:
+    log.seek(0)
+    return log.read()
 
 
 def run(*arguments: str, folder: Path | None = None, timeout: float = 30) -> subprocess.CompletedProcess[str]:

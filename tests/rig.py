@@ -124,7 +124,8 @@ class Rig:
 
     async def work(self) -> None:
         """Tick until there is nothing to do now, and let what was started end."""
-        while await self.engine.tick() or self.engine.running:
+        await self.engine.idle()  # what ends during a look may let another through, which that look did not see
+        while await self.engine.tick():
             await self.engine.idle()
 
     async def advance(self, seconds: float) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -112,6 +112,11 @@ class Engine:
     async def idle(self) -> None:
         """Return when no attempt is running here."""
         await self._runner.idle()
+
+    @property
+    def next_time(self) -> datetime | None:
+        """When there is something to do next, as the last tick saw it; None if nothing was in sight."""
+        return self._loop.next_time
 
     async def prune(self) -> int:
         """Remove what retention does not keep, all of it; return how many rows went."""

@@ -170,11 +170,12 @@ def test_where_there_is_no_server_nothing_is_completed():
     assert completed("127.0.0.1:1", "schedule-grpc tasks get c", SCHEDULE_TLS_CA="/nowhere") == []
 
 
-def test_completion_can_be_installed(tell):
-    """For the shells that typer knows."""
-    for shell in ("bash", "zsh", "fish"):
-        done = tell("--show-completion", shell)
-        assert (done.code, "_SCHEDULE_GRPC_COMPLETE" in done.out) == (0, True)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_installed(tell, monkeypatch, shell: str):
+    """By the variable, which does not depend on the shell that is found above us; --install-completion looks there."""
+    monkeypatch.setenv("_SCHEDULE_GRPC_COMPLETE", f"source_{shell}")
+    done = tell()
+    assert (done.code, "_SCHEDULE_GRPC_COMPLETE=complete_" in done.out) == (0, True)
 
 
 # -- what a doctor sees that no healthy server shows

@@ -1,4 +1,4 @@
-"""For tests, ours and our users': a clock that moves when it is told to."""
+"""A clock that moves when it is told to."""
 
 import asyncio
 import heapq

@@ -1,0 +1,20 @@
+"""For tests of your own handlers and schedules: real parts, and a clock that moves when it is told to.
+
+`run` calls one handler once, as the service would::
+
+    ran = await run(import_invoices, payload={"batch": 10}, env={"DB": fake})
+    assert ran.succeeded and ran.result == {"processed": 10}
+
+`manual_service` is a whole service, store and engine on a file, that does something only when a test says so::
+
+    async with manual_service(import_invoices) as service:
+        await service.register("invoices", "@daily", "import-invoices")
+        await service.advance(timedelta(days=2))
+        assert await service.states("invoices") == ["SUCCEEDED", "SUCCEEDED"]
+"""
+
+from schedule_grpc.testing.fake_clock import FakeClock
+from schedule_grpc.testing.manual import ManualService, manual_service
+from schedule_grpc.testing.running import Ran, run, run_sync
+
+__all__ = ["FakeClock", "ManualService", "Ran", "manual_service", "run", "run_sync"]
