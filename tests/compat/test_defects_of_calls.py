@@ -1,0 +1,70 @@
+"""Defects of the older service (compat.md, section 3) that concern callers, over gRPC; HTTP follows with its issue.
+
+Not here: 26 and 27 (backup, alerts, health check), 29 (embeddings) and 33 (a state change by GET), which are of parts
+that follow; 28 is tested where the cleanups are, 35 too over HTTP later.
+"""
+
+from pathlib import Path
+
+import pytest
+from live import Code, Live, asked, refused
+
+from schedule_grpc.bindings import Environment
+from schedule_grpc.builtin import cleanup_expired_sessions
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.testing import run
+
+
+async def test_defect_28_text_dates_in_two_formats_were_compared_as_text(tmp_path: Path):
+    """On the day itself a blank sorts before a T: both forms are read as times."""
+    env = Environment({"DB": f"sqlite:///{tmp_path}/platform.db"})
+    for name, time in (
+        ("past-t", "2026-01-31T11:59:59.000Z"),
+        ("past-blank", "2026-01-31 11:59:59"),
+        ("future-t", "2026-01-31T12:00:01.000Z"),
+        ("future-blank", "2026-01-31 12:00:01"),
+    ):
+        await env.DB.execute("INSERT INTO sessions (id, expires_at) VALUES (:id, :time)", id=name, time=time)
+    ran = await run(cleanup_expired_sessions, env={"DB": env.DB})
+    assert ran.result["deletedCount"] == 2
+    left = await env.DB.fetch("SELECT id FROM sessions ORDER BY id")
+    assert [row["id"] for row in left] == ["future-blank", "future-t"]
+    await env.aclose()
+
+
+@pytest.mark.parametrize("name", ["toString", "constructor", "__proto__", "hasOwnProperty", "__class__"])
+async def test_defect_30_tostring_passed_as_a_handler_name(live: Live, name: str):
+    """Only names that are offered can be run."""
+    code, _, _, _ = await refused(live.stub.RegisterTask(asked(handler=name)))
+    assert code in (Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT)
+
+
+@pytest.mark.parametrize("rpc", ["GetTaskHistory", "ListExecutions", "ListTasks"])
+async def test_defect_31_limits_were_passed_on(live: Live, rpc: str):
+    """A negative one is refused with its field; a number that is none cannot be sent."""
+    request = {
+        "GetTaskHistory": pb.GetTaskHistoryRequest(page_size=-1),
+        "ListExecutions": pb.ListExecutionsRequest(page_size=-1),
+        "ListTasks": pb.ListTasksRequest(page_size=-1),
+    }[rpc]
+    code, _, _, violations = await refused(getattr(live.stub, rpc)(request))
+    assert (code, list(violations)) == (Code.INVALID_ARGUMENT, ["page_size"])
+
+
+async def test_defect_32_raw_error_messages_in_answers(live: Live, monkeypatch):
+    """A fault of ours tells an id, and nothing else."""
+
+    async def broken(*_, **__):
+        raise RuntimeError("SELECT secret FROM scheduled_tasks")
+
+    monkeypatch.setattr(live.parts.store, "find_task", broken)
+    code, why, details, _ = await refused(live.stub.GetTask(pb.GetTaskRequest(name="task")))
+    assert (code, why) == (Code.INTERNAL, "INTERNAL")
+    assert "secret" not in str(details)
+    assert details["error_id"]
+
+
+async def test_defect_35_deleting_a_missing_task_said_success(live: Live):
+    """NOT_FOUND."""
+    code, why, _, _ = await refused(live.stub.DeleteTask(pb.DeleteTaskRequest(name="missing")))
+    assert (code, why) == (Code.NOT_FOUND, "TASK_NOT_FOUND")

@@ -1,0 +1,159 @@
+"""What the older service's own suite asserted (compat.md, section 2), asked of ours.
+
+What concerns HTTP and the built-in tasks that do not exist yet (embeddings, analytics, backup, health check, rate
+limits) follows with them.
+"""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from rig import Rig, at
+
+from schedule_grpc import builtin
+from schedule_grpc.bindings import Environment
+from schedule_grpc.durations import human
+from schedule_grpc.errors import HandlerNotFound, InvalidSchedule
+from schedule_grpc.execution import new_execution_id
+from schedule_grpc.handlers import Registry
+from schedule_grpc.schedule import parse
+from schedule_grpc.testing import run
+
+NOW = at("2026-01-31T10:20:30")
+
+
+@pytest.mark.parametrize(
+    ("text", "cron"),
+    [
+        ("@hourly", "0 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@monthly", "0 0 1 * *"),
+        ("every 5 minutes", "*/5 * * * *"),
+        ("every 2 hours", "0 */2 * * *"),
+        ("*/15 * * * *", "*/15 * * * *"),
+        ("0 9 * * 1-5", "0 9 * * 1-5"),
+    ],
+)
+def test_a_named_schedule_reads_as_its_cron_expression(text: str, cron: str):
+    """And cron text passes through."""
+    assert parse(text).cron == cron
+
+
+@pytest.mark.parametrize("text", ["@hourly", "@daily"])
+def test_the_next_run_lies_in_the_future(text: str):
+    """Strictly."""
+    following = parse(text).next_after(NOW)
+    assert following is not None
+    assert following > NOW
+
+
+@pytest.mark.parametrize("text", ["invalid cron", "invalid", "99 99 99 99 99"])
+def test_what_is_no_schedule_is_refused(text: str):
+    """With a reason."""
+    with pytest.raises(InvalidSchedule):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["0 * * * *", "@hourly", "every 5 minutes"])
+def test_what_is_a_schedule_is_accepted(text: str):
+    """In every form."""
+    assert parse(text).text == text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "told"), [(500, "500ms"), (2500, "2.50s"), (120_000, "2.00m"), (7_200_000, "2.00h")]
+)
+def test_durations_for_people(milliseconds: int, told: str):
+    """As the older service wrote them."""
+    assert human(timedelta(milliseconds=milliseconds)) == told
+
+
+def test_an_execution_id_has_its_form():
+    """It contains the task's name."""
+    assert re.fullmatch(r"exec_test-task_\d+_[a-z0-9]+", new_execution_id("test-task", NOW))
+
+
+def test_execution_ids_are_unique():
+    """A thousand at one moment."""
+    assert len({new_execution_id("test-task", NOW) for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("name", ["cleanup-expired-sessions", "cleanup-expired-api-keys", "cleanup-old-generations"])
+def test_a_built_in_handler_is_registered(name: str):
+    """Under the name that callers know."""
+    registry = Registry()
+    registry.add_module(builtin)
+    assert registry.get(name).name == name
+
+
+async def test_an_unknown_handler_is_named(service: Rig):
+    """In the words that callers know."""
+    with pytest.raises(HandlerNotFound, match=r"^Task handler not found: invalid-task"):
+        await service.register(handler="invalid-task")
+
+
+CLEANUPS = [
+    (builtin.cleanup_expired_sessions, "sessions", "expired sessions", 2),
+    (builtin.cleanup_expired_api_keys, "api_keys", "expired API keys", 1),
+    (builtin.cleanup_old_generations, "generations", "old generations", 3),
+]
+ROWS = {
+    "sessions": "INSERT INTO sessions (id, expires_at) VALUES (:id, :time)",
+    "api_keys": "INSERT INTO api_keys (id, expires_at) VALUES (:id, :time)",
+    "generations": "INSERT INTO generations (id, status, created_at) VALUES (:id, 'completed', :time)",
+}
+
+
+@pytest.mark.parametrize(("function", "table", "what", "count"), CLEANUPS)
+async def test_a_cleanup_tells_how_many_it_deleted(tmp_path: Path, function, table: str, what: str, count: int):
+    """2, 1 and 3 for so many expired rows, and what is not expired stays."""
+    env = Environment({"DB": f"sqlite:///{tmp_path}/platform.db"})
+    for number in range(count):
+        await env.DB.execute(ROWS[table], id=f"old{number}", time="2020-01-01T00:00:00.000Z")
+    await env.DB.execute(ROWS[table], id="new", time="2999-01-01 00:00:00")
+    ran = await run(function, env={"DB": env.DB})
+    assert (ran.succeeded, ran.result["success"], ran.result["deletedCount"]) == (True, True, count)
+    assert ran.result["message"] == f"Deleted {count} {what}"
+    assert await env.DB.fetch(f"SELECT id FROM {table}") == [{"id": "new"}]
+    await env.aclose()
+
+
+@pytest.mark.parametrize(("function", "table", "what", "count"), CLEANUPS)
+async def test_a_database_error_is_a_failure_with_its_message(tmp_path: Path, function, table, what, count):
+    """The table is gone: the run has failed, and says why."""
+    env = Environment({"DB": f"sqlite:///{tmp_path}/platform.db"})
+    await env.DB.execute(f"DROP TABLE {table}")
+    ran = await run(function, env={"DB": env.DB})
+    assert not ran.succeeded
+    assert f"no such table: {table}" in (ran.error or "")
+    await env.aclose()
+
+
+@pytest.mark.parametrize(
+    ("cron", "names"),
+    [
+        ("*/5 * * * *", ["health-check-services"]),
+        ("0 * * * *", ["check-rate-limits", "cleanup-expired-sessions", "update-analytics"]),
+        ("0 0 * * *", ["backup-database", "cleanup-expired-api-keys", "generate-missing-embeddings"]),
+        ("0 0 * * 0", ["cleanup-old-generations"]),
+    ],
+)
+async def test_the_older_deployments_four_triggers(service: Rig, cron: str, names: list[str]):
+    """Each starts the tasks of its schedule, once, and no others."""
+    for name, schedule in (
+        ("health-check-services", "every 5 minutes"),
+        ("cleanup-expired-sessions", "@hourly"),
+        ("update-analytics", "@hourly"),
+        ("check-rate-limits", "@hourly"),
+        ("cleanup-expired-api-keys", "@daily"),
+        ("generate-missing-embeddings", "@daily"),
+        ("backup-database", "@daily"),
+        ("cleanup-old-generations", "@weekly"),
+    ):
+        await service.register(name, schedule)
+    started = await service.service.trigger_cron(cron)
+    assert [execution.task_name for execution in started] == names
+    await service.work()
+    assert {(await service.service.execution(each.id)).state.value for each in started} == {"SUCCEEDED"}
