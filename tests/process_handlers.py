@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from schedule_grpc.handlers import TaskContext, handler
@@ -41,3 +42,11 @@ async def fail(_: TaskContext) -> None:
 async def steps(ctx: TaskContext) -> None:
     """Say once that all is done."""
     ctx.progress(7, "all of it")
+
+
+@handler("immortal", description="Swallows its cancellation, again and again")
+async def immortal(_: TaskContext) -> None:
+    """Sleep for ever, whatever anybody asks."""
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)

@@ -30,10 +30,9 @@ def serve(
     init: Annotated[bool, typer.Option("--init", help="Register the built-in tasks that are not there")] = False,
 ) -> None:
     """Run the server until SIGTERM or SIGINT."""
-    import asyncio
     import sys
 
-    from schedule_grpc import app, log
+    from schedule_grpc import app, event_loop, log
     from schedule_grpc.cli.calling import fail
     from schedule_grpc.config import load
     from schedule_grpc.errors import ConfigurationError, DatabaseRefused, ScheduleError
@@ -56,7 +55,7 @@ def serve(
     sys.path.insert(0, "")  # handler modules are found in the working directory, as with `python -m`
     log.configure(style=settings.log_format, level=settings.log_level)
     try:
-        asyncio.run(app.serve(settings, init=init, ready=_announce))
+        event_loop.run(app.serve(settings, init=init, ready=_announce))
     except (ConfigurationError, DatabaseRefused, ScheduleError) as error:
         fail(f"cannot start: {error}", code=CANNOT_START)
 

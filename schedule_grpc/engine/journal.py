@@ -1,11 +1,11 @@
-"""One log line per execution, and one per attempt that will be retried."""
+"""One log line per execution, and one per attempt that will be made again."""
 
 from collections.abc import Sequence
 
 import structlog
 
 from schedule_grpc.events import Event, Transition
-from schedule_grpc.execution import State
+from schedule_grpc.execution import Execution, State
 
 log = structlog.get_logger(__name__)
 
@@ -17,7 +17,7 @@ def write_line(events: Sequence[Event]) -> None:
             if event.execution.state.ended:
                 _write_end(event)
             elif event.before is State.RUNNING:
-                _write_retry(event)
+                _write_again(event)
 
 
 def _write_end(event: Transition) -> None:
@@ -40,13 +40,21 @@ def _write_end(event: Transition) -> None:
     )
 
 
-def _write_retry(event: Transition) -> None:
+def _write_again(event: Transition) -> None:
     execution = event.execution
+    about = {"execution": execution.id, "task": execution.task_name}
+    if not _failed(execution):
+        log.info("execution.handed_back", **about, hand_backs=execution.hand_backs)
+        return
     log.warning(
         "attempt.failed",
-        execution=execution.id,
-        task=execution.task_name,
+        **about,
         attempt=execution.attempt,
         error=execution.error,
         again_in_ms=round((execution.available_time - event.time).total_seconds() * 1000),
     )
+
+
+def _failed(execution: Execution) -> bool:
+    """Whether the newest attempt failed; one that was handed back is not among the attempts."""
+    return bool(execution.attempts) and execution.attempts[-1].start_time == execution.attempt_start_time

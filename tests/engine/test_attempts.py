@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from rig import Rig, at
+from structlog.testing import capture_logs
 
 from schedule_grpc.execution import State
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
@@ -161,17 +162,19 @@ async def test_draining_lets_running_work_end(service: Rig, gate):
 
 
 async def test_what_does_not_end_in_time_is_handed_back(service: Rig, gate):
-    """After the drain timeout the handler is cancelled, and the row is PENDING again with no attempt used."""
+    """After the drain timeout the handler is cancelled: PENDING again, with no attempt used, and none called failed."""
     held = gate("long")
     await started(service, payload={"gate": "long"}, policy=Policy(timeout=timedelta(hours=1)))
     await held.came.wait()
-    running = asyncio.create_task(service.engine.run())
-    await service.clock.advance(0)
-    service.engine.stop()
-    while not running.done():
-        await service.clock.advance(1)
+    with capture_logs() as lines:
+        running = asyncio.create_task(service.engine.run())
+        await service.clock.advance(0)
+        service.engine.stop()
+        while not running.done():
+            await service.clock.advance(1)
     execution = await only(service)
     assert (execution.state, execution.attempt, execution.hand_backs) == (State.PENDING, 0, 1)
+    assert [(line["event"], line["execution"]) for line in lines] == [("execution.handed_back", execution.id)]
 
 
 async def test_a_second_stop_does_not_wait(service: Rig, gate):

@@ -146,23 +146,29 @@ async def test_sigterm_lets_running_work_end(tmp_path: Path):
     assert check(tmp_path / "schedule.db", told, at_rest=True) == []
 
 
-async def test_a_thread_that_never_ends_does_not_keep_the_server(tmp_path: Path):
-    """With --drain-timeout 0 the server gives it the grace of 10 s and exits; the row is rescued at the next start."""
+async def test_handlers_that_never_end_do_not_keep_the_server(tmp_path: Path):
+    """A thread, a coroutine that swallows its cancellation: 10 s of grace, exit 0, rescued at the next start."""
+    stuck = ("stuck-thread", "immortal")
     with serving(tmp_path, "--drain-timeout", "0s") as server:
         async with AsyncClient(server.address) as client:
-            await client.register_task(name="task", schedule="@manual", handler="stuck-thread")
-            result = await client.run_task_now("task", detach=True)
+            for handler in stuck:
+                await client.register_task(name=handler, schedule="@manual", handler=handler)
+            started = [await client.run_task_now(handler, detach=True) for handler in stuck]
 
             async def running():
-                return (await client.get_execution(result.execution.id)).state is State.RUNNING
+                found = [await client.get_execution(each.execution.id) for each in started]
+                return all(each.state is State.RUNNING for each in found)
 
             await until(running)
-        code, _ = await asyncio.to_thread(server.terminate)
+        code, errors = await asyncio.to_thread(server.terminate)
     assert code == 0
+    (left,) = [line for line in errors.splitlines() if "server.left_behind" in line]
+    assert f"immortal {started[1].execution.id}" in left
     with serving(tmp_path) as server:
         async with AsyncClient(server.address) as client:
-            execution = await client.get_execution(result.execution.id)
-            assert execution.attempts[0].kind is FailureKind.LEASE_LOST
+            for each in started:
+                execution = await client.get_execution(each.execution.id)
+                assert execution.attempts[0].kind is FailureKind.LEASE_LOST
 
 
 async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: Path):
