@@ -10,14 +10,16 @@ from pathlib import Path
 import structlog
 
 from schedule_grpc import builtin
+from schedule_grpc.alerts import Sender, Target, open_targets
 from schedule_grpc.api import GrpcServer
+from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock
 from schedule_grpc.config import Settings
 from schedule_grpc.engine import Engine, EngineOptions, Watchdog
 from schedule_grpc.errors import ConfigurationError
 from schedule_grpc.events import Hub
-from schedule_grpc.handlers import Registry
+from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
@@ -27,6 +29,7 @@ from schedule_grpc.task import Handler, Task, TaskFilter
 log = structlog.get_logger(__name__)
 
 SQLITE = "sqlite:///"
+DATABASES = (SQLITE, "postgresql://", "postgres://")
 SHOWN_TASKS = 1000
 STREAM_GRACE = 5.0
 """Seconds that calls under way get once the engine has drained."""
@@ -49,6 +52,8 @@ class Parts:
     service: Service
     server: GrpcServer
     metrics: Metrics
+    sender: Sender
+    hub: Hub
     address: str
 
 
@@ -73,11 +78,13 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
                     page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
                     ready(Running(grpc_address=parts.address, tasks=page))
                 engine = asyncio.create_task(parts.engine.run(), name="engine")
+                alerts = asyncio.create_task(parts.sender.run(parts.hub, stopping), name="alerts")
                 hurry.append(parts.engine.stop)
                 try:
                     await _until_stopped(parts, engine, stopping, clock)
                 finally:
                     await _drain(parts, engine)
+                    await alerts
 
 
 @asynccontextmanager
@@ -95,9 +102,12 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         stack.push_async_callback(store.close)
         metrics.begin(await store.count_open())
         stack.enter_context(hub.listening(metrics.notice))
-        env = Environment(settings.bindings)
-        stack.push_async_callback(env.aclose)
+        bindings = Environment(settings.bindings, clock=clock)
+        stack.push_async_callback(bindings.aclose)
+        env = _equipped(bindings, settings)
         options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
+        sender = Sender(states=store, targets=_alert_targets(settings, clock), clock=clock)
+        stack.push_async_callback(sender.aclose)
         engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=env, options=options)
         defaults = builtin.default_definitions()
         service = Service(store=store, clock=clock, hub=hub, registry=registry, defaults=defaults)
@@ -112,7 +122,16 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         address = await server.start(settings.grpc)
         stack.push_async_callback(server.stop, STREAM_GRACE)
         log.info("server.started", grpc=address, database=settings.database, handlers=len(registry.names()))
-        yield Parts(store=store, engine=engine, service=service, server=server, metrics=metrics, address=address)
+        yield Parts(
+            store=store,
+            engine=engine,
+            service=service,
+            server=server,
+            metrics=metrics,
+            sender=sender,
+            hub=hub,
+            address=address,
+        )
     log.info("server.stopped")
 
 
@@ -161,6 +180,24 @@ def _signals(stopping: asyncio.Event) -> Iterator[list[Callable[[], None]]]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _equipped(bindings: Environment, settings: Settings) -> Env:
+    """Return the bindings, and beside them what the built-in tasks are told of the configuration."""
+    urls = {name: told if isinstance(told, str) else str(told.get("url")) for name, told in settings.bindings.items()}
+    databases = {name: url for name, url in urls.items() if url.startswith(DATABASES)}
+    backup = BackupSettings(sources=databases | {SERVICE: settings.database}, **settings.backup.model_dump())
+    http = builtin.HttpSettings(**settings.http_request.model_dump())
+    return builtin.Equipped(bindings, BACKUP=backup, HTTP=http)
+
+
+def _alert_targets(settings: Settings, clock: Clock) -> Sequence[Target]:
+    alerts = settings.alerts
+    try:
+        secret = alerts.secret_file.read_bytes().strip() if alerts.secret_file else None
+    except OSError as error:
+        raise ConfigurationError(f"alerts.secret_file: {error}") from error
+    return open_targets(alerts.urls, secret=secret, clock=clock)
 
 
 async def _register(service: Service, tasks: Sequence[Registration]) -> None:

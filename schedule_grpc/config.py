@@ -12,16 +12,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schedule_grpc import durations
+from schedule_grpc.backup.settings import DEFAULT_ROOT
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.registration import Registration
 from schedule_grpc.task_file import registrations
 
 DEFAULT_FILE = Path("schedule.toml")
+DEFAULT_BINDINGS: dict[str, str | dict[str, Any]] = {"DB": "sqlite:///platform.db", "QUEUE": "table://DB/queue_jobs"}
 SQLITE = "sqlite:///"
 LONGEST_DRAIN = timedelta(hours=1)
 
@@ -34,6 +36,37 @@ def _duration(value: object) -> object:
 def _names(value: object) -> object:
     """Read ``a, b`` as the list of its parts."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class AlertSettings(BaseModel):
+    """Who is told when something is wrong for a while."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    urls: list[str] = Field(default_factory=list)
+    secret_file: Path | None = None
+
+
+class BackupOptions(BaseModel):
+    """Where backups go."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: str = DEFAULT_ROOT
+    allow_urls: list[str] = Field(default_factory=list)
+    pg_dump: str = "pg_dump"
+    store_options: dict[str, Any] = Field(default_factory=dict)
+
+
+class HttpRequestOptions(BaseModel):
+    """Where the handler http-request may send to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow_hosts: list[str] = Field(default_factory=list)
+    allow_private_hosts: list[str] = Field(default_factory=list)
+    secrets_dir: Path | None = None
+    ca_file: Path | None = None
 
 
 class Settings(BaseSettings):
@@ -69,8 +102,17 @@ class Settings(BaseSettings):
     insecure_bind: bool = Field(
         default=False, description="Allow an address that others can reach, without TLS and keys"
     )
-    bindings: dict[str, str] = Field(
-        default_factory=lambda: {"DB": "sqlite:///platform.db"}, description="URLs by name, for ctx.env.NAME"
+    bindings: dict[str, str | dict[str, Any]] = Field(
+        default_factory=lambda: dict(DEFAULT_BINDINGS),
+        description="For ctx.env.NAME: a URL, or a table of `url`, `timeout`, options; these stay unless set to `''`",
+    )
+    backup: BackupOptions = Field(
+        default_factory=BackupOptions,
+        description="`root` of backups, a folder or an obstore URL; `allow_urls`, `pg_dump`, `store_options`",
+    )
+    http_request: HttpRequestOptions = Field(
+        default_factory=HttpRequestOptions,
+        description="`allow_hosts`, `allow_private_hosts`, `secrets_dir`, `ca_file` of the handler http-request",
     )
 
     handler_concurrency: dict[str, int] = Field(
@@ -78,6 +120,11 @@ class Settings(BaseSettings):
     )
     tasks: list[dict[str, Any]] = Field(
         default_factory=list, description="Tasks registered at start, each a table [[tasks]]; see the README"
+    )
+
+    alerts: AlertSettings = Field(
+        default_factory=AlertSettings,
+        description="`urls` of webhooks (others need the extra `alerts`), and `secret_file`, whose content signs them",
     )
 
     @field_validator("database")
@@ -107,12 +154,13 @@ class Settings(BaseSettings):
 
     @field_validator("bindings")
     @classmethod
-    def _binding_names(cls, bindings: dict[str, str]) -> dict[str, str]:
+    def _binding_names(cls, bindings: dict[str, str | dict[str, Any]]) -> dict[str, str | dict[str, Any]]:
         for name in bindings:
             if not name.isidentifier():
                 raise ValueError(f"{name!r} is not a name such as DB")
         # The environment's names arrive in lower case; handlers write ctx.env.DB.
-        return {name.upper(): url for name, url in bindings.items()}
+        told = {name.upper(): url for name, url in bindings.items()}
+        return {name: url for name, url in (DEFAULT_BINDINGS | told).items() if url}
 
     @model_validator(mode="after")
     def _reachable_only_on_purpose(self) -> "Settings":

@@ -63,7 +63,12 @@ class CancelRequested:
     execution_id: str
 
 
-Event: TypeAlias = Transition | Progress | TaskChanged | CancelRequested
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlertsChanged:
+    """A condition started or ended: there may be an alert to send."""
+
+
+Event: TypeAlias = Transition | Progress | TaskChanged | CancelRequested | AlertsChanged
 Listener: TypeAlias = Callable[[Sequence[Event]], None]
 Told: TypeAlias = Transition | Progress | Lost
 

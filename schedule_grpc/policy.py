@@ -15,6 +15,7 @@ T = TypeVar("T")
 _SECOND, _HOUR, _DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 _TEN_YEARS = 3650 * _DAY
 MAX_RETAINED = 1_000_000
+MAX_ALERT_AFTER = 1000
 
 
 class Overlap(StrEnum):
@@ -74,6 +75,10 @@ class Policy:
     start_deadline: timedelta = timedelta(hours=1)
     """What nobody started this long after it could start is MISSED."""
     retention: Retention = field(default_factory=Retention)
+    alert_after: int = 0
+    """Failures in a row after which an alert is sent; 0 for none."""
+    overdue_grace: timedelta = timedelta(0)
+    """How late an occurrence may start before an alert is sent; 0 for none."""
 
     def fields(self) -> dict[str, Any]:
         """Return every value by its path in the contract, such as ``retry.max_retries``."""
@@ -112,6 +117,8 @@ _BOUNDS: tuple[tuple[str, Any, Any, str], ...] = (
     ("jitter", timedelta(0), _DAY, "0 s and 24 h"),
     ("retention.max_age", _HOUR, _TEN_YEARS, "1 h and 3650 days"),
     ("retention.max_count", 1, MAX_RETAINED, "1 and 1000000"),
+    ("alert_after", 0, MAX_ALERT_AFTER, "0 and 1000"),
+    ("overdue_grace", timedelta(0), 365 * _DAY, "0 s and 365 days"),
 )
 
 

@@ -1,8 +1,9 @@
 """Two handlers of an invoicing team: copy this file, and put your own work in it."""
 
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from schedule_grpc import PermanentFailure, TaskContext, handler
 
@@ -11,17 +12,17 @@ from schedule_grpc import PermanentFailure, TaskContext, handler
 async def import_invoices(ctx: TaskContext) -> dict[str, Any]:
     """Book every invoice of one day. Payload: ``currency`` (EUR).
 
-    The day comes from the occurrence, not from the clock: a run that is late, or is repeated, books the same day.
-    Booking an invoice twice changes nothing, so an attempt that died half way can be repeated.
+    Booking an invoice twice changes nothing, so an attempt that died half way can be repeated; each booking names the
+    run that made it.
     """
     currency = ctx.payload.get("currency", "EUR")
     if not isinstance(currency, str):
         raise PermanentFailure(f"payload.currency: {currency!r} is not a currency")  # a retry would not help
-    day = ((ctx.scheduled_time or ctx.now()) - timedelta(days=1)).date()
+    day = day_before(ctx).isoformat()
     await ctx.env.DB.execute("CREATE TABLE IF NOT EXISTS booked (id TEXT PRIMARY KEY, day TEXT, amount INT, run TEXT)")
     invoices = await ctx.env.DB.fetch(
         "SELECT id, amount FROM invoices WHERE day = :day AND currency = :currency ORDER BY id",
-        day=day.isoformat(),
+        day=day,
         currency=currency,
     )
     async with ctx.env.DB.transaction() as together:
@@ -29,11 +30,11 @@ async def import_invoices(ctx: TaskContext) -> dict[str, Any]:
             await together.execute(
                 "INSERT INTO booked VALUES (:id, :day, :amount, :run) ON CONFLICT DO NOTHING",
                 **invoice,
-                day=day.isoformat(),
+                day=day,
                 run=ctx.idempotency_key,
             )
             ctx.progress(number / len(invoices), f"booked {invoice['id']}")
-    ctx.log.info("invoices.booked", day=day.isoformat(), count=len(invoices))
+    ctx.log.info("invoices.booked", day=day, count=len(invoices))
     return {"success": True, "booked": len(invoices), "message": f"Booked {len(invoices)} invoices of {day}"}
 
 
@@ -51,3 +52,9 @@ def render_invoices(ctx: TaskContext) -> dict[str, Any]:
         time.sleep(ctx.payload.get("seconds_a_page", 0))
         ctx.progress(page / pages, f"page {page} of {pages}")
     return {"success": True, "pages": pages}
+
+
+def day_before(ctx: TaskContext) -> date:
+    """Return the day to work on: by the occurrence, so that a late or repeated run does the same day, in its zone."""
+    zone = ZoneInfo(ctx.task.schedule.time_zone)
+    return (ctx.scheduled_time or ctx.now()).astimezone(zone).date() - timedelta(days=1)

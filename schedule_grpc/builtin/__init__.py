@@ -1,19 +1,68 @@
 """The built-in tasks: ordinary handlers, and the definitions that InitializeDefaultTasks registers."""
 
+from dataclasses import replace
+from datetime import timedelta
+
+from schedule_grpc.builtin.analytics import update_analytics
+from schedule_grpc.builtin.backup_database import backup_database
 from schedule_grpc.builtin.cleanup import cleanup_expired_api_keys, cleanup_expired_sessions, cleanup_old_generations
+from schedule_grpc.builtin.embeddings import generate_missing_embeddings
+from schedule_grpc.builtin.equipped import Equipped
+from schedule_grpc.builtin.health_check import health_check_services
+from schedule_grpc.builtin.http_request import http_request
+from schedule_grpc.builtin.http_request_settings import HttpSettings
+from schedule_grpc.builtin.rate_limits import check_rate_limits
+from schedule_grpc.policy import Policy
 from schedule_grpc.task import Definition, define
 
 __all__ = [
+    "Equipped",
+    "HttpSettings",
+    "backup_database",
+    "check_rate_limits",
     "cleanup_expired_api_keys",
     "cleanup_expired_sessions",
     "cleanup_old_generations",
     "default_definitions",
+    "generate_missing_embeddings",
+    "health_check_services",
+    "http_request",
+    "update_analytics",
 ]
 
+_TOLD = Policy(alert_after=1, overdue_grace=timedelta(minutes=5))
+"""Somebody hears of the first failure, and of a run that does not come."""
+_LONG = replace(_TOLD, timeout=timedelta(minutes=30))
+_TELLS_ITSELF = Policy()
+"""These tell by their own conditions what is wrong; their failure would say it twice."""
+
 _DEFAULTS = (
-    ("cleanup-expired-sessions", "@hourly", "cleanup", "Delete expired user sessions from database"),
-    ("cleanup-expired-api-keys", "@daily", "cleanup", "Delete expired API keys"),
-    ("cleanup-old-generations", "@weekly", "cleanup", "Delete AI generations older than 30 days"),
+    ("cleanup-expired-sessions", "@hourly", "cleanup", "Delete expired user sessions from database", _TOLD),
+    ("cleanup-expired-api-keys", "@daily", "cleanup", "Delete expired API keys", _TOLD),
+    ("cleanup-old-generations", "@weekly", "cleanup", "Delete AI generations older than 30 days", _TOLD),
+    (
+        "generate-missing-embeddings",
+        "@daily",
+        "ai",
+        "Find entities without embeddings and queue them for generation",
+        _TOLD,
+    ),
+    ("update-analytics", "@hourly", "analytics", "Compute and store platform usage statistics", _TOLD),
+    ("backup-database", "@daily", "maintenance", "Back up the database to external storage", _LONG),
+    (
+        "health-check-services",
+        "every 5 minutes",
+        "monitoring",
+        "Ping all services and alert if any are down",
+        _TELLS_ITSELF,
+    ),
+    (
+        "check-rate-limits",
+        "@hourly",
+        "monitoring",
+        "Monitor API rate limit usage and alert if nearing threshold",
+        _TELLS_ITSELF,
+    ),
 )
 
 
@@ -25,6 +74,7 @@ def default_definitions() -> tuple[Definition, ...]:
             schedule=schedule,
             handler=name,
             metadata={"description": description, "category": category},
+            policy=policy,
         )
-        for name, schedule, category, description in _DEFAULTS
+        for name, schedule, category, description, policy in _DEFAULTS
     )

@@ -1,60 +1,56 @@
 """The three cleanups: delete what has expired, in batches, so that no lock is long and a timeout loses nothing.
 
-Times in a platform file may be ``2026-01-31 10:00:00`` or ``2026-01-31T10:00:00.000Z``; strftime() brings both to one
-form. What has no time, or none that can be read, is never deleted: strftime() alone would read ``0``, ``12:34``,
-``now`` and plain numbers as instants too, most of them long past.
+What has no time, or none that can be read, is never deleted.
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
+from schedule_grpc.builtin.reporting import Report, whole_number
+from schedule_grpc.database.instants import instant, written
+from schedule_grpc.handlers import TaskContext, handler
 
 DEFAULT_BATCH = 1000
 MAX_BATCH = 100_000
 DEFAULT_DAYS = 30
 MAX_DAYS = 36_500
 
-_PASSED = "{0} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' AND strftime('%Y-%m-%d %H:%M:%f', {0}) < :before"
-_EXPIRED = _PASSED.format("expires_at")
-_OLD = "status = 'completed' AND " + _PASSED.format("created_at")
+_COMPLETED = "status = 'completed' AND "
 
 
 @handler("cleanup-expired-sessions", description="Delete sessions whose expires_at has passed")
 async def cleanup_expired_sessions(ctx: TaskContext) -> dict[str, Any]:
     """Delete expired rows of ``sessions``. Payload: ``batch_size`` (1,000)."""
-    return await _cleanup(ctx, "sessions", _EXPIRED, ctx.now(), "expired sessions")
+    return await _cleanup(ctx, "sessions", "expires_at", ctx.now(), "expired sessions")
 
 
 @handler("cleanup-expired-api-keys", description="Delete API keys whose expires_at has passed")
 async def cleanup_expired_api_keys(ctx: TaskContext) -> dict[str, Any]:
     """Delete expired rows of ``api_keys``; a key without expires_at never expires. Payload: ``batch_size`` (1,000)."""
-    return await _cleanup(ctx, "api_keys", _EXPIRED, ctx.now(), "expired API keys")
+    return await _cleanup(ctx, "api_keys", "expires_at", ctx.now(), "expired API keys")
 
 
 @handler("cleanup-old-generations", description="Delete completed generations older than 30 days")
 async def cleanup_old_generations(ctx: TaskContext) -> dict[str, Any]:
     """Delete old completed rows of ``generations``. Payload: ``older_than_days`` (30), ``batch_size`` (1,000)."""
-    days = _whole_number(ctx.payload, "older_than_days", DEFAULT_DAYS, MAX_DAYS)
-    return await _cleanup(ctx, "generations", _OLD, ctx.now() - timedelta(days=days), "old generations")
+    days = whole_number(ctx.payload, "older_than_days", DEFAULT_DAYS, MAX_DAYS)
+    before = ctx.now() - timedelta(days=days)
+    return await _cleanup(ctx, "generations", "created_at", before, "old generations", only=_COMPLETED)
 
 
-async def _cleanup(ctx: TaskContext, table: str, condition: str, before: datetime, what: str) -> dict[str, Any]:
-    batch_size = _whole_number(ctx.payload, "batch_size", DEFAULT_BATCH, MAX_BATCH)
-    began = ctx.clock.monotonic()
+async def _cleanup(
+    ctx: TaskContext, table: str, column: str, before: datetime, what: str, *, only: str = ""
+) -> dict[str, Any]:
+    batch_size = whole_number(ctx.payload, "batch_size", DEFAULT_BATCH, MAX_BATCH)
+    report = Report(ctx)
+    condition = f"{only}{instant(column, await ctx.env.DB.dialect())} < :before"
     deleted = await _delete(ctx, table, condition, before, batch_size)
-    return {
-        "success": True,
-        "deletedCount": deleted,
-        "duration": round((ctx.clock.monotonic() - began) * 1000),
-        "message": f"Deleted {deleted} {what}",
-    }
+    return report.success(f"Deleted {deleted} {what}", deletedCount=deleted)
 
 
 async def _delete(ctx: TaskContext, table: str, condition: str, before: datetime, batch_size: int) -> int:
     """Walk the table once in the order of its ids: each batch begins where the last one ended."""
-    parameters: dict[str, Any] = {"before": before.strftime("%Y-%m-%d %H:%M:%S.") + f"{before.microsecond // 1000:03}"}
+    parameters: dict[str, Any] = {"before": written(before)}
     from_there, deleted = "", 0
     while True:
         found = await ctx.env.DB.fetch(
@@ -72,10 +68,3 @@ async def _delete(ctx: TaskContext, table: str, condition: str, before: datetime
         )
         parameters["after"] = last
         from_there = "id > :after AND "
-
-
-def _whole_number(payload: Mapping[str, Any], name: str, default: int, most: int) -> int:
-    value = payload.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise PermanentFailure(f"payload.{name}: {value!r} is not a whole number from 1 to {most}")
-    return value

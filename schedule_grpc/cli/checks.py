@@ -2,13 +2,14 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
@@ -26,6 +27,7 @@ from schedule_grpc.handlers import Registry
 from schedule_grpc.store import NEWEST, schema_version
 from schedule_grpc.task import Task
 
+TABLE = "table://"
 PATIENCE = 5.0
 """Seconds for each thing that is asked."""
 LATE = timedelta(minutes=1)
@@ -84,8 +86,7 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
         checks.append(ok("configuration", f"{file or 'no file, defaults and environment'} can be read"))
         checks += _handler_modules(settings)
         checks.append(_database(settings))
-        for name, url in settings.bindings.items():
-            checks.append(_not_there(name, url) or await _binding(name, url))
+        checks += await _bindings(settings.bindings)
         if call.server == LOCAL and not settings.grpc.endswith(":0"):
             call = replace(call, server=settings.grpc)
     server = await _server(call)
@@ -133,24 +134,41 @@ def _database(settings: Settings) -> Check:
     return ok("database", f"{path} is whole, schema version {version}")
 
 
-def _not_there(name: str, url: str) -> Check | None:
+async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]:
+    urls = {name: told if isinstance(told, str) else str(told.get("url")) for name, told in bindings.items()}
+    checks = []
+    for name, url in urls.items():
+        needed = {each: told for each, told in bindings.items() if each in (name, _table_of(url))}
+        try:
+            env = Environment(needed)
+        except ConfigurationError as error:  # one that cannot be used must not hide the others
+            checks.append(bad(f"binding {name}", error.message, f"correct [bindings] {name}"))
+            continue
+        checks.append(_not_there(name, urls) or await _binding(env, name))
+        await env.aclose()
+    return checks
+
+
+def _table_of(url: str) -> str | None:
+    """Return the binding whose table a queue is."""
+    return url.removeprefix(TABLE).partition("/")[0] if url.startswith(TABLE) else None
+
+
+def _not_there(name: str, urls: Mapping[str, str]) -> Check | None:
     """Return what is to say of a file that opening the binding would create: a doctor creates nothing."""
+    url = urls.get(_table_of(urls[name]) or name, urls[name])
     path = Path(url.removeprefix(SQLITE))
     if not url.startswith(SQLITE) or path.exists():
         return None
     return warn(f"binding {name}", f"{path} is not there", "its first use creates it, with its tables")
 
 
-async def _binding(name: str, url: str) -> Check:
+async def _binding(env: Environment, name: str) -> Check:
     subject = f"binding {name}"
     began = SystemClock().monotonic()
     try:
-        env = Environment({name: url})
-        try:
-            async with SystemClock().timeout(PATIENCE):
-                await getattr(env, name).ping()
-        finally:
-            await env.aclose()
+        async with SystemClock().timeout(PATIENCE):
+            await env.ping(name)
     except ScheduleError as error:
         return bad(subject, error.message, f"correct its URL ([bindings] {name}), or start what it names")
     except TimeoutError:

@@ -1,5 +1,6 @@
 """``schedule-grpc doctor``: why does it not run?"""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,9 @@ def doctor(
     *,
     database: DatabaseUrl = None,
     config: ConfigFile = None,
+    verify_backup: Annotated[
+        Path | None, typer.Option("--verify-backup", help="Look at nothing but this backup: open it, count its rows")
+    ] = None,
     call: Caller,
 ) -> None:
     """Find out why it does not run.
@@ -34,6 +38,9 @@ def doctor(
     from schedule_grpc.cli.checks import Verdict, examined
 
     log.configure(style="console", level="error")
+    if verify_backup is not None:
+        _verify(verify_backup, as_json=call.as_json)
+        return
     try:
         checks = asyncio.run(examined(call, task=task, database=database, config=config))
     except KeyboardInterrupt:
@@ -47,6 +54,24 @@ def doctor(
         _print(checks)
     if failed:
         raise SystemExit(FAILED)
+
+
+def _verify(file: "Path", *, as_json: bool) -> None:
+    from schedule_grpc import backup
+    from schedule_grpc.cli.as_json import print_json
+    from schedule_grpc.cli.calling import fail
+    from schedule_grpc.errors import ScheduleError
+
+    try:
+        found = backup.verify_backup(file)
+    except ScheduleError as error:
+        fail(error.message, code=FAILED)
+    if as_json:
+        print_json({"file": str(found.file), "sha256": found.sha256, "tables": dict(found.content.tables)})
+        return
+    print(f"ok    {found.file}  {found.database}, sha256 {found.sha256}")
+    for table, rows in found.content.tables.items():
+        print(f"      {table}  {rows} rows")
 
 
 def _print(checks: "Sequence[Check]") -> None:

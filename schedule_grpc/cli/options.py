@@ -143,6 +143,8 @@ POLICY_OPTIONS = (
     PolicyOption("start-deadline", "start_deadline", "1h", "What nobody started so long after it was due is MISSED"),
     PolicyOption("retention-age", "retention.max_age", "30d", "How long ended executions are kept"),
     PolicyOption("retention-count", "retention.max_count", "10000", "How many ended executions are kept"),
+    PolicyOption("alert-after", "alert_after", "0", "Failures in a row after which somebody is told; 0: never"),
+    PolicyOption("overdue-grace", "overdue_grace", "0s", "How late it may start before somebody is told; 0s: never"),
 )
 
 

@@ -3,30 +3,28 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import aiosqlite
-
+from schedule_grpc.database.instants import SQLITE, written
+from schedule_grpc.database.sqlite_thread import SqliteThread, connect
 from schedule_grpc.errors import BindingError
 
-T = TypeVar("T")
-
 BUSY_SECONDS = 5.0
-"""How long to wait for another writer of the file."""
-STEPS_BETWEEN_LOOKS = 100_000
-"""After so many steps of SQLite's machine, some milliseconds, a statement looks whether the file is being closed."""
+"""How long to wait for another writer of the file, if nothing else is said."""
 
 
 class SqliteTransaction:
     """Statements that happen together or not at all."""
 
-    def __init__(self, name: str, connection: aiosqlite.Connection) -> None:
+    def __init__(self, name: str, writer: SqliteThread, ending: threading.Event) -> None:
         self._name = name
-        self._connection = connection
+        self._writer = writer
+        self._ending = ending
 
     async def fetch(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """Return a query's rows.
@@ -34,7 +32,8 @@ class SqliteTransaction:
         Raises:
             BindingError: with what the database said.
         """
-        return await _told(self._name, _fetch(self._connection, sql, parameters))
+        with _told(self._name, self._ending):
+            return await self._writer.run(partial(_within, self._name, partial(_fetch, sql, _adapted(parameters))))
 
     async def execute(self, sql: str, **parameters: Any) -> int:
         """Run a statement; return how many rows it changed.
@@ -42,43 +41,56 @@ class SqliteTransaction:
         Raises:
             BindingError: with what the database said.
         """
-        return await _told(self._name, _execute(self._connection, sql, parameters))
+        with _told(self._name, self._ending):
+            return await self._writer.run(partial(_within, self._name, partial(_execute, sql, _adapted(parameters))))
 
 
 class SqliteFile:
     """A SQLite file with named parameters, for handlers."""
 
     def __init__(
-        self, name: str, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, ending: threading.Event
+        self, name: str, path: Path, writer: SqliteThread, reader: SqliteThread, *, ending: threading.Event, inode: int
     ) -> None:
         self._name = name
+        self._path = path
         self._writer = writer
         self._reader = reader
         self._ending = ending
+        self._inode = inode
         self._writing = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, name: str, path: Path, *, schema: str) -> "SqliteFile":
+    async def connect(
+        cls, name: str, path: Path, *, schema: str, indexes: Sequence[str] = (), busy: float = BUSY_SECONDS
+    ) -> "SqliteFile":
         """Open a file, creating it and the tables of ``schema`` where they are missing.
+
+        Args:
+            name: The binding's.
+            path: The file.
+            schema: The statements that make what is missing.
+            indexes: Statements that make what is only quicker; tables that are there and do not suit go without.
+            busy: Seconds to wait for another writer of the file.
 
         Raises:
             BindingError: naming the binding, if the file cannot be used.
         """
         ending = threading.Event()
-        connector = partial(_connect, path, ending)
-        opened: list[aiosqlite.Connection] = []
+        opened: list[SqliteThread] = []
         try:
             # First by hand: aiosqlite leaves a thread to itself where a file cannot be opened.
-            await asyncio.to_thread(_prepare, connector, schema)
+            inode = await asyncio.to_thread(_prepare, path, busy, ending, schema, indexes)
             for _ in range(2):
-                opened.append(await aiosqlite.Connection(connector, 64))  # noqa: PERF401 (what is opened must be known)
+                thread = SqliteThread(path, busy=busy, ending=ending)
+                await thread
+                opened.append(thread)
         except BaseException as error:
-            for connection in opened:
-                await connection.close()
-            if isinstance(error, sqlite3.Error):
+            for thread in opened:
+                await thread.close()
+            if isinstance(error, sqlite3.Error | OSError):
                 raise BindingError(name, f"{path}: {error}") from error
             raise
-        return cls(name, *opened, ending=ending)
+        return cls(name, path, *opened, ending=ending, inode=inode)
 
     async def fetch(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """Return a query's rows as of the last commit.
@@ -86,7 +98,8 @@ class SqliteFile:
         Raises:
             BindingError: with what the database said.
         """
-        return await _told(self._name, _fetch(self._reader, sql, parameters))
+        with _told(self._name, self._ending):
+            return await self._reader.run(partial(_fetch, sql, _adapted(parameters)))
 
     async def execute(self, sql: str, **parameters: Any) -> int:
         """Run one statement in a transaction of its own; return how many rows it changed.
@@ -95,7 +108,8 @@ class SqliteFile:
             BindingError: with what the database said.
         """
         async with self._writing:
-            return await _told(self._name, _execute(self._writer, sql, parameters))
+            with _told(self._name, self._ending):
+                return await self._writer.run(partial(_execute, sql, _adapted(parameters)))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
@@ -106,64 +120,91 @@ class SqliteFile:
         """
         async with self._writing:
             try:
-                await _told(self._name, _execute(self._writer, "BEGIN IMMEDIATE", {}))
-                yield SqliteTransaction(self._name, self._writer)
-                await _told(self._name, _execute(self._writer, "COMMIT", {}))
+                with _told(self._name, self._ending):
+                    await self._writer.run(partial(_execute, "BEGIN IMMEDIATE", {}))
+                transaction = SqliteTransaction(self._name, self._writer, self._ending)
+                yield transaction
+                await transaction.execute("COMMIT")
             except BaseException:
                 # A cancelled caller must not leave the transaction open, not even one that was just beginning; the
                 # rollback queues behind what still runs, and has nothing to do where nothing was begun.
-                await asyncio.shield(asyncio.ensure_future(_undone(self._writer)))
+                await asyncio.shield(asyncio.ensure_future(self._undone()))
                 raise
 
+    async def dialect(self) -> str:
+        """Return ``sqlite``."""
+        return SQLITE
+
     async def ping(self) -> None:
-        """Return if the file can be read.
+        """Return if the file can be read, and is still the one that stands in its place.
 
         Raises:
             BindingError: if not.
         """
-        await self.fetch("SELECT 1")
+        with _told(self._name, self._ending):
+            inode = await self._reader.run(partial(_look, self._path))
+        if inode != self._inode:
+            raise BindingError(self._name, f"{self._path}: was removed or replaced while it was open")
 
     async def aclose(self) -> None:
-        """Close the file; a statement that still runs for a caller who gave up is interrupted and undone."""
+        """Close the file; a statement that still runs is interrupted and undone."""
         self._ending.set()
         await self._reader.close()
         await self._writer.close()
 
+    async def _undone(self) -> None:
+        with suppress(sqlite3.Error, ValueError):
+            await self._writer.run(partial(_execute, "ROLLBACK", {}))
 
-def _connect(path: Path, ending: threading.Event) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+
+@contextmanager
+def _told(name: str, ending: threading.Event) -> Iterator[None]:
     try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.set_progress_handler(ending.is_set, STEPS_BETWEEN_LOOKS)  # true: the statement is interrupted
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connector: Callable[[], sqlite3.Connection], schema: str) -> None:
-    with closing(connector()) as connection:
-        connection.executescript(schema)
-
-
-async def _fetch(connection: aiosqlite.Connection, sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(row) for row in await connection.execute_fetchall(sql, parameters)]
-
-
-async def _execute(connection: aiosqlite.Connection, sql: str, parameters: dict[str, Any]) -> int:
-    async with connection.execute(sql, parameters) as cursor:
-        return cursor.rowcount
-
-
-async def _undone(connection: aiosqlite.Connection) -> None:
-    with suppress(sqlite3.Error):
-        await _execute(connection, "ROLLBACK", {})
-
-
-async def _told(name: str, answer: Awaitable[T]) -> T:
-    try:
-        return await answer
-    except sqlite3.Error as error:
+        yield
+    except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
+        if ending.is_set():  # aiosqlite raises ValueError for what was closed
+            raise BindingError(name, "is closed") from None
+        if isinstance(error, ValueError):
+            raise
         raise BindingError(name, str(error)) from error
+
+
+def _prepare(path: Path, busy: float, ending: threading.Event, schema: str, indexes: Sequence[str]) -> int:
+    with closing(connect(path, busy=busy, unwanted=ending.is_set)) as connection:
+        connection.executescript(schema)
+        for index in indexes:
+            with suppress(sqlite3.OperationalError, sqlite3.IntegrityError):
+                connection.execute(index)
+    return path.stat().st_ino
+
+
+def _look(path: Path, connection: sqlite3.Connection) -> int:
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return path.stat().st_ino if path.exists() else 0
+
+
+def _adapted(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Write times as texts, as the platform's tables hold them: sqlite3's own way is deprecated, and another one."""
+    return {name: _as_text(value) if isinstance(value, date) else value for name, value in parameters.items()}
+
+
+def _as_text(value: date) -> str:
+    return written(value) if isinstance(value, datetime) else value.isoformat()
+
+
+def _within(name: str, function: Callable[[sqlite3.Connection], Any], connection: sqlite3.Connection) -> Any:
+    """After some errors SQLite has undone the whole transaction: what follows must not happen without it."""
+    if not connection.in_transaction:
+        raise BindingError(name, "the transaction was undone, by an earlier error in it")
+    return function(connection)
+
+
+def _fetch(sql: str, parameters: dict[str, Any], connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(sql, parameters)]
+
+
+def _execute(sql: str, parameters: dict[str, Any], connection: sqlite3.Connection) -> int:
+    with closing(connection.execute(sql, parameters)) as cursor:
+        for _ in cursor:  # the count is right once every row that it returns was made
+            pass
+        return max(cursor.rowcount, 0)

@@ -4,13 +4,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
 
 import structlog
 
 from schedule_grpc.clock import Clock
+from schedule_grpc.condition import Condition
 from schedule_grpc.engine.progress import Reporter
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Hub
@@ -43,6 +44,7 @@ class Running:
     stop: Stop
     lease_ends: float
     why: Why | None = None
+    conditions: list[Condition] = field(default_factory=list)
 
 
 class Runner:
@@ -147,6 +149,7 @@ class Runner:
             payload=claim.payload,
             env=self._env,
             clock=self._clock,
+            conditions=running.conditions,
             report=Reporter(claim, hub=self._hub, clock=self._clock),
             log=log.bind(execution=execution.id, task=claim.task.name, attempt=execution.attempt),
         )
@@ -175,6 +178,7 @@ class Runner:
             error=fate.error,
             result=fate.result,
             retry=not fate.abandoned,
+            conditions=tuple(running.conditions),
         )
 
     async def _record(self, report: Outcome | HandBack) -> None:

@@ -55,6 +55,7 @@ class Upkeep:
         )
         if rescued:
             log.warning("leases.rescued", count=rescued)
+        await self._store.note_overdue(now=now)
 
     async def rescue_all(self) -> int:
         """Take every RUNNING execution: only for a server that holds its database alone, before it starts any."""

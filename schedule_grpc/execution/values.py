@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from schedule_grpc.condition import Condition
 from schedule_grpc.execution.states import Gate, Reason, State, Trigger
 from schedule_grpc.retry import FailureKind
 
@@ -123,6 +124,8 @@ class Outcome:
     error: str | None = None
     result: Any = None
     retry: bool = True
+    conditions: tuple[Condition, ...] = ()
+    """What the handler said of lasting conditions: kept with the outcome, told beside it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

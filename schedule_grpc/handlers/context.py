@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from schedule_grpc.clock import Clock
+from schedule_grpc.condition import Condition, checked
 from schedule_grpc.task import Task
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class TaskContext:
     """A logger that puts the execution's id on every line."""
     report: Report = _unheard
     """Where `progress` goes."""
+    conditions: list[Condition] = field(default_factory=list)
+    """What `alert` and `recovered` were told, for whoever records the attempt."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set when this attempt should stop: a sync handler that works long looks at it now and then."""
 
@@ -65,6 +68,25 @@ class TaskContext:
             text: What it is doing; cut after 256 characters.
         """
         self.report(min(max(float(fraction), 0.0), 1.0), str(text)[:MAX_PROGRESS_TEXT])
+
+    def alert(self, title: str, body: str = "", *, key: str) -> None:
+        """Say that something is wrong: somebody is told when it starts, and not again while it lasts.
+
+        Args:
+            title: What is wrong, in one line.
+            body: More about it.
+            key: Tells this condition from the task's others.
+
+        It is kept with the attempt's outcome, and changes nothing of it.
+
+        Raises:
+            InvalidArgument: if the key or the title is missing, or one of them is too long.
+        """
+        self.conditions.append(checked(Condition(key=key, title=title, body=body)))
+
+    def recovered(self, key: str) -> None:
+        """Say that what `alert` told of under this key is over; nothing happens if nothing was wrong."""
+        self.conditions.append(checked(Condition(key=key, over=True)))
 
     def now(self) -> datetime:
         """Return the wall time by the service's clock."""

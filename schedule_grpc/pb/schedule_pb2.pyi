@@ -273,10 +273,16 @@ class TaskPolicy(_message.Message):
     JITTER_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
+    ALERT_AFTER_FIELD_NUMBER: _builtins.int
+    OVERDUE_GRACE_FIELD_NUMBER: _builtins.int
     overlap: Global___TaskPolicy.Overlap.ValueType
     """By default SKIP."""
     catch_up: Global___TaskPolicy.CatchUp.ValueType
     """By default LATEST."""
+    alert_after: _builtins.int
+    """An alert is sent when so many executions have FAILED in a row, and another when one SUCCEEDED again: 0 to 1,000, by
+    default 0, which sends none.
+    """
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """Longest time one attempt may take: 1 s to 24 h, by default 29 s."""
@@ -307,6 +313,12 @@ class TaskPolicy(_message.Message):
     def retention(self) -> Global___TaskPolicy.Retention:
         """By default 30 days and 10,000 executions."""
 
+    @_builtins.property
+    def overdue_grace(self) -> _duration_pb2.Duration:
+        """An alert is sent when an occurrence has not started this long after it could, and another when the task has run
+        again: 0 to 365 days, by default 0, which sends none.
+        """
+
     def __init__(
         self,
         *,
@@ -319,12 +331,16 @@ class TaskPolicy(_message.Message):
         jitter: _duration_pb2.Duration | None = ...,
         window: Global___TaskPolicy.Window | None = ...,
         retention: Global___TaskPolicy.Retention | None = ...,
+        alert_after: _builtins.int | None = ...,
+        overdue_grace: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["catchup_window", b"catchup_window", "jitter", b"jitter", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "alert_after", b"alert_after", "catchup_window", b"catchup_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "catchup_window", b"catchup_window", "jitter", b"jitter", "overlap", b"overlap", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "alert_after", b"alert_after", "catch_up", b"catch_up", "catchup_window", b"catchup_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "overlap", b"overlap", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__alert_after: _TypeAlias = _typing.Literal["alert_after"]  # noqa: Y015
+    _WhichOneofArgType__alert_after: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alert_after) -> _WhichOneofReturnType__alert_after | None: ...
 
 Global___TaskPolicy: _TypeAlias = TaskPolicy  # noqa: Y015
 

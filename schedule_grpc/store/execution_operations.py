@@ -12,7 +12,8 @@ from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, Reason
 from schedule_grpc.store.gate_operations import end_pending, record_new, request_cancel
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of
-from schedule_grpc.store.task_operations import Told, find_task
+from schedule_grpc.store.task_operations import find_task
+from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
 FOREVER = 2**62

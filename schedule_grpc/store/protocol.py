@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
@@ -203,6 +204,15 @@ class Store(Protocol):
         Looks at a few tasks only, from a place on, so that nobody waits long behind it. Safe at any time: an open row
         is never removed.
         """
+
+    async def note_overdue(self, *, now: datetime) -> None:
+        """Begin the alerts of tasks that did not run in their grace, and end those of tasks that have run since."""
+
+    async def untold_alerts(self) -> tuple[Alert, ...]:
+        """Return alerts of which the start or the end is still to be told, the oldest first."""
+
+    async def alert_told(self, alert: Alert) -> None:
+        """Note that what was to be told of an alert, as it was read, has been told."""
 
     async def count_open(self) -> Mapping[State, int]:
         """Return how many executions are PENDING and RUNNING."""

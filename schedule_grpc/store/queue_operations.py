@@ -20,12 +20,13 @@ from schedule_grpc.execution import (
     new_lease_token,
     succeeded,
 )
+from schedule_grpc.store.alert_operations import note_conditions, note_missed, note_outcome
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, instant, micros, settled_parameters, task_of
 from schedule_grpc.store.sharing import shares
-from schedule_grpc.store.task_operations import Told
+from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
 ORPHAN_AGE = timedelta(seconds=10)
@@ -92,6 +93,8 @@ def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execut
             now = report.time if isinstance(report, HandBack) else report.end_time
             found, told = yield from _settle(found, (yield from _judged(found, report)), now)
             events += told
+            if isinstance(report, Outcome) and report.conditions:
+                events += yield from note_conditions(found.task_uid, found.task_name, report.conditions, now)
         executions.append(found)
     return tuple(executions), events
 
@@ -141,6 +144,7 @@ def expire(now: datetime) -> Operation[Told[int]]:
     for row in rows:
         execution = execution_of(row)
         events += yield from end_pending(execution, missed(execution, Reason.START_DEADLINE, now), now)
+        events += yield from note_missed((yield from _task(execution)), now)
     return len(rows), events
 
 
@@ -187,6 +191,7 @@ def _settle(before: Execution, settled: Execution, now: datetime) -> Operation[t
     events: list[Event] = [Transition(before=before.state, execution=settled, time=now)]
     if settled.state in _COUNTED:
         yield _COUNTED[settled.state], {"uid": settled.task_uid, "end_time": micros(settled.end_time)}
+        events += yield from note_outcome(settled, now)
     if settled.state.ended and before.gate is Gate.ACTIVE:
         events += yield from let_next_through(before.task_uid, now)
     return settled, events

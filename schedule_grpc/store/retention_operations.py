@@ -7,7 +7,7 @@ from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import task_of
-from schedule_grpc.store.task_operations import Told
+from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
 

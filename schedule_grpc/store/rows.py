@@ -55,6 +55,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "settled_time": to_micros(task.settled_time),
         "next_run_time": micros(task.next_run_time),
         "delete_time": micros(task.delete_time),
+        "overdue_grace": definition.policy.overdue_grace // MICROSECOND or None,
     }
 
 

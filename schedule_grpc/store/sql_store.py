@@ -6,18 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from schedule_grpc.condition import Alert
 from schedule_grpc.database import Database, Operation, SqliteDatabase
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
+from schedule_grpc.store import alert_operations as alerts
 from schedule_grpc.store import execution_operations as executions
 from schedule_grpc.store import queue_operations as queue
 from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import task_operations as tasks
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned
 from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS
-from schedule_grpc.store.task_operations import Told
+from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 T = TypeVar("T")
@@ -144,6 +146,18 @@ class SqlStore:
             return Pruned(removed=removed, more=True, after=after)  # the same tasks may have more
         more = len(looked_at) == TASKS_AT_ONCE
         return Pruned(removed=removed, more=more, after=looked_at[-1].uid if more else "")
+
+    async def note_overdue(self, *, now: datetime) -> None:
+        """See Store."""
+        await self._write(alerts.note_overdue, now)
+
+    async def untold_alerts(self) -> tuple[Alert, ...]:
+        """See Store."""
+        return await self._database.read(alerts.untold_alerts)
+
+    async def alert_told(self, alert: Alert) -> None:
+        """See Store."""
+        await self._write(alerts.alert_told, alert)
 
     async def count_open(self) -> Mapping[State, int]:
         """See Store."""

@@ -2,22 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeAlias, TypeVar
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation
-from schedule_grpc.events import Event, TaskChanged, Transition
+from schedule_grpc.events import AlertsChanged, Event, TaskChanged, Transition
 from schedule_grpc.execution import Execution, Gate, Reason, deleted
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
 from schedule_grpc.store.gate_operations import end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, micros, task_of, task_parameters
+from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
-
-T = TypeVar("T")
-Told: TypeAlias = tuple[T, Sequence[Event]]
-"""What an operation answers, and what it has to tell once it is committed."""
 
 AFTER_EVERY_NAME = "\U0010ffff"
 
@@ -54,6 +50,8 @@ def _change_task(change: TaskChange, now: datetime) -> Operation[list[Event]]:
     if change.settlement is not None:
         events += yield from _record_all(change.settlement, now)
     if after.delete_time is not None:
+        ended = yield QUERIES.end_alerts_of_task, {"task_uid": after.uid, "now": to_micros(now)}
+        events += [AlertsChanged()] if ended else []
         return events + (yield from _delete_pending(after, now))
     if before.handler != after.handler:
         yield QUERIES.rename_pending_handler, {"task_uid": after.uid, "handler": after.handler}

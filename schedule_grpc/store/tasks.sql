@@ -29,10 +29,10 @@ LIMIT :limit;
 -- A new task, unless the name is taken: then no row is returned.
 INSERT INTO scheduled_tasks (
     uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description, policy, note,
-    create_time, update_time, settled_time, next_run_time)
+    create_time, update_time, settled_time, next_run_time, overdue_grace)
 VALUES (
     :uid, :name, :revision, :schedule, :time_zone, :handler, :enabled, :payload, :metadata, :category, :description,
-    :policy, :note, :create_time, :update_time, :settled_time, :next_run_time)
+    :policy, :note, :create_time, :update_time, :settled_time, :next_run_time, :overdue_grace)
 ON CONFLICT (name) WHERE delete_time IS NULL DO NOTHING
 RETURNING uid;
 
@@ -42,7 +42,7 @@ UPDATE scheduled_tasks SET
     revision = :revision, schedule = :schedule, time_zone = :time_zone, handler = :handler, enabled = :enabled,
     payload = :payload, metadata = :metadata, category = :category, description = :description, policy = :policy,
     note = :note, update_time = :update_time, settled_time = :settled_time, next_run_time = :next_run_time,
-    delete_time = :delete_time
+    delete_time = :delete_time, overdue_grace = :overdue_grace
 WHERE uid = :uid AND delete_time IS NULL AND revision = :read_revision AND next_run_time IS :read_next_run_time
 RETURNING uid;
 

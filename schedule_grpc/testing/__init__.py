@@ -7,10 +7,12 @@
 
 `manual_service` is a whole service, store and engine on a file, that does something only when a test says so::
 
-    async with manual_service(import_invoices) as service:
+    async with manual_service(import_invoices, env={"DB": fake}) as service:
         await service.register("invoices", "@daily", "import-invoices")
         await service.advance(timedelta(days=2))
         assert await service.states("invoices") == ["SUCCEEDED", "SUCCEEDED"]
+
+No test framework is needed, and no plugin of one; `run_sync` is for tests that are not async.
 """
 
 from schedule_grpc.testing.fake_clock import FakeClock

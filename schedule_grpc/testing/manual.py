@@ -1,68 +1,140 @@
 """A whole service that does something only when it is told to: real store, real engine, a clock that stands still."""
 
+import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import tomllib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from schedule_grpc.bindings import Environment
-from schedule_grpc.engine import Engine
-from schedule_grpc.events import Hub
-from schedule_grpc.execution import Execution, ExecutionFilter
-from schedule_grpc.handlers import Registry
+from schedule_grpc import builtin
+from schedule_grpc.clock import SystemClock
+from schedule_grpc.engine import Engine, EngineOptions
+from schedule_grpc.events import Event, Hub
+from schedule_grpc.execution import Execution, ExecutionFilter, State
+from schedule_grpc.handlers import Env, Registry
+from schedule_grpc.handlers.perform import GRACE
 from schedule_grpc.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
-from schedule_grpc.store import open_store
-from schedule_grpc.task import Policy, Task, define
+from schedule_grpc.store import SqlStore, open_store
+from schedule_grpc.task import Handler, Policy, Task, define
+from schedule_grpc.task_file import registrations
+from schedule_grpc.testing.at_work import AtWork
 from schedule_grpc.testing.fake_clock import FakeClock
-from schedule_grpc.testing.running import NOON
+from schedule_grpc.testing.given import given_clock, given_environment, offer_of
+
+PATIENCE = timedelta(seconds=10)
+"""How long, by the machine's clock, a test waits for handlers before it is told that it may wait in vain."""
+PROMPTLY = timedelta(seconds=1)
+"""How long, by the machine's clock, a handler that is asked to stop may take before time is let pass for it."""
+LOOK_AGAIN = timedelta(milliseconds=1)
+"""How long, by the machine's clock, until a test that waits for threads looks again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class ManualService:
-    """Made by `manual_service`. ``service`` has every operation of the contract."""
+    """Made by `manual_service`."""
 
     clock: FakeClock
-    service: Service
-    engine: Engine
+    env: Env
+    """The bindings, as handlers see them: ``env.DB``."""
+    store: SqlStore
+    hub: Hub
+    registry: Registry
+    options: EngineOptions | None
+    patience: timedelta
+    service: Service = field(init=False)
+    """Every operation of the contract: cancel, backfill, disable, watching, ..."""
+    engine: Engine = field(init=False)
+    _at_work: AtWork = field(init=False, repr=False, default_factory=AtWork)
+
+    def __post_init__(self) -> None:
+        """Make of the parts a service that does nothing by itself."""
+        self.service = Service(
+            store=self.store,
+            clock=self.clock,
+            hub=self.hub,
+            registry=self.registry,
+            defaults=builtin.default_definitions(),
+        )
+        self.engine = self._new_engine()
 
     async def register(
         self,
         name: str,
         schedule: str,
-        handler: str,
+        handler: str | Callable[..., Any],
         *,
         time_zone: str = "UTC",
         payload: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        description: str = "",
         policy: Policy | None = None,
         enabled: bool | None = None,
     ) -> Task:
-        """Register a task.
+        """Register a task. A handler that is not offered yet is given as the decorated function, and then is.
 
         Raises:
             InvalidArgument, HandlerNotFound: as the service refuses it.
+            ConfigurationError: if the function is not decorated, or its name is another one's.
+            RuntimeError: if the function is new while handlers run.
         """
         definition = define(
-            name=name, schedule=schedule, handler=handler, time_zone=time_zone, payload=payload, policy=policy
+            name=name,
+            schedule=schedule,
+            handler=handler if isinstance(handler, str) else self._offer(handler),
+            time_zone=time_zone,
+            payload=payload,
+            metadata=metadata,
+            description=description,
+            policy=policy,
         )
         return await self.service.register(Registration(definition=definition, enabled=enabled))
 
-    async def tick(self) -> None:
-        """Fire what is due now, start what can start, and wait for its end."""
-        await self.engine.idle()  # what ends during a look may let another through, which that look did not see
+    async def register_file(self, file: Path | str) -> tuple[Task, ...]:
+        """Register the ``[[tasks]]`` of a TOML file, such as your ``schedule.toml``: all, or none.
+
+        Raises:
+            InvalidArgument: for all that is wrong with them, or if there are none.
+            HandlerNotFound: if nobody offers the handler of one: a server would warn, and its executions wait.
+            OSError, tomllib.TOMLDecodeError: if the file cannot be read.
+        """
+        tables = tomllib.loads(await asyncio.to_thread(Path(file).read_text, "utf-8")).get("tasks", [])
+        return await self.service.register_all(registrations(tables))
+
+    async def tick(self, *, wait: bool = True) -> None:
+        """Fire what is due now, and run what can start to its end, whatever that lets start, too.
+
+        Time stands still meanwhile. For handlers that do not end by themselves (because they wait for the clock, or for
+        the test), ``wait=False`` returns when all that can start has started, and what was asked to stop has stopped;
+        then move the clock, or let them go on, and tick again.
+
+        Raises:
+            TimeoutError: if there is still something to wait for when the patience is over.
+        """
+        settled = self.engine.idle if wait else self._all_at_work
+        await self._patiently(settled)  # what ends during a look may let another through, which that look did not see
         while await self.engine.tick():
-            await self.engine.idle()
+            await self._patiently(settled)
 
     async def advance(self, by: timedelta | float) -> None:
         """Let time pass, seconds or a timedelta; what falls due on the way is fired and run at its time, in order.
 
-        A handler that waits for the clock itself (a timeout, a pause) goes on as the clock comes to it.
+        To see what becomes of occurrences while nobody looks, move the clock itself, and then tick:
+        ``await service.clock.advance(...)``, ``await service.tick()``.
+
+        Raises:
+            TimeoutError: as `tick`.
+            ValueError: if ``by`` is negative.
         """
         until = self.clock.now() + (by if isinstance(by, timedelta) else timedelta(seconds=by))
+        if until < self.clock.now():
+            raise ValueError(f"time does not go back: {by}")
         await self.tick()
         while (following := self.engine.next_time) is not None and following <= until:
             await self.clock.advance(max(following - self.clock.now(), timedelta(0)))
@@ -74,47 +146,147 @@ class ManualService:
         """Run a task now; return the execution after its first attempt: a retry comes as time passes.
 
         Raises:
-            TaskNotFound, TaskDisabled: as the service refuses it.
+            TaskNotFound, TaskDisabled, InvalidArgument: as the service refuses it.
+            TimeoutError: as `tick`.
         """
         execution = await self.service.run_now(name, payload=payload, detach=True)
         await self.tick()
         return await self.service.execution(execution.id)
 
     async def history(self, name: str) -> tuple[Execution, ...]:
-        """Return a task's newest thousand executions, the oldest of them first."""
-        page = await self.service.history(name, ExecutionFilter(), Page(size=MAX_PAGE_SIZE))
-        return tuple(reversed(page.executions))
+        """Return all of a task's executions, the oldest first."""
+        found: list[Execution] = []
+        token = ""
+        while True:
+            page = await self.service.history(name, ExecutionFilter(), Page(size=MAX_PAGE_SIZE, token=token))
+            found += page.executions
+            token = page.next_page_token
+            if not token:
+                return tuple(reversed(found))
 
     async def states(self, name: str) -> list[str]:
         """Return the states of the task's executions, the oldest first."""
         return [execution.state.value for execution in await self.history(name)]
 
+    # -- inside
+
+    def _new_engine(self) -> Engine:
+        return Engine(
+            store=self.store,
+            clock=self.clock,
+            hub=self.hub,
+            registry=self._at_work.watching(self.registry),
+            env=self.env,
+            options=self.options,
+        )
+
+    def _offer(self, function: Callable[..., Any]) -> str:
+        offer = offer_of(function)
+        is_new = offer.name not in self.registry
+        if is_new and self.engine.running:
+            raise RuntimeError(f"{offer.name} is new, and handlers run: give it to manual_service(...)")
+        self.registry.add(offer)
+        if is_new:
+            self.engine = self._new_engine()  # an engine knows the handlers that were there when it was made
+        return offer.name
+
+    async def _all_at_work(self) -> None:
+        """Return once everything that runs is in its handler's own hands."""
+        await self.clock.advance(0)  # whoever was just asked to stop hears it
+        while self.engine.running != len(self._at_work):
+            machine = SystemClock()
+            await machine.wait_until(machine.now() + LOOK_AGAIN, asyncio.Event())
+            await self.clock.advance(0)
+
+    async def _patiently(self, settled: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            async with SystemClock().timeout(self.patience.total_seconds()):
+                await settled()
+        except TimeoutError:
+            running = ExecutionFilter(states=frozenset({State.RUNNING}))
+            page = await self.service.executions(running, Page())
+            told = ", ".join(f"{each.handler} ({each.id})" for each in page.executions)
+            raise TimeoutError(
+                f"still running after {self.patience.total_seconds():g} s of the machine's time: {told}. The clock "
+                "stands still while handlers run: for one that waits for it, tick(wait=False) and move the clock"
+            ) from None
+
 
 @asynccontextmanager
 async def manual_service(
-    *handlers: Callable[..., Any], start: datetime = NOON, bindings: Mapping[str, str] | None = None
+    *handlers: Callable[..., Any] | ModuleType | str,
+    start: datetime | None = None,
+    clock: FakeClock | None = None,
+    env: Mapping[str, Any] | Env | None = None,
+    path: Path | None = None,
+    options: EngineOptions | None = None,
+    patience: timedelta = PATIENCE,
 ) -> AsyncIterator[ManualService]:
-    """Within this context there is a service that offers some handlers, on a SQLite file in a folder of its own.
+    """Within this context there is a whole service that offers some handlers and the built-in ones, on a SQLite file.
+
+    What still runs at the end is asked to stop, and handed back.
 
     Args:
-        handlers: Functions decorated with `handler`.
-        start: What time it is at first.
-        bindings: URLs by name, as in the configuration.
+        handlers: Functions decorated with `handler`; modules of them, or their names.
+        start: What time it is at first; 2026-01-31 12:00 UTC by default.
+        clock: One of yours instead.
+        env: Bindings by name: doubles of yours, or URLs as in the configuration; ``DB`` is the platform's database, in
+            a file of its own, unless you give another. Or a whole Environment of yours.
+        path: Where the service keeps its tasks and history; a file of its own by default, gone afterwards. A service on
+            a file that is there already goes on where the other one ended, as after a restart.
+        options: Concurrency, as the configuration of a server has it.
+        patience: How long, by the machine's clock, a test waits for handlers that do not end.
 
     Raises:
-        ConfigurationError: if a function is not decorated, or a URL is none.
+        ConfigurationError: if a function is not decorated, a module offers nothing, or a URL is none.
+        DatabaseRefused: if the file must not be used.
     """
+    registry = _registry(handlers)
+    time = given_clock(clock, start)
+    hub = Hub()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="schedule-grpc-")))
+        if env is None or isinstance(env, Mapping):
+            env = {"DB": f"sqlite:///{folder}/platform.db", **(env or {})}
+        bindings = await stack.enter_async_context(given_environment(env))
+        store = await open_store(path or folder / "schedule.db", hub)
+        stack.push_async_callback(store.close)
+        service = ManualService(
+            clock=time, env=bindings, store=store, hub=hub, registry=registry, options=options, patience=patience
+        )
+        offered = [Handler(name=offer.name, description=offer.description) for offer in registry]
+        await store.offer_handlers(offered, now=time.now())
+        await service.engine.recover()
+
+        def notice(events: Sequence[Event]) -> None:
+            service.engine._notice(events)  # noqa: SLF001 (as it listens while it runs by itself: what is cancelled stops)
+
+        stack.enter_context(hub.listening(notice))
+        stack.push_async_callback(_stop, service)
+        yield service
+
+
+async def _stop(service: ManualService) -> None:
+    """Ask what still runs to stop, as a server does that stops, and hand it back."""
+    if not service.engine.running:
+        return
+    service.engine.stop()
+    service.engine.stop()  # the second time: without waiting for it to end by itself
+    stopping = asyncio.create_task(service.engine.run())
+    try:
+        async with SystemClock().timeout(PROMPTLY.total_seconds()):
+            await asyncio.shield(stopping)
+    except TimeoutError:
+        await service.clock.advance(GRACE)
+        await stopping
+
+
+def _registry(handlers: tuple[Callable[..., Any] | ModuleType | str, ...]) -> Registry:
     registry = Registry()
-    for function in handlers:
-        registry.add_function(function)
-    clock, hub, env = FakeClock(start), Hub(), Environment(bindings or {})
-    with tempfile.TemporaryDirectory(prefix="schedule-grpc-") as folder:
-        store = await open_store(Path(folder, "schedule.db"), hub)
-        try:
-            engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=env)
-            service = Service(store=store, clock=clock, hub=hub, registry=registry)
-            yield ManualService(clock=clock, service=service, engine=engine)
-            await engine.idle()
-        finally:
-            await env.aclose()
-            await store.close()
+    registry.add_module(builtin)
+    for each in handlers:
+        if isinstance(each, ModuleType | str):
+            registry.add_module(each)
+        else:
+            registry.add_function(each)
+    return registry

@@ -106,7 +106,16 @@ async def test_handlers_and_default_tasks(live: Live):
     assert names == sorted(names)
     assert {HANDLER, "note"} <= set(names)
     registered = [task.name for task in await live.client.initialize_default_tasks()]
-    assert registered == ["cleanup-expired-api-keys", "cleanup-expired-sessions", "cleanup-old-generations"]
+    assert registered == [
+        "backup-database",
+        "check-rate-limits",
+        "cleanup-expired-api-keys",
+        "cleanup-expired-sessions",
+        "cleanup-old-generations",
+        "generate-missing-embeddings",
+        "health-check-services",
+        "update-analytics",
+    ]
     assert await live.client.initialize_default_tasks() == ()
 
 

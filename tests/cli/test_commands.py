@@ -75,6 +75,8 @@ def test_register_shows_the_task(ask):
         "window": {"startTime": "2025-12-31T23:00:00.000Z", "endTime": "2999-01-01T00:00:00.000Z"},
         "startDeadlineMs": 7_200_000,
         "retention": {"maxAgeMs": 172_800_000, "maxCount": 12},
+        "alertAfter": 0,
+        "overdueGraceMs": 0,
     }
 
 
@@ -166,7 +168,9 @@ def test_delete(ask):
 def test_handlers_and_init(ask):
     """What tasks can name; the built-in tasks that are not there."""
     done = ask("handlers")
-    assert [line.split()[0] for line in done.out.splitlines()][:2] == ["HANDLER", "block"]
+    names = [line.split()[0] for line in done.out.splitlines()]
+    assert (names[0], names[1:] == sorted(names[1:])) == ("HANDLER", True)
+    assert {"block", "backup-database", "http-request"} <= set(names)
     steps = next(each for each in ask("handlers", "--json").json if each["name"] == "steps")
     assert steps == {"name": "steps", "description": "Tells how far it is", "offered": True, "concurrency": 2}
     assert ask("init").out == "All built-in tasks are registered already.\n"

@@ -132,7 +132,7 @@ def test_a_broken_configuration_is_red(tmp_path: Path):
     (tmp_path / "noisy.py").write_text("print('imported')\nimport no_such_module")
     (tmp_path / "schedule.toml").write_text(
         'handlers = ["noisy", "process_handlers"]\ndatabase = "sqlite:///diary.db"\ngrpc = "127.0.0.1:1"\n'
-        '[bindings]\nDB = "mongodb://x"\nFILE = "sqlite:///diary.db"'
+        '[bindings]\nDB = "ftp://x"\nFILE = "sqlite:///diary.db"'
     )
     (tmp_path / "diary.db").write_text("my diary" * 200)
     code, found = examine(tmp_path)
@@ -140,7 +140,7 @@ def test_a_broken_configuration_is_red(tmp_path: Path):
     assert [each["verdict"] for each in found["handlers"]] == ["fail", "ok", "ok"]
     assert "the handler module noisy cannot be imported" in found["handlers"][0]["told"]
     assert found["database"][0]["told"] == "diary.db: is not a SQLite database, or its first page is damaged"
-    assert "mongodb://x" in found["binding DB"][0]["told"]
+    assert "ftp://x" in found["binding DB"][0]["told"]
     assert (found["binding FILE"][0]["verdict"], (tmp_path / "diary.db").read_text()) == ("fail", "my diary" * 200)
     assert found["server"][0]["told"].startswith("127.0.0.1:1: ")
 

@@ -4,10 +4,12 @@ import asyncio
 import os
 import pty
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from process import COMMAND, Server, environment
 from rig import at
 
 from schedule_grpc import app
+from schedule_grpc.bindings import Environment
 from schedule_grpc.cli import checks
 from schedule_grpc.cli.as_json import event_json
 from schedule_grpc.cli.calling import Caller
@@ -233,10 +236,9 @@ def never_answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         async def aclose(self) -> None:
             return
 
-    async def opened(_name: str, _url: str) -> Silent:
-        return Silent()
-
-    monkeypatch.setattr("schedule_grpc.bindings.environment.OPENERS", {"silent://": opened})
+    module = ModuleType("silent_binding")
+    module.opened = lambda _name, _options: Silent()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "silent_binding", module)
     monkeypatch.setattr(checks, "PATIENCE", 0.01)
     yield
 
@@ -244,7 +246,7 @@ def never_answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_a_binding_that_does_not_answer_is_red(monkeypatch: pytest.MonkeyPatch):
     """After the doctor's patience is over."""
     with never_answering(monkeypatch):
-        check = await checks._binding("X", "silent://x")
+        check = await checks._binding(Environment({"X": "silent_binding:opened"}), "X")
     assert check == Check(Verdict.FAIL, "binding X", "no answer in 0.01 s", check.advice)
 
 

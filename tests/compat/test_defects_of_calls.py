@@ -1,18 +1,27 @@
 """Defects of the older service (compat.md, section 3) that concern callers, over gRPC; HTTP follows with its issue.
 
-Not here: 26 and 27 (backup, alerts, health check), 29 (embeddings) and 33 (a state change by GET), which are of parts
-that follow; 28 is tested where the cleanups are, 35 too over HTTP later.
+Not here: 33 (a state change by GET), which is of HTTP.
 """
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from live import Code, Live, asked, refused
+from rig import START
 
+from schedule_grpc.backup import BackupSettings, verify_backup
 from schedule_grpc.bindings import Environment
-from schedule_grpc.builtin import cleanup_expired_sessions
+from schedule_grpc.builtin import (
+    Equipped,
+    backup_database,
+    cleanup_expired_sessions,
+    generate_missing_embeddings,
+    health_check_services,
+)
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.testing import run
+from schedule_grpc.testing import FakeClock, run
 
 
 async def test_defect_28_text_dates_in_two_formats_were_compared_as_text(tmp_path: Path):
@@ -68,3 +77,56 @@ async def test_defect_35_deleting_a_missing_task_said_success(live: Live):
     """NOT_FOUND."""
     code, why, _, _ = await refused(live.stub.DeleteTask(pb.DeleteTaskRequest(name="missing")))
     assert (code, why) == (Code.NOT_FOUND, "TASK_NOT_FOUND")
+
+
+async def test_defect_26_the_backup_did_nothing(tmp_path: Path):
+    """It writes a file that opens, with every row; and alerts are messages (tests/unit/alerts), not comments."""
+    url = f"sqlite:///{tmp_path}/platform.db"
+    env = Environment({"DB": url})
+    await env.DB.execute("INSERT INTO sessions (id) VALUES ('a'), ('b')")
+    settings = BackupSettings(sources={"DB": url}, root=str(tmp_path / "backups"))
+    ran = await run(backup_database, env=Equipped(env, BACKUP=settings))
+    assert verify_backup(Path(ran.result["file"])).content.tables["sessions"] == 2
+    await env.aclose()
+
+
+class Services:
+    """Two services, each of which takes a second to answer."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of what is configured."""
+        return ("DB", "QUEUE")
+
+    async def ping(self, _: str) -> None:
+        """Answer after a second."""
+        until = self._clock.now() + timedelta(seconds=1)
+        while self._clock.now() < until:
+            await self._clock.wait_until(until, asyncio.Event())
+
+
+async def test_defect_27_response_times_included_the_ones_before():
+    """They are asked at once, each by its own time; and only what is configured is asked."""
+    clock = FakeClock(START)
+    running = asyncio.create_task(run(health_check_services, env=Services(clock), clock=clock))
+    await clock.advance(1)
+    ran = await running
+    assert [(each["service"], each.get("responseTime")) for each in ran.result["results"]] == [
+        ("DB", 1000),
+        ("QUEUE", 1000),
+        ("AI", None),
+    ]
+
+
+async def test_defect_29_the_same_entities_were_queued_again_every_day(tmp_path: Path):
+    """The next run takes the next ones; what was refused is a failure."""
+    env = Environment({"DB": f"sqlite:///{tmp_path}/platform.db", "QUEUE": "table://DB/queue_jobs"})
+    for number in range(150):
+        await env.DB.execute(
+            "INSERT INTO entities (ns, id, type, created_at) VALUES ('n', :id, 'note', '2026-01-01')", id=str(number)
+        )
+    counts = [(await run(generate_missing_embeddings, env=env)).result["queuedCount"] for _ in range(3)]
+    assert counts == [100, 50, 0]
+    await env.aclose()

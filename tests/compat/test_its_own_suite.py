@@ -1,10 +1,7 @@
-"""What the older service's own suite asserted (compat.md, section 2), asked of ours.
-
-What concerns HTTP and the built-in tasks that do not exist yet (embeddings, analytics, backup, health check, rate
-limits) follows with them.
-"""
+"""What the older service's own suite asserted (compat.md, section 2), asked of ours. What concerns HTTP follows."""
 
 import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,13 +9,15 @@ import pytest
 from rig import Rig, at
 
 from schedule_grpc import builtin
+from schedule_grpc.backup import BackupSettings
 from schedule_grpc.bindings import Environment
+from schedule_grpc.builtin import Equipped
 from schedule_grpc.durations import human
 from schedule_grpc.errors import HandlerNotFound, InvalidSchedule
 from schedule_grpc.execution import new_execution_id
 from schedule_grpc.handlers import Registry
 from schedule_grpc.schedule import parse
-from schedule_grpc.testing import run
+from schedule_grpc.testing import FakeClock, run
 
 NOW = at("2026-01-31T10:20:30")
 
@@ -80,7 +79,19 @@ def test_execution_ids_are_unique():
     assert len({new_execution_id("test-task", NOW) for _ in range(1000)}) == 1000
 
 
-@pytest.mark.parametrize("name", ["cleanup-expired-sessions", "cleanup-expired-api-keys", "cleanup-old-generations"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cleanup-expired-sessions",
+        "cleanup-expired-api-keys",
+        "cleanup-old-generations",
+        "generate-missing-embeddings",
+        "update-analytics",
+        "backup-database",
+        "health-check-services",
+        "check-rate-limits",
+    ],
+)
 def test_a_built_in_handler_is_registered(name: str):
     """Under the name that callers know."""
     registry = Registry()
@@ -157,3 +168,58 @@ async def test_the_older_deployments_four_triggers(service: Rig, cron: str, name
     assert [execution.task_name for execution in started] == names
     await service.work()
     assert {(await service.service.execution(each.id)).state.value for each in started} == {"SUCCEEDED"}
+
+
+@pytest.fixture
+async def platform(tmp_path: Path) -> AsyncIterator[Equipped]:
+    """The platform's file, its queue, and a folder for backups."""
+    url = f"sqlite:///{tmp_path}/platform.db"
+    env = Environment({"DB": url, "QUEUE": "table://DB/queue_jobs"})
+    yield Equipped(env, BACKUP=BackupSettings(sources={"DB": url}, root=str(tmp_path / "backups")))
+    await env.aclose()
+
+
+@pytest.mark.parametrize("count", [2, 0])
+async def test_embeddings_are_queued(platform: Equipped, count: int):
+    """found and queuedCount, and so many jobs."""
+    for number in range(count):
+        await platform.DB.execute(
+            "INSERT INTO entities (ns, id, type, created_at) VALUES ('n', :id, 'note', '2026-01-01')", id=str(number)
+        )
+    ran = await run(builtin.generate_missing_embeddings, env=platform)
+    assert (ran.result["found"], ran.result["queuedCount"]) == (count, count)
+    assert len(await platform.DB.fetch("SELECT id FROM queue_jobs")) == count
+
+
+async def test_analytics_store_a_snapshot(platform: Equipped):
+    """With success."""
+    ran = await run(builtin.update_analytics, env=platform)
+    assert ran.result["success"] is True
+    assert len(await platform.DB.fetch("SELECT id FROM analytics_snapshots")) == 1
+
+
+async def test_a_backup_says_so(platform: Equipped):
+    """Its message contains the word; here there is a file too."""
+    await platform.DB.ping()
+    ran = await run(builtin.backup_database, env=platform, scheduled_time=NOW)
+    assert (ran.result["success"], ran.result["message"]) == (True, "Database backup completed")
+    assert Path(ran.result["file"]).stat().st_size > 0
+
+
+async def test_a_health_check_has_a_list_of_results(platform: Equipped):
+    """One for each service."""
+    ran = await run(builtin.health_check_services, env=platform)
+    assert isinstance(ran.result["results"], list)
+
+
+async def test_a_key_with_950_requests_is_one_warning(platform: Equipped):
+    """In a list."""
+    clock = FakeClock(NOW)
+    async with platform.DB.transaction() as together:
+        for number in range(950):
+            await together.execute(
+                "INSERT INTO api_requests (id, api_key, created_at) VALUES (:id, 'k', '2026-01-31 10:00:00')",
+                id=str(number),
+            )
+    ran = await run(builtin.check_rate_limits, env=platform, clock=clock)
+    assert ran.result["warnings"] == [{"api_key": "k", "requests": 950}]

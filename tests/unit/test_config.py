@@ -29,7 +29,7 @@ def test_defaults():
         "127.0.0.1:8787",
     )
     assert (settings.concurrency, settings.drain_timeout) == (100, timedelta(seconds=30))
-    assert settings.bindings == {"DB": "sqlite:///platform.db"}
+    assert settings.bindings == {"DB": "sqlite:///platform.db", "QUEUE": "table://DB/queue_jobs"}
 
 
 def test_flags_before_environment_before_file(tmp_path: Path, monkeypatch):
@@ -46,7 +46,11 @@ def test_flags_before_environment_before_file(tmp_path: Path, monkeypatch):
     assert settings.concurrency == 3
     assert settings.drain_timeout == timedelta(milliseconds=500)
     assert settings.log_level == "debug"
-    assert settings.bindings == {"DB": "sqlite:///b.db", "MORE": "sqlite:///m"}
+    assert settings.bindings == {
+        "DB": "sqlite:///b.db",
+        "MORE": "sqlite:///m",
+        "QUEUE": "table://DB/queue_jobs",
+    }
     assert settings.handlers == ["a.b", "c"]
 
 

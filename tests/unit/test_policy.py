@@ -31,6 +31,8 @@ policies = st.builds(
     jitter=durations,
     window=st.builds(Window, start_time=st.none() | instants, end_time=st.none() | instants),
     start_deadline=durations,
+    alert_after=st.integers(0, 1000),
+    overdue_grace=durations,
     retention=st.builds(Retention, max_age=durations, max_count=st.integers(1, 1_000_000)),
 )
 
@@ -67,6 +69,8 @@ def test_the_paths_are_those_of_the_contract():
         "start_deadline",
         "retention.max_age",
         "retention.max_count",
+        "alert_after",
+        "overdue_grace",
     ]
 
 
@@ -105,6 +109,8 @@ def test_rows_of_the_first_version_keep_their_policies():
             Policy(retention=Retention(max_age=timedelta(minutes=59))),
             "policy.retention.max_age: must be between 1 h and 3650 days",
         ),
+        (Policy(alert_after=-1), "policy.alert_after: must be between 0 and 1000"),
+        (Policy(overdue_grace=timedelta(days=366)), "policy.overdue_grace: must be between 0 s and 365 days"),
         (
             Policy(window=Window(start_time=START, end_time=START)),
             "policy.window.end_time: must be later than policy.window.start_time",

@@ -78,8 +78,8 @@ def test_a_database_in_memory_is_refused(url: str):
 
 def test_an_unknown_scheme_is_told_with_what_is_known():
     """The message names the binding, the URL and the form that is understood."""
-    with pytest.raises(ConfigurationError, match=r"bindings\.DB: 'redis://x' is not sqlite:///PATH"):
-        Environment({"DB": "redis://x"})
+    with pytest.raises(ConfigurationError, match=r"bindings\.DB: 'mysql://x' is none of sqlite:///PATH, postgresql://"):
+        Environment({"DB": "mysql://x"})
 
 
 def test_an_unknown_name_lists_the_configured_ones():

@@ -204,7 +204,7 @@ def test_a_binding_that_is_not_configured_is_named(tmp_path: Path):
         _ = env.QUEUE
 
 
-def test_the_default_tasks_are_the_cleanups():
+def test_the_default_tasks_are_those_of_the_platform():
     """Names, schedules and categories as the seed has them; each handler is offered."""
     registry = Registry()
     registry.add_module(builtin)
@@ -213,5 +213,10 @@ def test_the_default_tasks_are_the_cleanups():
         "cleanup-expired-sessions": ("@hourly", "cleanup"),
         "cleanup-expired-api-keys": ("@daily", "cleanup"),
         "cleanup-old-generations": ("@weekly", "cleanup"),
+        "generate-missing-embeddings": ("@daily", "ai"),
+        "update-analytics": ("@hourly", "analytics"),
+        "backup-database": ("@daily", "maintenance"),
+        "health-check-services": ("every 5 minutes", "monitoring"),
+        "check-rate-limits": ("@hourly", "monitoring"),
     }
     assert all(each.handler in registry and each.effective_description() for each in definitions)

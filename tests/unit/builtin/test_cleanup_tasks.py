@@ -194,6 +194,9 @@ async def test_a_session_that_is_renewed_during_the_cleanup_stays(env: Environme
     fetch = env.DB.fetch
 
     class Renewing:
+        async def dialect(self) -> str:
+            return "sqlite"
+
         async def fetch(self, sql: str, **parameters: Any) -> Any:
             rows = await fetch(sql, **parameters)
             await env.DB.execute("UPDATE sessions SET expires_at = '2030-01-01' WHERE id = 'a'")

@@ -1,0 +1,11 @@
+"""Alerts: told to whoever is configured, once when a condition starts and once when it ends.
+
+What is to be told stands in the database, so a restart forgets nothing; a target that is down is tried again, and no
+task waits for it.
+"""
+
+from schedule_grpc.alerts.message import Message, message_of
+from schedule_grpc.alerts.sender import AlertStates, Sender
+from schedule_grpc.alerts.targets import Target, open_targets
+
+__all__ = ["AlertStates", "Message", "Sender", "Target", "message_of", "open_targets"]

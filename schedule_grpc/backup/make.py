@@ -1,0 +1,158 @@
+"""One backup: a moment of a database, written, opened again and counted, published; then old ones are removed."""
+
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from schedule_grpc.backup.errors import BackupFailed
+from schedule_grpc.backup.names import CHECKSUM, Name, forgotten, outdated
+from schedule_grpc.backup.packing import ENDINGS, checksum, chosen, packing
+from schedule_grpc.backup.places import WORK_PREFIX, Place, begin_work, place_of, told
+from schedule_grpc.backup.settings import BackupSettings
+from schedule_grpc.backup.sources import Snapshot, Source, source_of
+from schedule_grpc.backup.verify import Content, examined
+from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.threads import Stopped, in_thread
+
+DEFAULT_SOURCE = "DB"
+DEFAULT_KEEP = 7
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What is to be backed up, and where to."""
+
+    source: str = DEFAULT_SOURCE
+    target: str = ""
+    """A folder inside the root (empty: the root itself), or an allowed URL."""
+    keep: int = DEFAULT_KEEP
+    """How many backups of this source stay there, at least 1."""
+    compression: str | None = None
+    """``zstd`` or ``gzip``; None takes zstd where it is installed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backup:
+    """A good backup."""
+
+    file: str
+    """Its path, or its URL."""
+    content: Content
+    compressed_size: int
+    sha256: str
+    compression: str
+    removed: Sequence[str]
+    """Names of the older ones that made room for it."""
+
+
+async def back_up(order: Order, settings: BackupSettings, *, now: datetime, report: Report) -> Backup:
+    """Write a backup, verify it by opening it, publish it, and then remove what is older than is kept.
+
+    If this fails, or is cancelled, nothing half done stays, and nothing older was removed.
+
+    Args:
+        order: What, and where to.
+        settings: What is allowed.
+        now: The moment in its name.
+        report: Told the part that is done, from 0 to 1, and what is being done; from another thread.
+
+    Raises:
+        InvalidArgument: for an order that is not allowed.
+        ConfigurationError: if a program or a package is missing, or the source is no database.
+        BindingError: if the source cannot be read.
+        BackupFailed: if the backup could not be written, or was not good.
+    """
+    url = settings.sources.get(order.source)
+    if url is None:
+        names = ", ".join(sorted(settings.sources)) or "none"
+        raise InvalidArgument.of("payload.source", f"there is no database {order.source!r} (databases: {names})")
+    source = source_of(order.source, url, pg_dump=settings.pg_dump)
+    compression = chosen(order.compression)
+    name = Name(source=order.source, time=now, kind=source.kind, packed=ENDINGS[compression])
+    place = await in_thread(lambda _: place_of(settings, order.target), name="backup")
+    work = place.work_folder() / f"{WORK_PREFIX}{secrets.token_hex(8)}"
+    job = _Job(source, place, name, compression, work, report)
+    try:
+        async with source.opened() as snapshot:
+            counts = await in_thread(partial(job.write, snapshot), name="backup")
+        return await in_thread(partial(job.publish, counts, order.keep), name="backup")
+    finally:
+        await in_thread(lambda _: shutil.rmtree(work, ignore_errors=True), name="backup")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is done in a thread, with what it is done with."""
+
+    source: Source
+    place: Place
+    name: Name
+    compression: str
+    work: Path
+    report: Report
+
+    @property
+    def packed(self) -> Path:
+        return self.work / "packed"
+
+    def write(self, snapshot: Snapshot, stop: threading.Event) -> Mapping[str, int]:
+        begin_work(self.work, now=self.name.time)
+        with told(self.work), packing(self.packed, self.compression, now=self.name.time) as out:
+            return snapshot.write(out, self.work, unwanted=stop.is_set, report=self._told("writing", 0.0, 0.5))
+
+    def publish(self, counts: Mapping[str, int], keep: int, stop: threading.Event) -> Backup:
+        self.report(0.5, "verifying")
+        try:
+            with told(self.work):
+                content = examined(self.packed, self.name.kind, self.compression, self.work, unwanted=stop.is_set)
+        except ValueError as error:
+            raise BackupFailed(f"what was written {error}") from error
+        if content.tables != counts:
+            raise BackupFailed(
+                f"what was written has other rows than the database: {_difference(content.tables, counts)}"
+            )
+        with told(self.packed):
+            digest = checksum(self.packed, unwanted=stop.is_set)
+            compressed_size = self.packed.stat().st_size
+        self.report(0.8, "publishing")
+        if stop.is_set():
+            raise Stopped
+        published, name = None, self.name
+        while published is None:
+            published = self.place.publish(self.packed, name, digest, unwanted=stop.is_set)
+            name = name.next()
+        removed = self._rotated(published, keep)
+        return Backup(
+            file=self.place.shown(str(published)),
+            content=content,
+            compressed_size=compressed_size,
+            sha256=digest,
+            compression=self.compression,
+            removed=removed,
+        )
+
+    def _rotated(self, published: Name, keep: int) -> Sequence[str]:
+        present = self.place.present()
+        old = outdated(present, published, keep=keep)
+        for backup in old:
+            # The checksum last: what is left of an interrupted removal is found as forgotten.
+            self.place.remove(backup)
+            self.place.remove(f"{backup}{CHECKSUM}")
+        for checksum_file in forgotten(present, published.source, now=published.time):
+            self.place.remove(checksum_file)
+        return old
+
+    def _told(self, doing: str, begin: float, end: float) -> Callable[[float], None]:
+        return lambda part: self.report(begin + part * (end - begin), doing)
+
+
+def _difference(found: Mapping[str, int], wanted: Mapping[str, int]) -> str:
+    tables = sorted(table for table in found.keys() | wanted.keys() if found.get(table) != wanted.get(table))
+    return ", ".join(f"{table} {found.get(table)} instead of {wanted.get(table)}" for table in tables[:5])

@@ -1,0 +1,25 @@
+"""What an operator decides about backups, once for all tasks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DEFAULT_ROOT = "./backups"
+SERVICE = "schedule"
+"""As a source: the service's own database."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackupSettings:
+    """Where backups may come from and go to. Handlers find it as ``ctx.env.BACKUP``."""
+
+    sources: Mapping[str, str] = field(repr=False)
+    """URLs of databases by name: those of the bindings, and under `SERVICE` that of the service's own database."""
+    root: str = DEFAULT_ROOT
+    """A folder, or an obstore URL; a task's target lies inside of it."""
+    allow_urls: tuple[str, ...] = ()
+    """URLs beside the root at or below which a task may name its own target: nobody else's bucket gets our data."""
+    pg_dump: str = "pg_dump"
+    """The program, found on PATH or named with its path; not older than the server it dumps."""
+    store_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What obstore is told about its stores (``endpoint``, ``region`` …), beside what it finds in the environment."""

@@ -1,0 +1,50 @@
+"""backup-database: a verified backup of a database, into a folder or a bucket."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from schedule_grpc.backup import BackupSettings, Order, back_up
+from schedule_grpc.errors import ConfigurationError, InvalidArgument
+from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
+
+MAX_KEEP = 10_000
+
+
+@handler("backup-database", description="Back up a database, verified by opening it, and rotate older backups")
+async def backup_database(ctx: TaskContext) -> dict[str, Any]:
+    """Back up a database while it is written to.
+
+    Payload: ``source`` (``DB``; the name of a binding, or ``schedule`` for the service's own database), ``target``
+    (a folder inside the configured root, or an allowed URL), ``keep`` (7), ``compression`` (``zstd`` or ``gzip``).
+    """
+    began = ctx.clock.monotonic()
+    settings: BackupSettings = ctx.env.BACKUP
+    try:
+        made = await back_up(_order(ctx.payload), settings, now=ctx.now(), report=ctx.progress)
+    except (InvalidArgument, ConfigurationError) as error:
+        raise PermanentFailure(error.message) from error
+    return {
+        "success": True,
+        "file": made.file,
+        "size": made.content.size,
+        "compressedSize": made.compressed_size,
+        "compression": made.compression,
+        "sha256": made.sha256,
+        "tables": dict(made.content.tables),
+        "removed": list(made.removed),
+        "duration": round((ctx.clock.monotonic() - began) * 1000),
+        "message": "Database backup completed",
+    }
+
+
+def _order(payload: Mapping[str, Any]) -> Order:
+    unknown = sorted(set(payload) - set(Order.__slots__))
+    if unknown:
+        raise PermanentFailure(f"payload.{unknown[0]}: there is no such field ({', '.join(Order.__slots__)})")
+    for name in ("source", "target", "compression"):
+        if not isinstance(payload.get(name, ""), str):
+            raise PermanentFailure(f"payload.{name}: {payload[name]!r} is not a text")
+    keep = payload.get("keep", 1)
+    if not isinstance(keep, int) or isinstance(keep, bool) or not 1 <= keep <= MAX_KEEP:
+        raise PermanentFailure(f"payload.keep: {keep!r} is not a whole number from 1 to {MAX_KEEP}")
+    return Order(**payload)

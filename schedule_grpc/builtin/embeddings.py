@@ -1,0 +1,67 @@
+"""generate-missing-embeddings: finds entities without an embedding, and asks for one each."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from schedule_grpc.builtin.reporting import Report, whole_number
+from schedule_grpc.errors import BindingError
+from schedule_grpc.handlers import TaskContext, handler
+
+JOB = "generate-embedding"
+PRIORITY = 5
+DEFAULT_BATCH = 100
+MAX_BATCH = 10_000
+PAGE = 500
+
+_MISSING = """
+SELECT e.ns, e.id, e.type, e.content FROM entities e
+WHERE e.type NOT IN ('session', 'api_key', 'log')
+  AND NOT EXISTS (SELECT 1 FROM embeddings m WHERE m.ns = e.ns AND m.id = e.id)
+  AND (e.ns > :ns OR (e.ns = :ns AND e.id > :id))
+ORDER BY e.ns, e.id
+LIMIT :page
+"""
+
+
+@handler("generate-missing-embeddings", description="Find entities without embeddings and queue them for generation")
+async def generate_missing_embeddings(ctx: TaskContext) -> dict[str, Any]:
+    """Enqueue one job for each of up to ``batch_size`` (100) entities that have no embedding.
+
+    What an earlier run has queued, and nobody has done yet, is left alone and does not count: the next ones are taken.
+    A job that the queue refuses does not stop the others; the run then fails, with both counts.
+    """
+    report = Report(ctx)
+    batch_size = whole_number(ctx.payload, "batch_size", DEFAULT_BATCH, MAX_BATCH)
+    found = queued = already = 0
+    refusals: list[str] = []
+    async for entity in _entities_without_embedding(ctx):
+        found += 1
+        try:
+            if await _enqueue(ctx, entity):
+                queued += 1
+                ctx.progress(queued / batch_size, f"queued {queued}")
+            else:
+                already += 1
+        except BindingError as error:
+            refusals.append(error.message)
+        if queued + len(refusals) >= batch_size:
+            break
+    counts = {"found": found, "queuedCount": queued, "alreadyQueuedCount": already, "refusedCount": len(refusals)}
+    if refusals:
+        return report.failure(f"{len(refusals)} of {found} jobs were refused, the first: {refusals[0]}", **counts)
+    return report.success(f"Queued {queued} entities for embedding generation", **counts)
+
+
+async def _entities_without_embedding(ctx: TaskContext) -> AsyncIterator[dict[str, Any]]:
+    last = {"ns": "", "id": ""}
+    while page := await ctx.env.DB.fetch(_MISSING, **last, page=PAGE):
+        for entity in page:
+            yield entity
+        last = {"ns": page[-1]["ns"], "id": page[-1]["id"]}
+
+
+async def _enqueue(ctx: TaskContext, entity: dict[str, Any]) -> bool:
+    payload = {"id": entity["id"], "namespace": entity["ns"], "type": entity["type"], "data": entity["content"]}
+    key = f"{JOB}:{entity['ns']}:{entity['id']}"
+    queued: bool = await ctx.env.QUEUE.enqueue(JOB, payload, priority=PRIORITY, dedupe_key=key)
+    return queued

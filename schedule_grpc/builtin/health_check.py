@@ -1,0 +1,57 @@
+"""health-check-services: asks every binding whether it is there, all at once, and tells somebody of what is not."""
+
+import asyncio
+from typing import Any
+
+from schedule_grpc.builtin.reporting import Report, whole_number
+from schedule_grpc.errors import ScheduleError
+from schedule_grpc.handlers import TaskContext, handler
+
+EXPECTED = ("DB", "AI", "QUEUE")
+"""What a platform has; one that is not configured is named, and is no failure."""
+DEFAULT_TIMEOUT_MS = 5000
+DEFAULT_DEGRADED_MS = 1000
+MAX_MS = 600_000
+
+HEALTHY, DEGRADED, DOWN, UNCONFIGURED = "healthy", "degraded", "down", "unconfigured"
+
+
+@handler("health-check-services", description="Ping all services and alert if any are down")
+async def health_check_services(ctx: TaskContext) -> dict[str, Any]:
+    """Ping every binding, each within ``timeout_ms`` (5,000); slower than ``degraded_ms`` (1,000) is degraded.
+
+    A service that is down is one alert until it is back.
+    """
+    report = Report(ctx)
+    timeout = whole_number(ctx.payload, "timeout_ms", DEFAULT_TIMEOUT_MS, MAX_MS)
+    degraded = whole_number(ctx.payload, "degraded_ms", DEFAULT_DEGRADED_MS, MAX_MS)
+    configured = ctx.env.names()
+    results = list(await asyncio.gather(*(_asked(ctx, name, timeout, degraded) for name in configured)))
+    results += [{"service": name, "status": UNCONFIGURED} for name in EXPECTED if name not in configured]
+    down = [result for result in results if result["status"] == DOWN]
+    for result in results:
+        key = f"service:{result['service']}"
+        if result["status"] == DOWN:
+            ctx.alert(f"{result['service']} is down", str(result["error"]), key=key)
+        elif result["status"] != UNCONFIGURED:
+            ctx.recovered(key)
+    if down:
+        return report.failure("Some services are down", results=results)
+    return report.success("All services healthy", results=results)
+
+
+async def _asked(ctx: TaskContext, name: str, timeout: int, degraded: int) -> dict[str, Any]:
+    """Return how one service is, with the time that it alone took (ms)."""
+    began = ctx.clock.monotonic()
+    error = None
+    try:
+        async with ctx.clock.timeout(timeout / 1000):
+            await ctx.env.ping(name)
+    except TimeoutError:
+        error = f"no answer in {timeout} ms"
+    except ScheduleError as failure:
+        error = failure.message
+    took = round((ctx.clock.monotonic() - began) * 1000)
+    if error is not None:
+        return {"service": name, "status": DOWN, "responseTime": took, "error": error}
+    return {"service": name, "status": DEGRADED if took > degraded else HEALTHY, "responseTime": took}

@@ -1,0 +1,49 @@
+"""What the built-in tasks share: fields of a payload, and the shape of a result."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from schedule_grpc.handlers import PermanentFailure, TaskContext
+
+
+class Report:
+    """Made when a run begins; makes its result: ``success``, the task's own fields, ``duration`` (ms), ``message``."""
+
+    def __init__(self, ctx: TaskContext) -> None:
+        self._clock = ctx.clock
+        self._began = ctx.clock.monotonic()
+
+    def success(self, message: str, **fields: Any) -> dict[str, Any]:
+        """Return the result of a run that did what it should."""
+        return {"success": True, **fields, "duration": self._duration(), "message": message}
+
+    def failure(self, error: str, **fields: Any) -> dict[str, Any]:
+        """Return the result of a run that did not; it is tried again."""
+        return {"success": False, **fields, "duration": self._duration(), "message": error, "error": error}
+
+    def _duration(self) -> int:
+        return round((self._clock.monotonic() - self._began) * 1000)
+
+
+def whole_number(payload: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    """Return a field that is a whole number from 1 on.
+
+    Raises:
+        PermanentFailure: if it is none, or too large.
+    """
+    value = payload.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise PermanentFailure(f"payload.{name}: {value!r} is not a whole number from 1 to {most}")
+    return value
+
+
+def fraction(payload: Mapping[str, Any], name: str, default: float) -> float:
+    """Return a field that is a number above 0, at most 1.
+
+    Raises:
+        PermanentFailure: if it is none.
+    """
+    value = payload.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
+        raise PermanentFailure(f"payload.{name}: {value!r} is not a number above 0, at most 1")
+    return float(value)

@@ -1,0 +1,101 @@
+"""Operations on conditions: they start, they end, and both are told once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from schedule_grpc.clock import from_micros, to_micros
+from schedule_grpc.condition import FAILING, OVERDUE, Alert, Condition, Phase
+from schedule_grpc.database import Operation, Parameters
+from schedule_grpc.events import AlertsChanged, Event
+from schedule_grpc.execution import Execution, State
+from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.rows import instant, task_of
+from schedule_grpc.store.told import Told
+from schedule_grpc.task import Task
+
+TOLD_AT_ONCE = 100
+
+
+def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: datetime) -> Operation[list[Event]]:
+    """Keep what an attempt, or the store itself, says of a task's conditions."""
+    changed = False
+    for condition in conditions:
+        told = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
+        if condition.over:
+            rows = yield QUERIES.end_alert, told
+        else:
+            more = {"task_name": name, "title": condition.title, "body": condition.body}
+            rows = yield QUERIES.start_alert, told | more
+        changed = changed or bool(rows)
+    return [AlertsChanged()] if changed else []
+
+
+def note_outcome(execution: Execution, now: datetime) -> Operation[list[Event]]:
+    """Look whether an ended execution begins or ends its task's failing; its statistics are written already."""
+    if execution.state is State.SUCCEEDED:
+        over = (Condition(key=FAILING, over=True),)
+        return (yield from note_conditions(execution.task_uid, execution.task_name, over, now))
+    if execution.state is not State.FAILED:
+        return []
+    (row,) = yield QUERIES.find_task_by_uid, {"uid": execution.task_uid}
+    task = task_of(row)
+    failures, limit = task.stats.consecutive_failures, task.policy.alert_after
+    if not limit or failures < limit:
+        return []
+    times = "failed" if failures == 1 else f"failed {failures} times in a row"
+    failing = Condition(
+        key=FAILING, title=f"Task {task.name} {times}", body=f"{execution.kind}: {execution.error}\n{execution.id}"
+    )
+    return (yield from note_conditions(task.uid, task.name, (failing,), now))
+
+
+def note_missed(task: Task, now: datetime) -> Operation[list[Event]]:
+    """An occurrence of the task did not start in time, and never will."""
+    if not task.policy.overdue_grace:
+        return []
+    return (yield from note_conditions(task.uid, task.name, (_overdue(task),), now))
+
+
+def note_overdue(now: datetime) -> Operation[Told[None]]:
+    """Look which tasks are overdue, and which are no longer."""
+    events: list[Event] = []
+    ended = yield QUERIES.end_overdue, {"key": OVERDUE, "now": to_micros(now)}
+    if ended:
+        events.append(AlertsChanged())
+    rows = yield QUERIES.overdue_tasks, {"now": to_micros(now)}
+    for task in map(task_of, rows):
+        events += yield from note_conditions(task.uid, task.name, (_overdue(task),), now)
+    return None, events
+
+
+def untold_alerts() -> Operation[tuple[Alert, ...]]:
+    """Read what is to be told."""
+    rows = yield QUERIES.untold_alerts, {"limit": TOLD_AT_ONCE}
+    return tuple(
+        Alert(
+            task_uid=row["task_uid"],
+            task_name=row["task_name"],
+            key=row["key"],
+            title=row["title"],
+            body=row["body"],
+            phase=Phase(row["phase"]),
+            start_time=from_micros(row["start_time"]),
+            end_time=instant(row["end_time"]),
+        )
+        for row in rows
+    )
+
+
+def alert_told(alert: Alert) -> Operation[Told[None]]:
+    """Note that what was to be told has been; what changed meanwhile is told next."""
+    which: Parameters = {"task_uid": alert.task_uid, "key": alert.key, "start_time": to_micros(alert.start_time)}
+    yield (QUERIES.start_told if alert.phase is Phase.STARTED else QUERIES.end_told), which
+    return None, [AlertsChanged()] if alert.phase is Phase.STARTED else []
+
+
+def _overdue(task: Task) -> Condition:
+    return Condition(
+        key=OVERDUE,
+        title=f"Task {task.name} did not run",
+        body=f"An occurrence of {task.schedule.text} has not started {task.policy.overdue_grace} after it was due",
+    )

@@ -1,0 +1,49 @@
+-- name: start_alert
+-- A condition holds, maybe for a while already: then no row is returned.
+INSERT INTO alert_states (task_uid, task_name, "key", title, body, phase, start_time)
+VALUES (:task_uid, :task_name, :key, :title, :body, 'STARTED', :now)
+ON CONFLICT (task_uid, "key") WHERE end_time IS NULL DO NOTHING
+RETURNING task_uid;
+
+-- name: end_alert
+-- A condition is over; what nobody was told of is still told first.
+UPDATE alert_states SET end_time = :now, phase = CASE phase WHEN 'TOLD' THEN 'ENDED' ELSE phase END
+WHERE task_uid = :task_uid AND "key" = :key AND end_time IS NULL
+RETURNING task_uid;
+
+-- name: end_alerts_of_task
+-- All conditions of a task are over: it is deleted.
+UPDATE alert_states SET end_time = :now, phase = CASE phase WHEN 'TOLD' THEN 'ENDED' ELSE phase END
+WHERE task_uid = :task_uid AND end_time IS NULL
+RETURNING task_uid;
+
+-- name: untold_alerts
+-- What is to be told, the oldest first.
+SELECT * FROM alert_states WHERE phase <> 'TOLD' ORDER BY start_time LIMIT :limit;
+
+-- name: start_told
+-- The start of a condition has been told; its end, if it has one, is next.
+UPDATE alert_states SET phase = CASE WHEN end_time IS NULL THEN 'TOLD' ELSE 'ENDED' END
+WHERE task_uid = :task_uid AND "key" = :key AND start_time = :start_time AND phase = 'STARTED';
+
+-- name: end_told
+-- The end of a condition has been told: nothing is left to say.
+DELETE FROM alert_states
+WHERE task_uid = :task_uid AND "key" = :key AND start_time = :start_time AND phase = 'ENDED';
+
+-- name: overdue_tasks
+-- Tasks of which an occurrence is not recorded, or not started, though its grace is over.
+SELECT t.* FROM scheduled_tasks t
+WHERE t.overdue_grace IS NOT NULL AND t.delete_time IS NULL
+  AND (t.next_run_time + t.overdue_grace < :now OR EXISTS (
+      SELECT 1 FROM task_executions e
+      WHERE e.task_uid = t.uid AND e.gate IS NOT NULL AND e.state = 'PENDING' AND e.start_time IS NULL
+        AND e."trigger" IN ('SCHEDULE', 'CATCH_UP') AND e.available_time + t.overdue_grace < :now));
+
+-- name: end_overdue
+-- Tasks that were overdue and have run since, or are not to run any more.
+UPDATE alert_states SET end_time = :now, phase = CASE phase WHEN 'TOLD' THEN 'ENDED' ELSE phase END
+WHERE "key" = :key AND end_time IS NULL AND EXISTS (
+    SELECT 1 FROM scheduled_tasks t
+    WHERE t.uid = alert_states.task_uid AND (t.last_run_time >= alert_states.start_time OR t.enabled = 0))
+RETURNING task_uid;

@@ -1,0 +1,200 @@
+"""Alerts on their way: what a webhook is sent, and what becomes of a message that nobody takes."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+
+import pytest
+from rig import START
+from webhook import Receiver
+
+from schedule_grpc.alerts import Sender, open_targets
+from schedule_grpc.condition import Alert, Phase
+from schedule_grpc.errors import BindingError, ConfigurationError, DatabaseUnavailable
+from schedule_grpc.events import AlertsChanged, Hub
+from schedule_grpc.testing import FakeClock
+
+
+def alert(phase: Phase = Phase.STARTED, **changes) -> Alert:
+    """Return an alert of a task."""
+    told = {"task_uid": "u1", "task_name": "backup", "key": "failing", "title": "It failed", "body": "why"}
+    end_time = START + timedelta(minutes=5) if phase is Phase.ENDED else None
+    return Alert(**(told | {"phase": phase, "start_time": START, "end_time": end_time} | changes))
+
+
+class States:
+    """What is to be told, in a list."""
+
+    def __init__(self, *alerts: Alert) -> None:
+        self.untold = list(alerts)
+        self.away = False
+
+    async def untold_alerts(self) -> tuple[Alert, ...]:
+        """Return them."""
+        if self.away:
+            raise DatabaseUnavailable("away")
+        return tuple(self.untold)
+
+    async def alert_told(self, alert: Alert) -> None:
+        """Strike it off."""
+        self.untold.remove(alert)
+
+
+class Target:
+    """Takes messages, or not."""
+
+    name = "target"
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+        self.refuses: Exception | None = None
+        self.tries = 0
+
+    async def send(self, message) -> None:
+        """Keep it, unless it refuses."""
+        self.tries += 1
+        if self.refuses is not None:
+            raise self.refuses
+        self.got.append(f"{message.type} {message.title}")
+
+    async def aclose(self) -> None:
+        """Nothing to do."""
+
+
+async def test_a_webhook_gets_signed_json(receiver: Receiver):
+    """As https://www.standardwebhooks.com says: id, timestamp, and a signature over both and the body."""
+    clock = FakeClock(START)
+    (target,) = open_targets([receiver.url], secret=b"shared", clock=clock)
+    states = States(alert(), alert(Phase.ENDED))
+    await Sender(states=states, targets=[target], clock=clock).send_all()
+    await target.aclose()
+    assert states.untold == []
+    (first, body), (_, ended) = receiver.got
+    assert json.loads(body) == {
+        "type": "alert.started",
+        "timestamp": "2026-01-31T10:00:00.000Z",
+        "data": {
+            "task": "backup",
+            "key": "failing",
+            "title": "It failed",
+            "body": "why",
+            "startTime": "2026-01-31T10:00:00.000Z",
+        },
+    }
+    assert json.loads(ended)["type"] == "alert.ended"
+    assert json.loads(ended)["timestamp"] == "2026-01-31T10:05:00.000Z"
+    signed = f"{first['webhook-id']}.{first['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(b"shared", signed, hashlib.sha256).digest()).decode()
+    assert first["webhook-signature"] == f"v1,{expected}"
+    assert first["webhook-timestamp"] == str(int(START.timestamp()))
+
+
+@pytest.mark.parametrize("answer", [302, 400, 500])
+async def test_a_webhook_that_does_not_take_it_is_no_success(receiver: Receiver, answer: int):
+    """And the error tells neither path nor query of its URL."""
+    receiver.answer = answer
+    (target,) = open_targets([receiver.url], secret=None, clock=FakeClock(START))
+    states = States(alert())
+    sender = Sender(states=states, targets=[target], clock=FakeClock(START))
+    assert await sender.send_all() == START + timedelta(seconds=10)
+    with pytest.raises(BindingError) as caught:
+        await target.send(_message())
+    assert str(answer) in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert "t0p" not in str(caught.value)
+    await target.aclose()
+
+
+def _message():
+    from schedule_grpc.alerts import message_of  # noqa: PLC0415
+
+    return message_of(alert())
+
+
+async def test_a_webhook_that_is_away_is_an_error_of_ours():
+    """Nobody listens there."""
+    (target,) = open_targets(["http://127.0.0.1:1/x"], secret=None, clock=FakeClock(START))
+    with pytest.raises(BindingError, match=r"http://127\.0\.0\.1: ConnectError"):
+        await target.send(_message())
+    await target.aclose()
+
+
+async def test_a_target_that_is_down_is_tried_again_and_the_others_are_not():
+    """After 10, 20, 40 seconds; who has it is not told twice."""
+    clock, states = FakeClock(START), States(alert())
+    up, down = Target(), Target()
+    down.refuses = BindingError("target", "down")
+    sender = Sender(states=states, targets=[up, down], clock=clock)
+    for seconds, tries in ((0, 1), (9, 1), (1, 2), (19, 2), (1, 3), (40, 4)):
+        await clock.advance(seconds)
+        await sender.send_all()
+        assert (len(up.got), down.tries) == (1, tries)
+    assert states.untold
+    down.refuses = None
+    await clock.advance(80)
+    await sender.send_all()
+    assert (up.got, down.got, states.untold) == (["alert.started It failed"], ["alert.started It failed"], [])
+
+
+async def test_a_target_that_fails_in_its_own_way_does_not_stop_the_others():
+    """An error that is none of ours."""
+    states, up, broken = States(alert()), Target(), Target()
+    broken.refuses = RuntimeError("broken")
+    await Sender(states=states, targets=[broken, up], clock=FakeClock(START)).send_all()
+    assert up.got == ["alert.started It failed"]
+
+
+async def test_a_message_of_three_days_ago_is_given_up():
+    """It would be no news."""
+    clock, states, down = FakeClock(START), States(alert()), Target()
+    down.refuses = BindingError("target", "down")
+    sender = Sender(states=states, targets=[down], clock=clock)
+    await sender.send_all()
+    await clock.advance(timedelta(days=3, seconds=1))
+    await sender.send_all()
+    assert states.untold == []
+
+
+async def test_without_targets_the_log_is_all():
+    """And nothing is kept for nobody."""
+    states = States(alert(), alert(Phase.ENDED))
+    assert await Sender(states=states, targets=[], clock=FakeClock(START)).send_all() is None
+    assert states.untold == []
+
+
+async def test_a_sender_wakes_when_something_changed_and_outlives_the_database():
+    """Told at once; a database that is away is asked again."""
+    clock, states, hub, target = FakeClock(START), States(), Hub(), Target()
+    stopping = asyncio.Event()
+    states.away = True
+    running = asyncio.create_task(Sender(states=states, targets=[target], clock=clock).run(hub, stopping))
+    await clock.advance(1)
+    states.away = False
+    states.untold.append(alert())
+    hub.publish([AlertsChanged()])
+    await clock.advance(0)
+    assert target.got == ["alert.started It failed"]
+    stopping.set()
+    await clock.advance(1)
+    await running
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"), [("http:///nowhere", "names no host"), ("nonsense://x", "apprise does not understand")]
+)
+def test_a_target_that_nobody_understands_is_refused(url: str, reason: str):
+    """At the start, not at the first alert."""
+    with pytest.raises(ConfigurationError, match=reason):
+        open_targets([url], secret=None, clock=FakeClock(START))
+
+
+async def test_apprise_tells_whoever_it_knows(receiver: Receiver):
+    """Here by its own JSON notification, on a real socket."""
+    receiver.answer = 200
+    (target,) = open_targets([f"json://127.0.0.1:{receiver.server_port}/"], secret=None, clock=FakeClock(START))
+    await target.send(_message())
+    ((_, body),) = receiver.got
+    assert (json.loads(body)["title"], json.loads(body)["message"]) == ("It failed", "why")

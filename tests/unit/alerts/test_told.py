@@ -1,0 +1,63 @@
+"""From a failing task to whoever is told, through a whole server, and over its restart."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from webhook import Receiver
+
+from schedule_grpc import app
+from schedule_grpc.clock import SystemClock
+from schedule_grpc.config import AlertSettings, Settings, load
+from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.policy import Policy
+from schedule_grpc.registration import Registration
+from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.task import define
+
+
+async def test_a_failing_task_is_told_once_and_its_recovery_too(tmp_path: Path, receiver: Receiver):
+    """The first server's target does not take the failure; the next server tells it, and then the end."""
+    (tmp_path / "secret").write_bytes(b"shared\n")
+    alerts = AlertSettings(urls=[receiver.url], secret_file=tmp_path / "secret")
+    settings = Settings(
+        database=f"sqlite:///{tmp_path}/s.db", grpc="127.0.0.1:0", handlers=["process_handlers"], alerts=alerts
+    )
+    policy = Policy(alert_after=1, retry=RetryPolicy(max_retries=0))
+    for answer, handler, messages in ((500, "fail", 1), (204, "steps", 3)):
+        receiver.answer = answer
+        stopping = asyncio.Event()
+        async with app.running(settings, clock=SystemClock()) as parts:
+            running = [
+                asyncio.create_task(parts.engine.run()),
+                asyncio.create_task(parts.sender.run(parts.hub, stopping)),
+            ]
+            definition = define(name="task", schedule="@manual", handler=handler, policy=policy)
+            await parts.service.register(Registration(definition=definition))
+            await parts.service.run_now("task")
+            while len(receiver.got) < messages:  # noqa: ASYNC110 (what it counts arrives on another thread)
+                await asyncio.sleep(0.01)
+            stopping.set()
+            parts.engine.stop()
+            await asyncio.gather(*running)
+    told = [json.loads(body) for _, body in receiver.got]
+    assert [each["type"] for each in told] == ["alert.started", "alert.started", "alert.ended"]
+    assert {each["data"]["title"] for each in told} == {"Task task failed", "Resolved: Task task failed"}
+    assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
+
+
+def test_a_secret_that_cannot_be_read_is_a_wrong_configuration(tmp_path: Path, monkeypatch):
+    """Said at the start."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "schedule.toml").write_text('[alerts]\nsecret_file = "missing"\n')
+    with pytest.raises(ConfigurationError, match=r"alerts\.secret_file: .*missing"):
+        app._alert_targets(load({}), SystemClock())
+
+
+def test_an_unknown_key_of_the_alerts_is_refused(tmp_path: Path, monkeypatch):
+    """With a misspelt one nobody would be told."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "schedule.toml").write_text('[alerts]\nurl = ["https://example.com"]\n')
+    with pytest.raises(ConfigurationError, match=r"alerts\.url: Extra inputs are not permitted"):
+        load({})

