@@ -1,21 +1,15 @@
 """Fixtures that several suites share."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-import grpc
+import asyncpg
+import postgres as postgres_server
 import pytest
 from checker import check
-from live import Live
+from live import Live, serving
 from rig import GATES, Gates, Rig, rig
-
-from schedule_grpc import app
-from schedule_grpc.client import AsyncClient
-from schedule_grpc.clock import SystemClock
-from schedule_grpc.config import Settings
-from schedule_grpc.pb import schedule_pb2_grpc
 
 
 @pytest.fixture
@@ -46,17 +40,32 @@ def gate() -> Iterator[Callable[[str], Gates]]:
 @pytest.fixture
 async def live(database: Path, tmp_path: Path) -> AsyncIterator[Live]:
     """A whole server with its engine running; afterwards the checker looks at its database."""
-    settings = Settings(
-        database=f"sqlite:///{database}",
-        grpc="127.0.0.1:0",
-        handlers=["process_handlers"],
-        bindings={"DB": f"sqlite:///{tmp_path}/platform.db"},
-        drain_timeout=timedelta(0),
-    )
-    async with app.running(settings, clock=SystemClock()) as parts:
-        engine = asyncio.create_task(parts.engine.run())
-        async with AsyncClient(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:
-            yield Live(parts=parts, client=client, stub=schedule_pb2_grpc.ScheduleServiceStub(channel))
-        parts.engine.stop()
-        await engine
+    async with serving(database, bindings={"DB": f"sqlite:///{tmp_path}/platform.db"}) as answering:
+        yield answering
     assert check(database) == []
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.Postgres]:
+    """A PostgreSQL server of our own."""
+    with postgres_server.serving() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_database(postgres: postgres_server.Postgres) -> AsyncIterator[str]:
+    """The name of a PostgreSQL database of a test's own."""
+    name = f"test_{next(postgres_server.NUMBERS)}"
+    connection = await asyncpg.connect(postgres.url("postgres"))
+    await connection.execute(f"CREATE DATABASE {name}")
+    yield name
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture
+async def other(postgres: postgres_server.Postgres, postgres_database: str) -> AsyncIterator[Any]:
+    """Another program's connection to that database."""
+    connection = await asyncpg.connect(postgres.url(postgres_database))
+    yield connection
+    await connection.close()

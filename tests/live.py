@@ -1,6 +1,11 @@
 """A whole server on a free port, and how tests ask it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +16,8 @@ from grpc_status import rpc_status
 
 from schedule_grpc import app
 from schedule_grpc.client import AsyncClient
+from schedule_grpc.clock import SystemClock
+from schedule_grpc.config import Settings
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
 
@@ -25,6 +32,24 @@ class Live:
     parts: app.Parts
     client: AsyncClient
     stub: "schedule_pb2_grpc.ScheduleServiceAsyncStub"
+
+
+@asynccontextmanager
+async def serving(database: Path, **settings: Any) -> AsyncIterator[Live]:
+    """Run a whole server with its engine."""
+    whole = Settings(
+        database=f"sqlite:///{database}",
+        grpc="127.0.0.1:0",
+        handlers=["process_handlers"],
+        drain_timeout=timedelta(0),
+        **settings,
+    )
+    async with app.running(whole, clock=SystemClock()) as parts:
+        engine = asyncio.create_task(parts.engine.run())
+        async with AsyncClient(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:
+            yield Live(parts=parts, client=client, stub=schedule_pb2_grpc.ScheduleServiceStub(channel))
+        parts.engine.stop()
+        await engine
 
 
 async def refused(call: Any) -> tuple[Code, str, dict[str, str], dict[str, str]]:

@@ -8,11 +8,12 @@
 """
 
 from schedule_grpc.backup.errors import BackupFailed
-from schedule_grpc.backup.make import Backup, Order, back_up
+from schedule_grpc.backup.make import DEFAULT_KEEP, Backup, Order, back_up
 from schedule_grpc.backup.settings import SERVICE, BackupSettings
 from schedule_grpc.backup.verify import Content, Verified, verify_backup
 
 __all__ = [
+    "DEFAULT_KEEP",
     "SERVICE",
     "Backup",
     "BackupFailed",

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from schedule_grpc.builtin.reporting import Report
+from schedule_grpc.builtin.reporting import Report, check_fields
 from schedule_grpc.database.instants import instant, written
 from schedule_grpc.handlers import TaskContext, handler
 from schedule_grpc.json_text import encode
@@ -24,8 +24,9 @@ _TABLES = (
 async def update_analytics(ctx: TaskContext) -> dict[str, Any]:
     """Count each table: all rows, by type, of the last hour, of the last day; store a row of ``analytics_snapshots``.
 
-    An attempt that is repeated stores no second row.
+    An attempt that is repeated stores no second row. It takes no payload.
     """
+    check_fields(ctx.payload)
     report = Report(ctx)
     dialect: str = await ctx.env.DB.dialect()
     stats = {}
@@ -51,7 +52,7 @@ async def _counted(ctx: TaskContext, dialect: str, table: str, kind: str | None,
     else:
         rows = await ctx.env.DB.fetch(f"SELECT {kind} AS kind, count(*) AS n FROM {table} GROUP BY {kind}")  # noqa: S608
         counted["byType"] = {str(row["kind"]): row["n"] for row in rows}
-        counted["total"] = sum(counted["byType"].values())
+        counted["total"] = sum(row["n"] for row in rows)
     if made is not None:
         hour, day = ctx.now() - timedelta(hours=1), ctx.now() - timedelta(days=1)
         since = instant(made, dialect)

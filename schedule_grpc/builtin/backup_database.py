@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from schedule_grpc.backup import BackupSettings, Order, back_up
+from schedule_grpc.backup import DEFAULT_KEEP, BackupSettings, Order, back_up
+from schedule_grpc.builtin.reporting import check_fields, shown, whole_number
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
 
@@ -38,13 +39,9 @@ async def backup_database(ctx: TaskContext) -> dict[str, Any]:
 
 
 def _order(payload: Mapping[str, Any]) -> Order:
-    unknown = sorted(set(payload) - set(Order.__slots__))
-    if unknown:
-        raise PermanentFailure(f"payload.{unknown[0]}: there is no such field ({', '.join(Order.__slots__)})")
+    check_fields(payload, *Order.__slots__)
     for name in ("source", "target", "compression"):
         if not isinstance(payload.get(name, ""), str):
-            raise PermanentFailure(f"payload.{name}: {payload[name]!r} is not a text")
-    keep = payload.get("keep", 1)
-    if not isinstance(keep, int) or isinstance(keep, bool) or not 1 <= keep <= MAX_KEEP:
-        raise PermanentFailure(f"payload.keep: {keep!r} is not a whole number from 1 to {MAX_KEEP}")
+            raise PermanentFailure(f"payload.{name}: {shown(payload[name])} is not a text")
+    whole_number(payload, "keep", DEFAULT_KEEP, MAX_KEEP)
     return Order(**payload)

@@ -6,7 +6,7 @@ What has no time, or none that can be read, is never deleted.
 from datetime import datetime, timedelta
 from typing import Any
 
-from schedule_grpc.builtin.reporting import Report, whole_number
+from schedule_grpc.builtin.reporting import Report, check_fields, whole_number
 from schedule_grpc.database.instants import instant, written
 from schedule_grpc.handlers import TaskContext, handler
 
@@ -21,18 +21,21 @@ _COMPLETED = "status = 'completed' AND "
 @handler("cleanup-expired-sessions", description="Delete sessions whose expires_at has passed")
 async def cleanup_expired_sessions(ctx: TaskContext) -> dict[str, Any]:
     """Delete expired rows of ``sessions``. Payload: ``batch_size`` (1,000)."""
+    check_fields(ctx.payload, "batch_size")
     return await _cleanup(ctx, "sessions", "expires_at", ctx.now(), "expired sessions")
 
 
 @handler("cleanup-expired-api-keys", description="Delete API keys whose expires_at has passed")
 async def cleanup_expired_api_keys(ctx: TaskContext) -> dict[str, Any]:
     """Delete expired rows of ``api_keys``; a key without expires_at never expires. Payload: ``batch_size`` (1,000)."""
+    check_fields(ctx.payload, "batch_size")
     return await _cleanup(ctx, "api_keys", "expires_at", ctx.now(), "expired API keys")
 
 
 @handler("cleanup-old-generations", description="Delete completed generations older than 30 days")
 async def cleanup_old_generations(ctx: TaskContext) -> dict[str, Any]:
     """Delete old completed rows of ``generations``. Payload: ``older_than_days`` (30), ``batch_size`` (1,000)."""
+    check_fields(ctx.payload, "older_than_days", "batch_size")
     days = whole_number(ctx.payload, "older_than_days", DEFAULT_DAYS, MAX_DAYS)
     before = ctx.now() - timedelta(days=days)
     return await _cleanup(ctx, "generations", "created_at", before, "old generations", only=_COMPLETED)

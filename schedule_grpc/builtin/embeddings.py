@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from schedule_grpc.builtin.reporting import Report, whole_number
+from schedule_grpc.builtin.reporting import Report, check_fields, whole_number
 from schedule_grpc.errors import BindingError
 from schedule_grpc.handlers import TaskContext, handler
 
@@ -30,6 +30,7 @@ async def generate_missing_embeddings(ctx: TaskContext) -> dict[str, Any]:
     What an earlier run has queued, and nobody has done yet, is left alone and does not count: the next ones are taken.
     A job that the queue refuses does not stop the others; the run then fails, with both counts.
     """
+    check_fields(ctx.payload, "batch_size")
     report = Report(ctx)
     batch_size = whole_number(ctx.payload, "batch_size", DEFAULT_BATCH, MAX_BATCH)
     found = queued = already = 0

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from schedule_grpc.builtin.reporting import Report, whole_number
+from schedule_grpc.builtin.reporting import Report, check_fields, whole_number
 from schedule_grpc.errors import ScheduleError
 from schedule_grpc.handlers import TaskContext, handler
 
@@ -22,6 +22,7 @@ async def health_check_services(ctx: TaskContext) -> dict[str, Any]:
 
     A service that is down is one alert until it is back.
     """
+    check_fields(ctx.payload, "timeout_ms", "degraded_ms")
     report = Report(ctx)
     timeout = whole_number(ctx.payload, "timeout_ms", DEFAULT_TIMEOUT_MS, MAX_MS)
     degraded = whole_number(ctx.payload, "degraded_ms", DEFAULT_DEGRADED_MS, MAX_MS)

@@ -5,7 +5,7 @@ import math
 from datetime import timedelta
 from typing import Any
 
-from schedule_grpc.builtin.reporting import Report, fraction, whole_number
+from schedule_grpc.builtin.reporting import Report, check_fields, fraction, whole_number
 from schedule_grpc.database.instants import instant, written
 from schedule_grpc.handlers import TaskContext, handler
 
@@ -24,6 +24,7 @@ async def check_rate_limits(ctx: TaskContext) -> dict[str, Any]:
 
     A key that nears its limit is one alert until it does no more.
     """
+    check_fields(ctx.payload, "limit", "threshold")
     report = Report(ctx)
     limit = whole_number(ctx.payload, "limit", DEFAULT_LIMIT, MAX_LIMIT)
     near = math.ceil(limit * fraction(ctx.payload, "threshold", DEFAULT_THRESHOLD))

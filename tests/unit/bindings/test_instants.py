@@ -32,9 +32,9 @@ TEXTS = {
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def env(request: pytest.FixtureRequest, tmp_path: Path, postgres, database: str):
+async def env(request: pytest.FixtureRequest, tmp_path: Path, postgres, postgres_database: str):
     """An environment with a DB of either kind."""
-    urls = {"sqlite": f"sqlite:///{tmp_path}/platform.db", "postgresql": postgres.url(database)}
+    urls = {"sqlite": f"sqlite:///{tmp_path}/platform.db", "postgresql": postgres.url(postgres_database)}
     made = Environment({"DB": urls[request.param]})
     yield made
     await made.aclose()
@@ -70,14 +70,14 @@ async def test_both_forms_compare_rightly(env: Environment):
 
 
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp"])
-async def test_a_postgresql_timestamp_is_the_same_instant_too(postgres, database, kind: str):
+async def test_a_postgresql_timestamp_is_the_same_instant_too(postgres, postgres_database, kind: str):
     """Whatever time zone the database believes to be in; what never ends is no instant."""
-    env = Environment({"DB": postgres.url(database)})
-    await env.DB.execute(f"ALTER DATABASE {database} SET timezone TO 'Asia/Kathmandu'")
+    env = Environment({"DB": postgres.url(postgres_database)})
+    await env.DB.execute(f"ALTER DATABASE {postgres_database} SET timezone TO 'Asia/Kathmandu'")
     await env.DB.execute(f"CREATE TABLE times (moment {kind})")
     await env.DB.execute("INSERT INTO times VALUES ('2026-01-31 10:00:00.25'), ('infinity'), ('0044-03-15 BC'), (NULL)")
     await env.aclose()
-    env = Environment({"DB": postgres.url(database)})
+    env = Environment({"DB": postgres.url(postgres_database)})
     seen = instant("moment", "postgresql")
     rows = await env.DB.fetch(f"SELECT {seen} AS seen FROM times ORDER BY seen")
     assert [row["seen"] for row in rows] == ["2026-01-31T10:00:00.250Z", None, None, None]

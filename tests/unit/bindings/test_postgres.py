@@ -17,9 +17,9 @@ SECRET = "s3cr3t-w0rd"
 
 
 @pytest.fixture
-async def env(postgres, database):
+async def env(postgres, postgres_database):
     """An environment whose DB has one table."""
-    made = Environment({"DB": postgres.url(database)})
+    made = Environment({"DB": postgres.url(postgres_database)})
     await made.DB.execute("CREATE TABLE sessions (id text PRIMARY KEY, user_id text, expires_at timestamptz)")
     yield made
     await made.aclose()
@@ -143,11 +143,11 @@ async def test_a_statement_after_a_failed_one_does_not_slip_out_of_its_transacti
     assert await env.DB.fetch("SELECT id FROM sessions") == []
 
 
-async def test_a_server_that_is_down_at_first_use_and_back_later(postgres, database, relay):
+async def test_a_server_that_is_down_at_first_use_and_back_later(postgres, postgres_database, relay):
     """The error names the binding; the next call connects."""
     way = await relay(postgres.socket)
     await way.close()
-    env = Environment({"DB": f"postgresql://postgres@127.0.0.1:{way.port}/{database}"})
+    env = Environment({"DB": f"postgresql://postgres@127.0.0.1:{way.port}/{postgres_database}"})
     with pytest.raises(BindingError, match=r"^DB: cannot connect: .*refused"):
         await env.ping("DB")
     with pytest.raises(BindingError, match=r"^DB: cannot connect: .*refused"):
@@ -158,10 +158,10 @@ async def test_a_server_that_is_down_at_first_use_and_back_later(postgres, datab
     await env.aclose()
 
 
-async def test_a_connection_that_is_lost_in_the_middle_heals(postgres, database, relay):
+async def test_a_connection_that_is_lost_in_the_middle_heals(postgres, postgres_database, relay):
     """Lost while idle, nobody notices; lost under a statement, that one fails and the next one connects anew."""
     way = await relay(postgres.socket)
-    env = Environment({"DB": f"postgresql://postgres@127.0.0.1:{way.port}/{database}"})
+    env = Environment({"DB": f"postgresql://postgres@127.0.0.1:{way.port}/{postgres_database}"})
     await env.ping("DB")
     await way.cut()
     await env.ping("DB")
@@ -176,11 +176,11 @@ async def test_a_connection_that_is_lost_in_the_middle_heals(postgres, database,
     await env.aclose()
 
 
-async def test_a_server_that_does_not_answer_is_given_up_in_time(postgres, database, relay):
+async def test_a_server_that_does_not_answer_is_given_up_in_time(postgres, postgres_database, relay):
     """After the binding's timeout, whether it is silent from the start or in the middle; it heals when it is back."""
     way = await relay(postgres.socket)
     clock = FakeClock(NOW)
-    url = f"postgresql://postgres@127.0.0.1:{way.port}/{database}"
+    url = f"postgresql://postgres@127.0.0.1:{way.port}/{postgres_database}"
     env = Environment({"DB": {"url": url, "timeout": "3s"}}, clock=clock)
     for _ in range(2):
         way.hold()
@@ -196,10 +196,12 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(postgres, datab
     await env.aclose()
 
 
-async def test_a_table_that_another_writer_has_locked_is_waited_for_in_time_only(env, postgres, database, other):
+async def test_a_table_that_another_writer_has_locked_is_waited_for_in_time_only(
+    env, postgres, postgres_database, other
+):
     """The server is told to stop waiting too: nothing is left that could still happen."""
     clock = FakeClock(NOW)
-    impatient = Environment({"DB": {"url": postgres.url(database), "timeout": "2s"}}, clock=clock)
+    impatient = Environment({"DB": {"url": postgres.url(postgres_database), "timeout": "2s"}}, clock=clock)
     await impatient.ping("DB")
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass"
     async with other.transaction():
@@ -252,16 +254,16 @@ async def test_closing_ends_what_is_in_use(env: Environment, other):
 
 
 @pytest.mark.parametrize("password", ["wrong-w0rd", "wr%2Fng%40w0rd"])
-async def test_a_wrong_password_is_told_without_it(postgres, database, relay, password: str):
+async def test_a_wrong_password_is_told_without_it(postgres, postgres_database, relay, password: str):
     """Neither in the error nor in its traceback; user and reason are told."""
     way = await relay(postgres.socket)
-    env = Environment({"DB": f"postgresql://locked:{password}@127.0.0.1:{way.port}/{database}"})
+    env = Environment({"DB": f"postgresql://locked:{password}@127.0.0.1:{way.port}/{postgres_database}"})
     with pytest.raises(BindingError, match=r'^DB: password authentication failed for user "locked"$') as caught:
         await env.ping("DB")
     told = "".join(traceback.format_exception(caught.value)) + repr(env.DB)
     assert "w0rd" not in told
     await env.aclose()
-    right = Environment({"DB": f"postgresql://locked:{SECRET}@127.0.0.1:{way.port}/{database}"})
+    right = Environment({"DB": f"postgresql://locked:{SECRET}@127.0.0.1:{way.port}/{postgres_database}"})
     await right.ping("DB")
     await right.aclose()
 
@@ -274,15 +276,15 @@ async def test_a_database_that_is_not_there_is_told(postgres):
     await env.aclose()
 
 
-async def test_callers_share_a_bounded_number_of_connections(postgres, database, other):
+async def test_callers_share_a_bounded_number_of_connections(postgres, postgres_database, other):
     """As many as the option says, however many ask at once."""
-    env = Environment({"DB": {"url": postgres.url(database), "connections": 2}})
+    env = Environment({"DB": {"url": postgres.url(postgres_database), "connections": 2}})
     numbers = [
         row["n"] for [row] in await asyncio.gather(*(env.DB.fetch("SELECT :n::int AS n", n=n) for n in range(20)))
     ]
     assert numbers == list(range(20))
     named = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'schedule-grpc' AND datname = $1"
-    assert await other.fetchval(named, database) == 2
+    assert await other.fetchval(named, postgres_database) == 2
     await env.aclose()
 
 

