@@ -17,10 +17,11 @@ _MISSING = """
 SELECT e.ns, e.id, e.type, e.content FROM entities e
 WHERE e.type NOT IN ('session', 'api_key', 'log')
   AND NOT EXISTS (SELECT 1 FROM embeddings m WHERE m.ns = e.ns AND m.id = e.id)
-  AND (e.ns > :ns OR (e.ns = :ns AND e.id > :id))
+  {further}
 ORDER BY e.ns, e.id
 LIMIT :page
 """
+_FURTHER = "AND (e.ns > :ns OR (e.ns = :ns AND e.id > :id))"
 
 
 @handler("generate-missing-embeddings", description="Find entities without embeddings and queue them for generation")
@@ -54,15 +55,18 @@ async def generate_missing_embeddings(ctx: TaskContext) -> dict[str, Any]:
 
 
 async def _entities_without_embedding(ctx: TaskContext) -> AsyncIterator[dict[str, Any]]:
-    last = {"ns": "", "id": ""}
-    while page := await ctx.env.DB.fetch(_MISSING, **last, page=PAGE):
+    """Walk them in pages; where the first begins is not said, for the user's columns may be numbers or UUIDs."""
+    page = await ctx.env.DB.fetch(_MISSING.format(further=""), page=PAGE)
+    while page:
         for entity in page:
             yield entity
         last = {"ns": page[-1]["ns"], "id": page[-1]["id"]}
+        page = await ctx.env.DB.fetch(_MISSING.format(further=_FURTHER), **last, page=PAGE)
 
 
 async def _enqueue(ctx: TaskContext, entity: dict[str, Any]) -> bool:
-    payload = {"id": entity["id"], "namespace": entity["ns"], "type": entity["type"], "data": entity["content"]}
-    key = f"{JOB}:{entity['ns']}:{entity['id']}"
+    name, namespace = str(entity["id"]), str(entity["ns"])
+    payload = {"id": name, "namespace": namespace, "type": entity["type"], "data": entity["content"]}
+    key = f"{JOB}:{namespace}:{name}"
     queued: bool = await ctx.env.QUEUE.enqueue(JOB, payload, priority=PRIORITY, dedupe_key=key)
     return queued

@@ -30,9 +30,9 @@ async def check_rate_limits(ctx: TaskContext) -> dict[str, Any]:
     near = math.ceil(limit * fraction(ctx.payload, "threshold", DEFAULT_THRESHOLD))
     made = instant("created_at", await ctx.env.DB.dialect())
     rows = await ctx.env.DB.fetch(
-        "SELECT api_key, count(CASE WHEN made >= :hour THEN 1 END) AS requests "  # noqa: S608 (our own words)
-        f"FROM (SELECT api_key, {made} AS made FROM api_requests) AS r WHERE made >= :day "
-        "GROUP BY api_key ORDER BY requests DESC, api_key LIMIT :most",
+        "SELECT CAST(api_key AS text) AS api_key, count(CASE WHEN made >= :hour THEN 1 END) AS requests "  # noqa: S608 (our own words)
+        f"FROM (SELECT api_key, {made} AS made FROM api_requests) AS r WHERE made >= :day AND api_key IS NOT NULL "
+        "GROUP BY r.api_key ORDER BY requests DESC, r.api_key LIMIT :most",
         hour=written(ctx.now() - timedelta(hours=1)),
         day=written(ctx.now() - timedelta(days=1)),
         most=MAX_KEPT,
