@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from rig import START, at
 
+from schedule_grpc.clock import Clock
 from schedule_grpc.handlers import Fate, Registry, TaskContext, perform
 from schedule_grpc.registration import registered
 from schedule_grpc.task import define
@@ -22,7 +23,7 @@ def context(
     handler: str,
     payload: dict[str, Any],
     *,
-    clock: FakeClock | None = None,
+    clock: Clock | None = None,
     report: Callable[[float, str], None] = lambda _fraction, _text: None,
     timeout: float = 60,
     scheduled_time: datetime | None = SCHEDULED,
