@@ -1,5 +1,7 @@
 """A webhook on a real socket."""
 
+import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -10,6 +12,11 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answering)
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.answer = 204
+        self.came = threading.Event()
+        """Set once something has come, before it is answered."""
+        self.released = threading.Event()
+        """While it is not set nothing is answered."""
+        self.released.set()
 
     @property
     def url(self) -> str:
@@ -26,9 +33,12 @@ class Answering(BaseHTTPRequestHandler):
         assert isinstance(server, Receiver)
         body = self.rfile.read(int(self.headers["content-length"]))
         server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+        server.came.set()
+        server.released.wait(30)
         self.send_response(server.answer)
         self.send_header("content-length", "0")
-        self.end_headers()
+        with suppress(ConnectionError):  # who asked has gone
+            self.end_headers()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -1,10 +1,10 @@
 """Sends what is to be told, tries again what could not be, and forgets nothing over a restart."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -16,6 +16,8 @@ from schedule_grpc.errors import BindingError, Unavailable
 from schedule_grpc.events import AlertsChanged, Event, Hub
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 AGAIN_AFTER = timedelta(seconds=10)
 AT_MOST_AFTER = timedelta(minutes=15)
@@ -55,11 +57,15 @@ class Sender:
         self._trying: dict[str, _Trying] = {}
 
     async def run(self, hub: Hub, stopping: asyncio.Event) -> None:
-        """Send until stopping; what is not sent by then is sent by the next server."""
+        """Send until stopping; what is not sent by then is sent by the next server.
+
+        A send that is under way is given up at once: a target that is slow must not hold a stopping server. It may have
+        arrived all the same, and is sent again under the same id.
+        """
         with hub.listening(self._notice):
             while not stopping.is_set():
                 self._woken.clear()
-                next_time = await self._look()
+                next_time = await self._look(stopping)
                 while not stopping.is_set() and not self._woken.is_set() and self._clock.now() < next_time:
                     await self._clock.wait_until(next_time, self._woken)
 
@@ -83,11 +89,11 @@ class Sender:
         if any(isinstance(event, AlertsChanged) for event in events):
             self._woken.set()
 
-    async def _look(self) -> datetime:
-        """Send what there is, whatever happens; return when to look again."""
+    async def _look(self, stopping: asyncio.Event) -> datetime:
+        """Send what there is until stopping, whatever happens; return when to look again."""
         latest = self._clock.now() + AT_MOST_AFTER
         try:
-            return await self.send_all() or latest
+            return await _unless(stopping, self.send_all()) or latest
         except Unavailable as error:
             log.warning("alerts.not_read", error=str(error))
         except Exception:
@@ -120,3 +126,15 @@ class Sender:
             log.error("alert.given_up", targets=[target.name for target in waiting], task=alert.task_name)
             return True
         return not waiting
+
+
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what the work returns; None, with the work cancelled, if stopping comes first."""
+    working, stopped = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, stopped):
+            task.cancel()
+        await asyncio.gather(working, stopped, return_exceptions=True)

@@ -1,6 +1,5 @@
 """Where alerts go: webhooks, and whatever apprise knows (with the extra ``alerts``)."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from schedule_grpc.alerts.message import Message
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import BindingError, ConfigurationError
+from schedule_grpc.threads import in_thread
 
 TIMEOUT = timedelta(seconds=10)
 WEBHOOK = ("http://", "https://")
@@ -115,13 +115,15 @@ class Apprise:
         """Hand the message to apprise, whose own timeouts come before ours."""
         try:
             async with self._clock.timeout(2 * TIMEOUT.total_seconds()):
-                sent = await asyncio.to_thread(
-                    self._apprise.notify, title=message.title, body=message.body or message.title
-                )
+                # Not a thread of the loop's own executor: those are waited for when the process ends.
+                sent = await in_thread(lambda _: self._notify(message), name="apprise", abandon=True)
         except TimeoutError:
             raise BindingError(self.name, "TimeoutError") from None
         if not sent:
             raise BindingError(self.name, "apprise could not deliver it")
+
+    def _notify(self, message: Message) -> bool:
+        return bool(self._apprise.notify(title=message.title, body=message.body or message.title))
 
     async def aclose(self) -> None:
         """Nothing is kept open."""

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -198,3 +199,39 @@ async def test_apprise_tells_whoever_it_knows(receiver: Receiver):
     await target.send(_message())
     ((_, body),) = receiver.got
     assert (json.loads(body)["title"], json.loads(body)["message"]) == ("It failed", "why")
+
+
+async def test_a_target_that_does_not_answer_holds_no_stopping_server(receiver: Receiver):
+    """The send is given up at once, the next server sends it again, under the same id."""
+    clock, stopping = FakeClock(START), asyncio.Event()
+    states = States(alert(), alert(key="other"))
+    receiver.released.clear()
+    for sent in (1, 2):
+        receiver.came.clear()
+        sender = Sender(states=states, targets=open_targets([receiver.url], secret=None, clock=clock), clock=clock)
+        running = asyncio.create_task(sender.run(Hub(), stopping))
+        await asyncio.to_thread(receiver.came.wait, 10)
+        stopping.set()
+        await running
+        await sender.aclose()
+        stopping.clear()
+        assert len(receiver.got) == sent
+    receiver.released.set()
+    assert len(states.untold) == 2
+    assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
+
+
+async def test_an_apprise_service_that_does_not_answer_is_given_up_in_time(receiver: Receiver):
+    """After 20 s by the clock; its thread holds neither the loop nor the end of the process."""
+    clock = FakeClock(START)
+    receiver.released.clear()
+    (target,) = open_targets([f"json://127.0.0.1:{receiver.server_port}/"], secret=None, clock=clock)
+    sending = asyncio.create_task(target.send(_message()))
+    await asyncio.to_thread(receiver.came.wait, 10)
+    (thread,) = [each for each in threading.enumerate() if each.name == "apprise"]
+    assert thread.daemon
+    await clock.advance(20)
+    with pytest.raises(BindingError, match="json://: TimeoutError"):
+        await sending
+    receiver.released.set()
+    await asyncio.to_thread(thread.join)

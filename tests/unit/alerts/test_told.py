@@ -11,6 +11,7 @@ from schedule_grpc import app
 from schedule_grpc.clock import SystemClock
 from schedule_grpc.config import AlertSettings, Settings, load
 from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.execution import State
 from schedule_grpc.policy import Policy
 from schedule_grpc.registration import Registration
 from schedule_grpc.retry import RetryPolicy
@@ -45,6 +46,35 @@ async def test_a_failing_task_is_told_once_and_its_recovery_too(tmp_path: Path, 
     assert [each["type"] for each in told] == ["alert.started", "alert.started", "alert.ended"]
     assert {each["data"]["title"] for each in told} == {"Task task failed", "Resolved: Task task failed"}
     assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
+
+
+@pytest.mark.parametrize("handler", ["steps", "fail"])
+async def test_no_task_waits_for_a_target_that_does_not_answer(tmp_path: Path, receiver: Receiver, handler: str):
+    """While the message is held, the task runs again, and ends as it would have; so does the server."""
+    receiver.released.clear()
+    alerts = AlertSettings(urls=[receiver.url, "http://127.0.0.1:1/nobody"])
+    settings = Settings(
+        database=f"sqlite:///{tmp_path}/s.db", grpc="127.0.0.1:0", handlers=["process_handlers"], alerts=alerts
+    )
+    policy = Policy(alert_after=1, retry=RetryPolicy(max_retries=0))
+    stopping = asyncio.Event()
+    async with app.running(settings, clock=SystemClock()) as parts:
+        running = [
+            asyncio.create_task(parts.engine.run()),
+            asyncio.create_task(parts.sender.run(parts.hub, stopping)),
+        ]
+        for name, does in (("failing", "fail"), ("other", handler)):
+            definition = define(name=name, schedule="@manual", handler=does, policy=policy)
+            await parts.service.register(Registration(definition=definition))
+        await parts.service.run_now("failing")
+        await asyncio.to_thread(receiver.came.wait, 10)
+        ended = await parts.service.run_now("other")
+        assert ended.state is (State.FAILED if handler == "fail" else State.SUCCEEDED)
+        stopping.set()
+        parts.engine.stop()
+        await asyncio.gather(*running)
+        assert len(receiver.got) == 1
+        receiver.released.set()
 
 
 def test_a_secret_that_cannot_be_read_is_a_wrong_configuration(tmp_path: Path, monkeypatch):
