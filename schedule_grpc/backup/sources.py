@@ -22,7 +22,7 @@ SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
-"""How long pg_dump waits for a table that somebody is changing."""
+"""How long counting, and then pg_dump, waits for a table that somebody is changing."""
 LOOK_MILLISECONDS = 100
 """How often a thread that waits for pg_dump looks whether it is still wanted."""
 TOLD = 2000
@@ -112,6 +112,7 @@ class PostgresSource:
             async with pool.transaction() as transaction:
                 await transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 await transaction.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                await transaction.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
                 [kept] = await transaction.fetch("SELECT pg_export_snapshot() AS id")
                 counts = {}
                 for table in await transaction.fetch(_TABLES):

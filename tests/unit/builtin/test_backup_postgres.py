@@ -149,6 +149,22 @@ async def test_what_is_committed_while_it_counts_is_not_counted(settings: Backup
         await other.close()
 
 
+async def test_a_table_that_stays_locked_is_told(
+    settings: BackupSettings, server: Postgres, monkeypatch: pytest.MonkeyPatch
+):
+    """Its rows are waited for as long as pg_dump would wait, not until the attempt's own timeout; nothing is written."""
+    monkeypatch.setattr("schedule_grpc.backup.sources.LOCK_SECONDS", 1)
+    other = await asyncpg.connect(server.url("platform"))
+    async with other.transaction():
+        await other.execute("LOCK TABLE fast IN ACCESS EXCLUSIVE MODE")
+        fate = await attempt(backup_database, context(HANDLER, {"source": "PG"}, BACKUP=settings))
+    await other.close()
+    assert fate.error == "BindingError: PG: canceling statement due to lock timeout"
+    assert fate.kind is FailureKind.ERROR
+    assert names(settings.root) == []
+    assert (await back_up(settings))["success"]
+
+
 async def test_the_password_is_on_no_command_line(settings: BackupSettings, server: Postgres, tmp_path: Path):
     """pg_dump gets it by its environment, and of ours only what it needs; a wrong one is told, without it."""
     spy = program(
