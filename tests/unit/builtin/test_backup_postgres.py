@@ -152,7 +152,7 @@ async def test_what_is_committed_while_it_counts_is_not_counted(settings: Backup
 async def test_a_table_that_stays_locked_is_told(
     settings: BackupSettings, server: Postgres, monkeypatch: pytest.MonkeyPatch
 ):
-    """Its rows are waited for as long as pg_dump would wait, not until the attempt's own timeout; nothing is written."""
+    """Its rows are waited for as long as pg_dump would wait, not until the attempt times out; nothing is written."""
     monkeypatch.setattr("schedule_grpc.backup.sources.LOCK_SECONDS", 1)
     other = await asyncpg.connect(server.url("platform"))
     async with other.transaction():
