@@ -1,11 +1,14 @@
 """The composition root: settings in, a running server out. Everything else gets values."""
 
 import asyncio
+import importlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,7 +18,7 @@ from schedule_grpc.api import GrpcServer
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock
-from schedule_grpc.config import Settings
+from schedule_grpc.config import OFF, HttpOptions, Settings
 from schedule_grpc.engine import Engine, EngineOptions, Watchdog
 from schedule_grpc.errors import ConfigurationError
 from schedule_grpc.events import Hub
@@ -25,6 +28,9 @@ from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
 from schedule_grpc.store import SqlStore, open_store
 from schedule_grpc.task import Handler, Task, TaskFilter
+
+if TYPE_CHECKING:
+    from schedule_grpc.api.http import HttpServer
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +46,7 @@ class Running:
     """What a server tells once it answers calls."""
 
     grpc_address: str
+    http_address: str | None
     tasks: tuple[Task, ...]
 
 
@@ -55,6 +62,8 @@ class Parts:
     sender: Sender
     hub: Hub
     address: str
+    http_address: str | None
+    """None: there is no HTTP interface."""
 
 
 async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Running], None] | None = None) -> None:
@@ -76,7 +85,7 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
                 if ready is not None:
                     page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
-                    ready(Running(grpc_address=parts.address, tasks=page))
+                    ready(Running(grpc_address=parts.address, http_address=parts.http_address, tasks=page))
                 engine = asyncio.create_task(parts.engine.run(), name="engine")
                 alerts = asyncio.create_task(parts.sender.run(parts.hub, stopping), name="alerts")
                 hurry.append(parts.engine.stop)
@@ -121,7 +130,18 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         server = GrpcServer(service, answered=metrics.answered)
         address = await server.start(settings.grpc)
         stack.push_async_callback(server.stop, STREAM_GRACE)
-        log.info("server.started", grpc=address, database=settings.database, handlers=len(registry.names()))
+        http_address = None
+        if settings.http.address != OFF:
+            http = await _http_server(settings.http, service, metrics, engine, clock)
+            http_address = await http.start(settings.http.address)
+            stack.push_async_callback(http.stop)
+        log.info(
+            "server.started",
+            grpc=address,
+            http=http_address,
+            database=settings.database,
+            handlers=len(registry.names()),
+        )
         yield Parts(
             store=store,
             engine=engine,
@@ -131,8 +151,28 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             sender=sender,
             hub=hub,
             address=address,
+            http_address=http_address,
         )
     log.info("server.stopped")
+
+
+async def _http_server(
+    options: HttpOptions, service: Service, metrics: Metrics, engine: Engine, clock: Clock
+) -> "HttpServer":
+    """Make the HTTP server. Its code is loaded now, in a thread: gRPC answers meanwhile."""
+    http = await asyncio.to_thread(importlib.import_module, "schedule_grpc.api.http")
+    app = http.application(
+        service, registry=metrics.registry, troubles=partial(_troubles, service, engine), clock=clock
+    )
+    access = http.Access(hosts=frozenset(options.allowed_hosts), origins=frozenset(options.allowed_origins))
+    guard = http.Guard(app, access=access, clock=clock, answered=metrics.answered_http)
+    server: HttpServer = http.HttpServer(guard, grace=STREAM_GRACE)
+    return server
+
+
+def _troubles(service: Service, engine: Engine) -> Sequence[str]:
+    """Return why the server is not healthy, or no longer is to be asked; empty if it is."""
+    return (*engine.troubles(), "the server is stopping") if service.draining else engine.troubles()
 
 
 async def _until_stopped(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:

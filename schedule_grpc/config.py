@@ -11,8 +11,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -25,6 +35,9 @@ from schedule_grpc.task_file import registrations
 DEFAULT_FILE = Path("schedule.toml")
 DEFAULT_BINDINGS: dict[str, str | dict[str, Any]] = {"DB": "sqlite:///platform.db", "QUEUE": "table://DB/queue_jobs"}
 SQLITE = "sqlite:///"
+OFF = "off"
+"""Instead of an address: there is no such interface."""
+_PUT_TOGETHER = ("bindings", "http")
 LONGEST_DRAIN = timedelta(hours=1)
 
 
@@ -36,6 +49,44 @@ def _duration(value: object) -> object:
 def _names(value: object) -> object:
     """Read ``a, b`` as the list of its parts."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _http(value: object) -> object:
+    """Read the address alone as the table that names it."""
+    return {"address": value} if isinstance(value, str) else value
+
+
+def _checked_address(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 (the last port)
+        raise ValueError(f"{address!r} is not HOST:PORT")
+    return address
+
+
+def _checked_http_address(address: str) -> str:
+    return address if address == OFF else _checked_address(address)
+
+
+def _checked_origin(origin: str) -> str:
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError(f"{origin!r} is not an origin such as https://ops.example")
+    return origin.lower()
+
+
+class HttpOptions(BaseModel):
+    """The HTTP interface, and who may ask it beside this machine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: Annotated[str, AfterValidator(_checked_http_address)] = "127.0.0.1:8787"
+    allowed_hosts: Annotated[list[str], BeforeValidator(_names)] = Field(default_factory=list)
+    allowed_origins: Annotated[list[Annotated[str, AfterValidator(_checked_origin)]], BeforeValidator(_names)] = Field(
+        default_factory=list
+    )
+
+    def __str__(self) -> str:
+        return self.address
 
 
 class AlertSettings(BaseModel):
@@ -80,8 +131,10 @@ class Settings(BaseSettings):
     grpc: str = Field(
         default="127.0.0.1:50051", description="Address of the gRPC interface, HOST:PORT; port 0 takes a free one"
     )
-    http: str = Field(
-        default="127.0.0.1:8787", description="Address of the HTTP interface: accepted, but this version serves none"
+    http: Annotated[HttpOptions, NoDecode, BeforeValidator(_http)] = Field(
+        default_factory=HttpOptions,
+        description="The HTTP interface: its address, or a table of `address` (`off` for none), `allowed_hosts` (names "
+        "under which it is reached), `allowed_origins` (sites whose pages may ask)",
     )
     handlers: Annotated[list[str], NoDecode, BeforeValidator(_names)] = Field(
         default_factory=list, description="Modules whose handlers are offered"
@@ -136,13 +189,10 @@ class Settings(BaseSettings):
             raise ValueError("a database in memory keeps nothing: name a file")
         return url
 
-    @field_validator("grpc", "http")
+    @field_validator("grpc")
     @classmethod
     def _address(cls, address: str) -> str:
-        host, colon, port = address.rpartition(":")
-        if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 (the last port)
-            raise ValueError(f"{address!r} is not HOST:PORT")
-        return address
+        return _checked_address(address)
 
     @field_validator("handler_concurrency")
     @classmethod
@@ -164,8 +214,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _reachable_only_on_purpose(self) -> "Settings":
-        for key, address in (("grpc", self.grpc), ("http", self.http)):
-            if not self.insecure_bind and not _is_loopback(address.rpartition(":")[0]):
+        for key, address in (("grpc", self.grpc), ("http", self.http.address)):
+            if not self.insecure_bind and address != OFF and not _is_loopback(address.rpartition(":")[0]):
                 raise ValueError(
                     f"{key}: {address} can be reached by others, without TLS and keys; "
                     "set insecure_bind (--insecure-bind) if that is meant"
@@ -220,10 +270,7 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
     try:
         from_environment = Settings().model_dump(exclude_unset=True)
         _refuse_unknown(told, file or DEFAULT_FILE)
-        merged = told | from_environment | said
-        if isinstance(told.get("bindings"), dict):
-            merged["bindings"] = told["bindings"] | from_environment.get("bindings", {})
-        settings = Settings(**merged)
+        settings = Settings(**_merged(told, from_environment, said))
     except ValidationError as error:
         raise ConfigurationError("; ".join(_complaints(error))) from None
     settings.registrations()  # what is wrong with them is said now, not after the server has begun to start
@@ -236,6 +283,20 @@ def keys() -> Iterator[Key]:
         default = field.get_default(call_default_factory=True, validated_data={})
         shown = "" if default is PydanticUndefined else str(default)
         yield Key(name, shown, field.description or "")
+
+
+def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what all sources say, a later one over an earlier; tables of which each says a part are put together."""
+    merged: dict[str, Any] = {}
+    for source in sources:
+        for key, value in source.items():
+            merged[key] = _put_together(merged.get(key), value) if key in _PUT_TOGETHER else value
+    return merged
+
+
+def _put_together(present: object, new: object) -> object:
+    present, new = _http(present), _http(new)
+    return {**present, **new} if isinstance(present, dict) and isinstance(new, dict) else new
 
 
 def _read(file: Path | None) -> dict[str, Any]:

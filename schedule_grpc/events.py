@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import structlog
 
+from schedule_grpc.clock import Clock
 from schedule_grpc.execution import Execution, State
 
 log = structlog.get_logger(__name__)
@@ -108,6 +109,20 @@ class Subscription:
             if self._closed:
                 return
             await self._changed.wait()
+
+    async def beating(self, clock: Clock, every: timedelta) -> AsyncIterator[Told | None]:
+        """Iterate in the same way, and give None whenever nothing was told for so long."""
+        while True:
+            self._changed.clear()
+            while self._kept:
+                yield self._kept.popleft()
+            if self._closed:
+                return
+            silent_until = clock.now() + every
+            while not self._changed.is_set() and clock.now() < silent_until:
+                await clock.wait_until(silent_until, self._changed)
+            if not self._changed.is_set():
+                yield None
 
 
 class Hub:

@@ -49,6 +49,9 @@ class Metrics:
             "schedule_commit_batch_size", "Operations in one commit.", buckets=_BATCHES, registry=registry
         )
         self._rpcs = Counter("schedule_rpcs", "Calls answered.", ["method", "code"], registry=registry)
+        self._requests = Counter(
+            "schedule_http_requests", "HTTP requests answered.", ["method", "route", "status"], registry=registry
+        )
 
     def notice(self, events: Sequence[Event]) -> None:
         """Count transitions; a listener of the hub."""
@@ -63,6 +66,10 @@ class Metrics:
     def answered(self, method: str, code: str) -> None:
         """Count a call by the method's name and the name of its status."""
         self._rpcs.labels(method.rpartition("/")[2], code).inc()
+
+    def answered_http(self, method: str, route: str, status: int) -> None:
+        """Count an HTTP request by its method, the path of its route, and the status of the answer."""
+        self._requests.labels(method, route, str(status)).inc()
 
     def lagged(self, seconds: float) -> None:
         """Note how late the event loop came round."""

@@ -1,15 +1,21 @@
 """Fixtures that several suites share."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import postgres as postgres_server
+import process
 import pytest
 from checker import check
 from live import Live, serving
 from rig import GATES, Gates, Rig, rig
+
+NUMBERS = count(1)
 
 
 @pytest.fixture
@@ -69,3 +75,28 @@ async def other(postgres: postgres_server.Postgres, postgres_database: str) -> A
     connection = await asyncpg.connect(postgres.url(postgres_database))
     yield connection
     await connection.close()
+
+
+@pytest.fixture(scope="session")
+def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server process that speaks HTTP; its tasks are those of many tests."""
+    folder = tmp_path_factory.mktemp("http")
+    (folder / "schedule.toml").write_text(
+        '[http]\nallowed_hosts = ["schedule.example"]\nallowed_origins = ["https://ops.example"]\n'
+    )
+    with process.serving(folder, "--http", "127.0.0.1:0", "--init") as server:
+        assert server.http_address is not None
+        yield server.http_address
+
+
+@pytest.fixture
+def web(http_server: str) -> Iterator[httpx2.Client]:
+    """A caller of that server."""
+    with httpx2.Client(base_url=f"http://{http_server}", timeout=20, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A task's name that no other test has."""
+    return re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:80] + f"-{next(NUMBERS)}"

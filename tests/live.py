@@ -36,14 +36,9 @@ class Live:
 
 @asynccontextmanager
 async def serving(database: Path, **settings: Any) -> AsyncIterator[Live]:
-    """Run a whole server with its engine."""
-    whole = Settings(
-        database=f"sqlite:///{database}",
-        grpc="127.0.0.1:0",
-        handlers=["process_handlers"],
-        drain_timeout=timedelta(0),
-        **settings,
-    )
+    """Run a whole server with its engine; it speaks HTTP only where the settings say so."""
+    told = {"http": "off", "grpc": "127.0.0.1:0", "handlers": ["process_handlers"], "drain_timeout": timedelta(0)}
+    whole = Settings(database=f"sqlite:///{database}", **(told | settings))
     async with app.running(whole, clock=SystemClock()) as parts:
         engine = asyncio.create_task(parts.engine.run())
         async with AsyncClient(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:

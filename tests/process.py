@@ -1,6 +1,7 @@
 """Real server processes for tests: started, asked, killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ class Server:
     process: subprocess.Popen[str]
     address: str
     greeting: str
+    http_address: str | None
+    """None where it was not asked to speak HTTP."""
     log: IO[str]
     """What it writes to standard error: a file, for a pipe that nobody reads would fill up and stop the server."""
 
@@ -50,7 +53,7 @@ def start(folder: Path, *options: str, handlers: str | None = "process_handlers"
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the server)
     chosen = [] if handlers is None else ["--handlers", handlers]
     process = subprocess.Popen(
-        [COMMAND, "serve", "--grpc", "127.0.0.1:0", *chosen, *options],
+        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", *chosen, *options],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -67,7 +70,8 @@ def start(folder: Path, *options: str, handlers: str | None = "process_handlers"
     if not first.startswith("gRPC on "):
         process.wait(10)
         raise AssertionError(f"exit {process.returncode}: {_read(log)}")
-    return Server(process, first.removeprefix("gRPC on "), greeting, log)
+    found = re.search(r"^HTTP on http://(\S+)", greeting, re.MULTILINE)
+    return Server(process, first.removeprefix("gRPC on "), greeting, found[1] if found else None, log)
 
 
 @contextmanager

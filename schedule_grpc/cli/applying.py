@@ -44,7 +44,7 @@ def apply(
     told = _read(file)
     found, failures = call.ask(lambda client: _applied(client, told, prune=prune, dry_run=dry_run))
     if call.as_json:
-        from schedule_grpc.cli.as_json import print_json
+        from schedule_grpc.cli.print_json import print_json
 
         print_json(_json(told, found, dry_run=dry_run))
     else:

@@ -47,7 +47,7 @@ def doctor(
         raise SystemExit(130) from None
     failed = any(check.verdict is Verdict.FAIL for check in checks)
     if call.as_json:
-        from schedule_grpc.cli.as_json import print_json
+        from schedule_grpc.cli.print_json import print_json
 
         print_json({"healthy": not failed, "checks": [check.as_json() for check in checks]})
     else:
@@ -58,8 +58,8 @@ def doctor(
 
 def _verify(file: "Path", *, as_json: bool) -> None:
     from schedule_grpc import backup
-    from schedule_grpc.cli.as_json import print_json
     from schedule_grpc.cli.calling import fail
+    from schedule_grpc.cli.print_json import print_json
     from schedule_grpc.errors import ScheduleError
 
     try:

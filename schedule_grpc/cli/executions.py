@@ -66,7 +66,8 @@ def watch(
     wanted = states_named(state or ())
 
     async def question(client: "AsyncClient") -> None:
-        from schedule_grpc.cli.as_json import event_json, print_json_line
+        from schedule_grpc.as_json import event_json
+        from schedule_grpc.cli.print_json import print_json_line
         from schedule_grpc.cli.progress import event_in_words
 
         async with client.watch_executions(task, wanted) as events:

@@ -21,8 +21,9 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show when a schedule fires. Also how it reads, and what daylight saving time does to it; needs no server."""
-    from schedule_grpc.cli.as_json import preview_json, print_json
+    from schedule_grpc.as_json import preview_json
     from schedule_grpc.cli.output import print_preview
+    from schedule_grpc.cli.print_json import print_json
     from schedule_grpc.clock import SystemClock
     from schedule_grpc.errors import InvalidSchedule
     from schedule_grpc.schedule import parse
@@ -61,7 +62,7 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
     except DatabaseRefused as error:
         fail(str(error), code=FAILED)
     if as_json:
-        from schedule_grpc.cli.as_json import print_json
+        from schedule_grpc.cli.print_json import print_json
 
         print_json({"database": url, "before": before, "version": NEWEST})
         return
@@ -82,7 +83,7 @@ def proto(
     except OSError as error:
         fail(f"{error.filename or out}: {error.strerror}", code=FAILED)
     if as_json:
-        from schedule_grpc.cli.as_json import print_json
+        from schedule_grpc.cli.print_json import print_json
 
         print_json([str(path) for path in written])
         return

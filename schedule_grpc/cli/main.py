@@ -28,7 +28,8 @@ app.command("proto")(local.proto)
 @takes(call=connection)
 def handlers(*, call: Caller) -> None:
     """List the handlers that tasks can name."""
-    from schedule_grpc.cli import as_json, output
+    from schedule_grpc import as_json
+    from schedule_grpc.cli import output
     from schedule_grpc.cli.showing import show
 
     found = call.ask(lambda client: client.list_handlers())

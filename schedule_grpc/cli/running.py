@@ -28,7 +28,8 @@ def run(
     """Run a task now. Shows how it goes and waits for its end; exit code 1 if it did not succeed."""
     from uuid import uuid4
 
-    from schedule_grpc.cli import as_json, output
+    from schedule_grpc import as_json
+    from schedule_grpc.cli import output
     from schedule_grpc.cli.attending import Interrupted, Run, attended, started
     from schedule_grpc.cli.showing import show
 

@@ -17,7 +17,7 @@ def serve(
     *,
     database: DatabaseUrl = None,
     grpc: Annotated[str | None, typer.Option(help="HOST:PORT of the gRPC interface [127.0.0.1:50051]")] = None,
-    http: Annotated[str | None, typer.Option(help="HOST:PORT of the HTTP interface (accepted, not served yet)")] = None,
+    http: Annotated[str | None, typer.Option(help="HOST:PORT of the HTTP interface, or off [127.0.0.1:8787]")] = None,
     config: ConfigFile = None,
     handlers: Annotated[list[str] | None, typer.Option(help="Module whose handlers are offered; repeatable")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Attempts that run at once [100]")] = None,
@@ -64,6 +64,8 @@ def _announce(running: "Running") -> None:
     from schedule_grpc.cli import output
 
     print(f"gRPC on {running.grpc_address}")
+    if running.http_address is not None:
+        print(f"HTTP on http://{running.http_address} (documentation at /docs)")
     if running.tasks:
         output.print_tasks(running.tasks)
     else:
@@ -73,4 +75,6 @@ def _announce(running: "Running") -> None:
     if running.tasks:
         call = "schedule.v1.ScheduleService/RunTaskNow"
         print(f'  grpcurl -plaintext -d \'{{"name": "{running.tasks[0].name}"}}\' {running.grpc_address} {call}')
+    if running.http_address is not None:
+        print(f"  curl http://{running.http_address}/tasks")
     print(flush=True)

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from schedule_grpc.cli import as_json, output
+from schedule_grpc import as_json
+from schedule_grpc.cli import output
 from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.print_json import print_json
 from schedule_grpc.execution import Backfill, Execution
 from schedule_grpc.task import Task
 
@@ -14,7 +16,7 @@ T = TypeVar("T")
 def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[T], None]) -> None:
     """Print a value as the caller wants it."""
     if call.as_json:
-        as_json.print_json(json(value))
+        print_json(json(value))
     else:
         people(value)
 
@@ -50,7 +52,7 @@ def show_backfill(call: Caller, recorded: Backfill) -> None:
     count, existing = len(recorded.executions), recorded.existing_count
     if call.as_json:
         told = [as_json.execution_json(execution) for execution in recorded.executions]
-        as_json.print_json({"count": count, "existingCount": existing, "executions": told})
+        print_json({"count": count, "existingCount": existing, "executions": told})
         return
     if count:
         output.print_executions(recorded.executions)

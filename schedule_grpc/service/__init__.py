@@ -38,6 +38,11 @@ class Service(TaskService, ExecutionService):
         self._draining.set()
         self._hub.close()
 
+    @property
+    def draining(self) -> bool:
+        """Whether runs are no longer accepted."""
+        return self._draining.is_set()
+
     def preview(self, schedule: str, time_zone: str, *, count: int = 0, start_time: datetime | None = None) -> Preview:
         """Return when a schedule will fire after a time, by default now; nothing is stored.
 

@@ -17,9 +17,9 @@ from process import COMMAND, Server, environment
 from rig import at
 
 from schedule_grpc import app
+from schedule_grpc.as_json import event_json
 from schedule_grpc.bindings import Environment
 from schedule_grpc.cli import checks
-from schedule_grpc.cli.as_json import event_json
 from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.checks import Check, Verdict
 from schedule_grpc.cli.output import print_execution, print_executions

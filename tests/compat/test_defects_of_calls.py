@@ -1,7 +1,4 @@
-"""Defects of the older service (compat.md, section 3) that concern callers, over gRPC; HTTP follows with its issue.
-
-Not here: 33 (a state change by GET), which is of HTTP.
-"""
+"""Defects of the older service (compat.md, section 3) that concern callers, over gRPC; 33 is in test_its_http.py."""
 
 import asyncio
 from datetime import timedelta

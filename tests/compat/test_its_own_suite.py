@@ -1,4 +1,4 @@
-"""What the older service's own suite asserted (compat.md, section 2), asked of ours. What concerns HTTP follows."""
+"""What the older service's own suite asserted (compat.md, section 2), asked of ours; HTTP is in test_its_http.py."""
 
 import re
 from collections.abc import AsyncIterator

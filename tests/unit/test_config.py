@@ -23,7 +23,7 @@ def empty_folder(tmp_path: Path, monkeypatch):
 def test_defaults():
     """What a newcomer gets."""
     settings = load({})
-    assert (settings.database, settings.grpc, settings.http) == (
+    assert (settings.database, settings.grpc, settings.http.address) == (
         "sqlite:///schedule.db",
         "127.0.0.1:50051",
         "127.0.0.1:8787",
@@ -54,6 +54,28 @@ def test_flags_before_environment_before_file(tmp_path: Path, monkeypatch):
     assert settings.handlers == ["a.b", "c"]
 
 
+def test_the_http_interface_is_an_address_or_a_table(tmp_path: Path, monkeypatch):
+    """Each source says a part: the file who may ask, the environment a host more, a flag the address."""
+    (tmp_path / "schedule.toml").write_text(
+        '[http]\naddress = "127.0.0.1:1"\nallowed_origins = ["https://ops.example"]\nallowed_hosts = ["a"]\n'
+    )
+    monkeypatch.setenv("SCHEDULE_HTTP__ALLOWED_HOSTS", '["b"]')
+    http = load({"http": "127.0.0.1:2"}).http
+    assert (http.address, http.allowed_hosts, http.allowed_origins) == ("127.0.0.1:2", ["b"], ["https://ops.example"])
+    monkeypatch.setenv("SCHEDULE_HTTP", "off")
+    assert load({}).http.address == "off"
+
+
+@pytest.mark.parametrize(
+    "origin", ["ops.example", "https://ops.example/", "https://ops.example/x", "ftp://a", "*", "null"]
+)
+def test_an_origin_that_is_none_is_refused(tmp_path: Path, origin: str):
+    """It would never be equal to one."""
+    (tmp_path / "schedule.toml").write_text(f'[http]\nallowed_origins = ["{origin}"]\n')
+    with pytest.raises(ConfigurationError, match=r"http\.allowed_origins\.0: .* is not an origin"):
+        load({})
+
+
 def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path):
     """Naming key and file, with the keys there are."""
     (tmp_path / "mine.toml").write_text("concurency = 1\n")
@@ -73,7 +95,8 @@ def test_foreign_variables_are_none_of_our_business(monkeypatch):
         ({"database": "postgresql://x"}, "database: 'postgresql://x' is not sqlite:///PATH"),
         ({"database": "sqlite:///"}, "database: "),
         ({"grpc": "50051"}, "grpc: '50051' is not HOST:PORT"),
-        ({"http": "127.0.0.1:99999"}, "http: "),
+        ({"http": "127.0.0.1:99999"}, "http.address: "),
+        ({"http": "0.0.0.0:8787"}, "http: "),
         ({"grpc": "0.0.0.0:50051"}, "insecure_bind"),
         ({"grpc": "example.org:50051"}, "insecure_bind"),
         ({"concurrency": 0}, "concurrency: "),

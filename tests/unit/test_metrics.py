@@ -84,8 +84,10 @@ def test_the_names_are_those_of_the_documents():
     metrics.committed(3)
     metrics.lagged(0.25)
     metrics.answered("/schedule.v1.ScheduleService/GetTask", "NOT_FOUND")
+    metrics.answered_http("GET", "/tasks/{name}", 404)
     text = generate_latest(metrics.registry).decode()
     assert 'schedule_rpcs_total{code="NOT_FOUND",method="GetTask"} 1.0' in text
+    assert 'schedule_http_requests_total{method="GET",route="/tasks/{name}",status="404"} 1.0' in text
     assert "schedule_loop_lag_seconds 0.25" in text
     assert "schedule_commit_batch_size_sum 3.0" in text
     families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
@@ -100,4 +102,5 @@ def test_the_names_are_those_of_the_documents():
         "schedule_leases_rescued_total",
         "schedule_commit_batch_size",
         "schedule_rpcs_total",
+        "schedule_http_requests_total",
     }

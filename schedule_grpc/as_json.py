@@ -1,8 +1,8 @@
-"""What the command line says to programs: the JSON that callers of the older service know, and what came after it."""
+"""JSON for callers: what those of the older service know, and what came after it; over HTTP and from the commands."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from schedule_grpc.events import Lost, Progress, Transition
@@ -13,16 +13,6 @@ from schedule_grpc.schedule import Preview
 from schedule_grpc.task import Handler, Task
 
 MILLISECOND = timedelta(milliseconds=1)
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON value."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def print_json_line(value: Any) -> None:
-    """Print one JSON value on a line of its own, at once: somebody reads along."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 def time_json(instant: datetime) -> str:
@@ -69,7 +59,7 @@ def policy_json(policy: Policy) -> dict[str, Any]:
     """Return a policy's JSON: nested as in the contract, durations in milliseconds."""
     told: dict[str, Any] = {}
     for path, value in policy.fields().items():
-        *parents, name = map(_camel, path.split("."))
+        parents, name = _place(path)
         place = told
         for parent in parents:
             place = place.setdefault(parent, {})
@@ -177,6 +167,13 @@ def preview_json(preview: Preview) -> dict[str, Any]:
 def _steady(value: Any) -> Any:
     """Return a JSON value with its keys in order: as they came over the wire they are in another one each time."""
     return decode(encode(value))
+
+
+@cache
+def _place(path: str) -> tuple[tuple[str, ...], str]:
+    """Return where a policy's value stands: what it is nested in, and its name."""
+    *parents, name = map(_camel, path.split("."))
+    return tuple(parents), name
 
 
 def _camel(name: str) -> str:

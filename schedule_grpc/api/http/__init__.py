@@ -1,0 +1,10 @@
+"""The HTTP interface: JSON as callers of the older service know it, with metrics, documentation and live events.
+
+Imported after gRPC serves: FastAPI takes longer to load than the rest of the server.
+"""
+
+from schedule_grpc.api.http.application import application
+from schedule_grpc.api.http.guard import Access, Guard
+from schedule_grpc.api.http.server import HttpServer
+
+__all__ = ["Access", "Guard", "HttpServer", "application"]

@@ -1,0 +1,115 @@
+"""The FastAPI application: all routes, and every error told in the same envelope."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from schedule_grpc.api.http.docs import DocsRoutes
+from schedule_grpc.api.http.envelope import Answer, refusal, refusal_of
+from schedule_grpc.api.http.events import EventRoutes
+from schedule_grpc.api.http.executions import ExecutionRoutes
+from schedule_grpc.api.http.routing import refuse_unknown_questions
+from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, Troubles
+from schedule_grpc.api.http.tasks import TaskRoutes
+from schedule_grpc.clock import Clock
+from schedule_grpc.errors import Internal, InvalidArgument, ScheduleError, Violation
+from schedule_grpc.service import Service
+
+log = structlog.get_logger(__name__)
+
+UNREADABLE = "The body cannot be read as JSON"
+
+
+def application(service: Service, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> FastAPI:
+    """Return the application.
+
+    Args:
+        service: What it asks.
+        registry: The metrics that it shows.
+        troubles: Tells why the server is not healthy; nothing if it is.
+        clock: The time that answers name.
+    """
+    app = FastAPI(
+        title="Schedule Service",
+        version=VERSION,
+        description=INFORMATION["description"],
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # the guard takes them away
+        strict_content_type=False,  # the guard looks at it
+        dependencies=[Depends(refuse_unknown_questions)],
+        generate_unique_id_function=lambda route: route.name,
+    )
+    TaskRoutes(service).add_to(app)
+    ExecutionRoutes(service).add_to(app)
+    EventRoutes(service, clock=clock).add_to(app)
+    ServerRoutes(service, registry=registry, troubles=troubles, clock=clock).add_to(app)
+    DocsRoutes().add_to(app)
+    app.add_exception_handler(ScheduleError, _told)
+    app.add_exception_handler(RequestValidationError, _misread)
+    app.add_exception_handler(HTTPException, _not_routed)
+    app.add_exception_handler(Exception, _failed)
+    return app
+
+
+def internal_error(method: str, path: str, error: BaseException) -> Answer:
+    """Return what a caller is told of a fault of ours: an id; what happened stands in the log beside it."""
+    told = Internal(secrets.token_hex(6))
+    log.error("http.failed", method=method, path=path, error_id=told.error_id, exc_info=error)
+    return refusal_of(told)
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    if not isinstance(error, ScheduleError):
+        raise error
+    return refusal_of(error)
+
+
+async def _misread(_: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    violations = [_violation(each) for each in error.errors()]
+    if any(violation.field == "" for violation in violations):
+        return refusal(400, UNREADABLE)
+    return refusal_of(InvalidArgument(*violations))
+
+
+async def _not_routed(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == 404:  # noqa: PLR2004
+        return refusal(404, "Not found")
+    if error.status_code == 405:  # noqa: PLR2004
+        return refusal(405, "Method not allowed", headers=error.headers)
+    return refusal(error.status_code, UNREADABLE if error.status_code == 400 else str(error.detail))  # noqa: PLR2004
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return internal_error(request.method, request.url.path, error)
+
+
+def _violation(told: Any) -> Violation:
+    """Return what pydantic complains of: the field as callers write it, and the reason."""
+    place, kind = told["loc"], told["type"]
+    if kind == "json_invalid":
+        return Violation(field="", reason=UNREADABLE)
+    return Violation(field=_field(place[1:]) or "body", reason=_reason(kind, told["msg"]))
+
+
+def _field(place: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _reason(kind: str, said: str) -> str:
+    if kind == "missing":
+        return "is required"
+    if kind == "extra_forbidden":
+        return "is unknown"
+    return said.removeprefix("Value error, ").replace("Input should", "should")

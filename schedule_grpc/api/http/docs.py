@@ -1,0 +1,68 @@
+"""GET /docs: Swagger UI over /openapi.json, every file of it served by us."""
+
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+"""Swagger UI writes styles into its elements, and has its pictures in its style sheet."""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Schedule Service</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = """\
+window.addEventListener("load", () => SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null, queryConfigEnabled: false,
+}));
+"""
+_FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+
+
+class DocsRoutes:
+    """What a browser loads."""
+
+    def add_to(self, app: FastAPI) -> None:
+        """Offer the routes."""
+        app.get("/docs", include_in_schema=False)(self.page)
+        app.get("/docs/start.js", include_in_schema=False)(self.start)
+        for name, kind in _FILES.items():
+            app.get(f"/docs/{name}", include_in_schema=False)(partial(_file, name, kind))
+
+    async def page(self) -> Response:
+        """Return the page."""
+        return HTMLResponse(_PAGE, headers={"content-security-policy": POLICY})
+
+    async def start(self) -> Response:
+        """Return the script that starts it: a page without scripts of its own can forbid them all."""
+        return Response(_START, media_type="text/javascript")
+
+
+async def _file(name: str, kind: str) -> Response:
+    return FileResponse(_swagger_ui() / name, media_type=kind, headers={"cache-control": "max-age=3600"})
+
+
+def _swagger_ui() -> Path:
+    """Return where the files are. Their package is not imported: it would change FastAPI, which is not wanted."""
+    spec = find_spec("fastapi_swagger")
+    if spec is None or spec.origin is None:
+        raise AssertionError("fastapi-swagger is a dependency")
+    return Path(spec.origin).parent / "resources"

@@ -1,0 +1,70 @@
+"""GET /events: transitions and progress as they happen, as server-sent events (WHATWG HTML, section 9.2)."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from enum import Enum
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+from starlette.responses import Response, StreamingResponse
+
+from schedule_grpc.api.http import shown
+from schedule_grpc.api.http.routing import States, described, execution_shown, states_of
+from schedule_grpc.as_json import event_json
+from schedule_grpc.clock import Clock
+from schedule_grpc.errors import ResourceExhausted
+from schedule_grpc.events import Lost, Progress, Transition
+from schedule_grpc.execution import State
+from schedule_grpc.service import Service
+
+HEARTBEAT = timedelta(seconds=15)
+"""After which a line is sent where nothing happened: proxies end what is silent."""
+MOST_STREAMS = 100
+MEDIA_TYPE = "text/event-stream"
+_STREAM = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "Events, as they happen"}}
+
+
+TAGS: list[str | Enum] = ["executions"]
+
+
+class EventRoutes:
+    """What can be watched."""
+
+    def __init__(self, service: Service, *, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+        self._streams = 0
+
+    def add_to(self, app: FastAPI) -> None:
+        """Offer the routes."""
+        responses = described(shown.Refusal, 429) | _STREAM
+        app.get("/events", tags=TAGS, responses=responses, response_class=Response)(self.events)
+
+    async def events(
+        self, task: Annotated[str, Query(description="Of this task only")] = "", states: States = ""
+    ) -> Response:
+        """Send what happens from now on: `transition`, `progress`, or `lost` with a count where you are too slow."""
+        wanted = states_of(states)
+        if self._streams >= MOST_STREAMS:
+            raise ResourceExhausted(f"{MOST_STREAMS} streams of events are open already")
+        headers = {"x-accel-buffering": "no"}  # nginx, for one, would keep the events until it has some kilobytes
+        return StreamingResponse(self._stream(task, wanted), media_type=MEDIA_TYPE, headers=headers)
+
+    async def _stream(self, task: str, states: frozenset[State]) -> AsyncIterator[bytes]:
+        self._streams += 1
+        try:
+            with self._service.watching(task, states) as subscription:
+                yield b"retry: 1000\n\n"
+                async for event in subscription.beating(self._clock, HEARTBEAT):
+                    yield b": nothing happened\n\n" if event is None else _written(event)
+        finally:
+            self._streams -= 1
+
+
+def _written(event: Transition | Progress | Lost) -> bytes:
+    told = event_json(event)
+    if isinstance(event, Transition):
+        told["execution"] = execution_shown(event.execution)
+    name = told.pop("event")
+    return f"event: {name}\ndata: {json.dumps(told, ensure_ascii=False)}\n\n".encode()

@@ -1,0 +1,137 @@
+"""Routes of executions: run, trigger, backfill, cancel, and the history."""
+
+from enum import Enum
+from functools import partial
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+
+from schedule_grpc.api.http import shown
+from schedule_grpc.api.http.bodies import BackfillBody, CancelBody, Instant, RunBody
+from schedule_grpc.api.http.envelope import Answer, refusal, success
+from schedule_grpc.api.http.routing import (
+    IdempotencyKey,
+    Limit,
+    PageToken,
+    States,
+    described,
+    execution_shown,
+    executions_shown,
+    page_of,
+    states_of,
+)
+from schedule_grpc.errors import TaskDisabled, TaskNotFound
+from schedule_grpc.execution import Execution, ExecutionFilter, State
+from schedule_grpc.service import Service
+
+NOT_RUNNABLE = "Failed to run task (task not found or disabled)"
+
+From = Annotated[Instant | None, Query(alias="startTime", description="Recorded from then on")]
+Until = Annotated[Instant | None, Query(alias="endTime", description="Recorded before then")]
+Cron = Annotated[
+    str, Query(min_length=1, description="A cron expression, or a named schedule; `* * * * *` is every task")
+]
+
+
+TAGS: list[str | Enum] = ["executions"]
+
+
+class ExecutionRoutes:
+    """What can be asked of executions."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def add_to(self, app: FastAPI) -> None:
+        """Offer the routes."""
+        get, post = partial(app.get, tags=TAGS), partial(app.post, tags=TAGS)
+        ran = described(shown.RunAnswer, 413, 415) | {
+            202: {"model": shown.RunAnswer},
+            400: {"model": shown.RunRefusal},
+        }
+        post("/tasks/{name}/run", responses=ran)(self.run_task)
+        post("/tasks/{name}/backfill", responses=described(shown.BackfillAnswer, 404, 413, 415))(self.backfill_task)
+        get("/tasks/{name}/history", responses=described(shown.HistoryAnswer))(self.history)
+        get("/executions", responses=described(shown.ExecutionsAnswer))(self.list_executions)
+        get("/executions/{id}", responses=described(shown.ExecutionAnswer, 404))(self.get_execution)
+        cancelled = described(shown.ExecutionAnswer, 404, 413, 415)
+        post("/executions/{id}/cancel", responses=cancelled)(self.cancel_execution)
+        triggered = described(shown.TriggeredAnswer)
+        get("/__scheduled", responses=triggered)(self.trigger)
+        post("/__scheduled", responses=triggered, operation_id="post_scheduled")(self.trigger)
+
+    async def run_task(
+        self,
+        name: str,
+        body: RunBody | None = None,
+        *,
+        wait: Annotated[bool, Query(description="false: answer 202 at once")] = True,
+        idempotency_key: IdempotencyKey = "",
+    ) -> Answer:
+        """Run a task now, and wait for its end over all attempts; a caller that hangs up does not stop it."""
+        payload = body.payload if body else None
+        try:
+            execution = await self._service.run_now(name, payload=payload, detach=not wait, request_id=idempotency_key)
+        except (TaskNotFound, TaskDisabled):
+            return refusal(400, NOT_RUNNABLE)
+        told = execution_shown(execution)
+        if execution.state is State.SUCCEEDED:
+            return success(message=f"Task {name} executed successfully", execution=told)
+        if not execution.state.ended:
+            return success(202, message=f"Task {name} started", execution=told)
+        return refusal(400, _why(execution), execution=told)
+
+    async def backfill_task(self, name: str, body: BackfillBody) -> Answer:
+        """Record executions for the occurrences in [startTime, endTime) that have none; they run one by one."""
+        done = await self._service.backfill(name, body.start_time, body.end_time)
+        told = executions_shown(done.executions)
+        return success(count=len(told), existingCount=done.existing_count, executions=told)
+
+    async def history(
+        self,
+        name: str,
+        *,
+        limit: Limit = 50,
+        page_token: PageToken = "",
+        states: States = "",
+        start_time: From = None,
+        end_time: Until = None,
+    ) -> Answer:
+        """List a task's executions, newest first; an unknown name has none."""
+        chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
+        page = await self._service.history(name, chosen, page_of(limit, page_token))
+        told = executions_shown(page.executions)
+        return success(count=len(told), history=told, nextPageToken=page.next_page_token or None)
+
+    async def list_executions(
+        self,
+        *,
+        limit: Limit = 100,
+        page_token: PageToken = "",
+        states: States = "",
+        start_time: From = None,
+        end_time: Until = None,
+    ) -> Answer:
+        """List executions of all tasks, newest first."""
+        chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
+        page = await self._service.executions(chosen, page_of(limit, page_token))
+        told = executions_shown(page.executions)
+        return success(count=len(told), executions=told, nextPageToken=page.next_page_token or None)
+
+    async def get_execution(self, id: str) -> Answer:  # noqa: A002 (as the path has it)
+        """Return an execution."""
+        return success(execution=execution_shown(await self._service.execution(id)))
+
+    async def cancel_execution(self, id: str, body: CancelBody | None = None) -> Answer:  # noqa: A002
+        """End an execution that waits, or ask the one that runs it to stop; an ended one is left as it is."""
+        cancelled = await self._service.cancel(id, reason=body.reason if body else "")
+        return success(execution=execution_shown(cancelled))
+
+    async def trigger(self, cron: Cron) -> Answer:
+        """Run, now, every enabled task whose schedule means the same cron expression."""
+        executions = await self._service.trigger_cron(cron)
+        return success(cron=cron, count=len(executions), executions=executions_shown(executions))
+
+
+def _why(execution: Execution) -> str:
+    return execution.error or f"{execution.state.value}: {execution.reason or 'no reason was given'}"

@@ -1,0 +1,251 @@
+"""What stands in front of the routes: who may ask, how much they may send, and what every answer bears.
+
+A browser shows pages of any site, and lets them send requests here. So the Host must be a name of ours (else a page
+could reach us under a name of its own that it points here), and what changes something must not come from another site
+(Origin, Sec-Fetch-Site: https://www.w3.org/TR/fetch-metadata/).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import Message, Receive, Scope, Send
+
+from schedule_grpc.api.http.application import internal_error
+from schedule_grpc.api.http.envelope import Answer, refusal, success
+from schedule_grpc.clock import Clock
+
+MAX_BODY_BYTES = 1024 * 1024
+BODY_SECONDS = 30.0
+"""How long a caller may take to send a body."""
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+TRIGGER, EVENTS = "/__scheduled", "/events"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+SENDING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
+OF_OURS = frozenset({"same-origin", "none"})
+"""Sec-Fetch-Site: a page of ours, or the user himself."""
+
+INTERNAL = 500
+
+HEADERS: Mapping[str, str] = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+Answered: TypeAlias = Callable[[str, str, int], None]
+"""Called with each call's method, route and status."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """Who may ask, beside those on this machine."""
+
+    hosts: frozenset[str] = frozenset()
+    """Names under which the server is reached, without ports."""
+    origins: frozenset[str] = frozenset()
+    """Sites whose pages may ask, such as ``https://ops.example``."""
+
+
+class Refused(Exception):
+    """A call that goes no further."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+    @classmethod
+    def of(cls, status: int, error: str, **headers: str) -> "Refused":
+        """Return the refusal with a status and a reason."""
+        return cls(refusal(status, error, headers={name.replace("_", "-"): value for name, value in headers.items()}))
+
+
+class Guard:
+    """An ASGI application in front of another."""
+
+    def __init__(self, app: Any, *, access: Access, clock: Clock, answered: Answered) -> None:
+        self._app = app
+        self._routes = [(route.path_regex, route.methods) for route in app.router.routes]
+        self._access = access
+        self._clock = clock
+        self._answered = answered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens."""
+        if scope["type"] != "http":
+            raise AssertionError("the server speaks HTTP only")
+        call = dict(scope)  # the server's own still says HEAD: it then sends no body
+        answer = _Answering(send, self._headers(scope))
+        try:
+            await self._answer(call, receive, answer)
+        except Refused as refused:
+            await refused.answer(call, receive, answer.send)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 (SystemExit of a route must not end the server)
+            if answer.status != INTERNAL:  # else a route failed, and the application has told of it
+                told = internal_error(scope["method"], scope["path"], error)
+                if answer.status is None:
+                    await told(call, receive, answer.send)
+        finally:
+            route = getattr(call.get("route"), "path", "other")
+            self._answered(scope["method"], route, answer.status or 0)
+
+    async def _answer(self, call: Scope, receive: Receive, answer: "_Answering") -> None:
+        headers = Headers(scope=call)
+        self._check_host(call, headers)
+        call["path"] = call["path"].rstrip("/") or "/"
+        if call["method"] == "OPTIONS":
+            raise Refused(self._options(call, headers))
+        self._check_site(call, headers)
+        if call["method"] == "HEAD":
+            if call["path"] in (TRIGGER, EVENTS):  # reading the head of these must neither run nor wait for anything
+                raise Refused(success())
+            call["method"] = "GET"
+        if call["method"] in SENDING:
+            receive = _replayed(await self._body(headers, receive))
+        methods = self._methods(call["path"])
+        if call["method"] not in methods:
+            raise Refused.of(405, "Method not allowed", allow=_listed(methods)) if methods else Refused(_nothing())
+        await self._app(call, receive, answer.send)
+
+    # -- who
+
+    def _check_host(self, call: Scope, headers: Headers) -> None:
+        host = headers.get("host", "")
+        name = _name_of(host)
+        if not host:
+            raise Refused.of(400, "Host: is required")
+        here = call.get("server") or ("", None)
+        if name not in LOOPBACK | self._access.hosts and name != here[0] and name.strip("[]") != here[0]:
+            raise Refused.of(403, f"Host {name} is not a name of this server ([http] allowed_hosts)")
+
+    def _check_site(self, call: Scope, headers: Headers) -> None:
+        """Refuse a change that a page of another site asks for."""
+        if call["method"] in READING and (call["path"] != TRIGGER or call["method"] == "HEAD"):
+            return
+        if "prefetch" in (headers.get("sec-purpose", "") + headers.get("purpose", "")):
+            raise Refused.of(403, "Nothing is run ahead of time: this was a prefetch")
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin is not None:
+            if origin not in self._access.origins and not _same_host(origin, headers.get("host", "")):
+                raise Refused.of(403, f"Origin {origin} may not change anything here ([http] allowed_origins)")
+        elif site is not None and site not in OF_OURS:
+            raise Refused.of(403, "A page of another site may not change anything here ([http] allowed_origins)")
+
+    # -- how much
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > MAX_BODY_BYTES:
+            raise _too_large()
+        content = bytearray()
+        try:
+            async with self._clock.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Refused.of(400, "The body ended early", connection="close")
+                    content += message.get("body", b"")
+                    if len(content) > MAX_BODY_BYTES:
+                        raise _too_large()
+                    if not message.get("more_body"):
+                        break
+        except TimeoutError:
+            raise Refused.of(408, f"The body took more than {BODY_SECONDS:.0f} s", connection="close") from None
+        if content.strip() and not _is_json(headers.get("content-type")):
+            raise Refused.of(415, "Content-Type: must be application/json")
+        return bytes(content) if content.strip() else b""
+
+    # -- what is there
+
+    def _options(self, call: Scope, headers: Headers) -> Answer:
+        methods = self._methods(call["path"])
+        if not methods:
+            return _nothing()
+        allowed = _listed(methods)
+        answer = success(methods=allowed.split(", "))
+        answer.headers["allow"] = allowed
+        if headers.get("origin") in self._access.origins:
+            answer.headers["access-control-allow-methods"] = allowed
+            answer.headers["access-control-allow-headers"] = "content-type, idempotency-key"
+            answer.headers["access-control-max-age"] = "600"
+        return answer
+
+    def _methods(self, path: str) -> frozenset[str]:
+        """Return the methods that some route has for a path."""
+        return frozenset().union(*(methods for pattern, methods in self._routes if pattern.match(path)))
+
+    def _headers(self, scope: Scope) -> Mapping[str, str]:
+        origin = Headers(scope=scope).get("origin")
+        if origin is None or origin not in self._access.origins:
+            return HEADERS
+        shared = {"access-control-allow-origin": origin, "cross-origin-resource-policy": "cross-origin"}
+        return {**HEADERS, **shared, "vary": "Origin"}
+
+
+class _Answering:
+    """Puts the headers that every answer bears on it, and knows its status."""
+
+    def __init__(self, send: Send, headers: Mapping[str, str]) -> None:
+        self._send = send
+        self._headers = headers
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(raw=message.setdefault("headers", []))
+            for name, value in self._headers.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+def _replayed(body: bytes) -> Receive:
+    """Return what gives the routes a body that was read already."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive
+
+
+def _nothing() -> Answer:
+    return refusal(404, "Not found")
+
+
+def _listed(methods: frozenset[str]) -> str:
+    more = {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"}
+    return ", ".join(sorted(methods | more))
+
+
+def _too_large() -> Refused:
+    return Refused.of(413, f"The body is larger than {MAX_BODY_BYTES} bytes", connection="close")
+
+
+def _name_of(host: str) -> str:
+    """Return a Host header's name without its port, in lower case."""
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower().rstrip(".")
+
+
+def _same_host(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _is_json(content_type: str | None) -> bool:
+    kind = (content_type or "application/json").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

@@ -1,0 +1,101 @@
+"""What the routes share: reading questions, describing answers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from fastapi import Header, Query, Request
+from pydantic import BaseModel
+
+from schedule_grpc.api.http import shown
+from schedule_grpc.as_json import execution_json, time_json
+from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.execution import Execution, State
+from schedule_grpc.paging import MAX_PAGE_SIZE, Page
+
+if TYPE_CHECKING:
+    from fastapi.routing import APIRoute
+
+Etag = Annotated[str, Query(description="The task must still have it")]
+PageToken = Annotated[str, Query(alias="pageToken", description="Where the page before ended")]
+Limit = Annotated[int, Query(ge=1, description=f"How many to show; more than {MAX_PAGE_SIZE} gives {MAX_PAGE_SIZE}")]
+States = Annotated[str, Query(description="States or statuses, with commas between: FAILED,MISSED or failed,missed")]
+IdempotencyKey = Annotated[
+    str, Header(alias="Idempotency-Key", max_length=128, description="Repeating the call with it runs nothing twice")
+]
+
+_STATUSES = {State.SUCCEEDED: "success"}
+_STATES = {(_STATUSES.get(state) or state.value).lower(): state for state in State} | {
+    state.value.lower(): state for state in State
+}
+
+
+def described(answer: type[BaseModel], *refused: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Return a route's answers for the documentation: of success, of refusals, and of those that any call may get."""
+    every = (400, 403, 500, 503, *refused)
+    answers: dict[int | str, dict[str, Any]] = {each: {"model": shown.Refusal} for each in sorted(every)}
+    return {status: {"model": answer}} | answers
+
+
+def execution_shown(execution: Execution) -> dict[str, Any]:
+    """Return an execution as callers of the older service know it, and what came after it."""
+    told = execution_json(execution)
+    return told | {"status": _status(execution), "startedAt": told.get("startedAt", told["createdAt"])}
+
+
+def executions_shown(executions: Sequence[Execution]) -> list[dict[str, Any]]:
+    """Return executions in their order."""
+    return [execution_shown(execution) for execution in executions]
+
+
+def page_of(limit: int, token: str) -> Page:
+    """Return which page is asked for."""
+    return Page(size=min(limit, MAX_PAGE_SIZE), token=token)
+
+
+def states_of(text: str) -> frozenset[State]:
+    """Return the states that a list names; the empty one names all.
+
+    Raises:
+        InvalidArgument: if it names something else.
+    """
+    words = [word.strip().lower() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in _STATES:
+            raise InvalidArgument.of("states", f"{word} is none of {', '.join(sorted(_STATES))}")
+    return frozenset(_STATES[word] for word in words)
+
+
+async def refuse_unknown_questions(request: Request) -> None:
+    """Refuse what a route does not ask for, and what is asked twice: a typo must not change the answer in silence.
+
+    Raises:
+        InvalidArgument: naming them all.
+    """
+    if not request.scope["query_string"]:
+        return
+    route = cast("APIRoute", request.scope["route"])
+    known = sorted(field.alias for field in route.dependant.query_params)
+    given = [name for name, _ in request.query_params.multi_items()]
+    violations = [
+        Violation(field=name, reason="is given twice" if name in known else f"is unknown here ({_listed(known)})")
+        for name in dict.fromkeys(given)
+        if name not in known or given.count(name) > 1
+    ]
+    if violations:
+        raise InvalidArgument(*violations)
+
+
+def time_or_none(instant: datetime | None) -> str | None:
+    """Return an instant as JSON has it."""
+    return None if instant is None else time_json(instant)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"known: {', '.join(names)}" if names else "nothing is asked here"
+
+
+def _status(execution: Execution) -> str:
+    if execution.state is State.PENDING and execution.start_time is not None:
+        return "running"  # between two attempts
+    return (_STATUSES.get(execution.state) or execution.state.value).lower()

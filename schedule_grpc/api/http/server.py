@@ -1,0 +1,86 @@
+"""The HTTP server: uvicorn in the loop that everything else runs in."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from schedule_grpc.api.http.connection import BoundedConnection
+from schedule_grpc.errors import ConfigurationError
+
+BACKLOG = 1024
+MOST_CONNECTIONS = 1000
+"""At once; one more is answered 503."""
+IDLE_SECONDS = 75
+"""How long a connection without a request is kept."""
+
+
+class HttpServer:
+    """Serves one ASGI application on one address."""
+
+    def __init__(self, app: Any, *, grace: float) -> None:
+        """Take an application, and how many seconds calls under way get when the server stops."""
+        config = uvicorn.Config(
+            app,
+            http=BoundedConnection,
+            ws="none",
+            lifespan="off",
+            log_config=None,  # our own is set up already
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=round(grace),
+        )
+        self._server = _Server(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, address: str) -> str:
+        """Listen, answer, and return the address bound (port 0 takes a free one).
+
+        Raises:
+            ConfigurationError: if the address cannot be listened on.
+        """
+        host, _, port = address.rpartition(":")
+        listener = _listening(host.strip("[]"), int(port), address)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
+        return f"{host}:{listener.getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Accept no more calls, and let those under way end."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, but for the signals: they are the whole process's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none."""
+        yield
+
+
+def _listening(host: str, port: int, address: str) -> socket.socket:
+    # Bound by hand: uvicorn would end the process where the port is in use.
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ConfigurationError(f"http: cannot listen on {address}: {error.strerror or error}") from error
+    return listener

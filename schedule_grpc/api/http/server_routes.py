@@ -1,0 +1,116 @@
+"""Routes of the server itself: what it is, how it is, what it offers, its metrics."""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from starlette.responses import Response
+
+from schedule_grpc.api.http import shown
+from schedule_grpc.api.http.bodies import Instant
+from schedule_grpc.api.http.envelope import Answer, success
+from schedule_grpc.api.http.routing import described
+from schedule_grpc.as_json import handler_json, preview_json, time_json
+from schedule_grpc.clock import Clock
+from schedule_grpc.service import Service
+
+NAME = "schedule"
+VERSION = version("schedule-grpc")
+INFORMATION: dict[str, Any] = {
+    "service": NAME,
+    "version": VERSION,
+    "description": "Runs tasks on schedules: cron expressions, intervals, single instants",
+    "interfaces": {"rpc": "gRPC schedule.v1.ScheduleService", "http": "JSON", "cron": "GET /__scheduled?cron="},
+    "endpoints": {
+        "tasks": {
+            "list": "GET /tasks",
+            "get": "GET /tasks/{name}",
+            "register": "POST /tasks",
+            "update": "PATCH /tasks/{name}",
+            "enable": "POST /tasks/{name}/enable",
+            "disable": "POST /tasks/{name}/disable",
+            "delete": "DELETE /tasks/{name}",
+            "run": "POST /tasks/{name}/run",
+            "backfill": "POST /tasks/{name}/backfill",
+            "history": "GET /tasks/{name}/history",
+        },
+        "handlers": "GET /handlers",
+        "executions": "GET /executions",
+        "execution": "GET /executions/{id}",
+        "cancel": "POST /executions/{id}/cancel",
+        "events": "GET /events",
+        "init": "POST /init",
+        "preview": "GET /preview",
+        "health": "GET /health",
+        "metrics": "GET /metrics",
+        "openapi": "GET /openapi.json",
+        "docs": "GET /docs",
+    },
+}
+
+Troubles = Callable[[], Sequence[str]]
+"""Tells why the server is not healthy; nothing if it is."""
+
+
+TAGS: list[str | Enum] = ["server"]
+
+
+class ServerRoutes:
+    """What can be asked of the server."""
+
+    def __init__(self, service: Service, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> None:
+        self._service = service
+        self._registry = registry
+        self._troubles = troubles
+        self._clock = clock
+
+    def add_to(self, app: FastAPI) -> None:
+        """Offer the routes."""
+        app.get("/", tags=TAGS, responses=described(shown.Information))(self.information)
+        app.get("/health", tags=TAGS, responses=described(shown.Health) | {503: {"model": shown.Health}})(self.health)
+        app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer))(self.handlers)
+        app.post("/init", tags=TAGS, responses=described(shown.InitAnswer))(self.init)
+        app.get("/preview", tags=TAGS, responses=described(shown.PreviewAnswer))(self.preview)
+        metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+        app.get("/metrics", tags=TAGS, responses=metrics, response_class=Response)(self.metrics)
+
+    async def information(self) -> Answer:
+        """Say what this is, and what can be asked."""
+        return Answer(INFORMATION)
+
+    async def health(self) -> Answer:
+        """Say how the server is: 200 when it does its work, 503 with the reasons when it does not."""
+        reasons = list(self._troubles())
+        told = {"status": "degraded" if reasons else "ok", "service": NAME, "timestamp": time_json(self._clock.now())}
+        return Answer(told | {"reasons": reasons}, status_code=503) if reasons else Answer(told)
+
+    async def handlers(self) -> Answer:
+        """List the handlers that tasks can name."""
+        handlers = await self._service.handlers()
+        names = [handler.name for handler in handlers]
+        return success(count=len(names), handlers=names, details=[handler_json(each) for each in handlers])
+
+    async def init(self) -> Answer:
+        """Register the built-in tasks that are not there; an existing one is never touched."""
+        registered = await self._service.initialize_defaults()
+        return success(message="Default tasks initialized", registered=[task.name for task in registered])
+
+    async def preview(
+        self,
+        schedule: str,
+        *,
+        time_zone: Annotated[str, Query(alias="timeZone")] = "UTC",
+        count: Annotated[int, Query(ge=1, le=1000)] = 10,
+        start_time: Annotated[Instant | None, Query(alias="startTime", description="Unset: now")] = None,
+    ) -> Answer:
+        """Say when a schedule fires; nothing is stored."""
+        preview = self._service.preview(schedule, time_zone, count=count, start_time=start_time)
+        return success(**preview_json(preview))
+
+    async def metrics(self) -> Response:
+        """Return the metrics, as Prometheus reads them."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,0 +1,97 @@
+"""Routes of tasks: list, get, register, change, delete, switch."""
+
+from enum import Enum
+from functools import partial
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+
+from schedule_grpc.api.http import shown
+from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
+from schedule_grpc.api.http.envelope import Answer, success
+from schedule_grpc.api.http.routing import Etag, PageToken, described
+from schedule_grpc.as_json import task_json
+from schedule_grpc.paging import MAX_PAGE_SIZE, Page
+from schedule_grpc.service import Service
+from schedule_grpc.task import Task, TaskFilter
+
+TAGS: list[str | Enum] = ["tasks"]
+
+
+class TaskRoutes:
+    """What can be asked of tasks."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def add_to(self, app: FastAPI) -> None:
+        """Offer the routes."""
+        get, post = partial(app.get, tags=TAGS), partial(app.post, tags=TAGS)
+        get("/tasks", responses=described(shown.TasksAnswer))(self.list_tasks)
+        post("/tasks", responses=described(shown.TaskAnswer, 409, 413, 415))(self.register_task)
+        get("/tasks/{name}", responses=described(shown.TaskAnswer, 404))(self.get_task)
+        app.patch("/tasks/{name}", tags=TAGS, responses=described(shown.TaskAnswer, 404, 409, 413, 415))(
+            self.update_task
+        )
+        app.delete("/tasks/{name}", tags=TAGS, responses=described(shown.MessageAnswer, 404, 409))(self.delete_task)
+        post("/tasks/{name}/enable", responses=described(shown.MessageAnswer, 404, 409, 413, 415))(self.enable_task)
+        post("/tasks/{name}/disable", responses=described(shown.MessageAnswer, 404, 409, 413, 415))(self.disable_task)
+
+    async def list_tasks(
+        self,
+        *,
+        enabled: bool | None = None,
+        handler: str = "",
+        name_prefix: Annotated[str, Query(alias="namePrefix")] = "",
+        category: Annotated[str, Query(description="As metadata.category says")] = "",
+        page_size: Annotated[int | None, Query(alias="pageSize", ge=1, description="Unset: all of them")] = None,
+        page_token: PageToken = "",
+    ) -> Answer:
+        """List tasks by name: all of them, unless a page is asked for."""
+        chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=name_prefix, category=category)
+        if page_size is None:
+            tasks, token = tuple(await self._all(chosen, page_token)), ""
+        else:
+            page = await self._service.list_tasks(chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token))
+            tasks, token = page.tasks, page.next_page_token
+        shown_tasks = [task_json(task) for task in tasks]
+        return success(count=len(shown_tasks), tasks=shown_tasks, nextPageToken=token or None)
+
+    async def register_task(self, body: TaskBody) -> Answer:
+        """Register a task: create it, or make the one of that name what is said here. It does not fire."""
+        task = await self._service.register(body.registration())
+        return success(task=task_json(task), message=f"Task {task.name} registered successfully")
+
+    async def get_task(self, name: str) -> Answer:
+        """Return a task."""
+        return success(task=task_json(await self._service.get_task(name)))
+
+    async def update_task(self, name: str, body: TaskPatch) -> Answer:
+        """Change some fields of a task."""
+        task = await self._service.update(body.update(name))
+        return success(task=task_json(task), message=f"Task {name} updated")
+
+    async def delete_task(self, name: str, etag: Etag = "") -> Answer:
+        """Delete a task; its history stays until retention removes it."""
+        await self._service.delete(name, etag=etag)
+        return success(message=f"Task {name} unregistered")
+
+    async def enable_task(self, name: str, body: SwitchBody | None = None) -> Answer:
+        """Let a task fire again, counting from now."""
+        task = await self._service.enable(name, etag=body.etag if body else "")
+        return success(message=f"Task {name} enabled", task=task_json(task))
+
+    async def disable_task(self, name: str, body: SwitchBody | None = None) -> Answer:
+        """Stop a task from firing; what runs goes on."""
+        said = body or SwitchBody()
+        task = await self._service.disable(name, note=said.note, etag=said.etag)
+        return success(message=f"Task {name} disabled", task=task_json(task))
+
+    async def _all(self, chosen: TaskFilter, token: str) -> list[Task]:
+        tasks: list[Task] = []
+        while True:
+            page = await self._service.list_tasks(chosen, Page(size=MAX_PAGE_SIZE, token=token))
+            tasks += page.tasks
+            token = page.next_page_token
+            if not token:
+                return tasks

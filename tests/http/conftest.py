@@ -1,0 +1,26 @@
+"""A server inside the test's own process, where a test reaches into it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from checker import check
+from live import Live, serving
+
+
+@pytest.fixture
+async def inside(database: Path, tmp_path: Path) -> AsyncIterator[Live]:
+    """A whole server that speaks HTTP too."""
+    async with serving(database, http="127.0.0.1:0", bindings={"DB": f"sqlite:///{tmp_path}/platform.db"}) as live:
+        yield live
+    assert check(database) == []
+
+
+@pytest.fixture
+async def caller(inside: Live) -> AsyncIterator[httpx2.AsyncClient]:
+    """A caller of it."""
+    async with httpx2.AsyncClient(
+        base_url=f"http://{inside.parts.http_address}", timeout=20, trust_env=False
+    ) as client:
+        yield client

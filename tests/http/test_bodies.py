@@ -1,0 +1,97 @@
+"""Bodies: a task as it is sent, sent back, changed; backfills and previews."""
+
+import httpx2
+
+from schedule_grpc.api.http.bodies import MILLISECONDS, PolicyBody
+from schedule_grpc.policy import Policy
+
+
+def test_a_body_can_say_every_policy():
+    """By the paths of the policy itself, durations with their unit."""
+
+    def paths(model, prefix: str = ""):
+        for name, field in model.model_fields.items():
+            inner = next(
+                (each for each in getattr(field.annotation, "__args__", ()) if hasattr(each, "model_fields")), None
+            )
+            if inner is None:
+                yield prefix + name.removesuffix(MILLISECONDS)
+            else:
+                yield from paths(inner, f"{prefix}{name}.")
+
+    assert sorted(paths(PolicyBody)) == sorted(Policy().fields())
+
+
+def test_a_task_that_was_read_can_be_sent_back(web: httpx2.Client, name: str):
+    """Nothing changes: neither its etag nor its policies."""
+    told = {
+        "name": name,
+        "schedule": "0 9 * * 1-5",
+        "timeZone": "Europe/Berlin",
+        "handler": "steps",
+        "payload": {"a": [1, 2.5, None]},
+        "metadata": {"category": "c"},
+        "policy": {
+            "timeoutMs": 1500,
+            "retry": {"maxRetries": 1, "initialBackoffMs": 250, "multiplier": 1.5},
+            "overlap": "BUFFER_ONE",
+            "catchUp": "ALL",
+            "window": {"startTime": "2026-01-01T00:00:00+01:00"},
+            "retention": {"maxCount": 7},
+            "alertAfter": 3,
+            "overdueGraceMs": 60000,
+        },
+    }
+    task = web.post("/tasks", json=told).json()["task"]
+    assert task["policy"]["window"] == {"startTime": "2025-12-31T23:00:00.000Z"}
+    assert (task["policy"]["timeoutMs"], task["policy"]["retry"]["multiplier"], task["payload"]) == (
+        1500,
+        1.5,
+        told["payload"],
+    )
+    again = web.post("/tasks", json=task)
+    assert (again.status_code, again.json()["task"]) == (200, task)
+
+
+def test_a_patch_changes_what_is_sent(web: httpx2.Client, name: str):
+    """The rest stays; null is the default, for a whole part too; an old etag is refused with 409."""
+    sent = {
+        "name": name,
+        "schedule": "@daily",
+        "handler": "steps",
+        "description": "d",
+        "policy": {"jitterMs": 5000, "retry": {"maxRetries": 1}},
+    }
+    before = web.post("/tasks", json=sent).json()["task"]
+    after = web.patch(
+        f"/tasks/{name}", json={"schedule": "@hourly", "policy": {"timeoutMs": 5000}, "etag": before["etag"]}
+    )
+    task = after.json()["task"]
+    assert (task["schedule"], task["description"], task["policy"]["timeoutMs"], task["policy"]["jitterMs"]) == (
+        "@hourly",
+        "d",
+        5000,
+        5000,
+    )
+    stale = web.patch(f"/tasks/{name}", json={"enabled": False, "etag": before["etag"]})
+    assert (stale.status_code, stale.json()["success"]) == (409, False)
+    task = web.patch(f"/tasks/{name}", json={"policy": {"retry": None, "jitterMs": None}, "description": None}).json()[
+        "task"
+    ]
+    assert (task["policy"]["retry"]["maxRetries"], task["policy"]["jitterMs"], "description" in task) == (3, 0, False)
+    task = web.patch(f"/tasks/{name}", json={"policy": None, "enabled": False}).json()["task"]
+    assert (task["policy"]["timeoutMs"], task["enabled"]) == (29000, False)
+
+
+def test_a_backfill_and_a_preview(web: httpx2.Client, name: str):
+    """As the rpcs; times are RFC 3339."""
+    web.post("/tasks", json={"name": name, "schedule": "@daily", "handler": "steps"})
+    stretch = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-04T00:00:00Z"}
+    told = web.post(f"/tasks/{name}/backfill", json=stretch).json()
+    assert (told["count"], told["existingCount"]) == (3, 0)
+    assert [each["scheduledAt"][:10] for each in told["executions"]] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert web.post(f"/tasks/{name}/backfill", json=stretch).json()["existingCount"] == 3
+    asked = {"schedule": "30 2 * * *", "timeZone": "Europe/Berlin", "count": 1, "startTime": "2026-03-28T12:00:00Z"}
+    told = web.get("/preview", params=asked).json()
+    assert (told["nextRuns"], len(told["notes"])) == (["2026-03-29T01:00:00.000Z"], 1)
+    assert web.get("/preview?schedule=nonsense").json()["error"] == "Invalid schedule expression: nonsense"
