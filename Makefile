@@ -10,7 +10,7 @@ COVERAGE := --cov --cov-report=term
 CODE := schedule_grpc tests examples benchmarks .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-watch coverage check format lint typecheck proto proto-check lock dist clean
+.PHONY: help run dev test test-watch soak coverage check format lint typecheck proto proto-check lock dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(VENV)/ready $(PROTO_VENV)/ready ## set up .venv and run the whole test s
 
 test-watch: $(VENV)/ready $(PROTO_VENV)/ready ## run the tests again whenever a file changes
 	$(BIN)/ptw . --now --runner $(BIN)/pytest --patterns '**/*.py,**/*.sql'
+
+soak: $(VENV)/ready ## the fault tests at full length: 200 kills and more, about fifteen minutes
+	FAULTS=long $(BIN)/pytest tests/faults tests/properties --timeout 1800 -o log_cli=true --log-cli-level=INFO
 
 coverage: PYTEST_OPTIONS = $(COVERAGE)
 coverage: test ## the suite with branch coverage, at least 90 %

@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 COMMAND = str(Path(sys.executable).with_name("schedule-grpc"))
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))
 TESTS = Path(__file__).parent
 
 
-def environment() -> dict[str, str]:
-    """Return an environment in which the handlers of tests can be imported."""
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment in which the handlers of tests can be imported, and ``more``."""
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULE_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(paths)}
+    return kept | {"PYTHONPATH": os.pathsep.join(paths)} | more
 
 
 @dataclass
@@ -39,23 +42,40 @@ class Server:
     def kill(self) -> None:
         """End it as a power cut would."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.ended()
+
+    def ended(self) -> int:
+        """Wait until it has ended, let go of what it wrote, and return its exit code."""
+        code = self.process.wait(45)
+        self.close()
+        return code
 
     def terminate(self) -> tuple[int, str]:
         """Ask it to stop; return its exit code and what it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(45)
-        return self.process.returncode, _read(self.log)
+        errors = _read(self.log)
+        self.close()
+        return self.process.returncode, errors
+
+    def close(self) -> None:
+        """Let go of what it wrote."""
+        for stream in (self.process.stdout, self.log):
+            if stream is not None:
+                stream.close()
 
 
-def start(folder: Path, *options: str, handlers: str | None = "process_handlers") -> Server:
-    """Start a server in a folder and wait until it answers; ``handlers`` None leaves them to its configuration."""
+def start(folder: Path, *options: str, handlers: str | None = "process_handlers", **variables: str) -> Server:
+    """Start a server in a folder and wait until it answers.
+
+    ``handlers`` None leaves them to its configuration; ``variables`` are put into its environment.
+    """
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the server)
     chosen = [] if handlers is None else ["--handlers", handlers]
     process = subprocess.Popen(
         [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", *chosen, *options],
         cwd=folder,
-        env=environment(),
+        env=environment(**variables),
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
@@ -69,23 +89,33 @@ def start(folder: Path, *options: str, handlers: str | None = "process_handlers"
     first, _, _ = greeting.partition("\n")
     if not first.startswith("gRPC on "):
         process.wait(10)
-        raise AssertionError(f"exit {process.returncode}: {_read(log)}")
+        errors = _read(log)
+        process.stdout.close()
+        log.close()
+        raise AssertionError(f"exit {process.returncode}: {errors}")
     found = re.search(r"^HTTP on http://(\S+)", greeting, re.MULTILINE)
     return Server(process, first.removeprefix("gRPC on "), greeting, found[1] if found else None, log)
 
 
 @contextmanager
-def serving(folder: Path, *options: str, handlers: str | None = "process_handlers") -> Iterator[Server]:
+def serving(
+    folder: Path, *options: str, handlers: str | None = "process_handlers", **variables: str
+) -> Iterator[Server]:
     """Within this context a server runs; whatever happens it is gone afterwards."""
-    server = start(folder, *options, handlers=handlers)
+    server = start(folder, *options, handlers=handlers, **variables)
     try:
         yield server
     finally:
         if server.process.poll() is None:
             server.kill()
-        for stream in (server.process.stdout, server.log):
-            if stream is not None:
-                stream.close()
+        server.close()
+
+
+async def serves(server: Server) -> bool:
+    """Return whether a server says that it is healthy."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def _read(log: IO[str]) -> str:

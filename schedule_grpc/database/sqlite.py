@@ -46,8 +46,15 @@ class SqliteDatabase:
     """One SQLite file, locked against other servers."""
 
     def __init__(
-        self, lock: FileLock, writer: _Connection, readers: Sequence[_Connection], on_commit: Callable[[int], None]
+        self,
+        path: Path,
+        lock: FileLock,
+        writer: _Connection,
+        readers: Sequence[_Connection],
+        on_commit: Callable[[int], None],
     ) -> None:
+        self._path = path
+        self._identity = _identity(path)
         self._on_commit = on_commit
         self._lock = lock
         self._writer = writer
@@ -85,7 +92,7 @@ class SqliteDatabase:
                 await connection.close()
             lock.release()
             raise
-        return cls(lock, opened[0], opened[1:], on_commit)
+        return cls(path, lock, opened[0], opened[1:], on_commit)
 
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
         """Run an operation in a transaction; return its result once it is on disk.
@@ -140,6 +147,7 @@ class SqliteDatabase:
 
     async def _write_batch(self, batch: list[_Job]) -> None:
         try:
+            self._require_the_same_file()
             results = await self._writer.run(run_batch, [job.factory for job in batch])
             self._on_commit(len(batch))
         except Exception as error:  # noqa: BLE001 (whoever waits for a write must hear of it, whatever went wrong)
@@ -153,6 +161,21 @@ class SqliteDatabase:
                 job.result.set_result(result.value)
             else:
                 job.result.set_exception(_told(result.error))
+
+    def _require_the_same_file(self) -> None:
+        """Refuse to write into a file that nobody will find again: it has no name any more, or another has its name."""
+        if _identity(self._path) != self._identity:
+            raise DatabaseUnavailable(
+                f"{self._path}: was removed or replaced while it was open: put it back, or restart the server"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

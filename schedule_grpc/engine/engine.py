@@ -23,6 +23,8 @@ from schedule_grpc.store import Store
 log = structlog.get_logger(__name__)
 
 AFTER_ERROR = timedelta(seconds=1)
+SET_BACK_BY = timedelta(seconds=10)
+"""A wall clock that stands so far before what it showed once has been set back, not corrected."""
 STALLED_AFTER = timedelta(seconds=10)
 """A loop that has not looked for so long is not late but stuck."""
 
@@ -52,6 +54,7 @@ class Engine:
         # Random for each start, never a host's name: a restarted server must not take old leases for its own.
         owner = secrets.token_hex(8)
         self._clock = clock
+        self._store = store
         self._hub = hub
         self._drain_timeout = chosen.drain_timeout
         self._woken = asyncio.Event()
@@ -69,6 +72,7 @@ class Engine:
             concurrency=chosen.concurrency,
         )
         self._looked = clock.monotonic()
+        self._latest = clock.now()
         self._error: str | None = None
 
     async def recover(self) -> int:
@@ -76,6 +80,7 @@ class Engine:
 
         Only for a server that holds its database alone (SQLite): nobody else can be running those executions.
         """
+        self._latest = max(self._latest, await self._store.latest_settled() or self._latest)
         return await self._upkeep.rescue_all()
 
     async def tick(self) -> bool:
@@ -127,6 +132,10 @@ class Engine:
         found = []
         if self._error is not None:
             found.append(self._error)
+        if self._clock.now() < self._latest - SET_BACK_BY:
+            found.append(
+                f"the clock was set back: what was due has fired, and nothing fires until {self._latest:%F %T}Z"
+            )
         if self._clock.monotonic() - self._looked > STALLED_AFTER.total_seconds():
             found.append(f"nothing was looked for in {STALLED_AFTER.total_seconds():.0f} s")
         return (*found, *self._runner.troubles())
@@ -148,6 +157,7 @@ class Engine:
             return
         self._error = None
         self._looked = self._clock.monotonic()
+        self._latest = max(self._latest, self._clock.now())
         if not more:
             await self._clock.wait_until(self._loop.next_time, self._woken)
 

@@ -214,6 +214,9 @@ class Store(Protocol):
     async def alert_told(self, alert: Alert) -> None:
         """Note that what was to be told of an alert, as it was read, has been told."""
 
+    async def latest_settled(self) -> datetime | None:
+        """Return up to when the task that is furthest is accounted for; None if there is none."""
+
     async def count_open(self) -> Mapping[State, int]:
         """Return how many executions are PENDING and RUNNING."""
 

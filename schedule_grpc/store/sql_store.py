@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from schedule_grpc import failpoints
 from schedule_grpc.condition import Alert
 from schedule_grpc.database import Database, Operation, SqliteDatabase
 from schedule_grpc.events import Hub
@@ -159,6 +160,10 @@ class SqlStore:
         """See Store."""
         await self._write(alerts.alert_told, alert)
 
+    async def latest_settled(self) -> datetime | None:
+        """See Store."""
+        return await self._database.read(tasks.latest_settled)
+
     async def count_open(self) -> Mapping[State, int]:
         """See Store."""
         return await self._database.read(queue.count_open)
@@ -172,8 +177,11 @@ class SqlStore:
         await self._database.close()
 
     async def _write(self, operation: Callable[..., Operation[Told[T]]], *arguments: Any) -> T:
-        result, _ = await self._database.write(partial(operation, *arguments), committed=self._publish)
-        return result
+        failpoints.reached(operation.__name__, "begun")
+        factory = partial(failpoints.within(operation), *arguments)
+        result, _ = await self._database.write(factory, committed=self._publish)
+        failpoints.reached(operation.__name__, "committed")
+        return cast("T", result)
 
     def _publish(self, told: Told[Any]) -> None:
         _, events = told

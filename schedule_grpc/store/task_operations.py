@@ -11,7 +11,7 @@ from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
 from schedule_grpc.store.gate_operations import end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, micros, task_of, task_parameters
+from schedule_grpc.store.rows import execution_of, instant, micros, task_of, task_parameters
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -101,6 +101,12 @@ def fire(firings: Sequence[Firing], now: datetime) -> Operation[Told[tuple[Execu
             events += yield from _record_all(firing, now)
     recorded = (event for event in events if isinstance(event, Transition) and event.before is None)
     return tuple(event.execution for event in recorded), events
+
+
+def latest_settled() -> Operation[datetime | None]:
+    """Read up to when the task that is furthest is accounted for."""
+    (row,) = yield QUERIES.latest_settled, {}
+    return instant(row["settled_time"])
 
 
 def offer_handlers(handlers: Sequence[Handler], now: datetime) -> Operation[Told[None]]:

@@ -101,3 +101,7 @@ DELETE FROM scheduled_tasks
 WHERE uid = :uid AND delete_time IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM task_executions WHERE task_uid = :uid)
 RETURNING uid;
+
+-- name: latest_settled
+-- Up to when the task that is furthest is accounted for; read once, as a server starts.
+SELECT max(settled_time) AS settled_time FROM scheduled_tasks;

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import grpc
 import pytest
 from checker import Acknowledged, check
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from load import until
 from process import run, serving
 
 from schedule_grpc.client import AsyncClient
@@ -18,17 +18,6 @@ from schedule_grpc.retry import FailureKind, RetryPolicy
 from schedule_grpc.task import Policy
 
 pytestmark = pytest.mark.timeout(60)
-
-
-async def until(condition, seconds: float = 20):
-    """Return what an async condition gives once it is true."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        found = await condition()
-        if found:
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s")
 
 
 async def test_kill_while_a_handler_runs(tmp_path: Path):
@@ -60,39 +49,6 @@ async def test_kill_while_a_handler_runs(tmp_path: Path):
     assert lines == [f"begin {execution.id} 1", f"begin {execution.id} 2", f"end {execution.id} 2"]
     told = Acknowledged(tasks=["task"], executions=[execution.id], succeeded=[execution.id])
     assert check(tmp_path / "schedule.db", told, at_rest=True) == []
-
-
-async def test_killed_ten_times_under_load_nothing_acknowledged_is_lost(tmp_path: Path):
-    """Registrations, runs and a schedule of every second go on while the server is killed again and again."""
-    tasks: list[str] = []
-    executions: list[str] = []
-    succeeded: list[str] = []
-
-    async def load(address: str, lap: int) -> None:
-        async with AsyncClient(address) as client:
-            await client.register_task(name=f"every-{lap}", schedule="every 1 second", handler="fail")
-            tasks.append(f"every-{lap}")
-            for number in range(1000):
-                name = f"t-{lap}-{number}"
-                await client.register_task(
-                    name=name, schedule="@manual", handler="note", payload={"file": str(tmp_path / "notes")}
-                )
-                tasks.append(name)
-                result = await client.run_task_now(name, detach=number % 2 == 0)
-                executions.append(result.execution.id)
-                if result.execution.state is State.SUCCEEDED:
-                    succeeded.append(result.execution.id)
-
-    for lap in range(10):
-        with serving(tmp_path) as server:
-            loading = asyncio.create_task(load(server.address, lap))
-            await asyncio.sleep(0.15 + 0.04 * lap)
-            server.kill()
-            with pytest.raises(Exception, match=r".*"):
-                await loading
-        told = Acknowledged(tasks=tasks, executions=executions, succeeded=succeeded)
-        assert check(tmp_path / "schedule.db", told) == []
-    assert len(tasks) > 50
 
 
 async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(tmp_path: Path):

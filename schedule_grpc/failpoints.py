@@ -1,0 +1,99 @@
+"""Points at which tests kill, stop or fail a server: ``SCHEDULE_FAILPOINTS=claim.written=kill@3,record.begun=error``.
+
+Each write of the store has three: ``begun`` (nothing is written), ``written`` (in a transaction that is not committed)
+and ``committed`` (on disk, and nobody has been told). This is the one place that knows of them; without the variable a
+point costs the look-up of an empty mapping.
+
+An action is ``kill`` (SIGKILL: nothing is cleaned up), ``stop`` (SIGSTOP) or ``error`` (raises `FailpointReached`);
+after ``@`` stands the visit at which it happens, counted from 1, and 1 if nothing is said.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Mapping
+from functools import wraps
+from typing import Any
+
+VARIABLE = "SCHEDULE_FAILPOINTS"
+STEPS = ("begun", "written", "committed")
+OPERATIONS = (
+    *("change_tasks", "submit", "trigger", "backfill", "cancel", "give_up", "offer_handlers", "fire", "claim"),
+    *("record", "extend_leases", "rescue", "expire"),
+)
+"""Of the store, by the names of their functions."""
+
+Work = Callable[..., Generator[Any, Any, Any]]
+
+
+class FailpointReached(Exception):
+    """What ``error`` raises."""
+
+
+def reached(operation: str, step: str) -> None:
+    """Do what is to be done at a point, if anything is."""
+    if _ARMED and (armed := _ARMED.get(f"{operation}.{step}")) is not None:
+        armed.visit()
+
+
+def within(operation: Work) -> Work:
+    """Return an operation that reaches its point ``written`` at its end, inside of its transaction."""
+    if not _ARMED:
+        return operation
+
+    @wraps(operation)
+    def watched(*arguments: Any) -> Generator[Any, Any, Any]:
+        result = yield from operation(*arguments)
+        reached(operation.__name__, "written")
+        return result
+
+    return watched
+
+
+class _Armed:
+    """A point where something happens, at one of its visits."""
+
+    def __init__(self, point: str, action: str, at: int) -> None:
+        self._point = point
+        self._action = _ACTIONS[action]
+        self._left = at
+        self._lock = threading.Lock()  # points lie in the loop and in the database's thread
+
+    def visit(self) -> None:
+        with self._lock:
+            self._left -= 1
+            due = self._left == 0
+        if due:
+            self._action(self._point)
+
+
+def _signalled(number: signal.Signals) -> Callable[[str], None]:
+    return lambda _point: os.kill(os.getpid(), number)
+
+
+def _error(point: str) -> None:
+    raise FailpointReached(point)
+
+
+_ACTIONS: Mapping[str, Callable[[str], None]] = {
+    "kill": _signalled(signal.SIGKILL),
+    "stop": _signalled(signal.SIGSTOP),
+    "error": _error,
+}
+
+
+def _armed_by(text: str) -> dict[str, _Armed]:
+    """Read the variable; what cannot be read ends the process, for a test would take silence for success."""
+    armed = {}
+    for told in filter(None, text.split(",")):
+        point, _, what = told.partition("=")
+        action, _, at = what.partition("@")
+        operation, _, step = point.partition(".")
+        known = operation in OPERATIONS and step in STEPS and action in _ACTIONS
+        if not known or not (at or "1").isdigit():
+            raise SystemExit(f"{VARIABLE}: {told} is not OPERATION.STEP=ACTION[@VISIT]")
+        armed[point] = _Armed(point, action, int(at or 1))
+    return armed
+
+
+_ARMED: Mapping[str, _Armed] = _armed_by(os.environ.get(VARIABLE, ""))

@@ -1,0 +1,177 @@
+"""The wall clock of a real server jumps (libfaketime), and its process sleeps: nothing fires twice or is lost."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+from contextlib import closing
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from checker import Acknowledged, check
+from load import until
+from process import Server, serves, serving
+
+from schedule_grpc.client import AsyncClient
+from schedule_grpc.execution import Execution, State, Trigger
+
+pytestmark = pytest.mark.timeout(120)
+
+HOUR, DAY = 3600, 86400
+
+
+def library() -> str:
+    """Return where libfaketime is; its Python package, which would load it into this process, is not imported."""
+    spec = find_spec("libfaketime")
+    assert spec is not None
+    assert spec.origin is not None
+    return str(Path(spec.origin).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1")
+
+
+class Clock:
+    """The wall clock of a server; what measures durations goes on as it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "clock"
+        self.jump(0)
+
+    def jump(self, seconds: int) -> None:
+        """Set it so far off the real one."""
+        beside = self._file.with_suffix(".new")
+        beside.write_text(f"{seconds:+d}\n")
+        beside.rename(self._file)
+
+    def variables(self) -> dict[str, str]:
+        """Return what makes a process follow it."""
+        return {
+            "LD_PRELOAD": library(),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+async def history(server: Server, name: str) -> tuple[Execution, ...]:
+    """Return a task's executions, newest first."""
+    async with AsyncClient(server.address) as client:
+        return (await client.get_task_history(name, page_size=1000)).executions
+
+
+async def prepared(server: Server) -> None:
+    """Register a task of every second and one of every minute."""
+    async with AsyncClient(server.address) as client:
+        await client.register_task(name="second", schedule="every 1 second", handler="quick")
+        await client.register_task(name="minute", schedule="* * * * *", handler="quick")
+
+    async def has_run() -> bool:
+        return len(await history(server, "second")) >= 2
+
+    await until(has_run)
+
+
+async def stopped(server: Server, database: Path) -> None:
+    """Stop the server; the checker finds nothing."""
+    code, errors = await asyncio.to_thread(server.terminate)
+    assert (code, "Traceback" in errors) == (0, False)
+    assert check(database, Acknowledged(tasks=["second", "minute"])) == []
+
+
+@pytest.mark.parametrize("seconds", [HOUR, DAY])
+async def test_the_clock_jumps_forward(tmp_path: Path, seconds: int):
+    """What was passed over is one execution that covers it, of each task; then all goes on."""
+    clock = Clock(tmp_path)
+    with serving(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+        await prepared(server)
+        clock.jump(seconds)
+
+        async def caught_up() -> list[Execution]:
+            return [each for each in await history(server, "minute") if each.covers is not None]
+
+        (execution,) = await until(caught_up)
+        assert execution.covers is not None
+        assert execution.trigger is Trigger.CATCH_UP
+        assert seconds / 60 - 3 <= execution.covers.count <= seconds / 60 + 1
+
+        async def goes_on() -> bool:
+            newest = (await history(server, "second"))[0]
+            return newest.trigger is Trigger.SCHEDULE and newest.state is State.SUCCEEDED
+
+        await until(goes_on)
+        await stopped(server, tmp_path / "schedule.db")
+
+
+async def test_the_clock_is_set_back(tmp_path: Path):
+    """Nothing fires again that has fired: silence, until the clock is where it was; a run by hand works meanwhile."""
+    clock = Clock(tmp_path)
+    with serving(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+        await prepared(server)
+        clock.jump(-HOUR)
+        await asyncio.sleep(1.5)  # an occurrence that was being claimed has ended
+        before = await history(server, "second")
+        await asyncio.sleep(2.5)
+        assert await history(server, "second") == before
+        async with AsyncClient(server.address) as client:
+            assert (await client.run_task_now("minute")).success
+        assert not await serves(server)
+        clock.jump(0)
+
+        async def goes_on() -> bool:
+            return len(await history(server, "second")) > len(before)
+
+        await until(goes_on)
+        await until(partial(serves, server))
+        await stopped(server, tmp_path / "schedule.db")
+
+
+async def test_a_server_that_is_started_with_an_older_clock(tmp_path: Path):
+    """An hour behind what is recorded: it starts, fires nothing twice, and goes on when its clock is right."""
+    clock = Clock(tmp_path)
+    with serving(tmp_path, handlers="fault_handlers") as server:
+        await prepared(server)
+        await asyncio.to_thread(server.kill)
+    clock.jump(-HOUR)
+    with serving(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+        before = len(await history(server, "second"))
+        await asyncio.sleep(2)
+        assert len(await history(server, "second")) == before
+        clock.jump(0)
+
+        async def goes_on() -> bool:
+            return len(await history(server, "second")) > before
+
+        await until(goes_on)
+        await stopped(server, tmp_path / "schedule.db")
+
+
+async def test_a_process_that_sleeps(tmp_path: Path, long: bool):
+    """SIGSTOP and SIGCONT, as a suspended machine: what was passed over is covered, the handler that ran ends."""
+    seconds = 10 if long else 3
+    with serving(tmp_path, handlers="fault_handlers") as server:
+        await prepared(server)
+        async with AsyncClient(server.address) as client:
+            await client.register_task(name="by-hand", schedule="@manual", handler="slow")
+            running = await client.run_task_now("by-hand", detach=True)
+        os.kill(server.process.pid, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        os.kill(server.process.pid, signal.SIGCONT)
+
+        async def caught_up() -> list[Execution]:
+            return [each for each in await history(server, "second") if each.covers is not None]
+
+        (execution,) = await until(caught_up)
+        assert execution.covers is not None
+        assert execution.covers.count >= seconds - 2
+
+        async def ended() -> bool:
+            return (await history(server, "by-hand"))[0].state is State.SUCCEEDED
+
+        await until(ended)
+        assert (await history(server, "by-hand"))[0].id == running.execution.id
+        await stopped(server, tmp_path / "schedule.db")
+    with closing(sqlite3.connect(tmp_path / "schedule.db")) as connection:
+        (lost,) = connection.execute(
+            "SELECT count(*) FROM task_executions WHERE attempts LIKE '%LEASE_LOST%'"
+        ).fetchone()
+    assert lost == 0

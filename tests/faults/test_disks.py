@@ -1,0 +1,171 @@
+"""The disk is full, a file may not grow, another process holds the file, or takes it away: told, red, and healed."""
+
+import asyncio
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from checker import Acknowledged, check
+from load import until
+from process import Server, run, serves, serving
+
+from schedule_grpc.client import AsyncClient
+from schedule_grpc.errors import Unavailable
+
+pytestmark = pytest.mark.timeout(120)
+
+MEGABYTE = 1024 * 1024
+NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("this user cannot mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+class Team:
+    """Registers tasks until it is refused, and knows which it was told of."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.tasks: list[str] = []
+
+    async def begin(self) -> None:
+        """Register a task of every second."""
+        async with AsyncClient(self.server.address) as client:
+            await client.register_task(name="every-second", schedule="every 1 second", handler="quick")
+        self.tasks.append("every-second")
+
+    async def register(self, number: int) -> None:
+        """Register tasks with some kilobytes each."""
+        async with AsyncClient(self.server.address, attempts=1) as client:
+            for _ in range(number):
+                name = f"task-{len(self.tasks)}"
+                payload = {"filling": "x" * 30_000}
+                await client.register_task(name=name, schedule="@manual", handler="quick", payload=payload)
+                self.tasks.append(name)
+
+    async def red(self) -> bool:
+        """Whether the server says that it is not healthy."""
+        return not await serves(self.server)
+
+    async def green(self) -> bool:
+        """Whether it is healthy."""
+        return await serves(self.server)
+
+
+async def healed(team: Team, database: Path) -> None:
+    """The trouble has gone: the server goes on by itself, and nothing that anybody was told is lost."""
+    await until(team.green)
+    await team.register(3)
+    code, errors = await asyncio.to_thread(team.server.terminate)
+    assert code == 0
+    assert "health.degraded" in errors
+    assert "Traceback" not in errors
+    assert check(database, Acknowledged(tasks=team.tasks)) == []
+
+
+async def test_a_full_disk(small_disk: Path):
+    """Writes are refused as UNAVAILABLE; freed, all goes on; the occurrences of that time are caught up."""
+    with serving(small_disk, handlers="fault_handlers") as server:
+        team = Team(server)
+        await team.begin()
+        await team.register(5)
+        free = shutil.disk_usage(small_disk).free
+        (small_disk / "filler").write_bytes(b"x" * (free - 20_000))
+        with pytest.raises(Unavailable, match=r"The database cannot be used: .*(full|disk)"):
+            await team.register(200)
+        await until(team.red)
+        (small_disk / "filler").unlink()
+        await healed(team, small_disk / "schedule.db")
+
+
+async def test_a_file_that_may_not_grow(tmp_path: Path):
+    """A limit of its process, as a quota would be: an I/O error of each write, until it is lifted."""
+    with serving(tmp_path, handlers="fault_handlers") as server:
+        team = Team(server)
+        await team.begin()
+        await team.register(5)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+        with pytest.raises(Unavailable, match="The database cannot be used: "):
+            await team.register(200)
+        await until(team.red)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, NO_LIMIT)
+        await healed(team, tmp_path / "schedule.db")
+
+
+async def test_a_file_that_another_process_holds(tmp_path: Path):
+    """A backup or a shell in a long transaction: writes wait 5 s and are refused, reads go on; then all goes on."""
+    with serving(tmp_path, handlers="fault_handlers") as server:
+        team = Team(server)
+        await team.begin()
+        with closing(sqlite3.connect(tmp_path / "schedule.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(Unavailable, match="The database cannot be used: database is locked"):
+                await team.register(1)
+            async with AsyncClient(server.address) as client:
+                assert len((await client.list_tasks()).tasks) == 1
+            await until(team.red)
+            other.execute("ROLLBACK")
+        await healed(team, tmp_path / "schedule.db")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_taken_away(tmp_path: Path, replaced: bool):
+    """Removed, or another put in its place: nothing more is acknowledged, for nobody would find it; put back, it is."""
+    database, aside = tmp_path / "schedule.db", tmp_path / "aside.db"
+    with serving(tmp_path, handlers="fault_handlers") as server:
+        team = Team(server)
+        await team.begin()
+        await team.register(2)
+        database.rename(aside)
+        if replaced:
+            shutil.copy(aside, database)
+        with pytest.raises(Unavailable, match=r"schedule\.db: was removed or replaced while it was open"):
+            await team.register(1)
+        await until(team.red)
+        aside.replace(database)
+        await healed(team, database)
+
+
+def test_a_folder_that_cannot_be_written(small_disk: Path):
+    """The server does not start, and says why in a line."""
+    with serving(small_disk, handlers="fault_handlers") as server:
+        server.terminate()
+    (small_disk / "schedule.db.lock").unlink()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    done = run("serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=small_disk)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "schedule.db: cannot create schedule.db.lock beside it: Read-only file system" in done.stderr
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+async def test_damaged_pages(tmp_path: Path, place: float):
+    """What the disk lost is found before anything runs: the server refuses the file, and leaves it as it is."""
+    database = tmp_path / "schedule.db"
+    with serving(tmp_path, handlers="fault_handlers") as server:
+        team = Team(server)
+        await team.begin()
+        await team.register(20)
+        await asyncio.to_thread(server.terminate)
+    content = bytearray(database.read_bytes())
+    at = int(len(content) * place) // 4096 * 4096
+    content[at : at + 4096] = os.urandom(4096)
+    database.write_bytes(content)
+    done = await asyncio.to_thread(run, "serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "schedule.db: is damaged: " in done.stderr
+    assert database.read_bytes() == content
