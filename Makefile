@@ -6,6 +6,9 @@ PROTO_VENV := .venv-proto
 PROTO_BIN := $(PROTO_VENV)/bin
 PB := schedule_grpc/pb
 PIP := pip --disable-pip-version-check install --quiet
+# The locks name everything. Without --no-deps pip resolves again, and fails once a package that another one wants with
+# an extra (coverage[toml]) has a newer release than the locked one: https://github.com/pypa/pip/issues/9644
+LOCKED := --no-deps --require-hashes --requirement
 COVERAGE := --cov --cov-report=term
 CODE := schedule_grpc tests examples benchmarks .ci
 
@@ -88,12 +91,12 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/$(PIP) --require-hashes --requirement requirements.lock
+	@$(BIN)/$(PIP) $(LOCKED) requirements.lock
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(PROTO_VENV)/ready: requirements-proto.lock
 	@echo "setting up $(PROTO_VENV)"
 	@$(PYTHON) -m venv --clear $(PROTO_VENV)
-	@$(PROTO_BIN)/$(PIP) --require-hashes --requirement requirements-proto.lock
+	@$(PROTO_BIN)/$(PIP) $(LOCKED) requirements-proto.lock
 	@touch $@
