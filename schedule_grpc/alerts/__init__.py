@@ -4,8 +4,8 @@ What is to be told stands in the database, so a restart forgets nothing; a targe
 task waits for it.
 """
 
-from schedule_grpc.alerts.message import Message, message_of
+from schedule_grpc.alerts.message import Message, messages_of
 from schedule_grpc.alerts.sender import AlertStates, Sender
 from schedule_grpc.alerts.targets import Target, open_targets
 
-__all__ = ["AlertStates", "Message", "Sender", "Target", "message_of", "open_targets"]
+__all__ = ["AlertStates", "Message", "Sender", "Target", "messages_of", "open_targets"]

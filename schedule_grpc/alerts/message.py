@@ -36,9 +36,14 @@ class Message:
         }
 
 
-def message_of(alert: Alert) -> Message:
-    """Return what is to be told of an alert now: its start, or its end."""
-    ended = alert.phase is Phase.ENDED
+def messages_of(alert: Alert) -> tuple[Message, ...]:
+    """Return what is still to be told of an alert, in order: its start, its end, or both."""
+    start = (_message(alert, alert.start_time, ended=False),) if alert.phase is Phase.STARTED else ()
+    end = () if alert.end_time is None else (_message(alert, alert.end_time, ended=True),)
+    return start + end
+
+
+def _message(alert: Alert, time: datetime, *, ended: bool) -> Message:
     return Message(
         id=f"{alert.id}/{'ended' if ended else 'started'}",
         type="alert.ended" if ended else "alert.started",
@@ -46,7 +51,7 @@ def message_of(alert: Alert) -> Message:
         key=alert.key,
         title=f"Resolved: {alert.title}" if ended else alert.title,
         body=alert.body,
-        time=(alert.end_time or alert.start_time) if ended else alert.start_time,
+        time=time,
         start_time=alert.start_time,
     )
 

@@ -1,6 +1,8 @@
 """Where alerts go: webhooks, and whatever apprise knows (with the extra ``alerts``)."""
 
+import asyncio
 import base64
+import binascii
 import hashlib
 import hmac
 import json
@@ -15,7 +17,11 @@ from schedule_grpc.errors import BindingError, ConfigurationError
 from schedule_grpc.threads import in_thread
 
 TIMEOUT = timedelta(seconds=10)
-WEBHOOK = ("http://", "https://")
+AT_ONCE = 8
+"""Messages that one target is sent at once; waiting for a turn counts as waiting for the target."""
+WEBHOOK = ("http", "https")
+ENCODED = b"whsec_"
+"""Before a secret in base64, as the libraries of Standard Webhooks have it."""
 _OK = range(200, 300)
 
 
@@ -47,39 +53,61 @@ def open_targets(urls: Sequence[str], *, secret: bytes | None, clock: Clock) -> 
     Raises:
         ConfigurationError: for a URL that nobody understands, or that needs the extra ``alerts``.
     """
-    return tuple(
-        Webhook(url, secret=secret, clock=clock) if url.startswith(WEBHOOK) else Apprise(url, clock=clock)
-        for url in urls
-    )
+    key = None if secret is None else _key(secret)
+    return tuple(_target(url, key, clock) for url in urls)
+
+
+class Log:
+    """The server's log, in which stands what every target has been told: nothing else need be done."""
+
+    name = "log"
+
+    async def send(self, message: Message) -> None:
+        """Tell nobody else."""
+
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
 
 
 class Webhook:
     """A URL that takes JSON, signed as https://www.standardwebhooks.com says."""
 
-    def __init__(self, url: str, *, secret: bytes | None, clock: Clock) -> None:
+    def __init__(self, url: str, *, key: bytes | None, clock: Clock) -> None:
         import httpx2  # noqa: PLC0415 (50 ms to import; most servers have no webhook)
 
         parts = urlsplit(url)
-        if not parts.hostname:
-            raise ConfigurationError(f"alerts.urls: {parts.scheme}://… names no host")
+        try:
+            usable = bool(parts.hostname) and parts.port != 0 and bool(httpx2.URL(url).host)
+        except (ValueError, httpx2.InvalidURL):  # neither is repeated: the words may quote what is secret
+            usable = False
+        if not usable:
+            raise ConfigurationError(f"alerts.urls: {parts.scheme}://… names no host, or a port that is none")
         self.name = f"{parts.scheme}://{parts.hostname}"
         self._url = url
-        self._secret = secret
+        self._key = key
         self._clock = clock
         self._errors = httpx2.HTTPError
-        self._client = httpx2.AsyncClient(timeout=TIMEOUT.total_seconds(), follow_redirects=False, trust_env=False)
+        self._client = httpx2.AsyncClient(
+            timeout=TIMEOUT.total_seconds(),
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx2.Limits(max_connections=AT_ONCE),
+        )
 
     async def send(self, message: Message) -> None:
-        """POST the message; the answer must be 2xx."""
+        """POST the message; the answer must be 2xx, and is not read beyond its status: it may be of any size."""
         content = json.dumps(message.as_json(), ensure_ascii=False, separators=(",", ":")).encode()
         headers = {"content-type": "application/json", **self._signed(message.id, content)}
         try:
-            async with self._clock.timeout(TIMEOUT.total_seconds()):
-                response = await self._client.post(self._url, content=content, headers=headers)
+            async with (
+                self._clock.timeout(TIMEOUT.total_seconds()),
+                self._client.stream("POST", self._url, content=content, headers=headers) as response,
+            ):
+                status = response.status_code
         except (self._errors, TimeoutError) as error:
             raise BindingError(self.name, f"{type(error).__name__}") from None
-        if response.status_code not in _OK:
-            raise BindingError(self.name, f"answered {response.status_code}")
+        if status not in _OK:
+            raise BindingError(self.name, f"answered {status}")
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -88,9 +116,9 @@ class Webhook:
     def _signed(self, message_id: str, content: bytes) -> dict[str, str]:
         sent = str(int(self._clock.now().timestamp()))
         headers = {"webhook-id": message_id, "webhook-timestamp": sent}
-        if self._secret is not None:
+        if self._key is not None:
             signed = f"{message_id}.{sent}.".encode() + content
-            digest = hmac.new(self._secret, signed, hashlib.sha256).digest()
+            digest = hmac.new(self._key, signed, hashlib.sha256).digest()
             headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
         return headers
 
@@ -107,6 +135,7 @@ class Apprise:
             ) from None
         self.name = f"{urlsplit(url).scheme}://"
         self._clock = clock
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._apprise: Any = apprise.Apprise()
         if not self._apprise.add(url):
             raise ConfigurationError(f"alerts.urls: apprise does not understand a URL of {self.name}")
@@ -114,7 +143,7 @@ class Apprise:
     async def send(self, message: Message) -> None:
         """Hand the message to apprise, whose own timeouts come before ours."""
         try:
-            async with self._clock.timeout(2 * TIMEOUT.total_seconds()):
+            async with self._clock.timeout(2 * TIMEOUT.total_seconds()), self._turns:
                 # Not a thread of the loop's own executor: those are waited for when the process ends.
                 sent = await in_thread(lambda _: self._notify(message), name="apprise", abandon=True)
         except TimeoutError:
@@ -127,3 +156,22 @@ class Apprise:
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
+
+
+def _target(url: str, key: bytes | None, clock: Clock) -> Target:
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        raise ConfigurationError("alerts.urls: one of them cannot be read as a URL") from None
+    return Webhook(url, key=key, clock=clock) if scheme in WEBHOOK else Apprise(url, clock=clock)
+
+
+def _key(secret: bytes) -> bytes:
+    """Return what signs: the secret's own bytes, or those that it spells in base64."""
+    try:
+        key = base64.b64decode(secret.removeprefix(ENCODED), validate=True) if secret.startswith(ENCODED) else secret
+    except binascii.Error:
+        raise ConfigurationError("alerts.secret_file: what follows whsec_ is not base64") from None
+    if not key:
+        raise ConfigurationError("alerts.secret_file: holds no secret")
+    return key

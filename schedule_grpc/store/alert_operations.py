@@ -13,7 +13,8 @@ from schedule_grpc.store.rows import instant, task_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
-TOLD_AT_ONCE = 100
+TOLD_AT_ONCE = 1000
+"""So many that what waits for a target that is down does not hide from the others what is new."""
 
 
 def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: datetime) -> Operation[list[Event]]:

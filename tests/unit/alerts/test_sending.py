@@ -6,13 +6,15 @@ import hashlib
 import hmac
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from http_server import http_server
 from rig import START
 from webhook import Receiver
 
-from schedule_grpc.alerts import Sender, open_targets
+from schedule_grpc.alerts import Sender, messages_of, open_targets
 from schedule_grpc.condition import Alert, Phase
 from schedule_grpc.errors import BindingError, ConfigurationError, DatabaseUnavailable
 from schedule_grpc.events import AlertsChanged, Hub
@@ -40,8 +42,12 @@ class States:
         return tuple(self.untold)
 
     async def alert_told(self, alert: Alert) -> None:
-        """Strike it off."""
+        """Strike it off, or its start only, as the store does."""
+        if alert not in self.untold:
+            return
         self.untold.remove(alert)
+        if alert.phase is Phase.STARTED and alert.end_time is not None:
+            self.untold.append(replace(alert, phase=Phase.ENDED))
 
 
 class Target:
@@ -52,11 +58,14 @@ class Target:
     def __init__(self) -> None:
         self.got: list[str] = []
         self.refuses: Exception | None = None
+        self.released = asyncio.Event()
+        self.released.set()
         self.tries = 0
 
     async def send(self, message) -> None:
-        """Keep it, unless it refuses."""
+        """Keep it, unless it refuses; while it is not released, say nothing."""
         self.tries += 1
+        await self.released.wait()
         if self.refuses is not None:
             raise self.refuses
         self.got.append(f"{message.type} {message.title}")
@@ -110,9 +119,8 @@ async def test_a_webhook_that_does_not_take_it_is_no_success(receiver: Receiver,
 
 
 def _message():
-    from schedule_grpc.alerts import message_of  # noqa: PLC0415
-
-    return message_of(alert())
+    (message,) = messages_of(alert())
+    return message
 
 
 async def test_a_webhook_that_is_away_is_an_error_of_ours():
@@ -138,6 +146,76 @@ async def test_a_target_that_is_down_is_tried_again_and_the_others_are_not():
     await clock.advance(80)
     await sender.send_all()
     assert (up.got, down.got, states.untold) == (["alert.started It failed"], ["alert.started It failed"], [])
+
+
+async def test_a_target_that_does_not_answer_delays_no_other():
+    """The others hear of what comes next while it is silent, and of the end of what it was never told of."""
+    clock, states, hub, stopping = FakeClock(START), States(alert()), Hub(), asyncio.Event()
+    up, silent = Target(), Target()
+    silent.released.clear()
+    running = asyncio.create_task(Sender(states=states, targets=[silent, up], clock=clock).run(hub, stopping))
+    await clock.advance(0)
+    states.untold = [alert(end_time=START + timedelta(minutes=5)), alert(key="other", title="Another")]
+    hub.publish([AlertsChanged()])
+    await clock.advance(0)
+    assert up.got == ["alert.started It failed", "alert.ended Resolved: It failed", "alert.started Another"]
+    assert (silent.got, len(states.untold)) == ([], 2)
+    silent.released.set()
+    await clock.advance(0)
+    assert silent.got == ["alert.started It failed", "alert.started Another", "alert.ended Resolved: It failed"]
+    assert states.untold == []
+    stopping.set()
+    await clock.advance(1)
+    await running
+
+
+async def test_a_target_that_is_back_is_told_in_order():
+    """First what has ended, then that it holds again: the end of the first time must not stand last."""
+    clock, target = FakeClock(START), Target()
+    first = alert(Phase.ENDED)
+    states = States(first, alert(start_time=START + timedelta(minutes=9), title="It failed again"))
+    target.refuses = BindingError("target", "down")
+    sender = Sender(states=states, targets=[target], clock=clock)
+    assert await sender.send_all() == START + timedelta(seconds=10)
+    assert target.tries == 1
+    target.refuses = None
+    await clock.advance(10)
+    await sender.send_all()
+    assert target.got == ["alert.ended Resolved: It failed", "alert.started It failed again"]
+
+
+async def test_a_burst_is_told_to_its_end():
+    """Ends too, of which the store says nothing when they are told, and more than are read at once."""
+    clock, hub, stopping, target = FakeClock(START), Hub(), asyncio.Event(), Target()
+    states = States(*(alert(Phase.ENDED, key=str(number)) for number in range(25)))
+
+    async def ten_alerts() -> tuple[Alert, ...]:
+        return tuple(states.untold[:10])
+
+    states.untold_alerts = ten_alerts
+    running = asyncio.create_task(Sender(states=states, targets=[target], clock=clock).run(hub, stopping))
+    await clock.advance(0)
+    assert len(target.got) == 25
+    stopping.set()
+    await clock.advance(1)
+    await running
+
+
+async def test_an_answer_without_end_is_not_read():
+    """Its status is all that counts."""
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n")
+        while True:
+            writer.write(bytes(65536))
+            await writer.drain()
+
+    async with http_server() as server:
+        server.answer("/hook", endless)
+        (target,) = open_targets([f"http://127.0.0.1:{server.port}/hook"], secret=None, clock=FakeClock(START))
+        await target.send(_message())
+        await target.aclose()
+    assert [each.method for each in server.seen] == ["POST"]
 
 
 async def test_a_target_that_fails_in_its_own_way_does_not_stop_the_others():
@@ -184,12 +262,39 @@ async def test_a_sender_wakes_when_something_changed_and_outlives_the_database()
 
 
 @pytest.mark.parametrize(
-    ("url", "reason"), [("http:///nowhere", "names no host"), ("nonsense://x", "apprise does not understand")]
+    ("url", "reason"),
+    [
+        ("http:///nowhere", "names no host"),
+        ("https://u:s3cret@host:99999/t0p", "a port that is none"),
+        ("https://host:s3cret/t0p", "a port that is none"),
+        ("https://host:0/t0p", "a port that is none"),
+        ("HTTPS://host:-1/t0p", "a port that is none"),
+        ("http://[s3cret/t0p", "cannot be read as a URL"),
+        ("nonsense://s3cret", "apprise does not understand"),
+    ],
 )
 def test_a_target_that_nobody_understands_is_refused(url: str, reason: str):
-    """At the start, not at the first alert."""
-    with pytest.raises(ConfigurationError, match=reason):
+    """At the start, not at the first alert; nothing of the URL is repeated that may be its secret."""
+    with pytest.raises(ConfigurationError, match=reason) as caught:
         open_targets([url], secret=None, clock=FakeClock(START))
+    assert "s3cret" not in str(caught.value)
+    assert "t0p" not in str(caught.value)
+
+
+def test_a_secret_in_base64_signs_with_what_it_spells():
+    """As the libraries of Standard Webhooks write secrets, and read them."""
+    signatures = set()
+    for secret in (b"whsec_" + base64.b64encode(b"shared"), b"shared"):
+        (target,) = open_targets(["http://host/"], secret=secret, clock=FakeClock(START))
+        signatures.add(target._signed("id", b"{}")["webhook-signature"])
+    assert len(signatures) == 1
+
+
+@pytest.mark.parametrize(("secret", "reason"), [(b"", "no secret"), (b"whsec_", "no secret"), (b"whsec_?", "base64")])
+def test_a_secret_that_is_none_is_refused(secret: bytes, reason: str):
+    """Everybody could sign with it."""
+    with pytest.raises(ConfigurationError, match=reason):
+        open_targets([], secret=secret, clock=FakeClock(START))
 
 
 async def test_apprise_tells_whoever_it_knows(receiver: Receiver):
@@ -204,7 +309,7 @@ async def test_apprise_tells_whoever_it_knows(receiver: Receiver):
 async def test_a_target_that_does_not_answer_holds_no_stopping_server(receiver: Receiver):
     """The send is given up at once, the next server sends it again, under the same id."""
     clock, stopping = FakeClock(START), asyncio.Event()
-    states = States(alert(), alert(key="other"))
+    states = States(alert())
     receiver.released.clear()
     for sent in (1, 2):
         receiver.came.clear()
@@ -217,7 +322,7 @@ async def test_a_target_that_does_not_answer_holds_no_stopping_server(receiver: 
         stopping.clear()
         assert len(receiver.got) == sent
     receiver.released.set()
-    assert len(states.untold) == 2
+    assert len(states.untold) == 1
     assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
 
 
