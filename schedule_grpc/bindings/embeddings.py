@@ -1,5 +1,6 @@
 """An AI service that speaks the OpenAI API: embeddings."""
 
+import json
 import math
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -10,6 +11,10 @@ from schedule_grpc.bindings.setting import Setting
 from schedule_grpc.errors import BindingError
 
 LONGEST_REASON = 300
+MOST_BYTES = 1 << 20
+"""Of an answer. Lists of models have some hundred kilobytes."""
+MOST_BYTES_A_TEXT = 256 << 10
+"""More of an answer for each text: room for a vector of ten thousand numbers."""
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -52,7 +57,8 @@ class Embeddings:
         chosen = model or self._model
         if chosen is None:
             raise BindingError(self._name, "no model is named: set the option model, or say which")
-        answer = await self._ask("POST", "embeddings", json={"model": chosen, "input": list(texts)})
+        most = MOST_BYTES + MOST_BYTES_A_TEXT * len(texts)
+        answer = await self._ask("POST", "embeddings", most=most, json={"model": chosen, "input": list(texts)})
         vectors = _vectors(answer, len(texts))
         if vectors is None:
             raise BindingError(self._name, f"answered something else than {len(texts)} vectors of one length")
@@ -72,29 +78,42 @@ class Embeddings:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _ask(self, method: str, path: str, **content: Any) -> Any:
+    async def _ask(self, method: str, path: str, *, most: int = MOST_BYTES, **content: Any) -> Any:
         key = self._key.read()
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         try:
-            response = await self._client.request(method, path, headers=headers, **content)
+            async with self._client.stream(method, path, headers=headers, **content) as response:
+                body = await self._beginning(response, most)
         except self._errors as error:
             said = self._secrets.hide(str(error))
             raise BindingError(self._name, f"{type(error).__name__}{f': {said}' if said else ''}") from None
         if response.status_code != HTTPStatus.OK:
-            raise BindingError(self._name, self._secrets.hide(_refusal(response)))
+            raise BindingError(self._name, self._secrets.hide(_refusal(response, body)))
+        if len(body) > most:
+            raise BindingError(self._name, f"answered more than {most} bytes")
         try:
-            return response.json()
+            return json.loads(body)
         except (ValueError, RecursionError):
             raise BindingError(self._name, "answered something else than JSON") from None
 
+    @staticmethod
+    async def _beginning(response: Any, most: int) -> bytes:
+        """Read an answer; of one that has more than so many bytes a little more than that."""
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > most:
+                break
+        return bytes(body)
 
-def _refusal(response: Any) -> str:
+
+def _refusal(response: Any, body: bytes) -> str:
     said = f"answered {response.status_code} {response.reason_phrase}".strip()
     if response.status_code in _REFUSED:
         return f"{said}: its key is refused, or none is set (key_env, key_file)"  # its own words may quote the key
     try:
-        message = response.json()["error"]["message"]
-    except (ValueError, LookupError, TypeError):
+        message = json.loads(body)["error"]["message"]
+    except (ValueError, LookupError, TypeError, RecursionError):
         return said
     return f"{said}: {str(message)[:LONGEST_REASON]}"
 

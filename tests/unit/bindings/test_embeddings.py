@@ -2,13 +2,15 @@
 
 import asyncio
 import traceback
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from http_server import http_server
 
-from schedule_grpc.bindings import Environment
+from schedule_grpc.bindings import Environment, embeddings
 from schedule_grpc.errors import BindingError
 from schedule_grpc.testing import FakeClock
 
@@ -130,6 +132,44 @@ async def test_what_is_not_json_is_refused(ai, env: Environment, said: bytes):
     for ask in (env.AI.embed(["a"]), env.ping("AI")):
         with pytest.raises(BindingError, match=r"^AI: answered something else than JSON$"):
             await ask
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, status: int):
+    """More than what was asked for can need is not read, though it is compressed to little."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    ended = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} Said\r\ncontent-encoding: gzip\r\n\r\n".encode())
+        packer = zlib.compressobj(wbits=31)
+        try:
+            while True:
+                writer.write(packer.compress(b"[" * 100_000) + packer.flush(zlib.Z_SYNC_FLUSH))
+                await writer.drain()
+                await asyncio.sleep(0)  # what is so small does not wait
+        except ConnectionError:
+            ended.set()
+
+    async with http_server() as server:
+        for path in ("/embeddings", "/models"):
+            server.answer(path, endless)
+        env = Environment({"AI": {"url": f"http://127.0.0.1:{server.port}", "model": "small"}})
+        told = rf"more than {embeddings.MOST_BYTES}" if status == 200 else "500 Said"
+        with pytest.raises(BindingError, match=rf"^AI: answered {told}"):
+            await env.ping("AI")
+        await ended.wait()
+        told = rf"more than {embeddings.MOST_BYTES + 2 * embeddings.MOST_BYTES_A_TEXT}" if status == 200 else "500 Said"
+        with pytest.raises(BindingError, match=rf"^AI: answered {told}"):
+            await env.AI.embed(["a", "b"])
+        await env.aclose()
+
+
+async def test_as_many_vectors_as_are_asked_for_are_read(ai, env: Environment):
+    """A hundred texts, vectors of three thousand numbers: more than the 1 MiB of other answers."""
+    vector = [0.0123456789] * 3072
+    refuse(ai, 200, {"data": [{"index": index, "embedding": vector} for index in range(100)]})
+    assert await env.AI.embed(["a"] * 100) == [vector] * 100
 
 
 async def test_a_ping_that_is_answered_with_something_else_fails(ai, env: Environment):
