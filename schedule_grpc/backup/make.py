@@ -50,12 +50,15 @@ class Backup:
     compression: str
     removed: Sequence[str]
     """Names of the older ones that made room for it."""
+    not_rotated: str | None
+    """Why some that are older than is kept are still there; None if none is."""
 
 
 async def back_up(order: Order, settings: BackupSettings, *, now: datetime, report: Report) -> Backup:
     """Write a backup, verify it by opening it, publish it, and then remove what is older than is kept.
 
-    If this fails, or is cancelled, nothing half done stays, and nothing older was removed.
+    If this fails, or is cancelled, nothing half done stays, and nothing older was removed. Once it is published it
+    stays, even where older ones cannot be removed: to fail then would be to write the next one at once.
 
     Args:
         order: What, and where to.
@@ -128,7 +131,7 @@ class _Job:
         while published is None:
             published = self.place.publish(self.packed, name, digest, unwanted=stop.is_set)
             name = name.next()
-        removed = self._rotated(published, keep)
+        removed, not_rotated = self._rotated(published, keep)
         return Backup(
             file=self.place.shown(str(published)),
             content=content,
@@ -136,18 +139,33 @@ class _Job:
             sha256=digest,
             compression=self.compression,
             removed=removed,
+            not_rotated=not_rotated,
         )
 
-    def _rotated(self, published: Name, keep: int) -> Sequence[str]:
-        present = self.place.present()
-        old = outdated(present, published, keep=keep)
-        for backup in old:
-            # The checksum last: what is left of an interrupted removal is found as forgotten.
-            self.place.remove(backup)
-            self.place.remove(f"{backup}{CHECKSUM}")
+    def _rotated(self, published: Name, keep: int) -> tuple[Sequence[str], str | None]:
+        """Remove what is older than is kept; return what is gone, and what kept something else from going."""
+        removed: list[str] = []
+        failures: list[str] = []
+        try:
+            present = self.place.present()
+        except BackupFailed as error:
+            return removed, error.message
+        for backup in outdated(present, published, keep=keep):
+            if self._removed(backup, failures):
+                removed.append(backup)
+                # The checksum last: what is left of an interrupted removal is found as forgotten.
+                self._removed(f"{backup}{CHECKSUM}", failures)
         for checksum_file in forgotten(present, published.source, now=published.time):
-            self.place.remove(checksum_file)
-        return old
+            self._removed(checksum_file, failures)
+        return removed, failures[0] if failures else None
+
+    def _removed(self, name: str, failures: list[str]) -> bool:
+        try:
+            self.place.remove(name)
+        except BackupFailed as error:
+            failures.append(error.message)
+            return False
+        return True
 
     def _told(self, doing: str, begin: float, end: float) -> Callable[[float], None]:
         return lambda part: self.report(begin + part * (end - begin), doing)

@@ -20,6 +20,7 @@ from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.names import CHECKSUM, FORGOTTEN_AFTER, Name
 from schedule_grpc.backup.packing import chunks, synced
 from schedule_grpc.backup.settings import BackupSettings
+from schedule_grpc.bindings.setting import Secrets, shown
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.threads import Stopped
 
@@ -77,14 +78,16 @@ def _parts(target: str) -> tuple[str, ...]:
 def _allowed(settings: BackupSettings, target: str) -> None:
     roots = (*([settings.root] if "://" in settings.root else []), *settings.allow_urls)
     if not any(_inside(target, root) for root in roots):
-        named = (
-            urlsplit(target)._replace(query="", fragment="", netloc=urlsplit(target).netloc.rpartition("@")[2]).geturl()
+        raise InvalidArgument.of(
+            "payload.target", f"{shown(target)} is at none of the URLs allowed by [backup] allow_urls"
         )
-        raise InvalidArgument.of("payload.target", f"{named} is at none of the URLs allowed by [backup] allow_urls")
 
 
 def _inside(target: str, root: str) -> bool:
-    found, allowed = urlsplit(target), urlsplit(root)
+    try:
+        found, allowed = urlsplit(target), urlsplit(root)
+    except ValueError:
+        return False
     if (found.scheme, found.netloc) != (allowed.scheme, allowed.netloc):
         return False
     if found.query or found.fragment or "%" in found.path or "\\" in found.path:
@@ -182,17 +185,17 @@ class StorePlace:
             from obstore.store import from_url  # noqa: PLC0415
         except ImportError:
             raise ConfigurationError("backups to a URL need an extra: pip install 'schedule-grpc[storage]'") from None
-        self._url = url.rstrip("/")
+        self._secrets = Secrets()
+        self._secrets.add_options({"url": url, **settings.store_options})
+        self._given, self._url = url, shown(url).rstrip("/")
+        if url.startswith("memory:") or "?" in url or "#" in url:
+            raise ConfigurationError(f"backup to {self._url}: name a store that keeps it; options are in store_options")
         self._obstore: Any = obstore
         self._errors = (BaseError, OSError)
         try:
-            self._store: Any = _IN_MEMORY.get(url) or from_url(
-                url, **({"retry_config": RETRIES} | dict(settings.store_options))
-            )
+            self._store: Any = from_url(url, **({"retry_config": RETRIES} | dict(settings.store_options)))
         except (BaseError, ValueError, TypeError) as error:
-            raise ConfigurationError(f"backup to {url}: {_first_line(error)}") from None
-        if url.startswith("memory:"):
-            _IN_MEMORY[url] = self._store
+            raise ConfigurationError(f"backup to {self._url}: {self._reason(error)}") from None
 
     def work_folder(self) -> Path:
         """Return the folder for temporary files."""
@@ -252,11 +255,11 @@ class StorePlace:
         try:
             yield
         except self._errors as error:
-            raise BackupFailed(f"{self._url}: {_first_line(error)}") from error
+            raise BackupFailed(f"{self._url}: {self._reason(error)}") from None  # whose text has its secrets
 
-
-_IN_MEMORY: dict[str, Any] = {}
-"""A store in memory is empty whenever it is opened: these are kept, for tests."""
+    def _reason(self, error: BaseException) -> str:
+        said = str(error).partition("\n")[0].replace(self._given, self._url)
+        return self._secrets.hide(said)
 
 
 def checksum_line(name: Name, digest: str) -> bytes:
@@ -293,7 +296,3 @@ def told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BackupFailed(f"{path}: {error.strerror or error}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -30,6 +31,25 @@ class Secrets:
     def add(self, *secrets: str) -> None:
         """Take what must stay hidden."""
         self._secrets.update(secret for secret in secrets if secret)
+
+    def add_url(self, url: str) -> None:
+        """Take what is secret in a URL.
+
+        Raises:
+            ValueError: if it cannot be told.
+        """
+        self.add(*_secrets_of(url))
+
+    def add_options(self, options: Mapping[str, Any]) -> None:
+        """Take what is secret in options, and in tables within them: by its name, or in a URL."""
+        for name, value in options.items():
+            if isinstance(value, Mapping):
+                self.add_options(value)
+            elif isinstance(value, str) and _is_secret(name):
+                self.add(value)
+            elif isinstance(value, str) and "://" in value:
+                with suppress(ValueError):
+                    self.add_url(value)
 
     def hide(self, text: str) -> str:
         """Return a text with stars for each secret."""
@@ -125,10 +145,10 @@ def read_setting(name: str, told: str | Mapping[str, Any]) -> Setting:
         raise ConfigurationError(f"bindings.{name}: has no url")
     secrets = Secrets()
     try:
-        secrets.add(*_secrets_of(url))
+        secrets.add_url(url)
     except ValueError as error:
         raise ConfigurationError(f"bindings.{name}: its URL cannot be read: {error}") from None
-    secrets.add(*(value for option, value in options.items() if isinstance(value, str) and _is_secret(option)))
+    secrets.add_options(options)
     setting = Setting(name=name, url=url, options=options, secrets=secrets)
     timeout = setting.duration("timeout", DEFAULT_TIMEOUT)
     options.pop("timeout", None)

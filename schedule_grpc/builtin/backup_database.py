@@ -9,6 +9,8 @@ from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
 
 MAX_KEEP = 10_000
+ROTATION = "rotation"
+"""Key of the condition that old backups cannot be removed."""
 
 
 @handler("backup-database", description="Back up a database, verified by opening it, and rotate older backups")
@@ -17,6 +19,7 @@ async def backup_database(ctx: TaskContext) -> dict[str, Any]:
 
     Payload: ``source`` (``DB``; the name of a binding, or ``schedule`` for the service's own database), ``target``
     (a folder inside the configured root, or an allowed URL), ``keep`` (7), ``compression`` (``zstd`` or ``gzip``).
+    A backup that is good counts, even where older ones cannot be removed: that is an alert, until they can.
     """
     began = ctx.clock.monotonic()
     settings: BackupSettings = ctx.env.BACKUP
@@ -24,6 +27,11 @@ async def backup_database(ctx: TaskContext) -> dict[str, Any]:
         made = await back_up(_order(ctx.payload), settings, now=ctx.now(), report=ctx.progress)
     except (InvalidArgument, ConfigurationError) as error:
         raise PermanentFailure(error.message) from error
+    if made.not_rotated is None:
+        ctx.recovered(ROTATION)
+    else:
+        ctx.log.warning("backup.not_rotated", file=made.file, error=made.not_rotated)
+        ctx.alert("Old backups are not removed", made.not_rotated, key=ROTATION)
     return {
         "success": True,
         "file": made.file,
@@ -33,6 +41,7 @@ async def backup_database(ctx: TaskContext) -> dict[str, Any]:
         "sha256": made.sha256,
         "tables": dict(made.content.tables),
         "removed": list(made.removed),
+        **({} if made.not_rotated is None else {"rotationError": made.not_rotated}),
         "duration": round((ctx.clock.monotonic() - began) * 1000),
         "message": "Database backup completed",
     }

@@ -21,9 +21,11 @@ from builtin_rig import NOW, attempt, context
 
 from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.dump import read_dump
+from schedule_grpc.backup.places import FolderPlace
 from schedule_grpc.builtin.backup_database import backup_database
 from schedule_grpc.database import sqlite_copy
 from schedule_grpc.retry import FailureKind
+from schedule_grpc.testing import FakeClock
 from schedule_grpc.threads import Stopped
 
 HANDLER = "backup-database"
@@ -59,9 +61,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-async def back_up(settings: BackupSettings, **payload: Any) -> dict[str, Any]:
+async def back_up(settings: BackupSettings, clock: FakeClock | None = None, **payload: Any) -> dict[str, Any]:
     """Run the handler."""
-    found: dict[str, Any] = await backup_database(context(HANDLER, payload, BACKUP=settings))
+    found: dict[str, Any] = await backup_database(context(HANDLER, payload, clock=clock, BACKUP=settings))
     return found
 
 
@@ -223,6 +225,54 @@ async def test_what_a_killed_process_left_goes_after_a_day(settings: BackupSetti
         BACKUP,
         f"{BACKUP}.sha256",
     ]
+
+
+async def test_a_good_backup_counts_where_an_old_one_cannot_be_removed(
+    settings: BackupSettings, monkeypatch: pytest.MonkeyPatch
+):
+    """The attempt succeeds, says so and alerts; the next one, which can, removes what was left, and the alert ends."""
+    clock = FakeClock(NOW)
+    made = []
+    for _ in range(3):
+        made.append(Path((await back_up(settings, clock, keep=3))["file"]).name)
+        await clock.advance(timedelta(days=1))
+    remove = FolderPlace.remove
+
+    def refusing(place: FolderPlace, name: str) -> None:
+        if name == made[0]:
+            raise BackupFailed(f"{name}: Operation not permitted")
+        remove(place, name)
+
+    monkeypatch.setattr(FolderPlace, "remove", refusing)
+    ctx = context(HANDLER, {"keep": 2}, clock=clock, BACKUP=settings)
+    fate = await attempt(backup_database, ctx)
+    assert fate.kind is None
+    assert (fate.result["success"], fate.result["removed"]) == (True, [made[1]])
+    assert fate.result["rotationError"] == f"{made[0]}: Operation not permitted"
+    assert [(each.key, each.over, each.body) for each in ctx.conditions] == [
+        ("rotation", False, f"{made[0]}: Operation not permitted")
+    ]
+    assert made[1] not in left(settings.root)
+    monkeypatch.setattr(FolderPlace, "remove", remove)
+    await clock.advance(timedelta(days=1))
+    ctx = context(HANDLER, {"keep": 2}, clock=clock, BACKUP=settings)
+    result = await backup_database(ctx)
+    assert (result["removed"], "rotationError" in result) == ([made[0], made[2]], False)
+    assert [(each.key, each.over) for each in ctx.conditions] == [("rotation", True)]
+
+
+async def test_a_good_backup_counts_where_the_old_ones_cannot_be_listed(
+    settings: BackupSettings, monkeypatch: pytest.MonkeyPatch
+):
+    """A bucket may allow writing alone."""
+
+    def refusing(place: FolderPlace) -> frozenset[str]:
+        raise BackupFailed("listing is not allowed")
+
+    monkeypatch.setattr(FolderPlace, "present", refusing)
+    result = await back_up(settings)
+    assert (result["success"], result["rotationError"]) == (True, "listing is not allowed")
+    assert left(settings.root) == [BACKUP, f"{BACKUP}.sha256"]
 
 
 KILLED = """

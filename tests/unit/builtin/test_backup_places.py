@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+import traceback
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -129,11 +130,10 @@ async def test_rotation_follows_no_link_and_enters_no_folder(settings: BackupSet
     assert names(root) == sorted([*BOTH, "DB-20200102T000000Z.db.zst", old, "precious"])
 
 
-@pytest.mark.parametrize("scheme", ["file", "memory"])
-async def test_a_url_as_root(source: str, tmp_path: Path, scheme: str):
+async def test_a_url_as_root(source: str, tmp_path: Path):
     """Targets lie below it as in a folder, old backups go, and only our own are touched."""
     (tmp_path / "bucket" / "daily").mkdir(parents=True)
-    root = f"{scheme}://{tmp_path}/bucket"
+    root = f"file://{tmp_path}/bucket"
     settings = BackupSettings(sources={"DB": source}, root=root)
     clock = FakeClock(NOW)
     made = []
@@ -141,20 +141,48 @@ async def test_a_url_as_root(source: str, tmp_path: Path, scheme: str):
         made.append(await back_up(settings, clock, target="daily", keep=2))
         await clock.advance(timedelta(days=1))
     assert made[0] == f"{root}/daily/{BACKUP}"
-    if scheme == "file":
-        assert names(tmp_path / "bucket" / "daily") == [
-            Path(each).name + ending for each in made[1:] for ending in ("", ".sha256")
-        ]
-        assert verify_backup(Path(made[2].removeprefix("file://"))).content.tables == {"sessions": 0}
+    assert names(tmp_path / "bucket" / "daily") == [
+        Path(each).name + ending for each in made[1:] for ending in ("", ".sha256")
+    ]
+    assert verify_backup(Path(made[2].removeprefix("file://"))).content.tables == {"sessions": 0}
 
 
 async def test_two_of_one_second_have_two_names_in_a_bucket(source: str, tmp_path: Path):
     """Whoever creates the checksum has the name."""
-    settings = BackupSettings(sources={"DB": source}, root=f"memory://{tmp_path}")
+    (tmp_path / "bucket").mkdir()
+    settings = BackupSettings(sources={"DB": source}, root=f"file://{tmp_path}/bucket")
     assert [await back_up(settings) for _ in range(2)] == [
-        f"memory://{tmp_path}/{BACKUP}",
-        f"memory://{tmp_path}/DB-20260131T100000Z-2.db.zst",
+        f"file://{tmp_path}/bucket/{BACKUP}",
+        f"file://{tmp_path}/bucket/DB-20260131T100000Z-2.db.zst",
     ]
+
+
+@pytest.mark.parametrize(
+    "root",
+    ["memory:///", "s3://bucket?secret=s3cret", "s3://id:s3cret@bucket/#x", "s3://id:s3cret@", "none://s3cret@x"],
+)
+async def test_a_root_that_keeps_nothing_or_cannot_be_read_is_refused(source: str, root: str):
+    """A store in memory is gone with the attempt; and no error repeats what is secret in a URL."""
+    settings = BackupSettings(sources={"DB": source}, root=root)
+    with pytest.raises(PermanentFailure, match=r"^backup to ") as caught:
+        await back_up(settings, target="daily")
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_store_that_is_away_is_told_without_its_secrets(source: str):
+    """Neither those of the URL nor those of the options, though obstore's own words quote the endpoint."""
+    options = {
+        "endpoint": "http://id:s3cret@127.0.0.1:1",
+        "access_key_id": "AKIA1234",
+        "secret_access_key": "geheim",
+        "client_options": {"allow_http": True},
+        "retry_config": {"max_retries": 0},
+    }
+    settings = BackupSettings(sources={"DB": source}, root="s3://id:t0psecret@bucket", store_options=options)
+    with pytest.raises(BackupFailed, match=r"^s3://\*\*\*@bucket: .*http://id:\*\*\*@127\.0\.0\.1:1/bucket") as caught:
+        await back_up(settings)
+    whole = "".join(traceback.format_exception(caught.value))
+    assert not [secret for secret in ("s3cret", "geheim", "t0psecret") if secret in whole]
 
 
 ALLOWED = ("s3://bucket/backups", "file:///allowed")
@@ -168,7 +196,8 @@ ALLOWED = ("s3://bucket/backups", "file:///allowed")
         "s3://bucket/backups-of-others",
         "s3://bucket/backups/../private",
         "s3://bucket/backups/%2e%2e/private",
-        "s3://user@bucket/backups",
+        "s3://user:s3cret@bucket/backups",
+        "s3://[bucket/backups",
         "s3://bucket/backups?endpoint=http://evil.example",
         "s3://bucket/backups#x",
         "gs://bucket/backups",
@@ -182,8 +211,9 @@ ALLOWED = ("s3://bucket/backups", "file:///allowed")
 async def test_a_url_that_nobody_allowed_is_refused(source: str, tmp_path: Path, target: str):
     """A payload cannot send a database to somebody else's bucket, nor out of the root by a file URL."""
     settings = BackupSettings(sources={"DB": source}, root=str(tmp_path / "backups"), allow_urls=ALLOWED)
-    with pytest.raises(PermanentFailure, match="is at none of the URLs allowed by"):
+    with pytest.raises(PermanentFailure, match="is at none of the URLs allowed by") as caught:
         await back_up(settings, target=target)
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_a_url_that_is_allowed(settings: BackupSettings, tmp_path: Path):
