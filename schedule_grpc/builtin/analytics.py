@@ -24,6 +24,7 @@ _TABLES = (
 async def update_analytics(ctx: TaskContext) -> dict[str, Any]:
     """Count each table: all rows, by type, of the last hour, of the last day; store a row of ``analytics_snapshots``.
 
+    Rows whose type is NULL are ``untyped``: a type may well be called ``None``, or ``null``.
     An attempt that is repeated stores no second row. It takes no payload.
     """
     check_fields(ctx.payload)
@@ -51,7 +52,8 @@ async def _counted(ctx: TaskContext, dialect: str, table: str, kind: str | None,
         counted["total"] = row["n"]
     else:
         rows = await ctx.env.DB.fetch(f"SELECT {kind} AS kind, count(*) AS n FROM {table} GROUP BY {kind}")  # noqa: S608
-        counted["byType"] = {str(row["kind"]): row["n"] for row in rows}
+        counted["byType"] = {str(row["kind"]): row["n"] for row in rows if row["kind"] is not None}
+        counted["untyped"] = sum(row["n"] for row in rows if row["kind"] is None)
         counted["total"] = sum(row["n"] for row in rows)
     if made is not None:
         hour, day = ctx.now() - timedelta(hours=1), ctx.now() - timedelta(days=1)

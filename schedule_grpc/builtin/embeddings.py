@@ -15,7 +15,7 @@ PAGE = 500
 
 _MISSING = """
 SELECT e.ns, e.id, e.type, e.content FROM entities e
-WHERE e.type NOT IN ('session', 'api_key', 'log')
+WHERE (e.type IS NULL OR e.type NOT IN ('session', 'api_key', 'log'))
   AND NOT EXISTS (SELECT 1 FROM embeddings m WHERE m.ns = e.ns AND m.id = e.id)
   {further}
 ORDER BY e.ns, e.id

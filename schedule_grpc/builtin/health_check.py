@@ -34,7 +34,7 @@ async def health_check_services(ctx: TaskContext) -> dict[str, Any]:
         key = f"service:{result['service']}"
         if result["status"] == DOWN:
             ctx.alert(f"{result['service']} is down", str(result["error"]), key=key)
-        elif result["status"] != UNCONFIGURED:
+        else:  # one that was down and is not configured any more is nobody's concern either
             ctx.recovered(key)
     if down:
         return report.failure("Some services are down", results=results)

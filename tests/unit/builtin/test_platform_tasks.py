@@ -11,7 +11,6 @@ from rig import START
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
-from schedule_grpc.condition import Condition
 from schedule_grpc.database.instants import written
 from schedule_grpc.errors import BindingError
 from schedule_grpc.retry import FailureKind
@@ -109,6 +108,22 @@ async def test_one_refused_job_does_not_stop_the_others(env: Environment):
     assert len(await jobs(env)) == 99
 
 
+async def own_entities(env: Environment) -> None:
+    """Put a table in place as a user may have it."""
+    await env.DB.execute("DROP TABLE entities")
+    await env.DB.execute("CREATE TABLE entities (ns TEXT, id TEXT, type TEXT, content TEXT, created_at TEXT)")
+
+
+async def test_an_entity_without_a_type_is_queued_too(env: Environment):
+    """Only those of three types are left out."""
+    await own_entities(env)
+    for number, kind in enumerate((None, "note", "log")):
+        await env.DB.execute("INSERT INTO entities (ns, id, type) VALUES ('n', :id, :type)", id=str(number), type=kind)
+    await called(builtin.generate_missing_embeddings, env)
+    told = [json.loads(job["payload"]) for job in await jobs(env)]
+    assert [(each["id"], each["type"]) for each in told] == [("0", None), ("1", "note")]
+
+
 # -- analytics
 
 
@@ -131,6 +146,7 @@ async def test_a_snapshot_is_stored(env: Environment):
     assert ran.result["stats"]["entities"] == {
         "total": 4,
         "byType": {"note": 3, "page": 1},
+        "untyped": 0,
         "lastHour": 2,
         "lastDay": 3,
     }
@@ -138,6 +154,15 @@ async def test_a_snapshot_is_stored(env: Environment):
     assert ran.result["message"] == "Analytics updated successfully"
     (row,) = await env.DB.fetch("SELECT * FROM analytics_snapshots")
     assert (json.loads(row["stats"]), row["created_at"]) == (ran.result["stats"], "2026-01-31T10:00:00.000Z")
+
+
+async def test_rows_without_a_type_are_told_apart_from_those_of_a_type_of_that_name(env: Environment):
+    """A table of the user's may have NULL: it is none of the texts that Python or JSON write for it."""
+    await own_entities(env)
+    for number, kind in enumerate((None, None, "None", "null", "")):
+        await env.DB.execute("INSERT INTO entities (ns, id, type) VALUES ('n', :id, :type)", id=str(number), type=kind)
+    stats = (await called(builtin.update_analytics, env)).result["stats"]["entities"]
+    assert (stats["total"], stats["untyped"], stats["byType"]) == (5, 2, {"None": 1, "null": 1, "": 1})
 
 
 async def test_a_repeated_attempt_stores_no_second_snapshot(env: Environment):
@@ -160,7 +185,11 @@ async def test_every_service_is_asked_and_what_is_not_configured_is_no_failure(e
         ("QUEUE", "healthy"),
         ("AI", "unconfigured"),
     ]
-    assert ran.conditions == (Condition(key="service:DB", over=True), Condition(key="service:QUEUE", over=True))
+    assert [(each.key, each.over) for each in ran.conditions] == [
+        ("service:DB", True),
+        ("service:QUEUE", True),
+        ("service:AI", True),  # it may have been down before it was taken out of the configuration
+    ]
 
 
 async def test_a_service_that_is_down_fails_the_run_and_is_an_alert(tmp_path: Path):
@@ -176,6 +205,7 @@ async def test_a_service_that_is_down_fails_the_run_and_is_an_alert(tmp_path: Pa
     assert [(each.title, each.key, each.over) for each in ran.conditions] == [
         ("DB is down", "service:DB", False),
         ("AI is down", "service:AI", False),
+        ("", "service:QUEUE", True),
     ]
     await env.aclose()
 
