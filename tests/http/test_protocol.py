@@ -111,7 +111,7 @@ def test_unreadable_json(web: httpx2.Client, body: bytes):
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"x"', b"true"])
 def test_json_that_is_no_object(web: httpx2.Client, body: bytes):
     """400, naming the body."""
-    assert refused(web.post("/tasks", content=body, headers=JSON), 400)["error"].startswith("body: ")
+    assert refused(web.post("/tasks", content=body, headers=JSON), 400)["error"] == "body: should be a JSON object"
 
 
 def test_a_body_that_is_too_large(web: httpx2.Client):

@@ -82,6 +82,17 @@ def test_another_site_changes_nothing(web: httpx2.Client, method: str, path: str
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_a_browser_that_does_not_say_which_page_asks_triggers_nothing(web: httpx2.Client):
+    """Over plain HTTP, under another name than this machine's, browsers send neither Origin nor Sec-Fetch-Site."""
+    browser = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"}
+    answer = web.get("/__scheduled?cron=0 0 31 12 *", headers=browser)
+    assert (answer.status_code, answer.json()["success"]) == (403, False)
+    for headers in (browser | {"sec-fetch-site": "none"}, {"user-agent": "curl/8.5.0"}, {"user-agent": ""}):
+        assert web.get("/__scheduled?cron=0 0 31 12 *", headers=headers).status_code == 200, headers
+    assert web.post("/__scheduled?cron=0 0 31 12 *", headers=browser).status_code == 200
+    assert web.get("/tasks", headers=browser).status_code == 200
+
+
 def test_our_own_pages_and_those_that_are_allowed_may(web: httpx2.Client):
     """The documentation's page tries calls out; an operator's site is configured."""
     host = f"{web.base_url.host}:{web.base_url.port}"
@@ -130,6 +141,17 @@ async def test_a_head_without_end_is_cut(inside: Live):
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
+async def test_there_are_only_so_many_connections(inside: Live, caller: httpx2.AsyncClient, monkeypatch):
+    """One more is told so, in the envelope; when one has gone, there is room again."""
+    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 1)
+    assert (await caller.get("/health")).status_code == 200  # it keeps its connection
+    answer = await raw(inside, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in answer
+    assert answer.endswith(b'{"success":false,"error":"There are too many connections"}')
+    assert (await caller.get("/health")).status_code == 200
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for(inside: Live, monkeypatch):
     """408."""
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.1)
@@ -147,5 +169,6 @@ async def test_what_is_no_http_is_turned_away(inside: Live, request_: bytes, mon
     """TLS, HTTP/2, garbage: the connection ends, the server goes on."""
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
     answer = await raw(inside, request_)
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b'\r\n\r\n{"success":false,"error":"The request cannot be read as HTTP"}')
     assert b" 200 " in (await raw(inside, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")).partition(b"\r\n")[0]

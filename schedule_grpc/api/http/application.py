@@ -112,4 +112,6 @@ def _reason(kind: str, said: str) -> str:
         return "is required"
     if kind == "extra_forbidden":
         return "is unknown"
+    if kind in ("model_attributes_type", "model_type", "dict_type"):
+        return "should be a JSON object"
     return said.removeprefix("Value error, ").replace("Input should", "should")

@@ -1,19 +1,41 @@
-"""One HTTP connection, with bounds that uvicorn's own does not have: on how long and how large a request's head is."""
+"""One HTTP connection, with bounds that uvicorn's own does not have: on how long and how large a request's head is.
+
+What is refused here, before there is a request to hand on, is refused in the same envelope as everything else.
+"""
 
 import asyncio
+import json
 from typing import Any
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from schedule_grpc.api.http.envelope import RETRY_AFTER, refusal
 
 HEAD_SECONDS = 15.0
 """How long a caller may take from connecting, or from the first byte of a request, to the end of its head."""
 MAX_HEAD_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
 """How long a caller who sent too much may take to read that."""
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
-    b'{"success":false,"error":"The head of the request is larger than 65536 bytes"}'
+MOST_CONNECTIONS = 1000
+"""At once; the requests of one more are answered 503."""
+
+
+def _refused(status: str, error: str) -> bytes:
+    content = json.dumps({"success": False, "error": error}, separators=(",", ":"))
+    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
+    return f"{head}connection: close\r\n\r\n{content}".encode("ascii")
+
+
+_TOO_LARGE = _refused(
+    "431 Request Header Fields Too Large", f"The head of the request is larger than {MAX_HEAD_BYTES} bytes"
 )
+_NO_HTTP = _refused("400 Bad Request", "The request cannot be read as HTTP")
+
+
+async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {"retry-after": RETRY_AFTER, "connection": "close"}
+    await refusal(503, "There are too many connections", headers=headers)(scope, receive, send)
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -21,6 +43,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._offered: Any = self.app
         self._head_bytes = 0
         self._in_head = True
         self._cut = False
@@ -59,7 +82,13 @@ class BoundedConnection(HttpToolsProtocol):
         """The head is there."""
         self._in_head = False
         self._wait_no_more()
+        self.app = _crowded if len(self.connections) > MOST_CONNECTIONS else self._offered
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words are not ours)
+        """Refuse what is no HTTP."""
+        self.transport.write(_NO_HTTP)
+        self.transport.close()
 
     def _wait(self) -> None:
         self._wait_no_more()

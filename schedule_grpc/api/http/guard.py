@@ -28,6 +28,9 @@ SENDING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 OF_OURS = frozenset({"same-origin", "none"})
 """Sec-Fetch-Site: a page of ours, or the user himself."""
 
+BROWSER = "Mozilla/"
+"""How every browser's User-Agent begins, and no program's."""
+
 INTERNAL = 500
 
 HEADERS: Mapping[str, str] = {
@@ -128,7 +131,7 @@ class Guard:
 
     def _check_site(self, call: Scope, headers: Headers) -> None:
         """Refuse a change that a page of another site asks for."""
-        if call["method"] in READING and (call["path"] != TRIGGER or call["method"] == "HEAD"):
+        if call["method"] in READING and (call["path"] != TRIGGER or call["method"] != "GET"):
             return
         if "prefetch" in (headers.get("sec-purpose", "") + headers.get("purpose", "")):
             raise Refused.of(403, "Nothing is run ahead of time: this was a prefetch")
@@ -138,6 +141,9 @@ class Guard:
                 raise Refused.of(403, f"Origin {origin} may not change anything here ([http] allowed_origins)")
         elif site is not None and site not in OF_OURS:
             raise Refused.of(403, "A page of another site may not change anything here ([http] allowed_origins)")
+        elif site is None and call["method"] == "GET" and headers.get("user-agent", "").startswith(BROWSER):
+            # Over plain HTTP browsers say neither with a GET, not even for an <img> in a page of another site.
+            raise Refused.of(403, "A browser that does not say which page asks may not trigger by GET: use POST")
 
     # -- how much
 

@@ -12,8 +12,6 @@ from schedule_grpc.api.http.connection import BoundedConnection
 from schedule_grpc.errors import ConfigurationError
 
 BACKLOG = 1024
-MOST_CONNECTIONS = 1000
-"""At once; one more is answered 503."""
 IDLE_SECONDS = 75
 """How long a connection without a request is kept."""
 
@@ -34,7 +32,6 @@ class HttpServer:
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
-            limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=round(grace),
         )
