@@ -1,5 +1,6 @@
 """``schedule-grpc serve``."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 CANNOT_START = 1
 CONFIGURATION = 2
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def serve(
@@ -74,7 +76,8 @@ def _announce(running: "Running") -> None:
     print(f"  grpcurl -plaintext {running.grpc_address} list")
     if running.tasks:
         call = "schedule.v1.ScheduleService/RunTaskNow"
-        print(f'  grpcurl -plaintext -d \'{{"name": "{running.tasks[0].name}"}}\' {running.grpc_address} {call}')
+        name = min(running.tasks, key=lambda task: (task.next_run_time or _NEVER, task.name)).name  # the next to run
+        print(f'  grpcurl -plaintext -d \'{{"name": "{name}"}}\' {running.grpc_address} {call}')
     if running.http_address is not None:
         print(f"  curl http://{running.http_address}/tasks")
     print(flush=True)
