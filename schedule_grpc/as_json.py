@@ -17,7 +17,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 def time_json(instant: datetime) -> str:
     """Return an instant in UTC, to the millisecond: 2026-01-31T10:00:00.000Z."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03}Z"
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")  # strftime writes the year 310 as 310
 
 
 def task_json(task: Task) -> dict[str, Any]:

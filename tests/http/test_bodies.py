@@ -95,3 +95,11 @@ def test_a_backfill_and_a_preview(web: httpx2.Client, name: str):
     told = web.get("/preview", params=asked).json()
     assert (told["nextRuns"], len(told["notes"])) == (["2026-03-29T01:00:00.000Z"], 1)
     assert web.get("/preview?schedule=nonsense").json()["error"] == "Invalid schedule expression: nonsense"
+
+
+def test_a_year_has_four_digits(web: httpx2.Client, name: str):
+    """Or it would be no RFC 3339 time, which long ago may well be asked for."""
+    web.post("/tasks", json={"name": name, "schedule": "@daily", "handler": "steps"})
+    stretch = {"startTime": "0310-09-05T00:00:00Z", "endTime": "0310-09-06T00:00:00Z"}
+    (execution,) = web.post(f"/tasks/{name}/backfill", json=stretch).json()["executions"]
+    assert execution["scheduledAt"] == "0310-09-05T00:00:00.000Z"
