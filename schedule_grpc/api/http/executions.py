@@ -10,6 +10,7 @@ from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import BackfillBody, CancelBody, Instant, RunBody
 from schedule_grpc.api.http.envelope import Answer, refusal, success
 from schedule_grpc.api.http.routing import (
+    BODY,
     IdempotencyKey,
     Limit,
     PageToken,
@@ -45,19 +46,19 @@ class ExecutionRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Offer the routes."""
         get, post = partial(app.get, tags=TAGS), partial(app.post, tags=TAGS)
-        ran = described(shown.RunAnswer, 413, 415) | {
+        ran = described(shown.RunAnswer, *BODY) | {
             202: {"model": shown.RunAnswer},
             400: {"model": shown.RunRefusal},
         }
         post("/tasks/{name}/run", responses=ran)(self.run_task)
-        post("/tasks/{name}/backfill", responses=described(shown.BackfillAnswer, 404, 413, 415))(self.backfill_task)
+        post("/tasks/{name}/backfill", responses=described(shown.BackfillAnswer, 404, *BODY))(self.backfill_task)
         get("/tasks/{name}/history", responses=described(shown.HistoryAnswer))(self.history)
         get("/executions", responses=described(shown.ExecutionsAnswer))(self.list_executions)
         get("/executions/{id}", responses=described(shown.ExecutionAnswer, 404))(self.get_execution)
-        cancelled = described(shown.ExecutionAnswer, 404, 413, 415)
+        cancelled = described(shown.ExecutionAnswer, 404, *BODY)
         post("/executions/{id}/cancel", responses=cancelled)(self.cancel_execution)
-        triggered = described(shown.TriggeredAnswer)
-        get("/__scheduled", responses=triggered)(self.trigger)
+        get("/__scheduled", responses=described(shown.TriggeredAnswer))(self.trigger)
+        triggered = described(shown.TriggeredAnswer, *BODY)
         post("/__scheduled", responses=triggered, operation_id="post_scheduled")(self.trigger)
 
     async def run_task(

@@ -24,6 +24,9 @@ IdempotencyKey = Annotated[
     str, Header(alias="Idempotency-Key", max_length=128, description="Repeating the call with it runs nothing twice")
 ]
 
+BODY = (408, 413, 415)
+"""What may be wrong with a body: too slow, too large, of another type."""
+
 _STATUSES = {State.SUCCEEDED: "success"}
 _STATES = {(_STATUSES.get(state) or state.value).lower(): state for state in State} | {
     state.value.lower(): state for state in State

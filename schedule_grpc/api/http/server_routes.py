@@ -13,7 +13,7 @@ from starlette.responses import Response
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import Instant
 from schedule_grpc.api.http.envelope import Answer, success
-from schedule_grpc.api.http.routing import described
+from schedule_grpc.api.http.routing import BODY, described
 from schedule_grpc.as_json import handler_json, preview_json, time_json
 from schedule_grpc.clock import Clock
 from schedule_grpc.service import Service
@@ -73,7 +73,7 @@ class ServerRoutes:
         app.get("/", tags=TAGS, responses=described(shown.Information))(self.information)
         app.get("/health", tags=TAGS, responses=described(shown.Health) | {503: {"model": shown.Health}})(self.health)
         app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer))(self.handlers)
-        app.post("/init", tags=TAGS, responses=described(shown.InitAnswer))(self.init)
+        app.post("/init", tags=TAGS, responses=described(shown.InitAnswer, *BODY))(self.init)
         app.get("/preview", tags=TAGS, responses=described(shown.PreviewAnswer))(self.preview)
         metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
         app.get("/metrics", tags=TAGS, responses=metrics, response_class=Response)(self.metrics)

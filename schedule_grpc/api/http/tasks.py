@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
 from schedule_grpc.api.http.envelope import Answer, success
-from schedule_grpc.api.http.routing import Etag, PageToken, described
+from schedule_grpc.api.http.routing import BODY, Etag, PageToken, described
 from schedule_grpc.as_json import task_json
 from schedule_grpc.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.service import Service
@@ -28,14 +28,14 @@ class TaskRoutes:
         """Offer the routes."""
         get, post = partial(app.get, tags=TAGS), partial(app.post, tags=TAGS)
         get("/tasks", responses=described(shown.TasksAnswer))(self.list_tasks)
-        post("/tasks", responses=described(shown.TaskAnswer, 409, 413, 415))(self.register_task)
+        post("/tasks", responses=described(shown.TaskAnswer, 409, *BODY))(self.register_task)
         get("/tasks/{name}", responses=described(shown.TaskAnswer, 404))(self.get_task)
-        app.patch("/tasks/{name}", tags=TAGS, responses=described(shown.TaskAnswer, 404, 409, 413, 415))(
-            self.update_task
+        app.patch("/tasks/{name}", tags=TAGS, responses=described(shown.TaskAnswer, 404, 409, *BODY))(self.update_task)
+        app.delete("/tasks/{name}", tags=TAGS, responses=described(shown.MessageAnswer, 404, 409, *BODY))(
+            self.delete_task
         )
-        app.delete("/tasks/{name}", tags=TAGS, responses=described(shown.MessageAnswer, 404, 409))(self.delete_task)
-        post("/tasks/{name}/enable", responses=described(shown.MessageAnswer, 404, 409, 413, 415))(self.enable_task)
-        post("/tasks/{name}/disable", responses=described(shown.MessageAnswer, 404, 409, 413, 415))(self.disable_task)
+        post("/tasks/{name}/enable", responses=described(shown.MessageAnswer, 404, 409, *BODY))(self.enable_task)
+        post("/tasks/{name}/disable", responses=described(shown.MessageAnswer, 404, 409, *BODY))(self.disable_task)
 
     async def list_tasks(
         self,
