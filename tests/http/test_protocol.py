@@ -7,6 +7,8 @@ import httpx2
 import pytest
 from live import Live
 
+from schedule_grpc.api.http import tasks
+
 JSON = {"content-type": "application/json"}
 
 
@@ -195,6 +197,19 @@ async def test_a_draining_server_says_so(inside: Live, caller: httpx2.AsyncClien
     health = await caller.get("/health")
     assert (health.status_code, health.json()["status"]) == (503, "degraded")
     assert health.json()["reasons"] == ["the server is stopping"]
+
+
+async def test_all_tasks_are_listed_though_they_are_read_in_pieces(
+    inside: Live, caller: httpx2.AsyncClient, monkeypatch
+):
+    """Each is there once, by name, as in a page of all of them."""
+    monkeypatch.setattr(tasks, "PIECE", 2)
+    for number in (3, 1, 5, 2, 4):
+        await inside.client.register_task(name=f"task-{number}", schedule="@daily", handler="steps")
+    told = (await caller.get("/tasks")).json()
+    assert [each["name"] for each in told["tasks"]] == [f"task-{number}" for number in range(1, 6)]
+    assert told == (await caller.get("/tasks?pageSize=10")).json()
+    assert (await caller.get("/tasks?namePrefix=none")).json() == {"success": True, "count": 0, "tasks": []}
 
 
 async def test_a_request_id_makes_repeating_safe(inside: Live, caller: httpx2.AsyncClient):

@@ -1,7 +1,7 @@
 """Every answer is an envelope: ``{"success": true, ...}`` or ``{"success": false, "error": ...}``."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -43,13 +43,24 @@ class Answer(Response):
 
     def render(self, content: Any) -> bytes:
         """Write the content as JSON."""
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return encoded(content).encode()
+
+
+def encoded(content: Any) -> str:
+    """Return JSON without blanks."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def success(status: int = 200, **fields: Any) -> Answer:
     """Return the envelope of a call that did what it should; fields that are None are left out."""
     present = {name: value for name, value in fields.items() if value is not None}
     return Answer({"success": True, **present}, status_code=status)
+
+
+def success_of_many(name: str, written: Sequence[str]) -> Response:
+    """Return the envelope of a list whose items have been written as JSON already."""
+    content = f'{{"success":true,"count":{len(written)},"{name}":[{",".join(written)}]}}'
+    return Response(content, media_type=Answer.media_type)
 
 
 def refusal(status: int, error: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
