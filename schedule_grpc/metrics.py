@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schedule_grpc.events import Event, Transition
-from schedule_grpc.execution import State
+from schedule_grpc.execution import State, Trigger
 from schedule_grpc.retry import FailureKind
 
 _SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
@@ -37,7 +37,7 @@ class Metrics:
         )
         self._lateness = Histogram(
             "schedule_lateness_seconds",
-            "From the scheduled time to the first attempt's start.",
+            "From the scheduled time to the first attempt's start, but for backfills.",
             buckets=_LATENESS,
             registry=registry,
         )
@@ -97,5 +97,6 @@ class Metrics:
 
     def _observe_start(self, event: Transition) -> None:
         scheduled, started = event.execution.scheduled_time, event.execution.start_time
-        if scheduled is not None and started is not None:
+        backfilled = event.execution.trigger is Trigger.BACKFILL  # somebody asked for the past: that is not late
+        if scheduled is not None and started is not None and not backfilled:
             self._lateness.observe(max((started - scheduled).total_seconds(), 0))

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from prometheus_client import generate_latest
-from rig import Rig
+from rig import START, Rig
 
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.retry import RetryPolicy
@@ -41,6 +41,18 @@ async def test_lateness_is_from_the_scheduled_time_to_the_first_start(service: R
         await service.work()
     assert value(metrics, "schedule_lateness_seconds_count") == 1
     assert value(metrics, "schedule_lateness_seconds_sum") == 7
+
+
+async def test_a_backfill_is_not_late(service: Rig):
+    """Or the occurrences of last year would drown those that were."""
+    metrics = Metrics()
+    await service.register("task", "@hourly")
+    with service.hub.listening(metrics.notice):
+        await service.service.backfill("task", START - timedelta(days=2), START - timedelta(days=1))
+        await service.work()
+    ended = {"task": "task", "state": "SUCCEEDED", "trigger": "BACKFILL"}
+    assert value(metrics, "schedule_executions_total", **ended) == 24
+    assert value(metrics, "schedule_lateness_seconds_count") == 0
 
 
 async def test_what_never_ran_is_counted_and_has_no_duration(service: Rig):
