@@ -55,9 +55,12 @@ def test_a_name_of_ours_is_accepted(web: httpx2.Client, host: str):
     assert (web.get("/tasks", headers={"host": host})).status_code == 200
 
 
-async def test_a_request_without_a_host(inside: Live):
+@pytest.mark.parametrize("hosts", [b"", b"Host:\r\n", b"Host: localhost\r\nHost: evil.example\r\n"])
+async def test_a_request_without_a_host_or_with_two(inside: Live, hosts: bytes):
     """400: there is nothing to go by."""
-    assert b" 400 " in (await raw(inside, b"GET /tasks HTTP/1.0\r\n\r\n")).partition(b"\r\n")[0]
+    answer = await raw(inside, b"GET /tasks HTTP/1.1\r\n" + hosts + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b'{"success":false,"error":"Host: is required, once"}')
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)

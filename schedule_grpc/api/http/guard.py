@@ -121,10 +121,10 @@ class Guard:
     # -- who
 
     def _check_host(self, call: Scope, headers: Headers) -> None:
-        host = headers.get("host", "")
-        name = _name_of(host)
-        if not host:
-            raise Refused.of(400, "Host: is required")
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not hosts[0]:
+            raise Refused.of(400, "Host: is required, once")
+        name = _name_of(hosts[0])
         here = call.get("server") or ("", None)
         if name not in LOOPBACK | self._access.hosts and name != here[0] and name.strip("[]") != here[0]:
             raise Refused.of(403, f"Host {name} is not a name of this server ([http] allowed_hosts)")

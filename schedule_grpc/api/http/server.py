@@ -27,7 +27,7 @@ class HttpServer:
             ws="none",
             lifespan="off",
             log_config=None,  # our own is set up already
-            log_level="warning",
+            log_level="error",  # what callers do wrong they are told
             access_log=False,
             server_header=False,
             proxy_headers=False,
