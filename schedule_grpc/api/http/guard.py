@@ -165,9 +165,9 @@ class Guard:
                         break
         except TimeoutError:
             raise Refused.of(408, f"The body took more than {BODY_SECONDS:.0f} s", connection="close") from None
-        if content.strip() and not _is_json(headers.get("content-type")):
+        if content and not _is_json(headers.get("content-type")):
             raise Refused.of(415, "Content-Type: must be application/json")
-        return bytes(content) if content.strip() else b""
+        return bytes(content)
 
     # -- what is there
 
