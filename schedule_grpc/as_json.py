@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from schedule_grpc.events import Lost, Progress, Transition
@@ -55,8 +55,12 @@ def task_json(task: Task) -> dict[str, Any]:
     )
 
 
-def policy_json(policy: Policy) -> dict[str, Any]:
-    """Return a policy's JSON: nested as in the contract, durations in milliseconds."""
+@lru_cache(maxsize=1024)
+def policy_json(policy: Policy) -> Mapping[str, Any]:
+    """Return a policy's JSON: nested as in the contract, durations in milliseconds.
+
+    Kept: most tasks have one of a few policies, and a listing of thousands would be mostly this.
+    """
     told: dict[str, Any] = {}
     for path, value in policy.fields().items():
         parents, name = _place(path)
