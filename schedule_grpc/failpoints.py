@@ -20,8 +20,9 @@ STEPS = ("begun", "written", "committed")
 OPERATIONS = (
     *("change_tasks", "submit", "trigger", "backfill", "cancel", "give_up", "offer_handlers", "fire", "claim"),
     *("record", "extend_leases", "rescue", "expire"),
+    "migrate",
 )
-"""Of the store, by the names of their functions."""
+"""Of the store, by the names of their functions; ``migrate`` is one step from a schema version to the next."""
 
 Work = Callable[..., Generator[Any, Any, Any]]
 

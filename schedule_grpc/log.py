@@ -45,3 +45,12 @@ def configure(*, style: str, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[foreign], level=max(least, logging.INFO), force=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_farewell)
+
+
+def _is_no_farewell(record: logging.LogRecord) -> bool:
+    """Leave out what gRPC says, with a traceback, when a caller goes away at the moment of its answer.
+
+    Callers may. That the answer could not be sent is no fault of the server's: https://github.com/grpc/grpc/pull/32551
+    """
+    return not str(record.msg).startswith("ExecuteBatchError raised in core")

@@ -17,7 +17,9 @@ from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import ScheduleError
 from schedule_grpc.execution import State
 from schedule_grpc.policy import Overlap, Policy
+from schedule_grpc.registration import Registration
 from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.task import define
 
 T = TypeVar("T")
 
@@ -38,6 +40,11 @@ async def until(condition: Callable[[], Awaitable[T]], seconds: float = 20) -> T
                     return found
                 await asyncio.sleep(0.02)
     raise AssertionError(f"not within {seconds} s")
+
+
+def registrations(names: list[str], schedule: str) -> list[Registration]:
+    """Return what asks for tasks that return at once."""
+    return [Registration(definition=define(name=name, schedule=schedule, handler="quick")) for name in names]
 
 
 @dataclass

@@ -54,9 +54,24 @@ class Server:
         """Ask it to stop; return its exit code and what it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(45)
-        errors = _read(self.log)
+        errors = self.written()
         self.close()
         return self.process.returncode, errors
+
+    def written(self) -> str:
+        """Return what it has written to standard error so far."""
+        return _read(self.log)
+
+    def resident(self, *, at_most: bool = False) -> int:
+        """Return how many bytes of memory it holds, or held at most so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(rf"^{'VmHWM' if at_most else 'VmRSS'}:\s+(\d+) kB", status, re.MULTILINE)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def count(self, what: str) -> int:
+        """Return how many descriptors (``fd``) or threads (``task``) it has open."""
+        return len(list(Path(f"/proc/{self.process.pid}/{what}").iterdir()))
 
     def close(self) -> None:
         """Let go of what it wrote."""
@@ -119,8 +134,9 @@ async def serves(server: Server) -> bool:
 
 
 def _read(log: IO[str]) -> str:
-    log.seek(0)
-    return log.read()
+    """Read from the beginning, at an offset of its own: the server writes at the one that both share."""
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), size, 0).decode()
 
 
 def run(*arguments: str, folder: Path | None = None, timeout: float = 30) -> subprocess.CompletedProcess[str]:

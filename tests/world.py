@@ -39,7 +39,7 @@ class World:
         self.ended: dict[str, tuple[Any, ...]] = {}
         self._latest = START
         self._released = asyncio.Event()
-        self._inside = 0
+        self._inside: set[object] = set()
         self._stack = AsyncExitStack()
         self._engine: asyncio.Task[None] | None = None
         self.rig: Rig
@@ -67,8 +67,14 @@ class World:
 
     async def jump(self, by: timedelta) -> None:
         """Set the wall clock; the engine sees it within a second."""
+        self._latest = max(self._latest, self.clock.now())
         self.clock.set_wall(self.clock.now() + by)
         await self.advance(1)
+
+    async def set_right(self) -> None:
+        """Set a clock that was set back to where it was: what was to wait for an instant then waits no longer."""
+        if self.clock.now() < self._latest:
+            await self.jump(self._latest - self.clock.now())
 
     async def release(self) -> None:
         """Let every handler go that waits, and those that come until the next `hold`."""
@@ -88,7 +94,6 @@ class World:
             if self._engine is not None:
                 await self._engine
         await self._stack.aclose()
-        self._inside = 0
         await self._start(recover=True)
 
     async def restart(self) -> None:
@@ -132,6 +137,7 @@ class World:
     # -- inside
 
     async def _start(self, *, recover: bool) -> None:
+        self._inside = set()  # of this life: deaf handlers of an earlier one may still be there
         self._stack = AsyncExitStack()
         self.rig = await self._stack.enter_async_context(rig(self.path, clock=self.clock, recover=recover))
         self.rig.registry.add_function(self._waiting())
@@ -141,25 +147,29 @@ class World:
         self._engine = asyncio.create_task(self.rig.engine.run(), name="engine")
 
     def _waiting(self) -> Any:
+        inside = self._inside
+
         @handler("waits", description="Until it is let go")
         async def waits(_: TaskContext) -> str:
-            self._inside += 1
+            inside.add(me := object())
             try:
                 await self._released.wait()
             finally:
-                self._inside -= 1
+                inside.remove(me)
             return "let go"
 
         return waits
 
     def _deaf(self) -> Any:
+        inside = self._inside
+
         @handler("deaf", description="Until it is let go, whoever cancels it")
         async def deaf(_: TaskContext) -> str:
-            self._inside += 1
+            inside.add(me := object())
             while not self._released.is_set():
                 with suppress(asyncio.CancelledError):
                     await self._released.wait()
-            self._inside -= 1
+            inside.remove(me)
             return "at last"
 
         return deaf
@@ -175,9 +185,9 @@ class World:
             await self.clock.advance(0)
             now = to_micros(self.clock.now())
             (waiting,), (due,), (running,) = self.rows(WAITING, now) + self.rows(DUE, now) + self.rows(RUNNING)
-            if waiting == due == 0 and running <= self._inside:
+            if waiting == due == 0 and running <= len(self._inside):
                 return
-        raise AssertionError(f"{waiting} wait, {due} are due, {running} run, {self._inside} handlers wait")
+        raise AssertionError(f"{waiting} wait, {due} are due, {running} run, {len(self._inside)} handlers wait")
 
     async def _close(self) -> None:
         self._released.set()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from schedule_grpc import failpoints
 from schedule_grpc.database.migration import Migration
 from schedule_grpc.errors import DatabaseRefused
 
@@ -102,15 +103,18 @@ def _create(path: Path, migrations: Sequence[Migration], application_id: int) ->
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for migration in migrations[version:]:
+        failpoints.reached("migrate", "begun")
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement in migration.statements():
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {migration.version:d}")
+            failpoints.reached("migrate", "written")
         except BaseException:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+        failpoints.reached("migrate", "committed")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from old_files import first_version
 from process import environment, run, serving
 
 from schedule_grpc.cli import contract
@@ -113,9 +114,9 @@ def test_migrate_creates_and_brings_up_to_date(tell, tmp_path: Path, monkeypatch
     assert (done.code, done.out) == (0, f"new.db created with schema version {NEWEST}\n")
     assert tell("migrate", "--database", "sqlite:///new.db").out == f"new.db is at schema version {NEWEST}\n"
     (tmp_path / "schedule.toml").write_text('database = "sqlite:///old.db"')
-    _first_version(tmp_path / "old.db")
+    first_version(tmp_path / "old.db")
     assert tell("migrate", "--json").json == {"database": "sqlite:///old.db", "before": 1, "version": NEWEST}
-    _first_version(tmp_path / "older.db")
+    first_version(tmp_path / "older.db")
     done = tell("migrate", "--database", "sqlite:///older.db")
     assert done.out == f"older.db brought from schema version 1 to {NEWEST}\n"
     assert schema_version(tmp_path / "older.db") == NEWEST
@@ -231,10 +232,3 @@ def test_help_is_quick():
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     # 0.2 s here; the bound only catches an import that came in by mistake, on a machine that is twice as slow.
     assert spent < 0.6 or "COV_CORE_SOURCE" in os.environ
-
-
-def _first_version(path: Path) -> None:
-    """Make a file as the first version of this program made it."""
-    script = (ROOT / "schedule_grpc" / "store" / "migrations" / "0001_initial.sql").read_text()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"PRAGMA application_id = {0x53434844}; {script}; PRAGMA user_version = 1")

@@ -91,7 +91,8 @@ async def test_the_clock_jumps_forward(tmp_path: Path, seconds: int):
 
         (execution,) = await until(caught_up)
         assert execution.covers is not None
-        assert execution.trigger is Trigger.CATCH_UP
+        # SCHEDULE, where the newest occurrence is not half a minute old: it is on time, and covers the older ones.
+        assert execution.trigger in {Trigger.CATCH_UP, Trigger.SCHEDULE}
         assert seconds / 60 - 3 <= execution.covers.count <= seconds / 60 + 1
 
         async def goes_on() -> bool:

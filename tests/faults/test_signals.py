@@ -1,0 +1,146 @@
+"""SIGTERM, SIGINT and SIGKILL at their worst moments: during work, twice, during start, during a migration."""
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from checker import Acknowledged, check
+from load import until
+from old_files import first_version
+from process import COMMAND, Server, environment, serving, start
+
+from schedule_grpc.client import AsyncClient
+from schedule_grpc.execution import State
+from schedule_grpc.failpoints import STEPS, VARIABLE
+
+pytestmark = pytest.mark.timeout(120)
+
+BY_SIGNAL = {0, -signal.SIGTERM, -signal.SIGINT}
+"""Exit codes of one that was asked to stop: by itself, or by the system where it was not ready to be asked."""
+
+
+async def begun_work(server: Server, seconds: float) -> str:
+    """Have a handler run for so long; return its execution's id once it runs."""
+    async with AsyncClient(server.address) as client:
+        await client.register_task(name="task", schedule="@manual", handler="slow", payload={"seconds": seconds})
+        execution = (await client.run_task_now("task", detach=True)).execution
+
+        async def running() -> bool:
+            return (await client.get_execution(execution.id)).state is State.RUNNING
+
+        await until(running)
+    return execution.id
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_does_not_wait_for_work(tmp_path: Path, first: signal.Signals):
+    """The first lets work of 20 s go on; the second hands it back, and it runs again after the next start."""
+    with serving(tmp_path, handlers="hostile_handlers") as server:
+        execution_id = await begun_work(server, 20)
+        server.process.send_signal(first)
+
+        async def draining() -> bool:
+            return "server.draining" in server.written()
+
+        await until(draining)
+        assert server.process.poll() is None
+        began = time.perf_counter()
+        code, errors = await asyncio.to_thread(server.terminate)
+        took = time.perf_counter() - began
+    assert (code, "Traceback" in errors) == (0, False)
+    assert took < 5
+    assert check(tmp_path / "schedule.db", Acknowledged(executions=[execution_id])) == []
+    with serving(tmp_path, handlers="hostile_handlers") as server:
+        async with AsyncClient(server.address) as client:
+
+            async def runs_again() -> bool:
+                execution = await client.get_execution(execution_id)
+                return execution.state is State.RUNNING and not execution.attempts
+
+            await until(runs_again)
+
+
+def test_a_signal_during_start(tmp_path: Path):
+    """At any moment from the first instruction to the first call: it ends, and the next start finds all in order."""
+    with serving(tmp_path, "--init") as server:
+        server.terminate()
+    for moment in (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8):
+        process = subprocess.Popen(
+            [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--init"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(moment)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+        assert process.returncode in BY_SIGNAL
+        assert "Traceback" not in errors
+    with serving(tmp_path) as server:
+        code, _ = server.terminate()
+    assert code == 0
+    assert check(tmp_path / "schedule.db") == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_during_a_migration(tmp_path: Path, step: str):
+    """At every step of every version's migration: the next start goes on from the version that was reached."""
+    database = tmp_path / "schedule.db"
+    first_version(database)
+    reached = version(database)
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="exit -9"):
+            start(tmp_path, **{VARIABLE: f"migrate.{step}=kill"})
+        reached += step == "committed"
+        assert version(database) == reached
+    with serving(tmp_path) as server:
+        code, _ = server.terminate()
+    assert (code, version(database)) == (0, newest(tmp_path))
+    assert check(database) == []
+
+
+def test_asked_to_stop_during_a_migration(tmp_path: Path):
+    """It stops, with the migration undone or done, and the next start finds all in order."""
+    database = tmp_path / "schedule.db"
+    first_version(database)
+    process = subprocess.Popen(
+        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off"],
+        cwd=tmp_path,
+        env=environment(**{VARIABLE: "migrate.written=stop"}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    state = Path(f"/proc/{process.pid}/stat")
+    while state.read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(10) in BY_SIGNAL
+    with serving(tmp_path) as server:
+        code, _ = server.terminate()
+    assert (code, version(database)) == (0, newest(tmp_path))
+    assert check(database) == []
+
+
+def version(database: Path) -> int:
+    """Return a file's schema version."""
+    with closing(sqlite3.connect(database)) as connection:
+        found: int
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+    return found
+
+
+def newest(folder: Path) -> int:
+    """Return the schema version of a new file."""
+    new = folder / "new"
+    new.mkdir()
+    with serving(new) as server:
+        server.terminate()
+    return version(new / "schedule.db")
