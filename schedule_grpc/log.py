@@ -1,9 +1,34 @@
 """Log set-up: structlog, to standard error; foreign loggers' lines included."""
 
+import io
 import logging
+import os
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class _Loss(io.RawIOBase):
+    """A descriptor whose other end may be gone, or its disk full: what it does not take is lost, and nobody is told.
+
+    A line is written in the midst of the service's work, by the database's writer too: an error there would end that.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        with suppress(OSError):
+            os.write(self._descriptor, data)
+        return memoryview(data).nbytes
 
 
 def configure(*, style: str, level: str) -> None:
@@ -14,6 +39,7 @@ def configure(*, style: str, level: str) -> None:
         level: The least that is logged: debug, info, warning or error.
     """
     least = logging.getLevelNamesMapping()[level.upper()]
+    lines = io.TextIOWrapper(_Loss(sys.stderr.fileno()), "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -34,10 +60,10 @@ def configure(*, style: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=lines),
         cache_logger_on_first_use=True,
     )
-    foreign = logging.StreamHandler(sys.stderr)
+    foreign = logging.StreamHandler(lines)
     foreign.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

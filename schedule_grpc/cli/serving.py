@@ -57,9 +57,20 @@ def serve(
     sys.path.insert(0, "")  # handler modules are found in the working directory, as with `python -m`
     log.configure(style=settings.log_format, level=settings.log_level)
     try:
-        event_loop.run(app.serve(settings, init=init, ready=_announce))
+        event_loop.run(app.serve(settings, init=init, ready=_greet))
     except (ConfigurationError, DatabaseRefused, ScheduleError) as error:
         fail(f"cannot start: {error}", code=CANNOT_START)
+
+
+def _greet(running: "Running") -> None:
+    """Say where it serves; where nobody hears it (`| head -1`, a full disk), it serves all the same."""
+    import os
+    import sys
+
+    try:
+        _announce(running)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again as it exits
 
 
 def _announce(running: "Running") -> None:

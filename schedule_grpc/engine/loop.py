@@ -54,20 +54,21 @@ class Loop:
         running = self._runner.running_by_handler()
         if sum(running.values()) >= self._concurrency:
             return False
-        lease_ends = self._clock.monotonic() + LEASE.total_seconds()
-        claims = await self._store.claim(
-            ClaimRequest(
-                owner=self._owner,
-                handlers=self._handlers,
-                limit=self._concurrency,
-                running=running,
-                now=now,
-                lease_until=now + LEASE,
-                limits=self._limits,
+        async with self._runner.claiming:
+            lease_ends = self._clock.monotonic() + LEASE.total_seconds()
+            claims = await self._store.claim(
+                ClaimRequest(
+                    owner=self._owner,
+                    handlers=self._handlers,
+                    limit=self._concurrency,
+                    running=running,
+                    now=now,
+                    lease_until=now + LEASE,
+                    limits=self._limits,
+                )
             )
-        )
-        for claim in claims:
-            self._runner.start(claim, lease_ends=lease_ends)
+            for claim in claims:
+                self._runner.start(claim, lease_ends=lease_ends)
         return bool(claims)
 
 

@@ -64,6 +64,8 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._abandoned = 0
         self._giving_up = asyncio.Event()
+        self.claiming = asyncio.Lock()
+        """Held from before a claim until all of it is held here: in between it looks like one that got lost."""
 
     def start(self, claim: Claim, *, lease_ends: float) -> None:
         """Run a claim in the background."""

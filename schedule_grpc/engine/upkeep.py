@@ -49,10 +49,11 @@ class Upkeep:
     async def beat(self) -> None:
         """Extend what runs here, stop what is not ours any more, rescue what is nobody's."""
         await self._extend()
-        now = self._clock.now()
-        rescued = await self._store.rescue(
-            owner=self._owner, held=frozenset(self._runner.held()), now=now, lapsed=now - SAFETY
-        )
+        async with self._runner.claiming:  # a commit may take long: what it claims is not lost
+            now = self._clock.now()
+            rescued = await self._store.rescue(
+                owner=self._owner, held=frozenset(self._runner.held()), now=now, lapsed=now - SAFETY
+            )
         if rescued:
             log.warning("leases.rescued", count=rescued)
         await self._store.note_overdue(now=now)

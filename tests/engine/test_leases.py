@@ -154,6 +154,34 @@ async def test_own_rows_that_one_does_not_hold_are_handed_back(service: Rig):
     assert (execution.state, execution.attempt, execution.hand_backs) == (State.PENDING, 0, 1)
 
 
+async def test_a_claim_on_its_way_is_not_handed_back(service: Rig, gate, monkeypatch):
+    """Its commit took 15 s (a disk that stood still, a stopped process), and the heart beats before it is known."""
+    held = gate("slow commit")
+    claim = service.store.claim
+    beats: list[asyncio.Task[None]] = []
+
+    async def slow(request):
+        claims = await claim(request)
+        await service.clock.advance(15)
+        beats.append(asyncio.create_task(service.engine._upkeep.beat()))
+        for _ in range(3):
+            await service.store.expire(now=service.clock.now())  # behind a rescue in the writer's queue
+        return claims
+
+    await service.register("task", "@manual", payload={"gate": "slow commit"})
+    await service.service.run_now("task", detach=True)
+    monkeypatch.setattr(service.store, "claim", slow)
+    await service.engine.tick()
+    monkeypatch.undo()
+    await asyncio.gather(*beats, held.came.wait())
+    assert await service.states() == ["RUNNING"]
+    await service.engine.tick()
+    held.opened.set()
+    await service.engine.idle()
+    assert len(held.entered) == 1
+    assert await service.states() == ["SUCCEEDED"]
+
+
 async def test_the_twenty_first_hand_back_counts_as_a_failure(service: Rig):
     """A row that only ever comes back is failing: then its retry policy decides."""
     claim = await claimed(service)
