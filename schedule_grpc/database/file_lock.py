@@ -1,17 +1,22 @@
-"""One server per file: an advisory lock beside it, which the kernel drops when its holder dies, however it dies."""
+"""One server per file: advisory locks on it and beside it, which the kernel drops when their holder dies, however."""
 
 import fcntl
 import os
+import sys
 from pathlib import Path
 
 from schedule_grpc.errors import DatabaseRefused
 
 
 class FileLock:
-    """Held from `acquire` to `release`, or to the end of the process."""
+    """Held from `acquire` to `release`, or to the end of the process.
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
+    It is a file beside the database, which may not exist yet and tells who holds it; and, once `cover` was called, the
+    database itself, for the file beside it may be removed, and the database may be reached by another name.
+    """
+
+    def __init__(self, beside: int) -> None:
+        self._descriptors = [beside]
 
     @classmethod
     def acquire(cls, database: Path) -> "FileLock":
@@ -25,20 +30,41 @@ class FileLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise DatabaseRefused(f"{database}: cannot create {path.name} beside it: {error.strerror}") from error
+        lock = cls(descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            raise DatabaseRefused(
-                f"{database}: another schedule-grpc server (process {holder or 'unknown'}) is using this file"
-            ) from error
+            lock.release()
+            raise _held(database, holder) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
-        return cls(descriptor)
+        return lock
+
+    def cover(self, database: Path) -> None:
+        """Lock the database file itself, if it is there.
+
+        On Linux only: elsewhere this kind of lock and the one that SQLite takes on the same file exclude each other.
+
+        Raises:
+            DatabaseRefused: if another server holds it.
+        """
+        if sys.platform != "linux" or not database.is_file():
+            return
+        descriptor = os.open(database, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptors.append(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise _held(database, "") from error
 
     def release(self) -> None:
         """Let the next server have the file. The lock file stays: removing it would race with the next holder."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def _held(database: Path, holder: str) -> DatabaseRefused:
+    return DatabaseRefused(
+        f"{database}: another schedule-grpc server (process {holder or 'unknown'}) is using this file"
+    )

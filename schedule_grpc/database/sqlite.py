@@ -54,7 +54,8 @@ class SqliteDatabase:
         on_commit: Callable[[int], None],
     ) -> None:
         self._path = path
-        self._identity = _identity(path)
+        files = (path.with_name(path.name + part) for part in ("", "-wal", "-shm"))
+        self._identities = {each: _identity(each) for each in files}
         self._on_commit = on_commit
         self._lock = lock
         self._writer = writer
@@ -82,7 +83,11 @@ class SqliteDatabase:
         lock = FileLock.acquire(path)
         opened: list[_Connection] = []
         try:
+            lock.cover(path)
+            new = not path.exists()  # noqa: ASYNC240 (once, before anything else runs)
             await asyncio.to_thread(prepare, path, migrations, application_id)
+            if new:
+                lock.cover(path)
             for number in range(1 + READERS):
                 connection = _Connection(partial(_connect, path, read_only=number > 0), 64)
                 await connection
@@ -147,7 +152,7 @@ class SqliteDatabase:
 
     async def _write_batch(self, batch: list[_Job]) -> None:
         try:
-            self._require_the_same_file()
+            await self._require_the_same_files()
             results = await self._writer.run(run_batch, [job.factory for job in batch])
             self._on_commit(len(batch))
         except Exception as error:  # noqa: BLE001 (whoever waits for a write must hear of it, whatever went wrong)
@@ -162,12 +167,21 @@ class SqliteDatabase:
             else:
                 job.result.set_exception(_told(result.error))
 
-    def _require_the_same_file(self) -> None:
-        """Refuse to write into a file that nobody will find again: it has no name any more, or another has its name."""
-        if _identity(self._path) != self._identity:
-            raise DatabaseUnavailable(
-                f"{self._path}: was removed or replaced while it was open: put it back, or restart the server"
-            )
+    async def _require_the_same_files(self) -> None:
+        """Refuse to write into files that nobody will find again: without a name, or where another has their name.
+
+        What the newest commits wrote into a lost -wal is still in reach: it is moved into the file.
+        """
+        for path, identity in self._identities.items():
+            if _identity(path) != identity:
+                await self._writer.run(_checkpoint)
+                raise DatabaseUnavailable(
+                    f"{path}: was removed or replaced while it was open: put it back, or restart the server"
+                )
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -141,6 +141,31 @@ async def test_a_file_that_is_taken_away(tmp_path: Path, replaced: bool):
         await healed(team, database)
 
 
+async def test_the_newest_writes_are_taken_away(tmp_path: Path):
+    """`rm schedule.db-*` under a running server: nothing more is acknowledged, and after kill -9 nothing is missing."""
+    with serving(tmp_path, handlers="fault_handlers") as server:
+        team = Team(server)
+        await team.begin()
+        await team.register(5)
+        for part in ("wal", "shm"):
+            (tmp_path / f"schedule.db-{part}").unlink()
+        with pytest.raises(Unavailable, match=r"schedule\.db-wal: was removed or replaced while it was open"):
+            await team.register(1)
+        await asyncio.to_thread(server.kill)
+    with serving(tmp_path, handlers="fault_handlers") as server:
+        await asyncio.to_thread(server.terminate)
+    assert check(tmp_path / "schedule.db", Acknowledged(tasks=team.tasks)) == []
+
+
+async def test_the_lock_is_taken_away(tmp_path: Path):
+    """`rm schedule.db.lock` under a running server lets no second one in: it would run everything a second time."""
+    with serving(tmp_path, handlers="fault_handlers"):
+        (tmp_path / "schedule.db.lock").unlink()
+        done = await asyncio.to_thread(run, "serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "schedule.db: another schedule-grpc server (process unknown) is using this file" in done.stderr
+
+
 def test_a_folder_that_cannot_be_written(small_disk: Path):
     """The server does not start, and says why in a line."""
     with serving(small_disk, handlers="fault_handlers") as server:
