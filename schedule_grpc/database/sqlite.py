@@ -84,7 +84,7 @@ class SqliteDatabase:
         opened: list[_Connection] = []
         try:
             lock.cover(path)
-            new = not path.exists()  # noqa: ASYNC240 (once, before anything else runs)
+            new = not path.exists()
             await asyncio.to_thread(prepare, path, migrations, application_id)
             if new:
                 lock.cover(path)

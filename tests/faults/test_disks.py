@@ -7,13 +7,14 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from checker import Acknowledged, check
 from load import until
 from process import Server, run, serves, serving
+from stories import story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import Unavailable
@@ -24,16 +25,18 @@ MEGABYTE = 1024 * 1024
 NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
-@pytest.fixture
+@contextmanager
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB."""
+    """Within this context there is a file system of 4 MB."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=False)
     if mounted.returncode:
         pytest.skip("this user cannot mount a file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 class Team:
@@ -78,21 +81,23 @@ async def healed(team: Team, database: Path) -> None:
     assert check(database, Acknowledged(tasks=team.tasks)) == []
 
 
-async def test_a_full_disk(small_disk: Path):
+@story
+async def test_a_full_disk(tmp_path: Path):
     """Writes are refused as UNAVAILABLE; freed, all goes on; the occurrences of that time are caught up."""
-    with serving(small_disk, handlers="fault_handlers") as server:
+    with small_disk(tmp_path) as folder, serving(folder, handlers="fault_handlers") as server:
         team = Team(server)
         await team.begin()
         await team.register(5)
-        free = shutil.disk_usage(small_disk).free
-        (small_disk / "filler").write_bytes(b"x" * (free - 20_000))
+        free = shutil.disk_usage(folder).free
+        (folder / "filler").write_bytes(b"x" * (free - 20_000))
         with pytest.raises(Unavailable, match=r"The database cannot be used: .*(full|disk)"):
             await team.register(200)
         await until(team.red)
-        (small_disk / "filler").unlink()
-        await healed(team, small_disk / "schedule.db")
+        (folder / "filler").unlink()
+        await healed(team, folder / "schedule.db")
 
 
+@story
 async def test_a_file_that_may_not_grow(tmp_path: Path):
     """A limit of its process, as a quota would be: an I/O error of each write, until it is lifted."""
     with serving(tmp_path, handlers="fault_handlers") as server:
@@ -107,6 +112,7 @@ async def test_a_file_that_may_not_grow(tmp_path: Path):
         await healed(team, tmp_path / "schedule.db")
 
 
+@story
 async def test_a_file_that_another_process_holds(tmp_path: Path):
     """A backup or a shell in a long transaction: writes wait 5 s and are refused, reads go on; then all goes on."""
     with serving(tmp_path, handlers="fault_handlers") as server:
@@ -123,9 +129,20 @@ async def test_a_file_that_another_process_holds(tmp_path: Path):
         await healed(team, tmp_path / "schedule.db")
 
 
-@pytest.mark.parametrize("replaced", [False, True])
-async def test_a_file_that_is_taken_away(tmp_path: Path, replaced: bool):
-    """Removed, or another put in its place: nothing more is acknowledged, for nobody would find it; put back, it is."""
+@story
+async def test_a_file_that_is_removed(tmp_path: Path):
+    """Nothing more is acknowledged, for nobody would find it; put back, it is."""
+    await taken_away(tmp_path, replaced=False)
+
+
+@story
+async def test_a_file_that_is_replaced(tmp_path: Path):
+    """The same: what is written into the file without a name is not in the one that has it."""
+    await taken_away(tmp_path, replaced=True)
+
+
+async def taken_away(tmp_path: Path, *, replaced: bool) -> None:
+    """Move the file of a server away, and back."""
     database, aside = tmp_path / "schedule.db", tmp_path / "aside.db"
     with serving(tmp_path, handlers="fault_handlers") as server:
         team = Team(server)
@@ -141,6 +158,7 @@ async def test_a_file_that_is_taken_away(tmp_path: Path, replaced: bool):
         await healed(team, database)
 
 
+@story
 async def test_the_newest_writes_are_taken_away(tmp_path: Path):
     """`rm schedule.db-*` under a running server: nothing more is acknowledged, and after kill -9 nothing is missing."""
     with serving(tmp_path, handlers="fault_handlers") as server:
@@ -157,6 +175,7 @@ async def test_the_newest_writes_are_taken_away(tmp_path: Path):
     assert check(tmp_path / "schedule.db", Acknowledged(tasks=team.tasks)) == []
 
 
+@story
 async def test_the_lock_is_taken_away(tmp_path: Path):
     """`rm schedule.db.lock` under a running server lets no second one in: it would run everything a second time."""
     with serving(tmp_path, handlers="fault_handlers"):
@@ -166,19 +185,20 @@ async def test_the_lock_is_taken_away(tmp_path: Path):
     assert "schedule.db: another schedule-grpc server (process unknown) is using this file" in done.stderr
 
 
-def test_a_folder_that_cannot_be_written(small_disk: Path):
+def test_a_folder_that_cannot_be_written(tmp_path: Path):
     """The server does not start, and says why in a line."""
-    with serving(small_disk, handlers="fault_handlers") as server:
-        server.terminate()
-    (small_disk / "schedule.db.lock").unlink()
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    done = run("serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=small_disk)
+    with small_disk(tmp_path) as folder:
+        with serving(folder, handlers="fault_handlers") as server:
+            server.terminate()
+        (folder / "schedule.db.lock").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        done = run("serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=folder)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "schedule.db: cannot create schedule.db.lock beside it: Read-only file system" in done.stderr
 
 
-@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
-async def test_damaged_pages(tmp_path: Path, place: float):
+@story
+async def test_damaged_pages(tmp_path: Path):
     """What the disk lost is found before anything runs: the server refuses the file, and leaves it as it is."""
     database = tmp_path / "schedule.db"
     with serving(tmp_path, handlers="fault_handlers") as server:
@@ -186,11 +206,13 @@ async def test_damaged_pages(tmp_path: Path, place: float):
         await team.begin()
         await team.register(20)
         await asyncio.to_thread(server.terminate)
-    content = bytearray(database.read_bytes())
-    at = int(len(content) * place) // 4096 * 4096
-    content[at : at + 4096] = os.urandom(4096)
-    database.write_bytes(content)
-    done = await asyncio.to_thread(run, "serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=tmp_path)
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert "schedule.db: is damaged: " in done.stderr
-    assert database.read_bytes() == content
+    whole = database.read_bytes()
+    for place in (0.1, 0.5, 0.9):
+        content = bytearray(whole)
+        at = int(len(content) * place) // 4096 * 4096
+        content[at : at + 4096] = os.urandom(4096)
+        database.write_bytes(content)
+        done = await asyncio.to_thread(run, "serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=tmp_path)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        assert "schedule.db: is damaged: " in done.stderr
+        assert database.read_bytes() == content

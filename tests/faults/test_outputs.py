@@ -1,0 +1,87 @@
+"""Where the server writes its log and its greeting goes away or fills up: it serves all the same, and ends well."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from checker import Acknowledged, check
+from load import QUICK
+from process import COMMAND, environment
+
+from schedule_grpc.client import AsyncClient
+from schedule_grpc.execution import State
+from schedule_grpc.policy import Policy
+
+FULL = Path("/dev/full")
+"""A device on which every write fails as on a full disk."""
+
+
+@pytest.fixture
+def nobody() -> Iterator[IO[str]]:
+    """The end of a pipe that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as file:
+        yield file
+
+
+@pytest.fixture
+def full() -> Iterator[IO[str]]:
+    """A file on a full disk."""
+    file = FULL.open("w")
+    yield file
+    file.close()
+
+
+@pytest.mark.parametrize("end", ["nobody", "full"])
+async def test_a_log_that_cannot_be_written(tmp_path: Path, request: pytest.FixtureRequest, end: str):
+    """Its lines are lost; executions are recorded, whoever waits is told, and SIGTERM ends the server with 0."""
+    process = subprocess.Popen(
+        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", "--handlers", "fault_handlers"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=request.getfixturevalue(end),
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip().removeprefix("gRPC on ")
+        async with AsyncClient(address) as client:
+            await client.register_task(name="task", schedule="@manual", handler="flaky", policy=Policy(retry=QUICK))
+            async with asyncio.timeout(20):
+                runs = [(await client.run_task_now("task")).execution for _ in range(3)]
+        process.terminate()
+        code = await asyncio.to_thread(process.wait, 20)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (code, {run.state for run in runs}) == (0, {State.SUCCEEDED})
+    told = Acknowledged(tasks=["task"], succeeded=[run.id for run in runs])
+    assert check(tmp_path / "schedule.db", told, at_rest=True) == []
+
+
+@pytest.mark.parametrize("end", ["nobody", "full"])
+def test_a_greeting_that_cannot_be_written(tmp_path: Path, request: pytest.FixtureRequest, end: str):
+    """`serve | head -1`, or standard output on a full disk: the server starts, and ends with 0."""
+    process = subprocess.Popen(
+        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=request.getfixturevalue(end),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert "server.started" in process.stderr.readline()
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, "Traceback" in errors) == (0, False)
+    assert "server.stopped" in errors

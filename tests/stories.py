@@ -1,0 +1,31 @@
+"""Tests of a module that mostly wait, begun together: each is collected, chosen and reported as any other.
+
+A story has a folder of its own and whatever it starts in it. What a test then takes is not its story's time.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+Story: TypeAlias = Callable[[Path], Awaitable[None]]
+Begun: TypeAlias = Mapping[Story, Awaitable[None]]
+
+
+def story(told: Story) -> Callable[..., Any]:
+    """Make a test of a function of a folder: the test awaits the end of what the fixture ``stories`` has begun."""
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test(stories: Begun) -> None:
+        await stories[told]
+
+    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
+        setattr(test, name, getattr(told, name))
+    test.story = told  # type: ignore[attr-defined]
+    return test
+
+
+def story_of(item: pytest.Item) -> Story | None:
+    """Return what a test awaits, None for a test that is no story."""
+    return getattr(getattr(item, "function", None), "story", None)
