@@ -9,6 +9,7 @@ from checker import Acknowledged, check
 from hostile_handlers import KINDS, LEAKED, MEGABYTE
 from load import registrations, until
 from process import Server, serving, start
+from stories import story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import Execution, State
@@ -42,6 +43,7 @@ async def ended(client: AsyncClient, execution_id: str) -> Execution:
     return await until(found)
 
 
+@story
 async def test_what_a_handler_must_not_raise(tmp_path: Path):
     """SystemExit, KeyboardInterrupt and their like, on the loop and in a thread: one failed attempt each, no more."""
     with serving(tmp_path, handlers="hostile_handlers") as server:
@@ -63,6 +65,7 @@ async def test_what_a_handler_must_not_raise(tmp_path: Path):
     assert check(tmp_path / "schedule.db", Acknowledged(executions=[each.id for each in ends]), at_rest=True) == []
 
 
+@story
 async def test_a_handler_that_ends_the_process(tmp_path: Path):
     """os._exit: found at the next start as LEASE_LOST; after its retries it is FAILED, and the server stays up."""
     retries = 2
@@ -73,7 +76,8 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
             execution = (await client.run_task_now("task", detach=True)).execution
         assert await asyncio.to_thread(server.ended) == 3
     for _ in range(retries):
-        assert await asyncio.to_thread(hostile(tmp_path).ended) == 3
+        server = await asyncio.to_thread(hostile, tmp_path)
+        assert await asyncio.to_thread(server.ended) == 3
     with serving(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             execution = await ended(client, execution.id)
@@ -82,6 +86,7 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
     assert [each.kind for each in execution.attempts] == [FailureKind.LEASE_LOST] * (retries + 1)
 
 
+@story
 async def test_a_handler_that_never_gives_way(tmp_path: Path):
     """It is named in the log while it holds the loop; killed and started anew, the server runs all the others."""
     with serving(tmp_path, handlers="hostile_handlers") as server:
@@ -102,6 +107,7 @@ async def test_a_handler_that_never_gives_way(tmp_path: Path):
     assert (execution.state, execution.kind) == (State.FAILED, FailureKind.LEASE_LOST)
 
 
+@story
 async def test_threads_left_behind(tmp_path: Path):
     """Threads of a handler's own that never end do not keep a stopping server, and are spoken of."""
     with serving(tmp_path, handlers="hostile_handlers") as server:
@@ -112,6 +118,7 @@ async def test_threads_left_behind(tmp_path: Path):
     assert code == 0
 
 
+@story
 async def test_a_result_of_100_megabytes(tmp_path: Path):
     """It is cut to what is kept, says so, and its memory is given back."""
     with serving(tmp_path, handlers="hostile_handlers") as server:
@@ -127,6 +134,7 @@ async def test_a_result_of_100_megabytes(tmp_path: Path):
     assert len(str(again.result)) < MEGABYTE
 
 
+@story
 async def test_a_poison_task_beside_a_thousand_healthy_ones(tmp_path: Path):
     """It fails every second and is retried; each of the others runs and succeeds."""
     names = [f"healthy-{number}" for number in range(1000)]

@@ -11,6 +11,7 @@ from checker import Acknowledged, check
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from load import until
 from process import run, serving
+from stories import story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
@@ -20,6 +21,7 @@ from schedule_grpc.task import Policy
 pytestmark = pytest.mark.timeout(60)
 
 
+@story
 async def test_kill_while_a_handler_runs(tmp_path: Path):
     """After kill -9 in mid-run and a restart: LEASE_LOST as attempt 1, then attempt 2, which succeeds."""
     notes = tmp_path / "notes"
@@ -51,6 +53,7 @@ async def test_kill_while_a_handler_runs(tmp_path: Path):
     assert check(tmp_path / "schedule.db", told, at_rest=True) == []
 
 
+@story
 async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(tmp_path: Path):
     """Every second, four seconds down: one CATCH_UP execution covers what is missing; nothing twice, nothing lost."""
     with serving(tmp_path) as server:
@@ -75,11 +78,12 @@ async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(
             (execution,) = await until(caught_up)
             assert execution.covers is not None
             assert execution.covers.count >= 3
-        code, _ = server.terminate()
+        code, _ = await asyncio.to_thread(server.terminate)
     assert code == 0
     assert check(tmp_path / "schedule.db") == []
 
 
+@story
 async def test_sigterm_lets_running_work_end(tmp_path: Path):
     """A run of 1.5 s that began before the signal ends, is recorded, and the server exits 0."""
     with serving(tmp_path) as server:
@@ -102,6 +106,7 @@ async def test_sigterm_lets_running_work_end(tmp_path: Path):
     assert check(tmp_path / "schedule.db", told, at_rest=True) == []
 
 
+@story
 async def test_handlers_that_never_end_do_not_keep_the_server(tmp_path: Path):
     """A thread, a coroutine that swallows its cancellation: 10 s of grace, exit 0, rescued at the next start."""
     stuck = ("stuck-thread", "immortal")
@@ -127,6 +132,7 @@ async def test_handlers_that_never_end_do_not_keep_the_server(tmp_path: Path):
                 assert execution.attempts[0].kind is FailureKind.LEASE_LOST
 
 
+@story
 async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: Path):
     """2 s of time.sleep in an async handler with a timeout of 1 s: TIMEOUT, and the log names it."""
     with serving(tmp_path) as server:
@@ -139,13 +145,14 @@ async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: P
                 policy=Policy(timeout=timedelta(seconds=1), retry=RetryPolicy(max_retries=0)),
             )
             result = await client.run_task_now("task")
-        _, errors = server.terminate()
+        _, errors = await asyncio.to_thread(server.terminate)
     assert (result.execution.state, result.execution.kind) == (State.FAILED, FailureKind.TIMEOUT)
     (blocked,) = [line for line in errors.splitlines() if "event_loop.blocked" in line]
     assert f"block {result.execution.id}" in blocked
     assert "process_handlers.py" in blocked
 
 
+@story
 async def test_a_second_server_on_the_file_is_refused(tmp_path: Path):
     """Exit code 1 and one clear line; the first one goes on."""
     with serving(tmp_path) as server:
@@ -157,6 +164,7 @@ async def test_a_second_server_on_the_file_is_refused(tmp_path: Path):
             await client.list_tasks()
 
 
+@story
 async def test_a_second_server_on_the_port_is_refused(tmp_path: Path):
     """Exit code 1 and one clear line: no port is shared in silence."""
     with serving(tmp_path) as server:
@@ -167,6 +175,7 @@ async def test_a_second_server_on_the_port_is_refused(tmp_path: Path):
     assert "Traceback" not in second.stderr
 
 
+@story
 async def test_a_server_is_healthy_until_it_drains(tmp_path: Path):
     """grpc.health.v1 says SERVING; after the end nobody listens any more."""
     with serving(tmp_path) as server:
@@ -175,7 +184,7 @@ async def test_a_server_is_healthy_until_it_drains(tmp_path: Path):
             for name in ("", "schedule.v1.ScheduleService"):
                 answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        server.terminate()
+        await asyncio.to_thread(server.terminate)
         host, _, port = server.address.rpartition(":")
         with socket.socket() as probe:
             assert probe.connect_ex((host, int(port))) != 0
