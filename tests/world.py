@@ -38,6 +38,7 @@ class World:
         self.requests: dict[str, str] = {}
         self.ended: dict[str, tuple[Any, ...]] = {}
         self._latest = START
+        self._set_back = False
         self._released = asyncio.Event()
         self._inside: set[object] = set()
         self._stack = AsyncExitStack()
@@ -68,6 +69,7 @@ class World:
     async def jump(self, by: timedelta) -> None:
         """Set the wall clock; the engine sees it within a second."""
         self._latest = max(self._latest, self.clock.now())
+        self._set_back |= by < timedelta(0)
         self.clock.set_wall(self.clock.now() + by)
         await self.advance(1)
 
@@ -116,7 +118,7 @@ class World:
     def broken(self, *, at_rest: bool = False) -> list[str]:
         """Return every promise that does not hold now."""
         told = Acknowledged(tasks=self.tasks, executions=self.executions)
-        found = check(self.path, told, at_rest=at_rest)
+        found = check(self.path, told, at_rest=at_rest, set_back=self._set_back)
         now = {row[0]: tuple(row) for row in self.rows(ENDED)}
         found += [
             f"{name} had ended and is {now.get(name)}" for name, row in self.ended.items() if now.get(name) != row

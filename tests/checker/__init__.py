@@ -6,6 +6,7 @@ store cannot hide from it. With a log of what was acknowledged to callers it als
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ REASONS = {
     "MISSED": {"START_DEADLINE", "CATCHUP_WINDOW", "CATCHUP_LIMIT", "CATCHUP_NONE"},
     "FAILED": {None, "TASK_DELETED"},
 }
+CLOCKS_DIFFER_US = 50_000
+"""Starts are told by the wall clock, durations by one that does not jump: they agree to this."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -35,16 +38,27 @@ class Acknowledged:
     succeeded: Iterable[str] = field(default_factory=tuple)
 
 
-def check(path: Path, acknowledged: Acknowledged | None = None, *, at_rest: bool = False) -> list[str]:
+def check(
+    path: Path, acknowledged: Acknowledged | None = None, *, at_rest: bool = False, set_back: bool = False
+) -> list[str]:
     """Return every broken promise found in a database file, in words; an empty list says that all hold.
 
     Args:
         path: The file.
         acknowledged: What callers were told, if they kept a log.
         at_rest: Whether nothing should be open any more.
+        set_back: Whether the wall clock ever was: then what happened first need not have the earlier time.
     """
+    try:
+        return _check(path, acknowledged, at_rest=at_rest, set_back=set_back)
+    except (sqlite3.DatabaseError, ValueError) as error:
+        return [f"the file cannot be read: {error}"]
+
+
+def _check(path: Path, acknowledged: Acknowledged | None, *, at_rest: bool, set_back: bool) -> list[str]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
+        connection.execute("BEGIN")  # one moment, where a server goes on writing
         tasks = connection.execute("SELECT * FROM scheduled_tasks").fetchall()
         executions = connection.execute("SELECT * FROM task_executions").fetchall()
         (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
@@ -52,8 +66,11 @@ def check(path: Path, acknowledged: Acknowledged | None = None, *, at_rest: bool
     found += _rows_that_contradict_themselves(executions)
     found += _occurrences_with_two_rows(executions)
     found += _gates_held_twice(executions)
+    found += [] if set_back else _attempts_side_by_side(executions)
     for task in tasks:
-        found += _occurrences_not_accounted_for(task, [row for row in executions if row["task_uid"] == task["uid"]])
+        its = [row for row in executions if row["task_uid"] == task["uid"]]
+        found += _occurrences_not_accounted_for(task, its, set_back=set_back)
+        found += _counts_too_low(task, its)
     if at_rest:
         found += [f"{row['id']}: still {row['state']}" for row in executions if row["state"] in OPEN]
     if acknowledged is not None:
@@ -126,8 +143,33 @@ def _gates_held_twice(executions: list[sqlite3.Row]) -> Iterator[str]:
             yield f"{row['id']}: waits for a gate that nobody holds"
 
 
-def _occurrences_not_accounted_for(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterator[str]:
-    """Walk the schedule from the oldest row to the settled time: each occurrence is a row's own or in its range."""
+def _attempts_side_by_side(executions: list[sqlite3.Row]) -> Iterator[str]:
+    """Within an execution the next attempt begins after the one before has ended."""
+    for row in executions:
+        attempts = json.loads(row["attempts"]) if row["attempts"] else []
+        starts = [attempt["start_us"] for attempt in attempts[1:]]
+        if row["state"] in ("RUNNING", "SUCCEEDED"):
+            starts.append(row["attempt_start_time"])
+        for attempt, following in zip(attempts, starts, strict=False):
+            if following < attempt["start_us"] + attempt["duration_us"] - CLOCKS_DIFFER_US:
+                yield f"{row['id']}: attempt {attempt['number']} was not over when the next one began"
+
+
+def _counts_too_low(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterator[str]:
+    """A task counts every end, also of those that have left its history since."""
+    ends = Counter((row["state"], row["reason"]) for row in executions)
+    for count, end in (("success_count", ("SUCCEEDED", None)), ("failure_count", ("FAILED", None))):
+        if task[count] < ends[end]:
+            yield f"{task['name']}: {count} is {task[count]}, and {ends[end]} are there"
+
+
+def _occurrences_not_accounted_for(
+    task: sqlite3.Row, executions: list[sqlite3.Row], *, set_back: bool
+) -> Iterator[str]:
+    """Walk the schedule up to the settled time: each occurrence is a row's own or in its range.
+
+    The walk begins where this definition does, for the file does not tell what the ones before it said.
+    """
     schedule = parse(task["schedule"], task["time_zone"])
     settled = _instant(task["settled_time"])
     stored_next = None if task["next_run_time"] is None else _instant(task["next_run_time"])
@@ -144,23 +186,28 @@ def _occurrences_not_accounted_for(task: sqlite3.Row, executions: list[sqlite3.R
         expected_next = None
     if stored_next != expected_next:
         yield f"{task['name']}: next run {stored_next}, but the first after {settled} is {expected_next}"
-    if task["revision"] > 1:
-        return  # the definition changed: the rows of the older one follow another schedule
+    if task["revision"] > 1 and set_back:
+        return  # under an older definition the task may have been settled up to later than this one began
     # A backfill runs what was accounted for already, by a row or by a range: it is a further account of it.
     own = {
         row["scheduled_time"]
         for row in executions
         if row["scheduled_time"] is not None and row["trigger"] != "BACKFILL"
     }
-    ranges = [(row["covers_from"], row["covers_to"]) for row in executions if row["covers_from"] is not None]
-    begin = _instant(max(task["create_time"], task["pruned_time"] or task["create_time"]))
+    covering = [row for row in executions if row["covers_from"] is not None]
+    begin = _instant(max(task["update_time"], task["pruned_time"] or 0))
+    covered: Counter[str] = Counter()
     occurrence = schedule.next_after(begin if first is None else max(begin, _instant(first - 1)))
     while occurrence is not None and occurrence <= settled and (last is None or occurrence < _instant(last)):
         micros = (occurrence - EPOCH) // timedelta(microseconds=1)
-        times = (micros in own) + sum(first <= micros <= last for first, last in ranges)
-        if times != 1:
+        by = [row["id"] for row in covering if row["covers_from"] <= micros <= row["covers_to"]]
+        covered.update(by)
+        if (times := (micros in own) + len(by)) != 1:
             yield f"{task['name']}: the occurrence {occurrence} is accounted for {times} times"
         occurrence = schedule.next_after(occurrence)
+    for row in covering:
+        if row["covers_exact"] and _instant(row["covers_from"]) > begin and row["covers_count"] != covered[row["id"]]:
+            yield f"{row['id']}: covers {covered[row['id']]} occurrences and says {row['covers_count']}"
 
 
 def _acknowledged_and_gone(

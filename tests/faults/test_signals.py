@@ -136,4 +136,3 @@ def version(database: Path) -> int:
         found: int
         (found,) = connection.execute("PRAGMA user_version").fetchone()
     return found
-
