@@ -1,27 +1,32 @@
-"""Handlers that servers under fault offer."""
+"""Handlers that servers under fault offer: what they do they note beside the database."""
 
 import asyncio
 from typing import Any
+
+from effects import noted
 
 from schedule_grpc.handlers import TaskContext, handler
 
 
 @handler("quick", description="Returns at once")
-async def quick(_: TaskContext) -> dict[str, Any]:
+async def quick(ctx: TaskContext) -> dict[str, Any]:
     """Succeed."""
-    return {"success": True}
+    with noted(ctx):
+        return {"success": True}
 
 
 @handler("flaky", description="Fails twice, then succeeds")
 async def flaky(ctx: TaskContext) -> dict[str, Any]:
     """Fail at the first two attempts."""
-    if ctx.attempt <= 2:
-        raise ValueError(f"attempt {ctx.attempt}")
-    return {"attempt": ctx.attempt}
+    with noted(ctx):
+        if ctx.attempt <= 2:
+            raise ValueError(f"attempt {ctx.attempt}")
+        return {"attempt": ctx.attempt}
 
 
 @handler("slow", description="Takes a while")
-async def slow(_: TaskContext) -> dict[str, Any]:
+async def slow(ctx: TaskContext) -> dict[str, Any]:
     """Take a fifth of a second."""
-    await asyncio.sleep(0.2)
+    with noted(ctx):
+        await asyncio.sleep(0.2)
     return {"success": True}

@@ -5,25 +5,31 @@ import random
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from checker import Acknowledged, check
+from checker import check
+from effects import contradictions
+from ledger import Ledger
 
 from schedule_grpc.client import AsyncClient
-from schedule_grpc.errors import ScheduleError
-from schedule_grpc.execution import State
-from schedule_grpc.policy import Overlap, Policy
+from schedule_grpc.errors import Unavailable
+from schedule_grpc.policy import Overlap, Policy, Window
 from schedule_grpc.registration import Registration
 from schedule_grpc.retry import RetryPolicy
 from schedule_grpc.task import define
+from schedule_grpc.wire import RemoteError
 
 T = TypeVar("T")
 
 CLIENTS = 4
+EVERY_SECOND = ("every-second", "every-second-flaky", "changing")
+"""Tasks that fire by themselves; the last one's schedule is changed now and then."""
+CRON = "0 0 29 2 *"
+BATCH, PAST = 20, 30
+"""Tasks registered together, occurrences of a backfill."""
 QUICK = RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=50), max_backoff=timedelta(milliseconds=100))
 
 
@@ -47,38 +53,27 @@ def registrations(names: list[str], schedule: str) -> list[Registration]:
     return [Registration(definition=define(name=name, schedule=schedule, handler="quick")) for name in names]
 
 
-@dataclass
-class Log:
-    """What callers were told, and what they asked for without an answer."""
-
-    tasks: list[str] = field(default_factory=list)
-    executions: list[str] = field(default_factory=list)
-    succeeded: list[str] = field(default_factory=list)
-    unanswered: dict[str, str] = field(default_factory=dict)
-    """Task by the request id of a run."""
-    answered: dict[str, str] = field(default_factory=dict)
-    """Execution by the request id of a run."""
-
-    def told(self) -> Acknowledged:
-        """Return it as the checker reads it."""
-        return Acknowledged(tasks=self.tasks, executions=self.executions, succeeded=self.succeeded)
-
-
 class Load:
-    """Registers, runs and waits, over schedules of every second and handlers that fail and are retried."""
+    """Registers, runs, waits, cancels, changes and deletes, over schedules of every second and handlers that fail."""
 
     def __init__(self, seed: int = 1) -> None:
-        self.log = Log()
+        self.log = Ledger()
         self._random = random.Random(seed)  # noqa: S311 (a load, not a secret)
         self._numbers = count(1)
+        self._begun = datetime.now(UTC).replace(second=0, microsecond=0)
+        self._past: list[str] = []
 
     async def prepare(self, address: str) -> None:
-        """Register the tasks that fire by themselves, once."""
+        """Register the tasks that fire by themselves, and two for the cron trigger, once."""
         async with AsyncClient(address) as client:
-            for name, handler in (("every-second", "quick"), ("every-second-flaky", "flaky")):
+            for name in EVERY_SECOND:
+                handler = "flaky" if "flaky" in name else "quick"
                 await client.register_task(
                     name=name, schedule="every 1 second", handler=handler, policy=Policy(retry=QUICK)
                 )
+                self.log.tasks.append(name)
+            for name in ("by-cron-1", "by-cron-2"):
+                await client.register_task(name=name, schedule=CRON, handler="quick")
                 self.log.tasks.append(name)
 
     async def work(self, address: str) -> None:
@@ -87,60 +82,110 @@ class Load:
             await asyncio.gather(*(self._client(client) for _ in range(CLIENTS)))
 
     async def repeat(self, address: str) -> None:
-        """Ask again for every run that was not answered: each is then there once."""
+        """Ask again for every run and backfill that was not answered: each is then there once."""
         async with AsyncClient(address) as client:
             for request_id, name in list(self.log.unanswered.items()):
                 result = await client.run_task_now(name, detach=True, request_id=request_id)
                 del self.log.unanswered[request_id]
                 self.log.answered[request_id] = result.execution.id
-                self.log.executions.append(result.execution.id)
+                self.log.note(result.execution)
             for request_id, execution_id in list(self.log.answered.items())[-20:]:
                 execution = await client.get_execution(execution_id)
                 result = await client.run_task_now(execution.task_name, detach=True, request_id=request_id)
                 assert result.execution.id == execution_id
+            while self._past:
+                await self._fill(client, self._past[-1])
+                self._past.pop()
 
     async def _client(self, client: AsyncClient) -> None:
-        with suppress(ScheduleError):
+        others = (self._batch, self._backfill, self._cancel, self._trigger, self._change, self._delete, self._miss)
+        with suppress(Unavailable):
             while True:
-                number = next(self._numbers)
-                name, request_id = f"task-{number}", f"request-{number}"
-                handler = self._random.choice(["quick", "flaky", "slow"])
-                await client.register_task(
-                    name=name,
-                    schedule="@manual",
-                    handler=handler,
-                    policy=Policy(retry=QUICK, overlap=self._random.choice(list(Overlap))),
-                )
-                self.log.tasks.append(name)
-                self.log.unanswered[request_id] = name
-                result = await client.run_task_now(name, detach=self._random.random() < 0.5, request_id=request_id)
-                del self.log.unanswered[request_id]
-                self.log.answered[request_id] = result.execution.id
-                self.log.executions.append(result.execution.id)
-                if result.execution.state is State.SUCCEEDED:
-                    self.log.succeeded.append(result.execution.id)
+                name = f"task-{next(self._numbers)}"
+                other = self._random.choice(others) if self._random.random() < 0.5 else self._run
+                with suppress(RemoteError):  # told of a fault of ours, a caller goes on
+                    await other(client, name)
+
+    async def _run(self, client: AsyncClient, name: str) -> None:
+        handler = self._random.choice(["quick", "flaky", "slow"])
+        overlap = self._random.choice(list(Overlap))
+        await client.register_task(
+            name=name, schedule="@manual", handler=handler, policy=Policy(retry=QUICK, overlap=overlap)
+        )
+        self.log.tasks.append(name)
+        request_id = f"request-{name}"
+        self.log.unanswered[request_id] = name
+        result = await client.run_task_now(name, detach=self._random.random() < 0.5, request_id=request_id)
+        del self.log.unanswered[request_id]
+        self.log.answered[request_id] = result.execution.id
+        self.log.note(result.execution)
+
+    async def _batch(self, client: AsyncClient, name: str) -> None:
+        names = [f"{name}-{number}" for number in range(BATCH)]
+        self.log.batches.append(names)
+        await client.batch_register_tasks(registrations(names, "@manual"))
+        self.log.tasks += names
+
+    async def _backfill(self, client: AsyncClient, name: str) -> None:
+        ended = Policy(retry=QUICK, window=Window(end_time=self._begun))
+        await client.register_task(name=name, schedule="* * * * *", handler="quick", policy=ended)
+        self.log.tasks.append(name)
+        self._past.append(name)
+        await self._fill(client, name)
+        self._past.remove(name)
+
+    async def _fill(self, client: AsyncClient, name: str) -> None:
+        begin = self._begun - timedelta(minutes=PAST)
+        filled = await client.backfill_task(name, start_time=begin, end_time=self._begun)
+        for execution in filled.executions:
+            self.log.note(execution)
+        assert len(filled.executions) + filled.existing_count == PAST
+
+    async def _cancel(self, client: AsyncClient, name: str) -> None:
+        await client.register_task(name=name, schedule="@manual", handler="slow")
+        self.log.tasks.append(name)
+        execution = (await client.run_task_now(name, detach=True)).execution
+        self.log.note(execution)
+        await asyncio.sleep(self._random.uniform(0, 0.1))
+        self.log.note(await client.cancel_execution(execution.id, reason="enough"))
+
+    async def _miss(self, client: AsyncClient, name: str) -> None:
+        soon = Policy(start_deadline=timedelta(seconds=1))
+        await client.register_task(
+            name=name, schedule="@manual", handler="nobody-offers", policy=soon, allow_unknown_handler=True
+        )
+        self.log.tasks.append(name)
+        self.log.note((await client.run_task_now(name, detach=True)).execution)
+
+    async def _trigger(self, client: AsyncClient, _: str) -> None:
+        for execution in await client.trigger_cron(CRON):
+            self.log.note(execution)
+
+    async def _change(self, client: AsyncClient, _: str) -> None:
+        changing = EVERY_SECOND[-1]
+        if self._random.random() < 0.3:
+            await client.disable_task(changing, note="for a while")
+        await client.update_task(changing, schedule=f"every {self._random.randint(1, 3)} seconds")
+        await client.enable_task(changing)
+
+    async def _delete(self, client: AsyncClient, name: str) -> None:
+        await client.register_task(name=name, schedule="every 1 second", handler="quick")
+        self.log.note((await client.run_task_now(name, detach=True)).execution)
+        await client.delete_task(name)
+        self.log.deleted.append(name)
 
 
-async def settled(address: str, database: Path, log: Log) -> list[str]:
-    """Stop what fires by itself, wait until nothing is open, and return what the checker finds then."""
+async def settled(address: str, database: Path, log: Ledger) -> list[str]:
+    """Stop what fires by itself, wait until nothing is open, and return every broken promise that is found then."""
     async with AsyncClient(address) as client:
-        for name in log.tasks[:2]:
-            await client.disable_task(name)
+        async for task in client.tasks():
+            if task.definition.schedule.text.startswith("every "):
+                await client.disable_task(task.name)
 
     async def nothing_open() -> bool:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             (number,) = connection.execute("SELECT count(*) FROM task_executions WHERE gate IS NOT NULL").fetchone()
         return number == 0
 
-    await until(nothing_open, 30)
-    return check(database, log.told(), at_rest=True) + requests_with_two_rows(database)
-
-
-def requests_with_two_rows(database: Path) -> list[str]:
-    """Return request ids that stand in more than one row."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        rows = connection.execute(
-            "SELECT request_id, count(*) FROM task_executions WHERE request_id IS NOT NULL"
-            " GROUP BY request_id HAVING count(*) > 1"
-        ).fetchall()
-    return [f"{request_id} ran {number} times" for request_id, number in rows]
+    await until(nothing_open, 60)
+    return check(database, log.told(), at_rest=True) + log.broken(database) + contradictions(database.parent)

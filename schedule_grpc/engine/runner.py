@@ -15,7 +15,7 @@ from schedule_grpc.condition import Condition
 from schedule_grpc.engine.progress import Reporter
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Hub
-from schedule_grpc.execution import HandBack, Outcome
+from schedule_grpc.execution import HandBack, Outcome, unrecordable
 from schedule_grpc.handlers import Env, Fate, Registry, Stop, TaskContext, perform
 from schedule_grpc.store import Claim, Store
 
@@ -26,6 +26,8 @@ LEASE = timedelta(seconds=30)
 ABANDONED_LIMIT = 64
 """Handlers that would not stop: so many of them still holding threads or memory are an operator's business."""
 RECORD_AGAIN_AFTER = timedelta(seconds=1)
+FAULTS_BORNE = 3
+"""How often recording may run into a fault of ours before the attempt is recorded as failed, without what it said."""
 
 
 class Why(Enum):
@@ -184,7 +186,11 @@ class Runner:
         )
 
     async def _record(self, report: Outcome | HandBack) -> None:
-        """Write a report; while the database is away, keep it and try again, but do not keep a stopping server."""
+        """Write a report; while the database is away, keep it and try again, but do not keep a stopping server.
+
+        A report that we cannot write is told as a failure in the end: not written at all, it would be run again.
+        """
+        faults = 0
         while True:
             last_try = self._giving_up.is_set()
             try:
@@ -193,6 +199,15 @@ class Runner:
                 log.warning("execution.record_delayed", execution=report.execution_id, error=str(error))
                 if last_try:
                     return
+                await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
+                continue
+            except Exception as error:
+                faults += 1
+                if faults > FAULTS_BORNE or last_try:
+                    raise
+                log.exception("execution.record_failed", execution=report.execution_id)
+                if faults == FAULTS_BORNE and isinstance(report, Outcome):
+                    report = unrecordable(report, error)
                 await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
                 continue
             if execution is None:

@@ -30,6 +30,7 @@ from schedule_grpc.execution.transitions import (
     planned,
     skipped,
     succeeded,
+    unrecordable,
 )
 from schedule_grpc.execution.values import (
     MAX_TEXT_BYTES,
@@ -77,4 +78,5 @@ __all__ = [
     "queues",
     "skipped",
     "succeeded",
+    "unrecordable",
 ]

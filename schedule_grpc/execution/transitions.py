@@ -173,6 +173,18 @@ def handed_back(execution: Execution, task: Task, now: datetime) -> Execution:
     )
 
 
+def unrecordable(outcome: Outcome, error: Exception) -> Outcome:
+    """Return what is told of an attempt whose outcome cannot be written: that it failed, for that reason, for good."""
+    return replace(
+        outcome,
+        kind=FailureKind.ERROR,
+        error=f"What the handler said could not be recorded ({type(error).__name__})",
+        result=None,
+        retry=False,
+        conditions=(),
+    )
+
+
 def lost(execution: Execution, task: Task, now: datetime) -> Execution:
     """Return a RUNNING execution whose owner is gone: that attempt failed, the policy decides about another."""
     began = execution.attempt_start_time or now

@@ -6,7 +6,7 @@ store cannot hide from it. With a log of what was acknowledged to callers it als
 
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -67,8 +67,11 @@ def _check(path: Path, acknowledged: Acknowledged | None, *, at_rest: bool, set_
     found += _occurrences_with_two_rows(executions)
     found += _gates_held_twice(executions)
     found += [] if set_back else _attempts_side_by_side(executions)
+    of_task: dict[str, list[sqlite3.Row]] = defaultdict(list)
+    for row in executions:
+        of_task[row["task_uid"]].append(row)
     for task in tasks:
-        its = [row for row in executions if row["task_uid"] == task["uid"]]
+        its = of_task[task["uid"]]
         found += _occurrences_not_accounted_for(task, its, set_back=set_back)
         found += _counts_too_low(task, its)
     if at_rest:
@@ -166,28 +169,27 @@ def _counts_too_low(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterato
 def _occurrences_not_accounted_for(
     task: sqlite3.Row, executions: list[sqlite3.Row], *, set_back: bool
 ) -> Iterator[str]:
-    """Walk the schedule up to the settled time: each occurrence is a row's own or in its range.
-
-    The walk begins where this definition does, for the file does not tell what the ones before it said.
-    """
-    schedule = parse(task["schedule"], task["time_zone"])
-    settled = _instant(task["settled_time"])
-    stored_next = None if task["next_run_time"] is None else _instant(task["next_run_time"])
+    """Is the next run the first after the settled time, and is all before it accounted for?"""
     if task["delete_time"] is not None:
         for row in executions:
             if row["state"] == "PENDING":
                 yield f"{row['id']}: waits although {task['name']} is deleted"
         return
-    policy = json.loads(task["policy"])
-    first, last = policy.get("start_time_us"), policy.get("end_time_us")
-    from_time = settled if first is None else max(settled, _instant(first - 1))
-    expected_next = schedule.next_after(from_time) if task["enabled"] else None
-    if expected_next is not None and last is not None and expected_next >= _instant(last):
-        expected_next = None
+    settled = _instant(task["settled_time"])
+    stored_next = None if task["next_run_time"] is None else _instant(task["next_run_time"])
+    expected_next = next(_occurrences(task, settled), None) if task["enabled"] else None
     if stored_next != expected_next:
         yield f"{task['name']}: next run {stored_next}, but the first after {settled} is {expected_next}"
     if task["revision"] > 1 and set_back:
         return  # under an older definition the task may have been settled up to later than this one began
+    yield from _accounts_that_do_not_add_up(task, executions)
+
+
+def _accounts_that_do_not_add_up(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterator[str]:
+    """Walk the schedule up to the settled time: each occurrence is a row's own or in its range.
+
+    The walk begins where this definition does, for the file does not tell what the ones before it said.
+    """
     # A backfill runs what was accounted for already, by a row or by a range: it is a further account of it.
     own = {
         row["scheduled_time"]
@@ -195,19 +197,30 @@ def _occurrences_not_accounted_for(
         if row["scheduled_time"] is not None and row["trigger"] != "BACKFILL"
     }
     covering = [row for row in executions if row["covers_from"] is not None]
-    begin = _instant(max(task["update_time"], task["pruned_time"] or 0))
     covered: Counter[str] = Counter()
-    occurrence = schedule.next_after(begin if first is None else max(begin, _instant(first - 1)))
-    while occurrence is not None and occurrence <= settled and (last is None or occurrence < _instant(last)):
+    begin = max(task["update_time"], task["pruned_time"] or 0)
+    for occurrence in _occurrences(task, _instant(begin)):
         micros = (occurrence - EPOCH) // timedelta(microseconds=1)
+        if micros > task["settled_time"]:
+            break
         by = [row["id"] for row in covering if row["covers_from"] <= micros <= row["covers_to"]]
         covered.update(by)
         if (times := (micros in own) + len(by)) != 1:
             yield f"{task['name']}: the occurrence {occurrence} is accounted for {times} times"
-        occurrence = schedule.next_after(occurrence)
     for row in covering:
-        if row["covers_exact"] and _instant(row["covers_from"]) > begin and row["covers_count"] != covered[row["id"]]:
+        if row["covers_exact"] and row["covers_from"] > begin and row["covers_count"] != covered[row["id"]]:
             yield f"{row['id']}: covers {covered[row['id']]} occurrences and says {row['covers_count']}"
+
+
+def _occurrences(task: sqlite3.Row, after: datetime) -> Iterator[datetime]:
+    """Give what a task's schedule has in its window after an instant."""
+    schedule = parse(task["schedule"], task["time_zone"])
+    policy = json.loads(task["policy"])
+    first, last = policy.get("start_time_us"), policy.get("end_time_us")
+    occurrence = schedule.next_after(after if first is None else max(after, _instant(first - 1)))
+    while occurrence is not None and (last is None or occurrence < _instant(last)):
+        yield occurrence
+        occurrence = schedule.next_after(occurrence)
 
 
 def _acknowledged_and_gone(

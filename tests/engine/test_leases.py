@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from checker import check
 from rig import Rig, at, rig
 
@@ -217,6 +218,34 @@ async def test_a_result_is_kept_while_the_database_is_away(service: Rig, monkeyp
     await service.clock.advance(1)
     await service.engine.idle()
     assert await service.states() == ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize(("faults", "state"), [(1, State.SUCCEEDED), (3, State.FAILED)])
+async def test_a_result_that_we_cannot_write_is_no_reason_to_run_again(service: Rig, gate, monkeypatch, faults, state):
+    """A fault of ours while recording: tried again, and in the end told as a failure; the handler ran once."""
+    held = gate("once")
+    held.opened.set()
+    record, left = service.store.record, list(range(faults))
+
+    async def faulty(reports):
+        if left:
+            left.pop()
+            raise ZeroDivisionError
+        return await record(reports)
+
+    monkeypatch.setattr(service.store, "record", faulty)
+    await service.register("task", "@manual", payload={"gate": "once"})
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    while left:
+        await service.clock.advance(1)
+    await service.clock.advance(1)
+    await service.engine.idle()
+    await service.advance(60)
+    (execution,) = await service.history()
+    assert execution.state is state
+    assert execution.error in {None, "What the handler said could not be recorded (ZeroDivisionError)"}
+    assert len(held.entered) == 1
 
 
 async def test_an_attempt_stops_before_its_lease_ends_if_it_cannot_be_extended(service: Rig, gate, monkeypatch):

@@ -40,7 +40,8 @@ def full() -> Iterator[IO[str]]:
 @pytest.mark.parametrize("end", ["nobody", "full"])
 async def test_a_log_that_cannot_be_written(tmp_path: Path, request: pytest.FixtureRequest, end: str):
     """Its lines are lost; executions are recorded, whoever waits is told, and SIGTERM ends the server with 0."""
-    process = subprocess.Popen(
+    process = await asyncio.to_thread(
+        subprocess.Popen,
         [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", "--handlers", "fault_handlers"],
         cwd=tmp_path,
         env=environment(),

@@ -108,7 +108,7 @@ async def test_a_range_that_is_not_what_it_says_is_found(tmp_path: Path, harm: s
 
 
 async def test_attempts_that_ran_together_are_found(tmp_path: Path):
-    """A retry that began before the attempt before it had ended; unless a clock was set back, of which nothing follows."""
+    """A retry that began before the attempt before it had ended; nothing follows where a clock was set back."""
     path = tmp_path / "schedule.db"
     async with rig(path) as service:
         await service.register("task", "@manual", payload={"fate": "fail-at-first", "times": 2})

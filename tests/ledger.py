@@ -1,0 +1,67 @@
+"""What callers were told, and what they asked for without an answer; afterwards held against the database."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from checker import Acknowledged
+
+from schedule_grpc.execution import Execution
+
+
+@dataclass
+class Ledger:
+    """Kept by the clients of a `Load`."""
+
+    tasks: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    executions: list[str] = field(default_factory=list)
+    ended: dict[str, str] = field(default_factory=dict)
+    """State by execution."""
+    batches: list[list[str]] = field(default_factory=list)
+    """Names of tasks that were asked for together, answered or not."""
+    unanswered: dict[str, str] = field(default_factory=dict)
+    """Task by the request id of a run."""
+    answered: dict[str, str] = field(default_factory=dict)
+    """Execution by the request id of a run."""
+
+    def told(self) -> Acknowledged:
+        """Return it as the checker reads it."""
+        succeeded = [each for each, state in self.ended.items() if state == "SUCCEEDED"]
+        return Acknowledged(tasks=self.tasks, executions=self.executions, succeeded=succeeded)
+
+    def note(self, execution: Execution) -> None:
+        """Note that somebody was told of an execution."""
+        self.executions.append(execution.id)
+        if execution.state.ended:
+            self.ended[execution.id] = execution.state.value
+
+    def broken(self, database: Path) -> list[str]:
+        """Return what the database says otherwise, besides what the checker sees."""
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            living = {
+                name for (name,) in connection.execute("SELECT name FROM scheduled_tasks WHERE delete_time IS NULL")
+            }
+            states = dict(connection.execute("SELECT id, state FROM task_executions").fetchall())
+            requests = connection.execute(
+                "SELECT request_id, count(*) FROM task_executions WHERE request_id IS NOT NULL"
+                " GROUP BY request_id HAVING count(*) > 1"
+            ).fetchall()
+        return [
+            *(f"{request_id} ran {number} times" for request_id, number in requests),
+            *(f"task {name} was deleted and is there" for name in self.deleted if name in living),
+            *(
+                f"{each} was told as {state} and is {states.get(each)}"
+                for each, state in self.ended.items()
+                if states.get(each) != state
+            ),
+            *self._halves(living),
+        ]
+
+    def _halves(self, living: set[str]) -> Iterator[str]:
+        for names in self.batches:
+            there = living.intersection(names)
+            if there and len(there) < len(names):
+                yield f"of the batch {names[0]}… {len(there)} of {len(names)} are there"
