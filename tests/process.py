@@ -27,6 +27,10 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(paths)} | more
 
 
+STARTED: "list[Server]" = []
+"""Those that nobody has seen the end of yet."""
+
+
 @dataclass
 class Server:
     """A server process that answers calls on ``address``."""
@@ -73,8 +77,14 @@ class Server:
         """Return how many descriptors (``fd``) or threads (``task``) it has open."""
         return len(list(Path(f"/proc/{self.process.pid}/{what}").iterdir()))
 
+    def asleep(self) -> bool:
+        """Return whether it is stopped (SIGSTOP)."""
+        return stopped(self.process.pid)
+
     def close(self) -> None:
         """Let go of what it wrote."""
+        if self in STARTED:
+            STARTED.remove(self)
         for stream in (self.process.stdout, self.log):
             if stream is not None:
                 stream.close()
@@ -109,7 +119,15 @@ def start(folder: Path, *options: str, handlers: str | None = "process_handlers"
         log.close()
         raise AssertionError(f"exit {process.returncode}: {errors}")
     found = re.search(r"^HTTP on http://(\S+)", greeting, re.MULTILINE)
-    return Server(process, first.removeprefix("gRPC on "), greeting, found[1] if found else None, log)
+    server = Server(process, first.removeprefix("gRPC on "), greeting, found[1] if found else None, log)
+    STARTED.append(server)
+    return server
+
+
+def end_all() -> None:
+    """End every server that a test which failed has left."""
+    for server in tuple(STARTED):
+        server.kill()
 
 
 @contextmanager
@@ -124,6 +142,11 @@ def serving(
         if server.process.poll() is None:
             server.kill()
         server.close()
+
+
+def stopped(pid: int) -> bool:
+    """Return whether a process is stopped (SIGSTOP)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 async def serves(server: Server) -> bool:

@@ -2,11 +2,19 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
+import process
 import pytest
 import pytest_asyncio
 from stories import Begun, story_of
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers() -> Iterator[None]:
+    """Whatever becomes of a module's tests, their servers end with it."""
+    yield
+    process.end_all()
 
 
 @pytest.fixture

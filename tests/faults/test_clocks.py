@@ -6,52 +6,23 @@ import signal
 import sqlite3
 from contextlib import closing
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from checker import Acknowledged, check
+from effects import contradictions
 from load import until
 from process import Server, serves, serving
 from stories import story
+from wall_clock import WallClock
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import Execution, State, Trigger
+from schedule_grpc.failpoints import VARIABLE
 
 pytestmark = pytest.mark.timeout(120)
 
 HOUR, DAY = 3600, 86400
-
-
-def library() -> str:
-    """Return where libfaketime is; its Python package, which would load it into this process, is not imported."""
-    spec = find_spec("libfaketime")
-    assert spec is not None
-    assert spec.origin is not None
-    return str(Path(spec.origin).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1")
-
-
-class Clock:
-    """The wall clock of a server; what measures durations goes on as it is."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "clock"
-        self.jump(0)
-
-    def jump(self, seconds: int) -> None:
-        """Set it so far off the real one."""
-        beside = self._file.with_suffix(".new")
-        beside.write_text(f"{seconds:+d}\n")
-        beside.rename(self._file)
-
-    def variables(self) -> dict[str, str]:
-        """Return what makes a process follow it."""
-        return {
-            "LD_PRELOAD": library(),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
 
 
 async def history(server: Server, name: str) -> tuple[Execution, ...]:
@@ -93,7 +64,7 @@ async def test_the_clock_jumps_a_day_forward(tmp_path: Path):
 
 async def jumps_forward(tmp_path: Path, seconds: int) -> None:
     """Set the clock of a server that many seconds ahead."""
-    clock = Clock(tmp_path)
+    clock = WallClock(tmp_path)
     with serving(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
         await prepared(server)
         clock.jump(seconds)
@@ -118,7 +89,7 @@ async def jumps_forward(tmp_path: Path, seconds: int) -> None:
 @story
 async def test_the_clock_is_set_back(tmp_path: Path):
     """Nothing fires again that has fired: silence, until the clock is where it was; a run by hand works meanwhile."""
-    clock = Clock(tmp_path)
+    clock = WallClock(tmp_path)
     with serving(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
         await prepared(server)
         clock.jump(-HOUR)
@@ -142,7 +113,7 @@ async def test_the_clock_is_set_back(tmp_path: Path):
 @story
 async def test_a_server_that_is_started_with_an_older_clock(tmp_path: Path):
     """An hour behind what is recorded: it starts, fires nothing twice, and goes on when its clock is right."""
-    clock = Clock(tmp_path)
+    clock = WallClock(tmp_path)
     with serving(tmp_path, handlers="fault_handlers") as server:
         await prepared(server)
         await asyncio.to_thread(server.kill)
@@ -190,3 +161,29 @@ async def test_a_process_that_sleeps(tmp_path: Path):
             "SELECT count(*) FROM task_executions WHERE attempts LIKE '%LEASE_LOST%'"
         ).fetchone()
     assert lost == 0
+
+
+@story
+async def test_a_process_that_sleeps_in_the_midst_of_a_commit(tmp_path: Path):
+    """Stopped for 12 s while a claim is being written: its heart beats first, and takes nothing for lost."""
+    point = {VARIABLE: "claim.written=stop"}
+    with serving(tmp_path, handlers="fault_handlers", **point) as server:
+        async with AsyncClient(server.address) as client:
+            await client.register_task(name="by-hand", schedule="@manual", handler="slow")
+            running = (await client.run_task_now("by-hand", detach=True)).execution
+
+            async def asleep() -> bool:
+                return server.asleep()
+
+            await until(asleep)
+            await asyncio.sleep(12)
+            os.kill(server.process.pid, signal.SIGCONT)
+
+            async def ended() -> Execution | None:
+                found = await client.get_execution(running.id)
+                return found if found.state.ended else None
+
+            assert (await until(ended)).state is State.SUCCEEDED
+        await asyncio.to_thread(server.terminate)
+    assert check(tmp_path / "schedule.db", Acknowledged(executions=[running.id]), at_rest=True) == []
+    assert contradictions(tmp_path) == []

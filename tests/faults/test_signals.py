@@ -12,7 +12,7 @@ import pytest
 from checker import Acknowledged, check
 from load import until
 from old_files import first_version
-from process import COMMAND, Server, environment, serving, start
+from process import COMMAND, Server, environment, serving, start, stopped
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
@@ -118,8 +118,7 @@ def test_asked_to_stop_during_a_migration(tmp_path: Path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    state = Path(f"/proc/{process.pid}/stat")
-    while state.read_text().rpartition(")")[2].split()[0] != "T":
+    while not stopped(process.pid):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGCONT)
