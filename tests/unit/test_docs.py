@@ -9,13 +9,16 @@ from schedule_grpc.schedule import parse
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+CODE = {path: path.read_text() for path in (ROOT / "schedule_grpc").rglob("*.py")}
+TOLD_BY_NAME = {"execution.recorded", "alert.started", "alert.ended"}
+"""Warnings whose name or level stands in a variable."""
 
 
 def test_the_table_of_settings_is_the_codes_own():
     """Every key with its default and meaning, as config.py has them."""
-    operations = (ROOT / "docs" / "operations.md").read_text()
     for key in keys():
-        assert f"| `{key.name}` | `{key.default}` | {key.meaning} |" in operations
+        assert f"| `{key.name}` | `{key.default}` | {key.meaning} |" in OPERATIONS
 
 
 def test_the_readme_names_every_rpc():
@@ -38,3 +41,23 @@ def test_every_schedule_of_the_readme_can_be_read():
     ]
     assert len(texts) > 10
     assert all(parse(text) for text in texts)
+
+
+def test_every_alarm_has_its_row():
+    """What the code logs as a warning or an error, and nothing else, stands in the table of what the log warns of."""
+    warned = {
+        event
+        for code in CODE.values()
+        for event in re.findall(r"\blog\.(?:warning|error|exception|critical)\(\s*\"([a-z_.]+)\"", code)
+    }
+    table = OPERATIONS.partition("### What the log warns of")[2].partition("| trouble in")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert {event for row in rows for event in re.findall(r"`([^`]+)`", row)} == warned | TOLD_BY_NAME
+    assert all(any(f'"{event}"' in code for code in CODE.values()) for event in TOLD_BY_NAME)
+
+
+def test_every_trouble_has_its_row():
+    """Why health is red: each reason that the code gives."""
+    for trouble in ("the clock was set back", "nothing was looked for", "ignored their timeout", "while looking for"):
+        assert any(trouble in code for code in CODE.values())
+        assert f"`{trouble}" in OPERATIONS
