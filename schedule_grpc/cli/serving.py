@@ -56,10 +56,21 @@ def serve(
         fail(f"cannot start: {error}", code=CONFIGURATION)
     sys.path.insert(0, "")  # handler modules are found in the working directory, as with `python -m`
     log.configure(style=settings.log_format, level=settings.log_level)
+    _allow_many_connections()
     try:
         event_loop.run(app.serve(settings, init=init, ready=_greet))
     except (ConfigurationError, DatabaseRefused, ScheduleError) as error:
         fail(f"cannot start: {error}", code=CANNOT_START)
+
+
+def _allow_many_connections() -> None:
+    """Raise this process's own limit of open files: each connection is one, and the usual 1,024 is for `select`."""
+    import resource
+    from contextlib import suppress
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS tells of no limit, and allows less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _greet(running: "Running") -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import resource
 import socket
 import sqlite3
 from collections import Counter
@@ -209,6 +210,18 @@ async def test_a_thousand_connections(server: Server, long: bool):
         return server.count("fd") <= open_before + 5
 
     await until(gone)
+
+
+def test_the_usual_limit_of_open_files_is_no_limit_of_connections(tmp_path: Path):
+    """A server raises its soft limit to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with serving(tmp_path) as server:
+            assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+            server.terminate()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_ten_thousand_calls_in_flight(server: Server, execution: Execution, long: bool):
