@@ -25,11 +25,17 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def service(database: Path) -> AsyncIterator[Rig]:
+def place(database: Path) -> Path | str:
+    """The file or the URL of a test's database. Suites that run over each engine have another fixture of this name."""
+    return database
+
+
+@pytest.fixture
+async def service(place: Path | str) -> AsyncIterator[Rig]:
     """A whole service on a FakeClock; afterwards the checker looks for broken promises."""
-    async with rig(database) as built:
+    async with rig(place) as built:
         yield built
-    assert check(database) == []
+    assert check(place) == []
 
 
 @pytest.fixture

@@ -1,14 +1,19 @@
 """A real PostgreSQL server, which all suites share."""
 
+import asyncio
 import shutil
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+from schedule_grpc.events import Hub
+from schedule_grpc.store import open_store
 
 NUMBERS = count(1)
 
@@ -34,6 +39,30 @@ class Postgres:
         """Run SQL; return its rows."""
         command = [self.bin / "psql", self.url(database), "--no-psqlrc", "-AtqvON_ERROR_STOP=1", "-f-"]
         return subprocess.run(command, input=sql, capture_output=True, text=True, check=True).stdout
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Within this context there is a database of one's own, with the newest schema; its URL is given."""
+        name = f"contract_{next(NUMBERS)}"
+        self.psql(f"CREATE DATABASE {name} TEMPLATE {self.template()}", "postgres")
+        try:
+            yield self.url(name)
+        finally:
+            self.psql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+
+    def template(self) -> str:
+        """Return the name of a database that holds our schema and nothing else."""
+        name = "contract"
+        if not self.psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'", "postgres"):
+            self.psql(f"CREATE DATABASE {name}", "postgres")
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(asyncio.run, _migrated(self.url(name))).result()
+        return name
+
+
+async def _migrated(url: str) -> None:
+    store = await open_store(url, Hub())
+    await store.close()
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def in_thread(ctx: TaskContext) -> str:
 class Rig:
     """A whole service without its network: real store on disk, real engine, a clock that stands still."""
 
-    path: Path
+    place: Path | str
     clock: FakeClock
     hub: Hub
     store: SqlStore
@@ -145,15 +145,15 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    path: Path, *, clock: FakeClock | None = None, recover: bool = False, **options: Any
+    place: Path | str, *, clock: FakeClock | None = None, recover: bool = False, **options: Any
 ) -> AsyncIterator[Rig]:
-    """Build a Rig on a file; with ``recover`` as a server does that finds it."""
+    """Build a Rig on a file, or on the database of a URL; with ``recover`` as a server does that finds it."""
     clock = clock or FakeClock(START)
     hub = Hub()
     registry = Registry()
     for offered in (fate, stubborn, in_thread):
         registry.add_function(offered)
-    store = await open_store(path, hub)
+    store = await open_store(place, hub)
     try:
         engine = Engine(
             store=store,
@@ -166,6 +166,6 @@ async def rig(
         service = Service(store=store, clock=clock, hub=hub, registry=registry)
         if recover:
             await engine.recover()
-        yield Rig(path=path, clock=clock, hub=hub, store=store, engine=engine, service=service, registry=registry)
+        yield Rig(place=place, clock=clock, hub=hub, store=store, engine=engine, service=service, registry=registry)
     finally:
         await store.close()

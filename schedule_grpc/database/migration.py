@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z_]+\.sql")
+_OLDEST = re.compile(r"^-- Programs of version (?P<version>\d+) can work with it\.$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +16,15 @@ class Migration:
 
     version: int
     script: str
+
+    @property
+    def oldest_program(self) -> int:
+        """The newest version that a program must know to work beside this one; its own unless the script says less.
+
+        Only for servers that share a database: while they are upgraded one by one, old ones meet the new schema.
+        """
+        said = _OLDEST.search(self.script)
+        return int(said["version"]) if said else self.version
 
     def statements(self) -> Iterator[str]:
         """Return the script's statements, one by one: executescript() would commit between them."""

@@ -1,8 +1,9 @@
 """The durable state: the Store protocol speaks of operations; SqlStore is its one implementation, over any database."""
 
+from schedule_grpc.store.opening import is_shared, open_store
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned, Store
 from schedule_grpc.store.schema import NEWEST, schema_version
-from schedule_grpc.store.sql_store import SqlStore, open_store
+from schedule_grpc.store.sql_store import SqlStore
 
 __all__ = [
     "NEWEST",
@@ -13,6 +14,7 @@ __all__ = [
     "Pruned",
     "SqlStore",
     "Store",
+    "is_shared",
     "open_store",
     "schema_version",
 ]

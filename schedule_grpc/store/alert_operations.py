@@ -9,7 +9,7 @@ from schedule_grpc.database import Operation, Parameters
 from schedule_grpc.events import AlertsChanged, Event
 from schedule_grpc.execution import Execution, State
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import instant, task_of
+from schedule_grpc.store.rows import instant, micros, task_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -31,23 +31,19 @@ def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: d
     return [AlertsChanged()] if changed else []
 
 
-def note_outcome(execution: Execution, now: datetime) -> Operation[list[Event]]:
-    """Look whether an ended execution begins or ends its task's failing; its statistics are written already."""
-    if execution.state is State.SUCCEEDED:
-        over = (Condition(key=FAILING, over=True),)
-        return (yield from note_conditions(execution.task_uid, execution.task_name, over, now))
-    if execution.state is not State.FAILED:
-        return []
-    (row,) = yield QUERIES.find_task_by_uid, {"uid": execution.task_uid}
-    task = task_of(row)
-    failures, limit = task.stats.consecutive_failures, task.policy.alert_after
-    if not limit or failures < limit:
-        return []
-    times = "failed" if failures == 1 else f"failed {failures} times in a row"
-    failing = Condition(
-        key=FAILING, title=f"Task {task.name} {times}", body=f"{execution.kind}: {execution.error}\n{execution.id}"
-    )
-    return (yield from note_conditions(task.uid, task.name, (failing,), now))
+def note_outcomes(ended: Sequence[Execution]) -> Operation[list[Event]]:
+    """Look which ended executions begin or end their tasks' failing; the tasks' statistics are written already."""
+    succeeded = [execution for execution in ended if execution.state is State.SUCCEEDED]
+    over = yield QUERIES.end_alert, [_failing_over(execution) for execution in succeeded]
+    failed = {execution.task_uid: execution for execution in ended if execution.state is State.FAILED}
+    rows = yield QUERIES.find_task_by_uid, [{"uid": uid} for uid in failed]
+    events: list[Event] = [AlertsChanged()] if over else []
+    for task in map(task_of, rows):
+        execution, limit = failed[task.uid], task.policy.alert_after
+        if limit and task.stats.consecutive_failures >= limit:
+            now = execution.end_time or execution.create_time
+            events += yield from note_conditions(task.uid, task.name, (_failing(task, execution),), now)
+    return events
 
 
 def note_missed(task: Task, now: datetime) -> Operation[list[Event]]:
@@ -100,3 +96,15 @@ def _overdue(task: Task) -> Condition:
         title=f"Task {task.name} did not run",
         body=f"An occurrence of {task.schedule.text} has not started {task.policy.overdue_grace} after it was due",
     )
+
+
+def _failing(task: Task, execution: Execution) -> Condition:
+    failures = task.stats.consecutive_failures
+    times = "failed" if failures == 1 else f"failed {failures} times in a row"
+    return Condition(
+        key=FAILING, title=f"Task {task.name} {times}", body=f"{execution.kind}: {execution.error}\n{execution.id}"
+    )
+
+
+def _failing_over(execution: Execution) -> Parameters:
+    return {"task_uid": execution.task_uid, "key": FAILING, "now": micros(execution.end_time)}

@@ -9,9 +9,9 @@ from schedule_grpc.database import Operation
 from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, Reason, State, Trigger, planned, skipped
-from schedule_grpc.store.gate_operations import end_pending, record_new, request_cancel
+from schedule_grpc.store.gate_operations import Comer, end_pending, record_new, request_cancel
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of
+from schedule_grpc.store.rows import execution_of, task_of
 from schedule_grpc.store.task_operations import find_task
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
@@ -24,6 +24,7 @@ def submit(
     name: str, payload: Mapping[str, Any] | None, request_id: str | None, now: datetime
 ) -> Operation[Told[Execution]]:
     """Record a manual run, or find the one that the request id stands for already."""
+    yield QUERIES.lock_tasks_by_name, {"names": [name]}
     if request_id is not None:
         rows = yield QUERIES.find_execution_by_request, {"request_id": request_id}
         if rows:
@@ -34,35 +35,35 @@ def submit(
     if not task.enabled:
         raise TaskDisabled(name)
     execution = planned(task, trigger=Trigger.MANUAL, now=now, payload=payload, request_id=request_id)
-    events = yield from record_new(execution, task.policy, now)
+    events = yield from record_new([Comer(execution, task.policy)], now)
     return _recorded(events)[0], events
 
 
 def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
     """Record a run of each task of these names that is there and enabled."""
-    events: list[Event] = []
-    for name in names:
-        task = yield from find_task(name)
-        if task is not None and task.enabled:
-            events += yield from record_new(planned(task, trigger=Trigger.CRON, now=now), task.policy, now)
+    yield QUERIES.lock_tasks_by_name, {"names": list(names)}
+    rows = yield QUERIES.find_task, [{"name": name} for name in names]
+    tasks = [task for task in map(task_of, rows) if task.enabled]
+    events = yield from record_new(
+        [Comer(planned(task, trigger=Trigger.CRON, now=now), task.policy) for task in tasks], now
+    )
     return _recorded(events), events
 
 
 def backfill(task: Task, executions: Sequence[Execution], now: datetime) -> Operation[Told[Backfill | None]]:
     """Record a backfill, if the task is still as it was read."""
+    yield QUERIES.lock_tasks, {"uids": [task.uid]}
     found = yield from find_task(task.name)
     if found is None or (found.uid, found.revision) != (task.uid, task.revision):
         return None, ()
-    events: list[Event] = []
-    for execution in executions:
-        events += yield from record_new(execution, task.policy, now)
+    events = yield from record_new([Comer(execution, task.policy) for execution in executions], now)
     recorded = _recorded(events)
     return Backfill(executions=recorded, existing_count=len(executions) - len(recorded)), events
 
 
 def cancel(execution_id: str, reason: str, now: datetime) -> Operation[Told[Execution | None]]:
     """Cancel an execution that waits, ask for the end of one that runs."""
-    found = yield from find_execution(execution_id)
+    found = yield from _hold(execution_id)
     if found is None:
         return None, ()
     return (yield from request_cancel(found, reason, now))
@@ -70,7 +71,7 @@ def cancel(execution_id: str, reason: str, now: datetime) -> Operation[Told[Exec
 
 def give_up(execution_id: str, now: datetime) -> Operation[Told[Execution | None]]:
     """End an execution that nobody ever started."""
-    found = yield from find_execution(execution_id)
+    found = yield from _hold(execution_id)
     if found is None or found.state is not State.PENDING or found.start_time is not None:
         return found, ()
     ended = skipped(found, Reason.NO_WORKER, now)
@@ -98,6 +99,12 @@ def list_executions(
     (owner,) = yield QUERIES.last_uid_of_name, {"name": task_name}
     rows = yield QUERIES.executions_of_task, parameters | {"task_uid": owner["uid"]}
     return tuple(execution_of(row) for row in rows)
+
+
+def _hold(execution_id: str) -> Operation[Execution | None]:
+    yield QUERIES.lock_tasks_of, {"execution_ids": [execution_id]}
+    rows = yield QUERIES.hold_execution, {"id": execution_id}
+    return execution_of(rows[0]) if rows else None
 
 
 def _range(chosen: ExecutionFilter, after: tuple[datetime, str] | None) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 -- One execution.
 SELECT * FROM task_executions WHERE id = :id;
 
+-- name: hold_execution
+-- One execution, which nobody else changes until the transaction ends.
+SELECT * FROM task_executions WHERE id = :id /*postgresql FOR NO KEY UPDATE */;
+
 -- name: find_execution_by_request
 -- The execution that a request id stands for.
 SELECT * FROM task_executions WHERE request_id = :request_id;
@@ -28,15 +32,17 @@ LIMIT :limit;
 -- name: occupancy
 -- Whether one of the task's executions holds its gate, and whether any is open.
 SELECT
-    EXISTS (SELECT 1 FROM task_executions WHERE task_uid = :task_uid AND gate = 'ACTIVE') AS active,
-    EXISTS (SELECT 1 FROM task_executions WHERE task_uid = :task_uid AND gate IS NOT NULL) AS any_open;
+    t.uid AS task_uid,
+    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = t.uid AND e.gate = 'ACTIVE') AS active,
+    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = t.uid AND e.gate IS NOT NULL) AS any_open
+FROM scheduled_tasks t WHERE t.uid = :task_uid;
 
--- name: waiting_executions
--- Executions of a task that wait at its gate, the next one first.
+-- name: next_waiting
+-- The execution that waits longest at its task's gate.
 SELECT * FROM task_executions
 WHERE task_uid = :task_uid AND gate = 'WAITING'
 ORDER BY COALESCE(scheduled_time, create_time), create_time, id
-LIMIT :limit;
+LIMIT 1;
 
 -- name: buffered_executions
 -- Executions that wait at their task's gate and do not queue.
@@ -46,7 +52,7 @@ LIMIT :limit;
 
 -- name: active_execution
 -- The execution that holds its task's gate.
-SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate = 'ACTIVE';
+SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate = 'ACTIVE' /*postgresql FOR NO KEY UPDATE */;
 
 -- name: let_through
 -- An execution that waited at its task's gate holds it now.
@@ -73,7 +79,8 @@ WHERE task_uid = :task_uid AND gate IS NOT NULL AND state = 'PENDING';
 
 -- name: pending_executions
 -- What changes of a task may end: it waits, for its gate, its time, a slot, or its next attempt.
-SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate IS NOT NULL AND state = 'PENDING';
+SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate IS NOT NULL AND state = 'PENDING'
+/*postgresql FOR NO KEY UPDATE */;
 
 -- name: end_pending
 -- An execution ends that nobody runs, if it is still as it was read.

@@ -1,5 +1,10 @@
-"""Operations at a task's gate: a new execution comes in, an ended one lets the next one through."""
+"""Operations at a task's gate: a new execution comes in, an ended one lets the next one through.
 
+Whoever does any of these has locked the task first (see `lock_tasks` in tasks.sql).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from schedule_grpc.database import Operation
@@ -27,21 +32,23 @@ SUPERSEDED = "Cancelled: a newer execution was due (CANCEL_OTHER)"
 ALL_OF_THEM = 2**31
 
 
-def record_new(execution: Execution, policy: Policy, now: datetime) -> Operation[list[Event]]:
-    """Insert a planned execution as its task's gate lets it in; nothing if its occurrence has its row already.
+@dataclass(frozen=True, slots=True)
+class Comer:
+    """A planned execution that comes to its task's gate, and the policies by which it is let in."""
 
-    The last event tells of the execution itself; those before, of others that made way for it.
+    execution: Execution
+    policy: Policy
+
+
+def record_new(comers: Sequence[Comer], now: datetime) -> Operation[list[Event]]:
+    """Insert planned executions as their tasks' gates let them in; an occurrence that has its row is left out.
+
+    Those of one task come in in their order. The event that tells of an execution follows those of others that made
+    way for it.
     """
     events: list[Event] = []
-    if execution.state is State.PENDING:
-        found = yield from _occupancy(execution, policy)
-        if makes_way(execution, policy, found):
-            events += yield from _make_way(execution, policy, now)
-            found = yield from _occupancy(execution, policy)
-        execution = admitted(execution, policy, found)
-    inserted = yield QUERIES.insert_execution, execution_parameters(execution)
-    if inserted:
-        events.append(Transition(before=None, execution=execution, time=now))
+    for wave in _waves(comers):
+        events += yield from _record_wave(wave, now)
     return events
 
 
@@ -52,20 +59,19 @@ def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation
         return []
     events: list[Event] = [Transition(before=State.PENDING, execution=ended, time=now)]
     if before.gate is Gate.ACTIVE:
-        events += yield from let_next_through(before.task_uid, now)
+        events += yield from let_next_through([before.task_uid], now)
     return events
 
 
-def let_next_through(task_uid: str, now: datetime) -> Operation[list[Event]]:
-    """Give the gate to the execution that waits for it longest, if one does; nobody holds it at this moment."""
-    rows = yield QUERIES.waiting_executions, {"task_uid": task_uid, "limit": 1}
-    if not rows:
-        return []
-    waiting = execution_of(rows[0])
-    (row,) = yield QUERIES.find_task_by_uid, {"uid": task_uid}
-    through = let_through(waiting, task_of(row).policy, now)
-    yield QUERIES.let_through, {"id": through.id, "deadline_time": micros(through.deadline_time)}
-    return [TaskChanged(name=waiting.task_name)]
+def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[Event]]:
+    """Give each gate to the execution that waits for it longest, if one does; nobody holds them at this moment."""
+    rows = yield QUERIES.next_waiting, [{"task_uid": uid} for uid in task_uids]
+    tasks = yield QUERIES.find_task_by_uid, [{"uid": row["task_uid"]} for row in rows]
+    policies = {row["uid"]: task_of(row).policy for row in tasks}
+    waiting = [execution_of(row) for row in rows]
+    through = [let_through(each, policies[each.task_uid], now) for each in waiting]
+    yield QUERIES.let_through, [{"id": each.id, "deadline_time": micros(each.deadline_time)} for each in through]
+    return [TaskChanged(name=each.task_name) for each in waiting]
 
 
 def request_cancel(execution: Execution, reason: str, now: datetime) -> Operation[tuple[Execution, list[Event]]]:
@@ -104,27 +110,72 @@ def end_all_pending(task: Task, reason: Reason, now: datetime) -> Operation[list
     return events
 
 
-def _occupancy(execution: Execution, policy: Policy) -> Operation[Occupancy]:
-    (row,) = yield QUERIES.occupancy, {"task_uid": execution.task_uid}
-    active = bool(row["active"])
-    buffered: list[Execution] = []
-    if active and policy.overlap in (Overlap.BUFFER_ONE, Overlap.CANCEL_OTHER):
-        buffered = yield from _buffered(execution.task_uid, policy, limit=1)
-    return Occupancy(active=active, any_open=bool(row["any_open"]), buffered=bool(buffered))
+def _waves(comers: Iterable[Comer]) -> Iterator[list[Comer]]:
+    """Put the first of each task into one wave, the second of each into the next: no two of a wave meet at a gate."""
+    waves: list[list[Comer]] = []
+    came: dict[str, int] = {}
+    for comer in comers:
+        number = came.get(comer.execution.task_uid, 0)
+        came[comer.execution.task_uid] = number + 1
+        if number == len(waves):
+            waves.append([])
+        waves[number].append(comer)
+    return iter(waves)
 
 
-def _buffered(task_uid: str, policy: Policy, *, limit: int) -> Operation[list[Execution]]:
-    queueing = "".join(f",{trigger.value}," for trigger in Trigger if queues(trigger, policy))
-    rows = yield QUERIES.buffered_executions, {"task_uid": task_uid, "queues": queueing, "limit": limit}
-    return [execution_of(row) for row in rows]
+def _record_wave(wave: Sequence[Comer], now: datetime) -> Operation[list[Event]]:
+    coming = [comer for comer in wave if comer.execution.state is State.PENDING]
+    found = yield from _occupancies(coming)
+    events: dict[str, list[Event]] = {}
+    crowded = [comer for comer in coming if makes_way(comer.execution, comer.policy, found[comer.execution.task_uid])]
+    for comer in crowded:
+        events[comer.execution.id] = yield from _make_way(comer, now)
+    found |= yield from _occupancies(crowded)
+    admitted_ones = [
+        admitted(each.execution, each.policy, found[each.execution.task_uid])
+        if each.execution.state is State.PENDING
+        else each.execution
+        for each in wave
+    ]
+    inserted = yield QUERIES.insert_execution, [execution_parameters(execution) for execution in admitted_ones]
+    ids = {row["id"] for row in inserted}
+    told: list[Event] = []
+    for execution in admitted_ones:
+        told += events.get(execution.id, ())
+        if execution.id in ids:
+            told.append(Transition(before=None, execution=execution, time=now))
+    return told
 
 
-def _make_way(execution: Execution, policy: Policy, now: datetime) -> Operation[list[Event]]:
+def _occupancies(comers: Sequence[Comer]) -> Operation[dict[str, Occupancy]]:
+    """See who is at the gates of the comers' tasks."""
+    rows = yield QUERIES.occupancy, [{"task_uid": comer.execution.task_uid} for comer in comers]
+    found = {
+        row["task_uid"]: Occupancy(active=bool(row["active"]), any_open=bool(row["any_open"])) for row in rows
+    }
+    asking = [
+        comer
+        for comer in comers
+        if found[comer.execution.task_uid].active and comer.policy.overlap in (Overlap.BUFFER_ONE, Overlap.CANCEL_OTHER)
+    ]
+    buffered = yield QUERIES.buffered_executions, [_buffered(comer, limit=1) for comer in asking]
+    for row in buffered:
+        found[row["task_uid"]] = replace(found[row["task_uid"]], buffered=True)
+    return found
+
+
+def _buffered(comer: Comer, *, limit: int) -> dict[str, object]:
+    queueing = "".join(f",{trigger.value}," for trigger in Trigger if queues(trigger, comer.policy))
+    return {"task_uid": comer.execution.task_uid, "queues": queueing, "limit": limit}
+
+
+def _make_way(comer: Comer, now: datetime) -> Operation[list[Event]]:
     """Skip what waits for the gate and does not queue, and cancel what holds it."""
     events: list[Event] = []
-    for waiting in (yield from _buffered(execution.task_uid, policy, limit=ALL_OF_THEM)):
-        events += yield from end_pending(waiting, skipped(waiting, Reason.OVERLAP, now), now)
-    rows = yield QUERIES.active_execution, {"task_uid": execution.task_uid}
+    waiting = yield QUERIES.buffered_executions, _buffered(comer, limit=ALL_OF_THEM)
+    for execution in map(execution_of, waiting):
+        events += yield from end_pending(execution, skipped(execution, Reason.OVERLAP, now), now)
+    rows = yield QUERIES.active_execution, {"task_uid": comer.execution.task_uid}
     for row in rows:
         _, told = yield from request_cancel(execution_of(row), SUPERSEDED, now)
         events += told

@@ -16,17 +16,18 @@ FROM waiting WHERE handler IS NOT NULL;
 
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.
-SELECT id FROM task_executions
+SELECT id, task_uid FROM task_executions
 WHERE handler = :handler AND state = 'PENDING' AND gate IN ('ACTIVE', 'FREE') AND available_time <= :now
 ORDER BY available_time, id
-LIMIT :limit;
+LIMIT :limit
+/*postgresql FOR NO KEY UPDATE SKIP LOCKED */;
 
 -- name: claim_execution
 -- One attempt begins, under a lease.
 UPDATE task_executions SET
     state = 'RUNNING', attempt = attempt + 1, attempt_start_time = :now, start_time = COALESCE(start_time, :now),
     deadline_time = NULL, lease_owner = :owner, lease_token = :lease_token, lease_until = :lease_until,
-    revision = (SELECT revision FROM scheduled_tasks WHERE uid = task_uid)
+    revision = :revision
 WHERE id = :id AND state = 'PENDING'
 RETURNING *;
 

@@ -1,10 +1,11 @@
 """Operations on the queue: what is there to do, who does it, what became of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.database import Operation, Parameters, Row
+from schedule_grpc.database import Operation, Parameters, Row, Rows
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import (
     Execution,
@@ -20,7 +21,7 @@ from schedule_grpc.execution import (
     new_lease_token,
     succeeded,
 )
-from schedule_grpc.store.alert_operations import note_conditions, note_missed, note_outcome
+from schedule_grpc.store.alert_operations import note_conditions, note_missed, note_outcomes
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look
 from schedule_grpc.store.queries import QUERIES
@@ -33,8 +34,17 @@ ORPHAN_AGE = timedelta(seconds=10)
 """A claim of one's own that is older, and that one does not run, was lost on its way back."""
 EXPIRED_AT_ONCE = 1000
 """Executions ended in one transaction at most."""
-_COUNTED = {State.SUCCEEDED: QUERIES.note_success, State.FAILED: QUERIES.note_failure}
+_COUNTS = {State.SUCCEEDED: QUERIES.note_success, State.FAILED: QUERIES.note_failure}
 """Ends that a task's statistics count."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """How an attempt leaves its execution, and when."""
+
+    before: Execution
+    after: Execution
+    now: datetime
 
 
 def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]:
@@ -57,50 +67,74 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
 def claim(request: ClaimRequest) -> Operation[Told[tuple[Claim, ...]]]:
     """Begin attempts: of each waiting handler its share, the longest available first."""
     waiting = yield QUERIES.waiting_handlers, {}
-    candidates: dict[str, list[str]] = {}
+    candidates: dict[str, Rows] = {}
     for row in waiting:
         if row["handler"] in request.handlers and row["available_time"] <= to_micros(request.now):
-            found = yield (
-                QUERIES.available_executions,
-                {"handler": row["handler"], "now": to_micros(request.now), "limit": request.limit},
-            )
-            candidates[row["handler"]] = [each["id"] for each in found]
-    counts = {handler: len(ids) for handler, ids in candidates.items()}
+            asked = {"handler": row["handler"], "now": to_micros(request.now), "limit": request.limit}
+            candidates[row["handler"]] = yield QUERIES.available_executions, asked
+    counts = {handler: len(rows) for handler, rows in candidates.items()}
     chosen = [
-        execution_id
+        row
         for handler, share in shares(request.limit, request.running, counts, request.limits).items()
-        for execution_id in candidates[handler][:share]
+        for row in candidates[handler][:share]
     ]
-    claims: list[Claim] = []
-    for execution_id in chosen:
-        claim_of_one = yield from _claim_one(execution_id, request)
-        claims.append(claim_of_one)
-    events = [Transition(before=State.PENDING, execution=claim.execution, time=request.now) for claim in claims]
-    return tuple(claims), events
+    tasks = yield from _tasks({row["task_uid"] for row in chosen})
+    claimed = yield (
+        QUERIES.claim_execution,
+        [
+            {
+                "id": row["id"],
+                "now": to_micros(request.now),
+                "owner": request.owner,
+                "lease_token": new_lease_token(),
+                "lease_until": to_micros(request.lease_until),
+                "revision": tasks[row["task_uid"]].revision,
+            }
+            for row in chosen
+        ],
+    )
+    executions = [execution_of(row) for row in claimed]
+    begun = [each for each in executions if each.attempt_start_time == each.start_time]
+    yield QUERIES.note_run, [_started(execution) for execution in begun]
+    claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
+    return claims, [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
 
 
 def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execution | None, ...]]]:
     """Write what became of attempts, each only under its lease."""
-    executions: list[Execution | None] = []
-    events: list[Event] = []
-    for report in reports:
-        rows = yield QUERIES.find_execution, {"id": report.execution_id}
-        if not rows or rows[0]["lease_token"] != report.lease_token:
-            executions.append(None)
-            continue
-        found = execution_of(rows[0])
-        if found.state is State.RUNNING:
-            now = report.time if isinstance(report, HandBack) else report.end_time
-            found, told = yield from _settle(found, (yield from _judged(found, report)), now)
-            events += told
-            if isinstance(report, Outcome) and report.conditions:
-                events += yield from note_conditions(found.task_uid, found.task_name, report.conditions, now)
-        executions.append(found)
-    return tuple(executions), events
+    ids = sorted({report.execution_id for report in reports})
+    yield QUERIES.lock_tasks_of, {"execution_ids": ids}
+    rows = yield QUERIES.find_execution, [{"id": execution_id} for execution_id in ids]
+    found = {row["id"]: execution_of(row) for row in rows}
+    ours = [
+        (found[report.execution_id], report)
+        for report in reports
+        if report.execution_id in found and found[report.execution_id].lease_token == report.lease_token
+    ]
+    running = [(execution, report) for execution, report in ours if execution.state is State.RUNNING]
+    # The common case asks no policy, and so reads no task.
+    asking = {execution.task_uid for execution, report in running if isinstance(report, HandBack) or report.kind}
+    tasks = yield from _tasks(asking)
+    settlements = [
+        Settlement(before=execution, after=_judged(execution, report, tasks), now=_time(report))
+        for execution, report in running
+    ]
+    events = yield from _settle(settlements)
+    for execution, report in running:
+        if isinstance(report, Outcome) and report.conditions:
+            named = execution.task_uid, execution.task_name
+            events += yield from note_conditions(*named, report.conditions, report.end_time)
+    now_is = {execution.id: execution for execution, _ in ours} | {each.after.id: each.after for each in settlements}
+    tokens = {execution_id: execution.lease_token for execution_id, execution in found.items()}
+    return tuple(
+        now_is[report.execution_id] if tokens.get(report.execution_id) == report.lease_token else None
+        for report in reports
+    ), events
 
 
 def extend_leases(tokens: Mapping[str, str], until: datetime) -> Operation[Told[Extended]]:
     """Prolong leases that are still the same."""
+    yield QUERIES.lock_tasks_of, {"execution_ids": list(tokens)}
     rows = yield (
         QUERIES.extend_lease,
         [
@@ -115,37 +149,37 @@ def extend_leases(tokens: Mapping[str, str], until: datetime) -> Operation[Told[
 
 def rescue(owner: str | None, held: frozenset[str], now: datetime, lapsed: datetime) -> Operation[Told[int]]:
     """Take attempts from owners that are gone, and hand back those of one's own that got lost on their way."""
-    events: list[Event] = []
+    own: Rows = ()
     if owner is None:
         gone = yield QUERIES.running_executions, {}
-        orphaned: Sequence[Row] = ()
     else:
         gone = yield QUERIES.lapsed_executions, {"lapsed": to_micros(lapsed), "owner": owner}
-        claimed_before = to_micros(now - ORPHAN_AGE)
-        own = yield QUERIES.own_executions, {"owner": owner, "claimed_before": claimed_before}
-        orphaned = [row for row in own if row["id"] not in held]
-    for row in gone:
-        execution = execution_of(row)
-        task = yield from _task(execution)
-        _, told = yield from _settle(execution, lost(execution, task, now), now)
-        events += told
-    for row in orphaned:
-        execution = execution_of(row)
-        report = HandBack(execution_id=execution.id, lease_token=execution.lease_token or "", time=now)
-        _, told = yield from _settle(execution, (yield from _judged(execution, report)), now)
-        events += told
-    return len(gone) + len(orphaned), events
+        own = yield QUERIES.own_executions, {"owner": owner, "claimed_before": to_micros(now - ORPHAN_AGE)}
+    orphaned = [row for row in own if row["id"] not in held]
+    taken = yield from _still_as_read([*gone, *orphaned])
+    tasks = yield from _tasks({execution.task_uid for execution in taken.values()})
+    settlements = [
+        Settlement(before=execution, after=become(execution, tasks[execution.task_uid], now), now=now)
+        for rows, become in ((gone, lost), (orphaned, handed_back))
+        for execution in (taken[row["id"]] for row in rows if row["id"] in taken)
+    ]
+    events = yield from _settle(settlements)
+    return len(settlements), events
 
 
 def expire(now: datetime) -> Operation[Told[int]]:
     """End what nobody started before its start deadline."""
-    rows = yield QUERIES.overdue_executions, {"now": to_micros(now), "limit": EXPIRED_AT_ONCE}
+    overdue = yield QUERIES.overdue_executions, {"now": to_micros(now), "limit": EXPIRED_AT_ONCE}
+    ids = [row["id"] for row in overdue]
+    yield QUERIES.lock_tasks_of, {"execution_ids": ids}
+    rows = yield QUERIES.hold_execution, [{"id": execution_id} for execution_id in ids]
+    late = [each for each in map(execution_of, rows) if each.deadline_time is not None and each.deadline_time <= now]
+    tasks = yield from _tasks({execution.task_uid for execution in late})
     events: list[Event] = []
-    for row in rows:
-        execution = execution_of(row)
+    for execution in late:
         events += yield from end_pending(execution, missed(execution, Reason.START_DEADLINE, now), now)
-        events += yield from note_missed((yield from _task(execution)), now)
-    return len(rows), events
+        events += yield from note_missed(tasks[execution.task_uid], now)
+    return len(late), events
 
 
 def count_open() -> Operation[Mapping[State, int]]:
@@ -154,47 +188,50 @@ def count_open() -> Operation[Mapping[State, int]]:
     return {State(row["state"]): row["count"] for row in rows}
 
 
-def _claim_one(execution_id: str, request: ClaimRequest) -> Operation[Claim]:
-    token = new_lease_token()
-    (row,) = yield (
-        QUERIES.claim_execution,
-        {
-            "id": execution_id,
-            "now": to_micros(request.now),
-            "owner": request.owner,
-            "lease_token": token,
-            "lease_until": to_micros(request.lease_until),
-        },
-    )
-    execution = execution_of(row)
-    if execution.attempt_start_time == execution.start_time:
-        yield QUERIES.note_run, {"uid": execution.task_uid, "start_time": micros(execution.start_time)}
-    task = yield from _task(execution)
+def _claim(execution: Execution, task: Task) -> Claim:
     payload = task.definition.payload if execution.payload is None else execution.payload
-    return Claim(execution=execution, task=task, lease_token=token, payload=payload)
+    return Claim(execution=execution, task=task, lease_token=execution.lease_token or "", payload=payload)
 
 
-def _judged(execution: Execution, report: Outcome | HandBack) -> Operation[Execution]:
-    if isinstance(report, Outcome) and report.kind is None:
-        return succeeded(execution, report)  # the common case asks no policy, and so reads no task
-    task = yield from _task(execution)
-    if isinstance(report, Outcome):
-        return after(execution, report, task)
-    return handed_back(execution, task, report.time)
+def _judged(execution: Execution, report: Outcome | HandBack, tasks: Mapping[str, Task]) -> Execution:
+    if isinstance(report, HandBack):
+        return handed_back(execution, tasks[execution.task_uid], report.time)
+    if report.kind is None:
+        return succeeded(execution, report)
+    return after(execution, report, tasks[execution.task_uid])
 
 
-def _settle(before: Execution, settled: Execution, now: datetime) -> Operation[tuple[Execution, list[Event]]]:
-    """Write how an attempt left its execution; if that was the end, count it and let the next one through the gate."""
-    written = yield QUERIES.settle_attempt, _settlement(before, settled)
-    if not written:
-        return before, []
-    events: list[Event] = [Transition(before=before.state, execution=settled, time=now)]
-    if settled.state in _COUNTED:
-        yield _COUNTED[settled.state], {"uid": settled.task_uid, "end_time": micros(settled.end_time)}
-        events += yield from note_outcome(settled, now)
-    if settled.state.ended and before.gate is Gate.ACTIVE:
-        events += yield from let_next_through(before.task_uid, now)
-    return settled, events
+def _time(report: Outcome | HandBack) -> datetime:
+    return report.time if isinstance(report, HandBack) else report.end_time
+
+
+def _still_as_read(rows: Sequence[Row]) -> Operation[dict[str, Execution]]:
+    """Lock the tasks of attempts that were read, and return those attempts that are still the same."""
+    ids = sorted(row["id"] for row in rows)
+    yield QUERIES.lock_tasks_of, {"execution_ids": ids}
+    again = yield QUERIES.find_execution, [{"id": execution_id} for execution_id in ids]
+    leases = {row["id"]: (row["lease_token"], row["lease_until"]) for row in rows}
+    return {
+        row["id"]: execution_of(row) for row in again if (row["lease_token"], row["lease_until"]) == leases[row["id"]]
+    }
+
+
+def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:
+    """Write how attempts left their executions; count those that ended, and let the next ones through their gates."""
+    written = yield QUERIES.settle_attempt, [_settlement(each.before, each.after) for each in settlements]
+    ids = {row["id"] for row in written}
+    settled = [each for each in settlements if each.after.id in ids]
+    events: list[Event] = [Transition(before=each.before.state, execution=each.after, time=each.now) for each in settled]
+    ended = [each for each in settled if each.after.state.ended]
+    for state, count in _COUNTS.items():
+        yield count, [_counted(each.after) for each in ended if each.after.state is state]
+    yield QUERIES.note_run, [_started(each.after) for each in ended if each.after.state not in _COUNTS]
+    events += yield from note_outcomes([each.after for each in ended])
+    left = [each for each in ended if each.before.gate is Gate.ACTIVE]
+    if left:
+        uids = [each.before.task_uid for each in left]
+        events += yield from let_next_through(uids, max(each.now for each in left))
+    return events
 
 
 def _settlement(before: Execution, settled: Execution) -> Parameters:
@@ -206,6 +243,14 @@ def _settlement(before: Execution, settled: Execution) -> Parameters:
     }
 
 
-def _task(execution: Execution) -> Operation[Task]:
-    (row,) = yield QUERIES.find_task_by_uid, {"uid": execution.task_uid}
-    return task_of(row)
+def _started(execution: Execution) -> Parameters:
+    return {"uid": execution.task_uid, "start_time": micros(execution.start_time)}
+
+
+def _counted(execution: Execution) -> Parameters:
+    return {"end_time": micros(execution.end_time), **_started(execution)}
+
+
+def _tasks(uids: Collection[str]) -> Operation[dict[str, Task]]:
+    rows = yield QUERIES.find_task_by_uid, [{"uid": uid} for uid in sorted(uids)]
+    return {row["uid"]: task_of(row) for row in rows}

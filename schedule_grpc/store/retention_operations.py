@@ -28,7 +28,8 @@ def surplus(tasks: Sequence[Task], now: datetime, limit: int) -> Operation[tuple
 
 def remove(execution_ids: Sequence[str], tasks: Sequence[Task]) -> Operation[Told[int]]:
     """Remove ended executions, and the deleted ones of the tasks if they have none left; return how many rows went."""
-    removed = yield QUERIES.remove_execution, [{"id": execution_id} for execution_id in execution_ids]
+    yield QUERIES.lock_tasks, {"uids": [task.uid for task in tasks]}
+    removed = yield QUERIES.remove_execution, [{"id": execution_id} for execution_id in sorted(execution_ids)]
     newest: dict[str, int] = {}
     for row in removed:
         if row["scheduled_time"] is not None:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from schedule_grpc import failpoints
 from schedule_grpc.condition import Alert
-from schedule_grpc.database import Database, Operation, SqliteDatabase
+from schedule_grpc.database import Database, Operation
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
@@ -19,7 +18,6 @@ from schedule_grpc.store import queue_operations as queue
 from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import task_operations as tasks
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned
-from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -29,20 +27,6 @@ T = TypeVar("T")
 TASKS_AT_ONCE = 100
 REMOVED_AT_ONCE = 500
 """What one look at the history takes on at most: little enough that nobody waits long behind it."""
-
-
-async def open_store(path: Path, hub: Hub, *, on_commit: Callable[[int], None] = lambda _: None) -> "SqlStore":
-    """Open, and create or migrate where needed, the store in a SQLite file.
-
-    ``on_commit`` is told how many operations share each commit.
-
-    Raises:
-        DatabaseRefused: if the file must not be used as it is.
-    """
-    database = await SqliteDatabase.open(
-        path, migrations=MIGRATIONS, application_id=APPLICATION_ID, on_commit=on_commit
-    )
-    return SqlStore(database, hub)
 
 
 class SqlStore:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.database import Operation
+from schedule_grpc.database import Operation, Parameters
 from schedule_grpc.events import AlertsChanged, Event, TaskChanged, Transition
 from schedule_grpc.execution import Execution, Gate, Reason, deleted
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
-from schedule_grpc.store.gate_operations import end_all_pending, end_pending, record_new
+from schedule_grpc.store.gate_operations import Comer, end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, instant, micros, task_of, task_parameters
 from schedule_grpc.store.told import Told
@@ -28,10 +28,11 @@ def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[Told
     Raises:
         Overtaken: if one of them is no longer as it was read.
     """
+    changed = sorted((each for each in changes if each.before != each.after), key=lambda each: each.after.name)
+    yield QUERIES.lock_tasks, {"uids": [change.after.uid for change in changed]}
     events: list[Event] = []
-    for change in changes:
-        if change.before != change.after:
-            events += yield from _change_task(change, now)
+    for change in changed:
+        events += yield from _change_task(change, now)
     return None, events
 
 
@@ -48,7 +49,7 @@ def _change_task(change: TaskChange, now: datetime) -> Operation[list[Event]]:
     if before is None:
         return events
     if change.settlement is not None:
-        events += yield from _record_all(change.settlement, now)
+        events += yield from record_new(_comers(change.settlement), now)
     if after.delete_time is not None:
         ended = yield QUERIES.end_alerts_of_task, {"task_uid": after.uid, "now": to_micros(now)}
         events += [AlertsChanged()] if ended else []
@@ -85,20 +86,13 @@ def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Ta
 
 def fire(firings: Sequence[Firing], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
     """Move each task on, if it is still as it was read, and record what it owes."""
-    events: list[Event] = []
+    first: dict[str, Firing] = {}
     for firing in firings:
-        advanced = yield (
-            QUERIES.advance_task,
-            {
-                "uid": firing.task.uid,
-                "revision": firing.task.revision,
-                "read_next_run_time": micros(firing.task.next_run_time),
-                "settled_time": to_micros(firing.settled_time),
-                "next_run_time": micros(firing.next_run_time),
-            },
-        )
-        if advanced:
-            events += yield from _record_all(firing, now)
+        first.setdefault(firing.task.uid, firing)
+    yield QUERIES.lock_tasks, {"uids": list(first)}
+    advanced = yield QUERIES.advance_task, [_advance(firing) for firing in first.values()]
+    comers = [comer for row in advanced for comer in _comers(first[row["uid"]])]
+    events = yield from record_new(comers, now)
     recorded = (event for event in events if isinstance(event, Transition) and event.before is None)
     return tuple(event.execution for event in recorded), events
 
@@ -113,7 +107,10 @@ def offer_handlers(handlers: Sequence[Handler], now: datetime) -> Operation[Told
     """Remember handlers."""
     yield (
         QUERIES.offer_handler,
-        [{"name": handler.name, "description": handler.description, "now": to_micros(now)} for handler in handlers],
+        [
+            {"name": handler.name, "description": handler.description, "now": to_micros(now)}
+            for handler in sorted(handlers, key=lambda each: each.name)
+        ],
     )
     return None, ()
 
@@ -124,11 +121,18 @@ def known_handlers() -> Operation[tuple[Handler, ...]]:
     return tuple(Handler(name=row["name"], description=row["description"], offered=False) for row in rows)
 
 
-def _record_all(firing: Firing, now: datetime) -> Operation[list[Event]]:
-    events: list[Event] = []
-    for execution in firing.executions:
-        events += yield from record_new(execution, firing.task.policy, now)
-    return events
+def _advance(firing: Firing) -> Parameters:
+    return {
+        "uid": firing.task.uid,
+        "revision": firing.task.revision,
+        "read_next_run_time": micros(firing.task.next_run_time),
+        "settled_time": to_micros(firing.settled_time),
+        "next_run_time": micros(firing.next_run_time),
+    }
+
+
+def _comers(firing: Firing) -> list[Comer]:
+    return [Comer(execution, firing.task.policy) for execution in firing.executions]
 
 
 def _delete_pending(task: Task, now: datetime) -> Operation[list[Event]]:

@@ -6,6 +6,22 @@ SELECT * FROM scheduled_tasks WHERE name = :name AND delete_time IS NULL;
 -- A task, living or deleted.
 SELECT * FROM scheduled_tasks WHERE uid = :uid;
 
+-- name: lock_tasks
+-- Nobody else changes these tasks, nor who is at their gates, until the transaction ends. In one order, so that no two
+-- wait for each other. SQLite has one writer, and nothing to lock.
+/*postgresql SELECT uid FROM scheduled_tasks WHERE uid = ANY(:uids) ORDER BY uid FOR NO KEY UPDATE */;
+
+-- name: lock_tasks_by_name
+-- The same, of living tasks.
+/*postgresql SELECT uid FROM scheduled_tasks WHERE name = ANY(:names) AND delete_time IS NULL
+ORDER BY uid FOR NO KEY UPDATE */;
+
+-- name: lock_tasks_of
+-- The same, of the tasks to which executions belong.
+/*postgresql SELECT uid FROM scheduled_tasks
+WHERE uid IN (SELECT task_uid FROM task_executions WHERE id = ANY(:execution_ids))
+ORDER BY uid FOR NO KEY UPDATE */;
+
 -- name: last_uid_of_name
 -- The task whose history a name shows: the living one, else the one deleted last.
 SELECT COALESCE(
@@ -18,8 +34,8 @@ SELECT COALESCE(
 SELECT * FROM scheduled_tasks
 WHERE delete_time IS NULL
   AND name > :after
-  AND name >= :name_from AND (:name_to IS NULL OR name < :name_to)
-  AND (:enabled IS NULL OR enabled = :enabled)
+  AND name >= :name_from AND (name < :name_to OR :name_to IS NULL)
+  AND (enabled = :enabled OR :enabled IS NULL)
   AND (:handler = '' OR handler = :handler)
   AND (:category = '' OR category = :category)
 ORDER BY name
@@ -43,7 +59,8 @@ UPDATE scheduled_tasks SET
     payload = :payload, metadata = :metadata, category = :category, description = :description, policy = :policy,
     note = :note, update_time = :update_time, settled_time = :settled_time, next_run_time = :next_run_time,
     delete_time = :delete_time, overdue_grace = :overdue_grace
-WHERE uid = :uid AND delete_time IS NULL AND revision = :read_revision AND next_run_time IS :read_next_run_time
+WHERE uid = :uid AND delete_time IS NULL AND revision = :read_revision
+  AND (next_run_time = :read_next_run_time OR (next_run_time IS NULL AND :read_next_run_time IS NULL))
 RETURNING uid;
 
 -- name: advance_task
@@ -61,19 +78,24 @@ SELECT * FROM scheduled_tasks WHERE next_run_time <= :now ORDER BY next_run_time
 SELECT next_run_time AS instant FROM scheduled_tasks WHERE next_run_time IS NOT NULL ORDER BY next_run_time LIMIT 1;
 
 -- name: note_run
--- A task's newest start.
-UPDATE scheduled_tasks SET last_run_time = :start_time WHERE uid = :uid;
+-- A task's newest start. A claim holds its execution, so it must not wait here for whoever holds the task and waits for
+-- that execution; what it leaves out is noted with the attempt's outcome.
+UPDATE scheduled_tasks SET last_run_time = :start_time
+WHERE uid = :uid AND (last_run_time IS NULL OR last_run_time < :start_time)
+/*postgresql AND uid IN (SELECT uid FROM scheduled_tasks WHERE uid = :uid FOR NO KEY UPDATE SKIP LOCKED) */;
 
 -- name: note_success
 -- An execution of the task SUCCEEDED.
 UPDATE scheduled_tasks
-SET success_count = success_count + 1, consecutive_failures = 0, last_success_time = :end_time
+SET success_count = success_count + 1, consecutive_failures = 0, last_success_time = :end_time,
+    last_run_time = CASE WHEN last_run_time >= :start_time THEN last_run_time ELSE :start_time END
 WHERE uid = :uid;
 
 -- name: note_failure
 -- An execution of the task FAILED.
 UPDATE scheduled_tasks
-SET failure_count = failure_count + 1, consecutive_failures = consecutive_failures + 1, last_failure_time = :end_time
+SET failure_count = failure_count + 1, consecutive_failures = consecutive_failures + 1, last_failure_time = :end_time,
+    last_run_time = CASE WHEN last_run_time >= :start_time THEN last_run_time ELSE :start_time END
 WHERE uid = :uid;
 
 -- name: offer_handler

@@ -1,17 +1,17 @@
 """The checker: reads a database afterwards and decides whether every promise of the design's §4 holds.
 
-It looks at the file with plain sqlite3 and knows nothing of the store's code but its tables, so that a fault in the
+It looks at the database with a bare driver and knows nothing of the store's code but its tables, so that a fault in the
 store cannot hide from it. With a log of what was acknowledged to callers it also decides that nothing of that is gone.
 """
 
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from checker.reading import Row, UnreadableError, read
 
 from schedule_grpc.execution import TRANSITIONS, State
 from schedule_grpc.schedule import parse
@@ -39,35 +39,30 @@ class Acknowledged:
 
 
 def check(
-    path: Path, acknowledged: Acknowledged | None = None, *, at_rest: bool = False, set_back: bool = False
+    place: Path | str, acknowledged: Acknowledged | None = None, *, at_rest: bool = False, set_back: bool = False
 ) -> list[str]:
-    """Return every broken promise found in a database file, in words; an empty list says that all hold.
+    """Return every broken promise found in a database, in words; an empty list says that all hold.
 
     Args:
-        path: The file.
+        place: The file, or the URL of a PostgreSQL database.
         acknowledged: What callers were told, if they kept a log.
         at_rest: Whether nothing should be open any more.
         set_back: Whether the wall clock ever was: then what happened first need not have the earlier time.
     """
     try:
-        return _check(path, acknowledged, at_rest=at_rest, set_back=set_back)
-    except (sqlite3.DatabaseError, ValueError) as error:
+        return _check(place, acknowledged, at_rest=at_rest, set_back=set_back)
+    except (UnreadableError, ValueError) as error:
         return [f"the file cannot be read: {error}"]
 
 
-def _check(path: Path, acknowledged: Acknowledged | None, *, at_rest: bool, set_back: bool) -> list[str]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        connection.execute("BEGIN")  # one moment, where a server goes on writing
-        tasks = connection.execute("SELECT * FROM scheduled_tasks").fetchall()
-        executions = connection.execute("SELECT * FROM task_executions").fetchall()
-        (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
+def _check(place: Path | str, acknowledged: Acknowledged | None, *, at_rest: bool, set_back: bool) -> list[str]:
+    tasks, executions, integrity = read(place)
     found = [] if integrity == "ok" else [f"the file is damaged: {integrity}"]
     found += _rows_that_contradict_themselves(executions)
     found += _occurrences_with_two_rows(executions)
     found += _gates_held_twice(executions)
     found += [] if set_back else _attempts_side_by_side(executions)
-    of_task: dict[str, list[sqlite3.Row]] = defaultdict(list)
+    of_task: dict[str, list[Row]] = defaultdict(list)
     for row in executions:
         of_task[row["task_uid"]].append(row)
     for task in tasks:
@@ -81,12 +76,12 @@ def _check(path: Path, acknowledged: Acknowledged | None, *, at_rest: bool, set_
     return found
 
 
-def _rows_that_contradict_themselves(executions: list[sqlite3.Row]) -> Iterator[str]:
+def _rows_that_contradict_themselves(executions: list[Row]) -> Iterator[str]:
     for row in executions:
         yield from (f"{row['id']}: {what}" for what in _contradictions(row))
 
 
-def _contradictions(row: sqlite3.Row) -> Iterator[str]:  # noqa: C901, PLR0912 (a list of independent facts, one line each)
+def _contradictions(row: Row) -> Iterator[str]:  # noqa: C901, PLR0912 (a list of independent facts, one line each)
     state = row["state"]
     attempts = json.loads(row["attempts"]) if row["attempts"] else []
     if (state in ENDED) != (row["end_time"] is not None):
@@ -122,7 +117,7 @@ def _contradictions(row: sqlite3.Row) -> Iterator[str]:  # noqa: C901, PLR0912 (
         yield "ended before it started"
 
 
-def _occurrences_with_two_rows(executions: list[sqlite3.Row]) -> Iterator[str]:
+def _occurrences_with_two_rows(executions: list[Row]) -> Iterator[str]:
     seen: dict[tuple[str, int], str] = {}
     for row in executions:
         if row["scheduled_time"] is None or row["state"] in NEVER_RAN:
@@ -133,7 +128,7 @@ def _occurrences_with_two_rows(executions: list[sqlite3.Row]) -> Iterator[str]:
         seen[occurrence] = row["id"]
 
 
-def _gates_held_twice(executions: list[sqlite3.Row]) -> Iterator[str]:
+def _gates_held_twice(executions: list[Row]) -> Iterator[str]:
     """At most one execution of a task holds its gate, and where one waits for it, one does."""
     holders: dict[str, str] = {}
     for row in executions:
@@ -146,7 +141,7 @@ def _gates_held_twice(executions: list[sqlite3.Row]) -> Iterator[str]:
             yield f"{row['id']}: waits for a gate that nobody holds"
 
 
-def _attempts_side_by_side(executions: list[sqlite3.Row]) -> Iterator[str]:
+def _attempts_side_by_side(executions: list[Row]) -> Iterator[str]:
     """Within an execution the next attempt begins after the one before has ended."""
     for row in executions:
         attempts = json.loads(row["attempts"]) if row["attempts"] else []
@@ -158,7 +153,7 @@ def _attempts_side_by_side(executions: list[sqlite3.Row]) -> Iterator[str]:
                 yield f"{row['id']}: attempt {attempt['number']} was not over when the next one began"
 
 
-def _counts_too_low(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterator[str]:
+def _counts_too_low(task: Row, executions: list[Row]) -> Iterator[str]:
     """A task counts every end, also of those that have left its history since."""
     ends = Counter((row["state"], row["reason"]) for row in executions)
     for count, end in (("success_count", ("SUCCEEDED", None)), ("failure_count", ("FAILED", None))):
@@ -167,7 +162,7 @@ def _counts_too_low(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterato
 
 
 def _occurrences_not_accounted_for(
-    task: sqlite3.Row, executions: list[sqlite3.Row], *, set_back: bool
+    task: Row, executions: list[Row], *, set_back: bool
 ) -> Iterator[str]:
     """Is the next run the first after the settled time, and is all before it accounted for?"""
     if task["delete_time"] is not None:
@@ -185,7 +180,7 @@ def _occurrences_not_accounted_for(
     yield from _accounts_that_do_not_add_up(task, executions)
 
 
-def _accounts_that_do_not_add_up(task: sqlite3.Row, executions: list[sqlite3.Row]) -> Iterator[str]:
+def _accounts_that_do_not_add_up(task: Row, executions: list[Row]) -> Iterator[str]:
     """Walk the schedule up to the settled time: each occurrence is a row's own or in its range.
 
     The walk begins where this definition does, for the file does not tell what the ones before it said.
@@ -212,7 +207,7 @@ def _accounts_that_do_not_add_up(task: sqlite3.Row, executions: list[sqlite3.Row
             yield f"{row['id']}: covers {covered[row['id']]} occurrences and says {row['covers_count']}"
 
 
-def _occurrences(task: sqlite3.Row, after: datetime) -> Iterator[datetime]:
+def _occurrences(task: Row, after: datetime) -> Iterator[datetime]:
     """Give what a task's schedule has in its window after an instant."""
     schedule = parse(task["schedule"], task["time_zone"])
     policy = json.loads(task["policy"])
@@ -224,7 +219,7 @@ def _occurrences(task: sqlite3.Row, after: datetime) -> Iterator[datetime]:
 
 
 def _acknowledged_and_gone(
-    acknowledged: Acknowledged, tasks: list[sqlite3.Row], executions: list[sqlite3.Row]
+    acknowledged: Acknowledged, tasks: list[Row], executions: list[Row]
 ) -> Iterator[str]:
     names = {row["name"] for row in tasks}
     states = {row["id"]: row["state"] for row in executions}

@@ -10,7 +10,9 @@ from schedule_grpc.database import load_migrations
 from schedule_grpc.database.sqlite_prepare import prepare
 from schedule_grpc.store.queries import QUERIES
 
-BY_DESIGN = {"known_handlers", "count_open", "untold_alerts", "end_overdue", "overdue_tasks"}
+LOCKS = {name for name, sql in QUERIES._statements.items() if sql.startswith("/*")}
+"""Nothing at all on SQLite."""
+BY_DESIGN = LOCKS | {"known_handlers", "count_open", "untold_alerts", "end_overdue", "overdue_tasks"}
 """Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now, or
 what asks to be watched."""
 

@@ -1,12 +1,13 @@
 -- Times are microseconds since 1970 UTC; JSON is canonical text; flags are 0 or 1.
+-- What stands in /*postgresql ... */ is for PostgreSQL only. SQLite compares texts by their bytes as it is.
 
 CREATE TABLE scheduled_tasks (
-    uid                  TEXT PRIMARY KEY NOT NULL,
-    name                 TEXT NOT NULL,
+    uid                  TEXT /*postgresql COLLATE "C" */ PRIMARY KEY NOT NULL,
+    name                 TEXT /*postgresql COLLATE "C" */ NOT NULL,
     revision             BIGINT NOT NULL,
     schedule             TEXT NOT NULL,
     time_zone            TEXT NOT NULL,
-    handler              TEXT NOT NULL,
+    handler              TEXT /*postgresql COLLATE "C" */ NOT NULL,
     enabled              SMALLINT NOT NULL,
     payload              TEXT NOT NULL,
     metadata             TEXT NOT NULL,
@@ -27,17 +28,17 @@ CREATE TABLE scheduled_tasks (
     consecutive_failures BIGINT NOT NULL DEFAULT 0,
     last_success_time    BIGINT,
     last_failure_time    BIGINT
-);
+) /*postgresql WITH (fillfactor = 70) */;
 
 CREATE UNIQUE INDEX living_task_by_name ON scheduled_tasks (name) WHERE delete_time IS NULL;
 CREATE INDEX deleted_task_by_name ON scheduled_tasks (name, delete_time) WHERE delete_time IS NOT NULL;
 CREATE INDEX task_by_next_run ON scheduled_tasks (next_run_time, uid) WHERE next_run_time IS NOT NULL;
 
 CREATE TABLE task_executions (
-    id                 TEXT PRIMARY KEY NOT NULL,
-    task_uid           TEXT NOT NULL REFERENCES scheduled_tasks (uid),
-    task_name          TEXT NOT NULL,
-    handler            TEXT NOT NULL,
+    id                 TEXT /*postgresql COLLATE "C" */ PRIMARY KEY NOT NULL,
+    task_uid           TEXT /*postgresql COLLATE "C" */ NOT NULL REFERENCES scheduled_tasks (uid),
+    task_name          TEXT /*postgresql COLLATE "C" */ NOT NULL,
+    handler            TEXT /*postgresql COLLATE "C" */ NOT NULL,
     "trigger"          TEXT NOT NULL,
     scheduled_time     BIGINT,
     covers_from        BIGINT,
@@ -67,7 +68,7 @@ CREATE TABLE task_executions (
     payload            TEXT,
     result             TEXT,
     error              TEXT
-);
+) /*postgresql WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02) */;
 
 -- The conditions below name columns that change only where the entry shall: an index whose condition names the state is
 -- rewritten at every change of it, which made a claim and a record twice as dear. What never ran has a reason, what is
@@ -90,7 +91,7 @@ CREATE INDEX execution_of_task_by_age ON task_executions (task_uid, create_time,
 CREATE INDEX execution_by_age ON task_executions (create_time, id);
 
 CREATE TABLE handlers (
-    name               TEXT PRIMARY KEY NOT NULL,
+    name               TEXT /*postgresql COLLATE "C" */ PRIMARY KEY NOT NULL,
     description        TEXT NOT NULL,
     first_offered_time BIGINT NOT NULL,
     last_offered_time  BIGINT NOT NULL

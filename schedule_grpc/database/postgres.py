@@ -1,0 +1,298 @@
+"""PostgreSQL through asyncpg: each operation in a transaction of its own, on one of a few connections."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar
+
+import asyncpg
+import structlog
+
+from schedule_grpc.clock import SystemClock, from_micros
+from schedule_grpc.database import postgres_text as text
+from schedule_grpc.database.migration import Migration
+from schedule_grpc.database.operation import Factory, Operation, Rows, Statement
+from schedule_grpc.database.postgres_commit import Unanswered, commit, was_committed
+from schedule_grpc.database.postgres_errors import Meaning, meaning, unavailable
+from schedule_grpc.database.postgres_migrate import migrate
+from schedule_grpc.errors import DatabaseRefused, DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+CONNECTIONS = 10
+CONNECT_SECONDS = 5.0
+STATEMENT_SECONDS = 8
+LOCK_SECONDS = 5
+IDLE_SECONDS = 10
+"""A transaction whose process is stopped, or cut off, holds its locks no longer than this."""
+ANSWER_SECONDS = 10.0
+"""How long an answer is waited for: longer than the server lets a statement run, so its own words come first."""
+TRIES = 5
+STATEMENTS_KEPT = 256
+
+_BEGIN = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; "
+    f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
+    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; SET LOCAL synchronous_commit = on"
+)
+_THIS_TRANSACTION = "SELECT pg_current_xact_id()::text"
+_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+class Connection(asyncpg.Connection):  # type: ignore[misc]  # its package has no types
+    """asyncpg's, without the question that it asks when it is given back: nothing of ours outlives a transaction."""
+
+    def get_reset_query(self) -> str:
+        """Return what is run as a connection is given back to its pool: nothing."""
+        return ""
+
+
+class PostgresDatabase:
+    """A PostgreSQL database that many servers share.
+
+    READ COMMITTED, and locks on the rows of tasks: an operation that changes a task's executions locks the task first,
+    all of its tasks in one statement and in one order. Nothing else is needed but for claims, which take what nobody
+    else holds (SKIP LOCKED) and wait for nobody.
+    """
+
+    def __init__(self, url: str, pool: asyncpg.Pool, on_commit: Callable[[int], None]) -> None:
+        self._url = url
+        self._pool = pool
+        self._on_commit = on_commit
+        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock says
+        self._writing: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._prepares = True
+
+    @classmethod
+    async def open(
+        cls, url: str, *, migrations: Sequence[Migration], on_commit: Callable[[int], None] = lambda _: None
+    ) -> "PostgresDatabase":
+        """Connect, and bring the schema up to date; ``on_commit`` is told of each commit.
+
+        Raises:
+            DatabaseRefused: if there is no such database, it is another application's, or its schema is newer.
+        """
+        try:
+            pool = await _pool(url, statements=STATEMENTS_KEPT)
+            async with pool.acquire() as connection:
+                await migrate(connection, migrations)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+            raise DatabaseRefused(f"{shown(url)}: {_said(error)}") from error
+        return cls(url, pool, on_commit)
+
+    async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
+        """Run an operation in a transaction; return its result once it is on disk. See Database.
+
+        What others were in the way of is tried again, and so is what a stale connection refused. Where the connection
+        is lost at COMMIT, the database is asked afterwards what became of the transaction.
+
+        Raises:
+            DatabaseUnavailable: if it was not written, or nobody can be asked whether it was.
+        """
+        if self._closing:
+            raise DatabaseUnavailable("the database is closed")
+        writing = asyncio.create_task(self._write(factory, committed), name="postgres write")
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        writing.add_done_callback(_retrieve)
+        return await asyncio.shield(writing)  # a caller who leaves must not leave a transaction open
+
+    async def read(self, factory: Factory[T]) -> T:
+        """Run an operation that only reads; each of its statements sees what is committed when it runs.
+
+        Raises:
+            DatabaseUnavailable: if the database does not answer.
+        """
+        if self._closing:
+            raise DatabaseUnavailable("the database is closed")
+        return await self._tried(self._read_once, factory)
+
+    async def time(self) -> datetime:
+        """Return the time by the database's clock.
+
+        Raises:
+            DatabaseUnavailable: if the database does not answer.
+        """
+
+        def asked() -> Operation[datetime]:
+            (row,) = yield f"{_NOW} AS now", {}
+            return from_micros(row["now"])
+
+        return await self.read(asked)
+
+    async def close(self) -> None:
+        """Let writes under way end, and close the connections."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._writing:
+            await asyncio.wait(self._writing)
+        await _closed(self._pool, self._clock)
+
+    # -- inside
+
+    async def _write(self, factory: Factory[T], committed: Callable[[T], None] | None) -> T:
+        value = await self._tried(self._write_once, factory)
+        self._on_commit(1)
+        if committed is not None:
+            committed(value)
+        return value
+
+    async def _tried(self, once: Callable[[Factory[T]], Any], factory: Factory[T]) -> T:
+        last: BaseException | None = None
+        for _ in range(TRIES):
+            try:
+                value: T = await once(factory)
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:
+                meant = meaning(error)
+                if meant is Meaning.AWAY:
+                    raise unavailable(error) from error
+                if meant is Meaning.OURS:
+                    raise
+                if meant is Meaning.UNPREPARED:
+                    await self._stop_preparing()
+                last = error
+            else:
+                return value
+        _give_up(last)
+
+    async def _write_once(self, factory: Factory[T]) -> T:
+        try:
+            async with self._connection() as connection:
+                await connection.execute(_BEGIN)
+                transaction = await connection.fetchval(_THIS_TRANSACTION)
+                value = await _drive(connection, factory)
+                await commit(connection, transaction)
+        except Unanswered as lost:
+            if not await was_committed(lost.transaction, self._ask, self._clock):
+                raise lost.error from lost
+        return value
+
+    async def _read_once(self, factory: Factory[T]) -> T:
+        async with self._connection() as connection:
+            if self._prepares:
+                return await _drive(connection, factory)
+            # A pooler may give every statement outside of a transaction another connection.
+            await connection.execute("BEGIN READ ONLY")
+            value = await _drive(connection, factory)
+            await connection.execute("COMMIT")
+            return value
+
+    async def _ask(self, sql: str, *values: Any) -> Any:
+        async with self._connection() as connection:
+            return await connection.fetchval(sql, *values)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection; whatever goes wrong on it, what is given back is clean or closed."""
+        pool = self._pool
+        connection = await pool.acquire(timeout=ANSWER_SECONDS)
+        try:
+            yield connection
+        except BaseException:
+            await _undone(connection)
+            raise
+        finally:
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await pool.release(connection, timeout=ANSWER_SECONDS)
+
+    async def _stop_preparing(self) -> None:
+        """Keep no statements from now on: a pooler in transaction mode stands between us and the database."""
+        if not self._prepares:
+            return
+        self._prepares = False
+        log.warning("database.pooled", database=shown(self._url))
+        former, self._pool = self._pool, await _pool(self._url, statements=0)
+        closing = asyncio.create_task(_closed(former, self._clock), name="close pool")
+        self._writing.add(closing)
+        closing.add_done_callback(self._writing.discard)
+
+
+def shown(url: str) -> str:
+    """Return a URL without what must not be logged."""
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("?")[0].rpartition("@")[2]
+    return f"{scheme}://{place}"
+
+
+async def _pool(url: str, *, statements: int) -> asyncpg.Pool:
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=CONNECTIONS,
+        connection_class=Connection,
+        timeout=CONNECT_SECONDS,
+        command_timeout=ANSWER_SECONDS,
+        statement_cache_size=statements,
+        max_cached_statement_lifetime=0,
+        max_inactive_connection_lifetime=60,
+        server_settings={} if "application_name" in url else {"application_name": "schedule-grpc"},
+    )
+
+
+async def _drive(connection: Connection, factory: Factory[T]) -> T:
+    operation = factory()
+    try:
+        statement = next(operation)
+        while True:
+            statement = operation.send(await _run(connection, statement))
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    finally:
+        operation.close()
+
+
+async def _run(connection: Connection, statement: Statement) -> Rows:
+    sql, parameters = statement
+    if isinstance(parameters, Sequence):
+        if not parameters:
+            return ()
+        many, sets = text.many(sql, parameters)
+        rows: Rows = await connection.fetchmany(many, sets)
+        return rows
+    one, values = text.one(sql, parameters)
+    found: Rows = await connection.fetch(one, *values)
+    return found
+
+
+async def _undone(connection: Connection) -> None:
+    """Undo what a connection has begun; one that does not answer at once is closed, and the server undoes it."""
+    if connection.is_closed():
+        return
+    try:
+        await connection.execute("ROLLBACK", timeout=1)
+    except BaseException:
+        connection.terminate()
+        raise
+
+
+async def _closed(pool: asyncpg.Pool, clock: SystemClock) -> None:
+    """Close a pool; connections that do not answer are closed from our side alone."""
+    try:
+        async with clock.timeout(CONNECT_SECONDS):
+            await pool.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        pool.terminate()
+
+
+def _retrieve(task: "asyncio.Task[Any]") -> None:
+    """Take note of the error of a write whose caller has left."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _give_up(last: BaseException | None) -> NoReturn:
+    if last is None or isinstance(last, asyncpg.IntegrityConstraintViolationError):
+        raise last or AssertionError("nothing was tried")
+    raise unavailable(last) from last
+
+
+def _said(error: BaseException) -> str:
+    return error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)

@@ -1,0 +1,78 @@
+"""What a failed transaction on PostgreSQL means for whoever asked for it."""
+
+from enum import Enum, auto
+
+import asyncpg
+
+from schedule_grpc.errors import DatabaseUnavailable
+
+
+class Meaning(Enum):
+    """What to do about an error."""
+
+    AGAIN = auto()
+    """Others were in the way, or the connection was stale: nothing happened, and the next try may succeed."""
+    UNPREPARED = auto()
+    """A pooler gave us another connection than the one that knows our statements: again, without keeping them."""
+    AWAY = auto()
+    """The database does not answer, or refuses every write: DatabaseUnavailable."""
+    OURS = auto()
+    """A fault of ours, or of the operation's own: it reaches the caller as it is."""
+
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_AGAIN = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    # Two transactions inserted the same at once (a name, a request id); the next try reads what the other wrote.
+    asyncpg.UniqueViolationError,
+    # A column was added by a newer replica's migration; asyncpg has forgotten the old plan by now.
+    asyncpg.InvalidCachedStatementError,
+)
+_UNPREPARED = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+)
+_GONE = (
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+)
+"""The connection is gone, and with it the transaction; a new connection may be had at once."""
+_AWAY = (
+    asyncpg.LockNotAvailableError,  # somebody holds a table or a row for longer than we wait
+    asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.OperatorInterventionError,  # a statement's timeout among them
+    asyncpg.PostgresSystemError,  # I/O errors
+    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    OSError,  # a TimeoutError is one
+)
+
+
+_MEANINGS: tuple[tuple[tuple[type[BaseException], ...], Meaning], ...] = (
+    ((ValueError, TypeError), Meaning.OURS),  # a value that cannot be sent; asyncpg's are InterfaceErrors too
+    (_UNPREPARED, Meaning.UNPREPARED),
+    (_AGAIN, Meaning.AGAIN),
+    (_GONE, Meaning.AGAIN),
+    (_AWAY, Meaning.AWAY),
+)
+"""The first that fits: some kinds are kinds of others."""
+
+
+def meaning(error: BaseException) -> Meaning:
+    """Tell what an error before COMMIT means."""
+    return next((meant for kinds, meant in _MEANINGS if isinstance(error, kinds)), Meaning.OURS)
+
+
+def unavailable(error: BaseException) -> DatabaseUnavailable:
+    """Return what the caller is told of a database that is away; without details, which quote rows."""
+    said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+    told = DatabaseUnavailable(f"The database cannot be used: {said or type(error).__name__}")
+    told.__cause__ = error
+    return told

@@ -1,0 +1,36 @@
+"""Our one SQL text as PostgreSQL wants it: its own fragments taken out of their comments, ``$1`` for ``:name``."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from schedule_grpc.database.named_parameters import names_of, numbered
+
+_FRAGMENT = re.compile(r"/\*postgresql\s(.*?)\*/", re.DOTALL)
+NUL, REPLACEMENT = "\x00", "\ufffd"
+
+
+@lru_cache(maxsize=512)
+def expanded(sql: str) -> str:
+    """Return a statement with what stands in ``/*postgresql ... */`` as part of it."""
+    return _FRAGMENT.sub(r"\1", sql)
+
+
+def one(sql: str, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Return what asyncpg takes to run a statement once."""
+    text, values = numbered(expanded(sql), parameters)
+    return text, [_sent(value) for value in values]
+
+
+def many(sql: str, parameters: Sequence[Mapping[str, Any]]) -> tuple[str, list[list[Any]]]:
+    """Return what asyncpg takes to run a statement for each of several sets of parameters."""
+    source = expanded(sql)
+    names = names_of(source)
+    text, _ = numbered(source, parameters[0])
+    return text, [[_sent(each[name]) for name in names] for each in parameters]
+
+
+def _sent(value: Any) -> Any:
+    """Replace the one character that PostgreSQL cannot keep in a text: an error's words may hold anything."""
+    return value.replace(NUL, REPLACEMENT) if isinstance(value, str) and NUL in value else value

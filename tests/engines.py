@@ -1,0 +1,18 @@
+"""Suites that run over each engine: ``place`` is a SQLite file in one run of a test, a PostgreSQL database in another."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from postgres import Postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, database: Path) -> Iterator[Path | str]:
+    """The file or the URL of a test's database."""
+    if request.param == "sqlite":
+        yield database
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    with server.database() as url:
+        yield url

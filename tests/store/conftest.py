@@ -1,0 +1,5 @@
+"""These suites run over each engine."""
+
+from engines import place
+
+__all__ = ["place"]
