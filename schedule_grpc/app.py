@@ -3,30 +3,30 @@
 import asyncio
 import importlib
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from schedule_grpc import builtin
+from schedule_grpc.agreed_clock import AgreedClock
 from schedule_grpc.alerts import Sender, Target, open_targets
 from schedule_grpc.api import GrpcServer
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock
-from schedule_grpc.config import OFF, HttpOptions, Settings
-from schedule_grpc.engine import Engine, EngineOptions, Watchdog
+from schedule_grpc.config import OFF, Settings
+from schedule_grpc.engine import AbsentEngine, Engine, EngineOptions, Watchdog
 from schedule_grpc.errors import ConfigurationError
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
-from schedule_grpc.store import SqlStore, open_store
+from schedule_grpc.store import SqlStore, open_store, shown
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Running:
     grpc_address: str
     http_address: str | None
     tasks: tuple[Task, ...]
+    api: bool
+    """Whether it answers more than questions for its health."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,9 @@ class Parts:
     """A server's parts, for whoever runs one inside another program or a test."""
 
     store: SqlStore
-    engine: Engine
+    clock: Clock
+    """The one by which it works."""
+    engine: Engine | AbsentEngine
     service: Service
     server: GrpcServer
     metrics: Metrics
@@ -85,7 +89,14 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
                 if ready is not None:
                     page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
-                    ready(Running(grpc_address=parts.address, http_address=parts.http_address, tasks=page))
+                    ready(
+                        Running(
+                            grpc_address=parts.address,
+                            http_address=parts.http_address,
+                            tasks=page,
+                            api=settings.api,
+                        )
+                    )
                 engine = asyncio.create_task(parts.engine.run(), name="engine")
                 alerts = asyncio.create_task(parts.sender.run(parts.hub, stopping), name="alerts")
                 hurry.append(parts.engine.stop)
@@ -103,21 +114,25 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     Raises:
         ConfigurationError, DatabaseRefused: as `serve`.
     """
-    registry = _registry(settings.handlers, settings.handler_concurrency)
+    registry = _registry(settings)
     hub = Hub()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        store = await open_store(_sqlite_path(settings.database), hub, on_commit=metrics.committed)
+        store = await open_store(settings.database, hub, on_commit=metrics.committed)
         stack.push_async_callback(store.close)
+        clock = await _agreed_clock(clock, store, stack)
         metrics.begin(await store.count_open())
         stack.enter_context(hub.listening(metrics.notice))
         bindings = Environment(settings.bindings, clock=clock)
         stack.push_async_callback(bindings.aclose)
         env = _equipped(bindings, settings)
-        options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
-        sender = Sender(states=store, targets=_alert_targets(settings, clock), clock=clock)
+        engine: Engine | AbsentEngine = AbsentEngine(store=store, clock=clock)
+        if settings.engine:
+            options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
+            engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=env, options=options)
+        targets = _alert_targets(settings, clock)
+        sender = Sender(states=store, targets=targets, clock=clock, speaks=lambda: engine.speaks)
         stack.push_async_callback(sender.aclose)
-        engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=env, options=options)
         defaults = builtin.default_definitions()
         service = Service(store=store, clock=clock, hub=hub, registry=registry, defaults=defaults)
         await store.offer_handlers(
@@ -127,23 +142,24 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         if init:
             await service.initialize_defaults()
         await _register(service, settings.registrations())
-        server = GrpcServer(service, answered=metrics.answered)
+        server = GrpcServer(service if settings.api else None, answered=metrics.answered)
         address = await server.start(settings.grpc)
         stack.push_async_callback(server.stop, STREAM_GRACE)
         http_address = None
         if settings.http.address != OFF:
-            http = await _http_server(settings.http, service, metrics, engine, clock)
+            http = await _http_server(settings, service, metrics, engine, clock)
             http_address = await http.start(settings.http.address)
             stack.push_async_callback(http.stop)
         log.info(
             "server.started",
             grpc=address,
             http=http_address,
-            database=settings.database,
+            database=shown(settings.database),
             handlers=len(registry.names()),
         )
         yield Parts(
             store=store,
+            clock=clock,
             engine=engine,
             service=service,
             server=server,
@@ -156,21 +172,36 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     log.info("server.stopped")
 
 
+async def _agreed_clock(machine: Clock, store: SqlStore, stack: AsyncExitStack) -> Clock:
+    """Return the clock by which this server works; where others share its database, all of them go by that one's."""
+    if not store.shared:
+        return machine
+    clock = AgreedClock(machine)
+    await clock.agree(store.time)  # nothing fires before we know what time it is
+    keeping = asyncio.create_task(clock.keep_agreeing(store.time), name="keep time")
+    stack.callback(keeping.cancel)
+    return clock
+
+
 async def _http_server(
-    options: HttpOptions, service: Service, metrics: Metrics, engine: Engine, clock: Clock
+    settings: Settings, service: Service, metrics: Metrics, engine: Engine | AbsentEngine, clock: Clock
 ) -> "HttpServer":
     """Make the HTTP server. Its code is loaded now, in a thread: gRPC answers meanwhile."""
     http = await asyncio.to_thread(importlib.import_module, "schedule_grpc.api.http")
     app = http.application(
-        service, registry=metrics.registry, troubles=partial(_troubles, service, engine), clock=clock
+        service if settings.api else None,
+        registry=metrics.registry,
+        troubles=partial(_troubles, service, engine),
+        clock=clock,
     )
+    options = settings.http
     access = http.Access(hosts=frozenset(options.allowed_hosts), origins=frozenset(options.allowed_origins))
     guard = http.Guard(app, access=access, clock=clock, answered=metrics.answered_http)
     server: HttpServer = http.HttpServer(guard, grace=STREAM_GRACE)
     return server
 
 
-def _troubles(service: Service, engine: Engine) -> Sequence[str]:
+def _troubles(service: Service, engine: Engine | AbsentEngine) -> Sequence[str]:
     """Return why the server is not healthy, or no longer is to be asked; empty if it is."""
     return (*engine.troubles(), "the server is stopping") if service.draining else engine.troubles()
 
@@ -252,16 +283,13 @@ async def _register(service: Service, tasks: Sequence[Registration]) -> None:
         await service.register(replace(wanted, allow_unknown_handler=True))
 
 
-def _registry(modules: Sequence[str], limits: Mapping[str, int]) -> Registry:
-    registry = Registry(limits=limits)
+def _registry(settings: Settings) -> Registry:
+    """Return the handlers that this server runs: none without an engine."""
+    registry = Registry(limits=settings.handler_concurrency)
+    if not settings.engine:
+        return registry
     registry.add_module(builtin)
-    for module in modules:
+    for module in settings.handlers:
         registry.add_module(module)
     registry.add_entry_points()
     return registry
-
-
-def _sqlite_path(url: str) -> Path:
-    if not url.startswith(SQLITE):
-        raise ConfigurationError(f"database: {url} is not sqlite:///PATH")
-    return Path(url.removeprefix(SQLITE))

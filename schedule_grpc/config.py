@@ -35,6 +35,7 @@ from schedule_grpc.task_file import registrations
 DEFAULT_FILE = Path("schedule.toml")
 DEFAULT_BINDINGS: dict[str, str | dict[str, Any]] = {"DB": "sqlite:///platform.db", "QUEUE": "table://DB/queue_jobs"}
 SQLITE = "sqlite:///"
+POSTGRESQL = ("postgresql://", "postgres://")
 OFF = "off"
 """Instead of an address: there is no such interface."""
 _PUT_TOGETHER = ("bindings", "http")
@@ -126,7 +127,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SCHEDULE_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     database: str = Field(
-        default="sqlite:///schedule.db", description="Where tasks and history are kept; four slashes are absolute"
+        default="sqlite:///schedule.db",
+        description="Where tasks and history are kept: `sqlite:///PATH` (four slashes are absolute) or "
+        "`postgresql://USER@HOST/DATABASE`",
     )
     grpc: str = Field(
         default="127.0.0.1:50051", description="Address of the gRPC interface, HOST:PORT; port 0 takes a free one"
@@ -152,6 +155,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least that is logged"
     )
+    engine: bool = Field(
+        default=True,
+        description="Whether this server fires and runs tasks; on PostgreSQL others can do that for it",
+    )
+    api: bool = Field(default=True, description="Whether this server answers calls; without, only health and metrics")
     insecure_bind: bool = Field(
         default=False, description="Allow an address that others can reach, without TLS and keys"
     )
@@ -182,9 +190,11 @@ class Settings(BaseSettings):
 
     @field_validator("database")
     @classmethod
-    def _sqlite_file(cls, url: str) -> str:
+    def _file_or_server(cls, url: str) -> str:
+        if url.startswith(POSTGRESQL):
+            return url
         if not url.startswith(SQLITE) or url == SQLITE:
-            raise ValueError(f"{url!r} is not {SQLITE}PATH")
+            raise ValueError(f"{url!r} is neither {SQLITE}PATH nor postgresql://...")
         if ":memory:" in url:
             raise ValueError("a database in memory keeps nothing: name a file")
         return url
@@ -211,6 +221,14 @@ class Settings(BaseSettings):
         # The environment's names arrive in lower case; handlers write ctx.env.DB.
         told = {name.upper(): url for name, url in bindings.items()}
         return {name: url for name, url in (DEFAULT_BINDINGS | told).items() if url}
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "Settings":
+        if not self.engine and not self.api:
+            raise ValueError("engine and api are both off: this server would do nothing")
+        if not self.engine and not self.database.startswith(POSTGRESQL):
+            raise ValueError("engine: only on PostgreSQL can another server do the work; this one holds its file alone")
+        return self
 
     @model_validator(mode="after")
     def _reachable_only_on_purpose(self) -> "Settings":

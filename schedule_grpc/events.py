@@ -1,12 +1,12 @@
 """What happened, told to whoever listens: the store publishes after its commit, running handlers tell their progress.
 
 Events are hints. A listener may be told late, twice, or (a slow one) not at all; whoever waits for something also
-reads the store again now and then.
+reads the store again now and then. Where servers share a database, each also hears of what the others committed.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lost:
-    """So many events were dropped here, because the reader was slow."""
+    """So many events were dropped here, because the reader was slow; 0: nobody knows how many, or whether any."""
 
     count: int
 
@@ -96,6 +96,12 @@ class Subscription:
                 self._kept.append(Lost(count=1))
             self._changed.set()
 
+    def gap(self) -> None:
+        """Tell the reader that something may be missing here."""
+        if len(self._kept) < KEPT:
+            self._kept.append(Lost(count=0))
+            self._changed.set()
+
     def close(self) -> None:
         """End the reader's iteration, once it has read what is kept."""
         self._closed = True
@@ -130,21 +136,38 @@ class Hub:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._abroad: list[Listener] = []
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._subscriptions: set[Subscription] = set()
         self._closed = False
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell every listener of a batch. A listener must not block; what it raises is logged."""
-        for event in events:
-            if isinstance(event, Transition) and event.execution.state.ended:
-                for waiter in self._waiting.get(event.execution.id, ()):
-                    waiter.set()
-        for listener in tuple(self._listeners):
-            try:
-                listener(events)
-            except Exception:  # what was committed stays committed, and the others are told all the same
-                log.exception("listener.failed", listener=repr(listener))
+        self.ended(
+            event.execution.id for event in events if isinstance(event, Transition) and event.execution.state.ended
+        )
+        _tell(self._listeners, events)
+
+    def relay(self, events: Sequence[Event]) -> None:
+        """Tell those who also want to hear of what other servers did."""
+        _tell(self._abroad, events)
+
+    def ended(self, execution_ids: Iterable[str]) -> None:
+        """Wake those who wait for the end of these executions."""
+        for execution_id in execution_ids:
+            for waiter in self._waiting.get(execution_id, ()):
+                waiter.set()
+
+    def gap(self) -> None:
+        """Other servers were not heard for a while: wake whoever waits, tell whoever watches."""
+        self.ended(tuple(self._waiting))
+        for subscription in self._subscriptions:
+            subscription.gap()
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody is subscribed."""
+        return bool(self._subscriptions)
 
     def close(self) -> None:
         """End every subscription, for the server is stopping; listeners are told to the last."""
@@ -153,13 +176,16 @@ class Hub:
             subscription.close()
 
     @contextmanager
-    def listening(self, listener: Listener) -> Iterator[None]:
-        """Within this context ``listener`` is called with every batch."""
-        self._listeners.append(listener)
+    def listening(self, listener: Listener, *, abroad: bool = False) -> Iterator[None]:
+        """Within this context ``listener`` is called with every batch; with ``abroad``, with other servers' too."""
+        lists = (self._listeners, self._abroad) if abroad else (self._listeners,)
+        for listeners in lists:
+            listeners.append(listener)
         try:
             yield
         finally:
-            self._listeners.remove(listener)
+            for listeners in lists:
+                listeners.remove(listener)
 
     @contextmanager
     def subscribed(self, wanted: Callable[[Transition | Progress], bool]) -> Iterator[Subscription]:
@@ -169,7 +195,7 @@ class Hub:
         if self._closed:
             subscription.close()
         try:
-            with self.listening(subscription.notice):
+            with self.listening(subscription.notice, abroad=True):
                 yield subscription
         finally:
             self._subscriptions.discard(subscription)
@@ -186,3 +212,11 @@ class Hub:
             waiters.discard(waiter)
             if not waiters:
                 self._waiting.pop(execution_id, None)
+
+
+def _tell(listeners: Iterable[Listener], events: Sequence[Event]) -> None:
+    for listener in tuple(listeners):
+        try:
+            listener(events)
+        except Exception:  # what was committed stays committed, and the others are told all the same
+            log.exception("listener.failed", listener=repr(listener))

@@ -1,10 +1,13 @@
-"""Suites that run over each engine: ``place`` is a SQLite file in one run of a test, a PostgreSQL database in another."""
+"""Suites that run over each engine: ``place`` is a SQLite file in one run of a test, a PostgreSQL database next."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from postgres import Postgres
+
+if TYPE_CHECKING:
+    from postgres import Postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,7 +1,7 @@
 """Sends what is to be told, tries again what could not be, and forgets nothing over a restart."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -37,8 +37,17 @@ class Sender:
     restart they may get it again, under the same id.
     """
 
-    def __init__(self, *, states: AlertStates, targets: Sequence[Target], clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        states: AlertStates,
+        targets: Sequence[Target],
+        clock: Clock,
+        speaks: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``speaks`` tells whether it is for this server to tell: of several that share a database, one does."""
         self._states = states
+        self._speaks = speaks
         self._clock = clock
         self._lanes = tuple(Lane(target, clock) for target in (Log(), *targets))
 
@@ -48,7 +57,7 @@ class Sender:
         A send that is under way is given up at once: a target that is slow must not hold a stopping server. It may have
         arrived all the same, and is sent again under the same id.
         """
-        with hub.listening(self._notice):
+        with hub.listening(self._notice, abroad=True):
             await asyncio.gather(*(self._run(lane, stopping) for lane in self._lanes), self._wake_at(stopping))
 
     async def send_all(self) -> datetime | None:
@@ -93,7 +102,7 @@ class Sender:
 
     async def _send(self, lane: Lane) -> datetime | None:
         """Tell one target what is due, of all conditions at once; return when the next try is."""
-        alerts = await self._states.untold_alerts()
+        alerts = await self._states.untold_alerts() if self._speaks() else ()
         lane.remember_only({message.id for alert in alerts for message in messages_of(alert)})
         by_condition: dict[tuple[str, str], list[Alert]] = {}
         for alert in alerts:

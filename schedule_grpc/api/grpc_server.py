@@ -26,13 +26,16 @@ _OPTIONS = (
 class GrpcServer:
     """Serves one Service on one address."""
 
-    def __init__(self, service: Service, *, answered: Answered = lambda *_: None) -> None:
-        """``answered`` is told of each call's method and status."""
+    def __init__(self, service: Service | None, *, answered: Answered = lambda *_: None) -> None:
+        """``answered`` is told of each call's method and status. Without a service only health is told."""
         self._server = grpc.aio.server(interceptors=[ErrorInterceptor(answered)], options=_OPTIONS)
         self._health = health.aio.HealthServicer()
-        schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), self._server)
+        names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        if service is not None:
+            schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), self._server)
+            names.append(SERVICE)
+        self._healthy = ("", SERVICE) if service is not None else ("",)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self, address: str) -> str:
@@ -55,7 +58,7 @@ class GrpcServer:
         """Tell those who ask for health, for the whole server and for the service."""
         response = health_pb2.HealthCheckResponse
         status = response.SERVING if serving else response.NOT_SERVING
-        for name in ("", SERVICE):
+        for name in self._healthy:
             await self._health.set(name, status)
 
     async def stop(self, grace: float) -> None:

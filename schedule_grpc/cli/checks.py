@@ -24,7 +24,7 @@ from schedule_grpc.durations import human
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
 from schedule_grpc.execution import Execution, ExecutionFilter, State
 from schedule_grpc.handlers import Registry
-from schedule_grpc.store import NEWEST, schema_version
+from schedule_grpc.store import NEWEST, found_version, shown
 from schedule_grpc.task import Task
 
 TABLE = "table://"
@@ -85,7 +85,7 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
         file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
         checks.append(ok("configuration", f"{file or 'no file, defaults and environment'} can be read"))
         checks += _handler_modules(settings)
-        checks.append(_database(settings))
+        checks.append(await _database(settings))
         checks += await _bindings(settings.bindings)
         if call.server == LOCAL and not settings.grpc.endswith(":0"):
             call = replace(call, server=settings.grpc)
@@ -120,18 +120,18 @@ def _handler_modules(settings: Settings) -> Iterator[Check]:
     yield ok("handlers", f"{len(registry.names())} in all, the built-in ones included")
 
 
-def _database(settings: Settings) -> Check:
-    path = Path(settings.database.removeprefix(SQLITE))
-    if not path.exists():
-        return warn("database", f"{path} is not there", "`schedule-grpc migrate` or the server's start creates it")
+async def _database(settings: Settings) -> Check:
+    place = shown(settings.database).removeprefix(SQLITE)
     try:
-        version = schema_version(path)
+        version = await found_version(settings.database)
     except DatabaseRefused as error:
         return bad("database", str(error), "restore a copy, or correct `database`; see docs/operations.md")
+    if version is None:
+        return warn("database", f"{place} is not there", "`schedule-grpc migrate` or the server's start creates it")
     if version < NEWEST:
         advice = "stop the server and run `schedule-grpc migrate`, or start this version of it"
-        return warn("database", f"{path} has schema version {version}, the newest is {NEWEST}", advice)
-    return ok("database", f"{path} is whole, schema version {version}")
+        return warn("database", f"{place} has schema version {version}, the newest is {NEWEST}", advice)
+    return ok("database", f"{place} is whole, schema version {version}")
 
 
 async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]:

@@ -46,17 +46,17 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
     from schedule_grpc.config import SQLITE, load
     from schedule_grpc.errors import ConfigurationError, DatabaseRefused
     from schedule_grpc.events import Hub
-    from schedule_grpc.store import NEWEST, open_store, schema_version
+    from schedule_grpc.store import NEWEST, found_version, open_store, shown
 
-    async def migrated(path: Path) -> None:
-        store = await open_store(path, Hub())
+    async def migrated(url: str) -> int | None:
+        before = await found_version(url)
+        store = await open_store(url, Hub())
         await store.close()
+        return before
 
     try:
         url = load({"database": database}, file=config).database
-        path = Path(url.removeprefix(SQLITE))
-        before = schema_version(path) if path.exists() else None
-        asyncio.run(migrated(path))
+        before = asyncio.run(migrated(url))
     except ConfigurationError as error:
         fail(str(error), code=USAGE)
     except DatabaseRefused as error:
@@ -64,10 +64,10 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
     if as_json:
         from schedule_grpc.cli.print_json import print_json
 
-        print_json({"database": url, "before": before, "version": NEWEST})
+        print_json({"database": shown(url), "before": before, "version": NEWEST})
         return
     told = {None: "created with schema version", NEWEST: "is at schema version"}
-    print(f"{path} {told.get(before, f'brought from schema version {before} to')} {NEWEST}")
+    print(f"{shown(url).removeprefix(SQLITE)} {told.get(before, f'brought from schema version {before} to')} {NEWEST}")
 
 
 def proto(

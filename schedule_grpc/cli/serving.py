@@ -29,6 +29,12 @@ def serve(
     insecure_bind: Annotated[
         bool, typer.Option("--insecure-bind", help="Allow an address that others can reach, without TLS and keys")
     ] = False,
+    engine: Annotated[
+        bool | None, typer.Option("--engine/--no-engine", help="Fire and run tasks, or only answer calls (PostgreSQL)")
+    ] = None,
+    api: Annotated[
+        bool | None, typer.Option("--api/--no-api", help="Answer calls, or only tell of health and metrics")
+    ] = None,
     init: Annotated[bool, typer.Option("--init", help="Register the built-in tasks that are not there")] = False,
 ) -> None:
     """Run the server until SIGTERM or SIGINT."""
@@ -49,6 +55,8 @@ def serve(
         "log_format": log_format,
         "log_level": log_level,
         "insecure_bind": insecure_bind or None,
+        "engine": engine,
+        "api": api,
     }
     try:
         settings = load(flags, file=config)
@@ -89,7 +97,11 @@ def _announce(running: "Running") -> None:
 
     print(f"gRPC on {running.grpc_address}")
     if running.http_address is not None:
-        print(f"HTTP on http://{running.http_address} (documentation at /docs)")
+        offered = "documentation at /docs" if running.api else "/health and /metrics"
+        print(f"HTTP on http://{running.http_address} ({offered})")
+    if not running.api:
+        print("Answers no calls: health and metrics only.\n", flush=True)
+        return
     if running.tasks:
         output.print_tasks(running.tasks)
     else:

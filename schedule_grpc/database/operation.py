@@ -1,6 +1,7 @@
 """What an operation is, and what a database does with one."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -28,7 +29,13 @@ class Database(Protocol):
         """
 
     async def read(self, factory: Factory[T]) -> T:
-        """Run an operation that only reads, on one consistent state of the database."""
+        """Run an operation that only reads.
+
+        A file shows it one state of the database, a server to each of its statements what is committed by then.
+        """
+
+    async def time(self) -> datetime | None:
+        """Return the time by the database's own clock; None where it has none."""
 
     async def close(self) -> None:
         """Finish the writes under way and let go of the database."""

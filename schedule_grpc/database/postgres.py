@@ -1,10 +1,10 @@
 """PostgreSQL through asyncpg: each operation in a transaction of its own, on one of a few connections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
@@ -15,7 +15,7 @@ from schedule_grpc.database.migration import Migration
 from schedule_grpc.database.operation import Factory, Operation, Rows, Statement
 from schedule_grpc.database.postgres_commit import Unanswered, commit, was_committed
 from schedule_grpc.database.postgres_errors import Meaning, meaning, unavailable
-from schedule_grpc.database.postgres_migrate import migrate
+from schedule_grpc.database.postgres_migrate import migrate, schema_version
 from schedule_grpc.errors import DatabaseRefused, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -76,13 +76,11 @@ class PostgresDatabase:
         Raises:
             DatabaseRefused: if there is no such database, it is another application's, or its schema is newer.
         """
-        try:
+        with _refusing(url):
             pool = await _pool(url, statements=STATEMENTS_KEPT)
             async with pool.acquire() as connection:
                 await migrate(connection, migrations)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
-            raise DatabaseRefused(f"{shown(url)}: {_said(error)}") from error
-        return cls(url, pool, on_commit)
+            return cls(url, pool, on_commit)
 
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
         """Run an operation in a transaction; return its result once it is on disk. See Database.
@@ -142,25 +140,20 @@ class PostgresDatabase:
             committed(value)
         return value
 
-    async def _tried(self, once: Callable[[Factory[T]], Any], factory: Factory[T]) -> T:
-        last: BaseException | None = None
-        for _ in range(TRIES):
+    async def _tried(self, once: Callable[[Factory[T]], Awaitable[T]], factory: Factory[T]) -> T:
+        tries = 0
+        while True:
+            tries += 1
             try:
-                value: T = await once(factory)
-            except DatabaseUnavailable:
-                raise
+                return await once(factory)
             except Exception as error:
                 meant = meaning(error)
-                if meant is Meaning.AWAY:
-                    raise unavailable(error) from error
-                if meant is Meaning.OURS:
+                if meant is Meaning.OURS or (tries == TRIES and isinstance(error, asyncpg.UniqueViolationError)):
                     raise
+                if meant is Meaning.AWAY or tries == TRIES:
+                    raise unavailable(error) from error
                 if meant is Meaning.UNPREPARED:
                     await self._stop_preparing()
-                last = error
-            else:
-                return value
-        _give_up(last)
 
     async def _write_once(self, factory: Factory[T]) -> T:
         try:
@@ -212,6 +205,20 @@ class PostgresDatabase:
         closing = asyncio.create_task(_closed(former, self._clock), name="close pool")
         self._writing.add(closing)
         closing.add_done_callback(self._writing.discard)
+
+
+async def look(url: str, migrations: Sequence[Migration]) -> int | None:
+    """Return the schema version of a database that could be used, changing nothing; None if it has no schema yet.
+
+    Raises:
+        DatabaseRefused: if it could not be used, with the reason.
+    """
+    with _refusing(url):
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=ANSWER_SECONDS)
+        try:
+            return await schema_version(connection, len(migrations))
+        finally:
+            await connection.close()
 
 
 def shown(url: str) -> str:
@@ -288,11 +295,17 @@ def _retrieve(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-def _give_up(last: BaseException | None) -> NoReturn:
-    if last is None or isinstance(last, asyncpg.IntegrityConstraintViolationError):
-        raise last or AssertionError("nothing was tried")
-    raise unavailable(last) from last
-
-
-def _said(error: BaseException) -> str:
-    return error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+@contextmanager
+def _refusing(url: str) -> Iterator[None]:
+    """Within this context, whatever keeps a database from being used is a refusal that names it."""
+    try:
+        yield
+    except DatabaseRefused as error:
+        raise DatabaseRefused(f"{shown(url)}: {error}") from None
+    except (ValueError, TypeError):
+        # The driver's words may quote a part of the password that it took for a port.
+        form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        raise DatabaseRefused(f"{shown(url)}: is not {form}, or has an option that is none") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+        raise DatabaseRefused(f"{shown(url)}: {said or type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""Before a PostgreSQL database is used: is it ours, and of a version we can work with? Then it is brought up to date."""
+"""Before a PostgreSQL database is used: is it ours, of a version we can work with? Then it is brought up to date."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +42,9 @@ async def schema_version(connection: Any, known: int) -> int | None:
         DatabaseRefused: as `migrate`.
     """
     if await connection.fetchval(_OTHERS):
-        raise DatabaseRefused("it has a table scheduled_tasks that this program did not make: give it a schema of its own")
+        raise DatabaseRefused(
+            "has a table scheduled_tasks that this program did not make: give it a database of its own"
+        )
     if await connection.fetchval("SELECT to_regclass('schedule_schema') IS NULL"):
         return None
     newest = await connection.fetchrow(_NEWEST)
@@ -50,7 +52,7 @@ async def schema_version(connection: Any, known: int) -> int | None:
         return None
     if newest["oldest_program"] > known:
         raise DatabaseRefused(
-            f"it has schema version {newest['version']}, of a newer schedule-grpc; this one knows versions up to {known}"
+            f"has schema version {newest['version']}, of a newer schedule-grpc; this one knows versions up to {known}"
         )
     version: int = newest["version"]
     return version

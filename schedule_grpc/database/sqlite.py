@@ -5,6 +5,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -130,6 +131,10 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise _unavailable(error) from error
         return result
+
+    async def time(self) -> datetime | None:
+        """Return None: a file has no clock."""
+        return None
 
     async def close(self) -> None:
         """Finish the writes under way, close the connections, and let the next server have the file."""

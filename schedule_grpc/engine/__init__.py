@@ -1,6 +1,7 @@
 """The engine: fires what is due, claims what can start, runs it, and keeps its leases."""
 
+from schedule_grpc.engine.absent import AbsentEngine
 from schedule_grpc.engine.engine import Engine, EngineOptions
 from schedule_grpc.engine.watchdog import Watchdog
 
-__all__ = ["Engine", "EngineOptions", "Watchdog"]
+__all__ = ["AbsentEngine", "Engine", "EngineOptions", "Watchdog"]

@@ -18,7 +18,7 @@ from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.execution import State
 from schedule_grpc.handlers import Env, Registry
-from schedule_grpc.store import Store
+from schedule_grpc.store import Replica, Store
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,8 @@ class Engine:
         self._hurried = asyncio.Event()
         self._runner = Runner(store=store, clock=clock, registry=registry, env=env, hub=hub, on_free=self._woken.set)
         self._janitor = Janitor(store=store, clock=clock)
-        self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, owner=owner)
+        replica = Replica(id=owner, start_time=clock.now(), handlers=frozenset(registry.names()))
+        self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, hub=hub, replica=replica)
         self._loop = Loop(
             store=store,
             clock=clock,
@@ -78,10 +79,10 @@ class Engine:
     async def recover(self) -> int:
         """Take over what a server that died left RUNNING; return how much.
 
-        Only for a server that holds its database alone (SQLite): nobody else can be running those executions.
+        Only a server that holds its database alone takes anything: there nobody else can be running it.
         """
         self._latest = max(self._latest, await self._store.latest_settled() or self._latest)
-        return await self._upkeep.rescue_all()
+        return 0 if self._store.shared else await self._upkeep.rescue_all()
 
     async def tick(self) -> bool:
         """Fire what is due and start what can start; return whether there may be more to do at once."""
@@ -90,7 +91,7 @@ class Engine:
     async def run(self) -> None:
         """Tick and wait until stopped; then let running work end, at most for the drain timeout, and stop the rest."""
         finished = asyncio.Event()
-        with self._hub.listening(self._notice), self._hub.listening(write_line):
+        with self._hub.listening(self._notice, abroad=True), self._hub.listening(write_line):
             upkeep = asyncio.create_task(self._upkeep.run(finished), name="upkeep")
             janitor = asyncio.create_task(self._janitor.run(self._stopping), name="janitor")
             try:
@@ -108,6 +109,11 @@ class Engine:
             self._hurried.set()
         self._stopping.set()
         self._woken.set()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this server tells alerts: of those that share a database, the one that has been there longest."""
+        return self._upkeep.first
 
     @property
     def running(self) -> int:

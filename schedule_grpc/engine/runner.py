@@ -13,6 +13,7 @@ import structlog
 from schedule_grpc.clock import Clock
 from schedule_grpc.condition import Condition
 from schedule_grpc.engine.progress import Reporter
+from schedule_grpc.engine.recorder import Recorder
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import HandBack, Outcome, unrecordable
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds without a heartbeat."""
+SAFETY = timedelta(seconds=5)
+"""An owner stops this long before its lease ends, others take over this long after: clocks never quite agree."""
 ABANDONED_LIMIT = 64
 """Handlers that would not stop: so many of them still holding threads or memory are an operator's business."""
 RECORD_AGAIN_AFTER = timedelta(seconds=1)
@@ -55,7 +58,7 @@ class Runner:
     def __init__(
         self, *, store: Store, clock: Clock, registry: Registry, env: Env, hub: Hub, on_free: Callable[[], None]
     ) -> None:
-        self._store = store
+        self._recorder = Recorder(store)
         self._clock = clock
         self._registry = registry
         self._env = env
@@ -70,7 +73,10 @@ class Runner:
         """Held from before a claim until all of it is held here: in between it looks like one that got lost."""
 
     def start(self, claim: Claim, *, lease_ends: float) -> None:
-        """Run a claim in the background."""
+        """Run a claim in the background; one whose answer came too late is left to be handed back."""
+        if self._clock.monotonic() >= lease_ends - SAFETY.total_seconds():
+            log.warning("claim.too_late", execution=claim.execution.id)
+            return
         running = Running(claim, asyncio.get_running_loop().create_future(), lease_ends)
         self._running[claim.execution.id] = running
         self._by_handler[claim.execution.handler] += 1
@@ -194,7 +200,7 @@ class Runner:
         while True:
             last_try = self._giving_up.is_set()
             try:
-                (execution,) = await self._store.record([report])
+                execution = await self._recorder.record(report)
             except Unavailable as error:
                 log.warning("execution.record_delayed", execution=report.execution_id, error=str(error))
                 if last_try:

@@ -193,14 +193,17 @@ class ExecutionService:
                 if self._draining.is_set():
                     raise ShuttingDown(execution.id)
                 now = self._clock.now()
-                if self._nobody_comes(found) and now >= give_up_time:
+                if now >= give_up_time and await self._nobody_comes(found):
                     await self._store.give_up(found.id, now=now)
                     raise NoWorker(found.handler, found.id)
                 await self._clock.wait_until(None, changed)
 
-    def _nobody_comes(self, execution: Execution) -> bool:
-        never_started = execution.state is State.PENDING and execution.start_time is None
-        return never_started and execution.handler not in self._registry
+    async def _nobody_comes(self, execution: Execution) -> bool:
+        if execution.state is not State.PENDING or execution.start_time is not None:
+            return False
+        if execution.handler in self._registry:
+            return False
+        return execution.handler not in await self._store.offered_elsewhere(now=self._clock.now())
 
 
 def _meant(cron: str) -> Schedule:

@@ -137,7 +137,11 @@ class TaskService:
 
     async def handlers(self) -> tuple[Handler, ...]:
         """Return the handlers that tasks can name, by name: those offered now, and those that once were."""
-        known = {handler.name: replace(handler, offered=False) for handler in await self._store.known_handlers()}
+        elsewhere = await self._store.offered_elsewhere(now=self._clock.now())
+        known = {
+            handler.name: replace(handler, offered=handler.name in elsewhere)
+            for handler in await self._store.known_handlers()
+        }
         limits = self._registry.limits()
         known |= {
             offer.name: Handler(name=offer.name, description=offer.description, concurrency=limits.get(offer.name))

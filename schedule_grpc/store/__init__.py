@@ -1,7 +1,7 @@
 """The durable state: the Store protocol speaks of operations; SqlStore is its one implementation, over any database."""
 
-from schedule_grpc.store.opening import is_shared, open_store
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned, Store
+from schedule_grpc.store.opening import found_version, is_shared, open_store, shown
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned, Replica, Store
 from schedule_grpc.store.schema import NEWEST, schema_version
 from schedule_grpc.store.sql_store import SqlStore
 
@@ -12,9 +12,12 @@ __all__ = [
     "Extended",
     "Look",
     "Pruned",
+    "Replica",
     "SqlStore",
     "Store",
+    "found_version",
     "is_shared",
     "open_store",
     "schema_version",
+    "shown",
 ]

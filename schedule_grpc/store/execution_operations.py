@@ -85,6 +85,12 @@ def find_execution(execution_id: str) -> Operation[Execution | None]:
     return execution_of(rows[0]) if rows else None
 
 
+def find_executions(execution_ids: Sequence[str]) -> Operation[tuple[Execution, ...]]:
+    """Read some executions."""
+    rows = yield QUERIES.find_execution, [{"id": execution_id} for execution_id in execution_ids]
+    return tuple(execution_of(row) for row in rows)
+
+
 def list_executions(
     task_name: str | None, chosen: ExecutionFilter, after: tuple[datetime, str] | None, limit: int
 ) -> Operation[tuple[Execution, ...]]:

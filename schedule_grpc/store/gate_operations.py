@@ -150,9 +150,7 @@ def _record_wave(wave: Sequence[Comer], now: datetime) -> Operation[list[Event]]
 def _occupancies(comers: Sequence[Comer]) -> Operation[dict[str, Occupancy]]:
     """See who is at the gates of the comers' tasks."""
     rows = yield QUERIES.occupancy, [{"task_uid": comer.execution.task_uid} for comer in comers]
-    found = {
-        row["task_uid"]: Occupancy(active=bool(row["active"]), any_open=bool(row["any_open"])) for row in rows
-    }
+    found = {row["task_uid"]: Occupancy(active=bool(row["active"]), any_open=bool(row["any_open"])) for row in rows}
     asking = [
         comer
         for comer in comers

@@ -1,13 +1,23 @@
 """Opens the store on the database that a URL names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from schedule_grpc.database import Database, SqliteDatabase
+from schedule_grpc.database import SqliteDatabase
 from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.events import Hub
-from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS
+from schedule_grpc.execution import Execution
+from schedule_grpc.store.execution_operations import find_executions
+from schedule_grpc.store.relay import Relay
+from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS, schema_version
 from schedule_grpc.store.sql_store import SqlStore
+
+if TYPE_CHECKING:
+    from schedule_grpc.database.postgres_channel import Channel
 
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
@@ -25,10 +35,31 @@ async def open_store(place: Path | str, hub: Hub, *, on_commit: Callable[[int], 
         DatabaseRefused: if the database must not be used as it is, or cannot be.
     """
     if is_shared(place):
-        return SqlStore(await _postgres(str(place), on_commit), hub)
-    path = place if isinstance(place, Path) else Path(place.removeprefix(SQLITE))
+        return await _open_shared(str(place), hub, on_commit)
+    path = Path(str(place).removeprefix(SQLITE))
     file = await SqliteDatabase.open(path, migrations=MIGRATIONS, application_id=APPLICATION_ID, on_commit=on_commit)
     return SqlStore(file, hub)
+
+
+async def found_version(url: str) -> int | None:
+    """Return the schema version of a database that is ours and whole, changing nothing; None if there is none yet.
+
+    Raises:
+        DatabaseRefused: if a server would refuse it, with the reason.
+    """
+    if is_shared(url):
+        version: int | None = await _postgres().look(url, MIGRATIONS)
+        return version
+    path = Path(url.removeprefix(SQLITE))
+    return schema_version(path) if path.exists() else None  # noqa: ASYNC240
+
+
+def shown(url: str) -> str:
+    """Return a database's URL without what must not be shown: a password, options."""
+    if not is_shared(url):
+        return url
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def is_shared(place: Path | str) -> bool:
@@ -36,9 +67,24 @@ def is_shared(place: Path | str) -> bool:
     return isinstance(place, str) and place.startswith(POSTGRESQL)
 
 
-async def _postgres(url: str, on_commit: Callable[[int], None]) -> Database:
+async def _open_shared(url: str, hub: Hub, on_commit: Callable[[int], None]) -> SqlStore:
+    database = await _postgres().PostgresDatabase.open(url, migrations=MIGRATIONS, on_commit=on_commit)
+
+    async def find(ids: Sequence[str]) -> Sequence[Execution]:
+        found: Sequence[Execution] = await database.read(partial(find_executions, ids))
+        return found
+
+    def connect(relay: Relay) -> "Channel":
+        from schedule_grpc.database.postgres_channel import Channel  # noqa: PLC0415
+
+        return Channel(url, heard=relay.heard, gap=relay.gap)
+
+    return SqlStore(database, hub, abroad=Relay(hub, find=find, connect=connect))
+
+
+def _postgres() -> ModuleType:
+    """Return the module that knows PostgreSQL, whose driver is an extra."""
     try:
-        from schedule_grpc.database.postgres import PostgresDatabase  # noqa: PLC0415 (an extra)
+        return import_module("schedule_grpc.database.postgres")
     except ModuleNotFoundError as error:
         raise DatabaseRefused("PostgreSQL needs the extra `postgres`: pip install 'schedule-grpc[postgres]'") from error
-    return await PostgresDatabase.open(url, migrations=MIGRATIONS, on_commit=on_commit)

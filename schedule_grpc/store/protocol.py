@@ -49,6 +49,15 @@ class ClaimRequest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Replica:
+    """One of the servers that share a database: the owner id of its leases, and what its engine runs."""
+
+    id: str
+    start_time: datetime
+    handlers: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Extended:
     """Which executions' leases were still held and go on, and of which of them somebody wants the end."""
 
@@ -213,6 +222,26 @@ class Store(Protocol):
 
     async def alert_told(self, alert: Alert) -> None:
         """Note that what was to be told of an alert, as it was read, has been told."""
+
+    # -- servers that share a database
+
+    @property
+    def shared(self) -> bool:
+        """Whether other servers may use the same database."""
+
+    async def attend(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:
+        """Note a replica's heartbeat; return who is there, the one that has been there longest first."""
+
+    async def leave(self, replica_id: str) -> None:
+        """Note that a replica stops."""
+
+    async def offered_elsewhere(self, *, now: datetime) -> frozenset[str]:
+        """Return the handlers that replicas offer which share this database; none where nobody can."""
+
+    async def time(self) -> datetime | None:
+        """Return the time by the database's own clock; None where it has none."""
+
+    # -- what is there
 
     async def latest_settled(self) -> datetime | None:
         """Return up to when the task that is furthest is accounted for; None if there is none."""

@@ -221,7 +221,9 @@ def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:
     written = yield QUERIES.settle_attempt, [_settlement(each.before, each.after) for each in settlements]
     ids = {row["id"] for row in written}
     settled = [each for each in settlements if each.after.id in ids]
-    events: list[Event] = [Transition(before=each.before.state, execution=each.after, time=each.now) for each in settled]
+    events: list[Event] = [
+        Transition(before=each.before.state, execution=each.after, time=each.now) for each in settled
+    ]
     ended = [each for each in settled if each.after.state.ended]
     for state, count in _COUNTS.items():
         yield count, [_counted(each.after) for each in ended if each.after.state is state]

@@ -15,9 +15,11 @@ from schedule_grpc.registration import TaskChange
 from schedule_grpc.store import alert_operations as alerts
 from schedule_grpc.store import execution_operations as executions
 from schedule_grpc.store import queue_operations as queue
+from schedule_grpc.store import replica_operations as replicas
 from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import task_operations as tasks
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned, Replica
+from schedule_grpc.store.relay import Abroad
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -32,9 +34,16 @@ REMOVED_AT_ONCE = 500
 class SqlStore:
     """Every method's promise stands in the Store protocol."""
 
-    def __init__(self, database: Database, hub: Hub) -> None:
+    def __init__(self, database: Database, hub: Hub, *, abroad: Abroad | None = None) -> None:
+        """``abroad`` tells the other servers of the same database what is committed here."""
         self._database = database
         self._hub = hub
+        self._abroad = abroad
+
+    @property
+    def shared(self) -> bool:
+        """See Store."""
+        return self._abroad is not None
 
     async def change_tasks(self, changes: Sequence[TaskChange], *, now: datetime) -> bool:
         """See Store."""
@@ -144,6 +153,24 @@ class SqlStore:
         """See Store."""
         await self._write(alerts.alert_told, alert)
 
+    async def attend(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:
+        """See Store."""
+        return await self._write(replicas.attend, replica, now)
+
+    async def leave(self, replica_id: str) -> None:
+        """See Store."""
+        await self._write(replicas.leave, replica_id)
+
+    async def offered_elsewhere(self, *, now: datetime) -> frozenset[str]:
+        """See Store."""
+        if not self.shared:
+            return frozenset()
+        return replicas.offered_by(await self._database.read(partial(replicas.replicas, now)))
+
+    async def time(self) -> datetime | None:
+        """See Store."""
+        return await self._database.time()
+
     async def latest_settled(self) -> datetime | None:
         """See Store."""
         return await self._database.read(tasks.latest_settled)
@@ -159,6 +186,8 @@ class SqlStore:
     async def close(self) -> None:
         """See Store."""
         await self._database.close()
+        if self._abroad is not None:
+            await self._abroad.close()
 
     async def _write(self, operation: Callable[..., Operation[Told[T]]], *arguments: Any) -> T:
         failpoints.reached(operation.__name__, "begun")
@@ -171,3 +200,5 @@ class SqlStore:
         _, events = told
         if events:
             self._hub.publish(events)
+            if self._abroad is not None:
+                self._abroad.tell(events)

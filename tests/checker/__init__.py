@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from checker.reading import Row, UnreadableError, read
-
 from schedule_grpc.execution import TRANSITIONS, State
 from schedule_grpc.schedule import parse
 
@@ -161,9 +160,7 @@ def _counts_too_low(task: Row, executions: list[Row]) -> Iterator[str]:
             yield f"{task['name']}: {count} is {task[count]}, and {ends[end]} are there"
 
 
-def _occurrences_not_accounted_for(
-    task: Row, executions: list[Row], *, set_back: bool
-) -> Iterator[str]:
+def _occurrences_not_accounted_for(task: Row, executions: list[Row], *, set_back: bool) -> Iterator[str]:
     """Is the next run the first after the settled time, and is all before it accounted for?"""
     if task["delete_time"] is not None:
         for row in executions:
@@ -218,9 +215,7 @@ def _occurrences(task: Row, after: datetime) -> Iterator[datetime]:
         occurrence = schedule.next_after(occurrence)
 
 
-def _acknowledged_and_gone(
-    acknowledged: Acknowledged, tasks: list[Row], executions: list[Row]
-) -> Iterator[str]:
+def _acknowledged_and_gone(acknowledged: Acknowledged, tasks: list[Row], executions: list[Row]) -> Iterator[str]:
     names = {row["name"] for row in tasks}
     states = {row["id"]: row["state"] for row in executions}
     yield from (f"task {name} was acknowledged and is gone" for name in acknowledged.tasks if name not in names)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -266,7 +267,6 @@ def test_every_query_has_a_name_of_its_own_and_a_sentence():
     with pytest.raises(AttributeError, match="nothing"):
         _ = queries.nothing
     for file in Path(load_queries.__code__.co_filename).parents[1].glob("store/*.sql"):
-        lines = file.read_text().splitlines()
-        heads = [number for number, line in enumerate(lines) if line.startswith("-- name: ")]
+        heads = re.findall(r"^-- name: .*\n((?:-- .*\n)*)", file.read_text(), re.MULTILINE)
         assert heads
-        assert all(lines[number + 1].startswith("-- ") and lines[number + 1].endswith((".", ")")) for number in heads)
+        assert all(comment.endswith((".\n", ")\n")) for comment in heads)

@@ -163,6 +163,7 @@ async def test_draining_lets_running_work_end(service: Rig, gate):
 
 async def test_what_does_not_end_in_time_is_handed_back(service: Rig, gate):
     """After the drain timeout the handler is cancelled: PENDING again, with no attempt used, and none called failed."""
+    service.engine._drain_timeout = timedelta(seconds=3)
     held = gate("long")
     await started(service, payload={"gate": "long"}, policy=Policy(timeout=timedelta(hours=1)))
     await held.came.wait()

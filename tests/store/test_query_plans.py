@@ -12,7 +12,9 @@ from schedule_grpc.store.queries import QUERIES
 
 LOCKS = {name for name, sql in QUERIES._statements.items() if sql.startswith("/*")}
 """Nothing at all on SQLite."""
-BY_DESIGN = LOCKS | {"known_handlers", "count_open", "untold_alerts", "end_overdue", "overdue_tasks"}
+SMALL = {"replicas_seen", "forget_replicas"}
+"""Tables of a few rows."""
+BY_DESIGN = LOCKS | SMALL | {"known_handlers", "count_open", "untold_alerts", "end_overdue", "overdue_tasks"}
 """Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now, or
 what asks to be watched."""
 

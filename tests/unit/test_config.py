@@ -92,7 +92,9 @@ def test_foreign_variables_are_none_of_our_business(monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        ({"database": "postgresql://x"}, "database: 'postgresql://x' is not sqlite:///PATH"),
+        ({"database": "mysql://x"}, "database: 'mysql://x' is neither sqlite:///PATH nor postgresql://..."),
+        ({"engine": False, "api": False}, "engine and api are both off: this server would do nothing"),
+        ({"engine": False}, "engine: only on PostgreSQL can another server do the work; this one holds its file alone"),
         ({"database": "sqlite:///"}, "database: "),
         ({"grpc": "50051"}, "grpc: '50051' is not HOST:PORT"),
         ({"http": "127.0.0.1:99999"}, "http.address: "),

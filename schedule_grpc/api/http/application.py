@@ -16,7 +16,7 @@ from schedule_grpc.api.http.envelope import Answer, refusal, refusal_of
 from schedule_grpc.api.http.events import EventRoutes
 from schedule_grpc.api.http.executions import ExecutionRoutes
 from schedule_grpc.api.http.routing import refuse_unknown_questions
-from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, Troubles
+from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
 from schedule_grpc.api.http.tasks import TaskRoutes
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import Internal, InvalidArgument, ScheduleError, Violation
@@ -42,11 +42,11 @@ class _Application(FastAPI):
         return super().openapi()
 
 
-def application(service: Service, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> FastAPI:
+def application(service: Service | None, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> FastAPI:
     """Return the application.
 
     Args:
-        service: What it asks.
+        service: What it asks; None: it tells only of health and metrics.
         registry: The metrics that it shows.
         troubles: Tells why the server is not healthy; nothing if it is.
         clock: The time that answers name.
@@ -62,11 +62,13 @@ def application(service: Service, *, registry: CollectorRegistry, troubles: Trou
         dependencies=[Depends(refuse_unknown_questions)],
         generate_unique_id_function=lambda route: route.name,
     )
-    TaskRoutes(service).add_to(app)
-    ExecutionRoutes(service).add_to(app)
-    EventRoutes(service, clock=clock).add_to(app)
-    ServerRoutes(service, registry=registry, troubles=troubles, clock=clock).add_to(app)
-    DocsRoutes().add_to(app)
+    StateRoutes(registry=registry, troubles=troubles, clock=clock).add_to(app)
+    if service is not None:
+        TaskRoutes(service).add_to(app)
+        ExecutionRoutes(service).add_to(app)
+        EventRoutes(service, clock=clock).add_to(app)
+        ServerRoutes(service).add_to(app)
+        DocsRoutes().add_to(app)
     app.add_exception_handler(ScheduleError, _told)
     app.add_exception_handler(RequestValidationError, _misread)
     app.add_exception_handler(HTTPException, _not_routed)

@@ -59,34 +59,47 @@ Troubles = Callable[[], Sequence[str]]
 TAGS: list[str | Enum] = ["server"]
 
 
-class ServerRoutes:
-    """What can be asked of the server."""
+class StateRoutes:
+    """How the server is, whatever else it answers."""
 
-    def __init__(self, service: Service, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> None:
-        self._service = service
+    def __init__(self, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> None:
         self._registry = registry
         self._troubles = troubles
         self._clock = clock
 
     def add_to(self, app: FastAPI) -> None:
         """Offer the routes."""
-        app.get("/", tags=TAGS, responses=described(shown.Information))(self.information)
         app.get("/health", tags=TAGS, responses=described(shown.Health) | {503: {"model": shown.Health}})(self.health)
-        app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer))(self.handlers)
-        app.post("/init", tags=TAGS, responses=described(shown.InitAnswer, *BODY))(self.init)
-        app.get("/preview", tags=TAGS, responses=described(shown.PreviewAnswer))(self.preview)
         metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
         app.get("/metrics", tags=TAGS, responses=metrics, response_class=Response)(self.metrics)
-
-    async def information(self) -> Answer:
-        """Say what this is, and what can be asked."""
-        return Answer(INFORMATION)
 
     async def health(self) -> Answer:
         """Say how the server is: 200 when it does its work, 503 with the reasons when it does not."""
         reasons = list(self._troubles())
         told = {"status": "degraded" if reasons else "ok", "service": NAME, "timestamp": time_json(self._clock.now())}
         return Answer(told | {"reasons": reasons}, status_code=503) if reasons else Answer(told)
+
+    async def metrics(self) -> Response:
+        """Return the metrics, as Prometheus reads them."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class ServerRoutes:
+    """What the server is and offers."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def add_to(self, app: FastAPI) -> None:
+        """Offer the routes."""
+        app.get("/", tags=TAGS, responses=described(shown.Information))(self.information)
+        app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer))(self.handlers)
+        app.post("/init", tags=TAGS, responses=described(shown.InitAnswer, *BODY))(self.init)
+        app.get("/preview", tags=TAGS, responses=described(shown.PreviewAnswer))(self.preview)
+
+    async def information(self) -> Answer:
+        """Say what this is, and what can be asked."""
+        return Answer(INFORMATION)
 
     async def handlers(self) -> Answer:
         """List the handlers that tasks can name."""
@@ -110,7 +123,3 @@ class ServerRoutes:
         """Say when a schedule fires; nothing is stored."""
         preview = self._service.preview(schedule, time_zone, count=count, start_time=start_time)
         return success(**preview_json(preview))
-
-    async def metrics(self) -> Response:
-        """Return the metrics, as Prometheus reads them."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)

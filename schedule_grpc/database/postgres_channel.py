@@ -1,0 +1,95 @@
+"""Word between servers that share a PostgreSQL database: LISTEN and NOTIFY, on a connection of their own.
+
+Words are sent after the commit that they tell of, many in one: a NOTIFY inside a transaction makes all commits of the
+database wait for each other (https://www.postgresql.org/docs/current/sql-notify.html; one lock over the whole queue).
+So a word can be lost with its process, and behind a pooler in transaction mode all of them are. They are hints; whoever
+is told of a gap, or of nothing, looks for himself.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+
+from schedule_grpc.clock import SystemClock
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "schedule_grpc"
+KEPT = 10_000
+"""Words that wait to be sent, at most: what is more is dropped, and costs the others a second."""
+CHECK = timedelta(seconds=5)
+"""How often a silent connection is asked whether it is still there."""
+AGAIN_AFTER = timedelta(seconds=1)
+SECONDS = 5.0
+"""In which a connection, or an answer, must come."""
+
+
+class Channel:
+    """Says words to the other servers and hears theirs; connects again for as long as it is open."""
+
+    def __init__(self, url: str, *, heard: Callable[[str], None], gap: Callable[[], None]) -> None:
+        self._url = url
+        self._heard = heard
+        self._gap = gap
+        self._words: deque[str] = deque(maxlen=KEPT)
+        self._changed = asyncio.Event()
+        self._closing = False
+        self._clock = SystemClock()
+        self._running = asyncio.create_task(self._run(), name="postgres channel")
+
+    def say(self, word: str) -> None:
+        """Tell the other servers, soon; not more than 8,000 bytes."""
+        self._words.append(word)
+        self._changed.set()
+
+    async def close(self) -> None:
+        """Say what is left to say, and leave."""
+        self._closing = True
+        self._changed.set()
+        with suppress(TimeoutError):
+            async with self._clock.timeout(SECONDS):
+                await self._running
+
+    async def _run(self) -> None:
+        known = False
+        while not self._closing:
+            try:
+                await self._connected(known=known)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                log.warning("channel.lost", error=str(error) or type(error).__name__)
+                known = True
+                self._changed.clear()
+                await self._clock.wait_until(self._clock.now() + AGAIN_AFTER, asyncio.Event())
+
+    async def _connected(self, *, known: bool) -> None:
+        connection = await asyncpg.connect(self._url, timeout=SECONDS, command_timeout=SECONDS, statement_cache_size=0)
+        try:
+            await connection.add_listener(CHANNEL, self._hear)
+            if known:
+                log.info("channel.restored")
+                self._gap()
+            await self._speak(connection)
+        finally:
+            connection.terminate()
+
+    async def _speak(self, connection: Any) -> None:
+        next_check = self._clock.monotonic() + CHECK.total_seconds()
+        while self._words or not self._closing:
+            self._changed.clear()
+            while self._words:
+                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self._words[0])
+                self._words.popleft()
+            if self._clock.monotonic() >= next_check:
+                await connection.execute("SELECT 1")
+                next_check = self._clock.monotonic() + CHECK.total_seconds()
+            if not self._closing:
+                await self._clock.wait_until(None, self._changed)
+
+    def _hear(self, _connection: Any, _pid: int, _channel: str, word: str) -> None:
+        self._heard(word)
