@@ -38,7 +38,7 @@ SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
 OFF = "off"
 """Instead of an address: there is no such interface."""
-_PUT_TOGETHER = ("bindings", "http")
+_PUT_TOGETHER = ("bindings", "http", "backup", "http_request", "alerts", "handler_concurrency")
 LONGEST_DRAIN = timedelta(hours=1)
 
 

@@ -54,6 +54,23 @@ def test_flags_before_environment_before_file(tmp_path: Path, monkeypatch):
     assert settings.handlers == ["a.b", "c"]
 
 
+def test_a_part_of_a_table_in_the_environment_leaves_the_file_its_part(tmp_path: Path, monkeypatch):
+    """A secret from the environment must not take away whoever the file says is told."""
+    (tmp_path / "schedule.toml").write_text(
+        '[alerts]\nurls = ["https://hooks.example"]\n[backup]\nallow_urls = ["s3://bucket"]\n'
+        '[http_request]\nallow_hosts = ["api.example"]\n[handler_concurrency]\na = 1\n'
+    )
+    monkeypatch.setenv("SCHEDULE_ALERTS__SECRET_FILE", "secret")
+    monkeypatch.setenv("SCHEDULE_BACKUP__ROOT", "/backups")
+    monkeypatch.setenv("SCHEDULE_HTTP_REQUEST__SECRETS_DIR", "secrets")
+    monkeypatch.setenv("SCHEDULE_HANDLER_CONCURRENCY__B", "2")
+    settings = load({})
+    assert (settings.alerts.urls, settings.alerts.secret_file) == (["https://hooks.example"], Path("secret"))
+    assert (settings.backup.root, settings.backup.allow_urls) == ("/backups", ["s3://bucket"])
+    assert (settings.http_request.allow_hosts, settings.http_request.secrets_dir) == (["api.example"], Path("secrets"))
+    assert settings.handler_concurrency == {"a": 1, "b": 2}
+
+
 def test_the_http_interface_is_an_address_or_a_table(tmp_path: Path, monkeypatch):
     """Each source says a part: the file who may ask, the environment a host more, a flag the address."""
     (tmp_path / "schedule.toml").write_text(
