@@ -13,6 +13,7 @@ from checker import Acknowledged, check
 from load import until
 from old_files import first_version
 from process import COMMAND, Server, environment, serving, start, stopped
+from stories import story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
@@ -38,9 +39,20 @@ async def begun_work(server: Server, seconds: float) -> str:
     return execution.id
 
 
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_does_not_wait_for_work(tmp_path: Path, first: signal.Signals):
+@story
+async def test_a_second_sigterm_does_not_wait_for_work(tmp_path: Path):
     """The first lets work of 20 s go on; the second hands it back, and it runs again after the next start."""
+    await asked_twice(tmp_path, signal.SIGTERM)
+
+
+@story
+async def test_sigterm_after_sigint_does_not_wait_for_work(tmp_path: Path):
+    """Ctrl-C, and then a service manager: the same."""
+    await asked_twice(tmp_path, signal.SIGINT)
+
+
+async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
+    """Send a server that works two signals."""
     with serving(tmp_path, handlers="hostile_handlers") as server:
         execution_id = await begun_work(server, 20)
         server.process.send_signal(first)
@@ -66,8 +78,14 @@ async def test_a_second_signal_does_not_wait_for_work(tmp_path: Path, first: sig
             await until(runs_again)
 
 
-def test_a_signal_during_start(tmp_path: Path):
+@story
+async def test_a_signal_during_start(tmp_path: Path):
     """At any moment from the first instruction to the first call: it ends, and the next start finds all in order."""
+    await asyncio.to_thread(signalled_during_start, tmp_path)
+
+
+def signalled_during_start(tmp_path: Path) -> None:
+    """Start a server and end it, again and again."""
     with serving(tmp_path, "--init") as server:
         server.terminate()
     for moment in (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8):
@@ -90,9 +108,16 @@ def test_a_signal_during_start(tmp_path: Path):
     assert check(tmp_path / "schedule.db") == []
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed_during_a_migration(tmp_path: Path, step: str):
+@story
+async def test_killed_during_a_migration(tmp_path: Path):
     """At every step of every version's migration: the next start goes on from the version that was reached."""
+    for step in STEPS:
+        (folder := tmp_path / step).mkdir()
+        await asyncio.to_thread(killed_during_a_migration, folder, step)
+
+
+def killed_during_a_migration(tmp_path: Path, step: str) -> None:
+    """Kill a server twice at this step, and start it."""
     database = tmp_path / "schedule.db"
     first_version(database)
     reached = version(database)
@@ -107,8 +132,14 @@ def test_killed_during_a_migration(tmp_path: Path, step: str):
     assert check(database) == []
 
 
-def test_asked_to_stop_during_a_migration(tmp_path: Path):
+@story
+async def test_asked_to_stop_during_a_migration(tmp_path: Path):
     """It stops, with the migration undone or done, and the next start finds all in order."""
+    await asyncio.to_thread(asked_during_a_migration, tmp_path)
+
+
+def asked_during_a_migration(tmp_path: Path) -> None:
+    """Stop a server in the midst of it, and ask it to end."""
     database = tmp_path / "schedule.db"
     first_version(database)
     process = subprocess.Popen(
