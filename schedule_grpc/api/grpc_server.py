@@ -17,6 +17,10 @@ _OPTIONS = (
     # Without this a second server on the port would silently take half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    # Calls that arrive faster than they are taken up wait. By its default gRPC throws dice from 1,000 on, and tells
+    # callers CANCELLED, which they cannot know from a cancellation of their own.
+    ("grpc.server.max_pending_requests", 50_000),
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
     # Clients that ask for a sign of life every ten seconds are not attackers.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

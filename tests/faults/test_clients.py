@@ -226,7 +226,7 @@ def test_the_usual_limit_of_open_files_is_no_limit_of_connections(tmp_path: Path
 
 async def test_ten_thousand_calls_in_flight(server: Server, execution: Execution, long: bool):
     """Reads, and runs that wait for their end: all are answered."""
-    number = 10_000 if long else 2_000
+    number = 10_000 if long else 4_000
     async with channel_to(server) as channel:
         calls = [
             stub(channel, rpc)(accepted(rpc, execution.task_name, execution.id), timeout=100)
