@@ -1,6 +1,7 @@
 """Tests of a module that mostly wait, begun together: each is collected, chosen and reported as any other.
 
-A story has a folder of its own and whatever it starts in it. What a test then takes is not its story's time.
+A story has a folder of its own and whatever it starts in it. All go on while one of them is awaited, and stand still
+while any other test runs; so they come first. What a test takes is not its story's time.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -10,6 +10,12 @@ import pytest_asyncio
 from stories import Begun, story_of
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the stories of a module come first: they stand still while another test waits."""
+    places = {item.path: place for place, item in reversed(list(enumerate(items)))}
+    items.sort(key=lambda item: (places[item.path], story_of(item) is None))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def servers() -> Iterator[None]:
     """Whatever becomes of a module's tests, their servers end with it."""
