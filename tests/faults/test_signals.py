@@ -26,6 +26,13 @@ BY_SIGNAL = {0, -signal.SIGTERM, -signal.SIGINT}
 """Exit codes of one that was asked to stop: by itself, or by the system where it was not ready to be asked."""
 
 
+def ended(server: Server) -> tuple[int, str, float]:
+    """Ask a server to stop; return its exit code, its log, and how many seconds it took."""
+    began = time.perf_counter()
+    code, errors = server.terminate()
+    return code, errors, time.perf_counter() - began
+
+
 async def begun_work(server: Server, seconds: float) -> str:
     """Have a handler run for so long; return its execution's id once it runs."""
     async with AsyncClient(server.address) as client:
@@ -62,9 +69,7 @@ async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
 
         await until(draining)
         assert server.process.poll() is None
-        began = time.perf_counter()
-        code, errors = await asyncio.to_thread(server.terminate)
-        took = time.perf_counter() - began
+        code, errors, took = await asyncio.to_thread(ended, server)
     assert (code, "Traceback" in errors) == (0, False)
     assert took < 5
     assert check(tmp_path / "schedule.db", Acknowledged(executions=[execution_id])) == []
