@@ -194,7 +194,8 @@ class Settings(BaseSettings):
         if url.startswith(POSTGRESQL):
             return url
         if not url.startswith(SQLITE) or url == SQLITE:
-            raise ValueError(f"{url!r} is neither {SQLITE}PATH nor postgresql://...")
+            kind = url.partition("://")[0]  # what follows may hold a password
+            raise ValueError(f"{kind!r} is neither {SQLITE}PATH nor postgresql://...")
         if ":memory:" in url:
             raise ValueError("a database in memory keeps nothing: name a file")
         return url

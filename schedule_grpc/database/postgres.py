@@ -172,7 +172,7 @@ class PostgresDatabase:
             if self._prepares:
                 return await _drive(connection, factory)
             # A pooler may give every statement outside of a transaction another connection.
-            await connection.execute("BEGIN READ ONLY")
+            await connection.execute("BEGIN")
             value = await _drive(connection, factory)
             await connection.execute("COMMIT")
             return value

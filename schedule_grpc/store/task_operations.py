@@ -89,7 +89,6 @@ def fire(firings: Sequence[Firing], now: datetime) -> Operation[Told[tuple[Execu
     first: dict[str, Firing] = {}
     for firing in firings:
         first.setdefault(firing.task.uid, firing)
-    yield QUERIES.lock_tasks, {"uids": list(first)}
     advanced = yield QUERIES.advance_task, [_advance(firing) for firing in first.values()]
     comers = [comer for row in advanced for comer in _comers(first[row["uid"]])]
     events = yield from record_new(comers, now)

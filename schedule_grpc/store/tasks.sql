@@ -64,14 +64,16 @@ WHERE uid = :uid AND delete_time IS NULL AND revision = :read_revision
 RETURNING uid;
 
 -- name: advance_task
--- What a firing does to its task: compare and set.
+-- What a firing does to its task: compare and set. It locks the task, and leaves one that somebody else holds to him.
 UPDATE scheduled_tasks SET settled_time = :settled_time, next_run_time = :next_run_time
 WHERE uid = :uid AND revision = :revision AND next_run_time = :read_next_run_time
+/*postgresql AND uid IN (SELECT uid FROM scheduled_tasks WHERE uid = :uid FOR NO KEY UPDATE SKIP LOCKED) */
 RETURNING uid;
 
 -- name: due_tasks
--- Tasks that are due, the longest overdue first.
-SELECT * FROM scheduled_tasks WHERE next_run_time <= :now ORDER BY next_run_time, uid LIMIT :limit;
+-- Tasks that are due, the longest overdue first; but for those that another server is just firing.
+SELECT * FROM scheduled_tasks WHERE next_run_time <= :now ORDER BY next_run_time, uid LIMIT :limit
+/*postgresql FOR SHARE SKIP LOCKED */;
 
 -- name: next_run_time
 -- The earliest next run of all tasks.

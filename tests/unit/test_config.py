@@ -109,7 +109,7 @@ def test_foreign_variables_are_none_of_our_business(monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        ({"database": "mysql://x"}, "database: 'mysql://x' is neither sqlite:///PATH nor postgresql://..."),
+        ({"database": "mysql://u:secret@x"}, "database: 'mysql' is neither sqlite:///PATH nor postgresql://..."),
         ({"engine": False, "api": False}, "engine and api are both off: this server would do nothing"),
         ({"engine": False}, "engine: only on PostgreSQL can another server do the work; this one holds its file alone"),
         ({"database": "sqlite:///"}, "database: "),
