@@ -1,22 +1,24 @@
 """Executions a second: one server on a SQLite file, one and two on PostgreSQL, in one run; and where the CPU goes.
 
-Run it with `.venv/bin/python benchmarks/replicas.py`. Ten thousand tasks are due at one second; each server is a process
-with an engine of its own. PostgreSQL is a real server, fsync on, started for this; SCHEDULE_TEST_POSTGRES names another.
+Run it with `.venv/bin/python benchmarks/replicas.py`. Ten thousand tasks are due at one second; each server is a
+process with an engine of its own. PostgreSQL is a real server, fsync on, started for this; SCHEDULE_TEST_POSTGRES names
+another.
 """
 
 import argparse
 import asyncio
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,6 @@ from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock
 from schedule_grpc.engine import Engine, EngineOptions
 from schedule_grpc.events import Hub
-from schedule_grpc.execution import ExecutionFilter, State
 from schedule_grpc.handlers import Registry
 from schedule_grpc.registration import registered
 from schedule_grpc.store import SqlStore, open_store
@@ -38,6 +39,8 @@ from schedule_grpc.task import define
 TASKS = int(os.environ.get("BENCHMARK_TASKS", "10000"))
 TOGETHER = 500
 CONCURRENCY = 500
+ENDED = "SELECT count(*) FROM task_executions WHERE state = 'SUCCEEDED'"
+FROM_TO = "SELECT min(scheduled_time), max(end_time) FROM task_executions"
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -82,8 +85,8 @@ async def serve(url: str) -> None:
     await store.close()
 
 
-async def prepare(url: str) -> datetime:
-    """Register the tasks; return when they are due."""
+async def prepare(url: str) -> None:
+    """Register the tasks."""
     store = await open_store(url, Hub())
     clock = await clock_of(store)
     due = clock.now().replace(microsecond=0) + timedelta(seconds=TASKS / 500 + 5)
@@ -94,42 +97,17 @@ async def prepare(url: str) -> datetime:
         now = clock.now()
         await store.change_tasks([registered(None, task, enabled=None, now=now) for task in tasks], now=now)
     await store.close()
-    return due
 
 
-async def ended(url: str) -> int:
-    """Return how many have SUCCEEDED; asked seldom, for the answer costs the servers time."""
+async def row(url: str, sql: str) -> Sequence[int]:
+    """Return the first row of a query, beside the servers."""
     if url.startswith("postgresql"):
         connection = await asyncpg.connect(url)
-        try:
-            count: int = await connection.fetchval("SELECT count(*) FROM task_executions WHERE state = 'SUCCEEDED'")
-        finally:
-            await connection.close()
-        return count
-    import sqlite3  # noqa: PLC0415
-
-    with sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True) as file:
-        (count,) = file.execute("SELECT count(*) FROM task_executions WHERE state = 'SUCCEEDED'").fetchone()
-    return count
-
-
-async def last_end(url: str) -> tuple[datetime, datetime]:
-    """Return when the tasks were due and when the last one was recorded, as the rows say."""
-    store = await open_store(url, Hub()) if url.startswith("postgresql") else None
-    if store is None:
-        import sqlite3  # noqa: PLC0415
-
-        with sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True) as file:
-            first, last = file.execute("SELECT min(scheduled_time), max(end_time) FROM task_executions").fetchone()
-    else:
-        page = await store.list_executions(None, ExecutionFilter(states=frozenset({State.SUCCEEDED})), after=None, limit=1)
-        assert page
-        await store.close()
-        connection = await asyncpg.connect(url)
-        first, last = await connection.fetchrow("SELECT min(scheduled_time), max(end_time) FROM task_executions")
+        found = await connection.fetchrow(sql)
         await connection.close()
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    return epoch + timedelta(microseconds=first), epoch + timedelta(microseconds=last)
+        return tuple(found)
+    with closing(sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True)) as file:
+        return tuple(file.execute(sql).fetchone())
 
 
 def measure(url: str, servers: int, postmaster: int | None) -> Figures:
@@ -137,19 +115,21 @@ def measure(url: str, servers: int, postmaster: int | None) -> Figures:
     asyncio.run(prepare(url))
     ours_before, database_before = children_cpu(), tree_cpu(postmaster)
     processes = [
-        subprocess.Popen([sys.executable, __file__, "--serve", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, __file__, "--serve", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(servers)
     ]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    while asyncio.run(ended(url)) < TASKS:
-        time.sleep(0.5)
+    while asyncio.run(row(url, ENDED)) != (TASKS,):
+        time.sleep(0.5)  # seldom, for the answer costs the servers time
     database = tree_cpu(postmaster) - database_before
     for process in processes:
         process.communicate("enough\n", timeout=60)
-    due, last = asyncio.run(last_end(url))
-    return Figures((last - due).total_seconds(), children_cpu() - ours_before, database)
+    due, last = asyncio.run(row(url, FROM_TO))
+    return Figures((last - due) / 1e6, children_cpu() - ours_before, database)
 
 
 def children_cpu() -> float:

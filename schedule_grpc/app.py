@@ -4,10 +4,10 @@ import asyncio
 import importlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
@@ -20,7 +20,7 @@ from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock
 from schedule_grpc.config import OFF, Settings
 from schedule_grpc.engine import AbsentEngine, Engine, EngineOptions, Watchdog
-from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.errors import ConfigurationError, Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.metrics import Metrics
@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 SQLITE = "sqlite:///"
 DATABASES = (SQLITE, "postgresql://", "postgres://")
 SHOWN_TASKS = 1000
+COUNTED_EVERY = 10.0
+"""Seconds."""
 STREAM_GRACE = 5.0
 """Seconds that calls under way get once the engine has drained."""
 
@@ -118,10 +120,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     hub = Hub()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        store = await open_store(settings.database, hub, on_commit=metrics.committed)
-        stack.push_async_callback(store.close)
-        clock = await _agreed_clock(clock, store, stack)
-        metrics.begin(await store.count_open())
+        store, clock = await _opened(settings.database, hub, metrics, clock, stack)
         stack.enter_context(hub.listening(metrics.notice))
         bindings = Environment(settings.bindings, clock=clock)
         stack.push_async_callback(bindings.aclose)
@@ -172,15 +171,30 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     log.info("server.stopped")
 
 
-async def _agreed_clock(machine: Clock, store: SqlStore, stack: AsyncExitStack) -> Clock:
-    """Return the clock by which this server works; where others share its database, all of them go by that one's."""
+async def _opened(
+    database: str, hub: Hub, metrics: Metrics, machine: Clock, stack: AsyncExitStack
+) -> tuple[SqlStore, Clock]:
+    """Open the store; return it with the clock by which this server works: its machine's, or the shared database's."""
+    store = await open_store(database, hub, on_commit=metrics.committed)
+    stack.push_async_callback(store.close)
+    metrics.begin(await store.count_open())
     if not store.shared:
-        return machine
+        return store, machine
     clock = AgreedClock(machine)
     await clock.agree(store.time)  # nothing fires before we know what time it is
-    keeping = asyncio.create_task(clock.keep_agreeing(store.time), name="keep time")
-    stack.callback(keeping.cancel)
-    return clock
+    for keeping in (clock.keep_agreeing(store.time), _keep_counting(store, metrics, clock)):
+        stack.callback(asyncio.create_task(keeping).cancel)
+    return store, clock
+
+
+async def _keep_counting(store: SqlStore, metrics: Metrics, clock: Clock) -> NoReturn:
+    """Count anew what is open: other servers' transitions are not told to our instruments."""
+    while True:
+        until = clock.monotonic() + COUNTED_EVERY
+        while clock.monotonic() < until:
+            await clock.wait_until(None, asyncio.Event())
+        with suppress(Unavailable):
+            metrics.begin(await store.count_open())
 
 
 async def _http_server(
