@@ -1684,7 +1684,7 @@ class WatchExecutionsResponse(_message.Message):
 
         COUNT_FIELD_NUMBER: _builtins.int
         count: _builtins.int
-        """So many events were dropped before the next one."""
+        """How many; 0: nobody knows, for other servers were not heard for a while."""
         def __init__(
             self,
             *,
