@@ -1,6 +1,7 @@
 """A real PostgreSQL server, which all suites share."""
 
 import asyncio
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 from schedule_grpc.events import Hub
 from schedule_grpc.store import open_store
@@ -58,6 +62,26 @@ class Postgres:
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(asyncio.run, _migrated(self.url(name))).result()
         return name
+
+
+@contextmanager
+def database_elsewhere(server: str) -> Iterator[str]:
+    """Within this context there is a database on another server, with the newest schema; its URL is given."""
+    name = f"schedule_grpc_{secrets.token_hex(4)}"
+    url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, _run(server, f"CREATE DATABASE {name}")).result()
+        try:
+            thread.submit(asyncio.run, _migrated(url)).result()
+            yield url
+        finally:
+            thread.submit(asyncio.run, _run(server, f"DROP DATABASE {name} WITH (FORCE)")).result()
+
+
+async def _run(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(sql)
+    await connection.close()
 
 
 async def _migrated(url: str) -> None:
