@@ -33,7 +33,7 @@ BATCH, PAST = 20, 30
 QUICK = RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=50), max_backoff=timedelta(milliseconds=100))
 
 
-async def until(condition: Callable[[], Awaitable[T]], seconds: float = 20) -> T:
+async def until(condition: Callable[[], Awaitable[T]], seconds: float = 40) -> T:
     """Return what an async condition gives once it is true.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Tests of a module that mostly wait, begun together: each is collected, chosen and reported as any other.
+"""Tests that mostly wait, begun together: each is collected, chosen and reported as any other.
 
-A story has a folder of its own and whatever it starts in it. All go on while one of them is awaited, and stand still
+A story has a folder of its own and whatever it starts in it. They go on while one of them is awaited, and stand still
 while any other test runs; so they come first. What a test takes is not its story's time.
 """
 
@@ -17,7 +17,7 @@ Begun: TypeAlias = Mapping[Story, Awaitable[None]]
 def story(told: Story) -> Callable[..., Any]:
     """Make a test of a function of a folder: the test awaits the end of what the fixture ``stories`` has begun."""
 
-    @pytest.mark.asyncio(loop_scope="module")
+    @pytest.mark.asyncio(loop_scope="session")
     async def test(stories: Begun) -> None:
         await stories[told]
 

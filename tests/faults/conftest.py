@@ -3,22 +3,32 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import process
 import pytest
 import pytest_asyncio
-from stories import Begun, story_of
+from stories import Begun, Story, story_of
+
+FOLDER = Path(__file__).parent
+AT_ONCE = 6
+"""Stories told at a time: they wait a lot, and each has a server that works now and then."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the stories of a module come first: they stand still while another test waits."""
-    places = {item.path: place for place, item in reversed(list(enumerate(items)))}
-    items.sort(key=lambda item: (places[item.path], story_of(item) is None))
+    """Let stories come first: they stand still while another test waits."""
+    here = [place for place, item in enumerate(items) if item.path.is_relative_to(FOLDER)]
+    for place, item in zip(here, sorted((items[place] for place in here), key=_comes_later), strict=True):
+        items[place] = item
 
 
-@pytest.fixture(scope="module", autouse=True)
+def _comes_later(item: pytest.Item) -> bool:
+    return story_of(item) is None
+
+
+@pytest.fixture(scope="session", autouse=True)
 def servers() -> Iterator[None]:
-    """Whatever becomes of a module's tests, their servers end with it."""
+    """Whatever becomes of tests, their servers end with them."""
     yield
     process.end_all()
 
@@ -29,11 +39,17 @@ def long() -> bool:
     return os.environ.get("FAULTS") == "long"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Begun]:
-    """Those of the module that are to be tested, begun."""
-    chosen = [told for item in request.session.items if item.path == request.path and (told := story_of(item))]
-    begun = {told: asyncio.create_task(told(tmp_path_factory.mktemp(told.__name__))) for told in chosen}
+    """Those that are to be tested, begun one after the other, `AT_ONCE` at a time."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def played(told: Story) -> None:
+        async with turn:
+            await told(tmp_path_factory.mktemp(told.__name__))
+
+    chosen = [told for item in request.session.items if (told := story_of(item))]
+    begun = {told: asyncio.create_task(played(told)) for told in chosen}
     yield begun
     for task in begun.values():
         task.cancel()
