@@ -9,6 +9,8 @@ PIP := pip --disable-pip-version-check install --quiet
 # The locks name everything. Without --no-deps pip resolves again, and fails once a package that another one wants with
 # an extra (coverage[toml]) has a newer release than the locked one: https://github.com/pypa/pip/issues/9644
 LOCKED := --no-deps --require-hashes --requirement
+# One runs the fault tests, which mostly wait (tests/conftest.py), the other one all the rest.
+TWO_WORKERS := --numprocesses 2 --dist loadgroup
 COVERAGE := --cov --cov-report=term
 CODE := schedule_grpc tests examples benchmarks .ci
 
@@ -26,7 +28,7 @@ dev: $(VENV)/ready ## the same, started anew whenever the code changes
 		-- $(BIN)/schedule-grpc serve --init
 
 test: $(VENV)/ready $(PROTO_VENV)/ready ## set up .venv and run the whole test suite
-	$(BIN)/pytest $(PYTEST_OPTIONS)
+	$(BIN)/pytest $(TWO_WORKERS) $(PYTEST_OPTIONS)
 
 test-watch: $(VENV)/ready $(PROTO_VENV)/ready ## run the tests again whenever a file changes
 	$(BIN)/ptw . --now --runner $(BIN)/pytest --patterns '**/*.py,**/*.sql'

@@ -16,6 +16,15 @@ from live import Live, serving
 from rig import GATES, Gates, Rig, rig
 
 NUMBERS = count(1)
+FAULTS = Path(__file__).parent / "faults"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the fault tests first, on one worker: they mostly wait, and the other one does the rest meanwhile."""
+    for item in items:
+        if item.path.is_relative_to(FAULTS):
+            item.add_marker(pytest.mark.xdist_group("faults"))
+    items.sort(key=lambda item: not item.path.is_relative_to(FAULTS))
 
 
 @pytest.fixture

@@ -2,9 +2,13 @@
 
 import asyncio
 
+import structlog
+
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.execution import Execution, HandBack, Outcome
 from schedule_grpc.store import Store
+
+log = structlog.get_logger(__name__)
 
 TOGETHER = 200
 """Outcomes in one write at most."""
@@ -43,6 +47,7 @@ class Recorder:
             executions = await self._store.record([report for report, _ in together])
         except Exception as error:  # noqa: BLE001 (whoever waits must hear of it, whatever went wrong)
             if len(together) > 1 and not isinstance(error, Unavailable):
+                log.exception("execution.record_failed", together=len(together))
                 for each in together:  # one that cannot be written must not keep the others from it
                     await self._write_together([each])
                 return
