@@ -13,7 +13,7 @@ from schedule_grpc.clock import SystemClock, from_micros
 from schedule_grpc.database import postgres_text as text
 from schedule_grpc.database.migration import Migration
 from schedule_grpc.database.operation import Factory, Operation, Rows, Statement
-from schedule_grpc.database.postgres_commit import Unanswered, commit, was_committed
+from schedule_grpc.database.postgres_commit import LIFE, TransactionId, Unanswered, closed, commit, was_committed
 from schedule_grpc.database.postgres_errors import Meaning, meaning, unavailable
 from schedule_grpc.database.postgres_migrate import migrate, schema_version
 from schedule_grpc.errors import DatabaseRefused, DatabaseUnavailable
@@ -44,6 +44,9 @@ _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # its package has no types
     """asyncpg's, without the question that it asks when it is given back: nothing of ours outlives a transaction."""
+
+    life: str | None = None
+    """Of the server that it was made to."""
 
     def get_reset_query(self) -> str:
         """Return what is run as a connection is given back to its pool: nothing."""
@@ -78,8 +81,12 @@ class PostgresDatabase:
         """
         with _refusing(url):
             pool = await _pool(url, statements=STATEMENTS_KEPT)
-            async with pool.acquire() as connection:
-                await migrate(connection, migrations)
+            try:
+                async with pool.acquire() as connection:
+                    await migrate(connection, migrations)
+            except BaseException:
+                pool.terminate()
+                raise
             return cls(url, pool, on_commit)
 
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
@@ -159,7 +166,7 @@ class PostgresDatabase:
         try:
             async with self._connection() as connection:
                 await connection.execute(_BEGIN)
-                transaction = await connection.fetchval(_THIS_TRANSACTION)
+                transaction = TransactionId(await connection.fetchval(_THIS_TRANSACTION), connection.life)
                 value = await _drive(connection, factory)
                 await commit(connection, transaction)
         except Unanswered as lost:
@@ -179,7 +186,10 @@ class PostgresDatabase:
 
     async def _ask(self, sql: str, *values: Any) -> Any:
         async with self._connection() as connection:
-            return await connection.fetchval(sql, *values)
+            await connection.execute("BEGIN READ ONLY")
+            row = await connection.fetchrow(sql, *values)
+            await connection.execute("ROLLBACK")
+            return row
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -239,8 +249,13 @@ async def _pool(url: str, *, statements: int) -> asyncpg.Pool:
         statement_cache_size=statements,
         max_cached_statement_lifetime=0,
         max_inactive_connection_lifetime=60,
+        init=_know_server,
         server_settings={} if "application_name" in url else {"application_name": "schedule-grpc"},
     )
+
+
+async def _know_server(connection: Connection) -> None:
+    connection.life = await connection.fetchval(LIFE)
 
 
 async def _drive(connection: Connection, factory: Factory[T]) -> T:
@@ -270,14 +285,16 @@ async def _run(connection: Connection, statement: Statement) -> Rows:
 
 
 async def _undone(connection: Connection) -> None:
-    """Undo what a connection has begun; one that does not answer at once is closed, and the server undoes it."""
-    if connection.is_closed():
-        return
+    """Undo what a connection has begun; one that does not answer at once is closed, and the server undoes it.
+
+    Whatever comes of it, the caller hears of what went wrong first.
+    """
     try:
         await connection.execute("ROLLBACK", timeout=1)
-    except BaseException:
-        connection.terminate()
-        raise
+    except BaseException as error:
+        closed(connection)
+        if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+            raise
 
 
 async def _closed(pool: asyncpg.Pool, clock: SystemClock) -> None:
