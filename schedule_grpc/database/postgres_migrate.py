@@ -10,7 +10,11 @@ from schedule_grpc.errors import DatabaseRefused
 
 LOCK = 0x53434844
 """``SCHD``: the advisory lock under which one replica migrates while the others wait for it."""
-_BEGIN = "BEGIN; SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = '2min'"
+# Each statement must see what was committed while the one before waited for the lock, whatever the database's default.
+_BEGIN = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+    "SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = '2min'"
+)
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schedule_schema (
     version BIGINT PRIMARY KEY, oldest_program BIGINT NOT NULL, applied_time TIMESTAMPTZ NOT NULL DEFAULT now())
@@ -32,6 +36,7 @@ async def migrate(connection: Any, migrations: Sequence[Migration]) -> int | Non
     version = before or 0
     while version < len(migrations):
         version = await _step(connection, version, migrations)
+    await schema_version(connection, len(migrations))  # a newer program may have gone further meanwhile
     return before
 
 
@@ -59,28 +64,27 @@ async def schema_version(connection: Any, known: int) -> int | None:
 
 
 async def _step(connection: Any, version: int, migrations: Sequence[Migration]) -> int:
-    """Go one version further, unless another replica did; return the version that is reached."""
+    """Go one version further, unless another replica did; return the version that is reached.
+
+    Whoever calls closes the connection if this fails, which undoes it.
+    """
     failpoints.reached("migrate", "begun")
     await connection.execute(_BEGIN)
-    try:
-        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})", timeout=MINUTES_10)
-        await connection.execute(_TABLE)
-        newest = await connection.fetchrow(_NEWEST)
-        reached = newest["version"] if newest else 0
-        if reached == version:
-            migration = migrations[version]
-            for statement in migration.statements():
-                await connection.execute(expanded(statement), timeout=MINUTES_10)
-            await connection.execute(
-                "INSERT INTO schedule_schema (version, oldest_program) VALUES ($1, $2)",
-                migration.version,
-                migration.oldest_program,
-            )
-            reached = migration.version
-        failpoints.reached("migrate", "written")
-    except BaseException:
-        await connection.execute("ROLLBACK")
-        raise
+    await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})", timeout=MINUTES_10)
+    await connection.execute(_TABLE)
+    newest = await connection.fetchrow(_NEWEST)
+    reached: int = newest["version"] if newest else 0
+    if reached == version:
+        migration = migrations[version]
+        for statement in migration.statements():
+            await connection.execute(expanded(statement), timeout=MINUTES_10)
+        await connection.execute(
+            "INSERT INTO schedule_schema (version, oldest_program) VALUES ($1, $2)",
+            migration.version,
+            migration.oldest_program,
+        )
+        reached = migration.version
+    failpoints.reached("migrate", "written")
     await connection.execute("COMMIT")
     failpoints.reached("migrate", "committed")
     return reached
