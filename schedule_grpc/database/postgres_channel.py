@@ -83,7 +83,7 @@ class Channel:
         while self._words or not self._closing:
             self._changed.clear()
             while self._words:
-                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self._words[0])
+                await connection.execute(_notify(self._words[0]))
                 self._words.popleft()
             if self._clock.monotonic() >= next_check:
                 await connection.execute("SELECT 1")
@@ -93,3 +93,9 @@ class Channel:
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, word: str) -> None:
         self._heard(word)
+
+
+def _notify(word: str) -> str:
+    """Return a statement that needs no preparing: behind a pooler its values could meet another client's statement."""
+    literal = word.replace("'", "''")  # it holds ids and names, and no backslash
+    return f"SELECT pg_notify('{CHANNEL}', '{literal}')"
