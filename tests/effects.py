@@ -1,17 +1,19 @@
 """What handlers really did, as they noted it themselves: evidence that does not come from the database."""
 
 import os
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from checker.reading import rows
 
 from schedule_grpc.handlers import TaskContext
 
 FILE = Path("effects")
 """In the server's working directory. What is in the kernel's cache survives kill -9."""
+KILLED = "killed"
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,23 @@ def noted(ctx: TaskContext) -> Iterator[None]:
         _note("end", ctx)
 
 
-def contradictions(folder: Path) -> list[str]:
-    """Return where the handlers' notes and the database beside them do not agree."""
+def contradictions(place: Path | str, replicas: Path | None = None) -> list[str]:
+    """Return where the handlers' notes and a database do not agree.
+
+    The notes lie beside its file; ``replicas`` is the folder of several servers, whose database is elsewhere.
+    """
+    if replicas is None:
+        assert isinstance(place, Path)
+    folder = replicas or Path(place).parent
     effects = [_effect(line) for line in (folder / FILE).read_text().splitlines()]
-    with closing(sqlite3.connect(f"file:{folder / 'schedule.db'}?mode=ro", uri=True)) as connection:
-        states = dict(connection.execute("SELECT id, state FROM task_executions").fetchall())
+    states = {row["id"]: row["state"] for row in rows(place, "SELECT id, state FROM task_executions")}
     by_execution: dict[str, list[Effect]] = defaultdict(list)
     for effect in effects:
-        by_execution[effect.execution].append(effect)
+        if effect.what == KILLED:
+            for of_one in by_execution.values():
+                of_one.append(effect)
+        else:
+            by_execution[effect.execution].append(effect)
     found = [f"{each} ran, and nobody knows of it" for each in by_execution if each not in states]
     found += [
         f"{each} is {states[each]} and ran"
@@ -54,7 +65,8 @@ def contradictions(folder: Path) -> list[str]:
         for each, state in states.items()
         if state == "SUCCEEDED" and not any(effect.what == "end" for effect in by_execution[each])
     ]
-    found += [told for each in by_execution.values() for told in _side_by_side(each)]
+    judge = _side_by_side if replicas is None else _anywhere_side_by_side
+    found += [told for each in by_execution.values() for told in judge(each)]
     return found + list(_occurrences_that_ran_twice(effects))
 
 
@@ -74,6 +86,18 @@ def _side_by_side(effects: list[Effect]) -> Iterator[str]:
         running = effect
 
 
+def _anywhere_side_by_side(effects: list[Effect]) -> Iterator[str]:
+    """Whatever the process, an attempt begins when the one before has ended, or its process was killed."""
+    running: Effect | None = None
+    for effect in effects:
+        if effect.what == "begin":
+            if running is not None:
+                yield f"{effect.execution}: attempt {effect.attempt} in {effect.process} began beside {running}"
+            running = effect
+        elif running is not None and running.process == effect.process:
+            running = None
+
+
 def _occurrences_that_ran_twice(effects: list[Effect]) -> Iterator[str]:
     executions: dict[str, str] = {}
     for effect in effects:
@@ -81,10 +105,25 @@ def _occurrences_that_ran_twice(effects: list[Effect]) -> Iterator[str]:
             yield f"{effect.occurrence} ran as {executions[effect.occurrence]} and as {effect.execution}"
 
 
+def begun(folder: Path) -> list[Effect]:
+    """Return the beginnings that handlers have noted so far."""
+    if not (folder / FILE).exists():
+        return []
+    return [effect for effect in map(_effect, (folder / FILE).read_text().splitlines()) if effect.what == "begin"]
+
+
+def note_killed(folder: Path, process: int) -> None:
+    """Note that a process has been killed, among what handlers note."""
+    _append(folder / FILE, f"{KILLED} - 0 {process} \n")
+
+
 def _note(what: str, ctx: TaskContext) -> None:
     occurrence = f"{ctx.task.name}@{ctx.scheduled_time.isoformat()}" if ctx.scheduled_time else ""
-    line = f"{what} {ctx.execution_id} {ctx.attempt} {os.getpid()} {occurrence}\n"
-    descriptor = os.open(FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    _append(FILE, f"{what} {ctx.execution_id} {ctx.attempt} {os.getpid()} {occurrence}\n")
+
+
+def _append(file: Path, line: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, line.encode())
     finally:

@@ -30,3 +30,20 @@ async def slow(ctx: TaskContext) -> dict[str, Any]:
     with noted(ctx):
         await asyncio.sleep(0.2)
     return {"success": True}
+
+
+@handler("long", description="Sleeps for the seconds of its payload")
+async def long(ctx: TaskContext) -> dict[str, Any]:
+    """Sleep."""
+    with noted(ctx):
+        await asyncio.sleep(ctx.payload["seconds"])
+    return {"success": True}
+
+
+@handler("complains", description="Tells of a condition, or of its end")
+async def complains(ctx: TaskContext) -> None:
+    """Say that the database is down, or that it is not."""
+    if ctx.payload["wrong"]:
+        ctx.alert("DB is down", "for a while", key="DB")
+    else:
+        ctx.recovered("DB")

@@ -1,12 +1,11 @@
 """What callers were told, and what they asked for without an answer; afterwards held against the database."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from checker import Acknowledged
+from checker.reading import rows
 
 from schedule_grpc.execution import Execution
 
@@ -38,19 +37,17 @@ class Ledger:
         if execution.state.ended:
             self.ended[execution.id] = execution.state.value
 
-    def broken(self, database: Path) -> list[str]:
+    def broken(self, place: Path | str) -> list[str]:
         """Return what the database says otherwise, besides what the checker sees."""
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            living = {
-                name for (name,) in connection.execute("SELECT name FROM scheduled_tasks WHERE delete_time IS NULL")
-            }
-            states = dict(connection.execute("SELECT id, state FROM task_executions").fetchall())
-            requests = connection.execute(
-                "SELECT request_id, count(*) FROM task_executions WHERE request_id IS NOT NULL"
-                " GROUP BY request_id HAVING count(*) > 1"
-            ).fetchall()
+        living = {row["name"] for row in rows(place, "SELECT name FROM scheduled_tasks WHERE delete_time IS NULL")}
+        states = {row["id"]: row["state"] for row in rows(place, "SELECT id, state FROM task_executions")}
+        requests = rows(
+            place,
+            "SELECT request_id, count(*) AS number FROM task_executions WHERE request_id IS NOT NULL"
+            " GROUP BY request_id HAVING count(*) > 1",
+        )
         return [
-            *(f"{request_id} ran {number} times" for request_id, number in requests),
+            *(f"{row['request_id']} ran {row['number']} times" for row in requests),
             *(f"task {name} was deleted and is there" for name in self.deleted if name in living),
             *(
                 f"{each} was told as {state} and is {states.get(each)}"

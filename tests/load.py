@@ -2,15 +2,15 @@
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
 from checker import check
+from checker.reading import rows
 from effects import contradictions
 from ledger import Ledger
 
@@ -175,17 +175,19 @@ class Load:
         self.log.deleted.append(name)
 
 
-async def settled(address: str, database: Path, log: Ledger) -> list[str]:
-    """Stop what fires by itself, wait until nothing is open, and return every broken promise that is found then."""
+async def settled(address: str, place: Path | str, log: Ledger, *, replicas: Path | None = None) -> list[str]:
+    """Stop what fires by itself, wait until nothing is open, and return every broken promise that is found then.
+
+    ``replicas`` is the folder of several servers, whose database is elsewhere.
+    """
     async with AsyncClient(address) as client:
         async for task in client.tasks():
             if task.definition.schedule.text.startswith("every "):
                 await client.disable_task(task.name)
 
     async def nothing_open() -> bool:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            (number,) = connection.execute("SELECT count(*) FROM task_executions WHERE gate IS NOT NULL").fetchone()
-        return number == 0
+        return not await asyncio.to_thread(rows, place, "SELECT 1 FROM task_executions WHERE gate IS NOT NULL LIMIT 1")
 
     await until(nothing_open, 60)
-    return check(database, log.told(), at_rest=True) + log.broken(database) + contradictions(database.parent)
+    found = await asyncio.to_thread(check, place, log.told(), at_rest=True)
+    return found + log.broken(place) + contradictions(place, replicas)

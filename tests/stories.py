@@ -1,16 +1,16 @@
 """Tests that mostly wait, begun together: each is collected, chosen and reported as any other.
 
-A story has a folder of its own and whatever it starts in it. They go on while one of them is awaited, and stand still
-while any other test runs; so they come first. What a test takes is not its story's time.
+A story has a folder of its own and whatever it starts in it; what else it takes are fixtures of the session. They go on
+while one of them is awaited, and stand still while any other test runs; so they come first. What a test takes is not
+its story's time.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
-Story: TypeAlias = Callable[[Path], Awaitable[None]]
+Story: TypeAlias = Callable[..., Awaitable[None]]
 Begun: TypeAlias = Mapping[Story, Awaitable[None]]
 
 

@@ -45,7 +45,7 @@ class Recorder:
     async def _write_together(self, together: list[_Waiting]) -> None:
         try:
             executions = await self._store.record([report for report, _ in together])
-        except Exception as error:  # noqa: BLE001 (whoever waits must hear of it, whatever went wrong)
+        except Exception as error:
             if len(together) > 1 and not isinstance(error, Unavailable):
                 log.exception("execution.record_failed", together=len(together))
                 for each in together:  # one that cannot be written must not keep the others from it

@@ -30,6 +30,25 @@ def read(place: Path | str) -> tuple[list[Row], list[Row], str]:
         return thread.submit(asyncio.run, _read_postgres(place)).result()
 
 
+def rows(place: Path | str, sql: str) -> list[Row]:
+    """Return what a query finds."""
+    if isinstance(place, Path):
+        with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            return connection.execute(sql).fetchall()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, _query_postgres(place, sql)).result()
+
+
+async def _query_postgres(url: str, sql: str) -> list[Row]:
+    connection = await asyncpg.connect(url)
+    try:
+        found: list[Row] = await connection.fetch(sql)
+        return found
+    finally:
+        await connection.close()
+
+
 async def _read_postgres(url: str) -> tuple[list[Row], list[Row], str]:
     connection = await asyncpg.connect(url)
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from inspect import signature
 from pathlib import Path
 
 import process
@@ -33,7 +34,7 @@ def servers() -> Iterator[None]:
     process.end_all()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def long() -> bool:
     """Whether there is time."""
     return os.environ.get("FAULTS") == "long"
@@ -44,12 +45,15 @@ async def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     """Those that are to be tested, begun one after the other, `AT_ONCE` at a time."""
     turn = asyncio.Semaphore(AT_ONCE)
 
-    async def played(told: Story) -> None:
+    async def played(told: Story, named: dict[str, object]) -> None:
         async with turn:
-            await told(tmp_path_factory.mktemp(told.__name__))
+            await told(tmp_path_factory.mktemp(told.__name__), **named)
 
     chosen = [told for item in request.session.items if (told := story_of(item))]
-    begun = {told: asyncio.create_task(played(told)) for told in chosen}
+    begun = {}
+    for told in chosen:
+        named = {name: request.getfixturevalue(name) for name in list(signature(told).parameters)[1:]}
+        begun[told] = asyncio.create_task(played(told, named))
     yield begun
     for task in begun.values():
         task.cancel()

@@ -85,7 +85,7 @@ async def test_killed_in_a_backfill_of_a_thousand(tmp_path: Path):
         await until(all_ran, 60)
         await asyncio.to_thread(server.terminate)
     assert check(tmp_path / "schedule.db", at_rest=True) == []
-    assert contradictions(tmp_path) == []
+    assert contradictions(tmp_path / "schedule.db") == []
 
 
 @story

@@ -186,4 +186,4 @@ async def test_a_process_that_sleeps_in_the_midst_of_a_commit(tmp_path: Path):
             assert (await until(ended)).state is State.SUCCEEDED
         await asyncio.to_thread(server.terminate)
     assert check(tmp_path / "schedule.db", Acknowledged(executions=[running.id]), at_rest=True) == []
-    assert contradictions(tmp_path) == []
+    assert contradictions(tmp_path / "schedule.db") == []
