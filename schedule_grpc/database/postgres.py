@@ -210,7 +210,7 @@ class PostgresDatabase:
         if not self._prepares:
             return
         self._prepares = False
-        log.warning("database.pooled", database=shown(self._url))
+        log.warning("database.pooled", database=text.shown(self._url))
         former, self._pool = self._pool, await _pool(self._url, statements=0)
         closing = asyncio.create_task(_closed(former, self._clock), name="close pool")
         self._writing.add(closing)
@@ -229,13 +229,6 @@ async def look(url: str, migrations: Sequence[Migration]) -> int | None:
             return await schema_version(connection, len(migrations))
         finally:
             await connection.close()
-
-
-def shown(url: str) -> str:
-    """Return a URL without what must not be logged."""
-    scheme, _, rest = url.partition("://")
-    place = rest.partition("?")[0].rpartition("@")[2]
-    return f"{scheme}://{place}"
 
 
 async def _pool(url: str, *, statements: int) -> asyncpg.Pool:
@@ -318,11 +311,11 @@ def _refusing(url: str) -> Iterator[None]:
     try:
         yield
     except DatabaseRefused as error:
-        raise DatabaseRefused(f"{shown(url)}: {error}") from None
+        raise DatabaseRefused(f"{text.shown(url)}: {error}") from None
     except (ValueError, TypeError):
         # The driver's words may quote a part of the password that it took for a port.
         form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-        raise DatabaseRefused(f"{shown(url)}: is not {form}, or has an option that is none") from None
+        raise DatabaseRefused(f"{text.shown(url)}: is not {form}, or has an option that is none") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
-        raise DatabaseRefused(f"{shown(url)}: {said or type(error).__name__}") from error
+        raise DatabaseRefused(f"{text.shown(url)}: {said or type(error).__name__}") from error

@@ -31,6 +31,12 @@ def many(sql: str, parameters: Sequence[Mapping[str, Any]]) -> tuple[str, list[l
     return text, [[_sent(each[name]) for name in names] for each in parameters]
 
 
+def shown(url: str) -> str:
+    """Return a database's URL without what must not be shown: a password, options."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+
+
 def _sent(value: Any) -> Any:
     """Replace the one character that PostgreSQL cannot keep in a text: an error's words may hold anything."""
     return value.replace(NUL, REPLACEMENT) if isinstance(value, str) and NUL in value else value

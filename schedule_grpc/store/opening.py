@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from schedule_grpc.database import SqliteDatabase
+from schedule_grpc.database import SqliteDatabase, postgres_text
 from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Execution
@@ -56,10 +56,7 @@ async def found_version(url: str) -> int | None:
 
 def shown(url: str) -> str:
     """Return a database's URL without what must not be shown: a password, options."""
-    if not is_shared(url):
-        return url
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+    return postgres_text.shown(url) if is_shared(url) else url
 
 
 def is_shared(place: Path | str) -> bool:
