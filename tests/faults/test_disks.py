@@ -54,7 +54,7 @@ class Team:
 
     async def register(self, number: int) -> None:
         """Register tasks with some kilobytes each."""
-        async with AsyncClient(self.server.address, attempts=1) as client:
+        async with AsyncClient(self.server.address, attempts=1, deadline=30) as client:
             for _ in range(number):
                 name = f"task-{len(self.tasks)}"
                 payload = {"filling": "x" * 30_000}

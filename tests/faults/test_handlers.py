@@ -186,7 +186,7 @@ async def test_thousands_due_at_one_second(tmp_path: Path):
     number = 10_000 if os.environ.get("FAULTS") == "long" else 1_000
     with serving(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
-            instant = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=6 + number // 400)
+            instant = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=15 + number // 300)
             names = [f"task-{each}" for each in range(number)]
             for first in range(0, number, 1000):
                 await client.batch_register_tasks(registrations(names[first : first + 1000], instant.isoformat()))
