@@ -139,7 +139,9 @@ class Runner:
             # The row stays RUNNING under its lease: upkeep hands it back once nobody holds it.
             log.exception("execution.not_recorded", execution=claim.execution.id, task=claim.task.name)
         finally:
-            del self._running[claim.execution.id]
+            # Its next attempt may have begun here already: the record was committed, and its answer got lost.
+            if self._running.get(claim.execution.id) is running:
+                del self._running[claim.execution.id]
             self._by_handler[claim.execution.handler] -= 1
             self._on_free()
 

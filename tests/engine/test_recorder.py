@@ -1,0 +1,146 @@
+"""Recording: what waits together is written together, and what cannot be written keeps nobody else from it."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from rig import Rig
+
+from schedule_grpc.engine.recorder import TOGETHER, Recorder
+from schedule_grpc.errors import DatabaseUnavailable
+from schedule_grpc.execution import Outcome, State
+from schedule_grpc.policy import Policy
+from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.store import ClaimRequest
+
+AT_ONCE = Policy(retry=RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=1)))
+
+
+async def claimed(service: Rig, number: int) -> list[Outcome]:
+    """Claim so many manual runs; return a success of each."""
+    for each in range(number):
+        await service.register(f"task-{each}", "@manual")
+        await service.service.run_now(f"task-{each}", detach=True)
+    now = service.clock.now()
+    claims = await service.store.claim(
+        ClaimRequest(
+            owner="another",
+            handlers=frozenset({"fate"}),
+            limit=number,
+            running={},
+            now=now,
+            lease_until=now + timedelta(seconds=30),
+        )
+    )
+    return [
+        Outcome(
+            execution_id=claim.execution.id, lease_token=claim.lease_token, end_time=now, duration=timedelta(seconds=1)
+        )
+        for claim in claims
+    ]
+
+
+async def test_outcomes_that_wait_together_share_a_write(service: Rig, monkeypatch: pytest.MonkeyPatch):
+    """The first is written by itself, those that come meanwhile together, and each hears of its own."""
+    outcomes = await claimed(service, 10)
+    written, record = [], service.store.record
+
+    async def counted(reports: list[Outcome]) -> Any:
+        written.append(len(reports))
+        return await record(reports)
+
+    monkeypatch.setattr(service.store, "record", counted)
+    recorder = Recorder(service.store)
+    found = await asyncio.gather(*(recorder.record(each) for each in outcomes))
+    assert [each.id for each in found if each] == [each.execution_id for each in outcomes]
+    assert {each.state for each in found if each} == {State.SUCCEEDED}
+    assert written == [10]
+    assert max(written) <= TOGETHER
+
+
+async def test_an_outcome_whose_lease_is_anothers(service: Rig):
+    """It is answered by None, and the others by their executions."""
+    whole, stale = await claimed(service, 2)
+    recorder = Recorder(service.store)
+    stale = Outcome(
+        execution_id=stale.execution_id, lease_token="x", end_time=stale.end_time, duration=timedelta(seconds=1)
+    )
+    kept, refused = await asyncio.gather(recorder.record(whole), recorder.record(stale))
+    assert kept is not None
+    assert refused is None
+
+
+async def test_one_that_cannot_be_written(service: Rig, monkeypatch: pytest.MonkeyPatch):
+    """A fault with one of them is told to that one; the others are written, one by one."""
+    outcomes = await claimed(service, 4)
+    record = service.store.record
+
+    async def faulty(reports: list[Outcome]) -> Any:
+        if outcomes[1] in reports:
+            raise ZeroDivisionError
+        return await record(reports)
+
+    monkeypatch.setattr(service.store, "record", faulty)
+    recorder = Recorder(service.store)
+    found = await asyncio.gather(*(recorder.record(each) for each in outcomes), return_exceptions=True)
+    assert [type(each).__name__ for each in found] == ["Execution", "ZeroDivisionError", "Execution", "Execution"]
+
+
+async def test_the_database_is_away(service: Rig, monkeypatch: pytest.MonkeyPatch):
+    """All of them are told, after one try."""
+    outcomes, tries = await claimed(service, 3), []
+
+    async def away(reports: list[Outcome]) -> Any:
+        tries.append(len(reports))
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(service.store, "record", away)
+    recorder = Recorder(service.store)
+    found = await asyncio.gather(*(recorder.record(each) for each in outcomes), return_exceptions=True)
+    assert {type(each) for each in found} == {DatabaseUnavailable}
+    assert tries == [3]
+
+
+async def test_who_has_left_keeps_nobody(service: Rig):
+    """One of them is cancelled while it waits: the others hear of theirs, and its own is written all the same."""
+    outcomes = await claimed(service, 3)
+    recorder = Recorder(service.store)
+    waiting = [asyncio.create_task(recorder.record(each)) for each in outcomes]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each).__name__ for each in found] == ["CancelledError", "Execution", "Execution"]
+    assert [await service.states(f"task-{each}") for each in range(3)] == [["SUCCEEDED"]] * 3
+
+
+async def test_the_next_attempt_begins_before_the_record_is_answered(
+    service: Rig, gate: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """The record is committed and its answer on its way: the attempt that follows is held until its own end."""
+    held, record = gate("second"), service.store.record
+    recorded, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(reports: list[Outcome]) -> Any:
+        found = await record(reports)
+        recorded.set()
+        await answer.wait()
+        return found
+
+    monkeypatch.setattr(service.store, "record", slow)
+    await service.register("task", "@manual", payload={"fate": "fail-at-first", "times": 1}, policy=AT_ONCE)
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    (first,) = service.engine._runner._tasks
+    await recorded.wait()
+    await service.register("task", "@manual", payload={"gate": "second"}, policy=AT_ONCE)
+    await service.clock.advance(1)
+    await service.engine.tick()
+    await held.came.wait()
+    assert service.engine.running == 1
+    answer.set()
+    await first
+    assert service.engine.running == 1
+    held.opened.set()
+    await service.engine.idle()
+    assert (service.engine.running, await service.states()) == (0, ["SUCCEEDED"])
