@@ -1,6 +1,7 @@
 """A real PostgreSQL server, which all suites share."""
 
 import asyncio
+import os
 import secrets
 import shutil
 import subprocess
@@ -53,6 +54,21 @@ class Postgres:
             yield self.url(name)
         finally:
             self.psql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+
+    def stop_at_once(self) -> None:
+        """Stop the server as a crash does, with what was not on disk yet."""
+        self._control("stop", "-m", "immediate")
+
+    def start_again(self) -> None:
+        """Start it again, and wait until it has recovered."""
+        self._control("-o", f'-h "" -k {self.folder}', "-l", self.folder / "log", "start")
+
+    def _control(self, *arguments: str | Path) -> None:
+        # As the user who started it; not by subprocess's own `user`, which forks: gRPC does not survive that.
+        user = ["runuser", "-u", "pgserver", "--"] if os.geteuid() == 0 else []
+        subprocess.run(
+            [*user, self.bin / "pg_ctl", "-w", "-D", self.folder, *arguments], check=True, stdout=subprocess.DEVNULL
+        )
 
     def template(self) -> str:
         """Return the name of a database that holds our schema and nothing else."""
