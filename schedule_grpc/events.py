@@ -52,14 +52,17 @@ class Lost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskChanged:
-    """A task was registered, changed, or had an execution let through its gate: there may be something to do."""
+    """A task was registered, changed, or had an execution let through its gate: there may be something to do.
+
+    Without a name, some task may have been.
+    """
 
     name: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CancelRequested:
-    """Somebody wants the end of an execution that runs."""
+    """Somebody wants the end of an execution that runs; without an id, of some execution, perhaps."""
 
     execution_id: str
 

@@ -2,11 +2,12 @@
 
 Words are sent after the commit that they tell of, many in one: a NOTIFY inside a transaction makes all commits of the
 database wait for each other (https://www.postgresql.org/docs/current/sql-notify.html; one lock over the whole queue).
-So a word can be lost with its process, and behind a pooler in transaction mode all of them are. They are hints; whoever
-is told of a gap, or of nothing, looks for himself.
+So a word can be lost with its process, and behind a pooler in transaction mode all of them are: a channel to which its
+own words do not come back tells of a gap each second. They are hints; whoever is told of a gap, or of nothing, looks.
 """
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +25,10 @@ CHANNEL = "schedule_grpc"
 KEPT = 10_000
 """Words that wait to be sent, at most: what is more is dropped, and costs the others a second."""
 CHECK = timedelta(seconds=5)
-"""How often a silent connection is asked whether it is still there."""
+"""How often it is tried whether our own words come back to us."""
+CHECK_WORD = "check"
+DEAF_AFTER = 1.0
+"""Seconds in which they must."""
 AGAIN_AFTER = timedelta(seconds=1)
 SECONDS = 5.0
 """In which a connection, or an answer, must come."""
@@ -41,6 +45,11 @@ class Channel:
         self._changed = asyncio.Event()
         self._closing = False
         self._clock = SystemClock()
+        self._check = f"{CHECK_WORD} {secrets.token_hex(8)}"
+        self._checked = 0.0
+        self._came_back = False
+        self._deaf = False
+        self._next_gap = 0.0
         self._running = asyncio.create_task(self._run(), name="postgres channel")
 
     def say(self, word: str) -> None:
@@ -79,20 +88,38 @@ class Channel:
             connection.terminate()
 
     async def _speak(self, connection: Any) -> None:
-        next_check = self._clock.monotonic() + CHECK.total_seconds()
+        next_check = self._clock.monotonic()
         while self._words or not self._closing:
             self._changed.clear()
             while self._words:
                 await connection.execute(_notify(self._words[0]))
                 self._words.popleft()
             if self._clock.monotonic() >= next_check:
-                await connection.execute("SELECT 1")
-                next_check = self._clock.monotonic() + CHECK.total_seconds()
+                self._came_back, self._checked = False, self._clock.monotonic()
+                await connection.execute(_notify(self._check))
+                next_check = self._checked + CHECK.total_seconds()
             if not self._closing:
                 await self._clock.wait_until(None, self._changed)
+            self._notice_deafness()
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, word: str) -> None:
-        self._heard(word)
+        if not word.startswith(CHECK_WORD):
+            self._heard(word)
+        elif word == self._check:
+            self._came_back = True
+
+    def _notice_deafness(self) -> None:
+        """Tell of a gap each second for as long as words do not come back."""
+        if self._came_back:
+            if self._deaf:
+                log.info("channel.restored")
+            self._deaf = False
+        elif self._clock.monotonic() - self._checked > DEAF_AFTER and not self._deaf:
+            log.warning("channel.deaf")
+            self._deaf = True
+        if self._deaf and self._clock.monotonic() >= self._next_gap:
+            self._next_gap = self._clock.monotonic() + DEAF_AFTER
+            self._gap()
 
 
 def _notify(word: str) -> str:

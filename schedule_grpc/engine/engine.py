@@ -169,7 +169,9 @@ class Engine:
 
     def _notice(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, CancelRequested):
+            if isinstance(event, CancelRequested) and not event.execution_id:
+                self._upkeep.look_soon()
+            elif isinstance(event, CancelRequested):
                 self._runner.stop(event.execution_id, Why.CANCELLED)
             elif isinstance(event, TaskChanged) or _waits(event):
                 self._woken.set()

@@ -1,6 +1,7 @@
 """Leases: kept for what really runs here, taken from owners that are gone."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -31,6 +32,7 @@ class Upkeep:
         self._owner = replica.id
         self._seen = (replica.start_time, clock.monotonic())
         self._judges_from = clock.monotonic()
+        self._uninformed = False
         self.first = not store.shared
         """Whether, of the servers that share the database, this one has been there longest."""
 
@@ -42,17 +44,16 @@ class Upkeep:
             now = self._clock.now()
             # A wall clock that was set back must not silence the heart: never wait longer than one beat.
             if next_beat is None or not now < next_beat <= now + HEARTBEAT:
-                next_beat = now + AGAIN_AFTER
-                try:
-                    await self.beat()
-                    next_beat = now + HEARTBEAT
-                except Unavailable as error:
-                    log.warning("leases.not_extended", error=str(error))
-                except Exception:
-                    log.exception("upkeep.failed")
+                next_beat = now + (HEARTBEAT if await self._tried(self.beat) else AGAIN_AFTER)
+            elif self._uninformed:
+                await self._tried(self._extend)
             await self._clock.wait_until(next_beat, finished)
         await watching
         await self._leave()
+
+    def look_soon(self) -> None:
+        """Somebody may want the end of what runs here, and word of it is lost: read it within a second."""
+        self._uninformed = True
 
     async def beat(self) -> None:
         """Extend what runs here, stop what is not ours any more, rescue what is nobody's."""
@@ -76,6 +77,19 @@ class Upkeep:
         if rescued:
             log.warning("leases.rescued", count=rescued, at="start")
         return rescued
+
+    async def _tried(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do a part of this work; return whether it could be done."""
+        self._uninformed = False
+        try:
+            await work()
+        except Unavailable as error:
+            log.warning("leases.not_extended", error=str(error))
+            return False
+        except Exception:
+            log.exception("upkeep.failed")
+            return False
+        return True
 
     async def _extend(self) -> None:
         tokens = {execution_id: running.claim.lease_token for execution_id, running in self._runner.held().items()}

@@ -90,7 +90,7 @@ class Relay:
     def gap(self) -> None:
         """Words may have been missed: whoever waits looks for himself."""
         self._hub.gap()
-        self._hub.relay([TaskChanged(name=""), AlertsChanged()])
+        self._hub.relay([TaskChanged(name=""), CancelRequested(execution_id=""), AlertsChanged()])
 
     def _tell(self, items: Iterable[Item]) -> None:
         moved = [item for item in items if item[0] == "t"]
