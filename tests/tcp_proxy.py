@@ -11,6 +11,7 @@ from pathlib import Path
 
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """As our own adapter sends it (https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
+LISTEN, LISTEN_ELSEWHERE = b'LISTEN "schedule_grpc"', b'LISTEN "schedule_none"'
 
 
 class AtCommit(Enum):
@@ -42,6 +43,8 @@ class TcpProxy:
         """What befell those that came."""
         self.after_cut: Callable[[], None] = lambda: None
         """Is called once a COMMIT was cut."""
+        self.deafens = False
+        """Whether those who listen to a channel are given to another one: what others notify does not come."""
         self.resets = False
         """Whether a connection that is cut is reset: its end is an error then, else only an end."""
 
@@ -110,6 +113,8 @@ class TcpProxy:
     ) -> None:
         while data := await reader.read(65536):
             await self._passing.wait()
+            if self.deafens:
+                data = data.replace(LISTEN, LISTEN_ELSEWHERE)
             fate = self._fate() if COMMIT in data else AtCommit.PASSES
             if fate is AtCommit.PASSES:
                 to_server.write(data)
