@@ -5,14 +5,20 @@ So a server whose wall clock is wrong, or jumps, neither fires early nor takes o
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import NoReturn
+
+import structlog
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import Unavailable
 
+log = structlog.get_logger(__name__)
+
 SAMPLES = 5
+TOO_SLOW = 1.0
+"""Seconds: an answer that takes so long may be wrong by half of that, and is worse than what was agreed before."""
 EVERY = 10.0
 """Seconds between two agreements: clocks drift apart by less than a millisecond in that time."""
 STANDS_STILL = timedelta(seconds=5)
@@ -61,11 +67,17 @@ class AgreedClock:
             until = self._machine.monotonic() + EVERY
             while self._machine.monotonic() < until:
                 await self._machine.wait_until(None, asyncio.Event())
-            with suppress(Unavailable):
+            try:
                 await self.agree(ask)
+            except Unavailable as error:
+                log.debug("clock.not_agreed", error=str(error))
+            except Exception:  # or the clocks would drift apart for as long as this server runs
+                log.exception("clock.failed")
 
     async def agree(self, ask: Callable[[], Awaitable[datetime | None]]) -> None:
         """Ask for the time a few times, and take the answer that came quickest: it can be wrong by half its way.
+
+        Where all of them are too slow, a time that was agreed before goes on.
 
         Raises:
             DatabaseUnavailable: as asking does; the time goes on as it was agreed before.
@@ -77,6 +89,8 @@ class AgreedClock:
             after = self._machine.monotonic()
             if answer is not None:
                 answers.append((after - before, answer, (before + after) / 2))
-        if answers:
-            _, time, at = min(answers)
+        if not answers:
+            return
+        took, time, at = min(answers)
+        if took < TOO_SLOW or self._agreed is None:
             self._agreed = time, at
