@@ -55,6 +55,16 @@ class Postgres:
         finally:
             self.psql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
 
+    @contextmanager
+    def empty_database(self) -> Iterator[str]:
+        """Within this context there is a database of one's own, in which nothing is; its URL is given."""
+        name = f"empty_{next(NUMBERS)}"
+        self.psql(f"CREATE DATABASE {name}", "postgres")
+        try:
+            yield self.url(name)
+        finally:
+            self.psql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+
     def stop_at_once(self) -> None:
         """Stop the server as a crash does, with what was not on disk yet."""
         self._control("stop", "-m", "immediate")

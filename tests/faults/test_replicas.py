@@ -24,7 +24,7 @@ from schedule_grpc.execution import State
 from schedule_grpc.policy import Overlap, Policy
 from schedule_grpc.retry import FailureKind
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.execution import State
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 log = logging.getLogger(__name__)
 HTTP = ("--http", "127.0.0.1:0")
