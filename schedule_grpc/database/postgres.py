@@ -14,7 +14,7 @@ from schedule_grpc.database import postgres_text as text
 from schedule_grpc.database.migration import Migration
 from schedule_grpc.database.operation import Factory, Operation, Rows, Statement
 from schedule_grpc.database.postgres_commit import LIFE, TransactionId, Unanswered, closed, commit, was_committed
-from schedule_grpc.database.postgres_errors import Meaning, meaning, unavailable
+from schedule_grpc.database.postgres_errors import FROM_OUTSIDE, Meaning, meaning, unavailable
 from schedule_grpc.database.postgres_migrate import migrate, schema_version
 from schedule_grpc.errors import DatabaseRefused, DatabaseUnavailable
 
@@ -161,6 +161,8 @@ class PostgresDatabase:
                     raise unavailable(error) from error
                 if meant is Meaning.UNPREPARED:
                     await self._stop_preparing()
+                if meant is Meaning.LOST:
+                    await self._pool.expire_connections()
 
     async def _write_once(self, factory: Factory[T]) -> T:
         try:
@@ -202,7 +204,7 @@ class PostgresDatabase:
             await _undone(connection)
             raise
         finally:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*FROM_OUTSIDE):
                 await pool.release(connection, timeout=ANSWER_SECONDS)
 
     async def _stop_preparing(self) -> None:
@@ -286,7 +288,7 @@ async def _undone(connection: Connection) -> None:
         await connection.execute("ROLLBACK", timeout=1)
     except BaseException as error:
         closed(connection)
-        if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+        if not isinstance(error, FROM_OUTSIDE):
             raise
 
 
@@ -295,7 +297,7 @@ async def _closed(pool: asyncpg.Pool, clock: SystemClock) -> None:
     try:
         async with clock.timeout(CONNECT_SECONDS):
             await pool.close()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except FROM_OUTSIDE:
         pool.terminate()
 
 
@@ -316,6 +318,6 @@ def _refusing(url: str) -> Iterator[None]:
         # The driver's words may quote a part of the password that it took for a port.
         form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         raise DatabaseRefused(f"{text.shown(url)}: is not {form}, or has an option that is none") from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except FROM_OUTSIDE as error:
         said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
         raise DatabaseRefused(f"{text.shown(url)}: {said or type(error).__name__}") from error

@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 
 from schedule_grpc.clock import SystemClock
+from schedule_grpc.database.postgres_errors import FROM_OUTSIDE
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ class Channel:
         while not self._closing:
             try:
                 await self._connected(known=known)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except FROM_OUTSIDE as error:
                 log.warning("channel.lost", error=str(error) or type(error).__name__)
                 known = True
                 self._changed.clear()

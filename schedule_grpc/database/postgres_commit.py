@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from schedule_grpc.clock import Clock
+from schedule_grpc.database.postgres_errors import FROM_OUTSIDE
 from schedule_grpc.errors import DatabaseUnavailable
 
 PATIENCE = 10.0
@@ -95,7 +96,7 @@ async def was_committed(transaction: TransactionId, ask: Ask, clock: Clock) -> b
                 await ask(_END, transaction.number)
         except asyncpg.InvalidParameterValueError:
             return False  # a number that is still to come: a crash took what was known of it
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except FROM_OUTSIDE:
             found = {"status": "nobody answers", "life": transaction.life}
         if found["status"] is None:
             break

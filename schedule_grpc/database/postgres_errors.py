@@ -11,7 +11,9 @@ class Meaning(Enum):
     """What to do about an error."""
 
     AGAIN = auto()
-    """Others were in the way, or the connection was stale: nothing happened, and the next try may succeed."""
+    """Others were in the way: nothing happened, and the next try may succeed."""
+    LOST = auto()
+    """The connection is gone, and the transaction with it; so may be all that were made before: again, on a new one."""
     UNPREPARED = auto()
     """A pooler gave us another connection than the one that knows our statements: again, without keeping them."""
     AWAY = auto()
@@ -19,6 +21,9 @@ class Meaning(Enum):
     OURS = auto()
     """A fault of ours, or of the operation's own: it reaches the caller as it is."""
 
+
+FROM_OUTSIDE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""Whatever the driver raises that is not a fault of ours alone."""
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _AGAIN = (
@@ -37,11 +42,12 @@ _GONE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server said goodbye while nobody asked it anything
     ConnectionError,
 )
-"""The connection is gone, and with it the transaction; a new connection may be had at once."""
 _AWAY = (
     asyncpg.LockNotAvailableError,  # somebody holds a table or a row for longer than we wait
     asyncpg.CannotConnectNowError,
@@ -59,7 +65,7 @@ _MEANINGS: tuple[tuple[tuple[type[BaseException], ...], Meaning], ...] = (
     ((ValueError, TypeError), Meaning.OURS),  # a value that cannot be sent; asyncpg's are InterfaceErrors too
     (_UNPREPARED, Meaning.UNPREPARED),
     (_AGAIN, Meaning.AGAIN),
-    (_GONE, Meaning.AGAIN),
+    (_GONE, Meaning.LOST),
     (_AWAY, Meaning.AWAY),
 )
 """The first that fits: some kinds are kinds of others."""
