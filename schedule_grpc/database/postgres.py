@@ -13,7 +13,14 @@ from schedule_grpc.clock import SystemClock, from_micros
 from schedule_grpc.database import postgres_text as text
 from schedule_grpc.database.migration import Migration
 from schedule_grpc.database.operation import Factory, Operation, Rows, Statement
-from schedule_grpc.database.postgres_commit import LIFE, TransactionId, Unanswered, closed, commit, was_committed
+from schedule_grpc.database.postgres_commit import (
+    THIS_TRANSACTION,
+    TransactionId,
+    Unanswered,
+    closed,
+    commit,
+    was_committed,
+)
 from schedule_grpc.database.postgres_errors import FROM_OUTSIDE, Meaning, meaning, unavailable
 from schedule_grpc.database.postgres_migrate import migrate, schema_version
 from schedule_grpc.errors import DatabaseRefused, DatabaseUnavailable
@@ -38,15 +45,11 @@ _BEGIN = (
     f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; SET LOCAL synchronous_commit = on"
 )
-_THIS_TRANSACTION = "SELECT pg_current_xact_id()::text"
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # its package has no types
     """asyncpg's, without the question that it asks when it is given back: nothing of ours outlives a transaction."""
-
-    life: str | None = None
-    """Of the server that it was made to."""
 
     def get_reset_query(self) -> str:
         """Return what is run as a connection is given back to its pool: nothing."""
@@ -61,14 +64,14 @@ class PostgresDatabase:
     else holds (SKIP LOCKED) and wait for nobody.
     """
 
-    def __init__(self, url: str, pool: asyncpg.Pool, on_commit: Callable[[int], None]) -> None:
+    def __init__(self, url: str, pool: asyncpg.Pool, on_commit: Callable[[int], None], *, prepares: bool) -> None:
         self._url = url
         self._pool = pool
         self._on_commit = on_commit
         self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock says
         self._writing: set[asyncio.Task[Any]] = set()
         self._closing = False
-        self._prepares = True
+        self._prepares = prepares
 
     @classmethod
     async def open(
@@ -80,14 +83,16 @@ class PostgresDatabase:
             DatabaseRefused: if there is no such database, it is another application's, or its schema is newer.
         """
         with _refusing(url):
-            pool = await _pool(url, statements=STATEMENTS_KEPT)
+            connection = await _connection_alone(url)
             try:
-                async with pool.acquire() as connection:
-                    await migrate(connection, migrations)
-            except BaseException:
-                pool.terminate()
-                raise
-            return cls(url, pool, on_commit)
+                await migrate(connection, migrations)
+                pooled = await _is_pooled(connection)
+            finally:
+                connection.terminate()
+            if pooled:
+                log.warning("database.pooled", database=text.shown(url))
+            pool = await _pool(url, statements=0 if pooled else STATEMENTS_KEPT)
+            return cls(url, pool, on_commit, prepares=not pooled)
 
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
         """Run an operation in a transaction; return its result once it is on disk. See Database.
@@ -168,7 +173,7 @@ class PostgresDatabase:
         try:
             async with self._connection() as connection:
                 await connection.execute(_BEGIN)
-                transaction = TransactionId(await connection.fetchval(_THIS_TRANSACTION), connection.life)
+                transaction = TransactionId(**await connection.fetchrow(THIS_TRANSACTION))
                 value = await _drive(connection, factory)
                 await commit(connection, transaction)
         except Unanswered as lost:
@@ -226,11 +231,37 @@ async def look(url: str, migrations: Sequence[Migration]) -> int | None:
         DatabaseRefused: if it could not be used, with the reason.
     """
     with _refusing(url):
-        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=ANSWER_SECONDS)
+        connection = await _connection_alone(url)
         try:
             return await schema_version(connection, len(migrations))
         finally:
-            await connection.close()
+            connection.terminate()
+
+
+async def _connection_alone(url: str) -> Connection:
+    """Connect without keeping statements: we do not know yet whether a pooler stands between."""
+    connection: Connection = await asyncpg.connect(
+        url,
+        timeout=CONNECT_SECONDS,
+        command_timeout=ANSWER_SECONDS,
+        statement_cache_size=0,
+        server_settings=_named(url),
+    )
+    return connection
+
+
+async def _is_pooled(connection: Connection) -> bool:
+    """Tell whether a pooler stands between: it lends us its connections, whose processes are not what it named to us.
+
+    Behind one, another server's statement may have the name of ours; it must be known before any is prepared.
+    """
+    async with connection.transaction(readonly=True):
+        process = await connection.fetchval("SELECT pg_backend_pid()")
+    return bool(process != connection.get_server_pid())
+
+
+def _named(url: str) -> dict[str, str]:
+    return {} if "application_name" in url else {"application_name": "schedule-grpc"}
 
 
 async def _pool(url: str, *, statements: int) -> asyncpg.Pool:
@@ -244,13 +275,8 @@ async def _pool(url: str, *, statements: int) -> asyncpg.Pool:
         statement_cache_size=statements,
         max_cached_statement_lifetime=0,
         max_inactive_connection_lifetime=60,
-        init=_know_server,
-        server_settings={} if "application_name" in url else {"application_name": "schedule-grpc"},
+        server_settings=_named(url),
     )
-
-
-async def _know_server(connection: Connection) -> None:
-    connection.life = await connection.fetchval(LIFE)
 
 
 async def _drive(connection: Connection, factory: Factory[T]) -> T:

@@ -19,6 +19,7 @@ PAUSE = timedelta(milliseconds=200)
 
 # Statistics do not survive a crash, so their age tells one life of a server from the next, and from its standby's.
 LIFE = "SELECT stats_reset::text FROM pg_stat_bgwriter"
+THIS_TRANSACTION = f"SELECT pg_current_xact_id()::text AS number, ({LIFE}) AS life"
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 # A standby does not know yet what its primary committed last.
 _STATUS = f"""

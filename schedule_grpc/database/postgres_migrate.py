@@ -46,13 +46,14 @@ async def schema_version(connection: Any, known: int) -> int | None:
     Raises:
         DatabaseRefused: as `migrate`.
     """
-    if await connection.fetchval(_OTHERS):
-        raise DatabaseRefused(
-            "has a table scheduled_tasks that this program did not make: give it a database of its own"
-        )
-    if await connection.fetchval("SELECT to_regclass('schedule_schema') IS NULL"):
-        return None
-    newest = await connection.fetchrow(_NEWEST)
+    async with connection.transaction(readonly=True):  # behind a pooler, one connection for all of it
+        if await connection.fetchval(_OTHERS):
+            raise DatabaseRefused(
+                "has a table scheduled_tasks that this program did not make: give it a database of its own"
+            )
+        if await connection.fetchval("SELECT to_regclass('schedule_schema') IS NULL"):
+            return None
+        newest = await connection.fetchrow(_NEWEST)
     if newest is None:
         return None
     if newest["oldest_program"] > known:

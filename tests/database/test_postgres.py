@@ -131,6 +131,7 @@ async def test_a_real_deadlock(opened: PostgresDatabase):
 
 async def test_a_pooler_that_knows_no_statements(opened: PostgresDatabase, other: Any):
     """Statements that somebody deallocated: they are kept no longer, and what was asked for happens."""
+    assert opened._prepares is True
     assert await opened.write(insert(1)) == 1
     async with opened._pool.acquire() as connection:
         await connection.execute("DEALLOCATE ALL")
