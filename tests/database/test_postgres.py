@@ -11,7 +11,8 @@ import pytest
 from postgres import Postgres
 
 from schedule_grpc.database import Migration, postgres
-from schedule_grpc.database.postgres import TRIES, PostgresDatabase, shown
+from schedule_grpc.database.postgres import TRIES, PostgresDatabase
+from schedule_grpc.database.postgres_text import shown
 from schedule_grpc.errors import DatabaseUnavailable
 
 SCHEMA = (Migration(version=1, script="CREATE TABLE t (n BIGINT PRIMARY KEY, said TEXT);\n"),)
