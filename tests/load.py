@@ -190,4 +190,5 @@ async def settled(address: str, place: Path | str, log: Ledger, *, replicas: Pat
 
     await until(nothing_open, 60)
     found = await asyncio.to_thread(check, place, log.told(), at_rest=True)
-    return found + log.broken(place) + contradictions(place, replicas)
+    found += await asyncio.to_thread(log.broken, place)
+    return found + await asyncio.to_thread(contradictions, place, replicas)

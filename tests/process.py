@@ -18,12 +18,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 COMMAND = str(Path(sys.executable).with_name("schedule-grpc"))
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))
 TESTS = Path(__file__).parent
+measured = True
+"""Whether coverage, where it is measured, is measured in servers too."""
 
 
 def environment(**more: str) -> dict[str, str]:
     """Return an environment in which the handlers of tests can be imported, and ``more``."""
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULE_")}
+    dropped = ("SCHEDULE_",) if measured else ("SCHEDULE_", "COVERAGE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return kept | {"PYTHONPATH": os.pathsep.join(paths)} | more
 
 

@@ -38,6 +38,8 @@ IDLE_SECONDS = 10
 ANSWER_SECONDS = 10.0
 """How long an answer is waited for: longer than the server lets a statement run, so its own words come first."""
 TRIES = 5
+TRIES_IF_LOST = TRIES + CONNECTIONS
+"""Where a connection was lost: all that are kept may be, and each try takes one."""
 STATEMENTS_KEPT = 256
 
 _BEGIN = (
@@ -160,14 +162,13 @@ class PostgresDatabase:
                 return await once(factory)
             except Exception as error:
                 meant = meaning(error)
-                if meant is Meaning.OURS or (tries == TRIES and isinstance(error, asyncpg.UniqueViolationError)):
+                last = tries >= (TRIES_IF_LOST if meant is Meaning.LOST else TRIES)
+                if meant is Meaning.OURS or (last and isinstance(error, asyncpg.UniqueViolationError)):
                     raise
-                if meant is Meaning.AWAY or tries == TRIES:
+                if meant is Meaning.AWAY or last:
                     raise unavailable(error) from error
                 if meant is Meaning.UNPREPARED:
                     await self._stop_preparing()
-                if meant is Meaning.LOST:
-                    await self._pool.expire_connections()
 
     async def _write_once(self, factory: Factory[T]) -> T:
         try:

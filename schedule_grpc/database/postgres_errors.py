@@ -13,7 +13,7 @@ class Meaning(Enum):
     AGAIN = auto()
     """Others were in the way: nothing happened, and the next try may succeed."""
     LOST = auto()
-    """The connection is gone, and the transaction with it; so may be all that were made before: again, on a new one."""
+    """The connection is gone, and the transaction with it: again, on another one."""
     UNPREPARED = auto()
     """A pooler gave us another connection than the one that knows our statements: again, without keeping them."""
     AWAY = auto()
@@ -61,7 +61,8 @@ _AWAY = (
 )
 
 
-_MEANINGS: tuple[tuple[tuple[type[BaseException], ...], Meaning], ...] = (
+_MEANINGS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Meaning], ...] = (
+    (ConnectionRefusedError, Meaning.AWAY),
     ((ValueError, TypeError), Meaning.OURS),  # a value that cannot be sent; asyncpg's are InterfaceErrors too
     (_UNPREPARED, Meaning.UNPREPARED),
     (_AGAIN, Meaning.AGAIN),

@@ -76,7 +76,7 @@ async def test_silence(opened: PostgresDatabase, proxy: TcpProxy, fate: AtCommit
 
 async def test_cut_again_and_again(opened: PostgresDatabase, proxy: TcpProxy):
     """At each try: its caller is told that it did not happen."""
-    proxy.commits += [AtCommit.CUT_BEFORE] * postgres.TRIES
+    proxy.commits += [AtCommit.CUT_BEFORE] * postgres.TRIES_IF_LOST
     with pytest.raises(DatabaseUnavailable):
         await opened.write(insert)
     assert await opened.read(number) == 0

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from stories import Begun, Story, story_of
 FOLDER = Path(__file__).parent
 AT_ONCE = 6
 """Stories told at a time: they wait a lot, and each has a server that works now and then."""
+
+pytest.register_assert_rewrite("replica_stories", "replica_database_stories", "replica_upgrade_stories", "replicas")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,10 +30,15 @@ def _comes_later(item: pytest.Item) -> bool:
     return story_of(item) is None
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def servers() -> Iterator[None]:
-    """Whatever becomes of tests, their servers end with them."""
+    """Whatever becomes of tests, their servers end with them.
+
+    Coverage is not measured in them: it makes a server twice as slow, and these are judged by the real clock.
+    """
+    process.measured = False
     yield
+    process.measured = True
     process.end_all()
 
 
@@ -49,6 +57,8 @@ async def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         async with turn:
             await told(tmp_path_factory.mktemp(told.__name__), **named)
 
+    # As many as wait for servers at once: stories must not wait for each other.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))
     chosen = [told for item in request.session.items if (told := story_of(item))]
     begun = {}
     for told in chosen:

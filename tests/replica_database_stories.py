@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -20,8 +21,7 @@ from tcp_proxy import AtCommit, TcpProxy
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.execution import State
-
-pytestmark = pytest.mark.timeout(900)
+from schedule_grpc.policy import Policy
 
 log = logging.getLogger(__name__)
 HTTP = ("--http", "127.0.0.1:0")
@@ -118,7 +118,13 @@ async def test_the_network_falls_silent_for_long(tmp_path: Path, postgres: Postg
             async with replicas(tmp_path, url) as servers:
                 afar = await servers.start(*HTTP, url=proxy.url(name))
                 async with AsyncClient(afar.address) as client:
-                    await client.register_task(name="task", schedule="@manual", handler="long", payload={"seconds": 28})
+                    await client.register_task(
+                        name="task",
+                        schedule="@manual",
+                        handler="long",
+                        payload={"seconds": 300},
+                        policy=Policy(timeout=timedelta(hours=1)),
+                    )
                     execution_id = (await client.run_task_now("task", detach=True)).execution.id
                     await servers.begun(execution_id)
                 near = await servers.start(*HTTP)

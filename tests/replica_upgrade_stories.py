@@ -18,8 +18,6 @@ from schedule_grpc.client import AsyncClient
 from schedule_grpc.failpoints import STEPS, VARIABLE
 from schedule_grpc.store.schema import NEWEST
 
-pytestmark = pytest.mark.timeout(120)
-
 ADDED = """
 ALTER TABLE scheduled_tasks ADD COLUMN team TEXT NOT NULL DEFAULT 'nobody';
 ALTER TABLE task_executions ADD COLUMN cost BIGINT NOT NULL DEFAULT 0;
