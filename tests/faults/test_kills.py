@@ -178,7 +178,7 @@ async def test_a_claim_or_a_result_that_is_lost_on_its_way(tmp_path: Path):
         async def all_reached() -> bool:
             return server.written().count("FailpointReached: ") == len(LOST)
 
-        await until(all_reached)
+        await until(all_reached, 40)  # handed back by the second heartbeat, where all were claimed at once
         found = await settled(server.address, tmp_path / "schedule.db", load.log)
         code, _ = await asyncio.to_thread(server.terminate)
     assert (code, found) == (0, [])
