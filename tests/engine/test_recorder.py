@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from rig import Rig
+from structlog.testing import capture_logs
 
 from schedule_grpc.engine.recorder import TOGETHER, Recorder
 from schedule_grpc.errors import DatabaseUnavailable
@@ -72,7 +73,7 @@ async def test_an_outcome_whose_lease_is_anothers(service: Rig):
 
 
 async def test_one_that_cannot_be_written(service: Rig, monkeypatch: pytest.MonkeyPatch):
-    """A fault with one of them is told to that one; the others are written, one by one."""
+    """A fault with one of them is told to that one, and to the log; the others are written, one by one."""
     outcomes = await claimed(service, 4)
     record = service.store.record
 
@@ -83,7 +84,9 @@ async def test_one_that_cannot_be_written(service: Rig, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(service.store, "record", faulty)
     recorder = Recorder(service.store)
-    found = await asyncio.gather(*(recorder.record(each) for each in outcomes), return_exceptions=True)
+    with capture_logs() as logged:
+        found = await asyncio.gather(*(recorder.record(each) for each in outcomes), return_exceptions=True)
+    assert [(line["event"], line["together"]) for line in logged] == [("execution.record_failed", 4)]
     assert [type(each).__name__ for each in found] == ["Execution", "ZeroDivisionError", "Execution", "Execution"]
 
 
