@@ -18,7 +18,10 @@ def main() -> None:
         assert files("schedule_grpc").joinpath(name).is_file(), f"{name} is not in the wheel"
     with tempfile.TemporaryDirectory() as folder:
         server = subprocess.Popen(
-            [COMMAND, "serve", "--init", "--grpc", "127.0.0.1:0"], cwd=folder, stdout=subprocess.PIPE, text=True
+            [COMMAND, "serve", "--init", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert server.stdout is not None
