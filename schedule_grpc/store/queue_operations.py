@@ -133,13 +133,16 @@ def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execut
 
 
 def extend_leases(tokens: Mapping[str, str], until: datetime) -> Operation[Told[Extended]]:
-    """Prolong leases that are still the same."""
-    yield QUERIES.lock_tasks_of, {"execution_ids": list(tokens)}
+    """Prolong leases that are still the same.
+
+    Without a lock on their tasks: a row that somebody holds for long must not cost the others their leases. Executions
+    are written in the order of their ids, as `_settle` writes them, so that the two do not wait for each other.
+    """
     rows = yield (
         QUERIES.extend_lease,
         [
             {"id": execution_id, "lease_token": token, "until": to_micros(until)}
-            for execution_id, token in tokens.items()
+            for execution_id, token in sorted(tokens.items())
         ],
     )
     kept = frozenset(row["id"] for row in rows)
@@ -218,7 +221,8 @@ def _still_as_read(rows: Sequence[Row]) -> Operation[dict[str, Execution]]:
 
 def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:
     """Write how attempts left their executions; count those that ended, and let the next ones through their gates."""
-    written = yield QUERIES.settle_attempt, [_settlement(each.before, each.after) for each in settlements]
+    in_order = sorted(settlements, key=lambda each: each.after.id)
+    written = yield QUERIES.settle_attempt, [_settlement(each.before, each.after) for each in in_order]
     ids = {row["id"] for row in written}
     settled = [each for each in settlements if each.after.id in ids]
     events: list[Event] = [
