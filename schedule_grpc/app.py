@@ -59,8 +59,6 @@ class Parts:
     """A server's parts, for whoever runs one inside another program or a test."""
 
     store: SqlStore
-    clock: Clock
-    """The one by which it works."""
     engine: Engine | AbsentEngine
     service: Service
     server: GrpcServer
@@ -158,7 +156,6 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         )
         yield Parts(
             store=store,
-            clock=clock,
             engine=engine,
             service=service,
             server=server,

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -45,21 +45,18 @@ class Postgres:
         command = [self.bin / "psql", self.url(database), "--no-psqlrc", "-AtqvON_ERROR_STOP=1", "-f-"]
         return subprocess.run(command, input=sql, capture_output=True, text=True, check=True).stdout
 
-    @contextmanager
-    def database(self) -> Iterator[str]:
-        """Within this context there is a database of one's own, with the newest schema; its URL is given."""
-        name = f"contract_{next(NUMBERS)}"
-        self.psql(f"CREATE DATABASE {name} TEMPLATE {self.template()}", "postgres")
-        try:
-            yield self.url(name)
-        finally:
-            self.psql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+    def database(self) -> AbstractContextManager[str]:
+        """Return a context in which there is a database of one's own, with the newest schema; its URL is given."""
+        return self._copy_of(self.template())
+
+    def empty_database(self) -> AbstractContextManager[str]:
+        """Return a context in which there is a database of one's own, in which nothing is; its URL is given."""
+        return self._copy_of("template1")
 
     @contextmanager
-    def empty_database(self) -> Iterator[str]:
-        """Within this context there is a database of one's own, in which nothing is; its URL is given."""
-        name = f"empty_{next(NUMBERS)}"
-        self.psql(f"CREATE DATABASE {name}", "postgres")
+    def _copy_of(self, template: str) -> Iterator[str]:
+        name = f"copy_{next(NUMBERS)}"
+        self.psql(f"CREATE DATABASE {name} TEMPLATE {template}", "postgres")
         try:
             yield self.url(name)
         finally:
