@@ -10,7 +10,7 @@ PIP := pip --disable-pip-version-check install --quiet
 # an extra (coverage[toml]) has a newer release than the locked one: https://github.com/pypa/pip/issues/9644
 LOCKED := --no-deps --require-hashes --requirement
 # One runs the fault tests, which mostly wait (tests/conftest.py), the other one all the rest.
-TWO_WORKERS := --numprocesses 2 --dist loadgroup
+TWO_WORKERS := --numprocesses 2
 COVERAGE := --cov --cov-report=term
 CODE := schedule_grpc tests examples benchmarks .ci
 

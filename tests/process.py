@@ -1,13 +1,14 @@
 """Real server processes for tests: started, asked, killed."""
 
+import asyncio
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -144,6 +145,20 @@ def serving(
     finally:
         if server.process.poll() is None:
             server.kill()
+        server.close()
+
+
+@asynccontextmanager
+async def served(
+    folder: Path, *options: str, handlers: str | None = "process_handlers", **variables: str
+) -> AsyncIterator[Server]:
+    """The same, for stories: while their event loop stood still, the deadlines of others' calls would pass."""
+    server = await asyncio.to_thread(start, folder, *options, handlers=handlers, **variables)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            await asyncio.to_thread(server.kill)
         server.close()
 
 

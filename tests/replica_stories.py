@@ -10,13 +10,13 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from checker import Acknowledged, check
+from checker import Acknowledged
 from checker.reading import rows
 from load import QUICK, Load, settled, until
 from postgres import Postgres
 from process import Server
 from replicas import Replicas, let_go, reaches, replicas
-from stories import story
+from stories import checked, story
 from wall_clock import WallClock
 from webhook import Receiver
 
@@ -98,7 +98,7 @@ async def test_killed_with_running_work(tmp_path: Path, postgres: Postgres, long
                 assert [attempt.kind for attempt in ended.attempts] == [FailureKind.LEASE_LOST]
                 await servers.start()
             await servers.stop_all()
-        assert check(url, at_rest=True) == []
+        assert await checked(url, at_rest=True) == []
     log.info("SIGKILL to running elsewhere: %s s", sorted(round(each, 1) for each in took))
     assert min(took) > 15
     assert max(took) < 50
@@ -123,7 +123,7 @@ async def test_asked_to_stop_with_running_work(tmp_path: Path, postgres: Postgre
                 assert (ended.attempt, ended.attempts) == (1, ())
                 await servers.start("--drain-timeout", "0s")
             await servers.stop_all()
-        assert check(url, at_rest=True) == []
+        assert await checked(url, at_rest=True) == []
     log.info("SIGTERM to running elsewhere: %s s", sorted(round(each, 2) for each in took))
     assert statistics.median(took) < 5
 
@@ -155,7 +155,7 @@ async def test_a_zombie(tmp_path: Path, postgres: Postgres):
                 assert await client.get_execution(execution_id) == ended
                 assert (await client.run_task_now("task")).success
             await servers.stop_all()
-        assert check(url, Acknowledged(succeeded=[execution_id]), at_rest=True) == []
+        assert await checked(url, Acknowledged(succeeded=[execution_id]), at_rest=True) == []
 
 
 @story
@@ -180,7 +180,7 @@ async def test_wrong_clocks(tmp_path: Path, postgres: Postgres):
                 assert (await client.get_execution(running)).state is State.SUCCEEDED
             await servers.stop_all()
         found = rows(url, "SELECT * FROM task_executions")
-        assert check(url, Acknowledged(succeeded=[running])) == []
+        assert await checked(url, Acknowledged(succeeded=[running])) == []
     fired = [row for row in found if row["scheduled_time"] is not None and row["start_time"] is not None]
     assert len(fired) > 50
     assert [row for row in fired if not 0 <= row["start_time"] - row["scheduled_time"] < 1_500_000] == []
@@ -229,6 +229,6 @@ async def test_alerts_of_several_servers(tmp_path: Path, postgres: Postgres):
                 await asyncio.sleep(1)
                 assert told() == [started, ended]
             await servers.stop_all()
-        assert check(url, at_rest=True) == []
+        assert await checked(url, at_rest=True) == []
     webhook.shutdown()
     webhook.server_close()

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from checker import check
 from checker.reading import rows
 from load import Load, settled, until
 from postgres import Postgres
 from process import run
 from replicas import replicas
-from stories import story
+from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.failpoints import STEPS, VARIABLE
@@ -41,7 +40,7 @@ async def test_started_at_the_same_instant(tmp_path: Path, postgres: Postgres):
                     assert (await client.run_task_now("task")).success
             await servers.stop_all()
         assert versions(url) == list(range(1, NEWEST + 1))
-        assert check(url, at_rest=True) == []
+        assert await checked(url, at_rest=True) == []
 
 
 @story
@@ -55,7 +54,7 @@ async def test_killed_while_migrating(tmp_path: Path, postgres: Postgres):
             await servers.start()
             await servers.stop_all()
         assert versions(url) == list(range(1, NEWEST + 1))
-        assert check(url) == []
+        assert await checked(url) == []
 
 
 @story

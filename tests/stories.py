@@ -5,10 +5,13 @@ while one of them is awaited, and stand still while any other test runs; so they
 its story's time.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from checker import Acknowledged, check
 
 Story: TypeAlias = Callable[..., Awaitable[None]]
 Begun: TypeAlias = Mapping[Story, Awaitable[None]]
@@ -30,3 +33,10 @@ def story(told: Story) -> Callable[..., Any]:
 def story_of(item: pytest.Item) -> Story | None:
     """Return what a test awaits, None for a test that is no story."""
     return getattr(getattr(item, "function", None), "story", None)
+
+
+async def checked(
+    place: Path | str, told: Acknowledged | None = None, *, at_rest: bool = False, set_back: bool = False
+) -> list[str]:
+    """Return every broken promise that the checker finds, while the other stories go on."""
+    return await asyncio.to_thread(check, place, told, at_rest=at_rest, set_back=set_back)

@@ -8,11 +8,11 @@ from itertools import count as count_from
 from pathlib import Path
 
 import pytest
-from checker import Acknowledged, check
+from checker import Acknowledged
 from effects import contradictions
 from load import registrations, until
-from process import Server, serving, start
-from stories import story
+from process import Server, served, start
+from stories import checked, story
 from wall_clock import WallClock
 
 from schedule_grpc.client import AsyncClient
@@ -50,11 +50,11 @@ async def test_killed_in_a_batch_of_a_thousand(tmp_path: Path):
                 await client.batch_register_tasks(registrations(names, "@daily"))
         assert await asyncio.to_thread(server.ended) == -9
         assert count(tmp_path, "SELECT count(*) FROM scheduled_tasks") == expected[step]
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         async with AsyncClient(server.address) as client:
             assert len(await client.batch_register_tasks(registrations(names, "@daily"))) == MANY
         await asyncio.to_thread(server.terminate)
-    assert check(tmp_path / "schedule.db", Acknowledged(tasks=names), at_rest=True) == []
+    assert await checked(tmp_path / "schedule.db", Acknowledged(tasks=names), at_rest=True) == []
 
 
 @story
@@ -63,9 +63,8 @@ async def test_killed_in_a_backfill_of_a_thousand(tmp_path: Path):
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     begin = end - timedelta(minutes=MANY)
     past = Policy(window=Window(end_time=end), overlap=Overlap.ALLOW_ALL)
-    with serving(tmp_path, handlers="fault_handlers") as server:
-        async with AsyncClient(server.address) as client:
-            await client.register_task(name="task", schedule="* * * * *", handler="quick", policy=past)
+    async with served(tmp_path, handlers="fault_handlers") as server, AsyncClient(server.address) as client:
+        await client.register_task(name="task", schedule="* * * * *", handler="quick", policy=past)
     for point in ("backfill.written=kill", "backfill.committed=kill", "claim.written=kill@5", "record.written=kill@40"):
         server = await started(tmp_path, **{VARIABLE: point})
         if point.startswith("backfill"):
@@ -73,7 +72,7 @@ async def test_killed_in_a_backfill_of_a_thousand(tmp_path: Path):
                 with pytest.raises(Unavailable):
                     await client.backfill_task("task", start_time=begin, end_time=end)
         assert await asyncio.to_thread(server.ended) == -9
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         async with AsyncClient(server.address) as client:
             again = await client.backfill_task("task", start_time=begin, end_time=end)
             assert (len(again.executions), again.existing_count) == (0, MANY)
@@ -84,8 +83,8 @@ async def test_killed_in_a_backfill_of_a_thousand(tmp_path: Path):
 
         await until(all_ran, 60)
         await asyncio.to_thread(server.terminate)
-    assert check(tmp_path / "schedule.db", at_rest=True) == []
-    assert contradictions(tmp_path / "schedule.db") == []
+    assert await checked(tmp_path / "schedule.db", at_rest=True) == []
+    assert await asyncio.to_thread(contradictions, tmp_path / "schedule.db") == []
 
 
 @story
@@ -113,7 +112,7 @@ async def test_killed_while_the_history_is_pruned(tmp_path: Path):
         await until(killed)
         assert server.ended() == -9
         assert count(tmp_path, ran) == left
-        assert check(tmp_path / "schedule.db", Acknowledged(tasks=["by-hand", "every-second"])) == []
+        assert await checked(tmp_path / "schedule.db", Acknowledged(tasks=["by-hand", "every-second"])) == []
         server = await started(tmp_path, **clock.variables(), **{VARIABLE: "remove.committed=kill"})
     await asyncio.to_thread(server.terminate)
-    assert check(tmp_path / "schedule.db") == []
+    assert await checked(tmp_path / "schedule.db") == []

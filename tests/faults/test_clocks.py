@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from checker import Acknowledged, check
+from checker import Acknowledged
 from effects import contradictions
 from load import until
-from process import Server, serves, serving
-from stories import story
+from process import Server, served, serves
+from stories import checked, story
 from wall_clock import WallClock
 
 from schedule_grpc.client import AsyncClient
@@ -47,7 +47,7 @@ async def stopped(server: Server, database: Path, *, set_back: bool = False) -> 
     """Stop the server; the checker finds nothing."""
     code, errors = await asyncio.to_thread(server.terminate)
     assert (code, "Traceback" in errors) == (0, False)
-    assert check(database, Acknowledged(tasks=["second", "minute"]), set_back=set_back) == []
+    assert await checked(database, Acknowledged(tasks=["second", "minute"]), set_back=set_back) == []
 
 
 @story
@@ -65,7 +65,7 @@ async def test_the_clock_jumps_a_day_forward(tmp_path: Path):
 async def jumps_forward(tmp_path: Path, seconds: int) -> None:
     """Set the clock of a server that many seconds ahead."""
     clock = WallClock(tmp_path)
-    with serving(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+    async with served(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
         await prepared(server)
         clock.jump(seconds)
 
@@ -90,7 +90,7 @@ async def jumps_forward(tmp_path: Path, seconds: int) -> None:
 async def test_the_clock_is_set_back(tmp_path: Path):
     """Nothing fires again that has fired: silence, until the clock is where it was; a run by hand works meanwhile."""
     clock = WallClock(tmp_path)
-    with serving(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+    async with served(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
         await prepared(server)
         clock.jump(-HOUR)
         await asyncio.sleep(1.5)  # an occurrence that was being claimed has ended
@@ -114,11 +114,11 @@ async def test_the_clock_is_set_back(tmp_path: Path):
 async def test_a_server_that_is_started_with_an_older_clock(tmp_path: Path):
     """An hour behind what is recorded: it starts, fires nothing twice, and goes on when its clock is right."""
     clock = WallClock(tmp_path)
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         await prepared(server)
         await asyncio.to_thread(server.kill)
     clock.jump(-HOUR)
-    with serving(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+    async with served(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
         before = len(await history(server, "second"))
         await asyncio.sleep(2)
         assert len(await history(server, "second")) == before
@@ -135,7 +135,7 @@ async def test_a_server_that_is_started_with_an_older_clock(tmp_path: Path):
 async def test_a_process_that_sleeps(tmp_path: Path):
     """SIGSTOP for 10 s and SIGCONT, as a suspended machine: what was passed over is covered, what ran ends once."""
     seconds = 10
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         await prepared(server)
         async with AsyncClient(server.address) as client:
             await client.register_task(name="by-hand", schedule="@manual", handler="slow")
@@ -167,7 +167,7 @@ async def test_a_process_that_sleeps(tmp_path: Path):
 async def test_a_process_that_sleeps_in_the_midst_of_a_commit(tmp_path: Path):
     """Stopped for 12 s while a claim is being written: its heart beats first, and takes nothing for lost."""
     point = {VARIABLE: "claim.written=stop"}
-    with serving(tmp_path, handlers="fault_handlers", **point) as server:
+    async with served(tmp_path, handlers="fault_handlers", **point) as server:
         async with AsyncClient(server.address) as client:
             await client.register_task(name="by-hand", schedule="@manual", handler="slow")
             running = (await client.run_task_now("by-hand", detach=True)).execution
@@ -185,5 +185,5 @@ async def test_a_process_that_sleeps_in_the_midst_of_a_commit(tmp_path: Path):
 
             assert (await until(ended)).state is State.SUCCEEDED
         await asyncio.to_thread(server.terminate)
-    assert check(tmp_path / "schedule.db", Acknowledged(executions=[running.id]), at_rest=True) == []
-    assert contradictions(tmp_path / "schedule.db") == []
+    assert await checked(tmp_path / "schedule.db", Acknowledged(executions=[running.id]), at_rest=True) == []
+    assert await asyncio.to_thread(contradictions, tmp_path / "schedule.db") == []

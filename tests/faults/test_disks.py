@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from checker import Acknowledged, check
+from checker import Acknowledged
 from load import until
-from process import Server, run, serves, serving
-from stories import story
+from process import Server, run, served, serves, serving
+from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import Unavailable
@@ -78,29 +78,34 @@ async def healed(team: Team, database: Path) -> None:
     assert code == 0
     assert "health.degraded" in errors
     assert "Traceback" not in errors
-    assert check(database, Acknowledged(tasks=team.tasks)) == []
+    assert await checked(database, Acknowledged(tasks=team.tasks)) == []
 
 
 @story
 async def test_a_full_disk(tmp_path: Path):
     """Writes are refused as UNAVAILABLE; freed, all goes on; the occurrences of that time are caught up."""
-    with small_disk(tmp_path) as folder, serving(folder, handlers="fault_handlers") as server:
-        team = Team(server)
-        await team.begin()
-        await team.register(5)
-        free = shutil.disk_usage(folder).free
-        (folder / "filler").write_bytes(b"x" * (free - 20_000))
-        with pytest.raises(Unavailable, match=r"The database cannot be used: .*(full|disk)"):
-            await team.register(200)
-        await until(team.red)
-        (folder / "filler").unlink()
-        await healed(team, folder / "schedule.db")
+    with small_disk(tmp_path) as folder:
+        async with served(folder, handlers="fault_handlers") as server:
+            await fills_up(folder, Team(server))
+
+
+async def fills_up(folder: Path, team: Team) -> None:
+    """Leave no room on the disk of a server, then make room."""
+    await team.begin()
+    await team.register(5)
+    free = shutil.disk_usage(folder).free
+    (folder / "filler").write_bytes(b"x" * (free - 20_000))
+    with pytest.raises(Unavailable, match=r"The database cannot be used: .*(full|disk)"):
+        await team.register(200)
+    await until(team.red)
+    (folder / "filler").unlink()
+    await healed(team, folder / "schedule.db")
 
 
 @story
 async def test_a_file_that_may_not_grow(tmp_path: Path):
     """A limit of its process, as a quota would be: an I/O error of each write, until it is lifted."""
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         team = Team(server)
         await team.begin()
         await team.register(5)
@@ -115,7 +120,7 @@ async def test_a_file_that_may_not_grow(tmp_path: Path):
 @story
 async def test_a_file_that_another_process_holds(tmp_path: Path):
     """A backup or a shell in a long transaction: writes wait 5 s and are refused, reads go on; then all goes on."""
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         team = Team(server)
         await team.begin()
         with closing(sqlite3.connect(tmp_path / "schedule.db", isolation_level=None)) as other:
@@ -144,7 +149,7 @@ async def test_a_file_that_is_replaced(tmp_path: Path):
 async def taken_away(tmp_path: Path, *, replaced: bool) -> None:
     """Move the file of a server away, and back."""
     database, aside = tmp_path / "schedule.db", tmp_path / "aside.db"
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         team = Team(server)
         await team.begin()
         await team.register(2)
@@ -161,7 +166,7 @@ async def taken_away(tmp_path: Path, *, replaced: bool) -> None:
 @story
 async def test_the_newest_writes_are_taken_away(tmp_path: Path):
     """`rm schedule.db-*` under a running server: nothing more is acknowledged, and after kill -9 nothing is missing."""
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         team = Team(server)
         await team.begin()
         await team.register(5)
@@ -170,15 +175,15 @@ async def test_the_newest_writes_are_taken_away(tmp_path: Path):
         with pytest.raises(Unavailable, match=r"schedule\.db-wal: was removed or replaced while it was open"):
             await team.register(1)
         await asyncio.to_thread(server.kill)
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         await asyncio.to_thread(server.terminate)
-    assert check(tmp_path / "schedule.db", Acknowledged(tasks=team.tasks)) == []
+    assert await checked(tmp_path / "schedule.db", Acknowledged(tasks=team.tasks)) == []
 
 
 @story
 async def test_the_lock_is_taken_away(tmp_path: Path):
     """`rm schedule.db.lock` under a running server lets no second one in: it would run everything a second time."""
-    with serving(tmp_path, handlers="fault_handlers"):
+    async with served(tmp_path, handlers="fault_handlers"):
         (tmp_path / "schedule.db.lock").unlink()
         done = await asyncio.to_thread(run, "serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=tmp_path)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
@@ -201,7 +206,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
 async def test_damaged_pages(tmp_path: Path):
     """What the disk lost is found before anything runs: the server refuses the file, and leaves it as it is."""
     database = tmp_path / "schedule.db"
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         team = Team(server)
         await team.begin()
         await team.register(20)

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from checker import Acknowledged, check
+from checker import Acknowledged
 from hostile_handlers import KINDS, LEAKED, MEGABYTE
 from load import registrations, until
-from process import Server, serving, start
-from stories import story
+from process import Server, served, start
+from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import Execution, State
@@ -47,7 +47,7 @@ async def ended(client: AsyncClient, execution_id: str) -> Execution:
 @story
 async def test_what_a_handler_must_not_raise(tmp_path: Path):
     """SystemExit, KeyboardInterrupt and their like, on the loop and in a thread: one failed attempt each, no more."""
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             ends = [
                 await run_once(client, handler, kind=kind)
@@ -63,14 +63,15 @@ async def test_what_a_handler_must_not_raise(tmp_path: Path):
     told = {each.task_name: each.error for each in ends}
     assert "Own" in (told["raises-Own"] or "")
     assert "Unspeakable" in (told["raises-Unspeakable"] or "")
-    assert check(tmp_path / "schedule.db", Acknowledged(executions=[each.id for each in ends]), at_rest=True) == []
+    acknowledged = Acknowledged(executions=[each.id for each in ends])
+    assert await checked(tmp_path / "schedule.db", acknowledged, at_rest=True) == []
 
 
 @story
 async def test_a_handler_that_ends_the_process(tmp_path: Path):
     """os._exit: found at the next start as LEASE_LOST; after its retries it is FAILED, and the server stays up."""
     retries = 2
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             policy = Policy(retry=RetryPolicy(max_retries=retries, initial_backoff=timedelta(milliseconds=100)))
             await client.register_task(name="task", schedule="@manual", handler="exits", policy=policy)
@@ -79,10 +80,9 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
     for _ in range(retries):
         server = await asyncio.to_thread(hostile, tmp_path)
         assert await asyncio.to_thread(server.ended) == 3
-    with serving(tmp_path, handlers="hostile_handlers") as server:
-        async with AsyncClient(server.address) as client:
-            execution = await ended(client, execution.id)
-            assert (await run_once(client, "quick")).state is State.SUCCEEDED
+    async with served(tmp_path, handlers="hostile_handlers") as server, AsyncClient(server.address) as client:
+        execution = await ended(client, execution.id)
+        assert (await run_once(client, "quick")).state is State.SUCCEEDED
     assert (execution.state, execution.kind) == (State.FAILED, FailureKind.LEASE_LOST)
     assert [each.kind for each in execution.attempts] == [FailureKind.LEASE_LOST] * (retries + 1)
 
@@ -90,7 +90,7 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
 @story
 async def test_a_handler_that_never_gives_way(tmp_path: Path):
     """It is named in the log while it holds the loop; killed and started anew, the server runs all the others."""
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             await client.register_task(name="endless", schedule="@manual", handler="endless", policy=ONCE)
             execution = (await client.run_task_now("endless", detach=True)).execution
@@ -101,17 +101,16 @@ async def test_a_handler_that_never_gives_way(tmp_path: Path):
         await until(named)
         assert "hostile_handlers.py" in server.written()
         await asyncio.to_thread(server.kill)
-    with serving(tmp_path, handlers="hostile_handlers") as server:
-        async with AsyncClient(server.address) as client:
-            execution = await ended(client, execution.id)
-            assert (await run_once(client, "quick")).state is State.SUCCEEDED
+    async with served(tmp_path, handlers="hostile_handlers") as server, AsyncClient(server.address) as client:
+        execution = await ended(client, execution.id)
+        assert (await run_once(client, "quick")).state is State.SUCCEEDED
     assert (execution.state, execution.kind) == (State.FAILED, FailureKind.LEASE_LOST)
 
 
 @story
 async def test_threads_left_behind(tmp_path: Path):
     """Threads of a handler's own that never end do not keep a stopping server, and are spoken of."""
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             assert (await run_once(client, "leaks")).state is State.SUCCEEDED
         assert server.count("task") > LEAKED
@@ -122,7 +121,7 @@ async def test_threads_left_behind(tmp_path: Path):
 @story
 async def test_a_result_of_100_megabytes(tmp_path: Path):
     """It is cut to what is kept, says so, and its memory is given back."""
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             await run_once(client, "quick")
             before = server.resident()
@@ -139,7 +138,7 @@ async def test_a_result_of_100_megabytes(tmp_path: Path):
 async def test_a_poison_task_beside_a_thousand_healthy_ones(tmp_path: Path):
     """It fails every second and is retried; each of the others runs and succeeds."""
     names = [f"healthy-{number}" for number in range(1000)]
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             retry = RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=100))
             await client.register_task(
@@ -156,13 +155,13 @@ async def test_a_poison_task_beside_a_thousand_healthy_ones(tmp_path: Path):
         code, _ = await asyncio.to_thread(server.terminate)
     assert (code, {run.execution.state for run in runs}) == (0, {State.SUCCEEDED})
     told = Acknowledged(tasks=names, succeeded=[run.execution.id for run in runs])
-    assert check(tmp_path / "schedule.db", told) == []
+    assert await checked(tmp_path / "schedule.db", told) == []
 
 
 async def test_a_slow_task_beside_those_of_every_second(tmp_path: Path, long: bool):
     """Whatever one takes, the others start within their second."""
     seconds = 20 if long else 4
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             for number in range(10):
                 await client.register_task(name=f"quick-{number}", schedule="every 1 second", handler="quick")
@@ -177,14 +176,14 @@ async def test_a_slow_task_beside_those_of_every_second(tmp_path: Path, long: bo
         assert len(executions) >= seconds - 1
         late = [each.start_time - each.scheduled_time for each in executions if each.start_time and each.scheduled_time]
         assert max(late) < timedelta(seconds=1)
-    assert check(tmp_path / "schedule.db") == []
+    assert await checked(tmp_path / "schedule.db") == []
 
 
 @story
 async def test_thousands_due_at_one_second(tmp_path: Path):
     """All of them run, once each, and callers are answered meanwhile."""
     number = 10_000 if os.environ.get("FAULTS") == "long" else 1_000
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         async with AsyncClient(server.address) as client:
             instant = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=15 + number // 300)
             names = [f"task-{each}" for each in range(number)]
@@ -202,4 +201,4 @@ async def test_thousands_due_at_one_second(tmp_path: Path):
             await until(all_ran, 60)
         await asyncio.to_thread(server.terminate)
     told = Acknowledged(tasks=names)
-    assert check(tmp_path / "schedule.db", told, at_rest=True) == []
+    assert await checked(tmp_path / "schedule.db", told, at_rest=True) == []

@@ -11,10 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from checker import check
 from load import Load, settled, until
-from process import Server, serving, start
-from stories import story
+from process import Server, served, start
+from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
@@ -71,7 +70,7 @@ async def test_killed_at_random(tmp_path: Path, database: Path, long: bool):
         await stopped(working)
         await load.repeat(server.address)
         if number % (kills // SHORT) == 0:
-            assert await asyncio.to_thread(check, database, load.log.told()) == []
+            assert await checked(database, load.log.told()) == []
     found = await settled(server.address, database, load.log)
     code, _ = await asyncio.to_thread(server.terminate)
     log.info("%d kills, %d tasks, %d executions acknowledged", kills, len(load.log.tasks), len(load.log.executions))
@@ -83,7 +82,7 @@ async def test_killed_at_random(tmp_path: Path, database: Path, long: bool):
 async def killed_at(tmp_path: Path, step: str) -> None:
     """Kill a server at this step of each write, one after the other; then ask again, and look."""
     load = Load()
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         await load.prepare(server.address)
     for operation in AT_START:
         with pytest.raises(AssertionError, match="exit -9"):
@@ -133,15 +132,14 @@ async def test_killed_while_leases_are_prolonged(tmp_path: Path):
         await client.register_task(name="task", schedule="@manual", handler="slow", payload={"seconds": 25})
         execution = (await client.run_task_now("task", detach=True)).execution
     assert await asyncio.to_thread(server.ended) == -9
-    with serving(tmp_path, handlers="hostile_handlers") as server:
-        async with AsyncClient(server.address) as client:
+    async with served(tmp_path, handlers="hostile_handlers") as server, AsyncClient(server.address) as client:
 
-            async def runs_again() -> bool:
-                found = await client.get_execution(execution.id)
-                return found.state is State.RUNNING and found.attempt == 2
+        async def runs_again() -> bool:
+            found = await client.get_execution(execution.id)
+            return found.state is State.RUNNING and found.attempt == 2
 
-            await until(runs_again)
-    assert check(tmp_path / "schedule.db") == []
+        await until(runs_again)
+    assert await checked(tmp_path / "schedule.db") == []
 
 
 @story
@@ -150,10 +148,10 @@ async def test_a_fault_in_a_write_is_no_ones_loss(tmp_path: Path):
     load, database = Load(), tmp_path / "schedule.db"
     points = [f"{operation}.written=error@{visit}" for operation, visits in VISITS.items() for visit in visits[-1:]]
     variables = {VARIABLE: ",".join(point for point in points if not point.startswith("record"))}
-    with serving(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="fault_handlers") as server:
         await load.prepare(server.address)
         await asyncio.to_thread(server.terminate)
-    with serving(tmp_path, handlers="fault_handlers", **variables) as server:
+    async with served(tmp_path, handlers="fault_handlers", **variables) as server:
         working = asyncio.create_task(load.work(server.address))
 
         async def all_reached() -> bool:
@@ -171,7 +169,7 @@ async def test_a_fault_in_a_write_is_no_ones_loss(tmp_path: Path):
 @story
 async def test_a_claim_or_a_result_that_is_lost_on_its_way(tmp_path: Path):
     """On disk, and its answer an exception of ours: the claim is handed back and runs, the result is not run again."""
-    with serving(tmp_path, handlers="fault_handlers", **{VARIABLE: ",".join(LOST)}) as server:
+    async with served(tmp_path, handlers="fault_handlers", **{VARIABLE: ",".join(LOST)}) as server:
         load = Load()
         await load.prepare(server.address)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from checker import Acknowledged, check
+from checker import Acknowledged
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from load import until
-from process import run, serving
-from stories import story
+from process import run, served
+from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(60)
 async def test_kill_while_a_handler_runs(tmp_path: Path):
     """After kill -9 in mid-run and a restart: LEASE_LOST as attempt 1, then attempt 2, which succeeds."""
     notes = tmp_path / "notes"
-    with serving(tmp_path) as server:
+    async with served(tmp_path) as server:
         async with AsyncClient(server.address) as client:
             await client.register_task(
                 name="task", schedule="@manual", handler="note", payload={"file": str(notes), "seconds": 2}
@@ -36,27 +36,26 @@ async def test_kill_while_a_handler_runs(tmp_path: Path):
                 return notes.exists()
 
             await until(begun)
-        server.kill()
-    with serving(tmp_path) as server:
-        async with AsyncClient(server.address) as client:
+        await asyncio.to_thread(server.kill)
+    async with served(tmp_path) as server, AsyncClient(server.address) as client:
 
-            async def ended():
-                found = await client.get_execution(result.execution.id)
-                return found if found.state.ended else None
+        async def ended():
+            found = await client.get_execution(result.execution.id)
+            return found if found.state.ended else None
 
-            execution = await until(ended)
+        execution = await until(ended)
     assert execution.state is State.SUCCEEDED
     assert [attempt.kind for attempt in execution.attempts] == [FailureKind.LEASE_LOST]
     lines = notes.read_text().splitlines()
     assert lines == [f"begin {execution.id} 1", f"begin {execution.id} 2", f"end {execution.id} 2"]
     told = Acknowledged(tasks=["task"], executions=[execution.id], succeeded=[execution.id])
-    assert check(tmp_path / "schedule.db", told, at_rest=True) == []
+    assert await checked(tmp_path / "schedule.db", told, at_rest=True) == []
 
 
 @story
 async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(tmp_path: Path):
     """Every second, four seconds down: one CATCH_UP execution covers what is missing; nothing twice, nothing lost."""
-    with serving(tmp_path) as server:
+    async with served(tmp_path) as server:
         async with AsyncClient(server.address) as client:
             await client.register_task(
                 name="task", schedule="every 1 second", handler="note", payload={"file": str(tmp_path / "notes")}
@@ -66,9 +65,9 @@ async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(
                 return (await client.get_task_history("task")).executions
 
             await until(history)
-        server.kill()
+        await asyncio.to_thread(server.kill)
     await asyncio.sleep(4)
-    with serving(tmp_path) as server:
+    async with served(tmp_path) as server:
         async with AsyncClient(server.address) as client:
 
             async def caught_up():
@@ -80,13 +79,13 @@ async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(
             assert execution.covers.count >= 3
         code, _ = await asyncio.to_thread(server.terminate)
     assert code == 0
-    assert check(tmp_path / "schedule.db") == []
+    assert await checked(tmp_path / "schedule.db") == []
 
 
 @story
 async def test_sigterm_lets_running_work_end(tmp_path: Path):
     """A run of 1.5 s that began before the signal ends, is recorded, and the server exits 0."""
-    with serving(tmp_path) as server:
+    async with served(tmp_path) as server:
         async with AsyncClient(server.address) as client:
             await client.register_task(
                 name="task",
@@ -103,14 +102,14 @@ async def test_sigterm_lets_running_work_end(tmp_path: Path):
         code, _ = await asyncio.to_thread(server.terminate)
     assert code == 0
     told = Acknowledged(succeeded=[result.execution.id])
-    assert check(tmp_path / "schedule.db", told, at_rest=True) == []
+    assert await checked(tmp_path / "schedule.db", told, at_rest=True) == []
 
 
 @story
 async def test_handlers_that_never_end_do_not_keep_the_server(tmp_path: Path):
     """A thread, a coroutine that swallows its cancellation: 10 s of grace, exit 0, rescued at the next start."""
     stuck = ("stuck-thread", "immortal")
-    with serving(tmp_path, "--drain-timeout", "0s") as server:
+    async with served(tmp_path, "--drain-timeout", "0s") as server:
         async with AsyncClient(server.address) as client:
             for handler in stuck:
                 await client.register_task(name=handler, schedule="@manual", handler=handler)
@@ -125,17 +124,16 @@ async def test_handlers_that_never_end_do_not_keep_the_server(tmp_path: Path):
     assert code == 0
     (left,) = [line for line in errors.splitlines() if "server.left_behind" in line]
     assert f"immortal {started[1].execution.id}" in left
-    with serving(tmp_path) as server:
-        async with AsyncClient(server.address) as client:
-            for each in started:
-                execution = await client.get_execution(each.execution.id)
-                assert execution.attempts[0].kind is FailureKind.LEASE_LOST
+    async with served(tmp_path) as server, AsyncClient(server.address) as client:
+        for each in started:
+            execution = await client.get_execution(each.execution.id)
+            assert execution.attempts[0].kind is FailureKind.LEASE_LOST
 
 
 @story
 async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: Path):
     """2 s of time.sleep in an async handler with a timeout of 1 s: TIMEOUT, and the log names it."""
-    with serving(tmp_path) as server:
+    async with served(tmp_path) as server:
         async with AsyncClient(server.address) as client:
             await client.register_task(
                 name="task",
@@ -155,7 +153,7 @@ async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: P
 @story
 async def test_a_second_server_on_the_file_is_refused(tmp_path: Path):
     """Exit code 1 and one clear line; the first one goes on."""
-    with serving(tmp_path) as server:
+    async with served(tmp_path) as server:
         second = await asyncio.to_thread(run, "serve", "--grpc", "127.0.0.1:0", folder=tmp_path)
         assert second.returncode == 1
         assert f"another schedule-grpc server (process {server.process.pid}) is using this file" in second.stderr
@@ -167,7 +165,7 @@ async def test_a_second_server_on_the_file_is_refused(tmp_path: Path):
 @story
 async def test_a_second_server_on_the_port_is_refused(tmp_path: Path):
     """Exit code 1 and one clear line: no port is shared in silence."""
-    with serving(tmp_path) as server:
+    async with served(tmp_path) as server:
         other = "sqlite:///other.db"
         second = await asyncio.to_thread(run, "serve", "--grpc", server.address, "--database", other, folder=tmp_path)
     assert second.returncode == 1
@@ -178,7 +176,7 @@ async def test_a_second_server_on_the_port_is_refused(tmp_path: Path):
 @story
 async def test_a_server_is_healthy_until_it_drains(tmp_path: Path):
     """grpc.health.v1 says SERVING; after the end nobody listens any more."""
-    with serving(tmp_path) as server:
+    async with served(tmp_path) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             for name in ("", "schedule.v1.ScheduleService"):

@@ -12,8 +12,8 @@ import pytest
 from checker import Acknowledged, check
 from load import until
 from old_files import first_version
-from process import COMMAND, Server, environment, serving, start, stopped
-from stories import story
+from process import COMMAND, Server, environment, served, serving, start, stopped
+from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
@@ -60,7 +60,7 @@ async def test_sigterm_after_sigint_does_not_wait_for_work(tmp_path: Path):
 
 async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
     """Send a server that works two signals."""
-    with serving(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="hostile_handlers") as server:
         execution_id = await begun_work(server, 20)
         server.process.send_signal(first)
 
@@ -72,15 +72,14 @@ async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
         code, errors, took = await asyncio.to_thread(ended, server)
     assert (code, "Traceback" in errors) == (0, False)
     assert took < 5
-    assert check(tmp_path / "schedule.db", Acknowledged(executions=[execution_id])) == []
-    with serving(tmp_path, handlers="hostile_handlers") as server:
-        async with AsyncClient(server.address) as client:
+    assert await checked(tmp_path / "schedule.db", Acknowledged(executions=[execution_id])) == []
+    async with served(tmp_path, handlers="hostile_handlers") as server, AsyncClient(server.address) as client:
 
-            async def runs_again() -> bool:
-                execution = await client.get_execution(execution_id)
-                return execution.state is State.RUNNING and not execution.attempts
+        async def runs_again() -> bool:
+            execution = await client.get_execution(execution_id)
+            return execution.state is State.RUNNING and not execution.attempts
 
-            await until(runs_again)
+        await until(runs_again)
 
 
 @story
