@@ -12,6 +12,7 @@ import httpx2
 import postgres as postgres_server
 import process
 import pytest
+import structlog
 from checker import check
 from live import Live, serving
 from rig import GATES, Gates, Rig, rig
@@ -23,6 +24,15 @@ gives_way = False
 
 # Hundreds of processes are started: compiled once, each is there in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# As the service itself: structlog's own default has rich draw every traceback, which takes longer than most tests.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 class FaultsTogether(LoadScopeScheduling):

@@ -27,5 +27,5 @@ def place(request: pytest.FixtureRequest, database: Path) -> Iterator[Path | str
             yield url
         return
     server: Postgres = request.getfixturevalue("postgres")
-    with server.database() as url:
+    with server.lent_database() as url:
         yield url

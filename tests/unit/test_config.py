@@ -203,7 +203,7 @@ async def test_a_server_registers_the_tasks_of_its_configuration(tmp_path: Path)
     """Handlers that nobody offers yet are allowed; at the next start nothing changes."""
     (tmp_path / "schedule.toml").write_text(TASKS + '[bindings]\nDB = "sqlite:///platform.db"\n')
     for _ in range(2):
-        settings = load({"grpc": "127.0.0.1:0", "database": f"sqlite:///{tmp_path}/s.db"})
+        settings = load({"grpc": "127.0.0.1:0", "http": "off", "database": f"sqlite:///{tmp_path}/s.db"})
         async with app.running(settings, clock=FakeClock(START)) as parts:
             page = await parts.service.list_tasks(TaskFilter(), Page())
             assert [(task.name, task.etag, task.enabled) for task in page.tasks] == [

@@ -18,12 +18,27 @@ from schedule_grpc.retry import RetryPolicy
 from schedule_grpc.task import define
 
 
+def told_by(tmp_path: Path, alerts: AlertSettings) -> Settings:
+    """Return what a server needs to tell of alerts."""
+    return Settings(
+        database=f"sqlite:///{tmp_path}/s.db",
+        grpc="127.0.0.1:0",
+        http="off",
+        handlers=["process_handlers"],
+        alerts=alerts,
+    )
+
+
 async def test_a_failing_task_is_told_once_and_its_recovery_too(tmp_path: Path, receiver: Receiver):
     """The first server's target does not take the failure; the next server tells it, and then the end."""
     (tmp_path / "secret").write_bytes(b"shared\n")
     alerts = AlertSettings(urls=[receiver.url], secret_file=tmp_path / "secret")
     settings = Settings(
-        database=f"sqlite:///{tmp_path}/s.db", grpc="127.0.0.1:0", handlers=["process_handlers"], alerts=alerts
+        database=f"sqlite:///{tmp_path}/s.db",
+        grpc="127.0.0.1:0",
+        http="off",
+        handlers=["process_handlers"],
+        alerts=alerts,
     )
     policy = Policy(alert_after=1, retry=RetryPolicy(max_retries=0))
     for answer, handler, messages in ((500, "fail", 1), (204, "steps", 3)):
@@ -54,7 +69,11 @@ async def test_no_task_waits_for_a_target_that_does_not_answer(tmp_path: Path, r
     receiver.released.clear()
     alerts = AlertSettings(urls=[receiver.url, "http://127.0.0.1:1/nobody"])
     settings = Settings(
-        database=f"sqlite:///{tmp_path}/s.db", grpc="127.0.0.1:0", handlers=["process_handlers"], alerts=alerts
+        database=f"sqlite:///{tmp_path}/s.db",
+        grpc="127.0.0.1:0",
+        http="off",
+        handlers=["process_handlers"],
+        alerts=alerts,
     )
     policy = Policy(alert_after=1, retry=RetryPolicy(max_retries=0))
     stopping = asyncio.Event()
