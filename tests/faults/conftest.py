@@ -14,7 +14,7 @@ from stories import Begun, Story, story_of
 
 FOLDER = Path(__file__).parent
 LONGEST = FOLDER / "test_replicas.py"
-AT_ONCE = 8
+AT_ONCE = 6
 """Stories told at a time: they wait a lot, and each has a server that works now and then."""
 
 pytest.register_assert_rewrite("replica_stories", "replica_database_stories", "replica_upgrade_stories", "replicas")
