@@ -98,11 +98,13 @@ class Upkeep:
         lease_ends = self._clock.monotonic() + LEASE.total_seconds()
         extended = await self._store.extend_leases(tokens, until=self._clock.now() + LEASE)
         for execution_id, running in tuple(self._runner.held().items()):
+            if tokens.get(execution_id) != running.claim.lease_token:
+                continue  # it began meanwhile: a later attempt, even of the same execution, has a lease of its own
             if execution_id in extended.kept:
                 running.lease_ends = lease_ends
                 if execution_id in extended.cancelled:
                     self._runner.stop(execution_id, Why.CANCELLED)
-            elif execution_id in tokens:
+            else:
                 # Ended meanwhile, which needs nothing, or taken by another, which must stop this attempt.
                 self._runner.stop(execution_id, Why.LEASE_LOST)
 

@@ -142,6 +142,34 @@ async def test_an_attempt_whose_lease_was_taken_is_stopped_and_records_nothing(s
     assert (execution.state, len(execution.attempts)) == (State.PENDING, 1)
 
 
+async def test_a_heartbeat_leaves_alone_what_began_during_it(service: Rig, gate, monkeypatch):
+    """While it was written, the attempt whose lease it extends failed, and the next one began: that one goes on."""
+    held = gate("again")
+    extend = service.store.extend_leases
+
+    async def slow(tokens, *, until):
+        held.opened.set()
+        await service.engine.idle()
+        held.opened.clear()
+        held.came.clear()
+        await service.clock.advance(1)
+        await service.engine.tick()
+        await held.came.wait()
+        return await extend(tokens, until=until)
+
+    payload = {"gate": "again", "fate": "fail-at-first", "times": 1}
+    await service.register("task", "@manual", payload=payload, policy=Policy(retry=RetryPolicy(max_retries=1)))
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+    monkeypatch.setattr(service.store, "extend_leases", slow)
+    await service.engine._upkeep.beat()
+    held.opened.set()
+    await service.engine.idle()
+    (execution,) = await service.history()
+    assert (execution.state, execution.attempt, len(held.entered)) == (State.SUCCEEDED, 2, 2)
+
+
 async def test_own_rows_that_one_does_not_hold_are_handed_back(service: Rig):
     """A claim that got lost on its way back is PENDING again after 10 s, at no cost."""
     owner = service.engine._upkeep._owner
