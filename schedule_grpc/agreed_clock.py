@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import structlog
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.clock import Clock, pass_by
 from schedule_grpc.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -64,9 +64,7 @@ class AgreedClock:
     async def keep_agreeing(self, ask: Callable[[], Awaitable[datetime | None]]) -> NoReturn:
         """Agree anew, for ever; while the database is away, time goes on as it was agreed before."""
         while True:
-            until = self._machine.monotonic() + EVERY
-            while self._machine.monotonic() < until:
-                await self._machine.wait_until(None, asyncio.Event())
+            await pass_by(self._machine, EVERY)
             try:
                 await self.agree(ask)
             except Unavailable as error:

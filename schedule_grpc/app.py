@@ -17,7 +17,7 @@ from schedule_grpc.alerts import Sender, Target, open_targets
 from schedule_grpc.api import GrpcServer
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
-from schedule_grpc.clock import Clock, SystemClock
+from schedule_grpc.clock import Clock, SystemClock, pass_by
 from schedule_grpc.config import OFF, Settings
 from schedule_grpc.engine import AbsentEngine, Engine, EngineOptions, Watchdog
 from schedule_grpc.errors import ConfigurationError, Unavailable
@@ -187,9 +187,7 @@ async def _opened(
 async def _keep_counting(store: SqlStore, metrics: Metrics, clock: Clock) -> NoReturn:
     """Count anew what is open: other servers' transitions are not told to our instruments."""
     while True:
-        until = clock.monotonic() + COUNTED_EVERY
-        while clock.monotonic() < until:
-            await clock.wait_until(None, asyncio.Event())
+        await pass_by(clock, COUNTED_EVERY)
         with suppress(Unavailable):
             metrics.begin(await store.count_open())
 

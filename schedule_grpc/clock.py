@@ -61,6 +61,13 @@ class SystemClock:
         return asyncio.timeout(seconds)
 
 
+async def pass_by(clock: Clock, seconds: float) -> None:
+    """Return once so much monotonic time has passed."""
+    until = clock.monotonic() + seconds
+    while clock.monotonic() < until:
+        await clock.wait_until(None, asyncio.Event())
+
+
 def to_micros(instant: datetime) -> int:
     """Return whole microseconds since 1970-01-01T00:00:00Z."""
     return (instant - EPOCH) // MICROSECOND

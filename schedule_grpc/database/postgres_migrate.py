@@ -24,20 +24,18 @@ _OTHERS = "SELECT to_regclass('scheduled_tasks') IS NOT NULL AND to_regclass('sc
 MINUTES_10 = 600
 
 
-async def migrate(connection: Any, migrations: Sequence[Migration]) -> int | None:
-    """Bring the schema to the newest version, a transaction for each step; return the version it had, None if none.
+async def migrate(connection: Any, migrations: Sequence[Migration]) -> None:
+    """Bring the schema to the newest version, a transaction for each step.
 
     A newer schema is used as it is if it says that programs as old as this one may: see docs/operations.md, Upgrades.
 
     Raises:
         DatabaseRefused: if the tables are another application's, or too new for this program. Nothing was changed.
     """
-    before = await schema_version(connection, len(migrations))
-    version = before or 0
+    version = await schema_version(connection, len(migrations)) or 0
     while version < len(migrations):
         version = await _step(connection, version, migrations)
     await schema_version(connection, len(migrations))  # a newer program may have gone further meanwhile
-    return before
 
 
 async def schema_version(connection: Any, known: int) -> int | None:
