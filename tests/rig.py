@@ -133,6 +133,15 @@ class Rig:
         await self.clock.advance(seconds)
         await self.work()
 
+    async def until_done(self, running: "asyncio.Task[Any]") -> None:
+        """Let time pass until that is done, with a write at each step: it must not outrun the threads of the database.
+
+        It did, where they were starved, until every lease had ended.
+        """
+        while not running.done():
+            await self.clock.advance(0.1)
+            await self.store.expire(now=self.clock.now())
+
     async def history(self, name: str = "task") -> tuple[Execution, ...]:
         """Return a task's executions, oldest first."""
         page = await self.service.history(name, ExecutionFilter(), Page(size=1000))

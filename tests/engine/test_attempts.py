@@ -156,8 +156,7 @@ async def test_draining_lets_running_work_end(service: Rig, gate):
     await service.clock.advance(1)
     assert not running.done()
     held.opened.set()
-    while not running.done():
-        await service.clock.advance(0.1)
+    await service.until_done(running)
     assert (await service.states(), await service.states("late")) == (["SUCCEEDED"], ["PENDING"])
 
 
@@ -171,8 +170,7 @@ async def test_what_does_not_end_in_time_is_handed_back(service: Rig, gate):
         running = asyncio.create_task(service.engine.run())
         await service.clock.advance(0)
         service.engine.stop()
-        while not running.done():
-            await service.clock.advance(1)
+        await service.until_done(running)
     execution = await only(service)
     assert (execution.state, execution.attempt, execution.hand_backs) == (State.PENDING, 0, 1)
     assert [(line["event"], line["execution"]) for line in lines] == [("execution.handed_back", execution.id)]
@@ -235,8 +233,7 @@ async def test_run_now_waits_over_all_attempts(service: Rig):
     execution = await call
     assert (execution.state, execution.attempt) == (State.SUCCEEDED, 2)
     service.engine.stop()
-    while not running.done():
-        await service.clock.advance(0.1)
+    await service.until_done(running)
 
 
 async def test_a_changed_task_is_used_from_the_next_attempt_on(service: Rig):

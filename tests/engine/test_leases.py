@@ -123,8 +123,7 @@ async def test_heartbeats_keep_a_long_run(service: Rig, gate):
     )
     held.opened.set()
     service.engine.stop()
-    while not running.done():
-        await service.clock.advance(0.1)
+    await service.until_done(running)
     assert await service.states() == ["SUCCEEDED"]
 
 
@@ -320,8 +319,7 @@ async def test_the_loop_outlives_a_database_that_goes_away(service: Rig, monkeyp
         await service.clock.advance(0.5)
     assert service.engine.troubles() == ()
     service.engine.stop()
-    while not running.done():
-        await service.clock.advance(0.1)
+    await service.until_done(running)
 
 
 async def test_one_task_that_cannot_be_planned_keeps_no_other_from_firing(service: Rig, monkeypatch):
