@@ -10,6 +10,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -19,6 +20,8 @@ from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound
 from schedule_grpc.policy import CatchUp, Overlap, Policy
 from schedule_grpc.registration import TaskUpdate
 from schedule_grpc.retry import RetryPolicy
+
+pytestmark = pytest.mark.timeout(1800)
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "600" if os.environ.get("FAULTS") == "long" else "25"))
 PHASES = (Phase.generate, Phase.shrink) if os.environ.get("MACHINE_SHRINK") else (Phase.generate,)
