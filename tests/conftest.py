@@ -60,7 +60,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Give way to the fault tests, whose servers are judged by the real clock: they come first, so this is for good."""
     global gives_way  # noqa: PLW0603
     if not gives_way and not item.path.is_relative_to(FAULTS):
-        os.nice(5)
+        os.nice(10)
         gives_way = True
 
 
