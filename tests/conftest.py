@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx2
@@ -111,14 +112,10 @@ def postgres() -> Iterator[postgres_server.Postgres]:
 
 
 @pytest.fixture
-async def postgres_database(postgres: postgres_server.Postgres) -> AsyncIterator[str]:
+def postgres_database(postgres: postgres_server.Postgres) -> Iterator[str]:
     """The name of a PostgreSQL database of a test's own."""
-    name = f"test_{next(postgres_server.NUMBERS)}"
-    connection = await asyncpg.connect(postgres.url("postgres"))
-    await connection.execute(f"CREATE DATABASE {name}")
-    yield name
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    with postgres.empty_database() as url:
+        yield urlsplit(url).path.removeprefix("/")
 
 
 @pytest.fixture

@@ -63,11 +63,7 @@ class Postgres:
 
         To make one takes longer than most tests. Whoever changes its schema asks for one of their own.
         """
-        if not self.emptied:
-            name = f"lent_{next(NUMBERS)}"
-            self.psql(f"CREATE DATABASE {name} TEMPLATE {self.template()}", "postgres")
-            self.emptied.append(name)
-        name = self.emptied.pop()
+        name = self.emptied.pop() if self.emptied else self._copied(self.template())
         yield self.url(name)
         self.psql(EMPTIED, name)
         self.emptied.append(name)
@@ -76,10 +72,14 @@ class Postgres:
         """Return a context in which there is a database of one's own, in which nothing is; its URL is given."""
         return self._copy_of("template1")
 
-    @contextmanager
-    def _copy_of(self, template: str) -> Iterator[str]:
+    def _copied(self, template: str) -> str:
         name = f"copy_{next(NUMBERS)}"
         self.psql(f"CREATE DATABASE {name} TEMPLATE {template}", "postgres")
+        return name
+
+    @contextmanager
+    def _copy_of(self, template: str) -> Iterator[str]:
+        name = self._copied(template)
         try:
             yield self.url(name)
         finally:

@@ -52,6 +52,12 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.ended()
 
+    def end(self) -> None:
+        """End it, if it has not ended yet."""
+        if self.process.poll() is None:
+            self.kill()
+        self.close()
+
     def ended(self) -> int:
         """Wait until it has ended, let go of what it wrote, and return its exit code."""
         code = self.process.wait(45)
@@ -143,9 +149,7 @@ def serving(
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            server.kill()
-        server.close()
+        server.end()
 
 
 @asynccontextmanager
@@ -157,9 +161,7 @@ async def served(
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            await asyncio.to_thread(server.kill)
-        server.close()
+        await asyncio.to_thread(server.end)
 
 
 def stopped(pid: int) -> bool:

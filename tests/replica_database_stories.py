@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -14,14 +13,13 @@ from load import Load, settled, until
 from postgres import Postgres
 from postgres import serving as serving_postgres
 from process import Server, serves
-from replicas import let_go, reaches, replicas
+from replicas import begun_long, let_go, reaches, replicas
 from stories import story
 from tcp_proxy import AtCommit, TcpProxy
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.execution import State
-from schedule_grpc.policy import Policy
 
 log = logging.getLogger(__name__)
 HTTP = ("--http", "127.0.0.1:0")
@@ -81,9 +79,8 @@ async def test_connections_are_cut_and_fall_silent(tmp_path: Path, postgres: Pos
 
     async with TcpProxy(postgres.socket).open() as proxy:
         with postgres.database() as url:
-            name = url.partition("?")[0].rpartition("/")[2]
             async with replicas(tmp_path, url) as servers:
-                afar = await servers.start(url=proxy.url(name))
+                afar = await servers.start(url=proxy.before(url))
                 near = await servers.start()
                 await load.prepare(afar.address)
                 working = asyncio.create_task(servers.work(load, moments))
@@ -114,24 +111,14 @@ async def test_the_network_falls_silent_for_long(tmp_path: Path, postgres: Postg
     """A server that is cut off says so, lets go of what it runs before others take it, and starts nothing meanwhile."""
     async with TcpProxy(postgres.socket).open() as proxy:
         with postgres.database() as url:
-            name = url.partition("?")[0].rpartition("/")[2]
             async with replicas(tmp_path, url) as servers:
-                afar = await servers.start(*HTTP, url=proxy.url(name))
+                afar = await servers.start(*HTTP, url=proxy.before(url))
                 async with AsyncClient(afar.address) as client:
-                    await client.register_task(
-                        name="task",
-                        schedule="@manual",
-                        handler="long",
-                        payload={"seconds": 300},
-                        policy=Policy(timeout=timedelta(hours=1)),
-                    )
-                    execution_id = (await client.run_task_now("task", detach=True)).execution.id
-                    await servers.begun(execution_id)
+                    execution_id, _ = await begun_long(servers, client, "task")
                 near = await servers.start(*HTTP)
                 proxy.fall_silent()
                 await until(lambda: ill(afar), 30)
                 async with AsyncClient(near.address) as client:
-                    await client.update_task("task", payload={"seconds": 0})
                     assert await servers.begun(execution_id, attempts=2) is near
                     assert "lease.lapsed" in afar.written()
                     ended = await until(reaches(client, execution_id, State.SUCCEEDED))

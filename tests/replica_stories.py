@@ -7,15 +7,13 @@ import random
 import statistics
 import threading
 import time
-from datetime import timedelta
 from pathlib import Path
 
 from checker import Acknowledged
 from checker.reading import rows
 from load import QUICK, Load, settled, until
 from postgres import Postgres
-from process import Server
-from replicas import Replicas, let_go, reaches, replicas
+from replicas import begun_long, let_go, reaches, replicas
 from stories import checked, story
 from wall_clock import WallClock
 from webhook import Receiver
@@ -64,18 +62,6 @@ async def test_killed_and_started_at_random(tmp_path: Path, postgres: Postgres, 
     log.info("%d replicas, %d kills, %d executions acknowledged", number, kills, len(load.log.executions))
     assert found == []
     assert len(load.log.executions) > 50
-
-
-async def begun_long(servers: Replicas, client: AsyncClient, name: str, seconds: float = 300) -> tuple[str, Server]:
-    """Have a handler run for so long, and no time where it begins again; return its execution and its server."""
-    patient = Policy(timeout=timedelta(hours=1))
-    await client.register_task(
-        name=name, schedule="@manual", handler="long", payload={"seconds": seconds}, policy=patient
-    )
-    execution_id = (await client.run_task_now(name, detach=True)).execution.id
-    owner = await servers.begun(execution_id)
-    await client.update_task(name, payload={"seconds": 0})
-    return execution_id, owner
 
 
 @story

@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import effects
@@ -14,6 +15,7 @@ from process import Server, start
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import Execution, State
+from schedule_grpc.policy import Policy
 
 
 class Replicas:
@@ -88,9 +90,7 @@ async def replicas(folder: Path, url: str) -> AsyncIterator[Replicas]:
         yield made
     finally:
         for server in tuple(made.alive):
-            if server.process.poll() is None:
-                await asyncio.to_thread(server.kill)
-            server.close()
+            await asyncio.to_thread(server.end)
 
 
 async def let_go(working: "asyncio.Task[None]") -> None:
@@ -98,6 +98,18 @@ async def let_go(working: "asyncio.Task[None]") -> None:
     working.cancel()
     with suppress(asyncio.CancelledError):
         await working
+
+
+async def begun_long(servers: Replicas, client: AsyncClient, name: str, seconds: float = 300) -> tuple[str, Server]:
+    """Have a handler run for so long, and no time where it begins again; return its execution and its server."""
+    patient = Policy(timeout=timedelta(hours=1))
+    await client.register_task(
+        name=name, schedule="@manual", handler="long", payload={"seconds": seconds}, policy=patient
+    )
+    execution_id = (await client.run_task_now(name, detach=True)).execution.id
+    owner = await servers.begun(execution_id)
+    await client.update_task(name, payload={"seconds": 0})
+    return execution_id, owner
 
 
 def reaches(client: AsyncClient, execution_id: str, *states: State) -> Callable[[], Awaitable[Execution | None]]:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext, hand
 from schedule_grpc.paging import Page
 from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
-from schedule_grpc.store import SqlStore, open_store
+from schedule_grpc.store import Claim, ClaimRequest, SqlStore, open_store
 from schedule_grpc.task import Task, define
 from schedule_grpc.testing import FakeClock
 
@@ -122,6 +122,15 @@ class Rig:
         definition = define(**({"name": name, "schedule": schedule, "handler": "fate"} | changes))
         return await self.service.register(Registration(definition=definition, **asked))
 
+    async def claim(self, owner: str) -> tuple[Claim, ...]:
+        """Let some owner claim what waits, as another server would."""
+        now = self.clock.now()
+        until = now + timedelta(seconds=30)
+        fates = frozenset({"fate"})
+        return await self.store.claim(
+            ClaimRequest(owner=owner, handlers=fates, limit=10, running={}, now=now, lease_until=until)
+        )
+
     async def work(self) -> None:
         """Tick until there is nothing to do now, and let what was started end."""
         await self.engine.idle()  # what ends during a look may let another through, which that look did not see
@@ -140,7 +149,11 @@ class Rig:
         """
         while not running.done():
             await self.clock.advance(0.1)
-            await self.store.expire(now=self.clock.now())
+            await self.written()
+
+    async def written(self) -> None:
+        """Return once what is being written is written: this stands behind it in the writer's queue."""
+        await self.store.expire(now=self.clock.now())
 
     async def history(self, name: str = "task") -> tuple[Execution, ...]:
         """Return a task's executions, oldest first."""

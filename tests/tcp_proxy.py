@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 from pathlib import Path
+from urllib.parse import urlsplit
 
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """As our own adapter sends it (https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
@@ -58,6 +59,10 @@ class TcpProxy:
     def url(self, database: str, user: str = "postgres") -> str:
         """Return the URL of a database behind it."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    def before(self, url: str) -> str:
+        """Return the URL of a database of the server as it is reached through this."""
+        return self.url(urlsplit(url).path.removeprefix("/"))
 
     def cut(self) -> None:
         """End every connection at once."""

@@ -63,7 +63,7 @@ class World:
         while seconds > 0:
             step = min(seconds, 5)
             await self.clock.advance(step)
-            await self._written()
+            await self.rig.written()
             seconds -= step
 
     async def jump(self, by: timedelta) -> None:
@@ -104,7 +104,7 @@ class World:
         self.rig.engine.stop()  # hurry: running work is cancelled and handed back
         while self._engine is not None and not self._engine.done():
             await self.clock.advance(1)
-            await self._written()
+            await self.rig.written()
         await self._stack.aclose()
         await self._start(recover=True)
 
@@ -176,14 +176,10 @@ class World:
 
         return deaf
 
-    async def _written(self) -> None:
-        """Return once what is being written is written: this stands behind it in the queue."""
-        await self.rig.store.expire(now=self.clock.now())
-
     async def _quiet(self) -> None:
         """Return once nothing is left to do at this instant."""
         for _ in range(LOOKS):
-            await self._written()
+            await self.rig.written()
             await self.clock.advance(0)
             now = to_micros(self.clock.now())
             (waiting,), (due,), (running,) = self.rows(WAITING, now) + self.rows(DUE, now) + self.rows(RUNNING)
@@ -197,7 +193,7 @@ class World:
         self.rig.engine.stop()
         while self._engine is not None and not self._engine.done():
             await self.clock.advance(1)
-            await self._written()
+            await self.rig.written()
         await self._stack.aclose()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:

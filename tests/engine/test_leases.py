@@ -21,17 +21,7 @@ async def claimed(service: Rig, owner: str = "another", **changes):
     """Let some owner claim a manual run, and return the claim."""
     await service.register("task", "@manual", **changes)
     await service.service.run_now("task", detach=True)
-    now = service.clock.now()
-    (claim,) = await service.store.claim(
-        ClaimRequest(
-            owner=owner,
-            handlers=frozenset({"fate"}),
-            limit=10,
-            running={},
-            now=now,
-            lease_until=now + timedelta(seconds=30),
-        )
-    )
+    (claim,) = await service.claim(owner)
     return claim
 
 
@@ -112,9 +102,7 @@ async def test_heartbeats_keep_a_long_run(service: Rig, gate):
         await service.clock.advance(0.01)
     for _ in range(100):
         await service.clock.advance(1)
-        await service.store.expire(
-            now=service.clock.now()
-        )  # behind the beat in the writer's queue: it has been written
+        await service.written()
     assert (
         await service.store.rescue(
             owner="another", held=frozenset(), now=service.clock.now(), lapsed=service.clock.now() - upkeep.SAFETY
@@ -193,7 +181,7 @@ async def test_a_claim_on_its_way_is_not_handed_back(service: Rig, gate, monkeyp
         await service.clock.advance(15)
         beats.append(asyncio.create_task(service.engine._upkeep.beat()))
         for _ in range(3):
-            await service.store.expire(now=service.clock.now())  # behind a rescue in the writer's queue
+            await service.written()
         return claims
 
     await service.register("task", "@manual", payload={"gate": "slow commit"})

@@ -13,7 +13,6 @@ from schedule_grpc.errors import DatabaseUnavailable
 from schedule_grpc.execution import Outcome, State
 from schedule_grpc.policy import Policy
 from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.store import ClaimRequest
 
 AT_ONCE = Policy(retry=RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=1)))
 
@@ -23,17 +22,7 @@ async def claimed(service: Rig, number: int) -> list[Outcome]:
     for each in range(number):
         await service.register(f"task-{each}", "@manual")
         await service.service.run_now(f"task-{each}", detach=True)
-    now = service.clock.now()
-    claims = await service.store.claim(
-        ClaimRequest(
-            owner="another",
-            handlers=frozenset({"fate"}),
-            limit=number,
-            running={},
-            now=now,
-            lease_until=now + timedelta(seconds=30),
-        )
-    )
+    claims, now = await service.claim("another"), service.clock.now()
     return [
         Outcome(
             execution_id=claim.execution.id, lease_token=claim.lease_token, end_time=now, duration=timedelta(seconds=1)

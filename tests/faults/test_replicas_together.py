@@ -201,11 +201,10 @@ async def test_servers_that_do_not_hear_each_other(tmp_path: Path, postgres: Pos
     async with TcpProxy(postgres.socket).open() as proxy:
         proxy.deafens = True
         with postgres.database() as url:
-            name = url.partition("?")[0].rpartition("/")[2]
             async with replicas(tmp_path, url) as servers:
                 engine, api = await asyncio.gather(
-                    servers.start(url=proxy.url(name)),
-                    servers.start("--no-engine", url=proxy.url(name), handlers=None),
+                    servers.start(url=proxy.before(url)),
+                    servers.start("--no-engine", url=proxy.before(url), handlers=None),
                 )
                 async with AsyncClient(api.address) as client:
                     await client.register_task(name="task", schedule="@manual", handler="long", payload={"seconds": 20})
