@@ -17,6 +17,7 @@ import structlog
 from checker import check
 from live import Live, serving
 from rig import GATES, Gates, Rig, rig
+from wall_clock import quiet
 from xdist.scheduler import LoadScopeScheduling
 
 NUMBERS = count(1)
@@ -133,7 +134,7 @@ def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "schedule.toml").write_text(
         '[http]\nallowed_hosts = ["schedule.example"]\nallowed_origins = ["https://ops.example"]\n'
     )
-    with process.serving(folder, "--http", "127.0.0.1:0", "--init") as server:
+    with process.serving(folder, "--http", "127.0.0.1:0", "--init", **quiet()) as server:
         assert server.http_address is not None
         yield server.http_address
 

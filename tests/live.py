@@ -13,10 +13,10 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
+from wall_clock import QuietClock
 
 from schedule_grpc import app
 from schedule_grpc.client import AsyncClient
-from schedule_grpc.clock import SystemClock
 from schedule_grpc.config import Settings
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
@@ -39,7 +39,7 @@ async def serving(database: Path, **settings: Any) -> AsyncIterator[Live]:
     """Run a whole server with its engine; it speaks HTTP only where the settings say so."""
     told = {"http": "off", "grpc": "127.0.0.1:0", "handlers": ["process_handlers"], "drain_timeout": timedelta(0)}
     whole = Settings(database=f"sqlite:///{database}", **(told | settings))
-    async with app.running(whole, clock=SystemClock()) as parts:
+    async with app.running(whole, clock=QuietClock()) as parts:
         engine = asyncio.create_task(parts.engine.run())
         async with AsyncClient(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:
             yield Live(parts=parts, client=client, stub=schedule_pb2_grpc.ScheduleServiceStub(channel))

@@ -1,7 +1,33 @@
-"""The wall clock of a real server, set by a test (libfaketime)."""
+"""The wall clock of a server, set by a test: of one in the test's process, or of a process of its own (libfaketime)."""
 
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+
+from schedule_grpc.clock import SystemClock
+
+BEHIND = SystemClock().now() - datetime(2026, 1, 14, 12, 5, 7, tzinfo=UTC)
+"""How far the clocks of tests that are not about time are set back: this process began on a Wednesday, just after noon.
+
+The suite may run at any moment, but nothing that is due by the hour or the day comes into such a test.
+"""
+
+
+class QuietClock(SystemClock):
+    """The machine's clock, set back."""
+
+    def now(self) -> datetime:
+        """Return the wall time, aware, in UTC."""
+        return super().now() - BEHIND
+
+
+def quiet() -> dict[str, str]:
+    """Return what sets the clock of a server process back as far."""
+    return {
+        "LD_PRELOAD": library(),
+        "FAKETIME": f"-{BEHIND.total_seconds():.0f}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def library() -> str:

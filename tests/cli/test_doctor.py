@@ -34,7 +34,8 @@ def server(folder: Path) -> Iterator[Server]:
     """A server that has opened its binding and knows tasks in every condition."""
     with serving(folder, "--init", "--log-level", "error") as started:
         at = ("--server", started.address)
-        run("tasks", "run", "cleanup-expired-sessions", *at)
+        run("tasks", "register", "well", "--schedule", "0 0 28 2 *", "--handler", "cleanup-expired-sessions", *at)
+        run("tasks", "run", "well", *at)
         manual = ("--schedule", "@manual", "--max-retries", "0", *at)
         run("tasks", "register", "failing", "--handler", "fail", *manual)
         run("tasks", "run", "failing", *at)
@@ -56,7 +57,7 @@ def examine(folder: Path, *arguments: str) -> tuple[int, dict[str, list[dict[str
 def test_all_is_well(folder: Path, server: Server):
     """One line per check, beside the running server, whose files stay as they are."""
     before = {path.name for path in folder.iterdir()}
-    done = run("doctor", "cleanup-expired-sessions", "--server", server.address, folder=folder)
+    done = run("doctor", "well", "--server", server.address, folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split(None, 2) for line in done.stdout.splitlines()]
     assert {verdict for verdict, *_ in lines} == {"ok"}
@@ -65,7 +66,7 @@ def test_all_is_well(folder: Path, server: Server):
         "configuration  schedule.toml can be read",
         f"database       schedule.db is whole, schema version {NEWEST}",
         f"server         {server.address}: SERVING",
-        "task           cleanup-expired-sessions is enabled",
+        "task           well is enabled",
         "handler        cleanup-expired-sessions is offered",
         "failures       none lately",
         "history        newest 1: 1 SUCCEEDED",
@@ -73,9 +74,8 @@ def test_all_is_well(folder: Path, server: Server):
         assert expected in subjects
     assert any(subject.startswith("handlers       process_handlers offers ") for subject in subjects)
     assert any(subject.startswith("binding DB     answered in ") for subject in subjects)
-    assert any(
-        subject.startswith("schedule       @hourly (Every hour, on the hour, UTC), next 2") for subject in subjects
-    )
+    schedule = "schedule       0 0 28 2 * (At 00:00, on day 28 of the month, only in February, UTC), next 2"
+    assert any(subject.startswith(schedule) for subject in subjects)
     assert {path.name for path in folder.iterdir()} == before
 
 

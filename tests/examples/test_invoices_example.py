@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from process import run, serving
+from wall_clock import quiet
 
 from schedule_grpc.client import Client
 from schedule_grpc.execution import State
@@ -34,7 +35,7 @@ def test_its_own_tests_pass(copy: Path):
 
 def test_it_is_started_in_one_line(copy: Path):
     """Its tasks are registered with their policies, and run: at first one says which table it misses."""
-    with serving(copy, handlers=None) as server:
+    with serving(copy, handlers=None, **quiet()) as server:
         with Client(server.address) as client:
             tasks = {task.name: task for task in client.tasks()}
             assert sorted(tasks) == NAMES
@@ -55,7 +56,7 @@ def test_it_is_started_in_one_line(copy: Path):
 
 def test_progress_is_shown_while_one_waits(copy: Path):
     """By the command line that the README names."""
-    with serving(copy, handlers=None) as server:
+    with serving(copy, handlers=None, **quiet()) as server:
         done = run("tasks", "run", "render-invoices", "--server", server.address)
         assert (done.returncode, "page 3 of 3" in done.stderr) == (0, True), done.stderr
 
@@ -63,7 +64,7 @@ def test_progress_is_shown_while_one_waits(copy: Path):
 def test_it_is_started_from_elsewhere(copy: Path, tmp_path: Path, monkeypatch):
     """With --config, and its folder on the path of Python; files are made where one is."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(copy), *filter(None, [os.environ.get("PYTHONPATH")])]))
-    with serving(tmp_path, "--config", str(copy / "schedule.toml"), handlers=None) as server:
+    with serving(tmp_path, "--config", str(copy / "schedule.toml"), handlers=None, **quiet()) as server:
         with Client(server.address) as client:
             assert [task.name for task in client.tasks()] == NAMES
             assert client.run_task_now("render-invoices").success

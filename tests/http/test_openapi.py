@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 from process import serving
+from wall_clock import quiet
 
 from schedule_grpc.api.http.server_routes import INFORMATION
 
@@ -26,7 +27,7 @@ def test_every_operation_does_what_the_description_says(tmp_path: Path):
 
     Of a server of its own, for it deletes and changes what other tests rely on.
     """
-    with serving(tmp_path, "--http", "127.0.0.1:0", "--init") as server:
+    with serving(tmp_path, "--http", "127.0.0.1:0", "--init", **quiet()) as server:
         done = asked_everything(f"http://{server.http_address}", tmp_path)
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, done.stderr[-2000:]

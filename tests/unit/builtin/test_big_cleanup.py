@@ -42,7 +42,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, postgres, postgres_datab
 @pytest.fixture
 async def env(url: str):
     """A database with many expired sessions among living ones."""
-    made = Environment({"DB": {"url": url, "timeout": "60s"}})
+    one_by_one = {} if url.startswith("sqlite") else {"connections": 1}
+    made = Environment({"DB": {"url": url, "timeout": "60s"} | one_by_one})
     fill = FILL[await made.DB.dialect()]
     await made.DB.execute(fill.format(kind="a", count=EXPIRED, time="2020-01-01 00:00:00"))
     await made.DB.execute(fill.format(kind="b", count=LIVING, time="2999-01-01T00:00:00.000Z"))
