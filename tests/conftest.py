@@ -62,7 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Give way to the fault tests, whose servers are judged by the real clock: they come first, so this is for good."""
     global gives_way  # noqa: PLW0603
     if not gives_way and not item.path.is_relative_to(FAULTS):
-        os.nice(10)
+        os.nice(5)
         gives_way = True
 
 
@@ -142,7 +142,7 @@ def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def web(http_server: str) -> Iterator[httpx2.Client]:
     """A caller of that server."""
-    with httpx2.Client(base_url=f"http://{http_server}", timeout=20, trust_env=False) as client:
+    with httpx2.Client(base_url=f"http://{http_server}", timeout=60, trust_env=False) as client:
         yield client
 
 

@@ -60,14 +60,14 @@ class Server:
 
     def ended(self) -> int:
         """Wait until it has ended, let go of what it wrote, and return its exit code."""
-        code = self.process.wait(45)
+        code = self.process.wait(60)
         self.close()
         return code
 
     def terminate(self) -> tuple[int, str]:
         """Ask it to stop; return its exit code and what it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(45)
+        self.process.wait(60)
         errors = self.written()
         self.close()
         return self.process.returncode, errors
@@ -123,7 +123,7 @@ def start(folder: Path, *options: str, handlers: str | None = "process_handlers"
         greeting += line
     first, _, _ = greeting.partition("\n")
     if not first.startswith("gRPC on "):
-        process.wait(10)
+        process.wait(60)
         errors = _read(log)
         process.stdout.close()
         log.close()
@@ -182,7 +182,7 @@ def _read(log: IO[str]) -> str:
     return os.pread(log.fileno(), size, 0).decode()
 
 
-def run(*arguments: str, folder: Path | None = None, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         [COMMAND, *arguments],

@@ -27,7 +27,7 @@ HTTP = ("--http", "127.0.0.1:0")
 
 async def status(server: Server) -> int:
     """Return what GET /health answers."""
-    async with httpx2.AsyncClient(base_url=f"http://{server.http_address}", trust_env=False, timeout=20) as caller:
+    async with httpx2.AsyncClient(base_url=f"http://{server.http_address}", trust_env=False, timeout=60) as caller:
         return (await caller.get("/health")).status_code
 
 

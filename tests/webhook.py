@@ -34,7 +34,7 @@ class Answering(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
         server.came.set()
-        server.released.wait(30)
+        server.released.wait(60)
         self.send_response(server.answer)
         self.send_header("content-length", "0")
         with suppress(ConnectionError):  # who asked has gone

@@ -166,7 +166,7 @@ async def grpcurl(live: Live, *arguments: str) -> tuple[int, str, str]:
         [GRPCURL, "-plaintext", *arguments],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

@@ -16,8 +16,6 @@ from schedule_grpc.registration import Registration
 from schedule_grpc.task import Task, define
 from schedule_grpc.task_file import TaskFile, task_file
 
-pytestmark = pytest.mark.timeout(60)
-
 NIGHTLY = {"name": "nightly", "schedule": "0 3 * * *", "handler": "steps", "time_zone": "Europe/Berlin"}
 HOURLY = {"name": "hourly", "schedule": "@hourly", "handler": "steps", "payload": {"a": 1, "b": [1, 2]}}
 

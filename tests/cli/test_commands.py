@@ -5,8 +5,6 @@ import json
 import pytest
 from process import Server, run
 
-pytestmark = pytest.mark.timeout(60)
-
 REPORT = ("--schedule", "0 9 * * 1-5", "--zone", "Europe/Berlin", "--handler", "cleanup-expired-sessions")
 MANUAL = ("--schedule", "@manual", "--handler", "by-steps")
 

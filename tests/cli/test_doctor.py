@@ -11,8 +11,6 @@ from process import Server, run, serving
 
 from schedule_grpc.store import NEWEST
 
-pytestmark = pytest.mark.timeout(60)
-
 CONFIGURATION = """
 handlers = ["process_handlers"]
 

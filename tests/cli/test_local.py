@@ -20,8 +20,6 @@ from schedule_grpc.policy import Policy
 from schedule_grpc.store import NEWEST, schema_version
 from schedule_grpc.task_file import policy_text
 
-pytestmark = pytest.mark.timeout(60)
-
 ROOT = Path(__file__).parents[2]
 HEAVY = {"grpc", "google", "rich", "pydantic_settings", "croniter", "cron_descriptor", "aiosqlite", "sqlite3"}
 
@@ -213,7 +211,7 @@ def test_help_loads_nothing_heavy(arguments: str, heavy: set[str]):
         [sys.executable, "-c", code, *arguments.split()],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
         env=environment(),
     )

@@ -30,8 +30,6 @@ from schedule_grpc.events import Lost, Progress, Transition
 from schedule_grpc.execution import CoveredRange, Execution, Reason, State, Trigger
 from schedule_grpc.task import Task, TaskStats, define
 
-pytestmark = pytest.mark.timeout(60)
-
 NOON = at("2026-01-31T12:00:00")
 """When everything here happens."""
 
@@ -118,7 +116,7 @@ def test_on_a_terminal_one_line_moves(ask, server: Server):
     os.close(theirs)
     moved = b"".join(until_hung_up(terminal)).decode()
     os.close(terminal)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert '"state": "SUCCEEDED"' in out
     assert "PENDING  attempt 1 failed (ERROR)" in moved
@@ -149,7 +147,7 @@ def completed(server: str, line: str, **variables: str) -> list[str]:
         env=environment() | told | {"SCHEDULE_SERVER": server} | variables,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.stderr == ""

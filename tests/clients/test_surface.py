@@ -130,5 +130,5 @@ def test_the_clients_load_no_server():
     server = ("app", "api", "cli", "config", "service", "engine", "store", "database", "bindings", "builtin", "testing")
     names = [*(f"schedule_grpc.{name}" for name in server), "sqlite3", "aiosqlite", "croniter", "pydantic", "typer"]
     command = [sys.executable, "-c", code, *names]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -50,10 +50,10 @@ class Stream:
 
         context.add_callback(leave)
         self.arrived.set()
-        assert self.opened.wait(10)
+        assert self.opened.wait(60)
         context.send_initial_metadata(())
         yield from self._messages
-        assert self.let_go.wait(10)
+        assert self.let_go.wait(60)
 
 
 @pytest.fixture
@@ -173,12 +173,12 @@ def test_a_blocking_watch_has_begun_when_it_is_returned(scripted, stream):
     with Client(scripted.address) as client:
         thread = threading.Thread(target=watch)
         thread.start()
-        assert streamed.arrived.wait(10)
+        assert streamed.arrived.wait(60)
         order.append("opened")
         streamed.opened.set()
         thread.join(10)
     assert order == ["opened", "begun", RECORDED]
-    assert streamed.left.wait(10)
+    assert streamed.left.wait(60)
 
 
 def test_a_blocking_watch_is_refused_at_once(scripted):
@@ -205,7 +205,7 @@ def test_another_thread_ends_a_blocking_watch(what: str, scripted, stream):
 
     thread = threading.Thread(target=iterate)
     thread.start()
-    assert first.wait(10)
+    assert first.wait(60)
     (watch if what == "watch" else client).close()
     thread.join(10)
     client.close()
@@ -226,7 +226,7 @@ def test_a_blocking_client_that_is_closed_while_a_watch_begins_says_so(scripted,
 
     thread = threading.Thread(target=watch)
     thread.start()
-    assert streamed.arrived.wait(10)
+    assert streamed.arrived.wait(60)
     client.close()
     thread.join(10)
     streamed.opened.set()
@@ -255,7 +255,7 @@ async def test_who_gives_up_waiting_for_an_event_loses_none(scripted):
 
     def late(context: Any) -> Iterator[pb.WatchExecutionsResponse]:
         context.send_initial_metadata(())
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         yield from TOLD
 
     scripted.answer("WatchExecutions", late)
@@ -376,7 +376,7 @@ async def test_a_watch_that_breaks_off_while_nobody_waits_leaves_no_trace(script
 
     def broken(context: Any) -> Iterator[pb.WatchExecutionsResponse]:
         context.send_initial_metadata(())
-        assert breaks.wait(10)
+        assert breaks.wait(60)
         context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
         yield
 

@@ -84,7 +84,7 @@ async def test_defect_07_after_a_timeout_the_old_run_went_on_beside_its_retry(se
 @handler("blocking")
 def blocking(ctx: TaskContext) -> None:
     """Block its thread until it is told to stop."""
-    ctx.cancelled.wait(20)
+    ctx.cancelled.wait(60)
     raise InterruptedError
 
 

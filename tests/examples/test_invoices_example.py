@@ -47,7 +47,7 @@ def test_it_is_started_in_one_line(copy: Path):
             failed = client.run_task_now("import-invoices")
             assert (failed.success, failed.execution.state) == (False, State.FAILED)
             assert "no such table: invoices" in (failed.execution.error or "")
-            subprocess.run([sys.executable, "sample.py"], cwd=copy, timeout=30, check=True)
+            subprocess.run([sys.executable, "sample.py"], cwd=copy, timeout=60, check=True)
             imported = client.run_task_now("import-invoices")
             assert imported.execution.result["success"] is True
         code, _ = server.terminate()

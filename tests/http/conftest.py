@@ -21,6 +21,6 @@ async def inside(database: Path, tmp_path: Path) -> AsyncIterator[Live]:
 async def caller(inside: Live) -> AsyncIterator[httpx2.AsyncClient]:
     """A caller of it."""
     async with httpx2.AsyncClient(
-        base_url=f"http://{inside.parts.http_address}", timeout=20, trust_env=False
+        base_url=f"http://{inside.parts.http_address}", timeout=60, trust_env=False
     ) as client:
         yield client

@@ -126,7 +126,7 @@ async def test_a_stopping_server_ends_its_streams_at_once(tmp_path: Path):
     """SIGTERM with an open stream: it ends, and the server exits 0 within two seconds."""
     with serving(tmp_path, "--http", "127.0.0.1:0") as server:
         url = f"http://{server.http_address}/events"
-        async with httpx2.AsyncClient(trust_env=False, timeout=20) as client, client.stream("GET", url) as response:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client, client.stream("GET", url) as response:
             stream = Stream(response)
             await stream.block()
             began = time.monotonic()

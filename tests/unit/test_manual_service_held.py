@@ -102,7 +102,7 @@ async def test_a_tick_that_does_not_wait_waits_for_threads_to_begin_and_to_heed(
     @handler("heeds")
     def heeds(ctx: TaskContext) -> None:
         entered.set()
-        ctx.cancelled.wait(10)
+        ctx.cancelled.wait(60)
         heeded.set()
 
     policy = Policy(retry=RetryPolicy(max_retries=0))
@@ -164,7 +164,7 @@ async def test_a_handler_that_does_not_stop_does_not_keep_the_test(database: Pat
     @handler("stuck")
     def stuck(_: TaskContext) -> None:
         entered.set()
-        release.wait(10)
+        release.wait(60)
 
     async with manual_service(stuck, path=database) as service:
         await service.register("task", "@manual", "stuck")

@@ -69,7 +69,7 @@ async def waits(ctx: TaskContext) -> None:
 @handler("heeds")
 def heeds(ctx: TaskContext) -> str:
     """Wait in a thread to be asked to stop."""
-    ctx.cancelled.wait(10)
+    ctx.cancelled.wait(60)
     return "stopped"
 
 
@@ -285,7 +285,7 @@ def test_a_handler_that_does_not_heed_its_timeout_is_given_up():
 
     @handler("stuck")
     def stuck(_: TaskContext) -> None:
-        release.wait(10)
+        release.wait(60)
 
     ran = run_sync(stuck, timeout=timedelta(seconds=5), advance=timedelta(seconds=5) + GRACE)
     release.set()
@@ -383,5 +383,5 @@ def test_testing_a_handler_loads_no_network():
         "print([n for n in sys.argv[1:] if n in sys.modules and n not in before])"
     )
     command = [sys.executable, "-c", code, *heavy]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -29,9 +29,9 @@ async def test_a_cancelled_caller_asks_it_to_stop(abandon: bool):
 
     def work(stop: threading.Event) -> None:
         loop.call_soon_threadsafe(began.set)
-        assert stop.wait(20)
+        assert stop.wait(60)
         asked.set()
-        assert may_end.wait(20)
+        assert may_end.wait(60)
         raise Stopped
 
     calling = asyncio.create_task(in_thread(work, name="work", abandon=abandon))
@@ -53,7 +53,7 @@ def test_a_loop_that_is_gone_is_not_told():
 
     def work(_: threading.Event) -> None:
         threads.append(threading.current_thread())
-        assert may_end.wait(20)
+        assert may_end.wait(60)
 
     async def leave() -> None:
         calling = asyncio.create_task(in_thread(work, name="work", abandon=True))

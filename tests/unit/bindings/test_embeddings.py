@@ -195,7 +195,7 @@ async def test_a_service_that_is_slow_beyond_the_timeout_is_given_up(ai):
 
     def slow(*_: object) -> tuple[int, Any]:
         loop.call_soon_threadsafe(asked.set)
-        ai.released.wait(10)
+        ai.released.wait(60)
         return 200, {}
 
     ai.answer = slow
@@ -215,7 +215,7 @@ async def test_closing_ends_what_is_in_use(ai, env: Environment):
 
     def slow(*_: object) -> tuple[int, Any]:
         loop.call_soon_threadsafe(asked.set)
-        ai.released.wait(10)
+        ai.released.wait(60)
         return 200, {}
 
     ai.answer = slow

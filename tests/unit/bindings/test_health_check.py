@@ -32,7 +32,7 @@ async def test_one_that_is_down_and_slow_ones_each_have_their_own_time(
     closed, silent = await relay(postgres.socket), await relay(postgres.socket)
     await closed.close()
     silent.hold()
-    ai.answer = lambda service, *_: (200 if service.released.wait(10) else 500, {})
+    ai.answer = lambda service, *_: (200 if service.released.wait(60) else 500, {})
     began = time.perf_counter()
     found, error = await checked(
         {

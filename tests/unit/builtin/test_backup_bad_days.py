@@ -115,7 +115,7 @@ def test_a_file_that_may_not_grow_is_told_and_left_nowhere(settings: BackupSetti
         text=True,
         check=True,
         cwd=Path(__file__).parents[2],
-        timeout=30,
+        timeout=60,
     )
     said = done.stdout.splitlines()[-1]
     assert said.startswith("BindingError: DB: copying ")
@@ -139,7 +139,7 @@ async def test_cancelled_half_way_nothing_stays(settings: BackupSettings, phase:
     def report(_fraction: float, text: str) -> None:
         if text == phase:
             loop.call_soon_threadsafe(came.set)
-            assert gone_on.wait(20)
+            assert gone_on.wait(60)
 
     running = asyncio.create_task(backup_database(context(HANDLER, {}, BACKUP=settings, report=report)))
     await came.wait()

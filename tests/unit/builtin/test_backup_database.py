@@ -223,7 +223,7 @@ class Writer:
         """Return once so many more have been committed."""
         with self.moved:
             wanted = self.committed + transactions
-            assert self.moved.wait_for(lambda: self.committed >= wanted, timeout=20)
+            assert self.moved.wait_for(lambda: self.committed >= wanted, timeout=60)
 
 
 async def test_a_backup_while_writers_write_is_of_one_moment(settings: BackupSettings, source: Path, tmp_path: Path):

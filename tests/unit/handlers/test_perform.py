@@ -231,7 +231,7 @@ async def test_a_thread_that_does_not_heed_is_abandoned(clock: FakeClock):
 
     def function(ctx):
         entered.set()
-        release.wait(10)
+        release.wait(60)
         return ctx.cancelled.is_set()
 
     performing = asyncio.create_task(fate_of(function, clock))

@@ -121,7 +121,7 @@ async def test_a_thread_that_ended_in_time_succeeded_though_the_loop_looked_late
 
     def function(_: TaskContext) -> str:
         entered.set()
-        proceed.wait(10)
+        proceed.wait(60)
         return "done"
 
     attempt = performing(function, clock)
@@ -139,7 +139,7 @@ async def test_a_thread_that_heeds_the_stop_is_a_timeout_and_not_abandoned(clock
 
     def function(ctx: TaskContext) -> bool:
         entered.set()
-        return ctx.cancelled.wait(10)
+        return ctx.cancelled.wait(60)
 
     attempt = performing(function, clock)
     await asyncio.to_thread(entered.wait, 10)
@@ -154,7 +154,7 @@ async def test_a_stopped_thread_that_raises_is_nobodys_fault(clock: FakeClock):
 
     def function(ctx: TaskContext) -> None:
         entered.set()
-        ctx.cancelled.wait(10)
+        ctx.cancelled.wait(60)
         raise InterruptedError
 
     attempt = performing(function, clock, stop)
@@ -202,7 +202,7 @@ async def test_what_an_abandoned_thread_returns_later_is_dropped(clock: FakeCloc
 
     def function(_: TaskContext) -> str:
         entered.set()
-        release.wait(10)
+        release.wait(60)
         return "late"
 
     attempt = performing(function, clock)
@@ -223,7 +223,7 @@ def test_a_thread_that_ends_after_the_loop_has_closed_is_silent(recwarn: pytest.
 
     def function(_: TaskContext) -> None:
         entered.set()
-        release.wait(10)
+        release.wait(60)
 
     async def serve() -> None:
         clock = FakeClock(START)
