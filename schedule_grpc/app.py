@@ -13,14 +13,14 @@ import structlog
 
 from schedule_grpc import builtin
 from schedule_grpc.agreed_clock import AgreedClock
-from schedule_grpc.alerts import Sender, Target, open_targets
+from schedule_grpc.alerts import Sender, open_targets, read_secret
 from schedule_grpc.api import GrpcServer
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock, pass_by
 from schedule_grpc.config import OFF, Settings
 from schedule_grpc.engine import AbsentEngine, Engine, EngineOptions, Watchdog
-from schedule_grpc.errors import ConfigurationError, Unavailable
+from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.metrics import Metrics
@@ -79,7 +79,8 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
         ready: Called once the server answers calls.
 
     Raises:
-        ConfigurationError: if a handler module, a binding or an address cannot be used.
+        ConfigurationError: if a binding, an alert's target or a handler cannot be used; one of its kind, `CannotStart`,
+            if an address or a handler module is not to be had.
         DatabaseRefused: if the database file must not be used.
     """
     stopping = asyncio.Event()
@@ -127,7 +128,8 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         if settings.engine:
             options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
             engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=env, options=options)
-        targets = _alert_targets(settings, clock)
+        alerts = settings.alerts
+        targets = open_targets(alerts.urls, secret=read_secret(alerts.secret_file), clock=clock)
         sender = Sender(states=store, targets=targets, clock=clock, speaks=lambda: engine.speaks)
         stack.push_async_callback(sender.aclose)
         defaults = builtin.default_definitions()
@@ -269,15 +271,6 @@ def _equipped(bindings: Environment, settings: Settings) -> Env:
     backup = BackupSettings(sources=databases | {SERVICE: settings.database}, **settings.backup.model_dump())
     http = builtin.HttpSettings(**settings.http_request.model_dump())
     return builtin.Equipped(bindings, BACKUP=backup, HTTP=http)
-
-
-def _alert_targets(settings: Settings, clock: Clock) -> Sequence[Target]:
-    alerts = settings.alerts
-    try:
-        secret = alerts.secret_file.read_bytes().strip() if alerts.secret_file else None
-    except OSError as error:
-        raise ConfigurationError(f"alerts.secret_file: {error}") from error
-    return open_targets(alerts.urls, secret=secret, clock=clock)
 
 
 async def _register(service: Service, tasks: Sequence[Registration]) -> None:

@@ -228,3 +228,7 @@ class ConfigurationError(ScheduleError):
 
     code = "CONFIGURATION"
     status = "FAILED_PRECONDITION"
+
+
+class CannotStart(ConfigurationError):
+    """What is configured may be right, but is not to be had now: an address, a module that can be imported."""

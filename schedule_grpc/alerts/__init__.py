@@ -6,6 +6,6 @@ task waits for it.
 
 from schedule_grpc.alerts.message import Message, messages_of
 from schedule_grpc.alerts.sender import AlertStates, Sender
-from schedule_grpc.alerts.targets import Target, open_targets
+from schedule_grpc.alerts.targets import Target, open_targets, read_secret
 
-__all__ = ["AlertStates", "Message", "Sender", "Target", "messages_of", "open_targets"]
+__all__ = ["AlertStates", "Message", "Sender", "Target", "messages_of", "open_targets", "read_secret"]

@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -55,6 +56,18 @@ def open_targets(urls: Sequence[str], *, secret: bytes | None, clock: Clock) -> 
     """
     key = None if secret is None else _key(secret)
     return tuple(_target(url, key, clock) for url in urls)
+
+
+def read_secret(file: Path | None) -> bytes | None:
+    """Return the secret that a file holds; None where no file is named.
+
+    Raises:
+        ConfigurationError: if it cannot be read.
+    """
+    try:
+        return None if file is None else file.read_bytes().strip()
+    except OSError as error:
+        raise ConfigurationError(f"alerts.secret_file: {error}") from error
 
 
 class Log:

@@ -6,7 +6,7 @@ from grpc_reflection.v1alpha import reflection
 
 from schedule_grpc.api.interceptor import Answered, ErrorInterceptor
 from schedule_grpc.api.servicer import ScheduleServicer
-from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.errors import CannotStart
 from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
 from schedule_grpc.service import Service
 
@@ -46,12 +46,12 @@ class GrpcServer:
         """Listen, answer, and return the address bound (port 0 takes a free one).
 
         Raises:
-            ConfigurationError: if the address cannot be listened on.
+            CannotStart: if the address cannot be listened on.
         """
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise ConfigurationError(
+            raise CannotStart(
                 f"grpc: cannot listen on {address}: the port is in use, or the address is not this machine's"
             ) from error
         await self._server.start()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from schedule_grpc import builtin
+from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
 from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.health import serving
@@ -19,7 +20,7 @@ from schedule_grpc.cli.options import LOCAL
 from schedule_grpc.cli.output import time_shown
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.clock import SystemClock
-from schedule_grpc.config import DEFAULT_FILE, SQLITE, Settings, load
+from schedule_grpc.config import DEFAULT_FILE, SQLITE, AlertSettings, Settings, load
 from schedule_grpc.durations import human
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
 from schedule_grpc.execution import Execution, ExecutionFilter, State
@@ -87,6 +88,7 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
         checks += _handler_modules(settings)
         checks.append(await _database(settings))
         checks += await _bindings(settings.bindings)
+        checks.append(await _alerts(settings.alerts))
         if call.server == LOCAL and not settings.grpc.endswith(":0"):
             call = replace(call, server=settings.grpc)
     server = await _server(call)
@@ -174,6 +176,17 @@ async def _binding(env: Environment, name: str) -> Check:
     except TimeoutError:
         return bad(subject, f"no answer in {PATIENCE:g} s", "is what it names running, and reachable from here?")
     return ok(subject, f"answered in {human(timedelta(seconds=SystemClock().monotonic() - began))}")
+
+
+async def _alerts(alerts: AlertSettings) -> Check:
+    try:
+        targets = open_targets(alerts.urls, secret=read_secret(alerts.secret_file), clock=SystemClock())
+    except ConfigurationError as error:
+        return bad("alerts", error.message, "correct [alerts]; the server would not start")
+    for target in targets:
+        await target.aclose()
+    names = ", ".join(target.name for target in targets)
+    return ok("alerts", f"told to {names}" if names else "told to the log only")
 
 
 async def _server(call: Caller) -> Check:

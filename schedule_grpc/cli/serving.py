@@ -43,7 +43,7 @@ def serve(
     from schedule_grpc import app, event_loop, log
     from schedule_grpc.cli.calling import fail
     from schedule_grpc.config import load
-    from schedule_grpc.errors import ConfigurationError, DatabaseRefused, ScheduleError
+    from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
 
     flags = {
         "database": database,
@@ -67,7 +67,11 @@ def serve(
     _allow_many_connections()
     try:
         event_loop.run(app.serve(settings, init=init, ready=_greet))
-    except (ConfigurationError, DatabaseRefused, ScheduleError) as error:
+    except CannotStart as error:
+        fail(f"cannot start: {error}", code=CANNOT_START)
+    except ConfigurationError as error:
+        fail(f"cannot start: {error}", code=CONFIGURATION)
+    except ScheduleError as error:
         fail(f"cannot start: {error}", code=CANNOT_START)
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, TypeVar
 
-from schedule_grpc.errors import ConfigurationError, HandlerNotFound
+from schedule_grpc.errors import CannotStart, ConfigurationError, HandlerNotFound
 from schedule_grpc.handlers.context import TaskContext
 from schedule_grpc.task import NAME
 
@@ -97,7 +97,8 @@ class Registry:
         """Offer every decorated function of a module, given itself or by its dotted name.
 
         Raises:
-            ConfigurationError: if it cannot be imported or offers nothing.
+            CannotStart: if it cannot be imported.
+            ConfigurationError: if it offers nothing.
         """
         if isinstance(module, str):
             module = _imported(module)
@@ -111,13 +112,14 @@ class Registry:
         """Offer what installed distributions name in the entry-point group ``schedule_grpc.handlers``.
 
         Raises:
-            ConfigurationError: if one cannot be loaded or offers nothing.
+            CannotStart: if one cannot be loaded.
+            ConfigurationError: if one offers nothing.
         """
         for entry in entry_points(group=ENTRY_POINTS):
             try:
                 loaded = entry.load()
             except (Exception, SystemExit) as error:
-                raise ConfigurationError(f"entry point {entry.name} = {entry.value}: {error!r}") from error
+                raise CannotStart(f"entry point {entry.name} = {entry.value}: {error!r}") from error
             if isinstance(loaded, ModuleType):
                 self.add_module(loaded)
             else:
@@ -159,7 +161,7 @@ def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:  # a script without a guard around its main() exits when imported
-        raise ConfigurationError(f"the handler module {name} cannot be imported: {error!r}") from error
+        raise CannotStart(f"the handler module {name} cannot be imported: {error!r}") from error
 
 
 def _place(function: Callable[..., Any]) -> str:

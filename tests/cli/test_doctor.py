@@ -16,6 +16,9 @@ handlers = ["process_handlers"]
 
 [bindings]
 DB = "sqlite:///platform.db"
+
+[alerts]
+urls = ["https://name:word@ops.example/hook"]
 """
 
 
@@ -63,6 +66,7 @@ def test_all_is_well(folder: Path, server: Server):
     for expected in (
         "configuration  schedule.toml can be read",
         f"database       schedule.db is whole, schema version {NEWEST}",
+        "alerts         told to https://ops.example",
         f"server         {server.address}: SERVING",
         "task           well is enabled",
         "handler        cleanup-expired-sessions is offered",
@@ -130,7 +134,8 @@ def test_a_broken_configuration_is_red(tmp_path: Path):
     (tmp_path / "noisy.py").write_text("print('imported')\nimport no_such_module")
     (tmp_path / "schedule.toml").write_text(
         'handlers = ["noisy", "process_handlers"]\ndatabase = "sqlite:///diary.db"\ngrpc = "127.0.0.1:1"\n'
-        '[bindings]\nDB = "ftp://x"\nFILE = "sqlite:///diary.db"'
+        '[bindings]\nDB = "ftp://x"\nFILE = "sqlite:///diary.db"\n'
+        '[alerts]\nsecret_file = "missing"'
     )
     (tmp_path / "diary.db").write_text("my diary" * 200)
     code, found = examine(tmp_path)
@@ -140,6 +145,7 @@ def test_a_broken_configuration_is_red(tmp_path: Path):
     assert found["database"][0]["told"] == "diary.db: is not a SQLite database, or its first page is damaged"
     assert "ftp://x" in found["binding DB"][0]["told"]
     assert (found["binding FILE"][0]["verdict"], (tmp_path / "diary.db").read_text()) == ("fail", "my diary" * 200)
+    assert (found["alerts"][0]["verdict"], "alerts.secret_file" in found["alerts"][0]["told"]) == ("fail", True)
     assert found["server"][0]["told"].startswith("127.0.0.1:1: ")
 
 

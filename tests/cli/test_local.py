@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -103,6 +104,32 @@ def test_a_handler_module_that_is_missing_is_exit_code_1(tmp_path: Path):
     done = run("serve", "--grpc", "127.0.0.1:0", "--handlers", "no.such.module", folder=tmp_path)
     assert done.returncode == 1
     assert "no.such.module" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("configuration", "told"),
+    [
+        ('[alerts]\nurls = ["nothing://x"]', "alerts.urls: "),
+        ('[alerts]\nsecret_file = "missing"', "alerts.secret_file: "),
+        ('[bindings]\nDB = "ftp://x"', "bindings.DB: "),
+    ],
+)
+def test_a_wrong_configuration_is_exit_code_2(tmp_path: Path, configuration: str, told: str):
+    """It does not mend itself: whoever starts the server again and again need not."""
+    (tmp_path / "schedule.toml").write_text(configuration)
+    done = run("serve", "--grpc", "127.0.0.1:0", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"cannot start: {told}" in done.stderr
+
+
+def test_a_port_in_use_is_exit_code_1(tmp_path: Path):
+    """It may be free the next time."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for ports in (("--grpc", address), ("--grpc", "127.0.0.1:0", "--http", address)):
+            done = run("serve", *ports, folder=tmp_path)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert f"cannot listen on {address}" in done.stderr
 
 
 def test_migrate_creates_and_brings_up_to_date(tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from schedule_grpc.api.http.connection import BoundedConnection
-from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.errors import CannotStart
 
 BACKLOG = 1024
 IDLE_SECONDS = 75
@@ -42,7 +42,7 @@ class HttpServer:
         """Listen, answer, and return the address bound (port 0 takes a free one).
 
         Raises:
-            ConfigurationError: if the address cannot be listened on.
+            CannotStart: if the address cannot be listened on.
         """
         host, _, port = address.rpartition(":")
         listener = _listening(host.strip("[]"), int(port), address)
@@ -79,5 +79,5 @@ def _listening(host: str, port: int, address: str) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise ConfigurationError(f"http: cannot listen on {address}: {error.strerror or error}") from error
+        raise CannotStart(f"http: cannot listen on {address}: {error.strerror or error}") from error
     return listener

@@ -8,6 +8,7 @@ import pytest
 from webhook import Receiver
 
 from schedule_grpc import app
+from schedule_grpc.alerts import read_secret
 from schedule_grpc.clock import SystemClock
 from schedule_grpc.config import AlertSettings, Settings, load
 from schedule_grpc.errors import ConfigurationError
@@ -101,7 +102,7 @@ def test_a_secret_that_cannot_be_read_is_a_wrong_configuration(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "schedule.toml").write_text('[alerts]\nsecret_file = "missing"\n')
     with pytest.raises(ConfigurationError, match=r"alerts\.secret_file: .*missing"):
-        app._alert_targets(load({}), SystemClock())
+        read_secret(load({}).alerts.secret_file)
 
 
 def test_an_unknown_key_of_the_alerts_is_refused(tmp_path: Path, monkeypatch):
