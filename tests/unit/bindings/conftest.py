@@ -1,7 +1,9 @@
 """The outside services that the bindings are tried on, all of them real, and a way to each that a test can break."""
 
 import asyncio
+import fcntl
 import json
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -113,8 +115,13 @@ async def relay() -> AsyncIterator[Callable[..., Awaitable[Relay]]]:
 
 @pytest.fixture(scope="session")
 def _valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey")) as server:
-        yield server
+    server = ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey"))
+    # It looks for a free port, and takes it later: another worker's would take the same.
+    with (Path(tempfile.gettempdir()) / "schedule-grpc-valkey.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        server.start(timeout=60)
+    yield server
+    server.stop()
 
 
 @pytest.fixture
