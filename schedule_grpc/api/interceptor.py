@@ -28,6 +28,8 @@ Answered: TypeAlias = Callable[[str, str], None]
 """Called with each call's method and the name of its status."""
 
 OURS = "/schedule.v1."
+GONE = (asyncio.CancelledError, grpc.aio.InternalError)
+"""A call that was cancelled, or whose caller was gone when something was sent; gRPC knows what to do with either."""
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -89,7 +91,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         answer = _Answer()
         try:
             yield answer
-        except asyncio.CancelledError:
+        except GONE:
             self._answered(method, "CANCELLED")
             raise
         except BaseException:
@@ -109,7 +111,7 @@ def _told(error: BaseException, method: str) -> ScheduleError:
     """Return what a caller is told of an error; what is not for them goes on its way."""
     if isinstance(error, ScheduleError):
         return error
-    if isinstance(error, asyncio.CancelledError | grpc.aio.AbortError):
+    if isinstance(error, (*GONE, grpc.aio.AbortError)):
         raise error
     internal = Internal(secrets.token_hex(6))
     log.error("rpc.failed", method=method, error_id=internal.error_id, exc_info=error)

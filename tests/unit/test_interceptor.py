@@ -1,0 +1,50 @@
+"""What the interceptor leaves to gRPC: callers who are gone are no fault of ours."""
+
+from collections.abc import AsyncGenerator
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from schedule_grpc.api.interceptor import OURS, ErrorInterceptor
+
+METHOD = f"{OURS}ScheduleService/Any"
+
+
+async def gone(_request: object, _context: object) -> Any:
+    """Answer a caller who is not there any more."""
+    raise grpc.aio.InternalError("Failed execute_batch: (SendInitialMetadataOperation,)")
+
+
+async def gone_before_the_first(request: object, context: object) -> AsyncGenerator[Any, None]:
+    """The same, of a stream."""
+    yield await gone(request, context)
+
+
+async def called(handler: "grpc.RpcMethodHandler[Any, Any]") -> None:
+    """Call it through the interceptor, as gRPC does."""
+    answered: list[tuple[str, str]] = []
+
+    async def found(_: object) -> "grpc.RpcMethodHandler[Any, Any]":
+        return handler
+
+    interceptor = ErrorInterceptor(lambda *told: answered.append(told))
+    wrapped: Any = await interceptor.intercept_service(found, SimpleNamespace(method=METHOD))  # type: ignore[arg-type]
+    with capture_logs() as logged, pytest.raises(grpc.aio.InternalError):
+        if wrapped.unary_unary:
+            await wrapped.unary_unary(object(), object())
+        else:
+            await anext(wrapped.unary_stream(object(), object()))
+    assert (answered, logged) == ([(METHOD, "CANCELLED")], [])
+
+
+async def test_who_is_gone_before_an_answer_is_no_fault():
+    """It is counted as cancelled, and nothing is logged."""
+    await called(grpc.unary_unary_rpc_method_handler(gone))
+
+
+async def test_who_is_gone_before_a_stream_begins_is_no_fault():
+    """Its initial metadata could not be sent: WatchExecutions sends them before anything else."""
+    await called(grpc.unary_stream_rpc_method_handler(gone_before_the_first))
