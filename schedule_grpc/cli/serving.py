@@ -60,12 +60,9 @@ def serve(
     }
     try:
         settings = load(flags, file=config)
-    except ConfigurationError as error:
-        fail(f"cannot start: {error}", code=CONFIGURATION)
-    sys.path.insert(0, "")  # handler modules are found in the working directory, as with `python -m`
-    log.configure(style=settings.log_format, level=settings.log_level)
-    _allow_many_connections()
-    try:
+        sys.path.insert(0, "")  # handler modules are found in the working directory, as with `python -m`
+        log.configure(style=settings.log_format, level=settings.log_level)
+        _allow_many_connections()
         event_loop.run(app.serve(settings, init=init, ready=_greet))
     except CannotStart as error:
         fail(f"cannot start: {error}", code=CANNOT_START)
