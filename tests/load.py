@@ -81,6 +81,18 @@ class Load:
         async with AsyncClient(address) as client:
             await asyncio.gather(*(self._client(client) for _ in range(CLIENTS)))
 
+    async def acknowledged(self, number: int) -> None:
+        """Return once more executions than that have been acknowledged, which takes a slow machine its time.
+
+        Raises:
+            AssertionError: if they are not in time: a server without work would survive anything.
+        """
+
+        async def enough() -> bool:
+            return len(self.log.executions) > number
+
+        await until(enough)
+
     async def repeat(self, address: str) -> None:
         """Ask again for every run and backfill that was not answered: each is then there once."""
         async with AsyncClient(address) as client:

@@ -54,6 +54,7 @@ async def test_killed_and_started_at_random(tmp_path: Path, postgres: Postgres, 
                 await servers.kill(moments.choice(servers.alive))
                 await asyncio.sleep(moments.uniform(0.5, 1.5) * seconds / kills / 2)
                 await servers.start()
+            await load.acknowledged(50)
             await let_go(working)
             last = servers.alive[-1]
             await load.repeat(last.address)

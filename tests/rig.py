@@ -98,7 +98,7 @@ async def stubborn(ctx: TaskContext) -> str:
 
 @handler("in-thread", description="A sync handler that waits until it is asked to stop")
 def in_thread(ctx: TaskContext) -> str:
-    """Wait in a thread for the cancellation, at most ten seconds."""
+    """Wait in a thread for the cancellation, at most a minute."""
     ctx.cancelled.wait(60)
     return threading.current_thread().name
 

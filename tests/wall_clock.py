@@ -23,11 +23,12 @@ class QuietClock(SystemClock):
 
 def quiet() -> dict[str, str]:
     """Return what sets the clock of a server process back as far."""
-    return {
-        "LD_PRELOAD": library(),
-        "FAKETIME": f"-{BEHIND.total_seconds():.0f}",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    return _faked(FAKETIME=f"-{BEHIND.total_seconds():.0f}")
+
+
+def _faked(**how: str) -> dict[str, str]:
+    """Return what makes a process follow another wall clock; what measures durations goes on as it is."""
+    return {"LD_PRELOAD": library(), "FAKETIME_DONT_FAKE_MONOTONIC": "1"} | how
 
 
 def library() -> str:
@@ -53,9 +54,4 @@ class WallClock:
 
     def variables(self) -> dict[str, str]:
         """Return what makes a process follow it."""
-        return {
-            "LD_PRELOAD": library(),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        return _faked(FAKETIME_TIMESTAMP_FILE=str(self._file), FAKETIME_NO_CACHE="1")

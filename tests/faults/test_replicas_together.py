@@ -175,6 +175,7 @@ async def test_the_event_stream_tells_of_the_others(together: Together, client: 
             if "success" in statuses:
                 break
     assert statuses == [each for each in ("pending", "running", "success") if each in statuses]
+    assert statuses[-1:] == ["success"]
 
 
 async def test_a_server_without_an_api(together: Together):

@@ -42,6 +42,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, postgres, postgres_datab
 @pytest.fixture
 async def env(url: str):
     """A database with many expired sessions among living ones."""
+    # On one connection a statement waits until the one before, given up or not, is over: as SQLite's writers do.
     one_by_one = {} if url.startswith("sqlite") else {"connections": 1}
     made = Environment({"DB": {"url": url, "timeout": "60s"} | one_by_one})
     fill = FILL[await made.DB.dialect()]
