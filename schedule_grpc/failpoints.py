@@ -19,7 +19,8 @@ VARIABLE = "SCHEDULE_FAILPOINTS"
 STEPS = ("begun", "written", "committed")
 OPERATIONS = (
     *("change_tasks", "submit", "trigger", "backfill", "cancel", "give_up", "offer_handlers", "fire", "claim"),
-    *("record", "extend_leases", "rescue", "expire", "remove", "note_overdue", "alert_told", "attend", "leave"),
+    *("record", "rescue", "take_over", "recover_own", "expire", "remove", "note_overdue", "alert_told"),
+    *("renew_lease", "leave"),
     "migrate",
 )
 """Of the store, by the names of their functions; ``migrate`` is one step from a schema version to the next."""

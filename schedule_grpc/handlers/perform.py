@@ -28,7 +28,6 @@ class Fate:
     """What became of one attempt.
 
     ``kind`` None means success. ``stopped`` means that we asked it to stop and it did: its outcome is nobody's fault.
-    ``abandoned`` means that it would not stop, and may still be running: no second attempt may start beside it.
     """
 
     duration: timedelta
@@ -36,7 +35,13 @@ class Fate:
     error: str | None = None
     result: Any = None
     stopped: bool = False
-    abandoned: bool = False
+    left: "asyncio.Future[Any] | None" = None
+    """Of a handler that would not stop: done once it has ended after all. No other attempt may start beside it."""
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the handler would not stop."""
+        return self.left is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: S
         await _ask_to_stop(call, ctx, grace)
     if not call.done():
         duration = timedelta(seconds=clock.monotonic() - began)
-        return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, abandoned=True)
+        return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call)
     end = call.result()
     duration = timedelta(seconds=end.time - began)
     if not in_time or (duration >= timeout and not stop.done()):
