@@ -9,6 +9,7 @@ from typing import Any
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
 from schedule_grpc.json_text import NotJson, canonical, decode
 from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.read_only import read_only
 from schedule_grpc.schedule import Due, Schedule, parse
 
 __all__ = [
@@ -41,7 +42,7 @@ SHOWN = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Definition:
-    """What a team registers. Made by `define`, so every one that exists is valid."""
+    """What a team registers. Made by `define`, so every one that exists is valid; shared, so its JSON is read-only."""
 
     name: str
     schedule: Schedule
@@ -283,5 +284,5 @@ def _checked_json(
         violations.append(
             Violation(field=field_name, reason=f"{size} bytes of JSON, more than the {limit} bytes allowed")
         )
-    kept: Mapping[str, Any] = decode(text)
+    kept: Mapping[str, Any] = read_only(decode(text))
     return kept

@@ -10,6 +10,7 @@ from schedule_grpc.database import Row
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger
 from schedule_grpc.json_text import decode, encode
 from schedule_grpc.policy import Policy
+from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import parse
 from schedule_grpc.task import Definition, Task, TaskStats
@@ -176,8 +177,8 @@ def execution_of(row: Row) -> Execution:
         cancel_requested_time=instant(row["cancel_requested_time"]),
         cancel_reason=row["cancel_reason"],
         request_id=row["request_id"],
-        payload=decode(payload) if payload is not None else None,
-        result=decode(result) if result is not None else None,
+        payload=read_only(decode(payload)) if payload is not None else None,
+        result=read_only(decode(result)) if result is not None else None,
         error=row["error"],
     )
 
@@ -199,8 +200,8 @@ def _definition(
         name=name,
         schedule=parse(schedule, time_zone),
         handler=handler,
-        payload=decode(payload),
-        metadata=decode(metadata),
+        payload=read_only(decode(payload)),
+        metadata=read_only(decode(metadata)),
         description=description,
         policy=_policy_of(decode(policy)),
     )

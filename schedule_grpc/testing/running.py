@@ -15,6 +15,7 @@ from schedule_grpc.execution import new_execution_id
 from schedule_grpc.handlers import Env, Fate, Offer, TaskContext, perform
 from schedule_grpc.json_text import encode, whole
 from schedule_grpc.policy import DEFAULT, Policy
+from schedule_grpc.read_only import own_copy
 from schedule_grpc.registration import registered
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.task import Task, checked_payload, define
@@ -113,12 +114,12 @@ async def run(
             clock=time,
             log=_logger(lines),
             report=lambda fraction, text: reports.append((fraction, text)),
-        )
+        ).own()
         fate = await _performed(offer, context, time, timeout, advance)
     exception = _raised(fate, lines)
     return Ran(
         succeeded=fate.kind is None,
-        result=fate.result,
+        result=own_copy(fate.result),
         error=fate.error,
         kind=fate.kind,
         duration=fate.duration,

@@ -93,7 +93,7 @@ async def test_what_is_returned_is_the_result(clock: FakeClock, value):
         (KeyboardInterrupt(), FailureKind.ERROR, "KeyboardInterrupt: "),
         (asyncio.CancelledError("mine"), FailureKind.ERROR, "CancelledError: mine"),
         (Unprintable(), FailureKind.ERROR, "Unprintable: (its text raised RuntimeError)"),
-        (ValueError("lone \ud800"), FailureKind.ERROR, "ValueError: lone ?"),
+        (ValueError("lone \ud800"), FailureKind.ERROR, "ValueError: lone \ufffd"),
         (PermanentFailure("no use"), FailureKind.REJECTED, "no use"),
     ],
 )
