@@ -63,13 +63,6 @@ class TaskContext:
         """The same over all attempts of one execution: hand it to what must not happen twice."""
         return self.execution_id
 
-    def own(self) -> "TaskContext":
-        """Return a context whose JSON nobody else holds: a handler may change what it is given."""
-        definition = self.task.definition
-        payload, metadata = own_copy(dict(definition.payload)), own_copy(dict(definition.metadata))
-        task = replace(self.task, definition=replace(definition, payload=payload, metadata=metadata))
-        return replace(self, task=task, payload=own_copy(dict(self.payload)))
-
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell whoever watches how far this attempt is: a hint, not stored; at most some are shown each second.
 
@@ -102,6 +95,14 @@ class TaskContext:
     def now(self) -> datetime:
         """Return the wall time by the service's clock."""
         return self.clock.now()
+
+
+def copy_for_handler(ctx: TaskContext) -> TaskContext:
+    """Return a context whose JSON nobody else holds: a handler may change what it is given."""
+    definition = ctx.task.definition
+    payload, metadata = own_copy(dict(definition.payload)), own_copy(dict(definition.metadata))
+    task = replace(ctx.task, definition=replace(definition, payload=payload, metadata=metadata))
+    return replace(ctx, task=task, payload=own_copy(dict(ctx.payload)))
 
 
 def _within_one(fraction: float) -> float:

@@ -94,21 +94,21 @@ def _title_of(error: BaseException) -> str:
 
 
 def _with_causes(told: str, *errors: BaseException) -> str:
-    """Add the causes of what was told; one whose text stands in it already adds nothing."""
+    """Add the causes of errors to what was told of them; a text that ends as its cause's does has told of it."""
     seen = set(map(id, errors))
     for error in errors:
-        cause = error.__cause__
+        effect, cause = error, error.__cause__
         while cause is not None and id(cause) not in seen and len(seen) <= MAX_CAUSES:
             seen.add(id(cause))
-            told += _cause_told(cause, told)
-            cause = cause.__cause__
+            text = text_of(cause)
+            if not text or not text_of(effect).endswith(text):
+                told += f", caused by {_listed(cause)}"
+            effect, cause = cause, cause.__cause__
     return told
 
 
-def _cause_told(cause: BaseException, told: str) -> str:
+def _listed(cause: BaseException) -> str:
     leaves = list(leaves_of(cause))
-    parts = [cut(_named(leaf), MAX_PART) for leaf in leaves[:MAX_ERRORS]]
-    left_out = len(leaves) - len(parts)
-    parts += [f"and {left_out} more"] if left_out else []
-    text = text_of(cause)
-    return "" if text and text in told else f", caused by {'; '.join(parts)}"
+    told = [cut(_named(leaf), MAX_PART) for leaf in leaves[:MAX_ERRORS]]
+    left_out = len(leaves) - len(told)
+    return "; ".join([*told, f"and {left_out} more"] if left_out else told)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.execution import MAX_TEXT_BYTES
-from schedule_grpc.handlers.context import TaskContext
+from schedule_grpc.handlers.context import TaskContext, copy_for_handler
 from schedule_grpc.handlers.failure import description_of, kind_of, text_of
 from schedule_grpc.handlers.registry import HandlerFunction, Offer
 from schedule_grpc.json_text import NotJson, encode, normalise
@@ -87,7 +87,7 @@ async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: S
         Its fate. A handler that returns only after its timeout (it blocked the event loop) has failed by TIMEOUT too.
     """
     clock = ctx.clock
-    given = ctx.own()
+    given = copy_for_handler(ctx)
     began = clock.monotonic()
     call = _call_async(offer.function, given) if offer.is_async else _call_in_thread(offer.function, given)
     await _until_any(clock, timeout, call, stop)

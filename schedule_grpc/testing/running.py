@@ -13,6 +13,7 @@ import structlog
 from schedule_grpc.condition import Condition
 from schedule_grpc.execution import new_execution_id
 from schedule_grpc.handlers import Env, Fate, Offer, TaskContext, perform
+from schedule_grpc.handlers.context import copy_for_handler
 from schedule_grpc.json_text import encode, whole
 from schedule_grpc.policy import DEFAULT, Policy
 from schedule_grpc.read_only import own_copy
@@ -103,7 +104,7 @@ async def run(
     reports: list[tuple[float, str]] = []
     lines: list[dict[str, Any]] = []
     async with given_environment(env) as bindings:
-        context = TaskContext(
+        given = TaskContext(
             task=task,
             execution_id=execution_id or new_execution_id(task.name, time.now()),
             attempt=attempt,
@@ -114,7 +115,8 @@ async def run(
             clock=time,
             log=_logger(lines),
             report=lambda fraction, text: reports.append((fraction, text)),
-        ).own()
+        )
+        context = copy_for_handler(given)
         fate = await _performed(offer, context, time, timeout, advance)
     exception = _raised(fate, lines)
     return Ran(
