@@ -19,10 +19,10 @@ from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock, pass_by
 from schedule_grpc.config import OFF, Settings
-from schedule_grpc.engine import AbsentEngine, Engine, EngineOptions, Watchdog
+from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Hub
-from schedule_grpc.handlers import Env, Registry
+from schedule_grpc.handlers import Registry
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
@@ -121,13 +121,13 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     async with AsyncExitStack() as stack:
         store, clock = await _opened(settings.database, hub, metrics, clock, stack)
         stack.enter_context(hub.listening(metrics.notice))
-        bindings = Environment(settings.bindings, clock=clock)
-        stack.push_async_callback(bindings.aclose)
-        env = _equipped(bindings, settings)
+        loops = HandlerLoops(bindings=partial(_bindings, settings, clock), clock=clock)
+        loops.open()
+        stack.push_async_callback(loops.close)
         engine: Engine | AbsentEngine = AbsentEngine(store=store, clock=clock)
         if settings.engine:
             options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
-            engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=env, options=options)
+            engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=loops, options=options)
         alerts = settings.alerts
         targets = open_targets(alerts.urls, secret=read_secret(alerts.secret_file), clock=clock)
         sender = Sender(states=store, targets=targets, clock=clock, speaks=lambda: engine.speaks)
@@ -264,13 +264,14 @@ def _signals(stopping: asyncio.Event) -> Iterator[list[Callable[[], None]]]:
             loop.remove_signal_handler(number)
 
 
-def _equipped(bindings: Environment, settings: Settings) -> Env:
+def _bindings(settings: Settings, clock: Clock) -> Bindings:
     """Return the bindings, and beside them what the built-in tasks are told of the configuration."""
+    bindings = Environment(settings.bindings, clock=clock)
     urls = {name: told if isinstance(told, str) else str(told.get("url")) for name, told in settings.bindings.items()}
     databases = {name: url for name, url in urls.items() if url.startswith(DATABASES)}
     backup = BackupSettings(sources=databases | {SERVICE: settings.database}, **settings.backup.model_dump())
     http = builtin.HttpSettings(**settings.http_request.model_dump())
-    return builtin.Equipped(bindings, BACKUP=backup, HTTP=http)
+    return Bindings(env=builtin.Equipped(bindings, BACKUP=backup, HTTP=http), aclose=bindings.aclose)
 
 
 async def _register(service: Service, tasks: Sequence[Registration]) -> None:

@@ -14,15 +14,15 @@ LAST_WORDS = 2.0
 """Seconds that tasks left over at the end get to stop once cancelled."""
 
 
-def run(main: Coroutine[Any, Any, Returned]) -> Returned:
-    """Run ``main`` in a new event loop, as `asyncio.run` does, and return what it returns.
+def run(main: Coroutine[Any, Any, Returned], *, loop: asyncio.AbstractEventLoop | None = None) -> Returned:
+    """Run ``main`` in a new event loop, as `asyncio.run` does, or in ``loop``, and return what it returns.
 
     What ``main`` left behind is cancelled and gets `LAST_WORDS` seconds to stop. Whatever still runs then (a handler
     that swallows its cancellation, for which `asyncio.run` would wait for ever) is named in the log and left there.
 
     SystemExit in another task (``sys.exit()`` in a child task of a handler's) ends that task, not the program.
     """
-    loop = asyncio.new_event_loop()
+    loop = loop or asyncio.new_event_loop()
     try:
         asyncio.set_event_loop(loop)
         return _run_to_its_end(loop, loop.create_task(main))

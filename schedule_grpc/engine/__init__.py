@@ -2,6 +2,7 @@
 
 from schedule_grpc.engine.absent import AbsentEngine
 from schedule_grpc.engine.engine import Engine, EngineOptions
+from schedule_grpc.engine.handler_loops import Bindings, HandlerLoops
 from schedule_grpc.engine.watchdog import Watchdog
 
-__all__ = ["AbsentEngine", "Engine", "EngineOptions", "Watchdog"]
+__all__ = ["AbsentEngine", "Bindings", "Engine", "EngineOptions", "HandlerLoops", "Watchdog"]

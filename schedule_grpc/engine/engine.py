@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 import structlog
 
 from schedule_grpc.clock import Clock
+from schedule_grpc.engine.handler_loops import HandlerLoops
 from schedule_grpc.engine.janitor import Janitor
 from schedule_grpc.engine.journal import write_line
 from schedule_grpc.engine.lease import Lease, SharedLease, SoleLease
 from schedule_grpc.engine.loop import Loop
-from schedule_grpc.engine.runner import Runner, Why
+from schedule_grpc.engine.runner import Here, Runner, Why
 from schedule_grpc.engine.upkeep import Upkeep
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
@@ -48,9 +49,19 @@ class Engine:
         clock: Clock,
         hub: Hub,
         registry: Registry,
-        env: Env,
+        env: Env | HandlerLoops,
         options: EngineOptions | None = None,
     ) -> None:
+        """Make an engine that does nothing yet.
+
+        Args:
+            store: What there is to do.
+            clock: When.
+            hub: Is told of progress; tells of what others did.
+            registry: The handlers.
+            env: The bindings of handlers that run in this event loop; or loops of their own, with theirs.
+            options: How much at once.
+        """
         chosen = options or EngineOptions()
         # Random for each start, never a host's name: a restarted server must not take old leases for its own.
         owner = secrets.token_hex(8)
@@ -67,7 +78,7 @@ class Engine:
             store=store,
             clock=clock,
             registry=registry,
-            env=env,
+            place=env if isinstance(env, HandlerLoops) else Here(env),
             hub=hub,
             lease=self._lease,
             on_free=self._woken.set,
@@ -83,6 +94,7 @@ class Engine:
             registry=registry,
             concurrency=chosen.concurrency,
         )
+        self._loops = env if isinstance(env, HandlerLoops) else None
         self._looked = clock.monotonic()
         self._latest = clock.now()
         self._error: str | None = None
@@ -106,6 +118,7 @@ class Engine:
             self._lease.keep(on_held=self._woken.set)
             upkeep = asyncio.create_task(self._upkeep.run(finished), name="upkeep")
             janitor = asyncio.create_task(self._janitor.run(self._stopping), name="janitor")
+            loops = asyncio.create_task(self._keep_loops(finished), name="handlers' loops")
             try:
                 while not self._stopping.is_set():
                     await self._look_once()
@@ -114,6 +127,7 @@ class Engine:
                 finished.set()
                 await janitor
                 await upkeep
+                await loops
                 await self._lease.leave()
 
     def stop(self) -> None:
@@ -181,6 +195,10 @@ class Engine:
         self._latest = max(self._latest, self._clock.now())
         if not more:
             await self._clock.wait_until(self._loop.next_time, self._woken)
+
+    async def _keep_loops(self, finished: asyncio.Event) -> None:
+        if self._loops is not None:
+            await self._loops.keep(finished)
 
     def _notice(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import structlog
 
@@ -19,7 +19,7 @@ from schedule_grpc.engine.recorder import Recorder
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import HandBack, Outcome, unrecordable
-from schedule_grpc.handlers import Env, Fate, Registry, Stop, TaskContext, perform
+from schedule_grpc.handlers import Call, Env, Fate, HandlerFunction, Registry, Stop, TaskContext, begin_here, perform
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.store import Claim, Store
 
@@ -37,6 +37,28 @@ FAULTS_BORNE = 3
 
 Ended: TypeAlias = "asyncio.Future[Any]"
 """Done once a handler has really ended, be it long after it was asked to stop."""
+
+
+class Place(Protocol):
+    """Where handlers run: what they reach the world by, and how an async one is called."""
+
+    @property
+    def env(self) -> Env:
+        """The bindings."""
+
+    def begin(self, function: HandlerFunction, ctx: TaskContext) -> Call:
+        """Call an async handler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """In the engine's own event loop: for tests, whose handlers share its clock."""
+
+    env: Env
+
+    def begin(self, function: HandlerFunction, ctx: TaskContext) -> Call:
+        """Call an async handler."""
+        return begin_here(function, ctx)
 
 
 class Why(Enum):
@@ -67,7 +89,7 @@ class Runner:
         store: Store,
         clock: Clock,
         registry: Registry,
-        env: Env,
+        place: Place,
         hub: Hub,
         lease: Lease,
         on_free: Callable[[], None],
@@ -76,7 +98,7 @@ class Runner:
         self._clock = clock
         self._lease = lease
         self._registry = registry
-        self._env = env
+        self._place = place
         self._hub = hub
         self._on_free = on_free
         self._running: dict[str, Running] = {}
@@ -190,14 +212,14 @@ class Runner:
             scheduled_time=execution.scheduled_time,
             deadline=self._clock.now() + timeout,
             payload=claim.payload,
-            env=self._env,
+            env=self._place.env,
             clock=self._clock,
             conditions=running.conditions,
             report=Reporter(claim, hub=self._hub, clock=self._clock),
             log=log.bind(execution=execution.id, task=claim.task.name, attempt=execution.attempt),
         )
         with structlog.contextvars.bound_contextvars(execution=execution.id):
-            fate = await perform(offer, context, timeout=timeout, stop=running.stop)
+            fate = await perform(offer, context, timeout=timeout, stop=running.stop, begin=self._place.begin)
         self._note_end(ended, fate)
         return fate
 

@@ -30,6 +30,11 @@ class Watchdog:
         self._beat_time = clock.monotonic()
         self._over = threading.Event()
 
+    @property
+    def silent(self) -> float:
+        """For how many seconds the loop has not beaten."""
+        return self._clock.monotonic() - self._beat_time
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch the running loop within this context."""
@@ -54,7 +59,7 @@ class Watchdog:
     def _watch(self, loop: asyncio.AbstractEventLoop, thread_id: int) -> None:
         blocked_since: float | None = None
         while not self._over.wait(PULSE):
-            silent = self._clock.monotonic() - self._beat_time
+            silent = self.silent
             if silent > TOO_LONG and blocked_since is None:
                 blocked_since = self._beat_time
                 log.error("event_loop.blocked", by=_current_task(loop), at=_place(thread_id), seconds=round(silent, 1))

@@ -10,8 +10,25 @@
 A decorated handler stays a plain function, which a test can call.
 """
 
+from schedule_grpc.handlers.call import Begin, Call, Raised, begin_here, ended
 from schedule_grpc.handlers.context import Env, PermanentFailure, TaskContext
 from schedule_grpc.handlers.perform import Fate, Stop, perform
-from schedule_grpc.handlers.registry import Offer, Registry, handler
+from schedule_grpc.handlers.registry import HandlerFunction, Offer, Registry, handler
 
-__all__ = ["Env", "Fate", "Offer", "PermanentFailure", "Registry", "Stop", "TaskContext", "handler", "perform"]
+__all__ = [
+    "Begin",
+    "Call",
+    "Env",
+    "Fate",
+    "HandlerFunction",
+    "Offer",
+    "PermanentFailure",
+    "Raised",
+    "Registry",
+    "Stop",
+    "TaskContext",
+    "begin_here",
+    "ended",
+    "handler",
+    "perform",
+]

@@ -1,29 +1,31 @@
 """One attempt, from the call of the handler to its fate. Nothing a handler does escapes from here as an exception."""
 
 import asyncio
-import contextvars
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.execution import MAX_TEXT_BYTES
+from schedule_grpc.handlers.call import Begin, Call, End, Raised, Unreadable, begin_here, begin_in_thread
 from schedule_grpc.handlers.context import TaskContext, copy_for_handler
-from schedule_grpc.handlers.failure import description_of, kind_of, text_of
-from schedule_grpc.handlers.registry import HandlerFunction, Offer
-from schedule_grpc.json_text import NotJson, encode, normalise
+from schedule_grpc.handlers.failure import description_of, kind_of
+from schedule_grpc.handlers.registry import Offer
+from schedule_grpc.json_text import encode
 from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
-from schedule_grpc.text import readable, unicode_of
+from schedule_grpc.text import readable
 
 TIMEOUT_ERROR = "Task execution timeout"
 """The text that callers of the older service know."""
 
 GRACE = timedelta(seconds=10)
 """How long a cancelled handler may take to stop before it is given up."""
+EARLY = timedelta(milliseconds=10)
+"""By so much an event loop may wake before its time."""
+HELD_UP_GRACES = 30
+"""How often it gets that time again where another handler blocks the event loop in which it would stop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,63 +49,65 @@ class Fate:
         return self.left is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Returned:
-    result: Any
-    text: str
-    """The result as JSON."""
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    told: str
-    """Why what was returned is no result."""
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    error: BaseException
-    time: float
-
-
-_End: TypeAlias = _Returned | _Unreadable | _Raised
 Stop: TypeAlias = "asyncio.Future[None]"
 """Resolved by whoever wants an attempt to stop."""
 
 
-async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: Stop, grace: timedelta = GRACE) -> Fate:
+async def perform(
+    offer: Offer,
+    ctx: TaskContext,
+    *,
+    timeout: timedelta,
+    stop: Stop,
+    grace: timedelta = GRACE,
+    begin: Begin = begin_here,
+) -> Fate:
     """Call the handler once and tell what became of it.
 
     Args:
         offer: The handler.
         ctx: What it gets a copy of.
-        timeout: How long it may take.
+        timeout: How long it may take, counted from its beginning.
         stop: When resolved, the handler is asked to stop.
         grace: How long it may take to stop once asked.
+        begin: Calls it if it is async; by default in this event loop.
 
     Returns:
         Its fate. A handler that returns only after its timeout (it blocked the event loop) has failed by TIMEOUT too.
     """
     clock = ctx.clock
     given = copy_for_handler(ctx)
-    began = clock.monotonic()
-    call = _call_async(offer.function, given) if offer.is_async else _call_in_thread(offer.function, given)
-    await _until_any(clock, timeout, call, stop)
-    in_time = call.done() or stop.done()  # not by the clock: event loops may wake a moment early
-    if not call.done():
-        await _ask_to_stop(call, ctx, grace)
-    if not call.done():
-        duration = timedelta(seconds=clock.monotonic() - began)
-        return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call)
-    end = call.result()
-    duration = timedelta(seconds=end.time - began)
+    call = begin(offer.function, given) if offer.is_async else begin_in_thread(offer.function, given)
+    await _until_over(call, clock, timeout, stop)
+    in_time = call.end.done() or stop.done()  # not by the clock: event loops may wake a moment early
+    if not call.end.done():
+        await _ask_to_stop(call, given, grace)
+    if not call.end.done():
+        return Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end)
+    end, duration = call.end.result(), call.taken
     if not in_time or (duration >= timeout and not stop.done()):
         return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR)
-    if stop.done() and isinstance(end, _Raised):
+    if stop.done() and isinstance(end, Raised):
         return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", stopped=True)
     return _judged(end, ctx, duration)
+
+
+async def _until_over(call: Call, clock: Clock, timeout: timedelta, stop: Stop) -> None:
+    """Wait for the end of a call, for its stop, or until its time is up; while it has not begun, none of it passes."""
+    await _until_any(clock, timeout, call.end, stop)
+    while not (call.end.done() or stop.done()) and (left := timeout - call.taken) > EARLY:
+        await _until_any(clock, left, call.end, stop)
+
+
+async def _ask_to_stop(call: Call, ctx: TaskContext, grace: timedelta) -> None:
+    """Ask, and wait for it; a call that cannot hear it, because another one blocks its loop, gets more time."""
+    ctx.cancelled.set()
+    call.cancel()
+    await _until_any(ctx.clock, grace, call.end)
+    for _ in range(HELD_UP_GRACES):
+        if call.end.done() or not call.held_up:
+            return
+        await _until_any(ctx.clock, grace, call.end)
 
 
 async def _until_any(clock: Clock, limit: timedelta, *futures: "asyncio.Future[Any]") -> None:
@@ -114,73 +118,10 @@ async def _until_any(clock: Clock, limit: timedelta, *futures: "asyncio.Future[A
         return
 
 
-async def _ask_to_stop(call: "asyncio.Future[_End]", ctx: TaskContext, grace: timedelta) -> None:
-    ctx.cancelled.set()
-    if isinstance(call, asyncio.Task):
-        call.cancel()
-    await _until_any(ctx.clock, grace, call)
-
-
-def _call_async(function: HandlerFunction, ctx: TaskContext) -> "asyncio.Task[_End]":
-    async def call() -> _End:
-        try:
-            value = await function(ctx)
-        except BaseException as error:  # noqa: BLE001 (SystemExit must not end the server, CancelledError is a fate)
-            return _Raised(error, ctx.clock.monotonic())
-        return _returned(value, ctx)
-
-    return asyncio.create_task(call(), name=f"{ctx.task.handler} {ctx.execution_id}")
-
-
-def _call_in_thread(function: HandlerFunction, ctx: TaskContext) -> "asyncio.Future[_End]":
-    # A daemon thread of our own, not an executor's: concurrent.futures joins its threads when the process ends, so one
-    # stuck handler would keep the server from stopping.
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_End] = loop.create_future()
-
-    def deliver(end: _End) -> None:
-        if not future.done():
-            future.set_result(end)
-
-    def call() -> None:
-        end = _called(function, ctx)
-        with suppress(RuntimeError):  # the loop has closed: the server stopped without this thread
-            loop.call_soon_threadsafe(deliver, end)
-
-    context = contextvars.copy_context()
-    try:
-        threading.Thread(target=context.run, args=(call,), name=f"handler {ctx.execution_id}", daemon=True).start()
-    except RuntimeError as error:  # the machine has no thread left to give
-        deliver(_Raised(error, ctx.clock.monotonic()))
-    return future
-
-
-def _called(function: Callable[[TaskContext], Any], ctx: TaskContext) -> _End:
-    # The time of the end is taken here: the loop may hear of it late, because another handler blocks it.
-    try:
-        value = function(ctx)
-    except BaseException as error:  # noqa: BLE001 (SystemExit in a thread would vanish without a trace)
-        return _Raised(error, ctx.clock.monotonic())
-    return _returned(value, ctx)
-
-
-def _returned(value: Any, ctx: TaskContext) -> _End:
-    """Read what a handler returned, at once and where it ran: what it changes of it later changes nothing here."""
-    time = ctx.clock.monotonic()
-    try:
-        if asyncio.iscoroutine(value):
-            value.close()
-        result = normalise(value, text_of=unicode_of)
-        return _Returned(result, encode(result), time)
-    except BaseException as error:  # noqa: BLE001 (reading a mapping of the handler's own runs its code)
-        told = text_of(error) if isinstance(error, NotJson) else description_of(error)
-        return _Unreadable(f"The handler returned what is not JSON: {told}", time)
-
-
-def _judged(end: _End, ctx: TaskContext, duration: timedelta) -> Fate:
-    if isinstance(end, _Raised):
+def _judged(end: End, ctx: TaskContext, duration: timedelta) -> Fate:
+    if isinstance(end, Raised):
         return _raised(end.error, ctx, duration)
-    if isinstance(end, _Unreadable):
+    if isinstance(end, Unreadable):
         return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(end.told))
     result, kept = end.result, _kept(end.result, end.text)
     if isinstance(result, Mapping) and result.get("success") is False:

@@ -1,0 +1,223 @@
+"""Event loops for async handlers, each in a thread of its own: one that blocks costs neither the server nor the others.
+
+There is one loop while none is blocked. What waits for its turn in a blocked one goes to a new one; what runs there
+already waits for the handler that blocks. What a binding opens belongs to the loop that opened it, so each has its own.
+"""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+import structlog
+
+from schedule_grpc import event_loop
+from schedule_grpc.clock import Clock
+from schedule_grpc.engine.watchdog import Watchdog
+from schedule_grpc.handlers import Call, Env, HandlerFunction, Raised, TaskContext, ended
+from schedule_grpc.threads import in_thread
+
+log = structlog.get_logger(__name__)
+
+BLOCKED = 2.0
+"""Seconds without a beat after which what waits in a loop goes to another one."""
+MOST_LOOPS = 8
+"""Loops at once: when so many are blocked, what comes waits for the newest of them."""
+CLOSING_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What the handlers of one loop reach the world by."""
+
+    env: Env
+    aclose: Callable[[], Awaitable[None]]
+
+
+class _CallElsewhere(Call):
+    """A call in a handlers' loop; made, judged and ended in the engine's."""
+
+    def __init__(self, function: HandlerFunction, ctx: TaskContext) -> None:
+        super().__init__(ctx.clock)
+        self.ctx = ctx
+        self._function = function
+        self._here = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._loop: HandlerLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+
+    @property
+    def held_up(self) -> bool:
+        """Whether another handler blocks this one's loop."""
+        loop = self._loop
+        return loop is not None and loop.is_blocked and loop.at_work is not self._task
+
+    def cancel(self) -> None:
+        """Cancel the task; what has not begun does not begin."""
+        self._cancelled = True
+        if self._loop is not None:
+            self._loop.soon(self._cancel_task)
+
+    def begin_in(self, loop: "HandlerLoop") -> None:
+        """Wait for a turn in a loop."""
+        self._loop = loop
+        loop.soon(self._begin, context=self._context)
+
+    # -- in the handlers' loop
+
+    def _begin(self) -> None:
+        loop = self._loop
+        if loop is None or not loop.takes(self):
+            return  # it has gone to another loop
+        self.began = self.ctx.clock.monotonic()
+        if self._cancelled:
+            self._tell(Raised(asyncio.CancelledError(), self.began))
+            return
+        given = replace(self.ctx, env=loop.env)
+        name = f"{given.task.handler} {given.execution_id}"
+        self._task = asyncio.get_running_loop().create_task(self._run(given), name=name)
+
+    async def _run(self, given: TaskContext) -> None:
+        self._tell(await ended(self._function, given))
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _tell(self, end: Any) -> None:
+        if self._loop is not None:
+            self._loop.done(self)
+        with suppress(RuntimeError):  # the engine's loop has closed: the server stopped without this handler
+            self._here.call_soon_threadsafe(self.deliver, end)
+
+
+class HandlerLoop:
+    """One event loop, its thread, its bindings, and the calls that wait or run there."""
+
+    def __init__(self, number: int, bindings: Bindings, clock: Clock) -> None:
+        self.env = bindings.env
+        self._bindings = bindings
+        self._watchdog = Watchdog(clock, lagged=lambda _: None)
+        self._waiting: dict[_CallElsewhere, None] = {}
+        self._running: set[_CallElsewhere] = set()
+        self._over = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=f"handlers {number}", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a handler does not give way."""
+        return self._watchdog.silent > BLOCKED
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits or runs here."""
+        return not self._waiting and not self._running
+
+    @property
+    def at_work(self) -> "asyncio.Task[Any] | None":
+        """The task whose turn it is."""
+        return asyncio.current_task(self._loop)
+
+    def soon(self, call: Callable[[], None], *, context: contextvars.Context | None = None) -> None:
+        """Call something in this loop."""
+        with suppress(RuntimeError):  # it has closed
+            self._loop.call_soon_threadsafe(call, context=context)
+
+    def give(self, call: _CallElsewhere) -> None:
+        """Let a call wait for its turn."""
+        self._waiting[call] = None
+        call.begin_in(self)
+
+    def takes(self, call: _CallElsewhere) -> bool:
+        """Return whether a call's turn has come here; not if it has gone to another loop."""
+        if self._waiting.pop(call, self) is self:
+            return False
+        self._running.add(call)
+        return True
+
+    def done(self, call: _CallElsewhere) -> None:
+        """Note the end of a call."""
+        self._running.discard(call)
+
+    def let_go(self) -> list[_CallElsewhere]:
+        """Return the calls that wait, for another loop to take."""
+        return [call for call in tuple(self._waiting) if self._waiting.pop(call, self) is not self]
+
+    async def close(self) -> None:
+        """Cancel what runs, close the bindings, and end the thread; not waited for where a handler blocks it."""
+        self.soon(self._over.set)
+        await in_thread(lambda _: self._thread.join(CLOSING_SECONDS), name="close handlers", abandon=True)
+
+    def _run(self) -> None:
+        event_loop.run(self._until_closed(), loop=self._loop)
+
+    async def _until_closed(self) -> None:
+        with self._watchdog.watching():
+            await self._over.wait()
+        await self._bindings.aclose()
+
+
+@dataclass(slots=True)
+class HandlerLoops:
+    """Where async handlers are called. Used by the engine's loop alone."""
+
+    bindings: Callable[[], Bindings]
+    """Makes those of one more loop."""
+    clock: Clock
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+    _loops: list[HandlerLoop] = field(default_factory=list)
+
+    def open(self) -> None:
+        """Make the first loop.
+
+        Raises:
+            ConfigurationError: if a binding cannot be made.
+        """
+        self._loops.append(HandlerLoop(next(self._numbers), self.bindings(), self.clock))
+
+    @property
+    def current(self) -> HandlerLoop:
+        """The loop for the next call."""
+        return self._loops[-1]
+
+    @property
+    def env(self) -> Env:
+        """The bindings of the loop for the next call."""
+        return self.current.env
+
+    def begin(self, function: HandlerFunction, ctx: TaskContext) -> Call:
+        """Call an async handler."""
+        call = _CallElsewhere(function, ctx)
+        self.current.give(call)
+        return call
+
+    async def keep(self, finished: asyncio.Event) -> None:
+        """Look after the loops each second, until finished."""
+        while not finished.is_set():
+            await self.relieve()
+            await self.clock.wait_until(None, finished)
+
+    async def relieve(self) -> None:
+        """Look after the loops: what waits in a blocked one goes on elsewhere, and one that is left idle is closed."""
+        if self.current.is_blocked and len(self._loops) < MOST_LOOPS:
+            blocked = self.current
+            self.open()
+            moved = blocked.let_go()
+            for call in moved:
+                self.current.give(call)
+            log.warning("handlers.loop_replaced", moved=len(moved), loops=len(self._loops))
+        for loop in self._loops[:-1]:
+            if loop.is_idle and not loop.is_blocked:
+                self._loops.remove(loop)
+                await loop.close()
+
+    async def close(self) -> None:
+        """End all loops."""
+        await asyncio.gather(*(loop.close() for loop in self._loops))

@@ -1,0 +1,154 @@
+"""One call of a handler, where it runs: in this event loop, in another one, or in a thread; and how it ended."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from schedule_grpc.clock import Clock
+from schedule_grpc.handlers.context import TaskContext
+from schedule_grpc.handlers.failure import description_of, text_of
+from schedule_grpc.handlers.registry import HandlerFunction
+from schedule_grpc.json_text import NotJson, encode, normalise
+from schedule_grpc.text import unicode_of
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """It returned a value."""
+
+    result: Any
+    text: str
+    """The result as JSON."""
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It returned what is no result."""
+
+    told: str
+    """Why."""
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """It raised an exception, or was cancelled."""
+
+    error: BaseException
+    time: float
+
+
+End: TypeAlias = Returned | Unreadable | Raised
+
+
+class Call:
+    """A call under way. ``end`` belongs to the event loop in which the call was made, wherever the handler runs."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self.began: float | None = None
+        """In monotonic seconds; None while the handler waits for its turn."""
+        self._clock = clock
+
+    @property
+    def taken(self) -> timedelta:
+        """For how long the handler runs, or ran."""
+        if self.began is None:
+            return timedelta(0)
+        until = self.end.result().time if self.end.done() else self._clock.monotonic()
+        return timedelta(seconds=until - self.began)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether another handler keeps this one from hearing anything."""
+        return False
+
+    def cancel(self) -> None:
+        """Ask the handler to stop, beyond setting ``ctx.cancelled``."""
+
+    def deliver(self, end: End) -> None:
+        """Note how the handler ended; in the loop in which the call was made."""
+        if not self.end.done():
+            self.end.set_result(end)
+
+
+Begin: TypeAlias = Callable[[HandlerFunction, TaskContext], Call]
+"""Calls an async handler somewhere."""
+
+
+async def ended(function: HandlerFunction, ctx: TaskContext) -> End:
+    """Return how an async handler ended. SystemExit must not end the server, and CancelledError is an end."""
+    try:
+        value = await function(ctx)
+    except BaseException as error:  # noqa: BLE001 (see above)
+        return Raised(error, ctx.clock.monotonic())
+    return _returned(value, ctx)
+
+
+class _CallHere(Call):
+    def __init__(self, function: HandlerFunction, ctx: TaskContext) -> None:
+        super().__init__(ctx.clock)
+        self.began = ctx.clock.monotonic()
+        name = f"{ctx.task.handler} {ctx.execution_id}"
+        self._task = asyncio.create_task(ended(function, ctx), name=name)
+        self._task.add_done_callback(lambda task: self.deliver(task.result()))
+
+    def cancel(self) -> None:
+        """Cancel the task."""
+        self._task.cancel()
+
+
+def begin_here(function: HandlerFunction, ctx: TaskContext) -> Call:
+    """Call an async handler in this event loop."""
+    return _CallHere(function, ctx)
+
+
+def begin_in_thread(function: HandlerFunction, ctx: TaskContext) -> Call:
+    """Call a plain function in a daemon thread of its own.
+
+    Not an executor's: concurrent.futures joins its threads when the process ends, so one stuck handler would keep the
+    server from stopping.
+    """
+    loop = asyncio.get_running_loop()
+    call = Call(ctx.clock)
+    call.began = ctx.clock.monotonic()
+
+    def run() -> None:
+        end = _ended_in_thread(function, ctx)
+        with suppress(RuntimeError):  # the loop has closed: the server stopped without this thread
+            loop.call_soon_threadsafe(call.deliver, end)
+
+    context = contextvars.copy_context()
+    try:
+        threading.Thread(target=context.run, args=(run,), name=f"handler {ctx.execution_id}", daemon=True).start()
+    except RuntimeError as error:  # the machine has no thread left to give
+        call.deliver(Raised(error, ctx.clock.monotonic()))
+    return call
+
+
+def _ended_in_thread(function: Callable[[TaskContext], Any], ctx: TaskContext) -> End:
+    # The time of the end is taken here: the loop may hear of it late, because another handler blocks it.
+    try:
+        value = function(ctx)
+    except BaseException as error:  # noqa: BLE001 (SystemExit in a thread would vanish without a trace)
+        return Raised(error, ctx.clock.monotonic())
+    return _returned(value, ctx)
+
+
+def _returned(value: Any, ctx: TaskContext) -> End:
+    """Read what a handler returned, at once and where it ran: what it changes of it later changes nothing here."""
+    time = ctx.clock.monotonic()
+    try:
+        if asyncio.iscoroutine(value):
+            value.close()
+        result = normalise(value, text_of=unicode_of)
+        return Returned(result, encode(result), time)
+    except BaseException as error:  # noqa: BLE001 (reading a mapping of the handler's own runs its code)
+        told = text_of(error) if isinstance(error, NotJson) else description_of(error)
+        return Unreadable(f"The handler returned what is not JSON: {told}", time)

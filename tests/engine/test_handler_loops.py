@@ -1,0 +1,266 @@
+"""Event loops of handlers: real threads, and handlers that do not give way until the test says so."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog
+from load import until
+from rig import START
+
+from schedule_grpc.clock import SystemClock
+from schedule_grpc.engine import Bindings, HandlerLoops, handler_loops
+from schedule_grpc.handlers import Fate, Offer, Raised, TaskContext, perform
+from schedule_grpc.handlers.perform import GRACE, HELD_UP_GRACES
+from schedule_grpc.registration import registered
+from schedule_grpc.retry import FailureKind
+from schedule_grpc.task import define
+from schedule_grpc.testing import FakeClock
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Numbered:
+    """The bindings of one loop: which one, and whether they were closed."""
+
+    number: int
+    closed: bool = False
+
+    async def aclose(self) -> None:
+        """Close them."""
+        self.closed = True
+
+
+@dataclass
+class Scene:
+    """Loops, and what was made for them."""
+
+    loops: HandlerLoops
+    made: list[Numbered]
+    clock: FakeClock = field(default_factory=lambda: FakeClock(START))
+    """By which attempts are timed; whether a loop is blocked is seen by the machine's."""
+    held: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Event = field(default_factory=threading.Event)
+
+    async def blocks(self, _: TaskContext) -> str:
+        """Give way to nobody until the test lets go."""
+        self.entered.set()
+        self.held.wait(60)
+        return "at last"
+
+    def context(self) -> TaskContext:
+        """Return what a handler gets."""
+        task = registered(None, define(name="t", schedule="@daily", handler="h"), enabled=None, now=START).after
+        return TaskContext(
+            task=task,
+            execution_id="exec_t_1_a",
+            attempt=1,
+            scheduled_time=None,
+            deadline=START + MINUTE,
+            payload={},
+            env=self.loops.env,
+            clock=self.clock,
+            log=structlog.get_logger(),
+        )
+
+    def call(self, function) -> "asyncio.Task[Fate]":
+        """Perform a handler in the loops, with a minute's timeout."""
+        offer = Offer(name="h", description="", function=function, is_async=True)
+        stop = asyncio.get_running_loop().create_future()
+        return asyncio.create_task(perform(offer, self.context(), timeout=MINUTE, stop=stop, begin=self.loops.begin))
+
+    async def blocked(self) -> "asyncio.Task[Fate]":
+        """Let a handler block the newest loop; return its call."""
+        call = self.call(self.blocks)
+        await asyncio.to_thread(self.entered.wait, 60)
+        current = self.loops.current
+
+        async def noticed() -> bool:
+            return current.is_blocked
+
+        await until(noticed)
+        return call
+
+
+@pytest.fixture
+async def scene(monkeypatch) -> AsyncIterator[Scene]:
+    """One loop, which counts as blocked soon."""
+    monkeypatch.setattr(handler_loops, "BLOCKED", 0.5)
+    made: list[Numbered] = []
+
+    def next_bindings() -> Bindings:
+        made.append(env := Numbered(len(made) + 1))
+        return Bindings(env=env, aclose=env.aclose)  # type: ignore[arg-type]
+
+    loops = HandlerLoops(bindings=next_bindings, clock=SystemClock())
+    loops.open()
+    scene = Scene(loops, made)
+    yield scene
+    scene.held.set()
+    await loops.close()
+
+
+async def where(ctx: TaskContext) -> list[Any]:
+    """Tell in which thread it runs, and with which bindings."""
+    return [threading.current_thread().name, ctx.env.number]
+
+
+async def test_handlers_run_apart_from_the_server(scene: Scene):
+    """Async ones, in one loop, with its bindings, under the context of who called them."""
+    structlog.contextvars.bind_contextvars(execution="e")
+
+    async def bound(_: TaskContext) -> Any:
+        return structlog.contextvars.get_contextvars()
+
+    try:
+        assert (await scene.call(where)).result == ["handlers 1", 1]
+        assert (await scene.call(bound)).result == {"execution": "e"}
+    finally:
+        structlog.contextvars.clear_contextvars()
+
+
+async def test_one_that_blocks_costs_itself(scene: Scene):
+    """What waited behind it begins in another loop, with that one's bindings, and so does what comes."""
+    blocking = await scene.blocked()
+    waiting = scene.call(where)
+    await scene.loops.relieve()
+    assert (await waiting).result == ["handlers 2", 2]
+    assert (await scene.call(where)).result == ["handlers 2", 2]
+    scene.held.set()
+    assert (await blocking).result == "at last"
+
+
+async def test_time_that_is_waited_for_a_turn_does_not_count(scene: Scene):
+    """Its timeout is shorter than the wait."""
+    blocking = await scene.blocked()
+    waiting = scene.call(where)
+    await scene.clock.advance(10 * MINUTE)
+    assert not waiting.done()
+    await scene.loops.relieve()
+    fate = await waiting
+    assert (fate.kind, fate.result) == (None, ["handlers 2", 2])
+    scene.held.set()
+    await blocking
+
+
+async def test_a_neighbour_of_one_that_blocks_is_not_abandoned(scene: Scene):
+    """Its time is up, and it cannot hear of it: it is waited for beyond its grace, and may be tried again."""
+    began = threading.Event()
+
+    async def neighbour(_: TaskContext) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    beside = scene.call(neighbour)
+    await asyncio.to_thread(began.wait, 60)
+    blocking = await scene.blocked()
+    await scene.clock.advance(MINUTE + 3 * GRACE)
+    assert not beside.done()
+    scene.held.set()
+    fate = await beside
+    assert (fate.kind, fate.abandoned) == (FailureKind.TIMEOUT, False)
+    await blocking
+
+
+async def test_one_that_blocks_for_too_long_is_abandoned(scene: Scene):
+    """Nobody holds it up but itself; its neighbours are given up with it only when it has blocked for minutes."""
+    began = threading.Event()
+
+    async def neighbour(_: TaskContext) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    beside = scene.call(neighbour)
+    await asyncio.to_thread(began.wait, 60)
+    blocking = await scene.blocked()
+    await scene.clock.advance(MINUTE + GRACE)
+    fate = await blocking
+    assert (fate.kind, fate.abandoned) == (FailureKind.TIMEOUT, True)
+    assert fate.left is not None
+    assert not fate.left.done()
+    assert not beside.done()
+    await scene.clock.advance(GRACE * HELD_UP_GRACES)
+    assert (await beside).abandoned
+    scene.held.set()
+    await fate.left
+
+
+async def test_a_loop_that_is_left_idle_is_closed(scene: Scene):
+    """Once its last handler has ended; the newest one stays."""
+    blocking = await scene.blocked()
+    await scene.loops.relieve()
+    scene.held.set()
+    await blocking
+
+    async def one_is_left() -> bool:
+        await scene.loops.relieve()
+        return len(scene.loops._loops) == 1
+
+    await until(one_is_left)
+    assert [env.closed for env in scene.made] == [True, False]
+    assert (await scene.call(where)).result == ["handlers 2", 2]
+
+
+async def test_there_are_not_more_loops_than_is_sensible(scene: Scene, monkeypatch):
+    """Every handler blocks: what comes waits."""
+    monkeypatch.setattr(handler_loops, "MOST_LOOPS", 2)
+    calls = []
+    for _ in range(2):
+        scene.entered.clear()
+        calls.append(await scene.blocked())
+        await scene.loops.relieve()
+    waiting = scene.call(where)
+    await scene.loops.relieve()
+    assert len(scene.made) == 2
+    assert not waiting.done()
+    scene.held.set()
+    await asyncio.gather(*calls)
+    assert (await waiting).result == ["handlers 2", 2]
+
+
+async def test_what_is_stopped_before_its_turn_does_not_begin(scene: Scene):
+    """It waits behind one that blocks, and its end is asked for."""
+    began = []
+
+    async def notes(_: TaskContext) -> None:
+        began.append(1)
+
+    blocking = await scene.blocked()
+    waiting = scene.loops.begin(notes, scene.context())
+    waiting.cancel()
+    scene.held.set()
+    end = await waiting.end
+    assert isinstance(end, Raised)
+    assert isinstance(end.error, asyncio.CancelledError)
+    assert began == []
+    await blocking
+
+
+async def test_a_child_task_that_exits_ends_no_loop(scene: Scene):
+    """SystemExit in a task of a handler's own."""
+
+    async def exits(_: TaskContext) -> None:
+        async def child() -> None:
+            sys.exit(3)
+
+        await asyncio.gather(asyncio.create_task(child()))
+
+    fate = await scene.call(exits)
+    assert (fate.kind, "SystemExit" in (fate.error or "")) == (FailureKind.ERROR, True)
+    assert (await scene.call(where)).result == ["handlers 1", 1]
+
+
+async def test_closing_does_not_wait_for_one_that_blocks(scene: Scene, monkeypatch):
+    """The process ends without it."""
+    monkeypatch.setattr(handler_loops, "CLOSING_SECONDS", 0.1)
+    blocking = await scene.blocked()
+    await scene.loops.close()
+    assert not scene.made[0].closed
+    scene.held.set()
+    await blocking
