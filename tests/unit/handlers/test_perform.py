@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 from rig import START
+from structlog.testing import capture_logs
 
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.execution import MAX_TEXT_BYTES
@@ -362,3 +363,14 @@ async def test_keys_that_are_the_same_once_they_can_be_read_are_a_failure(clock:
     fate = await fate_of(await returning({"a": {f"{each}": 1 for each in ("\udcff", "\udcfe")}}), clock)
     told = ".a: two keys are the same once what is no Unicode is replaced"
     assert fate.error == f"The handler returned what is not JSON: {told}"
+
+
+@pytest.mark.parametrize(("leaves", "traced"), [(100, True), (101, False)])
+async def test_the_tracebacks_of_a_huge_group_are_not_written(clock: FakeClock, leaves: int, traced: bool):
+    """Writing thousands of them would hold the event loop for seconds; the error is told as in the history."""
+    error = ExceptionGroup("rows", [ValueError(str(number)) for number in range(leaves)])
+    with capture_logs() as lines:
+        fate = await fate_of(raising(error), clock)
+    (line,) = [line for line in lines if line["event"] == "attempt.raised"]
+    assert line.get("exc_info") is (error if traced else None)
+    assert line.get("error") == (None if traced else fate.error)
