@@ -47,10 +47,18 @@ def presentable(logger: WrappedLogger, method: str, line: EventDict) -> EventDic
 def _with_traceback(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
     raised = line.get("exc_info")
     try:
-        return format_exc_info(logger, method, line)
+        told = format_exc_info(logger, method, line)
+        traceback = told.get("exception")
+        return {**told, "exception": _both_ends(traceback)} if isinstance(traceback, str) else told
     except BaseException as error:  # noqa: BLE001 (an exception's class may be any program's own, or it may be none)
         kept = {name: value for name, value in line.items() if name != "exc_info"}
         return {**kept, "exception": f"{type(raised).__name__} (its traceback raised {type(error).__name__})"}
+
+
+def _both_ends(traceback: str) -> str:
+    """Return a traceback without its middle where it is too long: the calls begin it, the error ends it."""
+    half = MAX_TEXT // 2 - 1
+    return traceback if len(traceback) <= MAX_TEXT else f"{traceback[:half]}{CUT}{traceback[-half:]}"
 
 
 class _Telling:

@@ -182,6 +182,18 @@ def test_a_traceback_is_bounded_and_never_raises(render: str, raised, told: str)
     assert len(line) < MAX_TEXT * 2
 
 
+def test_a_long_traceback_keeps_both_its_ends():
+    """The error stands at its end, the first call at its beginning."""
+    error = ValueError("the end")
+    error.__cause__ = ValueError("the beginning")
+    error.add_note("x" * MAX_CHARACTERS)
+    error.add_note("the very end")
+    told = json.loads(written("json", exc_info=error))["exception"]
+    assert told.startswith("ValueError: the beginning")
+    assert told.endswith("the very end")
+    assert len(told) < MAX_TEXT
+
+
 @pytest.mark.parametrize("render", RENDERERS)
 def test_lines_of_other_loggers_are_too(render: str):
     """Of handlers that use the standard library's logging, and of libraries."""
