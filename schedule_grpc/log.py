@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from schedule_grpc.log_values import presentable
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -53,10 +55,9 @@ def configure(*, style: str, level: str) -> None:
             # rich's own would print every local variable, secrets included.
             exception_formatter=structlog.dev.plain_traceback,
         )
-        tail: list[structlog.typing.Processor] = [renderer]
     else:
         renderer = structlog.processors.JSONRenderer()
-        tail = [structlog.processors.format_exc_info, renderer]
+    tail: list[structlog.typing.Processor] = [presentable, renderer]
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(least),

@@ -11,6 +11,7 @@ from schedule_grpc.json_text import NotJson, canonical, decode
 from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
 from schedule_grpc.read_only import read_only
 from schedule_grpc.schedule import Due, Schedule, parse
+from schedule_grpc.text import text_violations
 
 __all__ = [
     "CatchUp",
@@ -211,8 +212,7 @@ def define(
         InvalidArgument: with a violation for every field that is wrong.
     """
     violations = [*_name_violations("name", name), *_name_violations("handler", handler)]
-    if len(description) > MAX_DESCRIPTION:
-        violations.append(Violation(field="description", reason=f"longer than {MAX_DESCRIPTION} characters"))
+    violations += text_violations("description", description, most=MAX_DESCRIPTION)
     chosen = policy or Policy()
     violations += chosen.violations()
     parsed: Schedule | None = None

@@ -8,7 +8,7 @@ keeps no NUL. What a caller sends is refused, by its field; what a handler says 
 import re
 from collections.abc import Iterator
 
-from schedule_grpc.errors import Violation
+from schedule_grpc.errors import InvalidArgument, Violation
 
 REPLACEMENT = "\ufffd"
 
@@ -40,7 +40,19 @@ def fault_of(text: str) -> str | None:
     return "has a NUL character" if found.group() == "\x00" else "is not Unicode: it has a lone surrogate"
 
 
-def violations(field: str, text: str, *, most: int) -> Iterator[Violation]:
+def checked(field: str, text: str, *, most: int) -> str:
+    """Return a text that a caller sends.
+
+    Raises:
+        InvalidArgument: as `text_violations`.
+    """
+    violations = tuple(text_violations(field, text, most=most))
+    if violations:
+        raise InvalidArgument(*violations)
+    return text
+
+
+def text_violations(field: str, text: str, *, most: int) -> Iterator[Violation]:
     """Tell what is wrong with a text that a caller sends: unreadable, or longer than ``most`` characters."""
     reason = fault_of(text)
     if reason is not None:

@@ -100,11 +100,17 @@ def _with_causes(told: str, *errors: BaseException) -> str:
         effect, cause = error, error.__cause__
         while cause is not None and id(cause) not in seen and len(seen) <= MAX_CAUSES:
             seen.add(id(cause))
-            text = text_of(cause)
-            if not text or not text_of(effect).endswith(text):
+            if not _tells_of(effect, cause):
                 told += f", caused by {_listed(cause)}"
             effect, cause = cause, cause.__cause__
     return told
+
+
+def _tells_of(effect: BaseException, cause: BaseException) -> bool:
+    said = [text_of(cause)]
+    if isinstance(cause, OSError) and isinstance(cause.strerror, str):
+        said.append(readable(cause.strerror))  # its own text puts a number before it, and a path behind
+    return any(text and text_of(effect).endswith(text) for text in said)
 
 
 def _listed(cause: BaseException) -> str:

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any, TypeAlias
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.execution import MAX_TEXT_BYTES
 from schedule_grpc.handlers.call import Begin, Call, End, Raised, Unreadable, begin_here, begin_in_thread
 from schedule_grpc.handlers.context import TaskContext, copy_for_handler
-from schedule_grpc.handlers.failure import description_of, kind_of
+from schedule_grpc.handlers.failure import description_of, kind_of, leaves_of
 from schedule_grpc.handlers.registry import Offer
 from schedule_grpc.json_text import encode
 from schedule_grpc.read_only import read_only
@@ -19,6 +20,9 @@ from schedule_grpc.text import readable
 
 TIMEOUT_ERROR = "Task execution timeout"
 """The text that callers of the older service know."""
+
+MAX_TRACED = 100
+"""Leaves of a group whose tracebacks are logged: those of thousands would hold the event loop for seconds."""
 
 GRACE = timedelta(seconds=10)
 """How long a cancelled handler may take to stop before it is given up."""
@@ -134,11 +138,17 @@ def _judged(end: End, ctx: TaskContext, duration: timedelta) -> Fate:
 def _raised(error: BaseException, ctx: TaskContext, duration: timedelta) -> Fate:
     kind, told = kind_of(error), cut(description_of(error))
     if kind is FailureKind.ERROR:
-        try:
-            ctx.log.warning("attempt.raised", exc_info=error)
-        except BaseException:  # noqa: BLE001 (rendering the traceback asks the exception for its text)
-            ctx.log.warning("attempt.raised", error=told)
+        _log_raised(error, told, ctx)
     return Fate(duration=duration, kind=kind, error=told)
+
+
+def _log_raised(error: BaseException, told: str, ctx: TaskContext) -> None:
+    try:
+        is_small = len(list(islice(leaves_of(error), MAX_TRACED + 1))) <= MAX_TRACED
+        shown: dict[str, Any] = {"exc_info": error} if is_small else {"error": told}
+        ctx.log.warning("attempt.raised", **shown)
+    except BaseException:  # noqa: BLE001 (rendering the traceback asks the exception for its text)
+        ctx.log.warning("attempt.raised", error=told)
 
 
 def cut(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from schedule_grpc.errors import CannotStart, ConfigurationError, HandlerNotFound
 from schedule_grpc.handlers.context import TaskContext
 from schedule_grpc.task import NAME
+from schedule_grpc.text import readable
 
 ENTRY_POINTS = "schedule_grpc.handlers"
 MARK = "__schedule_handler__"
@@ -47,7 +48,7 @@ def handler(name: str, *, description: str = "", concurrency: int | None = None)
         raise ConfigurationError(f"{name!r} is not a handler's name: letters, digits, '.', '_' and '-'")
 
     def mark(function: F) -> F:
-        told = description or (inspect.getdoc(function) or "").partition("\n")[0]
+        told = readable(description or (inspect.getdoc(function) or "").partition("\n")[0])
         offer = Offer(
             name=name,
             description=told,

@@ -9,7 +9,6 @@ from typing import Any
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import (
     ExecutionNotFound,
-    InvalidArgument,
     InvalidSchedule,
     NoWorker,
     ShuttingDown,
@@ -24,6 +23,7 @@ from schedule_grpc.planning import backfill
 from schedule_grpc.schedule import Schedule, parse
 from schedule_grpc.store import Store
 from schedule_grpc.task import TaskFilter, checked_payload
+from schedule_grpc.text import checked
 
 MAX_REQUEST_ID = 128
 MAX_CANCEL_REASON = 1024
@@ -59,12 +59,10 @@ class ExecutionService:
         """
         if self._draining.is_set():
             raise ShuttingDown
-        if len(request_id) > MAX_REQUEST_ID:
-            raise InvalidArgument.of("request_id", f"longer than {MAX_REQUEST_ID} characters")
         execution = await self._store.submit(
             name,
             payload=None if payload is None else checked_payload(payload),
-            request_id=request_id or None,
+            request_id=checked("request_id", request_id, most=MAX_REQUEST_ID) or None,
             now=self._clock.now(),
         )
         if detach or execution.state.ended:
@@ -76,10 +74,9 @@ class ExecutionService:
 
         Raises:
             ExecutionNotFound: if the history does not hold it.
-            InvalidArgument: if the reason is too long.
+            InvalidArgument: if the reason is too long, or cannot be kept.
         """
-        if len(reason) > MAX_CANCEL_REASON:
-            raise InvalidArgument.of("reason", f"longer than {MAX_CANCEL_REASON} characters")
+        reason = checked("reason", reason, most=MAX_CANCEL_REASON)
         execution = await self._store.cancel(execution_id, reason=reason, now=self._clock.now())
         if execution is None:
             raise ExecutionNotFound(execution_id)

@@ -11,9 +11,12 @@ from schedule_grpc.paging import Page, TaskCursor
 from schedule_grpc.registration import Registration, TaskChange, TaskUpdate, registered, removed, switched
 from schedule_grpc.store import Store
 from schedule_grpc.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
+from schedule_grpc.text import checked
 
 MAX_BATCH = 1000
 """Tasks in one BatchRegisterTasks."""
+MAX_ETAG = 1024
+"""Characters of an etag that is compared; ours have a few."""
 TRIES = 20
 """How often a change that others overtook is computed anew; each time somebody else made progress."""
 
@@ -119,10 +122,9 @@ class TaskService:
 
         Raises:
             TaskNotFound, EtagMismatch.
-            InvalidArgument: if the note is too long.
+            InvalidArgument: if the note is too long, or cannot be kept.
         """
-        if len(note) > MAX_NOTE:
-            raise InvalidArgument.of("note", f"longer than {MAX_NOTE} characters")
+        note = checked("note", note, most=MAX_NOTE)
         return await self._switch(name, enabled=False, note=note, etag=etag)
 
     async def initialize_defaults(self) -> tuple[Task, ...]:
@@ -217,7 +219,7 @@ def _refuse_repeated_names(wanted: Sequence[Registration]) -> None:
 
 
 def _check_etag(name: str, task: Task | None, etag: str) -> None:
-    if etag and (task is None or task.etag != etag):
+    if checked("etag", etag, most=MAX_ETAG) and (task is None or task.etag != etag):
         raise EtagMismatch(name, given=etag, current=task.etag if task else "none: there is no such task")
 
 

@@ -1,6 +1,9 @@
 """Bodies: a task as it is sent, sent back, changed; backfills and previews."""
 
+import json
+
 import httpx2
+import pytest
 
 from schedule_grpc.api.http.bodies import MILLISECONDS, PolicyBody
 from schedule_grpc.policy import Policy
@@ -103,3 +106,51 @@ def test_a_year_has_four_digits(web: httpx2.Client, name: str):
     stretch = {"startTime": "0310-09-05T00:00:00Z", "endTime": "0310-09-06T00:00:00Z"}
     (execution,) = web.post(f"/tasks/{name}/backfill", json=stretch).json()["executions"]
     assert execution["scheduledAt"] == "0310-09-05T00:00:00.000Z"
+
+
+TASK = {"schedule": "@daily", "handler": "steps"}
+ODD_TEXTS = {"lone surrogate": "\ud800", "NUL": "a\x00b"}
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS.values(), ids=ODD_TEXTS)
+@pytest.mark.parametrize(
+    ("path", "field", "body"),
+    [
+        ("/tasks", "name", TASK),
+        ("/tasks", "schedule", TASK),
+        ("/tasks", "handler", TASK),
+        ("/tasks", "timeZone", TASK),
+        ("/tasks", "description", TASK),
+        ("/tasks", "etag", TASK),
+        ("/tasks/{name}/disable", "note", {}),
+        ("/tasks/{name}/disable", "etag", {}),
+        ("/tasks/{name}/enable", "etag", {}),
+        ("/executions/{name}/cancel", "reason", {}),
+    ],
+)
+def test_a_text_that_cannot_be_kept_is_refused(web: httpx2.Client, name: str, path: str, field: str, body: dict, text):
+    """With its field and the reason; JSON can spell what UTF-8 cannot say."""
+    web.post("/tasks", json={"name": name, **TASK})
+    answer = _sent(web, path.format(name=name), {"name": name, **body, field: text} if body else {field: text})
+    assert (answer.status_code, answer.json()["success"]) == (400, False)
+    assert [each["field"] for each in answer.json()["details"]] == [field]
+
+
+@pytest.mark.parametrize("place", ["body", "policy"])
+def test_an_unknown_key_that_is_no_unicode_is_refused(web: httpx2.Client, name: str, place: str):
+    """By the object that it stands in."""
+    body = {"name": name, **TASK} | ({"\ud800": 1} if place == "body" else {"policy": {"\ud800": 1}})
+    answer = _sent(web, "/tasks", body)
+    assert (answer.status_code, [each["field"] for each in answer.json()["details"]]) == (400, [place])
+
+
+@pytest.mark.parametrize("field", ["payload", "metadata"])
+@pytest.mark.parametrize("value", [{"a": "\ud800"}, {"\ud800": 1}, {"a": float("nan")}, {"a": [float("inf")]}])
+def test_json_that_cannot_be_kept_is_refused(web: httpx2.Client, name: str, field: str, value: dict):
+    """Python's reader takes NaN and Infinity, which are no JSON."""
+    answer = _sent(web, "/tasks", {"name": name, **TASK, field: value})
+    assert (answer.status_code, [each["field"] for each in answer.json()["details"]]) == (400, [field])
+
+
+def _sent(web: httpx2.Client, path: str, body: dict) -> httpx2.Response:
+    return web.post(path, content=json.dumps(body), headers={"content-type": "application/json"})

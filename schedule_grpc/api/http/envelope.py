@@ -18,6 +18,7 @@ from schedule_grpc.errors import (
     Violation,
 )
 from schedule_grpc.policy import DEFAULT
+from schedule_grpc.text import unicode_of
 
 STATUSES: Mapping[str, int] = {
     "INVALID_ARGUMENT": 400,
@@ -42,8 +43,8 @@ class Answer(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """Write the content as JSON."""
-        return encoded(content).encode()
+        """Write the content as JSON; what a refusal repeats of the caller's may be no Unicode."""
+        return unicode_of(encoded(content)).encode()
 
 
 def encoded(content: Any) -> str:

@@ -1,6 +1,5 @@
 """GET /events: transitions and progress as they happen, as server-sent events (WHATWG HTML, section 9.2)."""
 
-import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from enum import Enum
@@ -10,6 +9,7 @@ from fastapi import FastAPI, Query
 from starlette.responses import Response, StreamingResponse
 
 from schedule_grpc.api.http import shown
+from schedule_grpc.api.http.envelope import encoded
 from schedule_grpc.api.http.routing import States, described, execution_shown, states_of
 from schedule_grpc.as_json import event_json
 from schedule_grpc.clock import Clock
@@ -67,4 +67,4 @@ def _written(event: Transition | Progress | Lost) -> bytes:
     if isinstance(event, Transition):
         told["execution"] = execution_shown(event.execution)
     name = told.pop("event")
-    return f"event: {name}\ndata: {json.dumps(told, ensure_ascii=False)}\n\n".encode()
+    return f"event: {name}\ndata: {encoded(told)}\n\n".encode()

@@ -111,6 +111,7 @@ def test_a_group_is_judged_and_told_by_its_leaves(error: BaseException, kind: Fa
         (caused(PermanentFailure("no x"), KeyError("x")), REJECTED, "no x, caused by KeyError: 'x'"),
         (caused(RuntimeError("again"), PermanentFailure("no use")), ERROR, "RuntimeError: again, caused by no use"),
         (caused(ValueError("cannot read f: gone"), OSError("gone")), ERROR, "ValueError: cannot read f: gone"),
+        (caused(ValueError("f: No such file"), OSError(2, "No such file", "f")), ERROR, "ValueError: f: No such file"),
         (caused(ValueError("bad"), KeyError()), ERROR, "ValueError: bad, caused by KeyError: "),
         (
             caused(ValueError("bad"), group(OSError("b"), TypeError("c"))),

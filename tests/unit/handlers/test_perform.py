@@ -2,12 +2,18 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import structlog
 from rig import START
+from structlog.testing import capture_logs
 
+from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.execution import MAX_TEXT_BYTES
 from schedule_grpc.handlers import Fate, Offer, PermanentFailure, TaskContext, perform
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
@@ -316,3 +322,55 @@ async def test_an_error_in_a_task_group_is_retried_and_named(clock: FakeClock):
 
     fate = await fate_of(function, clock)
     assert (fate.kind, fate.error) == (FailureKind.ERROR, "ConnectionError: gone")
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (0.25, 0.25),
+        (True, 1.0),
+        (float("nan"), 0.0),
+        (Decimal("NaN"), 0.0),
+        (float("inf"), 1.0),
+        (float("-inf"), 0.0),
+        (10**400, 1.0),
+        (-(10**400), 0.0),
+        (Fraction(10**400, 3), 1.0),
+        (-0.0, 0.0),
+    ],
+)
+def test_progress_is_a_number_from_0_to_1(clock: FakeClock, told, shown: float):
+    """Whatever the handler computed: a hint never fails an attempt, nor ends a watcher's stream."""
+    reports = []
+    replace(context(clock), report=lambda *report: reports.append(report)).progress(told, "x" * 300 + "\ud800")
+    assert repr(reports) == repr([(shown, "x" * 256)])
+
+
+@pytest.mark.parametrize("wrong", [None, b"bytes", 3, Path("x")])
+def test_what_is_no_text_is_no_alert(clock: FakeClock, wrong):
+    """The handler hears of it where it says so, field by field."""
+    ctx = context(clock)
+    with pytest.raises(InvalidArgument) as raised:
+        ctx.alert(wrong, wrong, key=wrong)
+    assert {violation.field for violation in raised.value.violations} == {"key", "title", "body"}
+    with pytest.raises(InvalidArgument, match=r"^key: is"):
+        ctx.recovered(wrong)
+    assert ctx.conditions == []
+
+
+async def test_keys_that_are_the_same_once_they_can_be_read_are_a_failure(clock: FakeClock):
+    """One of the two values would be lost without a word."""
+    fate = await fate_of(await returning({"a": {f"{each}": 1 for each in ("\udcff", "\udcfe")}}), clock)
+    told = ".a: two keys are the same once what is no Unicode is replaced"
+    assert fate.error == f"The handler returned what is not JSON: {told}"
+
+
+@pytest.mark.parametrize(("leaves", "traced"), [(100, True), (101, False)])
+async def test_the_tracebacks_of_a_huge_group_are_not_written(clock: FakeClock, leaves: int, traced: bool):
+    """Writing thousands of them would hold the event loop for seconds; the error is told as in the history."""
+    error = ExceptionGroup("rows", [ValueError(str(number)) for number in range(leaves)])
+    with capture_logs() as lines:
+        fate = await fate_of(raising(error), clock)
+    (line,) = [line for line in lines if line["event"] == "attempt.raised"]
+    assert line.get("exc_info") is (error if traced else None)
+    assert line.get("error") == (None if traced else fate.error)

@@ -122,3 +122,15 @@ def test_an_entry_point_that_cannot_be_loaded_is_refused(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigurationError, match=r"entry point broken = nowhere\.to\.be\.found"):
         Registry().add_entry_points()
+
+
+def test_a_description_can_be_kept():
+    """It is written to the database when the server starts: one that is no Unicode must not keep it from starting."""
+
+    @handler("odd", description="r\udcffsum\x00")
+    def odd(_):
+        return None
+
+    registry = Registry()
+    registry.add_function(odd)
+    assert registry.get("odd").description == "r\ufffdsum\ufffd"
