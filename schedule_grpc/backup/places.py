@@ -20,8 +20,8 @@ from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.names import CHECKSUM, FORGOTTEN_AFTER, Name
 from schedule_grpc.backup.packing import chunks, synced
 from schedule_grpc.backup.settings import BackupSettings
-from schedule_grpc.bindings.setting import Secrets, shown
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
+from schedule_grpc.secret_text import Secrets, shown
 from schedule_grpc.threads import Stopped
 
 WORK_PREFIX = ".schedule-backup-"

@@ -16,12 +16,13 @@ from schedule_grpc.bindings.embeddings import Embeddings
 from schedule_grpc.bindings.grpc_channel import GrpcChannel
 from schedule_grpc.bindings.lazy import LazyBinding, Opener
 from schedule_grpc.bindings.secret_source import SecretSource
-from schedule_grpc.bindings.setting import Setting, shown
+from schedule_grpc.bindings.setting import Setting
 from schedule_grpc.bindings.table_queue import TableQueue
 from schedule_grpc.bindings.user_object import FACTORY, find_factory, make
 from schedule_grpc.clock import Clock
 from schedule_grpc.database.postgres_pool import CONNECTIONS, PostgresPool
 from schedule_grpc.database.sqlite_file import SqliteFile
+from schedule_grpc.secret_text import shown
 
 SQLITE = "sqlite:///"
 OVER_REDIS = frozenset({"redis", "rediss", "sentinel"})
@@ -99,7 +100,7 @@ def _table(setting: Setting, surroundings: Surroundings) -> Opener:
     _take(setting)
     match = _TABLE.fullmatch(setting.url)
     if match is None:
-        raise setting.refused(f"{setting.url!r} is not table://BINDING/TABLE")
+        raise setting.refused(f"{shown(setting.url)!r} is not table://BINDING/TABLE")
     if match["binding"] not in surroundings.names - {setting.name}:
         raise setting.refused(f"there is no other binding {match['binding']} whose table {match['table']} could be")
 

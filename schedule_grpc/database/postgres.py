@@ -341,7 +341,7 @@ def _refusing(url: str) -> Iterator[None]:
         yield
     except DatabaseRefused as error:
         raise DatabaseRefused(f"{text.shown(url)}: {error}") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         # The driver's words may quote a part of the password that it took for a port.
         form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         raise DatabaseRefused(f"{text.shown(url)}: is not {form}, or has an option that is none") from None

@@ -98,9 +98,8 @@ class PostgresPool:
                 statement_cache_size=0,
                 server_settings=settings,
             )
-        except (ValueError, TypeError, asyncpg.InterfaceError):
-            # The driver's words may quote a part of the password that it took for a port.
-            raise BindingError(name, "its URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+        except (*_MALFORMED, asyncpg.InterfaceError):
+            raise _not_a_url(name) from None
         return cls(name, pool, patience=patience)
 
     async def fetch(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -158,7 +157,10 @@ class PostgresPool:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         with _told(self._name, ""):
-            connection = await self._pool.acquire()
+            try:
+                connection = await self._pool.acquire()
+            except _MALFORMED:  # the driver reads it when it connects
+                raise _not_a_url(self._name) from None
         self._held += 1
         try:
             yield connection
@@ -183,6 +185,15 @@ class PostgresPool:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # a TimeoutError is an OSError
             with suppress(asyncpg.InterfaceError):  # the pool has thrown it away already
                 connection.terminate()
+
+
+_MALFORMED = (ValueError, TypeError, OverflowError)
+"""What the driver raises for a URL that it cannot read; its words may quote a password that it took for a port."""
+
+
+def _not_a_url(name: str) -> BindingError:
+    form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+    return BindingError(name, f"its URL is not {form}, or has an option that is none")
 
 
 @contextmanager

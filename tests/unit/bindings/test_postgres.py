@@ -296,3 +296,12 @@ async def test_a_table_that_is_changed_meanwhile_does_not_break_the_statements_t
     async with env.DB.transaction() as transaction:
         await transaction.execute("INSERT INTO sessions (id) VALUES ('a')")
         assert list((await transaction.fetch("SELECT * FROM sessions"))[0]) == ["id", "user_id", "expires_at", "more"]
+
+
+@pytest.mark.parametrize("options", ["port=99999", "port=hunter22", "sslmode=hunter22"])
+async def test_options_that_are_none_are_told_without_quoting_them(options: str):
+    """The driver reads them when it connects, and its own words quote them."""
+    env = Environment({"DB": f"postgresql:///d?host=127.0.0.1&{options}"})
+    with pytest.raises(BindingError, match=r"^DB: its URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE"):
+        await env.DB.fetch("SELECT 1")
+    await env.aclose()
