@@ -114,7 +114,7 @@ class Secrets:
             elif isinstance(value, list):
                 for each in value:
                     self.add_options({name: each})
-            elif isinstance(value, str) and _is_secret(name):
+            elif isinstance(value, str) and names_a_secret(name):
                 self.add(value)
             elif isinstance(value, str) and "://" in value:
                 with suppress(ValueError):
@@ -298,9 +298,10 @@ def _secrets_of(url: str) -> Iterator[str]:
         _, _, password = split.netloc.rpartition("@")[0].partition(":")
         yield from (password, unquote(password))
         for name, value in parse_qsl(split.query):
-            if _is_secret(name):
+            if names_a_secret(name):
                 yield value
 
 
-def _is_secret(name: str) -> bool:
+def names_a_secret(name: str) -> bool:
+    """Tell whether what has this name is a secret itself, not the place of one."""
     return bool(_SECRET_NAME.search(name)) and not _NOT_ITSELF.search(name)

@@ -15,6 +15,7 @@ from schedule_grpc import builtin
 from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
 from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.file_checks import open_files
 from schedule_grpc.cli.health import serving
 from schedule_grpc.cli.options import LOCAL
 from schedule_grpc.cli.output import time_shown
@@ -86,6 +87,7 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
         file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
         checks.append(ok("configuration", f"{file or 'no file, defaults and environment'} can be read"))
         checks += _handler_modules(settings)
+        checks += _files(settings, file)
         checks.append(await _database(settings))
         checks += await _bindings(settings.bindings)
         checks.append(await _alerts(settings.alerts))
@@ -120,6 +122,14 @@ def _handler_modules(settings: Settings) -> Iterator[Check]:
         except ConfigurationError as error:
             yield bad("handlers", str(error), "correct or uninstall that distribution; the server would not start")
     yield ok("handlers", f"{len(registry.names())} in all, the built-in ones included")
+
+
+def _files(settings: Settings, config: Path | None) -> Iterator[Check]:
+    exposed = list(open_files(settings, config))
+    for place, readers in exposed:
+        yield warn("files", f"{place} can be read by {readers}", "take it from them: chmod go= FILE")
+    if not exposed:
+        yield ok("files", "what holds secrets is nobody's but its owner's")
 
 
 async def _database(settings: Settings) -> Check:

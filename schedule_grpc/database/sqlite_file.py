@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from schedule_grpc import private_files
 from schedule_grpc.database.instants import SQLITE, written
 from schedule_grpc.database.sqlite_thread import SqliteThread, connect
 from schedule_grpc.errors import BindingError
@@ -88,7 +89,8 @@ class SqliteFile:
             for thread in opened:
                 await thread.close()
             if isinstance(error, sqlite3.Error | OSError):
-                raise BindingError(name, f"{path}: {error}") from error
+                said = error.strerror if isinstance(error, OSError) else error
+                raise BindingError(name, f"{path}: {said}") from error
             raise
         return cls(name, path, *opened, ending=ending, inode=inode)
 
@@ -170,6 +172,7 @@ def _told(name: str, ending: threading.Event) -> Iterator[None]:
 
 
 def _prepare(path: Path, busy: float, ending: threading.Event, schema: str, indexes: Sequence[str]) -> int:
+    private_files.create(path)
     with closing(connect(path, busy=busy, unwanted=ending.is_set)) as connection:
         connection.executescript(schema)
         for index in indexes:
