@@ -182,7 +182,9 @@ class PostgresPool:
             if connection.is_in_transaction():
                 await connection.execute("ROLLBACK", timeout=self._patience)
             await self._pool.release(connection, timeout=self._patience)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # a TimeoutError is an OSError
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            # An OSError is a TimeoutError too; InternalClientError is said of a connection that `aclose` terminated
+            # between two steps of giving it back.
             with suppress(asyncpg.InterfaceError):  # the pool has thrown it away already
                 connection.terminate()
 
