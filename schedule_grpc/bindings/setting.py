@@ -39,7 +39,7 @@ class Setting:
         """Return an error of this binding without secrets: the same one where it has none."""
         said = error.message.removeprefix(f"{self.name}: ")
         covered = self.secrets.hide(said)
-        return error if covered == said else BindingError(self.name, covered)
+        return error if covered == said else BindingError(self.name, covered, missing_table=error.missing_table)
 
     def text(self, option: str) -> str | None:
         """Return an option that is a text, None if it is not set.
@@ -64,6 +64,17 @@ class Setting:
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             raise self.refused(f"{option} is not a whole number from 1 to {most}")
         return value
+
+    def flag(self, option: str, *, default: bool) -> bool:
+        """Return an option that is true or false, as text too.
+
+        Raises:
+            ConfigurationError: if it is neither.
+        """
+        value = self.options.get(option, default)
+        if not isinstance(value, bool) and value not in ("true", "false"):
+            raise self.refused(f"{option} is neither true nor false")
+        return value in (True, "true")
 
     def duration(self, option: str, default: timedelta) -> timedelta:
         """Return an option that is a duration: text such as ``10s``, a number of seconds, or a timedelta.

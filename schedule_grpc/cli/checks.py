@@ -14,6 +14,7 @@ from typing import Any
 from schedule_grpc import builtin
 from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
+from schedule_grpc.bindings.platform import missing_tables, tables
 from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.file_checks import open_files
 from schedule_grpc.cli.health import serving
@@ -23,13 +24,19 @@ from schedule_grpc.client import AsyncClient
 from schedule_grpc.clock import SystemClock
 from schedule_grpc.config import DEFAULT_FILE, SQLITE, AlertSettings, Settings, load
 from schedule_grpc.durations import human
-from schedule_grpc.errors import ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
+from schedule_grpc.errors import BindingError, ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
 from schedule_grpc.execution import Execution, ExecutionFilter, State
 from schedule_grpc.handlers import Registry
 from schedule_grpc.store import NEWEST, found_version, shown
 from schedule_grpc.task import Task
 
 TABLE = "table://"
+PLATFORM = "DB"
+"""The binding whose database has the platform's tables."""
+MAKE_TABLES = (
+    "the server's first use makes what is missing where [bindings] DB has create_tables = true (SQLite: unless it is "
+    "false); or make it yourself: docs/platform.md"
+)
 PATIENCE = 5.0
 """Seconds for each thing that is asked."""
 LATE = timedelta(minutes=1)
@@ -152,7 +159,7 @@ async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]
     for name, url in urls.items():
         needed = {each: told for each, told in bindings.items() if each in (name, _table_of(url))}
         try:
-            env = Environment(needed)
+            env = Environment(needed, creates=False)
         except ConfigurationError as error:  # one that cannot be used must not hide the others
             checks.append(bad(f"binding {name}", error.message, f"correct [bindings] {name}"))
             continue
@@ -181,10 +188,15 @@ async def _binding(env: Environment, name: str) -> Check:
     try:
         async with SystemClock().timeout(PATIENCE):
             await env.ping(name)
+            lacking = await missing_tables(getattr(env, name)) if name == PLATFORM else ()
     except ScheduleError as error:
+        if isinstance(error, BindingError) and error.missing_table in tables():
+            return warn(subject, error.message, MAKE_TABLES)
         return bad(subject, error.message, f"correct its URL ([bindings] {name}), or start what it names")
     except TimeoutError:
         return bad(subject, f"no answer in {PATIENCE:g} s", "is what it names running, and reachable from here?")
+    if lacking:
+        return warn(subject, f"has no table {', '.join(lacking)}", MAKE_TABLES)
     return ok(subject, f"answered in {human(timedelta(seconds=SystemClock().monotonic() - began))}")
 
 

@@ -1,6 +1,7 @@
 """A user's own SQLite file, as handlers use it: statements and transactions, readers apart from the writer."""
 
 import asyncio
+import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from schedule_grpc.database.instants import SQLITE, written
 from schedule_grpc.database.sqlite_thread import SqliteThread, connect
 from schedule_grpc.errors import BindingError
 
+_NO_TABLE = re.compile(r"no such table: (?P<table>.+)", re.DOTALL)
 BUSY_SECONDS = 5.0
 """How long to wait for another writer of the file, if nothing else is said."""
 
@@ -168,7 +170,10 @@ def _told(name: str, ending: threading.Event) -> Iterator[None]:
             raise BindingError(name, "is closed") from None
         if isinstance(error, ValueError):
             raise
-        raise BindingError(name, str(error)) from error
+        table = _NO_TABLE.fullmatch(str(error))
+        raise (
+            BindingError(name, str(error)) if table is None else BindingError.no_such_table(name, table["table"])
+        ) from error
 
 
 def _prepare(path: Path, busy: float, ending: threading.Event, schema: str, indexes: Sequence[str]) -> int:

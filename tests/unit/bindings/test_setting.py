@@ -40,7 +40,7 @@ def test_a_binding_without_a_url_is_refused(told: dict[str, Any]):
 
 REFUSED: list[tuple[Any, str]] = [
     ("mysql://ana:geheim@host/x?key=geheim", r"'mysql://\*\*\*@host/x\?…' is none of sqlite:///PATH"),
-    ({"url": "sqlite:///x.db", "tiemout": "1s"}, r"has no option tiemout \(options: timeout\)"),
+    ({"url": "sqlite:///x.db", "tiemout": "1s"}, r"has no option tiemout \(options: create_tables, timeout\)"),
     ({"url": "postgresql://x", "connections": 0}, "connections is not a whole number from 1 to 100"),
     ({"url": "postgresql://x", "connections": "many"}, "connections is not a whole number from 1 to 100"),
     ({"url": "postgresql://x", "connections": True}, "connections is not a whole number from 1 to 100"),
