@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from schedule_grpc.terminal_text import plain_line, plain_traceback
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -51,9 +53,9 @@ def configure(*, style: str, level: str) -> None:
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             # rich's own would print every local variable, secrets included.
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=plain_traceback,
         )
-        tail: list[structlog.typing.Processor] = [renderer]
+        tail: list[structlog.typing.Processor] = [plain_line, renderer]
     else:
         renderer = structlog.processors.JSONRenderer()
         tail = [structlog.processors.format_exc_info, renderer]
