@@ -143,7 +143,7 @@ async def _database(settings: Settings) -> Check:
     place = shown(settings.database).removeprefix(SQLITE)
     try:
         version = await found_version(settings.database)
-    except DatabaseRefused as error:
+    except (DatabaseRefused, ConfigurationError) as error:
         return bad("database", str(error), "restore a copy, or correct `database`; see docs/operations.md")
     if version is None:
         return warn("database", f"{place} is not there", "`schedule-grpc migrate` or the server's start creates it")
