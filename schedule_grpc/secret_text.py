@@ -7,8 +7,11 @@ is read, and what is found is covered where it stands in the text.
 
 import base64
 import html
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import string
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -23,7 +26,14 @@ WITHHELD = "failed (what it said may hold a secret, and is not shown)"
 
 _DEPTH = 3
 """Spellings within each other that are read: JSON within HTML within a URL."""
-_MOST_READINGS = 40
+_MOST_TOKENS = 100_000
+"""Characters that are decoded of one text, in all its readings: a second's work, for the worst of texts."""
+_FOLDED = {ord(letter): letter.lower() for letter in string.ascii_uppercase} | {
+    ord("+"): " ",
+    ord("-"): " ",
+    ord("_"): "/",
+}
+"""What is taken for the same: letters in either case, a blank and its ``+`` of forms, both alphabets of base64."""
 _SECRET_NAME = re.compile(r"pass|secret|token|key|credential|auth", re.IGNORECASE)
 _NOT_ITSELF = re.compile(r"_(env|file|dir)$|passfile|sslkey$", re.IGNORECASE)
 """Names of what only tells where a secret is."""
@@ -39,12 +49,40 @@ _UNCLEAR = (
 )
 
 
-class _Reading(NamedTuple):
-    """A text as one who decodes it reads it, and where each of its characters stands in the text itself."""
+class _Token(NamedTuple):
+    """Where something that was decoded stands in what was read, and where in the text that it was read from."""
 
-    text: str
-    places: "list[int] | range"
-    """One more than there are characters: the last is the end."""
+    begin: int
+    end: int
+    source_begin: int
+    source_end: int
+
+
+class _Reading:
+    """A text as one who decodes it reads it."""
+
+    def __init__(self, text: str, source: "_Reading | None" = None, tokens: Sequence[_Token] = ()) -> None:
+        self.text = text
+        self._source = source
+        self._tokens = tokens
+        self._ends = [token.end for token in tokens]
+
+    def place(self, begin: int, end: int) -> tuple[int, int]:
+        """Return where a stretch of what was read stands in the text that was read first."""
+        if self._source is None:
+            return begin, end
+        return self._source.place(self._source_of(begin), self._source_after(end - 1))
+
+    def _source_of(self, at: int) -> int:
+        before = bisect_right(self._ends, at)
+        token = self._tokens[before - 1] if before else _Token(0, 0, 0, 0)
+        within = before < len(self._tokens) and self._tokens[before].begin <= at
+        return self._tokens[before].source_begin if within else token.source_end + at - token.end
+
+    def _source_after(self, at: int) -> int:
+        before = bisect_right(self._ends, at)
+        within = before < len(self._tokens) and self._tokens[before].begin <= at
+        return self._tokens[before].source_end if within else self._source_of(at) + 1
 
 
 class _Spelling(NamedTuple):
@@ -96,7 +134,7 @@ class Secrets:
     def add(self, *secrets: str) -> None:
         """Take what must stay hidden."""
         self._secrets.update(secret for secret in secrets if secret)
-        self.__dict__.pop("_pattern", None)
+        self.__dict__.pop("_written", None)
 
     def add_url(self, url: str) -> None:
         """Take what is secret in a URL.
@@ -148,18 +186,29 @@ class Secrets:
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
         """Give where secrets stand in a text, in order; those that overlap as one."""
-        if self._pattern is not None:
+        if self._written:
             yield from _joined(
-                (reading.places[found.start()], reading.places[found.end()])
+                reading.place(begin, end)
                 for reading in _readings(text)
-                for found in self._pattern.finditer(reading.text)
+                for begin, end in self._found_as_read(reading.text)
             )
 
+    def _found_as_read(self, text: str) -> Iterator[tuple[int, int]]:
+        folded = text.translate(_FOLDED)
+        for written in self._written:
+            begin = folded.find(written)
+            while begin >= 0:
+                end = begin + len(written)
+                yield begin, end
+                begin = folded.find(written, end)
+
     @cached_property
-    def _pattern(self) -> re.Pattern[str] | None:
+    def _written(self) -> frozenset[str]:
+        """What is looked for: each secret, in each form that is not a spelling of its characters."""
         known = {each for secret in self._secrets for each in (secret, *_credentials_in(secret))}
-        written = {each for secret in known if len(secret) >= SHORTEST_SECRET for each in _written(secret)}
-        return re.compile("|".join(sorted(written, key=len, reverse=True)), re.IGNORECASE) if written else None
+        return frozenset(
+            each.translate(_FOLDED) for secret in known if len(secret) >= SHORTEST_SECRET for each in _forms(secret)
+        )
 
 
 def shown(url: str) -> str:
@@ -222,32 +271,35 @@ def are_hosts(hosts: str) -> bool:
 def _readings(text: str) -> Iterator[_Reading]:
     """Give a text, and what those read who decode it by each spelling, and what they decoded by each again."""
     seen = {text}
-    newest = [_Reading(text, range(len(text) + 1))]
+    newest = [_Reading(text)]
+    left = _MOST_TOKENS
     yield newest[0]
     for _ in range(_DEPTH):
         before, newest = newest, []
-        for reading in before:
-            for spelling in _SPELLINGS:
-                decoded = _read(reading, spelling)
-                if decoded.text not in seen and len(seen) < _MOST_READINGS:
-                    seen.add(decoded.text)
-                    newest.append(decoded)
-                    yield decoded
+        for reading, spelling in itertools.product(before, _SPELLINGS):
+            if left <= 0:
+                return
+            decoded, count = _read(reading, spelling)
+            left -= count
+            if decoded.text not in seen:
+                seen.add(decoded.text)
+                newest.append(decoded)
+                yield decoded
 
 
-def _read(reading: _Reading, spelling: _Spelling) -> _Reading:
-    pieces: list[str] = []
-    places: list[int] = []
-    end = 0
-    for found in spelling.token.finditer(reading.text):
+def _read(reading: _Reading, spelling: _Spelling) -> tuple[_Reading, int]:
+    tokens: list[_Token] = []
+    shift = 0
+
+    def decode(found: re.Match[str]) -> str:
+        nonlocal shift
         decoded = spelling.read(found)
-        pieces += [reading.text[end : found.start()], decoded]
-        places += reading.places[end : found.start()]
-        places += [reading.places[found.start()]] * len(decoded)
-        end = found.end()
-    pieces.append(reading.text[end:])
-    places += reading.places[end:]
-    return _Reading("".join(pieces), places)
+        begin = found.start() + shift
+        tokens.append(_Token(begin, begin + len(decoded), found.start(), found.end()))
+        shift += len(decoded) - (found.end() - found.start())
+        return decoded
+
+    return _Reading(spelling.token.sub(decode, reading.text), reading, tokens), len(tokens)
 
 
 def _joined(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -263,21 +315,14 @@ def _joined(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def _written(secret: str) -> Iterator[str]:
-    """Give patterns of how a secret is written, the spellings of single characters apart."""
+def _forms(secret: str) -> Iterator[str]:
     data = secret.encode("utf-8", "replace")
-    yield _literal(secret)
-    yield _literal(data.decode("latin-1"))  # as its bytes are read one by one
+    yield secret
+    yield data.decode("latin-1")  # as its bytes are read one by one
     yield data.hex()
     for shift in range(3):  # what stands before it in what was encoded
         encoded = base64.b64encode(bytes(shift) + data).decode("ascii")
-        whole = encoded[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]
-        letters = "".join({"+": "[+-]", "/": "[/_]"}.get(each, each) for each in whole)
-        yield f"[A-Za-z0-9+/_-]?{letters}[A-Za-z0-9+/_-]?={{0,2}}"
-
-
-def _literal(secret: str) -> str:
-    return "".join("[ +]" if each in " +" else re.escape(each) for each in secret)  # forms write + for a blank
+        yield encoded[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]  # without what others have a part in
 
 
 def _credentials_in(secret: str) -> Iterator[str]:
