@@ -120,6 +120,8 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         store, clock = await _opened(settings.database, hub, metrics, clock, stack)
+        # Before the others: what ends with a task is counted as of one that is gone.
+        stack.enter_context(hub.listening(metrics.notice_deleted, abroad=True))
         stack.enter_context(hub.listening(metrics.notice))
         loops = HandlerLoops(bindings=partial(_bindings, settings, clock), clock=clock)
         loops.open()

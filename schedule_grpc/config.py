@@ -5,13 +5,13 @@ Unknown keys in the file are refused. Unknown variables in the environment are n
 """
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +30,7 @@ from schedule_grpc import durations
 from schedule_grpc.backup.settings import DEFAULT_ROOT
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.registration import Registration
+from schedule_grpc.secret_text import are_hosts, check_hosts, shown, shown_address
 from schedule_grpc.task_file import registrations
 
 DEFAULT_FILE = Path("schedule.toml")
@@ -40,6 +41,7 @@ OFF = "off"
 """Instead of an address: there is no such interface."""
 _PUT_TOGETHER = ("bindings", "http", "backup", "http_request", "alerts", "handler_concurrency")
 LONGEST_DRAIN = timedelta(hours=1)
+_NO_HOST = re.compile(r"[/?#,]")
 
 
 def _duration(value: object) -> object:
@@ -59,8 +61,8 @@ def _http(value: object) -> object:
 
 def _checked_address(address: str) -> str:
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 (the last port)
-        raise ValueError(f"{address!r} is not HOST:PORT")
+    if not colon or not host or not port or not are_hosts(address):
+        raise ValueError(f"{shown_address(address)} is not HOST:PORT")
     return address
 
 
@@ -69,9 +71,9 @@ def _checked_http_address(address: str) -> str:
 
 
 def _checked_origin(origin: str) -> str:
-    parts = urlsplit(origin)
-    if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError(f"{origin!r} is not an origin such as https://ops.example")
+    scheme, _, host = origin.partition("://")
+    if scheme not in ("http", "https") or not host or _NO_HOST.search(host) or not are_hosts(host):
+        raise ValueError(f"{shown(origin)!r} is not an origin such as https://ops.example")
     return origin.lower()
 
 
@@ -192,9 +194,10 @@ class Settings(BaseSettings):
     @classmethod
     def _file_or_server(cls, url: str) -> str:
         if url.startswith(POSTGRESQL):
+            check_hosts(url)
             return url
         if not url.startswith(SQLITE) or url == SQLITE:
-            kind = url.partition("://")[0]  # what follows may hold a password
+            kind = shown(url).partition("://")[0]
             raise ValueError(f"{kind!r} is neither {SQLITE}PATH nor postgresql://...")
         if ":memory:" in url:
             raise ValueError("a database in memory keeps nothing: name a file")

@@ -204,8 +204,19 @@ class BindingError(ScheduleError):
     code = "BINDING"
     status = "UNAVAILABLE"
 
-    def __init__(self, binding: str, reason: str) -> None:
+    def __init__(self, binding: str, reason: str, *, missing_table: str | None = None) -> None:
         super().__init__(f"{binding}: {reason}", details={"binding": binding})
+        self.missing_table = missing_table
+        """The table that its database does not have, if that is what is wrong."""
+
+    @classmethod
+    def no_such_table(cls, binding: str, table: str) -> "BindingError":
+        """Return the error of a binding whose database does not have a table."""
+        return cls(binding, f"no such table: {table}", missing_table=table)
+
+    def through(self, binding: str) -> "BindingError":
+        """Return this error as that of another binding, which is used by way of this one."""
+        return type(self)(binding, self.message, missing_table=self.missing_table)
 
 
 class Internal(ScheduleError):

@@ -58,6 +58,8 @@ class TaskChanged:
     """
 
     name: str
+    deleted_uid: str = ""
+    """Of the task that was deleted, if that is what happened to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from schedule_grpc.log_values import presentable
+from schedule_grpc.terminal_text import plain_line, plain_traceback
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -53,11 +54,12 @@ def configure(*, style: str, level: str) -> None:
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             # rich's own would print every local variable, secrets included.
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=plain_traceback,
         )
+        tail: list[structlog.typing.Processor] = [presentable, plain_line, renderer]
     else:
         renderer = structlog.processors.JSONRenderer()
-    tail: list[structlog.typing.Processor] = [presentable, renderer]
+        tail = [presentable, renderer]
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(least),

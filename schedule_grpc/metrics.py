@@ -7,13 +7,64 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schedule_grpc.events import Event, Transition
-from schedule_grpc.execution import State, Trigger
+from schedule_grpc.events import Event, TaskChanged, Transition
+from schedule_grpc.execution import Execution, State, Trigger
 from schedule_grpc.retry import FailureKind
 
 _SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
 _LATENESS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 3600)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+MOST_LABELS = 1000
+"""Tasks, and handlers, that have series of their own."""
+OTHER = "(other)"
+"""The label of all further ones, and of what is counted of a task after it was deleted. No name has brackets."""
+_REMEMBERED = 10_000
+"""Deleted tasks that are known to be gone: their last executions may end later."""
+
+
+class _Capped:
+    """Labels that callers can make: so many of them, the rest is one."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def label(self, name: str) -> str:
+        """Return a name's own label, if there is room for it or it has one."""
+        if name not in self._known and len(self._known) >= MOST_LABELS:
+            return OTHER
+        self._known.add(name)
+        return name
+
+    def forget(self, name: str) -> None:
+        """Make room for another name."""
+        self._known.discard(name)
+
+
+class _TaskSeries:
+    """The series that tasks have, as long as they are there."""
+
+    def __init__(self) -> None:
+        self._names = _Capped()
+        self._series: dict[str, set[tuple[Counter, tuple[str, ...]]]] = {}
+        self._gone: dict[str, None] = {}
+
+    def count(self, counter: Counter, execution: Execution, *labels: str) -> None:
+        """Count one of an execution's task; the task's name is the counter's first label."""
+        name = OTHER if execution.task_uid in self._gone else self._names.label(execution.task_name)
+        if name != OTHER:
+            self._series.setdefault(name, set()).add((counter, (name, *labels)))
+        counter.labels(name, *labels).inc()
+
+    def remove(self, name: str, uid: str) -> None:
+        """Remove the series of a task that was deleted."""
+        for counter, labels in self._series.pop(name, ()):
+            counter.remove(*labels)
+        self._names.forget(name)
+        self._gone[uid] = None
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
 
 class Metrics:
@@ -21,6 +72,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._tasks = _TaskSeries()
+        self._handlers = _Capped()
         registry = self.registry
         self._ended = Counter(
             "schedule_executions", "Executions that ended.", ["task", "state", "trigger"], registry=registry
@@ -31,7 +84,7 @@ class Metrics:
         self._duration = Histogram(
             "schedule_execution_duration_seconds",
             "From the first attempt's start to the end.",
-            ["task"],
+            ["handler"],
             buckets=_SECONDS,
             registry=registry,
         )
@@ -59,6 +112,12 @@ class Metrics:
             if isinstance(event, Transition):
                 self._count(event)
 
+    def notice_deleted(self, events: Sequence[Event]) -> None:
+        """Remove the series of tasks that were deleted, on whichever server; a listener of the hub, before `notice`."""
+        for event in events:
+            if isinstance(event, TaskChanged) and event.deleted_uid:
+                self._tasks.remove(event.name, event.deleted_uid)
+
     def committed(self, operations: int) -> None:
         """Note how many operations shared a commit."""
         self._batch.observe(operations)
@@ -69,7 +128,7 @@ class Metrics:
 
     def answered_http(self, method: str, route: str, status: int) -> None:
         """Count an HTTP request by its method, the path of its route, and the status of the answer."""
-        self._requests.labels(method, route, str(status)).inc()
+        self._requests.labels(method if method in _METHODS else OTHER, route, str(status)).inc()
 
     def lagged(self, seconds: float) -> None:
         """Note how late the event loop came round."""
@@ -86,14 +145,16 @@ class Metrics:
         self._running.inc((execution.state is State.RUNNING) - (event.before is State.RUNNING))
         if event.before is State.RUNNING and execution.attempts and execution.attempts[-1].number == execution.attempt:
             failure = execution.attempts[-1]
-            self._attempts_failed.labels(execution.task_name, failure.kind.value).inc()
+            self._tasks.count(self._attempts_failed, execution, failure.kind.value)
             self._rescued.inc(failure.kind is FailureKind.LEASE_LOST)
         if execution.state is State.RUNNING and execution.attempt_start_time == execution.start_time:
             self._observe_start(event)
         if execution.state.ended:
-            self._ended.labels(execution.task_name, execution.state.value, execution.trigger.value).inc()
+            self._tasks.count(self._ended, execution, execution.state.value, execution.trigger.value)
             if execution.start_time is not None and execution.duration is not None:
-                self._duration.labels(execution.task_name).observe(execution.duration.total_seconds())
+                self._duration.labels(self._handlers.label(execution.handler)).observe(
+                    execution.duration.total_seconds()
+                )
 
     def _observe_start(self, event: Transition) -> None:
         scheduled, started = event.execution.scheduled_time, event.execution.start_time

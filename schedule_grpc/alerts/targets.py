@@ -6,15 +6,18 @@ import binascii
 import hashlib
 import hmac
 import json
+import logging
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from schedule_grpc.alerts.message import Message
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import BindingError, ConfigurationError
+from schedule_grpc.secret_text import SHORTEST_SECRET, Secrets
 from schedule_grpc.threads import in_thread
 
 TIMEOUT = timedelta(seconds=10)
@@ -147,10 +150,14 @@ class Apprise:
                 "alerts.urls: only http:// and https:// without the extra: pip install 'schedule-grpc[alerts]'"
             ) from None
         self.name = f"{urlsplit(url).scheme}://"
+        self._lines = logging.getLogger("apprise")
+        self._covering = _Covering(url)
+        self._lines.addFilter(self._covering)
         self._clock = clock
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._apprise: Any = apprise.Apprise()
         if not self._apprise.add(url):
+            self._lines.removeFilter(self._covering)
             raise ConfigurationError(f"alerts.urls: apprise does not understand a URL of {self.name}")
 
     async def send(self, message: Message) -> None:
@@ -168,7 +175,21 @@ class Apprise:
         return bool(self._apprise.notify(title=message.title, body=message.body or message.title))
 
     async def aclose(self) -> None:
-        """Nothing is kept open."""
+        """Nothing is kept open, but its lines are not looked at any more."""
+        self._lines.removeFilter(self._covering)
+
+
+class _Covering(logging.Filter):
+    """Takes a URL out of the lines that apprise logs: it quotes the one that it does not understand, and its parts."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        parts = [part for part in re.split(r"[/:@?&=#,;]+", url.partition(":")[2]) if len(part) >= SHORTEST_SECRET]
+        self._secrets = Secrets([url, *parts, *map(unquote, parts)])
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._secrets.hide(record.getMessage()), ()
+        return True
 
 
 def _target(url: str, key: bytes | None, clock: Clock) -> Target:

@@ -9,6 +9,7 @@
 
 from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.make import DEFAULT_KEEP, Backup, Order, back_up
+from schedule_grpc.backup.names import is_backup
 from schedule_grpc.backup.settings import SERVICE, BackupSettings
 from schedule_grpc.backup.verify import Content, Verified, verify_backup
 
@@ -22,5 +23,6 @@ __all__ = [
     "Order",
     "Verified",
     "back_up",
+    "is_backup",
     "verify_backup",
 ]

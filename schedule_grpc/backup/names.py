@@ -60,6 +60,11 @@ def parsed(text: str) -> Name | None:
     )
 
 
+def is_backup(text: str) -> bool:
+    """Tell whether a file's name is one that backups have."""
+    return parsed(text) is not None
+
+
 def outdated(present: Collection[str], written: Name, *, keep: int) -> Sequence[str]:
     """Return the backups that rotation removes once another one is written and verified, oldest first.
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from schedule_grpc import private_files
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.threads import Stopped
 
@@ -42,7 +43,7 @@ def chosen(compression: str | None) -> str:
 @contextmanager
 def packing(path: Path, compression: str, *, now: datetime) -> Iterator[BinaryIO]:
     """Within this context bytes are written compressed to a new file; at its end they have reached the disk."""
-    file = open(path, "xb", opener=_private)  # noqa: SIM115 (see below)
+    file = open(path, "xb", opener=private_files.opener)  # noqa: SIM115 (see below)
     if compression == "zstd":
         packer: Any = _zstandard().ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
         writer: Any = packer.stream_writer(file, closefd=False)
@@ -135,10 +136,6 @@ def synced(file: BinaryIO) -> None:
     """Return once what was written to a file is on the disk."""
     file.flush()
     os.fsync(file.fileno())
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)  # a copy of a database is nobody else's business
 
 
 def _zstandard(*, required: bool = True) -> Any:

@@ -14,16 +14,18 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from schedule_grpc import private_files
 from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.names import CHECKSUM, FORGOTTEN_AFTER, Name
 from schedule_grpc.backup.packing import chunks, synced
 from schedule_grpc.backup.settings import BackupSettings
-from schedule_grpc.bindings.setting import Secrets, shown
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
+from schedule_grpc.secret_text import Secrets, shown
 from schedule_grpc.threads import Stopped
 
+LOCAL = "file://"
 WORK_PREFIX = ".schedule-backup-"
 """Folders in which backups are made."""
 RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
@@ -134,7 +136,7 @@ class FolderPlace:
                 return None
             beside = final.with_name(final.name + CHECKSUM)
             try:
-                with beside.open("xb") as file:
+                with open(beside, "xb", opener=private_files.opener) as file:
                     file.write(checksum_line(name, digest))
                     synced(file)
             except FileExistsError:
@@ -212,12 +214,14 @@ class StorePlace:
             try:
                 line = checksum_line(name, digest)
                 self._obstore.put(self._store, f"{name}{CHECKSUM}", line, mode="create")
+                self._make_private(f"{name}{CHECKSUM}")
             except self._obstore.exceptions.AlreadyExistsError:
                 return None
             try:
                 with packed.open("rb") as file:
                     # From an iterator: one that raises leaves nothing behind.
                     self._obstore.put(self._store, str(name), chunks(file, unwanted=unwanted))
+                self._make_private(str(name))
                 self._read_again(name, digest, unwanted)
             except BaseException:
                 with suppress(*self._errors):
@@ -240,6 +244,11 @@ class StorePlace:
     def shown(self, name: str) -> str:
         """Return the whole URL of a name."""
         return f"{self._url}/{name}"
+
+    def _make_private(self, name: str) -> None:
+        """Take a file on this machine from others: obstore makes it as the umask says."""
+        if self._url.startswith(LOCAL):
+            Path(unquote(urlsplit(self._url).path), name).chmod(private_files.MODE)
 
     def _read_again(self, name: Name, digest: str, unwanted: Unwanted) -> None:
         found = hashlib.sha256()

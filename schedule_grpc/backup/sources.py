@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, Protocol, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from schedule_grpc import private_files
 from schedule_grpc.backup.dump import table_name
 from schedule_grpc.backup.packing import CHUNK, chunks
 from schedule_grpc.database.postgres_pool import PostgresPool
@@ -149,7 +150,7 @@ class PostgresSnapshot:
     def write(self, out: BinaryIO, work: Path, *, unwanted: Unwanted, report: Report) -> Mapping[str, int]:  # noqa: ARG002
         """Let pg_dump write it."""
         said = work / "pg_dump.log"
-        with said.open("xb") as log:
+        with open(said, "xb", opener=private_files.opener) as log:
             try:
                 process = subprocess.Popen(  # noqa: S603 (our own words, the configured program)
                     self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.environment

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from schedule_grpc import private_files
 from schedule_grpc.backup.dump import read_dump
 from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.names import CHECKSUM
@@ -78,9 +79,8 @@ def examined(path: Path, kind: str, compression: str, work: Path, *, unwanted: C
             tables = read_dump(map(size.passed, file), unwanted=unwanted)
         return Content(size=size.bytes, tables=tables)
     copied = work / "verify.db"
-    with unpacking(path, compression) as file, copied.open("xb") as copy:
-        for chunk in chunks(file, unwanted=unwanted):
-            copy.write(chunk)
+    with unpacking(path, compression) as file, open(copied, "xb", opener=private_files.opener) as copy:
+        copy.writelines(chunks(file, unwanted=unwanted))
     content = Content(size=copied.stat().st_size, tables=examine(copied, unwanted=unwanted))
     copied.unlink()
     return content

@@ -19,12 +19,15 @@ class Environment:
 
     __slots__ = ("_bindings", "_settings")
 
-    def __init__(self, bindings: Mapping[str, str | Mapping[str, Any]], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, bindings: Mapping[str, str | Mapping[str, Any]], *, clock: Clock | None = None, creates: bool = True
+    ) -> None:
         """Take bindings by name.
 
         Args:
             bindings: A URL each, or a mapping of ``url``, ``timeout`` (10 s) and the options of its kind.
             clock: By which calls are limited, and jobs are dated; None takes the machine's.
+            creates: Whether a database may be given the platform's tables as it is opened, where it should.
 
         Raises:
             ConfigurationError: for a name that is not an upper-case identifier, for a URL that no binding is opened
@@ -32,7 +35,7 @@ class Environment:
         """
         clock = clock or SystemClock()
         settings = [read_setting(name, told) for name, told in bindings.items()]
-        surroundings = Surroundings(names=frozenset(bindings), find=self.__getattr__, clock=clock)
+        surroundings = Surroundings(names=frozenset(bindings), find=self.__getattr__, clock=clock, creates=creates)
         self._settings = {setting.name: setting for setting in settings}
         self._bindings = {
             setting.name: LazyBinding(setting, opener_of(setting, surroundings), clock=clock) for setting in settings

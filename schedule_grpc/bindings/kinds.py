@@ -5,23 +5,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from schedule_grpc.bindings import platform
 from schedule_grpc.bindings.broker_queue import BrokerOptions, BrokerQueue
 from schedule_grpc.bindings.embeddings import Embeddings
 from schedule_grpc.bindings.grpc_channel import GrpcChannel
 from schedule_grpc.bindings.lazy import LazyBinding, Opener
 from schedule_grpc.bindings.secret_source import SecretSource
-from schedule_grpc.bindings.setting import Setting, shown
+from schedule_grpc.bindings.setting import Setting
 from schedule_grpc.bindings.table_queue import TableQueue
 from schedule_grpc.bindings.user_object import FACTORY, find_factory, make
 from schedule_grpc.clock import Clock
 from schedule_grpc.database.postgres_pool import CONNECTIONS, PostgresPool
 from schedule_grpc.database.sqlite_file import SqliteFile
+from schedule_grpc.secret_text import shown
 
 SQLITE = "sqlite:///"
 OVER_REDIS = frozenset({"redis", "rediss", "sentinel"})
@@ -33,6 +34,8 @@ _FORMS = (
     "grpc(s)://HOST:PORT, package.module:factory"
 )
 MOST_CONNECTIONS = 100
+CREATE_TABLES = "create_tables"
+"""The option by which a database that has none of the platform's tables gets them, or does not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +47,8 @@ class Surroundings:
     find: Callable[[str], LazyBinding]
     """Returns another binding."""
     clock: Clock
+    creates: bool = True
+    """Whether opening a binding may make tables."""
 
 
 _Kind: TypeAlias = Callable[[Setting, Surroundings], Opener]
@@ -73,33 +78,40 @@ def _kind_of(setting: Setting) -> _Kind:
         raise setting.refused(f"{shown(setting.url)!r} is none of {_FORMS}") from None
 
 
-def _sqlite(setting: Setting, _: Surroundings) -> Opener:
-    _take(setting)
-    schema, indexes = (
-        files(__package__).joinpath(name).read_text("utf-8") for name in ("platform.sql", "platform_indexes.sql")
-    )
+def _sqlite(setting: Setting, surroundings: Surroundings) -> Opener:
+    _take(setting, CREATE_TABLES)
+    creates = setting.flag(CREATE_TABLES, default=True) and surroundings.creates
     return partial(
         SqliteFile.connect,
         setting.name,
         Path(setting.url.removeprefix(SQLITE)),
-        schema=schema,
-        indexes=indexes.splitlines(),
+        schema="".join(platform.tables().values()) if creates else "",
+        indexes=platform.indexes() if creates else (),
         busy=_half(setting),
     )
 
 
-def _postgres(setting: Setting, _: Surroundings) -> Opener:
-    _take(setting, "connections")
+def _postgres(setting: Setting, surroundings: Surroundings) -> Opener:
+    _take(setting, "connections", CREATE_TABLES)
     _need(setting, "asyncpg", extra="postgres")
     connections = setting.whole_number("connections", CONNECTIONS, most=MOST_CONNECTIONS)
-    return partial(PostgresPool.connect, setting.name, setting.url, patience=_half(setting), connections=connections)
+    creates = setting.flag(CREATE_TABLES, default=False) and surroundings.creates
+    return partial(
+        PostgresPool.connect,
+        setting.name,
+        setting.url,
+        patience=_half(setting),
+        connections=connections,
+        tables=platform.tables() if creates else None,
+        indexes=platform.indexes(),
+    )
 
 
 def _table(setting: Setting, surroundings: Surroundings) -> Opener:
     _take(setting)
     match = _TABLE.fullmatch(setting.url)
     if match is None:
-        raise setting.refused(f"{setting.url!r} is not table://BINDING/TABLE")
+        raise setting.refused(f"{shown(setting.url)!r} is not table://BINDING/TABLE")
     if match["binding"] not in surroundings.names - {setting.name}:
         raise setting.refused(f"there is no other binding {match['binding']} whose table {match['table']} could be")
 
@@ -115,9 +127,7 @@ def _broker(setting: Setting, surroundings: Surroundings) -> Opener:
     _need(setting, "kombu", extra="queue")
     if setting.scheme.partition("+")[0] in OVER_REDIS:
         _need(setting, "redis", extra="queue")
-    declare, transport = setting.options.get("declare", True), setting.options.get("transport_options", {})
-    if not isinstance(declare, bool) and declare not in ("true", "false"):
-        raise setting.refused("declare is neither true nor false")
+    declare, transport = setting.flag("declare", default=True), setting.options.get("transport_options", {})
     if not isinstance(transport, dict):
         raise setting.refused("transport_options is not a table")
     most = setting.options.get("max_priority")
@@ -125,7 +135,7 @@ def _broker(setting: Setting, surroundings: Surroundings) -> Opener:
         queue=setting.text("queue") or BrokerOptions().queue,
         patience=_half(setting),
         dedupe_for=setting.duration("dedupe_for", timedelta(days=1)),
-        declare=declare in (True, "true"),
+        declare=declare,
         max_priority=None if most is None else setting.whole_number("max_priority", 1, most=255),
         transport=transport,
     )

@@ -144,7 +144,7 @@ class LazyBinding:
             if isinstance(error, TimeoutError):
                 raise self._late() from None
             if isinstance(error, BindingError):
-                hidden = self._setting.secrets.hidden(error, self._name)
+                hidden = self._setting.hidden(error)
                 if hidden is not error:
                     raise hidden from None
             raise

@@ -77,7 +77,7 @@ class TableQueue:
                     **job,
                 )
         except BindingError as error:
-            raise BindingError(self._name, error.message) from None
+            raise error.through(self._name) from None
         return bool(changed)
 
     async def ping(self) -> None:
@@ -89,7 +89,7 @@ class TableQueue:
         try:
             await self._database.fetch(f"SELECT id FROM {self._table} LIMIT 1")  # noqa: S608
         except BindingError as error:
-            raise BindingError(self._name, error.message) from None
+            raise error.through(self._name) from None
 
     async def aclose(self) -> None:
         """Nothing is open here: the database is a binding of its own."""

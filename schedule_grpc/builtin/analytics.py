@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from schedule_grpc.builtin.reporting import Report, check_fields
+from schedule_grpc.builtin.unconfigured import waits_for_tables
 from schedule_grpc.database.instants import instant, written
 from schedule_grpc.handlers import TaskContext, handler
 from schedule_grpc.json_text import encode
@@ -21,6 +22,7 @@ _TABLES = (
 
 
 @handler("update-analytics", description="Compute and store platform usage statistics")
+@waits_for_tables
 async def update_analytics(ctx: TaskContext) -> dict[str, Any]:
     """Count each table: all rows, by type, of the last hour, of the last day; store a row of ``analytics_snapshots``.
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from schedule_grpc.builtin.reporting import Report, check_fields, whole_number
+from schedule_grpc.builtin.unconfigured import waits_for_tables
 from schedule_grpc.database.instants import instant, written
 from schedule_grpc.handlers import TaskContext, handler
 
@@ -19,6 +20,7 @@ _COMPLETED = "status = 'completed' AND "
 
 
 @handler("cleanup-expired-sessions", description="Delete sessions whose expires_at has passed")
+@waits_for_tables
 async def cleanup_expired_sessions(ctx: TaskContext) -> dict[str, Any]:
     """Delete expired rows of ``sessions``. Payload: ``batch_size`` (1,000)."""
     check_fields(ctx.payload, "batch_size")
@@ -26,6 +28,7 @@ async def cleanup_expired_sessions(ctx: TaskContext) -> dict[str, Any]:
 
 
 @handler("cleanup-expired-api-keys", description="Delete API keys whose expires_at has passed")
+@waits_for_tables
 async def cleanup_expired_api_keys(ctx: TaskContext) -> dict[str, Any]:
     """Delete expired rows of ``api_keys``; a key without expires_at never expires. Payload: ``batch_size`` (1,000)."""
     check_fields(ctx.payload, "batch_size")
@@ -33,6 +36,7 @@ async def cleanup_expired_api_keys(ctx: TaskContext) -> dict[str, Any]:
 
 
 @handler("cleanup-old-generations", description="Delete completed generations older than 30 days")
+@waits_for_tables
 async def cleanup_old_generations(ctx: TaskContext) -> dict[str, Any]:
     """Delete old completed rows of ``generations``. Payload: ``older_than_days`` (30), ``batch_size`` (1,000)."""
     check_fields(ctx.payload, "older_than_days", "batch_size")

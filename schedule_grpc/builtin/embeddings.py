@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from schedule_grpc.builtin.reporting import Report, check_fields, whole_number
+from schedule_grpc.builtin.unconfigured import waits_for_tables
 from schedule_grpc.errors import BindingError
 from schedule_grpc.handlers import TaskContext, handler
 
@@ -25,6 +26,7 @@ _FURTHER = "AND (e.ns > :ns OR (e.ns = :ns AND e.id > :id))"
 
 
 @handler("generate-missing-embeddings", description="Find entities without embeddings and queue them for generation")
+@waits_for_tables
 async def generate_missing_embeddings(ctx: TaskContext) -> dict[str, Any]:
     """Enqueue one job for each of up to ``batch_size`` (100) entities that have no embedding.
 

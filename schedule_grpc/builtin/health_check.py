@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from schedule_grpc.builtin.reporting import Report, check_fields, whole_number
-from schedule_grpc.errors import ScheduleError
+from schedule_grpc.builtin.unconfigured import UNCONFIGURED, is_unconfigured
+from schedule_grpc.errors import BindingError, ScheduleError
 from schedule_grpc.handlers import TaskContext, handler
 
 EXPECTED = ("DB", "AI", "QUEUE")
@@ -13,7 +14,7 @@ DEFAULT_TIMEOUT_MS = 5000
 DEFAULT_DEGRADED_MS = 1000
 MAX_MS = 600_000
 
-HEALTHY, DEGRADED, DOWN, UNCONFIGURED = "healthy", "degraded", "down", "unconfigured"
+HEALTHY, DEGRADED, DOWN = "healthy", "degraded", "down"
 
 
 @handler("health-check-services", description="Ping all services and alert if any are down")
@@ -51,6 +52,8 @@ async def _asked(ctx: TaskContext, name: str, timeout: int, degraded: int) -> di
     except TimeoutError:
         error = f"no answer in {timeout} ms"
     except ScheduleError as failure:
+        if isinstance(failure, BindingError) and "DB" in ctx.env.names() and await is_unconfigured(ctx, failure):
+            return {"service": name, "status": UNCONFIGURED}
         error = failure.message
     took = round((ctx.clock.monotonic() - began) * 1000)
     if error is not None:

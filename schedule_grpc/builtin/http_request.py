@@ -15,15 +15,13 @@ from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.execution import MAX_TEXT_BYTES
 from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
 from schedule_grpc.json_text import NotJson, encode, normalise
+from schedule_grpc.threads import in_thread
 
 _SHOWN_HEADERS = ("content-type", "date", "etag", "last-modified", "location", "retry-after", "x-request-id")
 _MAX_HEADER = 500
 _QUOTED = 200
 """Characters of an answer that an error repeats."""
 _TRIED_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
-_COVER = "***"
-_LEAST_COVERED = 4
-"""A shorter one is no secret, but would be found all over an answer."""
 _MARGIN = 1024
 _CHARSETS = frozenset({"us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16"})
 """Beside UTF-8. Python knows more, some of which cost much more than they say."""
@@ -60,14 +58,15 @@ async def _outcome(ctx: TaskContext, asked: Asked, settings: HttpSettings) -> di
         async with ctx.clock.timeout(max(patience.total_seconds(), 0)):
             answer = await send(asked, settings, ours=_ours(ctx))
     except Refused as error:
-        raise PermanentFailure(f"{called} {_covered(str(error), asked)}") from None
+        raise PermanentFailure(f"{called} {asked.secrets.hide(str(error))}") from None
     except TimeoutError:
         return _failed(f"{called} was not answered in {human(max(patience, timedelta(0)))}")
     except Unresolved as error:
         return _failed(f"{called}: {error}")
     except HTTPError as error:
-        return _failed(f"{called}: {type(error).__name__} {_covered(str(error), asked)}".rstrip())
-    return _judged(called, asked, answer)
+        return _failed(f"{called}: {type(error).__name__} {asked.secrets.hide(str(error))}".rstrip())
+    # Reading an answer of a megabyte, in every spelling that a secret may have in it, takes a while.
+    return await in_thread(lambda _: _judged(called, asked, answer), name="read an answer", abandon=True)
 
 
 def _ours(ctx: TaskContext) -> Mapping[str, str]:
@@ -82,7 +81,7 @@ def _judged(called: str, asked: Asked, answer: Answer) -> dict[str, Any]:
     outcome: dict[str, Any] = {
         "status": answer.status,
         "headers": {
-            name: _covered(answer.headers[name], asked)[:_MAX_HEADER]
+            name: asked.secrets.hide(answer.headers[name])[:_MAX_HEADER]
             for name in _SHOWN_HEADERS
             if name in answer.headers
         },
@@ -90,18 +89,18 @@ def _judged(called: str, asked: Asked, answer: Answer) -> dict[str, Any]:
         "truncated": cut,
     }
     if answer.redirects:
-        outcome["url"] = _covered(answer.target.shown, asked)
+        outcome["url"] = asked.secrets.hide(answer.target.shown)
     said = f"{called} answered {answer.status}"
     if any(answer.status in wanted for wanted in asked.expected):
         return {"success": True, **outcome, "message": said}
-    error = said + _details(outcome, answer, text)
+    error = said + _details(outcome, asked.secrets.hide(answer.reason), text)
     if 300 <= answer.status < 500 and answer.status not in _TRIED_AGAIN:  # noqa: PLR2004 (redirects and its own fault)
         raise PermanentFailure(error)
     return _failed(error, **outcome)
 
 
-def _details(outcome: Mapping[str, Any], answer: Answer, text: str) -> str:
-    told = f" {answer.reason}" if answer.reason.isprintable() else ""
+def _details(outcome: Mapping[str, Any], reason: str, text: str) -> str:
+    told = f" {reason}" if reason.isprintable() else ""
     for name in ("retry-after", "location"):
         if name in outcome["headers"]:
             told += f" ({name.title()}: {outcome['headers'][name]})"
@@ -116,15 +115,12 @@ def _text(asked: Asked, answer: Answer) -> tuple[str, bool]:
     """Return the part of a body that is kept, as text, and whether there was more; what cannot be read is marked so."""
     _, _, charset = answer.headers.get("content-type", "").lower().partition("charset=")
     charset = charset.partition(";")[0].strip(" \"'")
-    text = answer.body.decode(charset if charset in _CHARSETS else "utf-8", "replace")
-    covered = _covered(text, asked).encode("utf-8", "replace")
+    charset = charset if charset in _CHARSETS else "utf-8"
+    text = answer.body.decode(charset, "replace")
+    length = len(answer.body[: asked.kept_bytes].decode(charset, "replace"))
+    covered = asked.secrets.cover(text, length).encode("utf-8", "replace")
     kept = covered[: asked.kept_bytes].decode("utf-8", "ignore")
-    if not answer.cut and len(covered) <= asked.kept_bytes:
-        return kept, False
-    for secret in asked.secrets:  # one that was cut in two
-        part = next((length for length in range(len(secret) - 1, 0, -1) if kept.endswith(secret[:length])), 0)
-        kept = kept.removesuffix(secret[:part])
-    return kept, True
+    return kept, len(answer.body) > asked.kept_bytes or len(covered) > asked.kept_bytes
 
 
 def _parsed(text: str, answer: Answer) -> Any:
@@ -136,16 +132,6 @@ def _parsed(text: str, answer: Answer) -> Any:
             return normalise(json.loads(text))
         except (ValueError, NotJson, RecursionError):
             return text
-    return text
-
-
-def _covered(text: str, asked: Asked) -> str:
-    """Return a text in which a server that repeats what it is sent gives no secret away."""
-    for secret in sorted(asked.secrets, key=len, reverse=True):
-        if len(secret) < _LEAST_COVERED:
-            continue
-        for spelt in (secret, json.dumps(secret)[1:-1]):
-            text = text.replace(spelt, _COVER)
     return text
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, TypeAlias
 
+from schedule_grpc.secret_text import are_hosts
 from schedule_grpc.threads import in_thread
 
 if TYPE_CHECKING:
@@ -89,15 +90,17 @@ def read_url(text: str) -> Target:
 
     if not text.isprintable() or any(character < _LOWEST_PRINTED for character in text) or "\\" in text:
         raise Refused("has a blank, a control character or a backslash")
+    authority = _END.split(text.partition("://")[2], maxsplit=1)[0]
+    if "@" in authority:
+        raise Refused("has a user name or a password: use a header by reference")
+    if not are_hosts(authority):
+        raise Refused("has something else than HOST or HOST:PORT for its host, where PORT is a number up to 65535")
     try:
         url = URL(text).copy_with(fragment=None)
     except InvalidURL as error:
         raise Refused(f"cannot be read: {error}") from None
     if url.scheme not in PORTS:
         raise Refused("is neither http:// nor https://")
-    authority = _END.split(text.partition("://")[2], maxsplit=1)[0]
-    if "@" in authority:
-        raise Refused("has a user name or a password: use a header by reference")
     host = read_host(url.raw_host.decode("ascii"))
     if not authority.isascii() and _NUMBER.fullmatch(host.rpartition(".")[2]):
         raise Refused(f"has the host {host!r}, which is an address that is spelt oddly")

@@ -11,6 +11,7 @@ from schedule_grpc import durations
 from schedule_grpc.builtin.http_request_addresses import Refused, Target, read_url
 from schedule_grpc.builtin.http_request_settings import HttpSettings
 from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.secret_text import SHORTEST_SECRET, Secrets
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 WITHOUT_BODY = ("GET", "HEAD")
@@ -44,8 +45,13 @@ class Asked:
     timeout: timedelta | None
     kept_bytes: int
     max_redirects: int
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: Secrets = field(repr=False)
     """What must not be shown to anybody."""
+
+    @property
+    def read_bytes(self) -> int:
+        """How much of an answer is read: what is kept, and the whole of a secret that begins at its end."""
+        return self.kept_bytes + self.secrets.longest_spelling
 
 
 def read_payload(payload: Mapping[str, Any], settings: HttpSettings) -> Asked:
@@ -104,11 +110,11 @@ def _content(body: object) -> tuple[bytes, str]:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), "application/json"
 
 
-def _headers(headers: object, settings: HttpSettings) -> tuple[dict[str, str], tuple[str, ...]]:
+def _headers(headers: object, settings: HttpSettings) -> tuple[dict[str, str], Secrets]:
     if not isinstance(headers, Mapping):
         raise _wrong("headers", "is not an object of names and values")
     found: dict[str, str] = {}
-    secrets = []
+    secrets = Secrets()
     for name, value in headers.items():
         field = f"headers.{name}"
         if not _NAME.fullmatch(name) or name.lower() in found:
@@ -119,14 +125,15 @@ def _headers(headers: object, settings: HttpSettings) -> tuple[dict[str, str], t
             text = value
         else:
             secret = _secret(field, value, settings)
-            secrets.append(secret)
+            if len(secret) >= SHORTEST_SECRET:  # a shorter one would be found all over an answer
+                secrets.add(secret)
             text = value.get("prefix", "") + secret
         if not (text.isascii() and text.replace("\t", "").isprintable()) or text != text.strip():
             raise _wrong(
                 field, "its value has what no header may have: a line break, other than ASCII, a blank around it"
             )
         found[name.lower()] = text
-    return found, tuple(secrets)
+    return found, secrets
 
 
 def _secret(field: str, reference: object, settings: HttpSettings) -> str:

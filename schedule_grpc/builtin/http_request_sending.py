@@ -39,9 +39,7 @@ class Answer:
     headers: Mapping[str, str]
     """By their names in lower case; of several of one name all, with commas between."""
     body: bytes
-    """Its beginning."""
-    cut: bool
-    """Whether there was more."""
+    """As much of it as the request reads, and some more where there is more."""
     redirects: int
 
 
@@ -124,8 +122,8 @@ async def _read(response: "Response", asked: Asked) -> Answer:
     body = bytearray()
     try:
         async for chunk in response.aiter_raw():
-            body += chunk if unpack is None else unpack.decompress(chunk, asked.kept_bytes + 1 - len(body))
-            if len(body) > asked.kept_bytes:
+            body += chunk if unpack is None else unpack.decompress(chunk, asked.read_bytes + 1 - len(body))
+            if len(body) > asked.read_bytes:
                 break
     except zlib.error as error:
         raise DecodingError(str(error)) from None
@@ -134,8 +132,7 @@ async def _read(response: "Response", asked: Asked) -> Answer:
         status=response.status_code,
         reason=response.reason_phrase,
         headers={name.lower(): value for name, value in response.headers.items()},
-        body=bytes(body[: asked.kept_bytes]),
-        cut=len(body) > asked.kept_bytes,
+        body=bytes(body),
         redirects=0,
     )
 

@@ -20,6 +20,7 @@ from schedule_grpc.builtin.http_request_addresses import (
     resolve,
 )
 from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.secret_text import shown
 from schedule_grpc.threads import in_thread
 
 SECRET_PREFIX = "SCHEDULE_SECRET_"  # noqa: S105 (the beginning of a name)
@@ -184,7 +185,7 @@ def _rule(field: str, text: str) -> _Rule:
         name = "/"
     if port == 0 or any(character in name for character in "/@?#\\ ") or ("*" in name and name != "*"):
         raise ConfigurationError(
-            f"http_request.{field}: {text!r} is not a host such as api.example.com or *.example.com"
+            f"http_request.{field}: {shown(text)!r} is not a host such as api.example.com or *.example.com"
         )
     return _Rule(f"*.{name}" if below else name, port)
 

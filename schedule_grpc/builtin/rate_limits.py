@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from schedule_grpc.builtin.reporting import Report, check_fields, fraction, whole_number
+from schedule_grpc.builtin.unconfigured import waits_for_tables
 from schedule_grpc.database.instants import instant, written
 from schedule_grpc.handlers import TaskContext, handler
 
@@ -19,6 +20,7 @@ MAX_KEPT = 10_000
 
 
 @handler("check-rate-limits", description="Monitor API rate limit usage and alert if nearing threshold")
+@waits_for_tables
 async def check_rate_limits(ctx: TaskContext) -> dict[str, Any]:
     """Count the requests of the last hour by API key; warn from ``threshold`` (0.9) of ``limit`` (1,000) on.
 

@@ -9,6 +9,7 @@ import typer
 
 from schedule_grpc.cli.calling import FAILED, USAGE, Caller, fail
 from schedule_grpc.cli.options import connection, takes
+from schedule_grpc.terminal_text import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def apply(
     else:
         _print(found, dry_run=dry_run)
     for failure in failures:
-        print(failure, file=sys.stderr)
+        print(plain(failure), file=sys.stderr)
     if failures:
         raise SystemExit(FAILED)
 
@@ -129,19 +130,16 @@ def _print(found: "Difference", *, dry_run: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from schedule_grpc.cli.output import first_line
-
     console = Console(soft_wrap=True)
     for registration in found.created:
         definition = registration.definition
         about = f"{definition.schedule.text}, {definition.handler}"
-        console.print(Text(f"+ {definition.name}", "green"), Text(f" ({about})"))
+        console.print(Text(f"+ {definition.name}", "green"), Text(f" ({first_line(about)})"))
     for task in found.changed:
         console.print(Text(f"~ {task.registration.definition.name}", "yellow"))
         for change in task.changes:
-            console.print(
-                Text(f"    {change.field}: {first_line(change.before)} -> {first_line(change.after)}".rstrip())
-            )
+            before, after = first_line(change.before), first_line(change.after)
+            console.print(Text(f"    {first_line(change.field)}: {before} -> {after}".rstrip()))
     for deleted in found.deleted:
         console.print(Text(f"- {deleted.name}", "red"))
     counts = [f"{len(getattr(found, word))} {'to be ' if dry_run else ''}{word}" for word in _SUMMARY]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from schedule_grpc.terminal_text import plain
+
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
 
@@ -75,7 +77,7 @@ class Caller:
 
 def fail(message: str, *, code: int) -> NoReturn:
     """End the process with a message on standard error."""
-    print(message, file=sys.stderr)
+    print(plain(message), file=sys.stderr)
     raise SystemExit(code)
 
 

@@ -14,7 +14,9 @@ from typing import Any
 from schedule_grpc import builtin
 from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
+from schedule_grpc.bindings.platform import missing_tables, tables
 from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.file_checks import open_files
 from schedule_grpc.cli.health import serving
 from schedule_grpc.cli.options import LOCAL
 from schedule_grpc.cli.output import time_shown
@@ -22,13 +24,19 @@ from schedule_grpc.client import AsyncClient
 from schedule_grpc.clock import SystemClock
 from schedule_grpc.config import DEFAULT_FILE, SQLITE, AlertSettings, Settings, load
 from schedule_grpc.durations import human
-from schedule_grpc.errors import ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
+from schedule_grpc.errors import BindingError, ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
 from schedule_grpc.execution import Execution, ExecutionFilter, State
 from schedule_grpc.handlers import Registry
 from schedule_grpc.store import NEWEST, found_version, shown
 from schedule_grpc.task import Task
 
 TABLE = "table://"
+PLATFORM = "DB"
+"""The binding whose database has the platform's tables."""
+MAKE_TABLES = (
+    "the server's first use makes what is missing where [bindings] DB has create_tables = true (SQLite: unless it is "
+    "false); or make it yourself: docs/platform.md"
+)
 PATIENCE = 5.0
 """Seconds for each thing that is asked."""
 LATE = timedelta(minutes=1)
@@ -86,6 +94,7 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
         file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
         checks.append(ok("configuration", f"{file or 'no file, defaults and environment'} can be read"))
         checks += _handler_modules(settings)
+        checks += _files(settings, file)
         checks.append(await _database(settings))
         checks += await _bindings(settings.bindings)
         checks.append(await _alerts(settings.alerts))
@@ -122,11 +131,19 @@ def _handler_modules(settings: Settings) -> Iterator[Check]:
     yield ok("handlers", f"{len(registry.names())} in all, the built-in ones included")
 
 
+def _files(settings: Settings, config: Path | None) -> Iterator[Check]:
+    exposed = list(open_files(settings, config))
+    for place, readers in exposed:
+        yield warn("files", f"{place} can be read by {readers}", "take it from them: chmod go= FILE")
+    if not exposed:
+        yield ok("files", "what holds secrets is nobody's but its owner's")
+
+
 async def _database(settings: Settings) -> Check:
     place = shown(settings.database).removeprefix(SQLITE)
     try:
         version = await found_version(settings.database)
-    except DatabaseRefused as error:
+    except (DatabaseRefused, ConfigurationError) as error:
         return bad("database", str(error), "restore a copy, or correct `database`; see docs/operations.md")
     if version is None:
         return warn("database", f"{place} is not there", "`schedule-grpc migrate` or the server's start creates it")
@@ -142,7 +159,7 @@ async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]
     for name, url in urls.items():
         needed = {each: told for each, told in bindings.items() if each in (name, _table_of(url))}
         try:
-            env = Environment(needed)
+            env = Environment(needed, creates=False)
         except ConfigurationError as error:  # one that cannot be used must not hide the others
             checks.append(bad(f"binding {name}", error.message, f"correct [bindings] {name}"))
             continue
@@ -171,10 +188,15 @@ async def _binding(env: Environment, name: str) -> Check:
     try:
         async with SystemClock().timeout(PATIENCE):
             await env.ping(name)
+            lacking = await missing_tables(getattr(env, name)) if name == PLATFORM else ()
     except ScheduleError as error:
+        if isinstance(error, BindingError) and error.missing_table in tables():
+            return warn(subject, error.message, MAKE_TABLES)
         return bad(subject, error.message, f"correct its URL ([bindings] {name}), or start what it names")
     except TimeoutError:
         return bad(subject, f"no answer in {PATIENCE:g} s", "is what it names running, and reachable from here?")
+    if lacking:
+        return warn(subject, f"has no table {', '.join(lacking)}", MAKE_TABLES)
     return ok(subject, f"answered in {human(timedelta(seconds=SystemClock().monotonic() - began))}")
 
 

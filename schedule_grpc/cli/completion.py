@@ -64,7 +64,7 @@ def _asked(context: typer.Context, question: Callable[["AsyncClient"], Awaitable
 
     async def call() -> list[str]:
         async with connection(**told).client(deadline=DEADLINE, attempts=1) as client:
-            return list(await question(client))
+            return [name for name in await question(client) if name.isprintable()]
 
     with contextlib.suppress(Exception):
         return asyncio.run(call())

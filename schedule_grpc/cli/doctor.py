@@ -8,6 +8,7 @@ import typer
 from schedule_grpc.cli.calling import FAILED, Caller
 from schedule_grpc.cli.completion import task_names
 from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, connection, takes
+from schedule_grpc.terminal_text import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,16 +70,14 @@ def _verify(file: "Path", *, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(found.file), "sha256": found.sha256, "tables": dict(found.content.tables)})
         return
-    print(f"ok    {found.file}  {found.database}, sha256 {found.sha256}")
+    print(plain(f"ok    {found.file}  {found.database}, sha256 {found.sha256}"))
     for table, rows in found.content.tables.items():
-        print(f"      {table}  {rows} rows")
+        print(first_line(f"      {table}  {rows} rows"))
 
 
 def _print(checks: "Sequence[Check]") -> None:
     from rich.console import Console
     from rich.text import Text
-
-    from schedule_grpc.cli.output import first_line
 
     styles = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
     console = Console(soft_wrap=True)

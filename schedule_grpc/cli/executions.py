@@ -69,6 +69,7 @@ def watch(
         from schedule_grpc.as_json import event_json
         from schedule_grpc.cli.print_json import print_json_line
         from schedule_grpc.cli.progress import event_in_words
+        from schedule_grpc.terminal_text import plain
 
         async with client.watch_executions(task, wanted) as events:
             print(f"Watching {call.server}; Ctrl-C ends it.", file=sys.stderr, flush=True)
@@ -76,7 +77,7 @@ def watch(
                 if call.as_json:
                     print_json_line(event_json(event))
                 else:
-                    print(event_in_words(event), flush=True)
+                    print(plain(event_in_words(event)), flush=True)
 
     call.ask(question)
     fail(f"{call.server}: the server stopped", code=UNREACHABLE)

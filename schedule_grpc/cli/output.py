@@ -1,7 +1,6 @@
 """What the command line shows to people: tables, facts, times in UTC."""
 
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -15,6 +14,7 @@ from schedule_grpc.policy import Policy
 from schedule_grpc.schedule import Preview, Schedule
 from schedule_grpc.task import Handler, Task
 from schedule_grpc.task_file import policy_text
+from schedule_grpc.terminal_text import first_line, plain
 
 STYLES = {
     State.SUCCEEDED: "green",
@@ -29,20 +29,6 @@ LEAST_LAST = 20
 """Of a table's last column so much is shown, however narrow the terminal is."""
 
 _ALWAYS_SHOWN = ("timeout", "retry.max_retries", "overlap", "catch_up")
-
-
-def plain(text: str) -> str:
-    """Return a text of somebody else's with what would move the cursor or hide text made visible."""
-    return "".join(
-        each.encode("unicode_escape").decode() if unicodedata.category(each)[0] == "C" and each != "\n" else each
-        for each in text
-    )
-
-
-def first_line(text: str) -> str:
-    """Return the first line of a text, for a cell of a table; marked if there are more."""
-    line, newline, _ = plain(text).partition("\n")
-    return f"{line} …" if newline else line
 
 
 def time_shown(instant: datetime | None) -> str:
@@ -153,7 +139,7 @@ def print_handlers(handlers: Iterable[Handler]) -> None:
 def print_preview(preview: Preview) -> None:
     """Print when a schedule fires, in UTC and as clocks in its zone show it, and what changes of the clocks do."""
     schedule = preview.schedule
-    print(schedule.description)
+    print(plain(schedule.description))
     zone = None if schedule.time_zone == "UTC" else ZoneInfo(schedule.time_zone)
     for instant in preview.times:
         local = "" if zone is None else instant.astimezone(zone).strftime("   %a %Y-%m-%d %H:%M:%S %Z")
@@ -161,7 +147,7 @@ def print_preview(preview: Preview) -> None:
     if not preview.times:
         print("  never")
     for note in preview.notes:
-        print(f"Note: {note}.")
+        print(plain(f"Note: {note}."))
 
 
 def _policy_shown(policy: Policy) -> Iterable[str]:

@@ -10,11 +10,12 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from schedule_grpc.cli.output import first_line, time_shown
+from schedule_grpc.cli.output import time_shown
 from schedule_grpc.durations import human
 from schedule_grpc.events import Lost, Progress, Told
 from schedule_grpc.execution import Execution, State
 from schedule_grpc.retry import FailureKind
+from schedule_grpc.terminal_text import first_line, plain
 
 ALMOST = 0.9999
 """As far as a bar goes: at its end rich would stop its clock, though the handler may go on."""
@@ -67,7 +68,7 @@ class Lines:
 
     def _print(self, line: str) -> None:
         if line != self._last:  # what is told by an answer and by an event is shown once
-            print(line, file=sys.stderr, flush=True)
+            print(plain(line), file=sys.stderr, flush=True)
         self._last = line
 
 
@@ -99,14 +100,14 @@ class Moving:
         """Show its state; what an attempt died of stays above the line."""
         words = state_in_words(execution)
         if execution.state is State.PENDING and execution.attempts:
-            self._bar.console.print(Text(words))
+            self._bar.console.print(Text(plain(words)))
             words = f"{execution.state}  next attempt at {time_shown(execution.available_time)}"
         self._bar.tasks[0].total = None  # a new attempt has not said yet how far it is
-        self._bar.update(self._row, description=f"{execution.task_name}: {words}", completed=0, refresh=True)
+        self._bar.update(self._row, description=plain(f"{execution.task_name}: {words}"), completed=0, refresh=True)
 
     def progressed(self, event: Progress) -> None:
         """Move the bar."""
-        description = f"{event.task_name}: {first_line(event.text)}" if event.text else None
+        description = f"{plain(event.task_name)}: {first_line(event.text)}" if event.text else None
         done = min(event.fraction, ALMOST)
         self._bar.update(self._row, total=1.0, completed=done, description=description, refresh=True)
 

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from schedule_grpc import private_files
 from schedule_grpc.errors import DatabaseRefused
 
 
@@ -27,7 +28,7 @@ class FileLock:
         """
         path = database.with_name(database.name + ".lock")
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, private_files.MODE)
         except OSError as error:
             raise DatabaseRefused(f"{database}: cannot create {path.name} beside it: {error.strerror}") from error
         lock = cls(descriptor)

@@ -23,7 +23,7 @@ from schedule_grpc.database.postgres_commit import (
 )
 from schedule_grpc.database.postgres_errors import FROM_OUTSIDE, Meaning, meaning, unavailable
 from schedule_grpc.database.postgres_migrate import migrate, schema_version
-from schedule_grpc.errors import DatabaseRefused, DatabaseUnavailable
+from schedule_grpc.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +83,7 @@ class PostgresDatabase:
 
         Raises:
             DatabaseRefused: if there is no such database, it is another application's, or its schema is newer.
+            ConfigurationError: if the URL has something that no such URL has.
         """
         with _refusing(url):
             connection = await connect_alone(url)
@@ -235,6 +236,7 @@ async def look(url: str, migrations: Sequence[Migration]) -> int | None:
 
     Raises:
         DatabaseRefused: if it could not be used, with the reason.
+        ConfigurationError: if the URL has something that no such URL has.
     """
     with _refusing(url):
         connection = await connect_alone(url)
@@ -347,10 +349,10 @@ def _refusing(url: str) -> Iterator[None]:
         yield
     except DatabaseRefused as error:
         raise DatabaseRefused(f"{text.shown(url)}: {error}") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         # The driver's words may quote a part of the password that it took for a port.
         form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-        raise DatabaseRefused(f"{text.shown(url)}: is not {form}, or has an option that is none") from None
+        raise ConfigurationError(f"database: {text.shown(url)} is not {form}, or has an option that is none") from None
     except FROM_OUTSIDE as error:
         said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
         raise DatabaseRefused(f"{text.shown(url)}: {said or type(error).__name__}") from error

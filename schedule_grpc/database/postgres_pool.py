@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,10 @@ CONNECTIONS = 5
 IDLE_SECONDS = 300.0
 """An idle connection is closed after so long."""
 
+_CREATING = 0x53434850
+"""``SCHP``: the advisory lock under which one server makes the platform's tables while the others wait for it."""
 _COUNTED = re.compile(r"(?:INSERT \d+|UPDATE|DELETE|MERGE) (?P<rows>\d+)")
-_NO_TABLE = re.compile(r'"(?P<table>.+)"')
+_NO_TABLE = re.compile(r'relation "(?P<table>.+)" does not exist')
 _REFUSED_VALUE = re.compile(r"argument \$(?P<number>\d+): .* \((?P<reason>[^()]*)\)", re.DOTALL)
 
 _EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 (PostgreSQL's; counted in UTC)
@@ -68,8 +70,17 @@ class PostgresPool:
         self._releasing: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def connect(cls, name: str, url: str, *, patience: float, connections: int = CONNECTIONS) -> "PostgresPool":
-        """Make ready to connect to a database; nothing is connected before it is used.
+    async def connect(
+        cls,
+        name: str,
+        url: str,
+        *,
+        patience: float,
+        connections: int = CONNECTIONS,
+        tables: Mapping[str, str] | None = None,
+        indexes: Sequence[str] = (),
+    ) -> "PostgresPool":
+        """Make ready to connect to a database; nothing is connected before it is used, unless tables are to be made.
 
         Args:
             name: The binding's.
@@ -77,9 +88,11 @@ class PostgresPool:
             patience: Seconds in which a connection must be made, and in which the server must let go of a statement
                 whose caller gave up; whoever calls limits his own waiting.
             connections: How many there may be at once.
+            tables: What makes each table that is to be made where it is missing, by its name.
+            indexes: Statements that make what is only quicker; tables that are there and do not suit go without.
 
         Raises:
-            BindingError: if the URL cannot be read.
+            BindingError: if the URL cannot be read, or a table cannot be made.
         """
         import asyncpg  # noqa: PLC0415 (an extra)
 
@@ -98,10 +111,15 @@ class PostgresPool:
                 statement_cache_size=0,
                 server_settings=settings,
             )
-        except (ValueError, TypeError, asyncpg.InterfaceError):
-            # The driver's words may quote a part of the password that it took for a port.
-            raise BindingError(name, "its URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
-        return cls(name, pool, patience=patience)
+        except (*_MALFORMED, asyncpg.InterfaceError):
+            raise _not_a_url(name) from None
+        made = cls(name, pool, patience=patience)
+        try:
+            await made._create(tables or {}, indexes)
+        except BaseException:
+            await made.aclose()
+            raise
+        return made
 
     async def fetch(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """Return a query's rows.
@@ -134,6 +152,23 @@ class PostgresPool:
             yield transaction
             await transaction.execute("COMMIT")  # left by an exception it is undone as the connection is given back
 
+    async def _create(self, tables: Mapping[str, str], indexes: Sequence[str]) -> None:
+        """Make what is missing: looked for first, for whoever may not make tables may have them all."""
+        missing = [table for table in tables if not await self._has(table)]
+        if not missing:
+            return
+        async with self.transaction() as transaction:
+            await transaction.execute(f"SELECT pg_advisory_xact_lock({_CREATING})")  # several servers start at once
+            for table in missing:
+                await transaction.execute(tables[table].replace(" BLOB", " BYTEA"))
+        for index in indexes:
+            with suppress(BindingError):
+                await self.execute(index)
+
+    async def _has(self, table: str) -> bool:
+        [found] = await self.fetch("SELECT to_regclass(:table) IS NOT NULL AS there", table=table)
+        return bool(found["there"])
+
     async def dialect(self) -> str:
         """Return ``postgresql``."""
         return POSTGRESQL
@@ -158,7 +193,10 @@ class PostgresPool:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         with _told(self._name, ""):
-            connection = await self._pool.acquire()
+            try:
+                connection = await self._pool.acquire()
+            except _MALFORMED:  # the driver reads it when it connects
+                raise _not_a_url(self._name) from None
         self._held += 1
         try:
             yield connection
@@ -180,9 +218,20 @@ class PostgresPool:
             if connection.is_in_transaction():
                 await connection.execute("ROLLBACK", timeout=self._patience)
             await self._pool.release(connection, timeout=self._patience)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # a TimeoutError is an OSError
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            # An OSError is a TimeoutError too; InternalClientError is said of a connection that `aclose` terminated
+            # between two steps of giving it back.
             with suppress(asyncpg.InterfaceError):  # the pool has thrown it away already
                 connection.terminate()
+
+
+_MALFORMED = (ValueError, TypeError, OverflowError)
+"""What the driver raises for a URL that it cannot read; its words may quote a password that it took for a port."""
+
+
+def _not_a_url(name: str) -> BindingError:
+    form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+    return BindingError(name, f"its URL is not {form}, or has an option that is none")
 
 
 @contextmanager
@@ -195,7 +244,9 @@ def _told(name: str, sql: str) -> Iterator[None]:
         raise BindingError(name, str(error)) from None
     except asyncpg.UndefinedTableError as error:
         table = _NO_TABLE.search(error.args[0])
-        raise BindingError(name, f"no such table: {table['table']}" if table else error.args[0]) from None
+        raise (
+            BindingError(name, error.args[0]) if table is None else BindingError.no_such_table(name, table["table"])
+        ) from None
     except asyncpg.DataError as error:
         raise BindingError(name, _refused_value(error.args[0], sql)) from None
     except asyncpg.PostgresError as error:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from schedule_grpc import secret_text
 from schedule_grpc.database.named_parameters import names_of, numbered
 
 _FRAGMENT = re.compile(r"/\*postgresql\s(.*?)\*/", re.DOTALL)
@@ -33,8 +34,7 @@ def many(sql: str, parameters: Sequence[Mapping[str, Any]]) -> tuple[str, list[l
 
 def shown(url: str) -> str:
     """Return a database's URL without what must not be shown: a password, options."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+    return secret_text.shown(url).replace("***@", "").partition("?")[0]
 
 
 def _sent(value: Any) -> Any:

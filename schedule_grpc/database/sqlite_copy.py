@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from schedule_grpc import private_files
 from schedule_grpc.errors import BindingError
 from schedule_grpc.threads import Stopped
 
@@ -45,6 +46,7 @@ def copy(name: str, source: Path, target: Path, *, unwanted: Unwanted, report: R
         report(1 - remaining / total if total else 1.0)
 
     try:
+        private_files.create(target)
         with (
             closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS)) as reader,
             closing(sqlite3.connect(target)) as writer,
@@ -59,7 +61,7 @@ def copy(name: str, source: Path, target: Path, *, unwanted: Unwanted, report: R
             counts = _counts(reader)  # the first read fixes the moment
             reader.backup(writer, pages=PAGES_A_STEP, progress=stepped)
             reader.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         if unwanted():
             raise Stopped from None
         raise BindingError(name, f"copying {source} to {target.parent}: {error}") from error

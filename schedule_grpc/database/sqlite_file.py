@@ -1,6 +1,7 @@
 """A user's own SQLite file, as handlers use it: statements and transactions, readers apart from the writer."""
 
 import asyncio
+import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -10,10 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from schedule_grpc import private_files
 from schedule_grpc.database.instants import SQLITE, written
 from schedule_grpc.database.sqlite_thread import SqliteThread, connect
 from schedule_grpc.errors import BindingError
 
+_NO_TABLE = re.compile(r"no such table: (?P<table>.+)", re.DOTALL)
 BUSY_SECONDS = 5.0
 """How long to wait for another writer of the file, if nothing else is said."""
 
@@ -88,7 +91,8 @@ class SqliteFile:
             for thread in opened:
                 await thread.close()
             if isinstance(error, sqlite3.Error | OSError):
-                raise BindingError(name, f"{path}: {error}") from error
+                said = error.strerror if isinstance(error, OSError) else error
+                raise BindingError(name, f"{path}: {said}") from error
             raise
         return cls(name, path, *opened, ending=ending, inode=inode)
 
@@ -166,10 +170,14 @@ def _told(name: str, ending: threading.Event) -> Iterator[None]:
             raise BindingError(name, "is closed") from None
         if isinstance(error, ValueError):
             raise
-        raise BindingError(name, str(error)) from error
+        table = _NO_TABLE.fullmatch(str(error))
+        raise (
+            BindingError(name, str(error)) if table is None else BindingError.no_such_table(name, table["table"])
+        ) from error
 
 
 def _prepare(path: Path, busy: float, ending: threading.Event, schema: str, indexes: Sequence[str]) -> int:
+    private_files.create(path)
     with closing(connect(path, busy=busy, unwanted=ending.is_set)) as connection:
         connection.executescript(schema)
         for index in indexes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from schedule_grpc import failpoints
+from schedule_grpc import failpoints, private_files
 from schedule_grpc.database.migration import Migration
 from schedule_grpc.errors import DatabaseRefused
 
@@ -89,6 +89,7 @@ def _create(path: Path, migrations: Sequence[Migration], application_id: int) ->
     unfinished = path.with_name(path.name + ".creating")
     for leftover in (unfinished, unfinished.with_name(unfinished.name + "-journal")):
         leftover.unlink(missing_ok=True)
+    private_files.create(unfinished)
     with closing(_connect(unfinished)) as connection:
         connection.execute(f"PRAGMA application_id = {application_id:d}")
         _migrate(connection, migrations)

@@ -125,7 +125,7 @@ def _item(event: Event) -> Item:
     if isinstance(event, Transition):
         return ["t", event.execution.id, event.before, event.execution.state, to_micros(event.time)]
     if isinstance(event, TaskChanged):
-        return ["n", event.name]
+        return ["n", event.name, event.deleted_uid] if event.deleted_uid else ["n", event.name]
     if isinstance(event, CancelRequested):
         return ["x", event.execution_id]
     return ["a"]
@@ -137,6 +137,8 @@ def _hint(item: Item) -> Event | None:
         return CancelRequested(execution_id=item[1])
     if item[0] == "a":
         return AlertsChanged()
-    if item[0] == "n" or State(item[3]) is State.PENDING:
+    if item[0] == "n":
+        return TaskChanged(name=item[1], deleted_uid=item[2] if len(item) > 2 else "")  # noqa: PLR2004 (kind, name)
+    if State(item[3]) is State.PENDING:
         return TaskChanged(name=item[1])
     return None

@@ -45,7 +45,8 @@ def _change_task(change: TaskChange, now: datetime) -> Operation[list[Event]]:
         written = yield QUERIES.update_task, task_parameters(after) | read
     if not written:
         raise Overtaken(after.name)
-    events: list[Event] = [TaskChanged(name=after.name)]
+    deleted_uid = "" if after.delete_time is None else after.uid
+    events: list[Event] = [TaskChanged(name=after.name, deleted_uid=deleted_uid)]
     if before is None:
         return events
     if change.settlement is not None:

@@ -125,6 +125,18 @@ def test_nothing_is_there_yet(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_platform_without_tables_is_told_and_left_as_it_is(tmp_path: Path):
+    """Its queue too; the first use makes them, or the tasks wait: nothing is broken."""
+    (tmp_path / "platform.db").touch()
+    _, found = examine(tmp_path, "--server", "127.0.0.1:1")
+    platform, queue = found["binding DB"][0], found["binding QUEUE"][0]
+    assert (platform["verdict"], queue["verdict"]) == ("warn", "warn")
+    assert platform["told"].startswith("has no table sessions, api_keys, generations, ")
+    assert queue["told"] == "QUEUE: DB: no such table: queue_jobs"
+    assert "create_tables" in platform["advice"]
+    assert (tmp_path / "platform.db").read_bytes().count(b"CREATE TABLE") == 0
+
+
 def test_a_broken_configuration_is_red(tmp_path: Path):
     """Whatever part of it: keys, modules, database, bindings."""
     (tmp_path / "schedule.toml").write_text("handelrs = []")

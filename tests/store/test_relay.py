@@ -72,7 +72,8 @@ async def test_hints(execution: Execution):
     """A changed task, a cancel request, an alert, new work: told as they are, without a row being read."""
     here, there = Server(), Server(away=True)
     recorded = Transition(before=None, execution=execution, time=NOW)
-    events = [TaskChanged(name="a"), CancelRequested(execution_id="x"), AlertsChanged()]
+    gone = TaskChanged(name="b", deleted_uid="uid")
+    events = [TaskChanged(name="a"), gone, CancelRequested(execution_id="x"), AlertsChanged()]
     here.relay.tell([*events, recorded])
     assert await there.hears(here) == [*events, TaskChanged(name=execution.id)]
 

@@ -84,7 +84,17 @@ def test_the_http_interface_is_an_address_or_a_table(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "origin", ["ops.example", "https://ops.example/", "https://ops.example/x", "ftp://a", "*", "null"]
+    "origin",
+    [
+        "https://ana@ops.example",
+        "https://ops.example:99999",
+        "ops.example",
+        "https://ops.example/",
+        "https://ops.example/x",
+        "ftp://a",
+        "*",
+        "null",
+    ],
 )
 def test_an_origin_that_is_none_is_refused(tmp_path: Path, origin: str):
     """It would never be equal to one."""
@@ -210,3 +220,27 @@ async def test_a_server_registers_the_tasks_of_its_configuration(tmp_path: Path)
                 ("report", "1", True),
                 ("sweep", "1", False),
             ]
+
+
+@pytest.mark.parametrize("key", ["database", "grpc", "http"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgres:bob:hunter22",
+        "bob:hunter22@127.0.0.1:1",
+        "postgresql://bob:hunter22",
+        "postgresql://bob:hunter22@127.0.0.1:99999/d",
+        "postgresql://bob:hunter22@127.0.0.1:-1/d",
+        "postgresql://bob:hunter/22@127.0.0.1/d",
+        "postgresql://bob:hunter22@[::1/d",
+        "postgresql://bob:hunter22\n@h:1",
+        "127.0.0.1:hunter22",
+        "127.0.0.1:²",
+        "127.0.0.1:" + "9" * 5000,
+    ],
+)
+def test_a_malformed_address_is_one_line_that_names_its_key_and_quotes_no_password(key: str, given: str):
+    """What stands in the wrong place may be one."""
+    with pytest.raises(ConfigurationError, match=rf"\A{key}(\.address)?: [^\n]{{1,300}}\Z") as caught:
+        load({key: given})
+    assert "hunter" not in str(caught.value)

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import pytest
 from prometheus_client import generate_latest
 from rig import START, Rig
 
+from schedule_grpc.events import TaskChanged
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.retry import RetryPolicy
 from schedule_grpc.task import Policy
@@ -26,7 +28,7 @@ async def test_executions_are_counted_by_task_state_and_trigger(service: Rig):
     ended = {"task": "task", "state": "SUCCEEDED", "trigger": "SCHEDULE"}
     assert value(metrics, "schedule_executions_total", **ended) == 1
     assert value(metrics, "schedule_attempts_failed_total", task="task", kind="ERROR") == 1
-    assert value(metrics, "schedule_execution_duration_seconds_sum", task="task") == 2
+    assert value(metrics, "schedule_execution_duration_seconds_sum", handler="fate") == 2
     assert value(metrics, "schedule_queue_depth") == value(metrics, "schedule_executions_running") == 0
 
 
@@ -66,7 +68,7 @@ async def test_what_never_ran_is_counted_and_has_no_duration(service: Rig):
         await service.service.cancel(first.id)
     for state in ("SKIPPED", "CANCELLED"):
         assert value(metrics, "schedule_executions_total", task="task", state=state, trigger="MANUAL") == 1
-    assert value(metrics, "schedule_execution_duration_seconds_count", task="task") is None
+    assert value(metrics, "schedule_execution_duration_seconds_count", handler="fate") is None
     assert value(metrics, "schedule_queue_depth") == 0
 
 
@@ -116,3 +118,68 @@ def test_the_names_are_those_of_the_documents():
         "schedule_rpcs_total",
         "schedule_http_requests_total",
     }
+
+
+async def test_a_tasks_series_go_with_it(service: Rig, gate):
+    """What still runs then is counted among the others; a new task of that name begins anew."""
+    metrics = Metrics()
+    gate("g")
+    with service.hub.listening(metrics.notice_deleted, abroad=True), service.hub.listening(metrics.notice):
+        await service.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
+        await service.advance(3600)
+        await service.advance(2)
+        await service.register("task", "@hourly", payload={"gate": "g"})
+        await service.service.run_now("task", detach=True)
+        await service.engine.tick()
+        assert 'task="task"' in generate_latest(metrics.registry).decode()
+        await service.service.delete("task")
+        gate("g").opened.set()
+        await service.engine.idle()
+        assert 'task="task"' not in generate_latest(metrics.registry).decode()
+        ended = {"state": "SUCCEEDED", "trigger": "MANUAL"}
+        assert value(metrics, "schedule_executions_total", task="(other)", **ended) == 1
+        await service.register("task", "@manual")
+        await service.service.run_now("task", detach=True)
+        await service.work()
+        assert value(metrics, "schedule_executions_total", task="task", **ended) == 1
+
+
+async def test_series_do_not_grow_beyond_a_number_of_tasks(service: Rig, monkeypatch: pytest.MonkeyPatch):
+    """The rest is counted together; one that goes makes room for another."""
+    monkeypatch.setattr("schedule_grpc.metrics.MOST_LABELS", 2)
+    metrics = Metrics()
+    ended = {"state": "SUCCEEDED", "trigger": "MANUAL"}
+    with service.hub.listening(metrics.notice_deleted, abroad=True), service.hub.listening(metrics.notice):
+        for name in ("a", "b", "c", "d"):
+            await service.register(name, "@manual")
+            await service.service.run_now(name, detach=True)
+            await service.work()
+        assert value(metrics, "schedule_executions_total", task="(other)", **ended) == 2
+        await service.service.delete("a")
+        await service.service.run_now("d", detach=True)
+        await service.work()
+    counted = {each: value(metrics, "schedule_executions_total", task=each, **ended) for each in ("a", "b", "c", "d")}
+    assert counted == {"a": None, "b": 1, "c": None, "d": 1}
+
+
+async def test_a_task_that_another_server_deleted_has_no_series_either(service: Rig):
+    """It is told by its name and uid."""
+    metrics = Metrics()
+    with service.hub.listening(metrics.notice_deleted, abroad=True), service.hub.listening(metrics.notice):
+        task = await service.register("task", "@manual")
+        await service.service.run_now("task", detach=True)
+        await service.work()
+        service.hub.relay([TaskChanged(name="task")])
+        assert 'task="task"' in generate_latest(metrics.registry).decode()
+        service.hub.relay([TaskChanged(name="task", deleted_uid=task.uid)])
+        assert 'task="task"' not in generate_latest(metrics.registry).decode()
+
+
+def test_a_method_that_nobody_knows_is_counted_among_the_others():
+    """Callers may write anything there."""
+    metrics = Metrics()
+    for method in ("BREW", "UNSUBSCRIBE", "GET"):
+        metrics.answered_http(method, "other", 405)
+    counted = {"route": "other", "status": "405"}
+    assert value(metrics, "schedule_http_requests_total", method="(other)", **counted) == 2
+    assert value(metrics, "schedule_http_requests_total", method="GET", **counted) == 1

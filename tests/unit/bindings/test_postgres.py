@@ -1,6 +1,8 @@
 """The DB binding on a real PostgreSQL server."""
 
 import asyncio
+import gc
+import itertools
 import traceback
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -296,3 +298,41 @@ async def test_a_table_that_is_changed_meanwhile_does_not_break_the_statements_t
     async with env.DB.transaction() as transaction:
         await transaction.execute("INSERT INTO sessions (id) VALUES ('a')")
         assert list((await transaction.fetch("SELECT * FROM sessions"))[0]) == ["id", "user_id", "expires_at", "more"]
+
+
+@pytest.mark.parametrize("options", ["port=99999", "port=hunter22", "sslmode=hunter22"])
+async def test_options_that_are_none_are_told_without_quoting_them(options: str):
+    """The driver reads them when it connects, and its own words quote them."""
+    env = Environment({"DB": f"postgresql:///d?host=127.0.0.1&{options}"})
+    with pytest.raises(BindingError, match=r"^DB: its URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE"):
+        await env.DB.fetch("SELECT 1")
+    await env.aclose()
+
+
+FAILING = {
+    "a missing table": "SELECT * FROM nowhere",
+    "a wrong statement": "SELEC 1",
+    "a wrong value": "SELECT 1 / 0",
+    "a wrong parameter": "SELECT :none",
+}
+
+
+async def _in_transaction(env: Environment, sql: str) -> None:
+    async with env.DB.transaction() as transaction:
+        await transaction.fetch(sql)
+
+
+@pytest.mark.parametrize("failure", FAILING)
+async def test_closing_right_after_a_failed_statement_leaves_no_error_behind(
+    postgres, postgres_database: str, caplog: pytest.LogCaptureFixture, failure: str
+):
+    """Its connection is being given back at that moment, at whichever step; alone, or within a transaction."""
+    for alone, turns in itertools.product((True, False), range(4)):
+        env = Environment({"DB": postgres.url(postgres_database)})
+        with pytest.raises(BindingError, match=r"^DB: "):
+            await (env.DB.fetch(FAILING[failure]) if alone else _in_transaction(env, FAILING[failure]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await env.aclose()
+        gc.collect()
+    assert caplog.messages == []

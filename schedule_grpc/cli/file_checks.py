@@ -1,0 +1,71 @@
+"""Which files of a server hold what others must not read."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from schedule_grpc import private_files
+from schedule_grpc.backup import is_backup
+from schedule_grpc.config import SQLITE, Settings
+from schedule_grpc.secret_text import Secrets, names_a_secret
+
+LOCAL = "file://"
+
+
+def open_files(settings: Settings, config: Path | None) -> Iterator[tuple[str, str]]:
+    """Give each place whose secrets others can read, and who they are."""
+    for path in _secret_files(settings, config):
+        if readers := private_files.readers(path):
+            yield str(path), readers
+    exposed = [(path, readers) for path in _backups(settings.backup.root) if (readers := private_files.readers(path))]
+    for path, readers in exposed[:1]:
+        others = f" and {len(exposed) - 1} more backups" if exposed[1:] else ""
+        yield f"{path}{others}", readers
+
+
+def _secret_files(settings: Settings, config: Path | None) -> Iterator[Path]:
+    if config is not None and _holds_secrets(config):
+        yield config
+    yield from _files_of(settings.database)
+    for binding in settings.bindings.values():
+        told = {"url": binding} if isinstance(binding, str) else binding
+        yield from _files_of(str(told.get("url")))
+        yield from (Path(str(value)) for option, value in told.items() if _leads_to_a_secret(option))
+    if settings.alerts.secret_file is not None:
+        yield settings.alerts.secret_file
+    if settings.http_request.secrets_dir is not None:
+        yield from _within(settings.http_request.secrets_dir)
+
+
+def _files_of(url: str) -> Iterator[Path]:
+    """Give a SQLite database's file, and what SQLite writes beside it: rows stand in all of them."""
+    if url.startswith(SQLITE):
+        path = Path(url.removeprefix(SQLITE))
+        yield from (path.with_name(path.name + part) for part in ("", "-wal", "-shm"))
+
+
+def _leads_to_a_secret(option: str) -> bool:
+    return option.endswith("_file") and names_a_secret(option.removesuffix("_file"))
+
+
+def _holds_secrets(config: Path) -> bool:
+    told: Mapping[str, Any] = {}
+    with suppress(OSError, ValueError):  # what is wrong with it is another check's matter
+        told = tomllib.loads(config.read_text("utf-8"))
+    secrets = Secrets()
+    secrets.add_options(told)
+    return bool(secrets) or bool(told.get("alerts", {}).get("urls"))  # whoever knows a webhook's URL may post to it
+
+
+def _backups(root: str) -> Iterator[Path]:
+    if "://" not in root or root.startswith(LOCAL):
+        folder = Path(unquote(urlsplit(root).path) if root.startswith(LOCAL) else root)
+        yield from (path for path in _within(folder) if is_backup(path.name))
+
+
+def _within(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from (path for path in sorted(folder.rglob("*")) if path.is_file())

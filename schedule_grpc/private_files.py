@@ -1,0 +1,46 @@
+"""Files that this service makes hold payloads, results, keys and sessions: their owner alone reads what is new.
+
+A file that is there keeps its mode: whoever opened it to a group did so on purpose.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+MODE = 0o600
+
+
+def opener(path: str, flags: int) -> int:
+    """Open a file for ``open(..., opener=opener)``; one that is new is its owner's alone."""
+    return os.open(path, flags | os.O_CLOEXEC, MODE)
+
+
+def create(path: Path) -> None:
+    """Make an empty file where there is none, before something else (SQLite) would make it readable for everybody.
+
+    SQLite takes an empty file for a new database, and gives its ``-wal``, ``-shm`` and ``-journal`` the file's mode.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    if not path.exists():
+        os.close(opener(str(path), os.O_WRONLY | os.O_CREAT))
+
+
+def readers(path: Path) -> str:
+    """Return who beside a file's or folder's owner can read or change it; empty: nobody, or it is not there.
+
+    A group counts where the file is our own: one of somebody else's that we read as members of its group is meant so.
+    """
+    try:
+        found = path.stat()
+        above = [each.stat().st_mode for each in path.resolve().parents]
+    except OSError:
+        return ""
+    if found.st_mode & (stat.S_IROTH | stat.S_IWOTH) and all(mode & stat.S_IXOTH for mode in above):
+        return "everybody on this machine"
+    ours = found.st_uid == os.geteuid()
+    passable = stat.S_IXGRP | stat.S_IXOTH
+    if ours and found.st_mode & (stat.S_IRGRP | stat.S_IWGRP) and all(mode & passable for mode in above):
+        return "its group"
+    return ""
