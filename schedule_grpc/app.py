@@ -2,16 +2,15 @@
 
 import asyncio
 import importlib
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from schedule_grpc import builtin
+from schedule_grpc import builtin, signals
 from schedule_grpc.agreed_clock import AgreedClock
 from schedule_grpc.alerts import Sender, open_targets, read_secret
 from schedule_grpc.api import GrpcServer
@@ -71,7 +70,9 @@ class Parts:
 
 
 async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Running], None] | None = None) -> None:
-    """Run a server until SIGTERM or SIGINT; a second signal does not wait for running work.
+    """Run a server until SIGTERM, SIGINT or SIGHUP; a second signal does not wait for running work.
+
+    The last deed of a process: signals that come after it are ignored.
 
     Args:
         settings: How.
@@ -84,8 +85,16 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
         DatabaseRefused: if the database file must not be used.
     """
     stopping = asyncio.Event()
+    hurry: list[Callable[[], None]] = []
+
+    def asked() -> None:
+        if stopping.is_set():
+            for call in hurry:
+                call()
+        stopping.set()
+
     clock = SystemClock()
-    with _signals(stopping) as hurry:
+    with signals.hearing(asked):
         async with running(settings, clock=clock, init=init) as parts:
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
                 if ready is not None:
@@ -241,27 +250,6 @@ async def _drain(parts: Parts, engine: "asyncio.Task[None]") -> None:
     parts.service.drain()
     parts.engine.stop()
     await engine
-
-
-@contextmanager
-def _signals(stopping: asyncio.Event) -> Iterator[list[Callable[[], None]]]:
-    """Within this context the first SIGTERM or SIGINT sets ``stopping``, a later one calls what the list holds."""
-    hurry: list[Callable[[], None]] = []
-    loop = asyncio.get_running_loop()
-
-    def asked() -> None:
-        if stopping.is_set():
-            for call in hurry:
-                call()
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
-    try:
-        yield hurry
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 def _equipped(bindings: Environment, settings: Settings) -> Env:

@@ -1,10 +1,13 @@
 """Running a program's event loop so that it ends, whatever a task in it does with its cancellation."""
 
 import asyncio
+import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import structlog
+
+from schedule_grpc import forks
 
 log = structlog.get_logger(__name__)
 
@@ -19,11 +22,14 @@ def run(main: Coroutine[Any, Any, Returned]) -> Returned:
 
     What ``main`` left behind is cancelled and gets `LAST_WORDS` seconds to stop. Whatever still runs then (a handler
     that swallows its cancellation, for which `asyncio.run` would wait for ever) is named in the log and left there.
+    Processes that ``main`` forks get nothing of the loop.
     """
-    loop = asyncio.new_event_loop()
+    selector = selectors.DefaultSelector()
+    loop = asyncio.SelectorEventLoop(selector)
     try:
         asyncio.set_event_loop(loop)
-        return loop.run_until_complete(main)
+        with forks.keeping_loop(loop, selector):
+            return loop.run_until_complete(main)
     finally:
         try:
             _end_tasks(loop)
