@@ -5,12 +5,14 @@ import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
 from schedule_grpc import builtin, signals
+from schedule_grpc import log as log_set_up
 from schedule_grpc.agreed_clock import AgreedClock
 from schedule_grpc.alerts import Sender, open_targets, read_secret
 from schedule_grpc.api import GrpcServer
@@ -38,6 +40,10 @@ DATABASES = (SQLITE, "postgresql://", "postgres://")
 SHOWN_TASKS = 1000
 COUNTED_EVERY = 10.0
 """Seconds."""
+BEGINS_WITHIN = 5.0
+"""Seconds after which a server tells where it answers though its engine has not begun: the database does not let it."""
+SOON = timedelta(milliseconds=20)
+"""How often a server that starts looks whether its engine has begun."""
 STREAM_GRACE = 5.0
 """Seconds that calls under way get once the engine has drained."""
 
@@ -97,20 +103,21 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
     with signals.hearing(asked):
         async with running(settings, clock=clock, init=init) as parts:
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
-                if ready is not None:
-                    page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
-                    ready(
-                        Running(
-                            grpc_address=parts.address,
-                            http_address=parts.http_address,
-                            tasks=page,
-                            api=settings.api,
-                        )
-                    )
+                page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
                 engine = asyncio.create_task(parts.engine.run(), name="engine")
                 alerts = asyncio.create_task(parts.sender.run(parts.hub, stopping), name="alerts")
                 hurry.append(parts.engine.stop)
                 try:
+                    await _until_begun(parts, engine, stopping, clock)
+                    if ready is not None:
+                        ready(
+                            Running(
+                                grpc_address=parts.address,
+                                http_address=parts.http_address,
+                                tasks=page,
+                                api=settings.api,
+                            )
+                        )
                     await _until_stopped(parts, engine, stopping, clock)
                 finally:
                     await _drain(parts, engine)
@@ -150,6 +157,8 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         if init:
             await service.initialize_defaults()
         await _register(service, settings.registrations())
+        metrics.tell_health(lambda: not _troubles(service, engine))
+        log_set_up.count_dropped(metrics.lines_dropped)
         server = GrpcServer(service if settings.api else None, answered=metrics.answered)
         address = await server.start(settings.grpc)
         stack.push_async_callback(server.stop, STREAM_GRACE)
@@ -183,7 +192,7 @@ async def _opened(
     database: str, hub: Hub, metrics: Metrics, machine: Clock, stack: AsyncExitStack
 ) -> tuple[SqlStore, Clock]:
     """Open the store; return it with the clock by which this server works: its machine's, or the shared database's."""
-    store = await open_store(database, hub, on_commit=metrics.committed)
+    store = await open_store(database, hub, on_commit=metrics.committed, on_error=metrics.refused)
     stack.push_async_callback(store.close)
     metrics.begin(await store.count_open())
     if not store.shared:
@@ -224,6 +233,14 @@ async def _http_server(
 def _troubles(service: Service, engine: Engine | AbsentEngine) -> Sequence[str]:
     """Return why the server is not healthy, or no longer is to be asked; empty if it is."""
     return (*engine.troubles(), "the server is stopping") if service.draining else engine.troubles()
+
+
+async def _until_begun(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:
+    """Return once the engine has begun and health says so, or will not begin soon."""
+    tries_until = clock.monotonic() + BEGINS_WITHIN
+    while not (parts.engine.begun or engine.done() or stopping.is_set() or clock.monotonic() > tries_until):
+        await clock.wait_until(clock.now() + SOON, stopping)
+    await parts.server.set_serving(serving=not parts.engine.troubles())
 
 
 async def _until_stopped(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:

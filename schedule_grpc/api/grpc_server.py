@@ -45,7 +45,7 @@ class GrpcServer:
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self, address: str) -> str:
-        """Listen, answer, and return the address bound (port 0 takes a free one).
+        """Listen, answer, and return the address bound (port 0 takes a free one). Health is NOT_SERVING at first.
 
         Raises:
             CannotStart: if the address cannot be listened on.
@@ -59,7 +59,7 @@ class GrpcServer:
         forks.keep_port(port)
         self._port = port
         await self._server.start()
-        await self.set_serving(serving=True)
+        await self.set_serving(serving=False)
         return f"{address.rpartition(':')[0]}:{port}"
 
     async def set_serving(self, *, serving: bool) -> None:

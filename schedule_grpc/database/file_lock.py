@@ -64,6 +64,21 @@ class FileLock:
         except OSError as error:
             raise _held(database, "") from error
 
+    def require_room(self, size: int) -> None:
+        """Return if there is room for so many bytes beside the database: they are written here, and taken back.
+
+        Raises:
+            OSError: if there is none.
+        """
+        beside = self._descriptors[0]
+        end = os.fstat(beside).st_size
+        try:
+            written = os.pwrite(beside, bytes(size), end)
+            if written < size:
+                os.pwrite(beside, bytes(size - written), end + written)
+        finally:
+            os.ftruncate(beside, end)
+
     def release(self) -> None:
         """Let the next server have the file. The lock file stays: removing it would race with the next holder."""
         while self._descriptors:

@@ -123,6 +123,14 @@ class PostgresDatabase:
             raise DatabaseUnavailable("the database is closed")
         return await self._tried(self._read_once, factory)
 
+    async def try_write(self) -> None:
+        """Commit an empty transaction: it has an id, so its commit is written. See Database.
+
+        Raises:
+            DatabaseUnavailable: if it is not.
+        """
+        await self.write(_nothing)
+
     async def time(self) -> datetime:
         """Return the time by the database's clock.
 
@@ -237,6 +245,11 @@ async def look(url: str, migrations: Sequence[Migration]) -> int | None:
             return await schema_version(connection, len(migrations))
         finally:
             connection.terminate()
+
+
+def _nothing() -> Operation[None]:
+    """Do nothing."""
+    yield from ()
 
 
 async def _connection_alone(url: str) -> Connection:

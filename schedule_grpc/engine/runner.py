@@ -15,7 +15,7 @@ from schedule_grpc.condition import Condition
 from schedule_grpc.engine.progress import Reporter
 from schedule_grpc.engine.recorder import Recorder
 from schedule_grpc.errors import HandlerNotFound, Unavailable
-from schedule_grpc.events import Hub
+from schedule_grpc.events import Abandoned, Hub
 from schedule_grpc.execution import HandBack, Outcome, unrecordable
 from schedule_grpc.handlers import Env, Fate, Registry, Stop, TaskContext, perform
 from schedule_grpc.store import Claim, Store
@@ -179,6 +179,7 @@ class Runner:
         if fate.abandoned:
             self._abandoned += 1
             log.error("handler.abandoned", execution=claim.execution.id, handler=claim.execution.handler)
+            self._hub.publish([Abandoned(execution_id=claim.execution.id)])
             if running.why is Why.SHUTDOWN:
                 return None
         return Outcome(

@@ -7,12 +7,13 @@ from typing import Any, TypeVar, cast
 
 from schedule_grpc import failpoints
 from schedule_grpc.condition import Alert
-from schedule_grpc.database import Database, Operation
+from schedule_grpc.database import Database, ObservedDatabase, Operation
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
 from schedule_grpc.store import alert_operations as alerts
+from schedule_grpc.store import clock_operations as clock
 from schedule_grpc.store import execution_operations as executions
 from schedule_grpc.store import queue_operations as queue
 from schedule_grpc.store import replica_operations as replicas
@@ -34,9 +35,16 @@ REMOVED_AT_ONCE = 500
 class SqlStore:
     """Every method's promise stands in the Store protocol."""
 
-    def __init__(self, database: Database, hub: Hub, *, abroad: Abroad | None = None) -> None:
-        """``abroad`` tells the other servers of the same database what is committed here."""
-        self._database = database
+    def __init__(
+        self,
+        database: Database,
+        hub: Hub,
+        *,
+        abroad: Abroad | None = None,
+        on_error: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """``abroad`` tells the other servers what is committed here; ``on_error`` hears of each refused operation."""
+        self._database = ObservedDatabase(database, on_error)
         self._hub = hub
         self._abroad = abroad
 
@@ -129,6 +137,10 @@ class SqlStore:
         """See Store."""
         return await self._write(queue.expire, now)
 
+    async def shorten_waits(self, *, now: datetime) -> int:
+        """See Store."""
+        return await self._write(clock.shorten_waits, now)
+
     async def prune(self, *, after: str, now: datetime) -> Pruned:
         """See Store."""
         looked_at = await self._database.read(partial(retention.tasks_after, after, TASKS_AT_ONCE))
@@ -178,6 +190,15 @@ class SqlStore:
     async def count_open(self) -> Mapping[State, int]:
         """See Store."""
         return await self._database.read(queue.count_open)
+
+    @property
+    def refused_writes(self) -> int:
+        """See Store."""
+        return self._database.refused_writes
+
+    async def try_write(self) -> None:
+        """See Store."""
+        await self._database.try_write()
 
     async def ping(self) -> None:
         """See Store."""
