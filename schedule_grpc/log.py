@@ -4,7 +4,8 @@ import atexit
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 
@@ -55,11 +56,18 @@ def configure(*, style: str, level: str) -> None:
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_farewell)
 
 
-def never_wait() -> None:
-    """Have what this process prints, and Python's own tracebacks, go the same way: no ``print`` waits for a reader."""
+@contextmanager
+def never_waiting() -> Iterator[None]:
+    """Within this context what is printed, and Python's own tracebacks, go the same way: no ``print`` waits."""
     printed = Lines(1, notice="({} lines were dropped here)\n".format)
-    sys.stdout, sys.stderr = text_of(printed, 1), text_of(_lines[0], 2)
     _lines.append(printed)
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = text_of(printed, 1), text_of(_lines[0], 2)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        flush()
 
 
 def flush() -> None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,6 @@ from schedule_grpc.cli.options import ConfigFile, DatabaseUrl
 
 if TYPE_CHECKING:
     from schedule_grpc.app import Running
-    from schedule_grpc.errors import ScheduleError
 
 CANNOT_START = 1
 CONFIGURATION = 2
@@ -46,7 +45,8 @@ def serve(
     os.environ.setdefault(
         "GRPC_ENABLE_FORK_SUPPORT", "0"
     )  # before it is loaded: what it does at a fork crashes children
-    from schedule_grpc import app, event_loop, leaving, log
+    from schedule_grpc import app, event_loop, log
+    from schedule_grpc.cli.calling import fail
     from schedule_grpc.config import load
     from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
 
@@ -68,23 +68,13 @@ def serve(
         settings = load(flags, file=config)
         sys.path.insert(0, str(Path.cwd()))  # handler modules are found there, as with `python -m`
         log.configure(style=settings.log_format, level=settings.log_level)
-        log.never_wait()
         _allow_many_connections()
-        event_loop.run(app.serve(settings, init=init, ready=_greet))
+        with log.never_waiting():
+            event_loop.run(app.serve(settings, init=init, ready=_greet))
     except ConfigurationError as error:
-        _refuse(error, code=CANNOT_START if isinstance(error, CannotStart) else CONFIGURATION)
+        fail(f"cannot start: {error}", code=CANNOT_START if isinstance(error, CannotStart) else CONFIGURATION)
     except ScheduleError as error:
-        _refuse(error, code=CANNOT_START)
-    leaving.leave_soon(0, last=log.flush)
-
-
-def _refuse(error: "ScheduleError", *, code: int) -> NoReturn:
-    """End the process: the server cannot start."""
-    from schedule_grpc import leaving, log
-    from schedule_grpc.cli.calling import fail
-
-    leaving.leave_soon(code, last=log.flush)  # modules of handlers may have started anything
-    fail(f"cannot start: {error}", code=code)
+        fail(f"cannot start: {error}", code=CANNOT_START)
 
 
 def _allow_many_connections() -> None:
