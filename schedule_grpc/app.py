@@ -2,16 +2,17 @@
 
 import asyncio
 import importlib
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from schedule_grpc import builtin
+from schedule_grpc import builtin, signals
+from schedule_grpc import log as log_set_up
 from schedule_grpc.agreed_clock import AgreedClock
 from schedule_grpc.alerts import Sender, open_targets, read_secret
 from schedule_grpc.api import GrpcServer
@@ -39,6 +40,10 @@ DATABASES = (SQLITE, "postgresql://", "postgres://")
 SHOWN_TASKS = 1000
 COUNTED_EVERY = 10.0
 """Seconds."""
+BEGINS_WITHIN = 5.0
+"""Seconds after which a server tells where it answers though its engine has not begun: the database does not let it."""
+SOON = timedelta(milliseconds=20)
+"""How often a server that starts looks whether its engine has begun."""
 STREAM_GRACE = 5.0
 """Seconds that calls under way get once the engine has drained."""
 
@@ -71,7 +76,9 @@ class Parts:
 
 
 async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Running], None] | None = None) -> None:
-    """Run a server until SIGTERM or SIGINT; a second signal does not wait for running work.
+    """Run a server until SIGTERM, SIGINT or SIGHUP; a second signal does not wait for running work.
+
+    The last deed of a process: signals that come after it are ignored.
 
     Args:
         settings: How.
@@ -84,24 +91,33 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
         DatabaseRefused: if the database file must not be used.
     """
     stopping = asyncio.Event()
+    hurry: list[Callable[[], None]] = []
+
+    def asked() -> None:
+        if stopping.is_set():
+            for call in hurry:
+                call()
+        stopping.set()
+
     clock = SystemClock()
-    with _signals(stopping) as hurry:
+    with signals.hearing(asked):
         async with running(settings, clock=clock, init=init) as parts:
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
-                if ready is not None:
-                    page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
-                    ready(
-                        Running(
-                            grpc_address=parts.address,
-                            http_address=parts.http_address,
-                            tasks=page,
-                            api=settings.api,
-                        )
-                    )
+                page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
                 engine = asyncio.create_task(parts.engine.run(), name="engine")
                 alerts = asyncio.create_task(parts.sender.run(parts.hub, stopping), name="alerts")
                 hurry.append(parts.engine.stop)
                 try:
+                    await _until_begun(parts, engine, stopping, clock)
+                    if ready is not None:
+                        ready(
+                            Running(
+                                grpc_address=parts.address,
+                                http_address=parts.http_address,
+                                tasks=page,
+                                api=settings.api,
+                            )
+                        )
                     await _until_stopped(parts, engine, stopping, clock)
                 finally:
                     await _drain(parts, engine)
@@ -143,6 +159,8 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         if init:
             await service.initialize_defaults()
         await _register(service, settings.registrations())
+        metrics.tell_health(lambda: not _troubles(service, engine))
+        log_set_up.count_dropped(metrics.lines_dropped)
         server = GrpcServer(service if settings.api else None, answered=metrics.answered)
         address = await server.start(settings.grpc)
         stack.push_async_callback(server.stop, STREAM_GRACE)
@@ -176,7 +194,7 @@ async def _opened(
     database: str, hub: Hub, metrics: Metrics, machine: Clock, stack: AsyncExitStack
 ) -> tuple[SqlStore, Clock]:
     """Open the store; return it with the clock by which this server works: its machine's, or the shared database's."""
-    store = await open_store(database, hub, on_commit=metrics.committed)
+    store = await open_store(database, hub, on_commit=metrics.committed, on_error=metrics.refused)
     stack.push_async_callback(store.close)
     metrics.begin(await store.count_open())
     if not store.shared:
@@ -219,6 +237,14 @@ def _troubles(service: Service, engine: Engine | AbsentEngine) -> Sequence[str]:
     return (*engine.troubles(), "the server is stopping") if service.draining else engine.troubles()
 
 
+async def _until_begun(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:
+    """Return once the engine has begun and health says so, or will not begin soon."""
+    tries_until = clock.monotonic() + BEGINS_WITHIN
+    while not (parts.engine.begun or engine.done() or stopping.is_set() or clock.monotonic() > tries_until):
+        await clock.wait_until(clock.now() + SOON, stopping)
+    await parts.server.set_serving(serving=not parts.engine.troubles())
+
+
 async def _until_stopped(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:
     """Return when asked to stop, keeping the health that is served true meanwhile; a dead engine is an error."""
     told: Sequence[str] | None = None
@@ -243,27 +269,6 @@ async def _drain(parts: Parts, engine: "asyncio.Task[None]") -> None:
     parts.service.drain()
     parts.engine.stop()
     await engine
-
-
-@contextmanager
-def _signals(stopping: asyncio.Event) -> Iterator[list[Callable[[], None]]]:
-    """Within this context the first SIGTERM or SIGINT sets ``stopping``, a later one calls what the list holds."""
-    hurry: list[Callable[[], None]] = []
-    loop = asyncio.get_running_loop()
-
-    def asked() -> None:
-        if stopping.is_set():
-            for call in hurry:
-                call()
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
-    try:
-        yield hurry
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 def _bindings(settings: Settings, clock: Clock) -> Bindings:

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schedule_grpc import durations
+from schedule_grpc import durations, paths
 from schedule_grpc.backup.settings import DEFAULT_ROOT
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.registration import Registration
@@ -35,8 +35,8 @@ from schedule_grpc.task_file import registrations
 
 DEFAULT_FILE = Path("schedule.toml")
 DEFAULT_BINDINGS: dict[str, str | dict[str, Any]] = {"DB": "sqlite:///platform.db", "QUEUE": "table://DB/queue_jobs"}
-SQLITE = "sqlite:///"
-POSTGRESQL = ("postgresql://", "postgres://")
+SQLITE = paths.SQLITE
+POSTGRESQL = paths.POSTGRESQL
 OFF = "off"
 """Instead of an address: there is no such interface."""
 _PUT_TOGETHER = ("bindings", "http", "backup", "http_request", "alerts", "handler_concurrency")
@@ -278,7 +278,7 @@ class Key:
 
 
 def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
-    """Return the settings of a server.
+    """Return the settings of a server; relative paths are those of the working directory as it is now.
 
     Args:
         flags: What the command line says; None values say nothing.
@@ -295,6 +295,7 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
         settings = Settings(**_merged(told, from_environment, said))
     except ValidationError as error:
         raise ConfigurationError("; ".join(_complaints(error))) from None
+    settings = _with_absolute_paths(settings)
     settings.registrations()  # what is wrong with them is said now, not after the server has begun to start
     return settings
 
@@ -305,6 +306,34 @@ def keys() -> Iterator[Key]:
         default = field.get_default(call_default_factory=True, validated_data={})
         shown = "" if default is PydanticUndefined else str(default)
         yield Key(name, shown, field.description or "")
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    """Return settings that mean the same files whatever the working directory will be."""
+    backup, request, alerts = settings.backup, settings.http_request, settings.alerts
+    return settings.model_copy(
+        update={
+            "database": paths.absolute_url(settings.database),
+            "bindings": {name: paths.absolute_binding(told) for name, told in settings.bindings.items()},
+            "backup": backup.model_copy(
+                update={
+                    "root": paths.absolute_place(backup.root),
+                    "pg_dump": paths.absolute_program(backup.pg_dump),
+                }
+            ),
+            "http_request": request.model_copy(
+                update={
+                    "secrets_dir": _absolute(request.secrets_dir),
+                    "ca_file": _absolute(request.ca_file),
+                }
+            ),
+            "alerts": alerts.model_copy(update={"secret_file": _absolute(alerts.secret_file)}),
+        }
+    )
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else Path.cwd() / path
 
 
 def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:

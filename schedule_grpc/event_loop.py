@@ -1,10 +1,13 @@
 """Running a program's event loop so that it ends, whatever a task in it does with its cancellation."""
 
 import asyncio
+import selectors
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
+
+from schedule_grpc import forks
 
 log = structlog.get_logger(__name__)
 
@@ -14,18 +17,33 @@ LAST_WORDS = 2.0
 """Seconds that tasks left over at the end get to stop once cancelled."""
 
 
-def run(main: Coroutine[Any, Any, Returned], *, loop: asyncio.AbstractEventLoop | None = None) -> Returned:
-    """Run ``main`` in a new event loop, as `asyncio.run` does, or in ``loop``, and return what it returns.
+class NewLoop(NamedTuple):
+    """An event loop that does not run yet, and what it waits with."""
+
+    loop: asyncio.AbstractEventLoop
+    selector: selectors.BaseSelector
+
+
+def new_loop() -> NewLoop:
+    """Return a loop for `run`: its calls can be made before it runs."""
+    selector = selectors.DefaultSelector()
+    return NewLoop(asyncio.SelectorEventLoop(selector), selector)
+
+
+def run(main: Coroutine[Any, Any, Returned], *, within: NewLoop | None = None) -> Returned:
+    """Run ``main`` in a new event loop, as `asyncio.run` does, or ``within`` one, and return what it returns.
 
     What ``main`` left behind is cancelled and gets `LAST_WORDS` seconds to stop. Whatever still runs then (a handler
     that swallows its cancellation, for which `asyncio.run` would wait for ever) is named in the log and left there.
+    Processes that ``main`` forks get nothing of the loop.
 
     SystemExit in another task (``sys.exit()`` in a child task of a handler's) ends that task, not the program.
     """
-    loop = loop or asyncio.new_event_loop()
+    loop, selector = within or new_loop()
     try:
         asyncio.set_event_loop(loop)
-        return _run_to_its_end(loop, loop.create_task(main))
+        with forks.keeping_loop(loop, selector):
+            return _run_to_its_end(loop, loop.create_task(main))
     finally:
         try:
             _end_tasks(loop)

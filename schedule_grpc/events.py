@@ -70,11 +70,18 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Abandoned:
+    """A handler that was asked to stop did not, and was left running here."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AlertsChanged:
     """A condition started or ended: there may be an alert to send."""
 
 
-Event: TypeAlias = Transition | Progress | TaskChanged | CancelRequested | AlertsChanged
+Event: TypeAlias = Transition | Progress | TaskChanged | CancelRequested | Abandoned | AlertsChanged
 Listener: TypeAlias = Callable[[Sequence[Event]], None]
 Told: TypeAlias = Transition | Progress | Lost
 

@@ -1,72 +1,52 @@
 """Log set-up: structlog, to standard error; foreign loggers' lines included."""
 
-import io
+import atexit
 import logging
 import os
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 
+from schedule_grpc.lines import Lines, text_of
 from schedule_grpc.log_values import presentable
 from schedule_grpc.terminal_text import plain_line, plain_traceback
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+SAME_AGAIN = 10.0
+"""Seconds in which asyncio says the same thing once."""
+MOST_REMEMBERED = 1000
+"""Messages that are remembered at most: texts with changing numbers in them are all different."""
 
-
-class _Loss(io.RawIOBase):
-    """A descriptor whose other end may be gone, or its disk full: what it does not take is lost, and nobody is told.
-
-    A line is written in the midst of the service's work, by the database's writer too: an error there would end that.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: "ReadableBuffer", /) -> int:
-        with suppress(OSError):
-            os.write(self._descriptor, data)
-        return memoryview(data).nbytes
+_lines: list[Lines] = []
+"""Those that this process writes."""
 
 
 def configure(*, style: str, level: str) -> None:
-    """Set up logging for this process.
+    """Set up logging for this process, by a thread that alone waits for whoever reads it.
 
     Args:
         style: ``console`` for people, ``json`` for programs, ``auto`` for people on a terminal and programs elsewhere.
         level: The least that is logged: debug, info, warning or error.
     """
+    open_standard_streams()
     least = logging.getLevelNamesMapping()[level.upper()]
-    lines = io.TextIOWrapper(_Loss(sys.stderr.fileno()), "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    for_people = style == "console" or (style == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor
-    if for_people:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            # rich's own would print every local variable, secrets included.
-            exception_formatter=plain_traceback,
-        )
-        tail: list[structlog.typing.Processor] = [presentable, plain_line, renderer]
-    else:
-        renderer = structlog.processors.JSONRenderer()
-        tail = [presentable, renderer]
+    tail = _rendering(style)
+    lines = Lines(2, notice=_notice([*shared, *tail]))
+    _lines[:] = [lines]
+    atexit.register(flush)
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.WriteLoggerFactory(file=lines),
+        logger_factory=lambda *_: _Logger(lines),
         cache_logger_on_first_use=True,
     )
-    foreign = logging.StreamHandler(lines)
+    foreign = logging.StreamHandler(text_of(lines, 2))
     foreign.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -74,7 +54,104 @@ def configure(*, style: str, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[foreign], level=max(least, logging.INFO), force=True)
+    logging.getLogger("asyncio").addFilter(_Repeated())
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_farewell)
+
+
+@contextmanager
+def never_waiting() -> Iterator[None]:
+    """Within this context what is printed, and Python's own tracebacks, go the same way: no ``print`` waits."""
+    printed = Lines(1, notice="({} lines were dropped here)\n".format)
+    _lines.append(printed)
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = text_of(printed, 1), text_of(_lines[0], 2)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        flush()
+
+
+def flush() -> None:
+    """Give the readers of what was logged and printed a moment to take the rest."""
+    for each in _lines:
+        each.flush()
+
+
+def count_dropped(dropped: Callable[[int], None]) -> None:
+    """Have each number of lines told that nobody read in time."""
+    for each in _lines:
+        each.dropped = dropped
+
+
+def open_standard_streams() -> None:
+    """Give this process the standard streams that it was started without (``2>&-``): what it says there is lost.
+
+    Else the next file that it opens, such as its database, would be standard error.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 (standard error)
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
+class _Logger:
+    """What structlog hands finished lines to."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def msg(self, message: str) -> None:
+        self._lines.put(message + "\n")
+
+    log = debug = info = warn = warning = error = critical = exception = fatal = failure = msg
+
+
+class _Repeated(logging.Filter):
+    """Lets the same message of the same logger pass once in `SAME_AGAIN` seconds, with the number of those between.
+
+    Out of descriptors, asyncio says so a thousand times a second, each time with a traceback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], float] = {}
+        self._held: dict[tuple[str, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        said = record.name, str(record.msg)
+        last = self._last.get(said)
+        if last is not None and abs(record.created - last) < SAME_AGAIN:
+            self._held[said] = self._held.get(said, 0) + 1
+            return False
+        if len(self._last) >= MOST_REMEMBERED:
+            self._last.clear()
+        self._last[said] = record.created
+        if held := self._held.pop(said, 0):
+            record.msg = f"{record.msg} (and {held} times before)"
+        return True
+
+
+def _rendering(style: str) -> Sequence[structlog.typing.Processor]:
+    on_terminal = os.isatty(2)
+    if style == "console" or (style == "auto" and on_terminal):
+        # rich's own tracebacks would print every local variable, secrets included.
+        renderer = structlog.dev.ConsoleRenderer(colors=on_terminal, exception_formatter=plain_traceback)
+        return [presentable, plain_line, renderer]
+    return [presentable, structlog.processors.JSONRenderer()]
+
+
+def _notice(processors: Sequence[structlog.typing.Processor]) -> Callable[[int], str]:
+    """Return what makes the line that stands for lines which were dropped."""
+
+    def made(count: int) -> str:
+        line: structlog.typing.EventDict = {"event": "log.lines_dropped", "count": count}
+        for processor in processors[:-1]:
+            line = processor(None, "error", line)  # type: ignore[assignment]
+        return f"{processors[-1](None, 'error', line)!s}\n"
+
+    return made
 
 
 def _is_no_farewell(record: logging.LogRecord) -> bool:

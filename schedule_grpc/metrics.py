@@ -3,11 +3,11 @@
 Names and labels are part of what operators build on: they are listed in docs/operations.md and only ever added to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schedule_grpc.events import Event, TaskChanged, Transition
+from schedule_grpc.events import Abandoned, Event, TaskChanged, Transition
 from schedule_grpc.execution import Execution, State, Trigger
 from schedule_grpc.retry import FailureKind
 
@@ -102,15 +102,30 @@ class Metrics:
             "schedule_commit_batch_size", "Operations in one commit.", buckets=_BATCHES, registry=registry
         )
         self._rpcs = Counter("schedule_rpcs", "Calls answered.", ["method", "code"], registry=registry)
+        self._covered = Counter(
+            "schedule_occurrences_covered", "Occurrences that a later one's row stands for.", registry=registry
+        )
+        self._handed_back = Counter(
+            "schedule_attempts_handed_back", "Attempts given back uncounted, to run again.", registry=registry
+        )
+        self._abandoned = Counter(
+            "schedule_attempts_abandoned", "Attempts that ignored their end and were left running.", registry=registry
+        )
+        self._errors = Counter(
+            "schedule_database_errors", "Operations that the database refused.", ["operation"], registry=registry
+        )
+        self._lines = Counter("schedule_log_lines_dropped", "Lines that nobody read in time.", registry=registry)
         self._requests = Counter(
             "schedule_http_requests", "HTTP requests answered.", ["method", "route", "status"], registry=registry
         )
 
     def notice(self, events: Sequence[Event]) -> None:
-        """Count transitions; a listener of the hub."""
+        """Count transitions and abandoned attempts; a listener of the hub."""
         for event in events:
             if isinstance(event, Transition):
                 self._count(event)
+            elif isinstance(event, Abandoned):
+                self._abandoned.inc()
 
     def notice_deleted(self, events: Sequence[Event]) -> None:
         """Remove the series of tasks that were deleted, on whichever server; a listener of the hub, before `notice`."""
@@ -134,6 +149,19 @@ class Metrics:
         """Note how late the event loop came round."""
         self._lag.set(seconds)
 
+    def refused(self, operation: str) -> None:
+        """Count an operation that the database refused: ``read`` or ``write``."""
+        self._errors.labels(operation).inc()
+
+    def lines_dropped(self, count: int) -> None:
+        """Count lines of the log that were dropped; in any thread."""
+        self._lines.inc(count)
+
+    def tell_health(self, healthy: Callable[[], bool]) -> None:
+        """Have the health told that this returns at the moment of each reading."""
+        gauge = Gauge("schedule_healthy", "1 while health is SERVING, else 0.", registry=self.registry)
+        gauge.set_function(lambda: float(healthy()))
+
     def begin(self, counts: Mapping[State, int]) -> None:
         """Note what is open at the start; from there on transitions tell."""
         self._queue.set(counts.get(State.PENDING, 0))
@@ -143,7 +171,11 @@ class Metrics:
         execution = event.execution
         self._queue.inc((execution.state is State.PENDING) - (event.before is State.PENDING))
         self._running.inc((execution.state is State.RUNNING) - (event.before is State.RUNNING))
-        if event.before is State.RUNNING and execution.attempts and execution.attempts[-1].number == execution.attempt:
+        if event.before is None and execution.covers is not None:
+            self._covered.inc(execution.covers.count)
+        if event.before is State.RUNNING and execution.state is State.PENDING and not execution.newest_attempt_failed:
+            self._handed_back.inc()
+        if event.before is State.RUNNING and execution.newest_attempt_failed:
             failure = execution.attempts[-1]
             self._tasks.count(self._attempts_failed, execution, failure.kind.value)
             self._rescued.inc(failure.kind is FailureKind.LEASE_LOST)

@@ -39,8 +39,10 @@ async def serving(database: Path, **settings: Any) -> AsyncIterator[Live]:
     """Run a whole server with its engine; it speaks HTTP only where the settings say so."""
     told = {"http": "off", "grpc": "127.0.0.1:0", "handlers": ["process_handlers"], "drain_timeout": timedelta(0)}
     whole = Settings(database=f"sqlite:///{database}", **(told | settings))
-    async with app.running(whole, clock=QuietClock()) as parts:
+    clock = QuietClock()
+    async with app.running(whole, clock=clock) as parts:
         engine = asyncio.create_task(parts.engine.run())
+        await app._until_begun(parts, engine, asyncio.Event(), clock)
         async with AsyncClient(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:
             yield Live(parts=parts, client=client, stub=schedule_pb2_grpc.ScheduleServiceStub(channel))
         parts.engine.stop()

@@ -4,6 +4,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from schedule_grpc import forks
 from schedule_grpc.api.interceptor import Answered, ErrorInterceptor
 from schedule_grpc.api.servicer import ScheduleServicer
 from schedule_grpc.errors import CannotStart
@@ -38,12 +39,13 @@ class GrpcServer:
         if service is not None:
             schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), self._server)
             names.append(SERVICE)
+        self._port: int | None = None
         self._healthy = ("", SERVICE) if service is not None else ("",)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self, address: str) -> str:
-        """Listen, answer, and return the address bound (port 0 takes a free one).
+        """Listen, answer, and return the address bound (port 0 takes a free one). Health is NOT_SERVING at first.
 
         Raises:
             CannotStart: if the address cannot be listened on.
@@ -54,8 +56,10 @@ class GrpcServer:
             raise CannotStart(
                 f"grpc: cannot listen on {address}: the port is in use, or the address is not this machine's"
             ) from error
+        forks.keep_port(port)
+        self._port = port
         await self._server.start()
-        await self.set_serving(serving=True)
+        await self.set_serving(serving=False)
         return f"{address.rpartition(':')[0]}:{port}"
 
     async def set_serving(self, *, serving: bool) -> None:
@@ -69,3 +73,5 @@ class GrpcServer:
         """Accept no more calls, and give those under way ``grace`` seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+        if self._port is not None:
+            forks.forget_port(self._port)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from schedule_grpc import builtin
+from schedule_grpc import builtin, paths
 from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
 from schedule_grpc.bindings.platform import missing_tables, tables
@@ -140,7 +140,7 @@ def _files(settings: Settings, config: Path | None) -> Iterator[Check]:
 
 
 async def _database(settings: Settings) -> Check:
-    place = shown(settings.database).removeprefix(SQLITE)
+    place = paths.shown(shown(settings.database).removeprefix(SQLITE))
     try:
         version = await found_version(settings.database)
     except (DatabaseRefused, ConfigurationError) as error:

@@ -43,6 +43,7 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
     """Bring the database up to date. Creates the configured one if it is not there; no server may be using it."""
     import asyncio
 
+    from schedule_grpc import paths
     from schedule_grpc.config import SQLITE, load
     from schedule_grpc.errors import ConfigurationError, DatabaseRefused
     from schedule_grpc.events import Hub
@@ -61,13 +62,16 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
         fail(str(error), code=USAGE)
     except DatabaseRefused as error:
         fail(str(error), code=FAILED)
+    place = shown(url)
+    if place.startswith(SQLITE):
+        place = SQLITE + paths.shown(place.removeprefix(SQLITE))
     if as_json:
         from schedule_grpc.cli.print_json import print_json
 
-        print_json({"database": shown(url), "before": before, "version": NEWEST})
+        print_json({"database": place, "before": before, "version": NEWEST})
         return
     told = {None: "created with schema version", NEWEST: "is at schema version"}
-    print(f"{shown(url).removeprefix(SQLITE)} {told.get(before, f'brought from schema version {before} to')} {NEWEST}")
+    print(f"{place.removeprefix(SQLITE)} {told.get(before, f'brought from schema version {before} to')} {NEWEST}")
 
 
 def proto(

@@ -1,5 +1,6 @@
 """The commands and their options. What they need is imported inside them, so that --help stays quick."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -60,5 +61,12 @@ def trigger(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line, to the end of its process."""
+    try:
+        app()
+    except SystemExit as end:
+        if "schedule_grpc.app" in sys.modules:  # a server: handlers and their modules may have started anything
+            from schedule_grpc import leaving, log
+
+            leaving.leave_soon(end.code if isinstance(end.code, int) else 0, last=log.flush)
+        raise

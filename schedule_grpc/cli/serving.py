@@ -1,6 +1,7 @@
 """``schedule-grpc serve``."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,9 +38,13 @@ def serve(
     ] = None,
     init: Annotated[bool, typer.Option("--init", help="Register the built-in tasks that are not there")] = False,
 ) -> None:
-    """Run the server until SIGTERM or SIGINT."""
+    """Run the server until SIGTERM, SIGINT or SIGHUP."""
+    import os
     import sys
 
+    os.environ.setdefault(
+        "GRPC_ENABLE_FORK_SUPPORT", "0"
+    )  # before it is loaded: what it does at a fork crashes children
     from schedule_grpc import app, event_loop, log
     from schedule_grpc.cli.calling import fail
     from schedule_grpc.config import load
@@ -58,16 +63,16 @@ def serve(
         "engine": engine,
         "api": api,
     }
+    log.open_standard_streams()
     try:
         settings = load(flags, file=config)
-        sys.path.insert(0, "")  # handler modules are found in the working directory, as with `python -m`
+        sys.path.insert(0, str(Path.cwd()))  # handler modules are found there, as with `python -m`
         log.configure(style=settings.log_format, level=settings.log_level)
         _allow_many_connections()
-        event_loop.run(app.serve(settings, init=init, ready=_greet))
-    except CannotStart as error:
-        fail(f"cannot start: {error}", code=CANNOT_START)
+        with log.never_waiting():
+            event_loop.run(app.serve(settings, init=init, ready=_greet))
     except ConfigurationError as error:
-        fail(f"cannot start: {error}", code=CONFIGURATION)
+        fail(f"cannot start: {error}", code=CANNOT_START if isinstance(error, CannotStart) else CONFIGURATION)
     except ScheduleError as error:
         fail(f"cannot start: {error}", code=CANNOT_START)
 
@@ -83,17 +88,7 @@ def _allow_many_connections() -> None:
 
 
 def _greet(running: "Running") -> None:
-    """Say where it serves; where nobody hears it (`| head -1`, a full disk), it serves all the same."""
-    import os
-    import sys
-
-    try:
-        _announce(running)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again as it exits
-
-
-def _announce(running: "Running") -> None:
+    """Say where it serves."""
     from schedule_grpc.cli import output
 
     print(f"gRPC on {running.grpc_address}")

@@ -1,11 +1,15 @@
-"""One server per file: advisory locks on it and beside it, which the kernel drops when their holder dies, however."""
+"""One server per file: advisory locks on it and beside it, which the kernel drops when their holder dies, however.
+
+They are `flock`'s, which belong to an open file and not to a process: a forked child has them too. So children do not
+get the descriptors, and a lock is undone before its descriptor is closed, for a child that had it all the same.
+"""
 
 import fcntl
 import os
 import sys
 from pathlib import Path
 
-from schedule_grpc import private_files
+from schedule_grpc import forks, private_files
 from schedule_grpc.errors import DatabaseRefused
 
 
@@ -17,7 +21,8 @@ class FileLock:
     """
 
     def __init__(self, beside: int) -> None:
-        self._descriptors = [beside]
+        self._descriptors: list[int] = []
+        self._hold(beside)
 
     @classmethod
     def acquire(cls, database: Path) -> "FileLock":
@@ -53,16 +58,38 @@ class FileLock:
         if sys.platform != "linux" or not database.is_file():
             return
         descriptor = os.open(database, os.O_RDONLY | os.O_CLOEXEC)
-        self._descriptors.append(descriptor)
+        self._hold(descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise _held(database, "") from error
 
+    def require_room(self, size: int) -> None:
+        """Return if there is room for so many bytes beside the database: they are written here, and taken back.
+
+        Raises:
+            OSError: if there is none.
+        """
+        beside = self._descriptors[0]
+        end = os.fstat(beside).st_size
+        try:
+            written = os.pwrite(beside, bytes(size), end)
+            if written < size:
+                os.pwrite(beside, bytes(size - written), end + written)
+        finally:
+            os.ftruncate(beside, end)
+
     def release(self) -> None:
         """Let the next server have the file. The lock file stays: removing it would race with the next holder."""
         while self._descriptors:
-            os.close(self._descriptors.pop())
+            descriptor = self._descriptors.pop()
+            forks.forget(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+    def _hold(self, descriptor: int) -> None:
+        self._descriptors.append(descriptor)
+        forks.keep(descriptor)
 
 
 def _held(database: Path, holder: str) -> DatabaseRefused:

@@ -34,6 +34,9 @@ class Database(Protocol):
         A file shows it one state of the database, a server to each of its statements what is committed by then.
         """
 
+    async def try_write(self) -> None:
+        """Commit something that changes nothing, but is written; return if that could be done, with room for more."""
+
     async def time(self) -> datetime | None:
         """Return the time by the database's own clock; None where it has none."""
 

@@ -129,6 +129,14 @@ class PostgresDatabase:
         """Whether a pooler in transaction mode stands between."""
         return not self._prepares
 
+    async def try_write(self) -> None:
+        """Commit an empty transaction: it has an id, so its commit is written. See Database.
+
+        Raises:
+            DatabaseUnavailable: if it is not.
+        """
+        await self.write(_nothing)
+
     async def time(self) -> datetime:
         """Return the time by the database's clock.
 
@@ -244,6 +252,11 @@ async def look(url: str, migrations: Sequence[Migration]) -> int | None:
             return await schema_version(connection, len(migrations))
         finally:
             connection.terminate()
+
+
+def _nothing() -> Operation[None]:
+    """Do nothing."""
+    yield from ()
 
 
 async def connect_alone(url: str, *, statements: int = 0) -> Connection:

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -21,19 +22,34 @@ from schedule_grpc.errors import DatabaseUnavailable
 
 T = TypeVar("T")
 
+WRITER = 0
 READERS = 2
+ROOM = 64 * 1024
+"""Bytes: a run by hand writes about half as much."""
 BATCH = 512
 """Operations in one commit at most: a longer batch would make its first caller wait for its last."""
 BUSY_SECONDS = 5.0
 """How long to wait for another process (a backup, a shell) that holds the write lock."""
 
 
+_DOUBTFUL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+"""Errors after which a connection may hold pages that never were in the file, and find it damaged for ever."""
+
+
 class _Connection(aiosqlite.Connection):
     """aiosqlite's connection, with a way to run a whole function on its thread instead of a statement a hop."""
+
+    doubtful = False
+    """Whether another one should take its place."""
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         result: T = await self._execute(partial(function, self._conn), *arguments)  # type: ignore[no-untyped-call]
         return result
+
+    def look_at(self, error: Exception) -> None:
+        """Notice an error of this connection."""
+        code = getattr(error, "sqlite_errorcode", None)
+        self.doubtful |= code is not None and code & 0xFF in _DOUBTFUL
 
 
 @dataclass(slots=True)
@@ -50,8 +66,7 @@ class SqliteDatabase:
         self,
         path: Path,
         lock: FileLock,
-        writer: _Connection,
-        readers: Sequence[_Connection],
+        connections: Sequence[_Connection],
         on_commit: Callable[[int], None],
     ) -> None:
         self._path = path
@@ -59,8 +74,9 @@ class SqliteDatabase:
         self._identities = {each: _identity(each) for each in files}
         self._on_commit = on_commit
         self._lock = lock
-        self._writer = writer
-        self._readers = deque(readers)
+        self._connections = list(connections)
+        self._reopening = asyncio.Lock()
+        self._reads = 0
         self._jobs: deque[_Job] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -90,15 +106,13 @@ class SqliteDatabase:
             if new:
                 lock.cover(path)
             for number in range(1 + READERS):
-                connection = _Connection(partial(_connect, path, read_only=number > 0), 64)
-                await connection
-                opened.append(connection)
+                opened.append(await _opened(path, number))  # noqa: PERF401 (where one fails, the others are closed)
         except BaseException:
             for connection in opened:
                 await connection.close()
             lock.release()
             raise
-        return cls(path, lock, opened[0], opened[1:], on_commit)
+        return cls(path, lock, opened, on_commit)
 
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
         """Run an operation in a transaction; return its result once it is on disk.
@@ -124,13 +138,37 @@ class SqliteDatabase:
         """
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
-        reader = self._readers[0]
-        self._readers.rotate()
+        self._reads += 1
         try:
-            result: T = await reader.run(run_reads, factory)
+            reader = await self._connection(1 + self._reads % READERS)
+            try:
+                result: T = await reader.run(run_reads, factory)
+            except sqlite3.Error as error:
+                reader.look_at(error)
+                raise
         except sqlite3.Error as error:
             raise _unavailable(error) from error
         return result
+
+    async def try_write(self) -> None:
+        """Write a page as it is, and see whether there is room for what a call writes. See Database.
+
+        Raises:
+            DatabaseUnavailable: if not.
+        """
+        if self._closing:
+            raise DatabaseUnavailable("the database is closed")
+        await self._require_the_same_files()
+        try:
+            writer = await self._connection(WRITER)
+            try:
+                await writer.run(_write_first_page)
+                await writer.run(lambda _: self._lock.require_room(ROOM))
+            except sqlite3.Error as error:
+                writer.look_at(error)
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise _unavailable(error) from error
 
     async def time(self) -> datetime | None:
         """Return None: a file has no clock."""
@@ -143,7 +181,7 @@ class SqliteDatabase:
         self._closing = True
         self._arrived.set()
         await self._writing
-        for connection in (*self._readers, self._writer):
+        for connection in reversed(self._connections):
             await connection.close()
         self._lock.release()
 
@@ -158,8 +196,12 @@ class SqliteDatabase:
     async def _write_batch(self, batch: list[_Job]) -> None:
         try:
             await self._require_the_same_files()
-            results = await self._writer.run(run_batch, [job.factory for job in batch])
+            writer = await self._connection(WRITER)
+            results = await writer.run(run_batch, [job.factory for job in batch])
             self._on_commit(len(batch))
+            for result in results:
+                if isinstance(result, Refused):
+                    writer.look_at(result.error)
         except Exception as error:  # noqa: BLE001 (whoever waits for a write must hear of it, whatever went wrong)
             results = [Refused(error) for _ in batch]
         for job, result in zip(batch, results, strict=True):
@@ -172,6 +214,22 @@ class SqliteDatabase:
             else:
                 job.result.set_exception(_told(result.error))
 
+    async def _connection(self, number: int) -> _Connection:
+        """Return a connection; in place of one that an I/O error has left in doubt, a new one.
+
+        Raises:
+            sqlite3.Error: if the file cannot be opened.
+        """
+        former = self._connections[number]
+        if not former.doubtful:
+            return former
+        async with self._reopening:
+            if self._connections[number] is former:
+                await asyncio.to_thread(_look, self._path)  # aiosqlite leaves a thread to itself where a file is none
+                self._connections[number] = await _opened(self._path, number)
+                await former.close()
+        return self._connections[number]
+
     async def _require_the_same_files(self) -> None:
         """Refuse to write into files that nobody will find again: without a name, or where another has their name.
 
@@ -179,10 +237,33 @@ class SqliteDatabase:
         """
         for path, identity in self._identities.items():
             if _identity(path) != identity:
-                await self._writer.run(_checkpoint)
+                await self._connections[WRITER].run(_checkpoint)
                 raise DatabaseUnavailable(
                     f"{path}: was removed or replaced while it was open: put it back, or restart the server"
                 )
+
+
+async def _opened(path: Path, number: int) -> _Connection:
+    connection = _Connection(partial(_connect, path, read_only=number != WRITER), 64)
+    await connection
+    return connection
+
+
+def _look(path: Path) -> None:
+    with closing(_connect(path, read_only=True)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+def _write_first_page(connection: sqlite3.Connection) -> None:
+    """Write the page that holds the schema's version, as it is: of a row that stays the same SQLite writes nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version:d}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _checkpoint(connection: sqlite3.Connection) -> None:
@@ -215,7 +296,7 @@ def _told(error: Exception) -> Exception:
     return error
 
 
-def _unavailable(error: sqlite3.Error) -> DatabaseUnavailable:
+def _unavailable(error: sqlite3.Error | OSError) -> DatabaseUnavailable:
     unavailable = DatabaseUnavailable(f"The database cannot be used: {error}")
     unavailable.__cause__ = error
     return unavailable

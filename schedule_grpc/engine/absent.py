@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from schedule_grpc.clock import Clock
+from schedule_grpc.engine.write_probe import WriteProbe
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.store import Store
 
@@ -18,21 +19,27 @@ class AbsentEngine:
         self._store = store
         self._clock = clock
         self._stopping = asyncio.Event()
+        self._probe = WriteProbe(store=store, clock=clock)
         self._error: str | None = None
+        self.begun = False
+        """Whether it has asked the database."""
 
     async def recover(self) -> int:
         """Take over nothing."""
         return 0
 
     async def run(self) -> None:
-        """Ask the database each second until stopped."""
+        """Ask the database each second until stopped, and now and then to write."""
+        probe = asyncio.create_task(self._probe.run(self._stopping), name="write probe")
         while not self._stopping.is_set():
             try:
                 await self._store.ping()
                 self._error = None
+                self.begun = True
             except Unavailable as error:
                 self._error = str(error)
             await self._clock.wait_until(None, self._stopping)
+        await probe
 
     def stop(self) -> None:
         """Ask no more."""
@@ -40,4 +47,6 @@ class AbsentEngine:
 
     def troubles(self) -> Sequence[str]:
         """Return why this server is not healthy; empty if it is."""
-        return () if self._error is None else (self._error,)
+        if self._error is not None:
+            return (self._error,)
+        return self._probe.troubles() if self.begun else ("the database has not been asked yet",)

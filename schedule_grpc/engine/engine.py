@@ -16,6 +16,7 @@ from schedule_grpc.engine.lease import Lease, SharedLease, SoleLease
 from schedule_grpc.engine.loop import Loop
 from schedule_grpc.engine.runner import Here, Runner, Why
 from schedule_grpc.engine.upkeep import Upkeep
+from schedule_grpc.engine.write_probe import WriteProbe
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.execution import State
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 AFTER_ERROR = timedelta(seconds=1)
 SET_BACK_BY = timedelta(seconds=10)
 """A wall clock that stands so far before what it showed once has been set back, not corrected."""
+SHORTEN_EVERY = timedelta(seconds=10)
+"""How often, while the clock is set back, waits are shortened: what ended before may be recorded only now."""
 STALLED_AFTER = timedelta(seconds=10)
 """A loop that has not looked for so long is not late but stuck."""
 
@@ -95,21 +98,30 @@ class Engine:
             concurrency=chosen.concurrency,
         )
         self._loops = env if isinstance(env, HandlerLoops) else None
+        self._probe = WriteProbe(store=store, clock=clock)
         self._looked = clock.monotonic()
+        self._shortened = clock.monotonic()
         self._latest = clock.now()
+        self.begun = False
+        """Whether it has looked for what is due."""
         self._error: str | None = None
 
     async def recover(self) -> int:
         """Take over what a server that died left RUNNING; return how much.
 
-        Only a server that holds its database alone takes anything: there nobody else can be running it.
+        Only a server that holds its database alone takes anything: there nobody else can be running it. What waits is
+        let wait no longer than it is meant to: the clock may have been set back since.
         """
         self._latest = max(self._latest, await self._store.latest_settled() or self._latest)
+        await self._store.shorten_waits(now=self._clock.now())
         return 0 if self._store.shared else await self._upkeep.rescue_all()
 
     async def tick(self) -> bool:
         """Fire what is due and start what can start; return whether there may be more to do at once."""
-        return await self._loop.tick()
+        await self._shorten_waits()
+        more = await self._loop.tick()
+        self._latest = max(self._latest, self._clock.now())
+        return more
 
     async def run(self) -> None:
         """Tick and wait until stopped; then let running work end, at most for the drain timeout, and stop the rest."""
@@ -119,6 +131,7 @@ class Engine:
             upkeep = asyncio.create_task(self._upkeep.run(finished), name="upkeep")
             janitor = asyncio.create_task(self._janitor.run(self._stopping), name="janitor")
             loops = asyncio.create_task(self._keep_loops(finished), name="handlers' loops")
+            probe = asyncio.create_task(self._probe.run(finished), name="write probe")
             try:
                 while not self._stopping.is_set():
                     await self._look_once()
@@ -128,6 +141,7 @@ class Engine:
                 await janitor
                 await upkeep
                 await loops
+                await probe
                 await self._lease.leave()
 
     def stop(self) -> None:
@@ -165,7 +179,9 @@ class Engine:
         found = []
         if self._error is not None:
             found.append(self._error)
-        if self._clock.now() < self._latest - SET_BACK_BY:
+        elif not self.begun:
+            found.append("the engine has not begun yet")
+        if self._is_set_back():
             found.append(
                 f"the clock was set back: what was due has fired, and nothing fires until {self._latest:%F %T}Z"
             )
@@ -173,6 +189,7 @@ class Engine:
             found.append(f"nothing was looked for in {STALLED_AFTER.total_seconds():.0f} s")
         if not self._lease.holds:
             found.append("this server holds no lease: nothing starts here")
+        found += [trouble for trouble in self._probe.troubles() if trouble not in found]
         return (*found, *self._runner.troubles())
 
     async def _look_once(self) -> None:
@@ -191,14 +208,27 @@ class Engine:
             await self._clock.wait_until(self._clock.now() + AFTER_ERROR, self._stopping)
             return
         self._error = None
+        self.begun = True
         self._looked = self._clock.monotonic()
-        self._latest = max(self._latest, self._clock.now())
         if not more:
             await self._clock.wait_until(self._loop.next_time, self._woken)
 
     async def _keep_loops(self, finished: asyncio.Event) -> None:
         if self._loops is not None:
             await self._loops.keep(finished)
+
+    def _is_set_back(self) -> bool:
+        return self._clock.now() < self._latest - SET_BACK_BY
+
+    async def _shorten_waits(self) -> None:
+        """Let no retry wait for the hour by which the clock was set back, and no run by hand behind it."""
+        if not self._is_set_back():
+            self._shortened = self._clock.monotonic() - SHORTEN_EVERY.total_seconds()
+        elif self._clock.monotonic() - self._shortened >= SHORTEN_EVERY.total_seconds():
+            shortened = await self._store.shorten_waits(now=self._clock.now())
+            self._shortened = self._clock.monotonic()
+            if shortened:
+                log.warning("clock.set_back", waits_shortened=shortened)
 
     def _notice(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -106,7 +106,8 @@ class HandlerLoop:
         self._waiting: dict[_CallElsewhere, None] = {}
         self._running: set[_CallElsewhere] = set()
         self._over = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
+        self._own = event_loop.new_loop()
+        self._loop = self._own.loop
         self._thread = threading.Thread(target=self._run, name=f"handlers {number}", daemon=True)
         self._thread.start()
 
@@ -156,7 +157,7 @@ class HandlerLoop:
         await in_thread(lambda _: self._thread.join(CLOSING_SECONDS), name="close handlers", abandon=True)
 
     def _run(self) -> None:
-        event_loop.run(self._until_closed(), loop=self._loop)
+        event_loop.run(self._until_closed(), within=self._own)
 
     async def _until_closed(self) -> None:
         with self._watchdog.watching():

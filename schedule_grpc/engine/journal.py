@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from schedule_grpc.events import Event, Transition
-from schedule_grpc.execution import Execution, State
+from schedule_grpc.execution import State
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ def _write_end(event: Transition) -> None:
 def _write_again(event: Transition) -> None:
     execution = event.execution
     about = {"execution": execution.id, "task": execution.task_name}
-    if not _failed(execution):
+    if not execution.newest_attempt_failed:
         log.info("execution.handed_back", **about, hand_backs=execution.hand_backs)
         return
     log.warning(
@@ -53,8 +53,3 @@ def _write_again(event: Transition) -> None:
         error=execution.error,
         again_in_ms=round((execution.available_time - event.time).total_seconds() * 1000),
     )
-
-
-def _failed(execution: Execution) -> bool:
-    """Whether the newest attempt failed; one that was handed back is not among the attempts."""
-    return bool(execution.attempts) and execution.attempts[-1].start_time == execution.attempt_start_time

@@ -17,7 +17,7 @@ from schedule_grpc.engine.lease import Lease
 from schedule_grpc.engine.progress import Reporter
 from schedule_grpc.engine.recorder import Recorder
 from schedule_grpc.errors import HandlerNotFound, Unavailable
-from schedule_grpc.events import Hub
+from schedule_grpc.events import Abandoned, Hub
 from schedule_grpc.execution import HandBack, Outcome, unrecordable
 from schedule_grpc.handlers import Call, Env, Fate, HandlerFunction, Registry, Stop, TaskContext, begin_here, perform
 from schedule_grpc.retry import FailureKind
@@ -266,6 +266,7 @@ class Runner:
             return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now, began=False)
         if fate.abandoned:
             log.error("handler.abandoned", execution=claim.execution.id, handler=claim.execution.handler)
+            self._hub.publish([Abandoned(execution_id=claim.execution.id)])
             if running.why is Why.SHUTDOWN:
                 return None
         elif fate.stopped and running.why is Why.LEASE_LOST:

@@ -32,6 +32,7 @@ from schedule_grpc.execution.transitions import (
     skipped,
     succeeded,
     unrecordable,
+    waiting_no_longer,
 )
 from schedule_grpc.execution.values import (
     MAX_TEXT_BYTES,
@@ -81,4 +82,5 @@ __all__ = [
     "skipped",
     "succeeded",
     "unrecordable",
+    "waiting_no_longer",
 ]

@@ -184,6 +184,22 @@ def never_begun(execution: Execution, task: Task, now: datetime) -> Execution:
     )
 
 
+def waiting_no_longer(execution: Execution, task: Task, now: datetime) -> Execution:
+    """Return a PENDING execution that waits no longer than it is meant to, whatever the clock said that told it when.
+
+    A retry waits for its backoff, an occurrence for its jitter, what was handed back for nothing.
+    """
+    return replace(execution, available_time=min(execution.available_time, now + _meant_wait(execution, task)))
+
+
+def _meant_wait(execution: Execution, task: Task) -> timedelta:
+    if execution.attempt_start_time is None:
+        return max(execution.available_time - execution.create_time, timedelta(0))
+    if execution.newest_attempt_failed:
+        return task.policy.retry.backoff(execution.attempts[-1].number)
+    return timedelta(0)
+
+
 def unrecordable(outcome: Outcome, error: Exception) -> Outcome:
     """Return what is told of an attempt whose outcome cannot be written: that it failed, for that reason, for good."""
     return replace(

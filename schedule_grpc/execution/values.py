@@ -82,6 +82,11 @@ class Execution:
             return None
         return max(self.end_time - (self.start_time or self.end_time), timedelta(0))
 
+    @property
+    def newest_attempt_failed(self) -> bool:
+        """Whether the newest attempt that began has failed; one that was handed back is not among the attempts."""
+        return bool(self.attempts) and self.attempts[-1].start_time == self.attempt_start_time
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutionFilter:

@@ -24,22 +24,29 @@ SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
 
 
-async def open_store(place: Path | str, hub: Hub, *, on_commit: Callable[[int], None] = lambda _: None) -> SqlStore:
+async def open_store(
+    place: Path | str,
+    hub: Hub,
+    *,
+    on_commit: Callable[[int], None] = lambda _: None,
+    on_error: Callable[[str], None] = lambda _: None,
+) -> SqlStore:
     """Open, and create or migrate where needed, the store in a SQLite file or a PostgreSQL database.
 
     Args:
         place: The file, or a URL: ``sqlite:///PATH``, ``postgresql://...``.
         hub: Is told of what happens, once it is committed.
         on_commit: Is told how many operations share each commit.
+        on_error: Is told of each operation that the database refuses: ``read`` or ``write``.
 
     Raises:
         DatabaseRefused: if the database must not be used as it is, or cannot be.
     """
     if is_shared(place):
-        return await _open_shared(str(place), hub, on_commit)
+        return await _open_shared(str(place), hub, on_commit, on_error)
     path = Path(str(place).removeprefix(SQLITE))
     file = await SqliteDatabase.open(path, migrations=MIGRATIONS, application_id=APPLICATION_ID, on_commit=on_commit)
-    return SqlStore(file, hub)
+    return SqlStore(file, hub, on_error=on_error)
 
 
 async def found_version(url: str) -> int | None:
@@ -65,7 +72,9 @@ def is_shared(place: Path | str) -> bool:
     return isinstance(place, str) and place.startswith(POSTGRESQL)
 
 
-async def _open_shared(url: str, hub: Hub, on_commit: Callable[[int], None]) -> SqlStore:
+async def _open_shared(
+    url: str, hub: Hub, on_commit: Callable[[int], None], on_error: Callable[[str], None]
+) -> SqlStore:
     database = await _postgres().PostgresDatabase.open(url, migrations=MIGRATIONS, on_commit=on_commit)
 
     async def find(ids: Sequence[str]) -> Sequence[Execution]:
@@ -82,7 +91,9 @@ async def _open_shared(url: str, hub: Hub, on_commit: Callable[[int], None]) -> 
 
         return PostgresLeaseLine(Line(url, pooled=lambda: database.pooled))
 
-    return SqlStore(database, hub, abroad=Relay(hub, find=find, connect=connect), lease_line=lease_line)
+    return SqlStore(
+        database, hub, abroad=Relay(hub, find=find, connect=connect), lease_line=lease_line, on_error=on_error
+    )
 
 
 def _postgres() -> ModuleType:

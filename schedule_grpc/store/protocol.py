@@ -232,6 +232,9 @@ class Store(Protocol):
     async def expire(self, *, now: datetime) -> int:
         """End executions that nobody started before their start deadline as MISSED; return how many."""
 
+    async def shorten_waits(self, *, now: datetime) -> int:
+        """Let nothing wait longer from now than its backoff or jitter, for the clock was set back; return how many."""
+
     async def prune(self, *, after: str, now: datetime) -> Pruned:
         """Remove ended executions that their tasks' retention does not keep, and deleted tasks that have none left.
 
@@ -282,6 +285,13 @@ class Store(Protocol):
         """Return how many executions are PENDING and RUNNING."""
 
     # -- life
+
+    @property
+    def refused_writes(self) -> int:
+        """How many writes the database has refused since the start."""
+
+    async def try_write(self) -> None:
+        """Return if a write can be committed, with room on the disk for more; what is stored stays as it is."""
 
     async def ping(self) -> None:
         """Return if the database answers."""

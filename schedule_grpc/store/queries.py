@@ -2,4 +2,12 @@
 
 from schedule_grpc.database import load_queries
 
-QUERIES = load_queries(__package__, "tasks.sql", "executions.sql", "queue.sql", "alerts.sql", "replicas.sql")
+QUERIES = load_queries(
+    __package__,
+    "tasks.sql",
+    "executions.sql",
+    "queue.sql",
+    "alerts.sql",
+    "replicas.sql",
+    "clock.sql",
+)

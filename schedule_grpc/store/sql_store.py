@@ -7,12 +7,13 @@ from typing import Any, TypeVar, cast
 
 from schedule_grpc import failpoints
 from schedule_grpc.condition import Alert
-from schedule_grpc.database import Database, Operation
+from schedule_grpc.database import Database, ObservedDatabase, Operation
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
 from schedule_grpc.store import alert_operations as alerts
+from schedule_grpc.store import clock_operations as clock
 from schedule_grpc.store import execution_operations as executions
 from schedule_grpc.store import queue_operations as queue
 from schedule_grpc.store import replica_operations as replicas
@@ -41,9 +42,18 @@ class SqlStore:
         *,
         abroad: Abroad | None = None,
         lease_line: Callable[[], LeaseLine] | None = None,
+        on_error: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Take a database; where other servers share it, ``abroad`` tells them what is committed here."""
-        self._database = database
+        """Take a database.
+
+        Args:
+            database: Where it is kept.
+            hub: Is told of what happens, once it is committed.
+            abroad: Tells the other servers of a shared database.
+            lease_line: Opens a connection on which a lease in it is renewed.
+            on_error: Hears of each refused operation.
+        """
+        self._database = ObservedDatabase(database, on_error)
         self._hub = hub
         self._abroad = abroad
         self._lease_line = lease_line
@@ -145,6 +155,10 @@ class SqlStore:
         """See Store."""
         return await self._write(queue.expire, now)
 
+    async def shorten_waits(self, *, now: datetime) -> int:
+        """See Store."""
+        return await self._write(clock.shorten_waits, now)
+
     async def prune(self, *, after: str, now: datetime) -> Pruned:
         """See Store."""
         looked_at = await self._database.read(partial(retention.tasks_after, after, TASKS_AT_ONCE))
@@ -200,6 +214,15 @@ class SqlStore:
     async def count_open(self) -> Mapping[State, int]:
         """See Store."""
         return await self._database.read(queue.count_open)
+
+    @property
+    def refused_writes(self) -> int:
+        """See Store."""
+        return self._database.refused_writes
+
+    async def try_write(self) -> None:
+        """See Store."""
+        await self._database.try_write()
 
     async def ping(self) -> None:
         """See Store."""

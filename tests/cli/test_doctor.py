@@ -154,7 +154,8 @@ def test_a_broken_configuration_is_red(tmp_path: Path):
     assert code == 1
     assert [each["verdict"] for each in found["handlers"]] == ["fail", "ok", "ok"]
     assert "the handler module noisy cannot be imported" in found["handlers"][0]["told"]
-    assert found["database"][0]["told"] == "diary.db: is not a SQLite database, or its first page is damaged"
+    refusal = f"{tmp_path}/diary.db: is not a SQLite database, or its first page is damaged"
+    assert found["database"][0]["told"] == refusal
     assert "ftp://x" in found["binding DB"][0]["told"]
     assert (found["binding FILE"][0]["verdict"], (tmp_path / "diary.db").read_text()) == ("fail", "my diary" * 200)
     assert (found["alerts"][0]["verdict"], "alerts.secret_file" in found["alerts"][0]["told"]) == ("fail", True)

@@ -77,16 +77,16 @@ async def test_an_operations_own_error_undoes_it_and_reaches_its_caller(opened: 
 async def test_operations_that_wait_together_share_a_commit(opened: SqliteDatabase):
     """64 writes at once need far fewer transactions than 64."""
     commits = []
-    await opened._writer.run(lambda raw: raw.set_trace_callback(commits.append))
+    await opened._connections[0].run(lambda raw: raw.set_trace_callback(commits.append))
     await asyncio.gather(*(opened.write(insert(number)) for number in range(64)))
-    await opened._writer.run(lambda raw: raw.set_trace_callback(None))
+    await opened._connections[0].run(lambda raw: raw.set_trace_callback(None))
     assert commits.count("COMMIT") <= 3
 
 
 async def test_when_the_transaction_is_lost_only_the_refused_are_refused(opened: SqliteDatabase):
     """A full disk loses the whole batch: it is run again one by one, and the small ones succeed."""
-    raw_pages = await opened._writer.run(lambda raw: raw.execute("PRAGMA page_count").fetchone()[0])
-    await opened._writer.run(lambda raw: raw.execute(f"PRAGMA max_page_count = {raw_pages + 2}").fetchone())
+    raw_pages = await opened._connections[0].run(lambda raw: raw.execute("PRAGMA page_count").fetchone()[0])
+    await opened._connections[0].run(lambda raw: raw.execute(f"PRAGMA max_page_count = {raw_pages + 2}").fetchone())
 
     def large():
         yield "CREATE TABLE filler AS SELECT zeroblob(100000) AS z", {}
@@ -126,7 +126,7 @@ async def test_what_was_committed_is_told_even_if_the_caller_left(opened: Sqlite
 
 async def test_a_file_locked_by_another_process_is_unavailable(opened: SqliteDatabase, database: Path, monkeypatch):
     """Somebody else holds the write lock longer than we wait: the caller is told, later writes work."""
-    await opened._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout = 10").fetchone())
+    await opened._connections[0].run(lambda raw: raw.execute("PRAGMA busy_timeout = 10").fetchone())
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseUnavailable, match="locked"):
@@ -134,6 +134,32 @@ async def test_a_file_locked_by_another_process_is_unavailable(opened: SqliteDat
         other.execute("ROLLBACK")
     await opened.write(insert(2))
     assert await opened.read(numbers) == [2]
+
+
+async def test_a_connection_that_met_an_io_error_is_replaced(opened: SqliteDatabase):
+    """What it has in memory may never have been in the file; another error leaves it as it is."""
+    former = list(opened._connections)
+
+    def failing(code: int):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+
+        def operation():
+            yield "SELECT 1", {}
+            raise error
+
+        return operation
+
+    for code, kept in ((sqlite3.SQLITE_BUSY, True), (sqlite3.SQLITE_IOERR_READ, False)):
+        with pytest.raises(DatabaseUnavailable):
+            await opened.write(failing(code))
+        for _ in former[1:]:
+            with pytest.raises(DatabaseUnavailable):
+                await opened.read(failing(code))
+        await opened.write(insert(code))
+        for _ in former[1:]:
+            assert code in await opened.read(numbers)
+        assert [now is then for now, then in zip(opened._connections, former, strict=True)] == [kept] * 3
 
 
 async def test_a_closed_database_is_unavailable(database: Path):
@@ -149,7 +175,7 @@ async def test_a_closed_database_is_unavailable(database: Path):
 
 async def test_writes_are_synced_to_disk(opened: SqliteDatabase):
     """WAL with synchronous=FULL (2): what was acknowledged survives a power cut."""
-    modes = await opened._writer.run(
+    modes = await opened._connections[0].run(
         lambda raw: [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     )
     assert modes == ["wal", 2]

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -107,6 +107,35 @@ async def fills_up(folder: Path, team: Team) -> None:
     await until(team.red)
     (folder / "filler").unlink()
     await healed(team, folder / "schedule.db")
+
+
+@story
+async def test_a_disk_that_fills_up_while_nothing_is_due(tmp_path: Path):
+    """Nobody has asked for a write: health turns red all the same, and green again once there is room."""
+    with small_disk(tmp_path) as folder:
+        async with served(folder, handlers="fault_handlers") as server:
+            team = Team(server)
+            with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+                while True:
+                    filler.write(b"x" * 4096)
+            await until(team.red)
+            async with AsyncClient(server.address) as client:
+                with pytest.raises(Unavailable):
+                    await client.register_task(name="task", schedule="@manual", handler="quick")
+            (folder / "filler").unlink()
+            await healed(team, folder / "schedule.db")
+
+
+@story
+async def test_a_file_that_another_process_holds_while_nothing_is_due(tmp_path: Path):
+    """The same."""
+    async with served(tmp_path, handlers="fault_handlers") as server:
+        team = Team(server)
+        with closing(sqlite3.connect(tmp_path / "schedule.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await until(team.red)
+            other.execute("ROLLBACK")
+        await healed(team, tmp_path / "schedule.db")
 
 
 @story

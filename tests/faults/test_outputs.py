@@ -9,7 +9,7 @@ from typing import IO
 
 import pytest
 from checker import Acknowledged, check
-from load import QUICK
+from load import QUICK, until
 from process import COMMAND, environment
 
 from schedule_grpc.client import AsyncClient
@@ -86,3 +86,55 @@ def test_a_greeting_that_cannot_be_written(tmp_path: Path, request: pytest.Fixtu
         process.kill()
     assert (process.returncode, "Traceback" in errors) == (0, False)
     assert "server.stopped" in errors
+
+
+@pytest.mark.parametrize("streams", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+async def test_streams_that_are_closed_at_start(tmp_path: Path, streams: str):
+    """The server runs, and no file of its own is standard error."""
+    command = f"exec {COMMAND} serve --grpc 127.0.0.1:0 --http off {streams}"
+    process = await asyncio.to_thread(subprocess.Popen, ["sh", "-c", command], cwd=tmp_path, env=environment())
+    try:
+        descriptors = Path(f"/proc/{process.pid}/fd")
+
+        async def opened() -> bool:
+            return any(each.readlink().name == "schedule.db-wal" for each in descriptors.iterdir() if each.exists())
+
+        await until(opened)
+        first = [str((descriptors / str(number)).readlink()) for number in range(3)]
+        assert not [each for each in first if str(tmp_path) in each]
+        assert first[2] == os.devnull
+    finally:
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 20) == 0
+
+
+async def test_a_reader_who_does_not_read(tmp_path: Path):
+    """The pipe is full, and more is logged and printed than is kept: the server goes on, and ends with 0."""
+    (tmp_path / "talking.py").write_text(
+        "from schedule_grpc.handlers import handler\n\n\n"
+        "@handler('talks')\nasync def talks(ctx):\n"
+        "    for number in range(12_000):\n        ctx.log.info('line', number=number)\n"
+        "        print('x' * 80)\n"
+    )
+    process = await asyncio.to_thread(
+        subprocess.Popen,
+        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", "--handlers", "talking"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip().removeprefix("gRPC on ")
+        async with AsyncClient(address) as client:
+            await client.register_task(name="talks", schedule="@manual", handler="talks")
+            for _ in range(2):
+                assert (await client.run_task_now("talks")).success
+        process.terminate()
+        _, errors = await asyncio.to_thread(process.communicate, timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "log.lines_dropped" in errors

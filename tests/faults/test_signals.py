@@ -170,3 +170,30 @@ def version(database: Path) -> int:
         found: int
         (found,) = connection.execute("PRAGMA user_version").fetchone()
     return found
+
+
+@story
+async def test_sighup_drains(tmp_path: Path):
+    """As SIGTERM: what runs is handed back or ends, and the exit code is 0."""
+    async with served(tmp_path, handlers="hostile_handlers") as server:
+        execution_id = await begun_work(server, 1)
+        server.process.send_signal(signal.SIGHUP)
+        assert await asyncio.to_thread(server.process.wait, 20) == 0
+        assert "server.stopped" in server.written()
+    assert await checked(tmp_path / "schedule.db", Acknowledged(executions=[execution_id]), at_rest=True) == []
+
+
+@story
+async def test_signals_again_and_again(tmp_path: Path):
+    """To the very end of the process, of each kind: exit code 0, and no traceback."""
+    async with served(tmp_path, "--http", "127.0.0.1:0", handlers="hostile_handlers") as server:
+
+        def pester() -> None:
+            while server.process.poll() is None:
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    server.process.send_signal(number)
+                time.sleep(0.001)
+
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(pester)
+        assert (server.process.returncode, "Traceback" in server.written()) == (0, False)

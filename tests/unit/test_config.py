@@ -20,16 +20,16 @@ def empty_folder(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_defaults():
+def test_defaults(tmp_path: Path):
     """What a newcomer gets."""
     settings = load({})
     assert (settings.database, settings.grpc, settings.http.address) == (
-        "sqlite:///schedule.db",
+        f"sqlite:///{tmp_path}/schedule.db",
         "127.0.0.1:50051",
         "127.0.0.1:8787",
     )
     assert (settings.concurrency, settings.drain_timeout) == (100, timedelta(seconds=30))
-    assert settings.bindings == {"DB": "sqlite:///platform.db", "QUEUE": "table://DB/queue_jobs"}
+    assert settings.bindings == {"DB": f"sqlite:///{tmp_path}/platform.db", "QUEUE": "table://DB/queue_jobs"}
 
 
 def test_flags_before_environment_before_file(tmp_path: Path, monkeypatch):
@@ -47,8 +47,8 @@ def test_flags_before_environment_before_file(tmp_path: Path, monkeypatch):
     assert settings.drain_timeout == timedelta(milliseconds=500)
     assert settings.log_level == "debug"
     assert settings.bindings == {
-        "DB": "sqlite:///b.db",
-        "MORE": "sqlite:///m",
+        "DB": f"sqlite:///{tmp_path}/b.db",
+        "MORE": f"sqlite:///{tmp_path}/m",
         "QUEUE": "table://DB/queue_jobs",
     }
     assert settings.handlers == ["a.b", "c"]
@@ -65,10 +65,55 @@ def test_a_part_of_a_table_in_the_environment_leaves_the_file_its_part(tmp_path:
     monkeypatch.setenv("SCHEDULE_HTTP_REQUEST__SECRETS_DIR", "secrets")
     monkeypatch.setenv("SCHEDULE_HANDLER_CONCURRENCY__B", "2")
     settings = load({})
-    assert (settings.alerts.urls, settings.alerts.secret_file) == (["https://hooks.example"], Path("secret"))
+    assert (settings.alerts.urls, settings.alerts.secret_file) == (["https://hooks.example"], tmp_path / "secret")
     assert (settings.backup.root, settings.backup.allow_urls) == ("/backups", ["s3://bucket"])
-    assert (settings.http_request.allow_hosts, settings.http_request.secrets_dir) == (["api.example"], Path("secrets"))
+    assert (settings.http_request.allow_hosts, settings.http_request.secrets_dir) == (
+        ["api.example"],
+        tmp_path / "secrets",
+    )
     assert settings.handler_concurrency == {"a": 1, "b": 2}
+
+
+def test_paths_are_those_of_the_folder_in_which_settings_are_read(tmp_path: Path, monkeypatch):
+    """A handler that changes the working directory afterwards changes no file."""
+    (tmp_path / "schedule.toml").write_text(
+        'database = "sqlite:///data/s.db"\n'
+        '[bindings]\nDB = "sqlite:///p.db"\nFULL = "sqlite:////p.db"\nAI = {url = "https://ai", key_file = "key"}\n'
+        'FILE = {url = "sqlite:///f.db", timeout = "1s"}\nPG = "postgresql://u@h/d?sslrootcert=ca%20s.pem&sslmode=require"\n'
+        '[backup]\nroot = "../b"\npg_dump = "bin/pg_dump"\n'
+        '[http_request]\nsecrets_dir = "s"\nca_file = "/ca.pem"\n[alerts]\nsecret_file = "k"\n'
+    )
+    settings = load({})
+    monkeypatch.chdir("/")
+    assert settings.database == f"sqlite:///{tmp_path}/data/s.db"
+    assert settings.bindings == {
+        "DB": f"sqlite:///{tmp_path}/p.db",
+        "FULL": "sqlite:////p.db",
+        "AI": {"url": "https://ai", "key_file": f"{tmp_path}/key"},
+        "FILE": {"url": f"sqlite:///{tmp_path}/f.db", "timeout": "1s"},
+        "PG": f"postgresql://u@h/d?sslrootcert={tmp_path}/ca%20s.pem&sslmode=require",
+        "QUEUE": "table://DB/queue_jobs",
+    }
+    assert (settings.backup.root, settings.backup.pg_dump) == (f"{tmp_path}/../b", f"{tmp_path}/bin/pg_dump")
+    request, alerts = settings.http_request, settings.alerts
+    assert (request.secrets_dir, request.ca_file, alerts.secret_file) == (
+        tmp_path / "s",
+        Path("/ca.pem"),
+        tmp_path / "k",
+    )
+
+
+@pytest.mark.parametrize(
+    ("database", "root", "pg_dump"),
+    [
+        ("postgresql://u@h/d?sslmode=require", "s3://bucket", "pg_dump"),
+        ("postgresql://u@h/d?passfile=~/p&sslkey=/k", "file:///b", "/bin/pg_dump"),
+    ],
+)
+def test_what_is_no_relative_path_stays(database: str, root: str, pg_dump: str):
+    """URLs, absolute paths, a home directory, a program on PATH."""
+    settings = load({"database": database, "backup": {"root": root, "pg_dump": pg_dump}})
+    assert (settings.database, settings.backup.root, settings.backup.pg_dump) == (database, root, pg_dump)
 
 
 def test_the_http_interface_is_an_address_or_a_table(tmp_path: Path, monkeypatch):

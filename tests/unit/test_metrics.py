@@ -1,5 +1,6 @@
 """What operators count on: names, labels, and that they follow what really happens."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from prometheus_client import generate_latest
 from rig import START, Rig
 
 from schedule_grpc.events import TaskChanged
+from schedule_grpc.execution import HandBack
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.retry import RetryPolicy
 from schedule_grpc.task import Policy
@@ -92,6 +94,47 @@ async def test_a_lost_lease_is_counted(service: Rig, gate):
     await service.engine.idle()
 
 
+async def test_covered_occurrences_are_counted(service: Rig):
+    """Each that a later one's row stands for, once."""
+    metrics = Metrics()
+    await service.register("task", "@hourly")
+    with service.hub.listening(metrics.notice):
+        service.clock.set_wall(service.clock.now() + timedelta(hours=5))
+        await service.work()
+    assert value(metrics, "schedule_occurrences_covered_total") == 4
+
+
+async def test_an_attempt_that_is_handed_back_is_no_failure(service: Rig, gate):
+    """Though one before it has failed: that has been counted already."""
+    metrics = Metrics()
+    await service.register("task", "@manual", payload={"fate": "fail-at-first", "times": 1})
+    execution = await service.service.run_now("task", detach=True)
+    with service.hub.listening(metrics.notice):
+        await service.work()
+        await service.clock.advance(2)
+        (claim,) = await service.claim("another")
+        await service.store.record(
+            [HandBack(execution_id=execution.id, lease_token=claim.lease_token, time=service.clock.now())]
+        )
+        await service.work()
+    assert value(metrics, "schedule_attempts_failed_total", task="task", kind="ERROR") == 1
+    assert value(metrics, "schedule_attempts_handed_back_total") == 1
+
+
+async def test_an_abandoned_attempt_is_counted(service: Rig, gate):
+    """Once it is given up."""
+    metrics = Metrics()
+    gate("g")
+    await service.register("task", "@manual", handler="stubborn", payload={"gate": "g"})
+    await service.service.run_now("task", detach=True)
+    with service.hub.listening(metrics.notice):
+        await service.engine.tick()
+        await gate("g").came.wait()
+        await service.until_done(asyncio.create_task(service.engine.idle()))
+    assert value(metrics, "schedule_attempts_abandoned_total") == 1
+    gate("g").opened.set()
+
+
 def test_the_names_are_those_of_the_documents():
     """They are a contract with dashboards."""
     metrics = Metrics()
@@ -99,11 +142,20 @@ def test_the_names_are_those_of_the_documents():
     metrics.lagged(0.25)
     metrics.answered("/schedule.v1.ScheduleService/GetTask", "NOT_FOUND")
     metrics.answered_http("GET", "/tasks/{name}", 404)
+    metrics.refused("write")
+    metrics.lines_dropped(7)
+    healthy = True
+    metrics.tell_health(lambda: healthy)
+    assert value(metrics, "schedule_healthy") == 1
+    healthy = False
     text = generate_latest(metrics.registry).decode()
     assert 'schedule_rpcs_total{code="NOT_FOUND",method="GetTask"} 1.0' in text
     assert 'schedule_http_requests_total{method="GET",route="/tasks/{name}",status="404"} 1.0' in text
     assert "schedule_loop_lag_seconds 0.25" in text
     assert "schedule_commit_batch_size_sum 3.0" in text
+    assert 'schedule_database_errors_total{operation="write"} 1.0' in text
+    assert "schedule_log_lines_dropped_total 7.0" in text
+    assert "schedule_healthy 0.0" in text
     families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert {name for name in families if not name.endswith("_created")} == {
         "schedule_executions_total",
@@ -115,6 +167,12 @@ def test_the_names_are_those_of_the_documents():
         "schedule_loop_lag_seconds",
         "schedule_leases_rescued_total",
         "schedule_commit_batch_size",
+        "schedule_occurrences_covered_total",
+        "schedule_attempts_handed_back_total",
+        "schedule_attempts_abandoned_total",
+        "schedule_database_errors_total",
+        "schedule_log_lines_dropped_total",
+        "schedule_healthy",
         "schedule_rpcs_total",
         "schedule_http_requests_total",
     }

@@ -1,0 +1,52 @@
+"""A database, with the number of operations that it refused."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from schedule_grpc.database.operation import Database, Factory
+from schedule_grpc.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+
+
+class ObservedDatabase:
+    """Another database, whose errors are noticed: ``on_error`` is told ``read`` or ``write``."""
+
+    def __init__(self, database: Database, on_error: Callable[[str], None]) -> None:
+        self._database = database
+        self._on_error = on_error
+        self.refused_writes = 0
+
+    async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
+        """See Database."""
+        try:
+            return await self._database.write(factory, committed=committed)
+        except DatabaseUnavailable:
+            self.refused_writes += 1
+            self._on_error("write")
+            raise
+
+    async def read(self, factory: Factory[T]) -> T:
+        """See Database."""
+        try:
+            return await self._database.read(factory)
+        except DatabaseUnavailable:
+            self._on_error("read")
+            raise
+
+    async def try_write(self) -> None:
+        """See Database."""
+        try:
+            await self._database.try_write()
+        except DatabaseUnavailable:
+            self._on_error("write")
+            raise
+
+    async def time(self) -> datetime | None:
+        """See Database."""
+        return await self._database.time()
+
+    async def close(self) -> None:
+        """See Database."""
+        await self._database.close()

@@ -1,0 +1,165 @@
+"""What a forked child must not have of its server: its signals, its sockets, its locks, its event loop.
+
+A handler may fork: `multiprocessing`, `os.fork`, a subprocess with ``preexec_fn``. The child is a copy of the server.
+Kept as it is, its SIGTERM would be read by the server's event loop, and its descriptors would hold the server's address
+and the lock on its database for as long as the child lives, longer than the server itself.
+
+Descriptors are not closed in the child but pointed to the null device: their numbers stay taken, so that a copied
+object which closes its own later closes nothing else.
+"""
+
+import asyncio
+import os
+import selectors
+import signal
+import socket
+import stat
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LEFT = 70
+"""Exit code of a child that came back into the server's event loop: sysexits' EX_SOFTWARE."""
+OPEN = Path("/dev/fd")
+
+
+@dataclass(slots=True)
+class _Server:
+    """What belongs to the server of this process alone."""
+
+    signals: Mapping[signal.Signals, Any] = field(default_factory=dict)
+    """Those that the server hears, and how each was handled before."""
+    descriptors: set[int] = field(default_factory=set)
+    ports: set[int] = field(default_factory=set)
+    """Of which every socket is the server's, in whatever library it was made."""
+    selectors: "dict[int, tuple[asyncio.AbstractEventLoop, selectors.BaseSelector]]" = field(default_factory=dict)
+    """Event loops, by the thread that they run in."""
+
+    def clear(self) -> None:
+        """Own nothing: this process is a child."""
+        self.signals = {}
+        self.descriptors.clear()
+        self.ports.clear()
+        self.selectors.clear()
+
+
+_server = _Server()
+_forking = threading.local()
+
+
+def keep(descriptor: int) -> None:
+    """Keep a descriptor from forked children, until `forget`."""
+    _server.descriptors.add(descriptor)
+
+
+def forget(descriptor: int) -> None:
+    """Undo `keep`: the descriptor is about to be closed."""
+    _server.descriptors.discard(descriptor)
+
+
+def keep_port(port: int) -> None:
+    """Keep every socket of a port from forked children, until `forget_port`: those that listen and those accepted."""
+    _server.ports.add(port)
+
+
+def forget_port(port: int) -> None:
+    """Undo `keep_port`."""
+    _server.ports.discard(port)
+
+
+@contextmanager
+def keeping_loop(loop: asyncio.AbstractEventLoop, selector: selectors.BaseSelector) -> Iterator[None]:
+    """Within this context forked children get no socket that this thread's event loop waits for, nor the loop itself.
+
+    A child that was forked in the loop's own thread and does not end by itself would go on with it, as a second server
+    with the same work: it is ended instead.
+    """
+    thread = threading.get_ident()
+    _server.selectors[thread] = (loop, selector)
+    try:
+        yield
+    finally:
+        del _server.selectors[thread]
+
+
+@contextmanager
+def keeping_signals(before: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    """Within this context forked children handle these signals as they were handled before."""
+    _server.signals = before
+    try:
+        yield
+    finally:
+        _server.signals = {}
+
+
+def _before() -> None:
+    # Until the child has its own handlers, a signal to it would be read by the server.
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _server.signals) if _server.signals else None
+
+
+def _after_in_parent() -> None:
+    if _forking.mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _after_in_child() -> None:
+    if _server.signals:
+        signal.set_wakeup_fd(-1)
+    for number, handler in _server.signals.items():
+        signal.signal(number, handler)
+    _let_go()
+    if threading.get_ident() in _server.selectors:
+        loop, _ = _server.selectors[threading.get_ident()]
+        with suppress(RuntimeError):  # it is closed
+            loop.call_soon(os._exit, LEFT)
+    _server.clear()
+    if _forking.mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _let_go() -> None:
+    held = set(_server.descriptors)
+    for _, selector in _server.selectors.values():
+        held |= {key.fd for key in (selector.get_map() or {}).values() if _is_socket(key.fd)}
+    if _server.ports:
+        held |= {descriptor for descriptor in _open_descriptors() if _port(descriptor) in _server.ports}
+    if not held:
+        return
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in held:
+        os.dup2(null, descriptor, inheritable=False)
+    os.close(null)
+
+
+def _open_descriptors() -> Iterator[int]:
+    try:
+        names = os.listdir(OPEN)  # noqa: PTH208 (names, not paths)
+    except OSError:
+        return
+    yield from filter(_is_socket, map(int, names))
+
+
+def _is_socket(descriptor: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def _port(descriptor: int) -> int | None:
+    """Return the local port of a socket; None where it has none."""
+    try:
+        borrowed = socket.socket(fileno=descriptor)
+    except OSError:
+        return None
+    try:
+        name = borrowed.getsockname()
+        return name[1] if borrowed.family in (socket.AF_INET, socket.AF_INET6) else None
+    finally:
+        borrowed.detach()
+
+
+os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -1,0 +1,103 @@
+"""Handlers make processes: these have nothing of the server, and the server ends and starts without them."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from process import Server, served, serves
+from stories import story
+
+from schedule_grpc.client import AsyncClient
+from schedule_grpc.execution import State
+
+pytestmark = pytest.mark.timeout(120)
+
+HANDLERS = "forking_handlers"
+LONG = 120
+"""Seconds that children live: longer than their test."""
+
+
+async def result_of(server: Server, handler: str, **payload: Any) -> Any:
+    """Run a handler once, and return its result."""
+    async with AsyncClient(server.address) as client:
+        await client.register_task(name=handler, schedule="@manual", handler=handler, payload=payload)
+        execution = (await client.run_task_now(handler)).execution
+    assert (execution.state, execution.error) == (State.SUCCEEDED, None)
+    return execution.result
+
+
+async def stopped(server: Server) -> str:
+    """Stop a server that is healthy, in some seconds; return its log."""
+    assert await serves(server)
+    async with asyncio.timeout(20):
+        code, errors = await asyncio.to_thread(server.terminate)
+    assert (code, "Traceback" in errors) == (0, False)
+    return errors
+
+
+@asynccontextmanager
+async def children(server: Server) -> AsyncIterator[None]:
+    """Within this context a handler has left processes behind; they live to its end."""
+    pids = (await result_of(server, "leaves-child", seconds=LONG))["pids"]
+    try:
+        yield
+        for pid in pids:
+            os.kill(pid, 0)
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@story
+async def test_the_signals_of_children_are_theirs(tmp_path: Path):
+    """Each SIGTERM ends the child that it was sent to, and none of them the server."""
+    async with served(tmp_path, handlers=HANDLERS) as server:
+        assert await result_of(server, "terminates") == {"codes": [-signal.SIGTERM] * 20}
+        assert await result_of(server, "pools") == {"squares": [[0, 1, 4, 9]] * 2}
+        await stopped(server)
+
+
+@story
+async def test_children_outlive_a_server_that_was_killed(tmp_path: Path):
+    """The next one gets the file and both addresses; callers of the dead one hear at once that it is gone."""
+    async with served(tmp_path, "--http", "127.0.0.1:0", handlers=HANDLERS) as server:
+        addresses = [server.address, server.http_address or ""]
+        callers = [socket.create_connection(place.split(":")) for place in addresses]  # type: ignore[arg-type]
+        async with children(server):
+            await asyncio.to_thread(server.kill)
+            for caller in callers:
+                caller.settimeout(10)
+                with suppress(ConnectionResetError):
+                    while caller.recv(1024):
+                        pass
+                caller.close()
+            again = "--grpc", addresses[0], "--http", addresses[1]
+            async with served(tmp_path, *again, handlers=HANDLERS) as second:
+                await stopped(second)
+
+
+@story
+async def test_a_server_stops_without_its_children(tmp_path: Path):
+    """What handlers left running, in threads and processes, is named in the log; the next server gets the file."""
+    async with served(tmp_path, handlers=HANDLERS) as server, children(server):
+        log = await stopped(server)
+        (left,) = [line for line in log.splitlines() if "process.left_behind" in line]
+        assert "left child" in left
+        assert "left thread" in left
+        async with served(tmp_path, handlers=HANDLERS) as second:
+            await stopped(second)
+
+
+@story
+async def test_a_child_that_goes_on_as_a_server_is_ended(tmp_path: Path):
+    """It would have served beside its parent, with the same event loop; the parent goes on."""
+    async with served(tmp_path, handlers=HANDLERS) as server:
+        assert await result_of(server, "forks") == {"code": 70}
+        await stopped(server)
