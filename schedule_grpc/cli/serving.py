@@ -42,7 +42,7 @@ def serve(
 
     from schedule_grpc import app, event_loop, log
     from schedule_grpc.cli.calling import fail
-    from schedule_grpc.config import load
+    from schedule_grpc.config import WrongSettings, load
     from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
 
     flags = {
@@ -64,6 +64,8 @@ def serve(
         log.configure(style=settings.log_format, level=settings.log_level)
         _allow_many_connections()
         event_loop.run(app.serve(settings, init=init, ready=_greet))
+    except WrongSettings as error:
+        fail("\n".join(f"cannot start: {complaint}" for complaint in error.complaints), code=CONFIGURATION)
     except CannotStart as error:
         fail(f"cannot start: {error}", code=CANNOT_START)
     except ConfigurationError as error:
