@@ -62,7 +62,7 @@ class Caller:
         try:
             yield
         except Unavailable as error:
-            fail(f"{self.server}: {error.message}", code=UNREACHABLE)
+            fail(f"{self._address()}: {error.message}", code=UNREACHABLE)
         except InvalidArgument as error:
             fail("\n".join(map(str, error.violations)) or error.message, code=FAILED)
         except ScheduleError as error:
@@ -71,6 +71,12 @@ class Caller:
             fail(f"{error.object!r} is not Unicode text", code=USAGE)
         except KeyboardInterrupt:
             fail("interrupted", code=INTERRUPTED)
+
+    def _address(self) -> str:
+        """Return the address that was asked, its port included."""
+        from schedule_grpc.client.address import target
+
+        return target(self.server, encrypted=self.tls_ca is not None)
 
 
 def fail(message: str, *, code: int) -> NoReturn:

@@ -68,7 +68,7 @@ def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
 def connection(
     *,
     server: Annotated[
-        str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server, HOST:PORT")
+        str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server, HOST[:PORT] or unix:PATH")
     ] = LOCAL,
     token: Annotated[
         str | None, typer.Option(envvar="SCHEDULE_TOKEN", help="Key that the server asks for", show_default=False)
@@ -80,6 +80,9 @@ def connection(
     as_json: AsJson = False,
 ) -> Caller:
     """Return whom to ask."""
+    import os
+
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported; we say ourselves what goes wrong
     return Caller(server=server, token=token or None, tls_ca=tls_ca, as_json=as_json)
 
 

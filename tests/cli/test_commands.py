@@ -191,10 +191,16 @@ def test_text_that_moves_the_cursor_is_made_visible(ask):
 
 
 def test_a_server_that_cannot_be_reached_is_exit_code_3(tell):
-    """And the address is named."""
-    done = tell("tasks", "list", "--server", "127.0.0.1:1")
+    """And the address is named, on one line that says what may be the matter."""
+    done = tell("tasks", "list", "--server", "http://127.0.0.1:1")
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("127.0.0.1:1: ")
+    assert done.err == "127.0.0.1:1: nothing listens there: is the server running, and is this its gRPC address?\n"
+
+
+def test_an_address_that_is_none_is_wrong_usage(tell):
+    """Told before anything is sent."""
+    done = tell("tasks", "list", "--server", "127.0.0.1:http")
+    assert (done.code, "'127.0.0.1:http' has no port from 1 to 65535 after its colon" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(
