@@ -26,6 +26,7 @@ gives_way = False
 
 # Hundreds of processes are started: compiled once, each is there in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+process.let_children_hear()
 
 # As the service itself: structlog's own default has rich draw every traceback, which takes longer than most tests.
 structlog.configure(

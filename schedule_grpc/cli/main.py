@@ -7,13 +7,14 @@ import typer
 from schedule_grpc.cli import doctor, executions, local, serving, tasks
 from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.options import connection, takes
+from schedule_grpc.cli.writing import writing
 
 app = typer.Typer(
     name="schedule-grpc",
-    help="A durable schedule service: register tasks, fire every occurrence, keep the history.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serving.serve)
 app.add_typer(tasks.app, name="tasks")
@@ -22,6 +23,24 @@ app.command("preview")(local.preview)
 app.command("migrate")(local.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("proto")(local.proto)
+
+
+def _show_version(wanted: bool) -> None:
+    from importlib.metadata import version
+
+    if wanted:
+        print(f"schedule-grpc {version('schedule-grpc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A durable schedule service: register tasks, fire every occurrence, keep the history."""
 
 
 @app.command()
@@ -60,5 +79,6 @@ def trigger(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line, whatever its output leads to: another encoding than UTF-8, a reader who is gone."""
+    with writing():
+        app()
