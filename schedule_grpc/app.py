@@ -50,6 +50,8 @@ class Running:
     grpc_address: str
     http_address: str | None
     tasks: tuple[Task, ...]
+    offered: frozenset[str]
+    """The names of the handlers that are offered."""
     api: bool
     """Whether it answers more than questions for its health."""
 
@@ -90,11 +92,13 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
                 if ready is not None:
                     page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
+                    offered = frozenset(each.name for each in await parts.service.handlers() if each.offered)
                     ready(
                         Running(
                             grpc_address=parts.address,
                             http_address=parts.http_address,
                             tasks=page,
+                            offered=offered,
                             api=settings.api,
                         )
                     )

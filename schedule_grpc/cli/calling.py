@@ -47,9 +47,15 @@ class Caller:
         """Return a server's answer, or end the process with a message and the exit code that fits."""
         import asyncio
 
+        from schedule_grpc.cli.lookup import with_suggestion
+        from schedule_grpc.errors import TaskNotFound
+
         async def call() -> T:
             async with self.client() as client:
-                return await question(client)
+                try:
+                    return await question(client)
+                except TaskNotFound as error:
+                    raise await with_suggestion(client, error) from None
 
         with self.errors_told():
             return asyncio.run(call())

@@ -106,7 +106,7 @@ def _announce(running: "Running") -> None:
         print("Answers no calls: health and metrics only.\n", flush=True)
         return
     if running.tasks:
-        output.print_tasks(running.tasks)
+        output.print_tasks(running.tasks, offered=running.offered)
     else:
         print("No tasks yet.")
     print("Try:")
