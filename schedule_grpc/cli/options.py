@@ -32,7 +32,9 @@ AllowUnknownHandler = Annotated[
 ]
 HandlerName = Annotated[str, typer.Option(help="Name of the handler that does the work", autocompletion=handler_names)]
 ConfigFile = Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")]
-DatabaseUrl = Annotated[str | None, typer.Option(help="sqlite:///PATH [sqlite:///schedule.db]")]
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE [sqlite:///schedule.db]")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
 
 
