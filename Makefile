@@ -15,7 +15,7 @@ COVERAGE := --cov --cov-report=term
 CODE := schedule_grpc tests examples benchmarks .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-watch soak coverage check format lint typecheck proto proto-check lock dist clean
+.PHONY: help run dev test quick test-watch soak coverage check format lint typecheck proto proto-check lock dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ dev: $(VENV)/ready ## the same, started anew whenever the code changes
 
 test: $(VENV)/ready $(PROTO_VENV)/ready ## set up .venv and run the whole test suite
 	$(BIN)/pytest $(TWO_WORKERS) $(PYTEST_OPTIONS)
+
+quick: $(VENV)/ready ## the tests of units, store and engine, on SQLite only: within a minute
+	$(BIN)/pytest $(TWO_WORKERS) -m 'not postgresql and not slow' tests/unit tests/store tests/engine
 
 test-watch: $(VENV)/ready $(PROTO_VENV)/ready ## run the tests again whenever a file changes
 	$(BIN)/ptw . --now --runner $(BIN)/pytest --patterns '**/*.py,**/*.sql'

@@ -55,6 +55,8 @@ class Running:
     grpc_address: str
     http_address: str | None
     tasks: tuple[Task, ...]
+    offered: frozenset[str]
+    """The names of the handlers that are offered."""
     api: bool
     """Whether it answers more than questions for its health."""
 
@@ -104,6 +106,7 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
         async with running(settings, clock=clock, init=init) as parts:
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
                 page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
+                offered = frozenset(each.name for each in await parts.service.handlers() if each.offered)
                 engine = asyncio.create_task(parts.engine.run(), name="engine")
                 alerts = asyncio.create_task(parts.sender.run(parts.hub, stopping), name="alerts")
                 hurry.append(parts.engine.stop)
@@ -115,6 +118,7 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
                                 grpc_address=parts.address,
                                 http_address=parts.http_address,
                                 tasks=page,
+                                offered=offered,
                                 api=settings.api,
                             )
                         )

@@ -6,12 +6,12 @@ Unknown keys in the file are refused. Unknown variables in the environment are n
 
 import ipaddress
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -24,13 +24,14 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticUndefined
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schedule_grpc import durations, paths
+from schedule_grpc import durations, paths, setting_sources
 from schedule_grpc.backup.settings import DEFAULT_ROOT
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.registration import Registration
 from schedule_grpc.secret_text import are_hosts, check_hosts, shown, shown_address
+from schedule_grpc.setting_sources import as_table, json_or_text
 from schedule_grpc.task_file import registrations
 
 DEFAULT_FILE = Path("schedule.toml")
@@ -39,24 +40,63 @@ SQLITE = paths.SQLITE
 POSTGRESQL = paths.POSTGRESQL
 OFF = "off"
 """Instead of an address: there is no such interface."""
-_PUT_TOGETHER = ("bindings", "http", "backup", "http_request", "alerts", "handler_concurrency")
+_IPV6 = re.compile(r"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.%]*\]")
+"""Begins like a JSON list."""
 LONGEST_DRAIN = timedelta(hours=1)
 _NO_HOST = re.compile(r"[/?#,]")
 
 
 def _duration(value: object) -> object:
-    """Read ``"30"``, ``"30s"``, ``"500ms"``, ``"2m"``, ``"1h"``; what is not text is left for pydantic to judge."""
-    return durations.read(value) if isinstance(value, str) else value
+    """Read ``"30"``, ``"30s"``, ``"500ms"``, ``"2m"``, ``"1h"``; other numbers are seconds."""
+    return durations.read(value) if isinstance(value, str) else _flagless(value)
 
 
-def _names(value: object) -> object:
-    """Read ``a, b`` as the list of its parts."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+def _listed(separator: "re.Pattern[str]") -> Callable[[object], object]:
+    """Return a reader of lists: a JSON list, or its items with ``separator`` between; items of a list, too."""
+
+    def read(value: object) -> object:
+        if isinstance(value, list):
+            return [part for item in value for part in _parts(item)]
+        return _parts(value) if isinstance(value, str) else value
+
+    def _parts(item: object) -> list[Any]:
+        decoded = item if isinstance(item, str) and _IPV6.match(item.lstrip()) else json_or_text(item, "[")
+        if isinstance(decoded, str):
+            return [part for each in separator.split(decoded) if (part := each.strip(" ,\t\r\n"))]
+        return decoded if isinstance(decoded, list) else [decoded]
+
+    return read
 
 
-def _http(value: object) -> object:
-    """Read the address alone as the table that names it."""
-    return {"address": value} if isinstance(value, str) else value
+def _flagless(value: object) -> object:
+    """Refuse true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("is a number, not true or false")  # noqa: TRY004 (pydantic tells of ValueError)
+    return value
+
+
+def _url_or_table(value: object) -> object:
+    if not isinstance(value, str | Mapping):
+        raise ValueError("is neither a URL nor a table")  # noqa: TRY004 (pydantic tells of ValueError)
+    return json_or_text(value, "{")
+
+
+def _table(key: str) -> BeforeValidator:
+    """Return the reader of a table, which refuses what is none."""
+    return BeforeValidator(partial(_table_of, key))
+
+
+def _table_of(key: str, value: object) -> object:
+    table = as_table(key, value)
+    if not isinstance(table, Mapping | BaseModel):
+        raise ValueError("is not a table: a variable holds it as a JSON object, or one variable each key")  # noqa: TRY004
+    return table
+
+
+def _checked_name(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} is not a name such as DB")
+    return name
 
 
 def _checked_address(address: str) -> str:
@@ -77,14 +117,22 @@ def _checked_origin(origin: str) -> str:
     return origin.lower()
 
 
+NAMES = BeforeValidator(_listed(re.compile(",")))
+URLS = BeforeValidator(_listed(re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*:)")))
+"""A comma within a URL belongs to it, unless what follows begins another one."""
+NUMBER = BeforeValidator(_flagless)
+BindingName: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
+Binding: TypeAlias = Annotated[str | dict[str, Any], BeforeValidator(_url_or_table)]
+
+
 class HttpOptions(BaseModel):
     """The HTTP interface, and who may ask it beside this machine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: Annotated[str, AfterValidator(_checked_http_address)] = "127.0.0.1:8787"
-    allowed_hosts: Annotated[list[str], BeforeValidator(_names)] = Field(default_factory=list)
-    allowed_origins: Annotated[list[Annotated[str, AfterValidator(_checked_origin)]], BeforeValidator(_names)] = Field(
+    allowed_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
+    allowed_origins: Annotated[list[Annotated[str, AfterValidator(_checked_origin)]], NAMES] = Field(
         default_factory=list
     )
 
@@ -97,7 +145,7 @@ class AlertSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    urls: list[str] = Field(default_factory=list)
+    urls: Annotated[list[str], URLS] = Field(default_factory=list)
     secret_file: Path | None = None
 
 
@@ -107,9 +155,9 @@ class BackupOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: str = DEFAULT_ROOT
-    allow_urls: list[str] = Field(default_factory=list)
+    allow_urls: Annotated[list[str], URLS] = Field(default_factory=list)
     pg_dump: str = "pg_dump"
-    store_options: dict[str, Any] = Field(default_factory=dict)
+    store_options: Annotated[dict[str, Any], _table("store_options")] = Field(default_factory=dict)
 
 
 class HttpRequestOptions(BaseModel):
@@ -117,8 +165,8 @@ class HttpRequestOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    allow_hosts: list[str] = Field(default_factory=list)
-    allow_private_hosts: list[str] = Field(default_factory=list)
+    allow_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
+    allow_private_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
     secrets_dir: Path | None = None
     ca_file: Path | None = None
 
@@ -136,15 +184,15 @@ class Settings(BaseSettings):
     grpc: str = Field(
         default="127.0.0.1:50051", description="Address of the gRPC interface, HOST:PORT; port 0 takes a free one"
     )
-    http: Annotated[HttpOptions, NoDecode, BeforeValidator(_http)] = Field(
+    http: Annotated[HttpOptions, _table("http")] = Field(
         default_factory=HttpOptions,
         description="The HTTP interface: its address, or a table of `address` (`off` for none), `allowed_hosts` (names "
         "under which it is reached), `allowed_origins` (sites whose pages may ask)",
     )
-    handlers: Annotated[list[str], NoDecode, BeforeValidator(_names)] = Field(
+    handlers: Annotated[list[str], NAMES] = Field(
         default_factory=list, description="Modules whose handlers are offered"
     )
-    concurrency: int = Field(default=100, ge=1, le=10_000, description="Attempts that run at once")
+    concurrency: Annotated[int, NUMBER] = Field(default=100, ge=1, le=10_000, description="Attempts that run at once")
     drain_timeout: Annotated[timedelta, BeforeValidator(_duration)] = Field(
         default=timedelta(seconds=30),
         ge=timedelta(0),
@@ -165,27 +213,29 @@ class Settings(BaseSettings):
     insecure_bind: bool = Field(
         default=False, description="Allow an address that others can reach, without TLS and keys"
     )
-    bindings: dict[str, str | dict[str, Any]] = Field(
+    bindings: Annotated[dict[BindingName, Binding], _table("bindings")] = Field(
         default_factory=lambda: dict(DEFAULT_BINDINGS),
         description="For ctx.env.NAME: a URL, or a table of `url`, `timeout`, options; these stay unless set to `''`",
     )
-    backup: BackupOptions = Field(
+    backup: Annotated[BackupOptions, _table("backup")] = Field(
         default_factory=BackupOptions,
         description="`root` of backups, a folder or an obstore URL; `allow_urls`, `pg_dump`, `store_options`",
     )
-    http_request: HttpRequestOptions = Field(
+    http_request: Annotated[HttpRequestOptions, _table("http_request")] = Field(
         default_factory=HttpRequestOptions,
         description="`allow_hosts`, `allow_private_hosts`, `secrets_dir`, `ca_file` of the handler http-request",
     )
 
-    handler_concurrency: dict[str, int] = Field(
-        default_factory=dict, description="Attempts that run at once, by handler's name; over what the handler says"
+    handler_concurrency: Annotated[dict[str, Annotated[int, NUMBER, Field(ge=1)]], _table("handler_concurrency")] = (
+        Field(
+            default_factory=dict, description="Attempts that run at once, by handler's name; over what the handler says"
+        )
     )
-    tasks: list[dict[str, Any]] = Field(
+    tasks: Annotated[list[dict[str, Any]], BeforeValidator(partial(json_or_text, opening="["))] = Field(
         default_factory=list, description="Tasks registered at start, each a table [[tasks]]; see the README"
     )
 
-    alerts: AlertSettings = Field(
+    alerts: Annotated[AlertSettings, _table("alerts")] = Field(
         default_factory=AlertSettings,
         description="`urls` of webhooks (others need the extra `alerts`), and `secret_file`, whose content signs them",
     )
@@ -208,23 +258,10 @@ class Settings(BaseSettings):
     def _address(cls, address: str) -> str:
         return _checked_address(address)
 
-    @field_validator("handler_concurrency")
-    @classmethod
-    def _at_least_one(cls, limits: dict[str, int]) -> dict[str, int]:
-        for name, limit in limits.items():
-            if limit < 1:
-                raise ValueError(f"{name} cannot run {limit} attempts at once: at least 1")
-        return limits
-
     @field_validator("bindings")
     @classmethod
-    def _binding_names(cls, bindings: dict[str, str | dict[str, Any]]) -> dict[str, str | dict[str, Any]]:
-        for name in bindings:
-            if not name.isidentifier():
-                raise ValueError(f"{name!r} is not a name such as DB")
-        # The environment's names arrive in lower case; handlers write ctx.env.DB.
-        told = {name.upper(): url for name, url in bindings.items()}
-        return {name: url for name, url in (DEFAULT_BINDINGS | told).items() if url}
+    def _with_defaults(cls, bindings: dict[str, str | dict[str, Any]]) -> dict[str, str | dict[str, Any]]:
+        return {name: url for name, url in (DEFAULT_BINDINGS | bindings).items() if url}
 
     @model_validator(mode="after")
     def _does_something(self) -> "Settings":
@@ -248,24 +285,32 @@ class Settings(BaseSettings):
         """Return what ``tasks`` asks for.
 
         Raises:
-            ConfigurationError: naming every place and reason.
+            WrongSettings: naming every place and reason.
         """
         try:
             return registrations(self.tasks, place="tasks")
         except InvalidArgument as error:
-            raise ConfigurationError(error.message) from None
+            raise WrongSettings(map(str, error.violations)) from None
 
     @classmethod
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003 (pydantic's signature)
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags and the file arrive together, merged by `load`, around the environment."""
-        return (init_settings, env_settings)
+        """All sources arrive together, merged by `load`."""
+        return (init_settings,)
+
+
+class WrongSettings(ConfigurationError):
+    """Settings that cannot be; ``complaints`` has a line for each."""
+
+    def __init__(self, complaints: Iterable[str]) -> None:
+        self.complaints = tuple(complaints)
+        super().__init__("; ".join(self.complaints))
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,16 +330,16 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
         file: The TOML file; None takes ``schedule.toml`` if there is one.
 
     Raises:
-        ConfigurationError: naming key and reason.
+        WrongSettings: naming every key and reason.
+        ConfigurationError: for a file that cannot be read.
     """
-    said = {key: value for key, value in flags.items() if value is not None}
-    told = _read(file)
+    sources = [setting_sources.from_environment(Settings), setting_sources.from_flags(flags)]
+    if file is not None or DEFAULT_FILE.exists():
+        sources.insert(0, setting_sources.from_file(file or DEFAULT_FILE))
     try:
-        from_environment = Settings().model_dump(exclude_unset=True)
-        _refuse_unknown(told, file or DEFAULT_FILE)
-        settings = Settings(**_merged(told, from_environment, said))
+        settings = Settings(**setting_sources.merged(sources))
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_complaints(error))) from None
+        raise WrongSettings(setting_sources.complaints(error, Settings, sources)) from None
     settings = _with_absolute_paths(settings)
     settings.registrations()  # what is wrong with them is said now, not after the server has begun to start
     return settings
@@ -334,44 +379,6 @@ def _with_absolute_paths(settings: Settings) -> Settings:
 
 def _absolute(path: Path | None) -> Path | None:
     return None if path is None else Path.cwd() / path
-
-
-def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what all sources say, a later one over an earlier; tables of which each says a part are put together."""
-    merged: dict[str, Any] = {}
-    for source in sources:
-        for key, value in source.items():
-            merged[key] = _put_together(merged.get(key), value) if key in _PUT_TOGETHER else value
-    return merged
-
-
-def _put_together(present: object, new: object) -> object:
-    present, new = _http(present), _http(new)
-    return {**present, **new} if isinstance(present, dict) and isinstance(new, dict) else new
-
-
-def _read(file: Path | None) -> dict[str, Any]:
-    path = file or DEFAULT_FILE
-    if file is None and not path.exists():
-        return {}
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-
-
-def _refuse_unknown(told: Mapping[str, Any], file: Path) -> None:
-    unknown = sorted(told.keys() - Settings.model_fields.keys())
-    if unknown:
-        known = ", ".join(sorted(Settings.model_fields))
-        raise ConfigurationError(f"{file}: unknown key {unknown[0]} (keys: {known})")
-
-
-def _complaints(error: ValidationError) -> Iterator[str]:
-    for complaint in error.errors(include_url=False):
-        place = ".".join(str(part) for part in complaint["loc"])
-        reason = complaint["msg"].removeprefix("Value error, ")
-        yield f"{place}: {reason}" if place else reason
 
 
 def _is_loopback(host: str) -> bool:

@@ -28,6 +28,7 @@ google.rpc.Code. Each edge maps ``status`` once: to a gRPC status in wire.py, to
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -124,8 +125,10 @@ class HandlerNotFound(FailedPrecondition):
 
     def __init__(self, handler: str, known: tuple[str, ...], *, task: str = "") -> None:
         names = ", ".join(known) or "none"
+        near = get_close_matches(handler, known, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
         super().__init__(
-            f"Task handler not found: {handler} (handlers: {names})",
+            f"Task handler not found: {handler} ({meant}handlers: {names})",
             details={"handler": handler, "handlers": names} | ({"task": task} if task else {}),
         )
         self.handler = handler

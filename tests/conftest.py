@@ -26,6 +26,7 @@ gives_way = False
 
 # Hundreds of processes are started: compiled once, each is there in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+process.let_children_hear()
 
 # As the service itself: structlog's own default has rich draw every traceback, which takes longer than most tests.
 structlog.configure(
@@ -52,9 +53,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FaultsTogeth
     return FaultsTogether(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell of the marks that `make quick` leaves out."""
+    config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server")
+    config.addinivalue_line("markers", "slow: takes seconds of processor time")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the fault tests first."""
+    """Put the fault tests first, and mark what needs PostgreSQL: before pytest selects by marks."""
     items.sort(key=lambda item: not item.path.is_relative_to(FAULTS))
+    for item in items:
+        if isinstance(item, pytest.Function) and needs_postgresql(item):
+            item.add_marker("postgresql")
+
+
+def needs_postgresql(item: pytest.Function) -> bool:
+    """Tell whether a test asks for PostgreSQL, by a fixture or as the engine that it runs over this time."""
+    chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return "postgres" in item.fixturenames or "postgresql" in chosen
 
 
 @pytest.hookimpl(tryfirst=True)

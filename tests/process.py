@@ -31,6 +31,25 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(paths)} | more
 
 
+ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def let_children_hear() -> None:
+    """Let every process that a test starts hear the signals that ask it to stop.
+
+    A shell without a terminal starts `make test &` with SIGINT ignored, and nohup does so with SIGHUP: a process that
+    is started inherits both, and would never end. What is handled here is as usual there; here nothing changes.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
+    for each in ASKED_TO_STOP:
+        if signal.getsignal(each) is signal.SIG_IGN:
+            signal.signal(each, _unheard)
+
+
+def _unheard(_number: int, _frame: object) -> None:
+    """Ignore a signal, but for oneself alone."""
+
+
 STARTED: "list[Server]" = []
 """Those that nobody has seen the end of yet."""
 

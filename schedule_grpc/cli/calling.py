@@ -49,9 +49,15 @@ class Caller:
         """Return a server's answer, or end the process with a message and the exit code that fits."""
         import asyncio
 
+        from schedule_grpc.cli.lookup import with_suggestion
+        from schedule_grpc.errors import TaskNotFound
+
         async def call() -> T:
             async with self.client() as client:
-                return await question(client)
+                try:
+                    return await question(client)
+                except TaskNotFound as error:
+                    raise await with_suggestion(client, error) from None
 
         with self.errors_told():
             return asyncio.run(call())
@@ -64,7 +70,7 @@ class Caller:
         try:
             yield
         except Unavailable as error:
-            fail(f"{self.server}: {error.message}", code=UNREACHABLE)
+            fail(f"{self._address()}: {error.message}", code=UNREACHABLE)
         except InvalidArgument as error:
             fail("\n".join(map(str, error.violations)) or error.message, code=FAILED)
         except ScheduleError as error:
@@ -73,6 +79,12 @@ class Caller:
             fail(f"{error.object!r} is not Unicode text", code=USAGE)
         except KeyboardInterrupt:
             fail("interrupted", code=INTERRUPTED)
+
+    def _address(self) -> str:
+        """Return the address that was asked, its port included."""
+        from schedule_grpc.client.address import target
+
+        return target(self.server, encrypted=self.tls_ca is not None)
 
 
 def fail(message: str, *, code: int) -> NoReturn:

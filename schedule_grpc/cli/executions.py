@@ -7,6 +7,7 @@ import typer
 
 from schedule_grpc.cli.calling import UNREACHABLE, Caller, fail, first
 from schedule_grpc.cli.completion import states, task_names
+from schedule_grpc.cli.lookup import not_registered
 from schedule_grpc.cli.options import ExecutionId, Wanted, connection, executions, states_named, takes
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def watch(
 
         async with client.watch_executions(task, wanted) as events:
             print(f"Watching {call.server}; Ctrl-C ends it.", file=sys.stderr, flush=True)
+            if task and (missing := await not_registered(client, task)):
+                print(f"{missing}; watching all the same", file=sys.stderr, flush=True)
             async for event in events:
                 if call.as_json:
                     print_json_line(event_json(event))

@@ -5,9 +5,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from schedule_grpc.cli.calling import Caller
 from schedule_grpc.client import Tls
+from schedule_grpc.client.call import failure
 from schedule_grpc.client.channel import route
 from schedule_grpc.pb import schedule_pb2
-from schedule_grpc.wire import error_from
 
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
 
@@ -22,13 +22,13 @@ async def serving(call: Caller, *, deadline: float) -> str:
     tls = None if call.tls_ca is None else Tls(ca=call.tls_ca)
     way = route(call.server, tls=tls, token=call.token, attempts=1)
     if way.credentials is None:
-        channel = grpc.aio.insecure_channel(call.server, options=way.options)
+        channel = grpc.aio.insecure_channel(way.address, options=way.options)
     else:
-        channel = grpc.aio.secure_channel(call.server, way.credentials, options=way.options)
+        channel = grpc.aio.secure_channel(way.address, way.credentials, options=way.options)
     async with channel:
         request = health_pb2.HealthCheckRequest(service=SERVICE)
         try:
             response = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=deadline, metadata=way.metadata)
         except grpc.RpcError as error:
-            raise error_from(error) from None
+            raise failure(error, closed=False) from None
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))

@@ -44,7 +44,7 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
     import asyncio
 
     from schedule_grpc import paths
-    from schedule_grpc.config import SQLITE, load
+    from schedule_grpc.config import SQLITE, WrongSettings, load
     from schedule_grpc.errors import ConfigurationError, DatabaseRefused
     from schedule_grpc.events import Hub
     from schedule_grpc.store import NEWEST, found_version, open_store, shown
@@ -58,6 +58,8 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
     try:
         url = load({"database": database}, file=config).database
         before = asyncio.run(migrated(url))
+    except WrongSettings as error:
+        fail("\n".join(error.complaints), code=USAGE)
     except ConfigurationError as error:
         fail(str(error), code=USAGE)
     except DatabaseRefused as error:

@@ -8,13 +8,14 @@ import typer
 from schedule_grpc.cli import doctor, executions, local, serving, tasks
 from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.options import connection, takes
+from schedule_grpc.cli.writing import writing
 
 app = typer.Typer(
     name="schedule-grpc",
-    help="A durable schedule service: register tasks, fire every occurrence, keep the history.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serving.serve)
 app.add_typer(tasks.app, name="tasks")
@@ -23,6 +24,24 @@ app.command("preview")(local.preview)
 app.command("migrate")(local.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("proto")(local.proto)
+
+
+def _show_version(wanted: bool) -> None:
+    from importlib.metadata import version
+
+    if wanted:
+        print(f"schedule-grpc {version('schedule-grpc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A durable schedule service: register tasks, fire every occurrence, keep the history."""
 
 
 @app.command()
@@ -61,9 +80,10 @@ def trigger(
 
 
 def main() -> None:
-    """Run the command line, to the end of its process."""
+    """Run the command line, to the end of its process, whatever its output leads to: a file, a reader who is gone."""
     try:
-        app()
+        with writing():
+            app()
     except SystemExit as end:
         if "schedule_grpc.app" in sys.modules:  # a server: handlers and their modules may have started anything
             from schedule_grpc import leaving, log

@@ -32,7 +32,9 @@ AllowUnknownHandler = Annotated[
 ]
 HandlerName = Annotated[str, typer.Option(help="Name of the handler that does the work", autocompletion=handler_names)]
 ConfigFile = Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")]
-DatabaseUrl = Annotated[str | None, typer.Option(help="sqlite:///PATH [sqlite:///schedule.db]")]
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE [sqlite:///schedule.db]")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
 
 
@@ -68,7 +70,7 @@ def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
 def connection(
     *,
     server: Annotated[
-        str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server, HOST:PORT")
+        str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server, HOST[:PORT] or unix:PATH")
     ] = LOCAL,
     token: Annotated[
         str | None, typer.Option(envvar="SCHEDULE_TOKEN", help="Key that the server asks for", show_default=False)
@@ -80,6 +82,9 @@ def connection(
     as_json: AsJson = False,
 ) -> Caller:
     """Return whom to ask."""
+    import os
+
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported; we say ourselves what goes wrong
     return Caller(server=server, token=token or None, tls_ca=tls_ca, as_json=as_json)
 
 

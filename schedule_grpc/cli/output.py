@@ -1,7 +1,7 @@
 """What the command line shows to people: tables, facts, times in UTC."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -36,8 +36,8 @@ def time_shown(instant: datetime | None) -> str:
     return "" if instant is None else instant.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def print_tasks(tasks: Iterable[Task]) -> None:
-    """Print a table of tasks."""
+def print_tasks(tasks: Iterable[Task], *, offered: Container[str] | None = None) -> None:
+    """Print a table of tasks, and mark those whose handler is not among the ``offered`` ones, where these are known."""
     _print_table(
         ("TASK", "SCHEDULE", "NEXT RUN", "LAST RUN", "HANDLER"),
         [
@@ -46,15 +46,15 @@ def print_tasks(tasks: Iterable[Task]) -> None:
                 _schedule_shown(task.schedule),
                 time_shown(task.next_run_time) if task.enabled else "disabled",
                 time_shown(task.last_run_time),
-                "" if task.handler == task.name else task.handler,
+                _handler_shown(task, offered),
             )
             for task in tasks
         ],
     )
 
 
-def print_task(task: Task) -> None:
-    """Print one task."""
+def print_task(task: Task, *, offered: Container[str] | None = None) -> None:
+    """Print one task; whether its handler is among the ``offered`` ones, where these are known."""
     stats, definition = task.stats, task.definition
     in_a_row = f", {stats.consecutive_failures} in a row" if stats.consecutive_failures else ""
     _print_facts(
@@ -62,7 +62,7 @@ def print_task(task: Task) -> None:
             "name": task.name,
             "description": definition.effective_description(),
             "schedule": f"{_schedule_shown(task.schedule)}  ({task.schedule.description})",
-            "handler": task.handler,
+            "handler": f"{task.handler}{_waiting(task, offered)}",
             "enabled": "yes" if task.enabled else f"no{': ' + task.note if task.note else ''}",
             "next runs": ", ".join(time_shown(instant) for instant in task.next_run_times(3)),
             "last run": time_shown(task.last_run_time),
@@ -148,6 +148,24 @@ def print_preview(preview: Preview) -> None:
         print("  never")
     for note in preview.notes:
         print(plain(f"Note: {note}."))
+
+
+def _handler_shown(task: Task, offered: Container[str] | None) -> str:
+    """Return a task's handler where it is not named like the task, or is not offered."""
+    if _is_missing(task, offered):
+        return f"{task.handler} (not offered)"
+    return "" if task.handler == task.name else task.handler
+
+
+def _waiting(task: Task, offered: Container[str] | None) -> str:
+    """Return what becomes of the executions of a task whose handler is not offered."""
+    if not _is_missing(task, offered):
+        return ""
+    return f"  (not offered: executions wait {human(task.policy.start_deadline)}, and are MISSED then)"
+
+
+def _is_missing(task: Task, offered: Container[str] | None) -> bool:
+    return offered is not None and task.handler not in offered
 
 
 def _policy_shown(policy: Policy) -> Iterable[str]:

@@ -47,7 +47,7 @@ def serve(
     )  # before it is loaded: what it does at a fork crashes children
     from schedule_grpc import app, event_loop, log
     from schedule_grpc.cli.calling import fail
-    from schedule_grpc.config import load
+    from schedule_grpc.config import WrongSettings, load
     from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
 
     flags = {
@@ -71,6 +71,8 @@ def serve(
         _allow_many_connections()
         with log.never_waiting():
             event_loop.run(app.serve(settings, init=init, ready=_greet))
+    except WrongSettings as error:
+        fail("\n".join(f"cannot start: {complaint}" for complaint in error.complaints), code=CONFIGURATION)
     except ConfigurationError as error:
         fail(f"cannot start: {error}", code=CANNOT_START if isinstance(error, CannotStart) else CONFIGURATION)
     except ScheduleError as error:
@@ -99,7 +101,7 @@ def _greet(running: "Running") -> None:
         print("Answers no calls: health and metrics only.\n", flush=True)
         return
     if running.tasks:
-        output.print_tasks(running.tasks)
+        output.print_tasks(running.tasks, offered=running.offered)
     else:
         print("No tasks yet.")
     print("Try:")

@@ -1,6 +1,7 @@
 """Answers, as JSON for programs or as text for people."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from schedule_grpc import as_json
@@ -21,17 +22,18 @@ def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[
         people(value)
 
 
-def show_task(call: Caller, task: Task) -> None:
-    """Print one task."""
-    show(call, task, json=as_json.task_json, people=output.print_task)
+def show_task(call: Caller, task: Task, *, offered: Container[str] | None = None) -> None:
+    """Print one task; for people also whether its handler is among the ``offered`` ones, where these are known."""
+    show(call, task, json=as_json.task_json, people=partial(output.print_task, offered=offered))
 
 
-def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str) -> None:
-    """Print tasks, or in words that there are none."""
+def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str, offered: Container[str] | None = None) -> None:
+    """Print tasks, or in words that there are none; ``offered`` as in `show_task`."""
     if not tasks and not call.as_json:
         print(none)
         return
-    show(call, tasks, json=lambda each: list(map(as_json.task_json, each)), people=output.print_tasks)
+    people = partial(output.print_tasks, offered=offered)
+    show(call, tasks, json=lambda each: list(map(as_json.task_json, each)), people=people)
 
 
 def show_execution(call: Caller, execution: Execution) -> None:

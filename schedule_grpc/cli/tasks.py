@@ -8,6 +8,7 @@ import typer
 from schedule_grpc.cli import applying, running
 from schedule_grpc.cli.calling import Caller, first
 from schedule_grpc.cli.completion import handler_names, zones
+from schedule_grpc.cli.lookup import nothing_of, offered_handlers
 from schedule_grpc.cli.options import (
     AllowUnknownHandler,
     Etag,
@@ -56,10 +57,11 @@ def list_(
 
     chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=prefix, category=category)
 
-    async def question(client: "AsyncClient") -> "list[Task]":
-        return [task async for task in client.tasks(chosen)]
+    async def question(client: "AsyncClient") -> "tuple[list[Task], frozenset[str]]":
+        return [task async for task in client.tasks(chosen)], await offered_handlers(client)
 
-    show_tasks(call, call.ask(question), none="No tasks.")
+    tasks, offered = call.ask(question)
+    show_tasks(call, tasks, offered=offered, none="No tasks.")
 
 
 @app.command()
@@ -68,7 +70,11 @@ def get(name: TaskName, *, call: Caller) -> None:
     """Show one task."""
     from schedule_grpc.cli.showing import show_task
 
-    show_task(call, call.ask(lambda client: client.get_task(name)))
+    async def question(client: "AsyncClient") -> "tuple[Task, frozenset[str]]":
+        return await client.get_task(name), await offered_handlers(client)
+
+    task, offered = call.ask(question)
+    show_task(call, task, offered=offered)
 
 
 @app.command()
@@ -195,7 +201,8 @@ def history(name: TaskName, *, wanted: Wanted, call: Caller) -> None:
     from schedule_grpc.cli.showing import show_executions
 
     async def question(client: "AsyncClient") -> "list[Execution]":
-        return await first(wanted.limit, client.task_history(name, wanted.chosen, page_size=wanted.page_size))
+        found = await first(wanted.limit, client.task_history(name, wanted.chosen, page_size=wanted.page_size))
+        return found or await nothing_of(client, name)
 
     show_executions(call, call.ask(question), none="No executions.")
 

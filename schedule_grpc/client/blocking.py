@@ -116,7 +116,8 @@ class Client:
         """Nothing is sent yet, and nobody needs to listen yet.
 
         Args:
-            address: ``host:port``, or another name for a target that gRPC knows, such as ``unix:/run/schedule.sock``.
+            address: ``host:port`` (50051 where no port is named), a URL of it, or another name for a target that gRPC
+                knows, such as ``unix:/run/schedule.sock``.
             tls: Who the server must be; None speaks without encryption.
             token: Sent with every call as a bearer token; without TLS to this machine only.
             deadline: Seconds for a call, all attempts included; run_task_now (not detached) and watches have none.
@@ -128,9 +129,9 @@ class Client:
         """
         way = route(address, tls=tls, token=token, attempts=attempts)
         if way.credentials is None:
-            channel = grpc.insecure_channel(address, options=way.options)
+            channel = grpc.insecure_channel(way.address, options=way.options)
         else:
-            channel = grpc.secure_channel(address, way.credentials, options=way.options)
+            channel = grpc.secure_channel(way.address, way.credentials, options=way.options)
         self._begin(channel, deadline, way.metadata)
 
     @classmethod

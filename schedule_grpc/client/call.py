@@ -11,8 +11,10 @@ from typing import Any, Generic, TypeVar, get_args
 
 import grpc
 from google.protobuf.message import Message
+from grpc_status import rpc_status
 
 from schedule_grpc import wire
+from schedule_grpc.client.unreachable import in_words
 from schedule_grpc.errors import ScheduleError, Unavailable
 
 T = TypeVar("T")
@@ -46,7 +48,13 @@ class Pages(Generic[T]):
 
 def failure(error: grpc.RpcError | None, *, closed: bool) -> ScheduleError:
     """Return the error to raise for a call that failed, or was cut off or never made because its client is closed."""
-    return Unavailable("The client is closed") if closed or error is None else wire.error_from(error)
+    if closed or error is None:
+        return Unavailable("The client is closed")
+    found = wire.error_from(error)
+    if isinstance(found, Unavailable) and rpc_status.from_call(error) is None:
+        # gRPC's own words, not the server's.
+        return Unavailable(in_words(found.message))
+    return found
 
 
 def answers(make: Callable[..., Any], shape: Callable[[Any], Any] = lambda answer: answer) -> Callable[[M], M]:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from schedule_grpc.client.address import target
 from schedule_grpc.client.requests import NEVER_RETRIED
 from schedule_grpc.pb import schedule_pb2
 
@@ -89,6 +90,7 @@ def route(address: str, *, tls: Tls | None, token: str | None, attempts: int) ->
         ValueError: for settings that cannot be, or if a token would leave this machine without TLS.
         OSError: if a file that ``tls`` names cannot be read.
     """
+    address = target(address, encrypted=tls is not None)
     if token is not None and tls is None and not is_loopback(address):
         raise ValueError(f"a token is not sent to {address} without TLS: give tls=Tls(...), or use a loopback address")
     if token is not None and not _TOKEN.fullmatch(token):

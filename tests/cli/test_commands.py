@@ -1,9 +1,11 @@
 """The commands that ask a server about tasks: what they show, their JSON, their exit codes."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
-from process import Server, run
+from process import Server, run, serving
 
 REPORT = ("--schedule", "0 9 * * 1-5", "--zone", "Europe/Berlin", "--handler", "cleanup-expired-sessions")
 MANUAL = ("--schedule", "@manual", "--handler", "by-steps")
@@ -14,6 +16,40 @@ def test_serving_says_where_and_what_to_try(server: Server):
     assert server.greeting.startswith(f"gRPC on {server.address}\n")
     for text in ("cleanup-expired-sessions", "@hourly", "NEXT RUN", f"grpcurl -plaintext {server.address} list"):
         assert text in server.greeting
+
+
+def test_a_handler_that_nobody_offers_is_shown(ask, tmp_path: Path):
+    """At start, in the list and with the task: it looks as if it would run, and does not."""
+    options = ("--schedule", "@manual", "--handler", "send-raport", "--start-deadline", "2h", "--allow-unknown-handler")
+    ask("tasks", "register", "orphaned", *options)
+    ask("tasks", "register", "served", *MANUAL)
+    orphaned, served = ask("tasks", "list", "--prefix", "orphaned").out, ask("tasks", "list", "--prefix", "served").out
+    assert orphaned.splitlines()[1].endswith("  send-raport (not offered)")
+    assert served.splitlines()[1].endswith("  by-steps")
+    shown = ask("tasks", "get", "orphaned").out
+    assert "handler   send-raport  (not offered: executions wait 2.00h, and are MISSED then)\n" in shown
+    assert "not offered" not in ask("tasks", "get", "served").out
+    declared = json.dumps([{"name": "orphan", "schedule": "@manual", "handler": "orphan"}])
+    with serving(tmp_path, handlers=None, SCHEDULE_TASKS=declared) as started:
+        assert re.search(r"^orphan +@manual +orphan \(not offered\)$", started.greeting, re.MULTILINE)
+
+
+def test_a_name_that_is_none_is_an_error_with_the_one_that_is_meant(ask):
+    """The history's too; of a deleted task the history stays."""
+    ask("tasks", "register", "monthly-report", *MANUAL, "--payload", '{"pages": 1}')
+    for words in (("get",), ("history",), ("run",), ("delete",), ("enable",), ("disable",), ("update", "--timeout=1m")):
+        done = ask("tasks", words[0], "monthly-repotr", *words[1:])
+        assert (done.code, done.out) == (1, "")
+        assert done.err == "Task not found: monthly-repotr; did you mean monthly-report?\n"
+    assert ask("tasks", "history", "unheard-of", "--json").err == "Task not found: unheard-of\n"
+    assert ask("tasks", "history", "monthly-report").out == "No executions.\n"
+    assert ask("tasks", "run", "monthly-report").code == 0
+    ask("tasks", "delete", "monthly-report")
+    assert "SUCCEEDED" in ask("tasks", "history", "monthly-report").out
+    done = ask("tasks", "history", "monthly-report", "--state", "failed")
+    assert (done.code, done.out) == (0, "No executions.\n")
+    done = ask("tasks", "register", "x", "--schedule", "@manual", "--handler", "by-step")
+    assert (done.code, "by-step (did you mean by-steps? handlers: " in done.err) == (1, True)
 
 
 def test_a_command_is_a_process_of_its_own(server: Server):
@@ -191,10 +227,16 @@ def test_text_that_moves_the_cursor_is_made_visible(ask):
 
 
 def test_a_server_that_cannot_be_reached_is_exit_code_3(tell):
-    """And the address is named."""
-    done = tell("tasks", "list", "--server", "127.0.0.1:1")
+    """And the address is named, on one line that says what may be the matter."""
+    done = tell("tasks", "list", "--server", "http://127.0.0.1:1")
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("127.0.0.1:1: ")
+    assert done.err == "127.0.0.1:1: nothing listens there: is the server running, and is this its gRPC address?\n"
+
+
+def test_an_address_that_is_none_is_wrong_usage(tell):
+    """Told before anything is sent."""
+    done = tell("tasks", "list", "--server", "127.0.0.1:http")
+    assert (done.code, "'127.0.0.1:http' has no port from 1 to 65535 after its colon" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

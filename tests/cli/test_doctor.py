@@ -142,7 +142,7 @@ def test_a_broken_configuration_is_red(tmp_path: Path):
     (tmp_path / "schedule.toml").write_text("handelrs = []")
     code, found = examine(tmp_path, "--server", "127.0.0.1:1")
     assert (code, found["configuration"][0]["verdict"], "handlers" in found) == (1, "fail", False)
-    assert "unknown key handelrs" in found["configuration"][0]["told"]
+    assert "handelrs: unknown key; did you mean handlers?" in found["configuration"][0]["told"]
     (tmp_path / "noisy.py").write_text("print('imported')\nimport no_such_module")
     (tmp_path / "schedule.toml").write_text(
         'handlers = ["noisy", "process_handlers"]\ndatabase = "sqlite:///diary.db"\ngrpc = "127.0.0.1:1"\n'

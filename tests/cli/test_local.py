@@ -223,6 +223,7 @@ def test_help_shows_every_policys_default():
         # typer itself takes pydantic to read a command's own arguments
         ("tasks register --help", HEAVY),
         ("executions list --help", HEAVY),
+        ("executions list -h", HEAVY),
         ("doctor --help", HEAVY),
     ],
 )

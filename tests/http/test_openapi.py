@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from process import serving
@@ -40,6 +42,33 @@ def asked_everything(address: str, folder: Path) -> subprocess.CompletedProcess[
     kinds = ["--phases", "coverage,fuzzing", "--max-examples", EXAMPLES, "--generation-deterministic", "--no-color"]
     checks = ["--exclude-checks", ",".join(LEFT_OUT), "--request-timeout", "20", "--suppress-health-check", "all"]
     return subprocess.run([*asked, *kinds, *checks], capture_output=True, text=True, check=False, cwd=folder)
+
+
+async def test_every_body_that_the_description_shows_is_accepted(caller: httpx2.AsyncClient):
+    """As it is: what /docs offers to be sent is no refusal."""
+    description = (await caller.get("/openapi.json")).json()
+    sent = set()
+    for path, method, example in sorted(
+        shown_bodies(description), key=lambda shown: (shown[0] != "/tasks", "{id}" in shown[0])
+    ):
+        place = path.replace("{name}", "custom-task")
+        if "{id}" in path:
+            place = path.replace("{id}", (await caller.get("/executions")).json()["executions"][0]["id"])
+        answer = await caller.request(method.upper(), place, json=example)
+        assert answer.status_code == 200, (path, answer.text)
+        sent.add(path)
+        await caller.post("/tasks/custom-task/enable")
+    assert len(sent) == 7
+
+
+def shown_bodies(description: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Return path, method and example of every operation that takes a body."""
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            if "requestBody" in operation:
+                schema = operation["requestBody"]["content"]["application/json"]["schema"]
+                name = schema.get("anyOf", [schema])[0]["$ref"].rpartition("/")[2]
+                yield path, method, description["components"]["schemas"][name]["examples"][0]
 
 
 def test_only_answers_that_there_are_are_described(web: httpx2.Client):

@@ -217,6 +217,7 @@ async def test_every_operation_keeps_to_the_table(tmp_path: Path, state: State):
             assert after in TRANSITIONS[before], f"{operation} from {state}: {before} to {after}"
 
 
+@pytest.mark.slow
 async def test_every_allowed_transition_happens(tmp_path: Path):
     """The table allows nothing that no operation does."""
     seen: set[tuple[State | None, State]] = set()

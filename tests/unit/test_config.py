@@ -7,7 +7,7 @@ import pytest
 from rig import START
 
 from schedule_grpc import app
-from schedule_grpc.config import keys, load
+from schedule_grpc.config import WrongSettings, keys, load
 from schedule_grpc.errors import ConfigurationError
 from schedule_grpc.paging import Page
 from schedule_grpc.task import TaskFilter
@@ -144,15 +144,26 @@ def test_the_http_interface_is_an_address_or_a_table(tmp_path: Path, monkeypatch
 def test_an_origin_that_is_none_is_refused(tmp_path: Path, origin: str):
     """It would never be equal to one."""
     (tmp_path / "schedule.toml").write_text(f'[http]\nallowed_origins = ["{origin}"]\n')
-    with pytest.raises(ConfigurationError, match=r"http\.allowed_origins\.0: .* is not an origin"):
+    with pytest.raises(ConfigurationError, match=r"schedule\.toml: http\.allowed_origins\[0\]: .* is not an origin"):
         load({})
 
 
 def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path):
-    """Naming key and file, with the keys there are."""
-    (tmp_path / "mine.toml").write_text("concurency = 1\n")
-    with pytest.raises(ConfigurationError, match=r"mine\.toml: unknown key concurency \(keys: .*concurrency"):
-        load({}, file=tmp_path / "mine.toml")
+    """All of them at once, in tables too, each with what was probably meant."""
+    (tmp_path / "schedule.toml").write_text(
+        'concurency = 1\nallowed_hosts = []\n"a\\nb" = 1\n[http]\nallowed-host = []\n[backup]\nzzz = 1\nroot = 1\n'
+    )
+    with pytest.raises(WrongSettings) as caught:
+        load({})
+    told = [complaint.removeprefix("schedule.toml: ") for complaint in caught.value.complaints]
+    assert sorted(told)[1:] == [
+        "allowed_hosts: unknown key; did you mean http.allowed_hosts?",
+        "backup.root: Input should be a valid string",
+        "backup.zzz: unknown key; the keys are allow_urls, pg_dump, root, store_options",
+        "concurency: unknown key; did you mean concurrency?",
+        "http.allowed-host: unknown key; did you mean allowed_hosts?",
+    ]
+    assert min(told).startswith("'a\\nb': unknown key; the keys are alerts, api, backup, ")
 
 
 def test_foreign_variables_are_none_of_our_business(monkeypatch):
@@ -169,14 +180,14 @@ def test_foreign_variables_are_none_of_our_business(monkeypatch):
         ({"engine": False}, "engine: only on PostgreSQL can another server do the work; this one holds its file alone"),
         ({"database": "sqlite:///"}, "database: "),
         ({"grpc": "50051"}, "grpc: '50051' is not HOST:PORT"),
-        ({"http": "127.0.0.1:99999"}, "http.address: "),
+        ({"http": "127.0.0.1:99999"}, "--http: address: "),
         ({"http": "0.0.0.0:8787"}, "http: "),
         ({"grpc": "0.0.0.0:50051"}, "insecure_bind"),
         ({"grpc": "example.org:50051"}, "insecure_bind"),
         ({"concurrency": 0}, "concurrency: "),
-        ({"drain_timeout": "forever"}, "drain_timeout: "),
-        ({"drain_timeout": "2h"}, "drain_timeout: "),
-        ({"log_format": "xml"}, "log_format: "),
+        ({"drain_timeout": "forever"}, "--drain-timeout: "),
+        ({"drain_timeout": "2h"}, "--drain-timeout: "),
+        ({"log_format": "xml"}, "--log-format: "),
         ({"bindings": {"d-b": "sqlite:///x"}}, "'d-b' is not a name such as DB"),
     ],
 )
@@ -250,7 +261,7 @@ def test_handlers_can_be_limited(tmp_path: Path, monkeypatch):
     (tmp_path / "schedule.toml").write_text('[handler_concurrency]\n"send-report" = 2\n')
     assert load({}).handler_concurrency == {"send-report": 2}
     (tmp_path / "schedule.toml").write_text("[handler_concurrency]\na = 0\n")
-    with pytest.raises(ConfigurationError, match="handler_concurrency: a cannot run 0 attempts at once"):
+    with pytest.raises(ConfigurationError, match=r"handler_concurrency\.a: Input should be greater than or equal to 1"):
         load({})
 
 
@@ -265,27 +276,3 @@ async def test_a_server_registers_the_tasks_of_its_configuration(tmp_path: Path)
                 ("report", "1", True),
                 ("sweep", "1", False),
             ]
-
-
-@pytest.mark.parametrize("key", ["database", "grpc", "http"])
-@pytest.mark.parametrize(
-    "given",
-    [
-        "postgres:bob:hunter22",
-        "bob:hunter22@127.0.0.1:1",
-        "postgresql://bob:hunter22",
-        "postgresql://bob:hunter22@127.0.0.1:99999/d",
-        "postgresql://bob:hunter22@127.0.0.1:-1/d",
-        "postgresql://bob:hunter/22@127.0.0.1/d",
-        "postgresql://bob:hunter22@[::1/d",
-        "postgresql://bob:hunter22\n@h:1",
-        "127.0.0.1:hunter22",
-        "127.0.0.1:²",
-        "127.0.0.1:" + "9" * 5000,
-    ],
-)
-def test_a_malformed_address_is_one_line_that_names_its_key_and_quotes_no_password(key: str, given: str):
-    """What stands in the wrong place may be one."""
-    with pytest.raises(ConfigurationError, match=rf"\A{key}(\.address)?: [^\n]{{1,300}}\Z") as caught:
-        load({key: given})
-    assert "hunter" not in str(caught.value)

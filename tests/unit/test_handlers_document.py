@@ -2,7 +2,9 @@
 
 import asyncio
 import inspect
+import os
 import re
+import subprocess
 import sys
 import textwrap
 import tomllib
@@ -56,6 +58,17 @@ def test_a_test_of_the_document_passes(modules: dict[str, Any], tmp_path: Path, 
     answer = function(**given)
     if inspect.iscoroutine(answer):
         asyncio.run(answer)
+
+
+def test_its_tests_pass_as_a_reader_runs_them(tmp_path: Path):
+    """Each file of the document under its name in one folder, with the pytest.ini that it shows, and nothing else."""
+    (ini,) = blocks("ini")
+    for name, text in {**FILES, "pytest.ini": ini}.items():
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONPATH"))}
+    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, f"{len(TESTS)} passed" in done.stdout) == (0, True), done.stdout
 
 
 def test_every_handler_of_the_document_can_be_offered(modules: dict[str, Any]):

@@ -37,6 +37,11 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
 
 
+def _example(**fields: Any) -> ConfigDict:
+    """Return what shows a body in the description that is accepted as it is: /docs offers it to be sent."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class RetryBody(Body):
     """After which pauses failed attempts are made again."""
 
@@ -92,6 +97,14 @@ class _TaskBody(Body):
 class TaskBody(_TaskBody):
     """A task to be registered: created, or made what is said here."""
 
+    model_config = _example(
+        name="custom-task",
+        schedule="@hourly",
+        handler="cleanup-expired-sessions",
+        policy={"timeoutMs": 60_000, "retry": {"maxRetries": 5}},
+        metadata={"category": "custom"},
+    )
+
     name: str
     schedule: str
     handler: str
@@ -133,6 +146,8 @@ class TaskBody(_TaskBody):
 class TaskPatch(_TaskBody):
     """Fields of a task to be changed; null means the default."""
 
+    model_config = _example(schedule="30 2 * * *", timeZone="Europe/Berlin", policy={"jitterMs": 30_000})
+
     schedule: str | None = None
     handler: str | None = None
     time_zone: str | None = None
@@ -167,6 +182,8 @@ class TaskPatch(_TaskBody):
 class SwitchBody(Body):
     """Beside enabling or disabling."""
 
+    model_config = _example(note="until the migration is over")
+
     note: str = Field(default="", description="Why; shown with the disabled task")
     etag: str = Field(default="", description="The task must still have it")
 
@@ -174,11 +191,15 @@ class SwitchBody(Body):
 class RunBody(Body):
     """What a run by hand is given."""
 
+    model_config = _example(payload={})
+
     payload: dict[str, Any] | None = Field(default=None, description="Instead of the task's own")
 
 
 class BackfillBody(Body):
     """Occurrences in [startTime, endTime) are recorded."""
+
+    model_config = _example(startTime="2026-01-01T10:00:00Z", endTime="2026-01-01T12:00:00Z")
 
     start_time: Instant
     end_time: Instant
@@ -186,6 +207,8 @@ class BackfillBody(Body):
 
 class CancelBody(Body):
     """Why an execution shall end."""
+
+    model_config = _example(reason="no longer wanted")
 
     reason: str = ""
 

@@ -109,5 +109,5 @@ def test_an_unknown_key_of_the_alerts_is_refused(tmp_path: Path, monkeypatch):
     """With a misspelt one nobody would be told."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "schedule.toml").write_text('[alerts]\nurl = ["https://example.com"]\n')
-    with pytest.raises(ConfigurationError, match=r"alerts\.url: Extra inputs are not permitted"):
+    with pytest.raises(ConfigurationError, match=r"alerts\.url: unknown key; did you mean urls"):
         load({})

@@ -72,6 +72,7 @@ def test_schedule_due_counts_cron_up_to_its_bound(extra, exact):
         ),
     ],
 )
+@pytest.mark.slow
 def test_schedule_due_finds_the_newest_of_too_many(text, until, newest):
     """Where more are due than are counted, the newest are still the newest, and the oldest the oldest."""
     schedule, end = parse(text), datetime.fromisoformat(until)
