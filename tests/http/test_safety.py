@@ -1,11 +1,9 @@
 """What a page of another site, or a caller who means harm, can do: nothing."""
 
-import asyncio
-from contextlib import suppress
-
 import httpx2
 import pytest
 from live import Live
+from raw_http import raw
 
 from schedule_grpc.api.http import connection, guard
 
@@ -16,23 +14,6 @@ CHANGES = [
     ("PATCH", "/tasks/x"),
     ("GET", "/__scheduled?cron=@daily"),
 ]
-
-
-async def raw(live: Live, request: bytes) -> bytes:
-    """Send bytes; return what comes back until the server closes, or has answered."""
-    host, _, port = str(live.parts.http_address).rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(request)
-    with suppress(ConnectionError):
-        await writer.drain()
-    answer = b""
-    with suppress(ConnectionError):
-        while some := await reader.read(65536):
-            answer += some
-            if b"\r\n\r\n" in answer and b"connection: close" not in answer.lower():
-                break
-    writer.close()
-    return answer
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from schedule_grpc.api.http.events import EventRoutes
 from schedule_grpc.api.http.executions import ExecutionRoutes
 from schedule_grpc.api.http.routing import refuse_unknown_questions
 from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
+from schedule_grpc.api.http.target import ApiRoute, serve
 from schedule_grpc.api.http.tasks import TaskRoutes
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import Internal, InvalidArgument, ScheduleError, Violation
@@ -41,6 +42,10 @@ class _Application(FastAPI):
                 told["components"]["schemas"].pop(name, None)
         return super().openapi()
 
+    async def described(self) -> Answer:
+        """Answer with the description."""
+        return Answer(self.openapi())
+
 
 def application(service: Service | None, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> FastAPI:
     """Return the application.
@@ -57,11 +62,13 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
         description=INFORMATION["description"],
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # the guard takes them away
         strict_content_type=False,  # the guard looks at it
+        openapi_url=None,  # a route of ours answers it
         dependencies=[Depends(refuse_unknown_questions)],
         generate_unique_id_function=lambda route: route.name,
     )
+    app.router.route_class = ApiRoute
+    app.router.middleware_stack = serve  # the guard has decided which route a request is for
     StateRoutes(registry=registry, troubles=troubles, clock=clock).add_to(app)
     if service is not None:
         TaskRoutes(service).add_to(app)
@@ -69,9 +76,10 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
         EventRoutes(service, clock=clock).add_to(app)
         ServerRoutes(service).add_to(app)
         DocsRoutes().add_to(app)
+        app.get("/openapi.json", include_in_schema=False)(app.described)
     app.add_exception_handler(ScheduleError, _told)
     app.add_exception_handler(RequestValidationError, _misread)
-    app.add_exception_handler(HTTPException, _not_routed)
+    app.add_exception_handler(HTTPException, _unread)
     app.add_exception_handler(Exception, _failed)
     return app
 
@@ -98,13 +106,9 @@ async def _misread(_: Request, error: Exception) -> Response:
     return refusal_of(InvalidArgument(*violations))
 
 
-async def _not_routed(_: Request, error: Exception) -> Response:
+async def _unread(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    if error.status_code == 404:  # noqa: PLR2004
-        return refusal(404, "Not found")
-    if error.status_code == 405:  # noqa: PLR2004
-        return refusal(405, "Method not allowed", headers=error.headers)
     return refusal(error.status_code, UNREADABLE if error.status_code == 400 else str(error.detail))  # noqa: PLR2004
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.routing import States, described, execution_shown, states_of
+from schedule_grpc.api.http.target import StreamRoute
 from schedule_grpc.as_json import event_json
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import ResourceExhausted
@@ -39,7 +40,15 @@ class EventRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Offer the routes."""
         responses = described(shown.Refusal, 429) | _STREAM
-        app.get("/events", tags=TAGS, responses=responses, response_class=Response)(self.events)
+        app.router.add_api_route(
+            "/events",
+            self.events,
+            methods=["GET"],
+            tags=TAGS,
+            responses=responses,
+            response_class=Response,
+            route_class_override=StreamRoute,
+        )
 
     async def events(
         self, task: Annotated[str, Query(description="Of this task only")] = "", states: States = ""

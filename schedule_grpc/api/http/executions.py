@@ -21,6 +21,7 @@ from schedule_grpc.api.http.routing import (
     page_of,
     states_of,
 )
+from schedule_grpc.api.http.target import ActingRoute
 from schedule_grpc.errors import TaskDisabled, TaskNotFound
 from schedule_grpc.execution import Execution, ExecutionFilter, State
 from schedule_grpc.service import Service
@@ -57,7 +58,14 @@ class ExecutionRoutes:
         get("/executions/{id}", responses=described(shown.ExecutionAnswer, 404))(self.get_execution)
         cancelled = described(shown.ExecutionAnswer, 404, *BODY)
         post("/executions/{id}/cancel", responses=cancelled)(self.cancel_execution)
-        get("/__scheduled", responses=described(shown.TriggeredAnswer))(self.trigger)
+        app.router.add_api_route(
+            "/__scheduled",
+            self.trigger,
+            methods=["GET"],
+            tags=TAGS,
+            responses=described(shown.TriggeredAnswer),
+            route_class_override=ActingRoute,
+        )
         triggered = described(shown.TriggeredAnswer, *BODY)
         post("/__scheduled", responses=triggered, operation_id="post_scheduled")(self.trigger)
 

@@ -16,14 +16,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from schedule_grpc.api.http.application import internal_error
 from schedule_grpc.api.http.envelope import Answer, refusal, success
+from schedule_grpc.api.http.target import Target, target_of
 from schedule_grpc.clock import Clock
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30.0
 """How long a caller may take to send a body."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-TRIGGER, EVENTS = "/__scheduled", "/events"
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 SENDING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 OF_OURS = frozenset({"same-origin", "none"})
 """Sec-Fetch-Site: a page of ours, or the user himself."""
@@ -74,7 +73,7 @@ class Guard:
 
     def __init__(self, app: Any, *, access: Access, clock: Clock, answered: Answered) -> None:
         self._app = app
-        self._routes = [(route.path_regex, route.methods) for route in app.router.routes]
+        self._routes = app.router.routes
         self._access = access
         self._clock = clock
         self._answered = answered
@@ -101,27 +100,30 @@ class Guard:
             self._answered(scope["method"], route, answer.status or 0)
 
     async def _answer(self, call: Scope, receive: Receive, answer: "_Answering") -> None:
-        headers = Headers(scope=call)
-        self._check_host(call, headers)
-        call["path"] = call["path"].rstrip("/") or "/"
-        if call["method"] == "OPTIONS":
-            raise Refused(self._options(call, headers))
-        self._check_site(call, headers)
-        if call["method"] == "HEAD":
-            if call["path"] in (TRIGGER, EVENTS):  # reading the head of these must neither run nor wait for anything
-                raise Refused(success())
+        headers, method = Headers(scope=call), call["method"]
+        target = target_of(self._routes, method, call["path"])
+        self._check_host(call, headers, target)
+        if method == "OPTIONS":
+            raise Refused(self._options(target, headers))
+        if target.changes_by(method):
+            self._check_site(method, headers)
+        if target.route is None:
+            raise Refused(_nothing() if not target.methods else _not_allowed(target.methods))
+        if method == "HEAD":
+            if target.route.acts or target.route.lasts:
+                raise Refused(success())  # reading the head of these must neither run nor wait for anything
             call["method"] = "GET"
-        if call["method"] in SENDING:
+        if method in SENDING:
             receive = _replayed(await self._body(headers, receive))
-        methods = self._methods(call["path"])
-        if call["method"] not in methods:
-            raise Refused.of(405, "Method not allowed", allow=_listed(methods)) if methods else Refused(_nothing())
+        target.hand_to(call)
         await self._app(call, receive, answer.send)
 
     # -- who
 
-    def _check_host(self, call: Scope, headers: Headers) -> None:
+    def _check_host(self, call: Scope, headers: Headers, target: Target) -> None:
         hosts = headers.getlist("host")
+        if not hosts and call["http_version"] == "1.0" and _is_for_probes(call["method"], target):
+            return
         if len(hosts) != 1 or not hosts[0]:
             raise Refused.of(400, "Host: is required, once")
         name = _name_of(hosts[0])
@@ -129,10 +131,8 @@ class Guard:
         if name not in LOOPBACK | self._access.hosts and name != here[0] and name.strip("[]") != here[0]:
             raise Refused.of(403, f"Host {name} is not a name of this server ([http] allowed_hosts)")
 
-    def _check_site(self, call: Scope, headers: Headers) -> None:
+    def _check_site(self, method: str, headers: Headers) -> None:
         """Refuse a change that a page of another site asks for."""
-        if call["method"] in READING and (call["path"] != TRIGGER or call["method"] != "GET"):
-            return
         if "prefetch" in (headers.get("sec-purpose", "") + headers.get("purpose", "")):
             raise Refused.of(403, "Nothing is run ahead of time: this was a prefetch")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
@@ -141,7 +141,7 @@ class Guard:
                 raise Refused.of(403, f"Origin {origin} may not change anything here ([http] allowed_origins)")
         elif site is not None and site not in OF_OURS:
             raise Refused.of(403, "A page of another site may not change anything here ([http] allowed_origins)")
-        elif site is None and call["method"] == "GET" and headers.get("user-agent", "").startswith(BROWSER):
+        elif site is None and method == "GET" and headers.get("user-agent", "").startswith(BROWSER):
             # Over plain HTTP browsers say neither with a GET, not even for an <img> in a page of another site.
             raise Refused.of(403, "A browser that does not say which page asks may not trigger by GET: use POST")
 
@@ -171,11 +171,10 @@ class Guard:
 
     # -- what is there
 
-    def _options(self, call: Scope, headers: Headers) -> Answer:
-        methods = self._methods(call["path"])
-        if not methods:
+    def _options(self, target: Target, headers: Headers) -> Answer:
+        if not target.methods:
             return _nothing()
-        allowed = _listed(methods)
+        allowed = _listed(target.methods)
         answer = success(methods=allowed.split(", "))
         answer.headers["allow"] = allowed
         if headers.get("origin") in self._access.origins:
@@ -183,10 +182,6 @@ class Guard:
             answer.headers["access-control-allow-headers"] = "content-type, idempotency-key"
             answer.headers["access-control-max-age"] = "600"
         return answer
-
-    def _methods(self, path: str) -> frozenset[str]:
-        """Return the methods that some route has for a path."""
-        return frozenset().union(*(methods for pattern, methods in self._routes if pattern.match(path)))
 
     def _headers(self, scope: Scope) -> Mapping[str, str]:
         origin = Headers(scope=scope).get("origin")
@@ -226,6 +221,18 @@ def _replayed(body: bytes) -> Receive:
 
 def _nothing() -> Answer:
     return refusal(404, "Not found")
+
+
+def _not_allowed(methods: frozenset[str]) -> Answer:
+    return refusal(405, "Method not allowed", headers={"allow": _listed(methods)})
+
+
+def _is_for_probes(method: str, target: Target) -> bool:
+    """Tell whether an answer may go to a caller who names no host.
+
+    Browsers always send Host, so such a caller is no page that had its name pointed here. HAProxy asks in this way.
+    """
+    return method == "OPTIONS" or (target.route is not None and not target.route.needs_host)
 
 
 def _listed(methods: frozenset[str]) -> str:

@@ -14,6 +14,7 @@ from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import Instant
 from schedule_grpc.api.http.envelope import Answer, success
 from schedule_grpc.api.http.routing import BODY, described
+from schedule_grpc.api.http.target import ProbeRoute
 from schedule_grpc.as_json import handler_json, preview_json, time_json
 from schedule_grpc.clock import Clock
 from schedule_grpc.service import Service
@@ -69,7 +70,14 @@ class StateRoutes:
 
     def add_to(self, app: FastAPI) -> None:
         """Offer the routes."""
-        app.get("/health", tags=TAGS, responses=described(shown.Health) | {503: {"model": shown.Health}})(self.health)
+        app.router.add_api_route(
+            "/health",
+            self.health,
+            methods=["GET"],
+            tags=TAGS,
+            responses=described(shown.Health) | {503: {"model": shown.Health}},
+            route_class_override=ProbeRoute,
+        )
         metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
         app.get("/metrics", tags=TAGS, responses=metrics, response_class=Response)(self.metrics)
 
