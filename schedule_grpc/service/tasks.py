@@ -8,12 +8,18 @@ from schedule_grpc.clock import Clock
 from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound, Unavailable, Violation
 from schedule_grpc.handlers import Registry
 from schedule_grpc.paging import Page, TaskCursor
-from schedule_grpc.registration import Registration, TaskChange, TaskUpdate, registered, removed, switched
+from schedule_grpc.registration import (
+    Registration,
+    TaskChange,
+    TaskUpdate,
+    check_batch,
+    registered,
+    removed,
+    switched,
+)
 from schedule_grpc.store import Store
 from schedule_grpc.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
 
-MAX_BATCH = 1000
-"""Tasks in one BatchRegisterTasks."""
 TRIES = 20
 """How often a change that others overtook is computed anew; each time somebody else made progress."""
 
@@ -43,10 +49,9 @@ class TaskService:
 
         Raises:
             HandlerNotFound, EtagMismatch: as `register`.
-            InvalidArgument: as `register`; if there are none or more than `MAX_BATCH`, or two have the same name.
+            InvalidArgument: as `register`; if there are none or too many, or two have the same name.
         """
-        if not 1 <= len(wanted) <= MAX_BATCH:
-            raise InvalidArgument.of("requests", f"must be 1 to {MAX_BATCH}, not {len(wanted)}")
+        check_batch(len(wanted))
         _refuse_repeated_names(wanted)
         await self._require_handlers(wanted)
         return await self._register(wanted, validate_only=validate_only, place="requests[{}].")
@@ -200,7 +205,7 @@ def _placed(place: str) -> Iterator[None]:
         if not place:
             raise
         raise InvalidArgument(
-            *(Violation(field=place + each.field, reason=each.reason) for each in error.violations)
+            *(Violation(field=place + each.field, reason=each.reason) for each in error.violations), more=error.more
         ) from None
 
 

@@ -2,7 +2,7 @@
 
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.registration import Registration
+from schedule_grpc.registration import Registration, check_batch
 from schedule_grpc.schedule import parse
 from schedule_grpc.task import Definition, Handler, Task, TaskFilter, TaskStats, define
 from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
@@ -39,9 +39,13 @@ def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registrat
     """Return what a caller asks BatchRegisterTasks for.
 
     Raises:
-        InvalidArgument: with a violation for every field of every request that is wrong, such as requests[3].schedule.
+        InvalidArgument: with a violation for every field of every request that is wrong, such as requests[3].schedule;
+            if there are none or too many.
     """
-    read, violations = [], []
+    check_batch(len(request.requests))
+    read: list[Registration] = []
+    violations: list[Violation] = []
+    more = 0
     for index, each in enumerate(request.requests):
         place = f"requests[{index}]"
         if each.validate_only:
@@ -50,8 +54,9 @@ def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registrat
             read.append(registration_from(each))
         except InvalidArgument as error:
             violations += [Violation(field=f"{place}.{one.field}", reason=one.reason) for one in error.violations]
+            more += error.more
     if violations:
-        raise InvalidArgument(*violations)
+        raise InvalidArgument(*violations, more=more)
     return tuple(read)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.registration import TaskUpdate
+from schedule_grpc.task import SHOWN
 from schedule_grpc.wire.policy import PATHS, policy_fields_asked, policy_paths_set
 from schedule_grpc.wire.values import json_from
 
@@ -13,6 +14,7 @@ _TEXTS = ("schedule", "time_zone", "handler", "description")
 _OBJECTS = ("payload", "metadata")
 _FIELDS = (*_TEXTS, *_OBJECTS, "enabled", "policy")
 _POLICY = "policy."
+_CHANGEABLE = frozenset(_FIELDS).union(*({_POLICY + path, _POLICY + path.partition(".")[0]} for path in PATHS))
 
 
 def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
@@ -24,13 +26,15 @@ def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
     task = request.task
     violations = [] if task.name else [Violation(field="task.name", reason="is required")]
     paths = set(_paths(request))
+    unknown = sorted(paths - _CHANGEABLE)
     violations += [
-        Violation(field="update_mask", reason=f"{path!r} is not a field that can be changed: {', '.join(_FIELDS)}")
-        for path in sorted(paths)
-        if path not in _FIELDS and path.removeprefix(_POLICY) not in _policy_paths_and_groups()
+        Violation(
+            field="update_mask", reason=f"{path[:SHOWN]!r} is not a field that can be changed: {', '.join(_FIELDS)}"
+        )
+        for path in unknown[:MOST_VIOLATIONS]
     ]
     if violations:
-        raise InvalidArgument(*violations)
+        raise InvalidArgument(*violations, more=len(unknown[MOST_VIOLATIONS:]))
     fields: dict[str, Any] = {name: getattr(task, name) or None for name in _TEXTS if name in paths}
     fields |= {name: json_from(getattr(task, name)) for name in _OBJECTS if name in paths}
     return TaskUpdate(
@@ -67,10 +71,6 @@ def _paths(request: pb.UpdateTaskRequest) -> Iterable[str]:
     implied += [name for name in _OBJECTS if task.HasField(name)]  # type: ignore[arg-type]
     implied += ["enabled"] if task.enabled else []
     return implied + [_POLICY + path for path in policy_paths_set(task.policy)]
-
-
-def _policy_paths_and_groups() -> frozenset[str]:
-    return frozenset(PATHS) | {path.partition(".")[0] for path in PATHS}
 
 
 def _chosen_policies(paths: set[str]) -> Iterator[str]:

@@ -3,8 +3,11 @@
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.error_details_pb2 import BadRequest
+from grpc_status import rpc_status
 from live import HANDLER, Code, Live, asked, refused, struct
 
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -192,3 +195,36 @@ async def test_a_request_over_a_mebibyte_is_refused(live: Live):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await live.stub.RegisterTask(asked(payload=struct({"x": "y" * 1_100_000})))
     assert caught.value.code() is Code.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("count", [25, 60, 1000])
+async def test_many_violations_are_one_invalid_argument(live: Live, count: int):
+    """As far as they fit into what a client accepts; the others are counted."""
+    request = pb.BatchRegisterTasksRequest(requests=[asked(name=f"no name {each}") for each in range(count)])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await live.stub.BatchRegisterTasks(request)
+    assert caught.value.code() is Code.INVALID_ARGUMENT
+    told = (caught.value.details() or "").partition("; and ")[2]
+    status = rpc_status.from_call(caught.value)
+    bad_request = BadRequest()
+    assert status is not None
+    assert status.details[1].Unpack(bad_request)
+    assert bad_request.field_violations[0].field == "requests[0].name"
+    assert told == f"{count - len(bad_request.field_violations)} more"
+
+
+@pytest.mark.parametrize("count", [0, 1001, 400_000])
+async def test_a_batch_is_counted_before_it_is_read(live: Live, count: int):
+    """One violation, of the whole, though every request in it is wrong too."""
+    request = pb.BatchRegisterTasksRequest(requests=[pb.RegisterTaskRequest()] * count)
+    code, _, _, violations = await refused(live.stub.BatchRegisterTasks(request))
+    assert (code, violations) == (Code.INVALID_ARGUMENT, {"requests": f"must be 1 to 1000, not {count}"})
+
+
+async def test_a_mask_of_many_fields_that_are_none(live: Live):
+    """The first ones are told, shortened; all are counted."""
+    mask = FieldMask(paths=[f"{'x' * 50}{each}" for each in range(10_000)])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await live.stub.UpdateTask(pb.UpdateTaskRequest(task=pb.Task(name="task"), update_mask=mask))
+    assert caught.value.code() is Code.INVALID_ARGUMENT
+    assert (caught.value.details() or "").endswith(" more")
