@@ -24,6 +24,7 @@ from schedule_grpc.planning import backfill
 from schedule_grpc.schedule import Schedule, parse
 from schedule_grpc.store import Store
 from schedule_grpc.task import TaskFilter, checked_payload
+from schedule_grpc.threads import Aside, weight_of
 
 MAX_REQUEST_ID = 128
 MAX_CANCEL_REASON = 1024
@@ -45,6 +46,7 @@ class ExecutionService:
     _hub: Hub
     _registry: Registry
     _draining: asyncio.Event
+    aside: Aside
 
     async def run_now(
         self, name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
@@ -63,7 +65,7 @@ class ExecutionService:
             raise InvalidArgument.of("request_id", f"longer than {MAX_REQUEST_ID} characters")
         execution = await self._store.submit(
             name,
-            payload=None if payload is None else checked_payload(payload),
+            payload=None if payload is None else await self._checked(payload),
             request_id=request_id or None,
             now=self._clock.now(),
         )
@@ -164,6 +166,9 @@ class ExecutionService:
         return execution
 
     # -- inside
+
+    async def _checked(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self.aside.compute(lambda: checked_payload(payload), weight=weight_of(payload))
 
     async def _named_like(self, wanted: Schedule) -> AsyncIterator[str]:
         every_task = wanted.same_times(_EVERY_MINUTE)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound, Unavailable, Violation
@@ -19,6 +20,7 @@ from schedule_grpc.registration import (
 )
 from schedule_grpc.store import Store
 from schedule_grpc.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
+from schedule_grpc.threads import Aside, weight_of
 
 TRIES = 20
 """How often a change that others overtook is computed anew; each time somebody else made progress."""
@@ -31,6 +33,7 @@ class TaskService:
     _clock: Clock
     _registry: Registry
     _defaults: Sequence[Definition]
+    aside: Aside
 
     async def register(self, wanted: Registration) -> Task:
         """Create the task, or make it what is wanted; the same again changes nothing.
@@ -67,7 +70,7 @@ class TaskService:
         for _ in range(TRIES):
             before = await self.get_task(wanted.name)
             _check_etag(wanted.name, before, wanted.etag)
-            definition = wanted.applied_to(before)
+            definition = await self.aside.compute(partial(wanted.applied_to, before), weight=weight_of(wanted.fields))
             if definition.handler != before.handler and not wanted.allow_unknown_handler:
                 await self._require_handlers([Registration(definition=definition)])
             change = registered(before, definition, enabled=wanted.enabled, now=self._clock.now())

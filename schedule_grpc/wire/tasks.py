@@ -4,9 +4,18 @@ from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.registration import Registration, check_batch
 from schedule_grpc.schedule import parse
-from schedule_grpc.task import Definition, Handler, Task, TaskFilter, TaskStats, define
+from schedule_grpc.task import (
+    MAX_METADATA_BYTES,
+    MAX_PAYLOAD_BYTES,
+    Definition,
+    Handler,
+    Task,
+    TaskFilter,
+    TaskStats,
+    define,
+)
 from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
-from schedule_grpc.wire.values import instant_from, instant_to, json_from, struct_to
+from schedule_grpc.wire.values import instant_from, instant_to, json_asked, json_from, struct_to
 
 
 def registration_from(request: pb.RegisterTaskRequest) -> Registration:
@@ -21,8 +30,8 @@ def registration_from(request: pb.RegisterTaskRequest) -> Registration:
         schedule=request.schedule,
         handler=request.handler,
         time_zone=request.time_zone,
-        payload=json_from(request.payload),
-        metadata=json_from(request.metadata),
+        payload=json_asked(request.payload, "payload", MAX_PAYLOAD_BYTES),
+        metadata=json_asked(request.metadata, "metadata", MAX_METADATA_BYTES),
         description=request.description,
         policy=policy,
     )

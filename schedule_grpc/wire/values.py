@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
-from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
 from schedule_grpc.json_text import whole
 
 _MICROS = 1_000_000
@@ -18,16 +18,23 @@ _NANOS_PER_MICRO = 1000
 _MAX_DURATION_SECONDS = 315_576_000_000
 """About 10,000 years (google/protobuf/duration.proto)."""
 
+_MOST_PER_CHARACTER = 6
+"""Bytes of a message for one of JSON, at most: `1,` in a list takes 11."""
+
 
 class Reader:
     """Reads fields of a request and gathers what is wrong with them, to be told all at once."""
 
     def __init__(self) -> None:
         self._violations: list[Violation] = []
+        self._more = 0
 
     def refuse(self, field: str, reason: str) -> None:
-        """Note a violation."""
-        self._violations.append(Violation(field=field, reason=reason))
+        """Note a violation; of many, the first ones."""
+        if len(self._violations) < MOST_VIOLATIONS:
+            self._violations.append(Violation(field=field, reason=reason))
+        else:
+            self._more += 1
 
     def instant(self, message: Timestamp, field: str) -> datetime | None:
         """Return a timestamp's instant; microseconds are kept, finer parts dropped."""
@@ -51,7 +58,7 @@ class Reader:
             InvalidArgument: if something was refused.
         """
         if self._violations:
-            raise InvalidArgument(*self._violations)
+            raise InvalidArgument(*self._violations, more=self._more)
 
 
 def instant_to(instant: datetime) -> Timestamp:
@@ -99,6 +106,19 @@ def value_to(value: Any) -> Value:
     if isinstance(value, Mapping):
         return Value(struct_value=struct_to(value))
     return Value(list_value=ListValue(values=[value_to(item) for item in value]))
+
+
+def json_asked(struct: Struct, field: str, most: int) -> dict[str, Any]:
+    """Return the JSON object that a caller sends, which may have ``most`` bytes as text.
+
+    Raises:
+        InvalidArgument: if its message is so large that its text must be too: it is not walked to find out.
+    """
+    size = struct.ByteSize()
+    if size > most * _MOST_PER_CHARACTER:
+        reason = f"{size} bytes as a message, which cannot be the {most} bytes of JSON allowed"
+        raise InvalidArgument.of(field, reason)
+    return json_from(struct)
 
 
 def json_from(struct: Struct) -> dict[str, Any]:

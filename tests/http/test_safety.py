@@ -125,17 +125,6 @@ async def test_a_head_without_end_is_cut(inside: Live):
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
-async def test_there_are_only_so_many_connections(inside: Live, caller: httpx2.AsyncClient, monkeypatch):
-    """One more is told so, in the envelope; when one has gone, there is room again."""
-    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 1)
-    assert (await caller.get("/health")).status_code == 200  # it keeps its connection
-    answer = await raw(inside, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"retry-after: 1" in answer
-    assert answer.endswith(b'{"success":false,"error":"There are too many connections"}')
-    assert (await caller.get("/health")).status_code == 200
-
-
 async def test_a_body_that_does_not_come_is_not_waited_for(inside: Live, monkeypatch):
     """408."""
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.1)

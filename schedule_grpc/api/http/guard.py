@@ -6,8 +6,11 @@ could reach us under a name of its own that it points here), and what changes so
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.message import Message as Headline
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -15,11 +18,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from schedule_grpc.api.http.application import internal_error
-from schedule_grpc.api.http.envelope import Answer, refusal, success
+from schedule_grpc.api.http.connection import CROWDED
+from schedule_grpc.api.http.envelope import RETRY_AFTER, Answer, refusal, success
 from schedule_grpc.api.http.target import Target, target_of
 from schedule_grpc.clock import Clock
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_BODIES_BYTES = 64 * 1024 * 1024
+"""Of all bodies together whose requests are not answered yet."""
+SMALL_BODY_BYTES = 16 * 1024
+"""A body of at most this size is taken all the same: whoever sends large ones slowly keeps no others out."""
 BODY_SECONDS = 30.0
 """How long a caller may take to send a body."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -31,6 +39,8 @@ BROWSER = "Mozilla/"
 """How every browser's User-Agent begins, and no program's."""
 
 INTERNAL = 500
+JSON, UTF_8 = "application/json", "utf-8"
+_OTHER_JSON = re.compile(r"application/[^/]+\+json")
 
 HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
@@ -77,6 +87,7 @@ class Guard:
         self._access = access
         self._clock = clock
         self._answered = answered
+        self._bodies_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
@@ -103,6 +114,8 @@ class Guard:
         headers, method = Headers(scope=call), call["method"]
         target = target_of(self._routes, method, call["path"])
         self._check_host(call, headers, target)
+        if call["state"][CROWDED] and not target.probes:
+            raise Refused.of(503, "There are too many connections", retry_after=RETRY_AFTER)
         if method == "OPTIONS":
             raise Refused(self._options(target, headers))
         if target.changes_by(method):
@@ -113,10 +126,12 @@ class Guard:
             if target.route.acts or target.route.lasts:
                 raise Refused(success())  # reading the head of these must neither run nor wait for anything
             call["method"] = "GET"
-        if method in SENDING:
-            receive = _replayed(await self._body(headers, receive))
         target.hand_to(call)
-        await self._app(call, receive, answer.send)
+        if method not in SENDING:
+            await self._app(call, receive, answer.send)
+            return
+        async with self._body(headers, receive) as body:
+            await self._app(call, _replayed(body), answer.send)
 
     # -- who
 
@@ -147,27 +162,34 @@ class Guard:
 
     # -- how much
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+    @asynccontextmanager
+    async def _body(self, headers: Headers, receive: Receive) -> AsyncIterator[bytes]:
+        """Read a body; within this context it counts among those under way."""
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > MAX_BODY_BYTES:
             raise _too_large()
         content = bytearray()
         try:
-            async with self._clock.timeout(BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise Refused.of(400, "The body ended early", connection="close")
-                    content += message.get("body", b"")
-                    if len(content) > MAX_BODY_BYTES:
-                        raise _too_large()
-                    if not message.get("more_body"):
-                        break
-        except TimeoutError:
-            raise Refused.of(408, f"The body took more than {BODY_SECONDS:.0f} s", connection="close") from None
-        if content and not _is_json(headers.get("content-type")):
-            raise Refused.of(415, "Content-Type: must be application/json")
-        return bytes(content)
+            try:
+                async with self._clock.timeout(BODY_SECONDS):
+                    async for part in _parts(receive):
+                        content += part
+                        self._bodies_bytes += len(part)
+                        self._check_size(len(content))
+            except TimeoutError:
+                raise Refused.of(408, f"The body took more than {BODY_SECONDS:.0f} s", connection="close") from None
+            if content:
+                _check_kind(headers)
+            yield bytes(content)
+        finally:
+            self._bodies_bytes -= len(content)
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        if size > SMALL_BODY_BYTES and self._bodies_bytes > MAX_BODIES_BYTES:
+            headers = {"retry_after": RETRY_AFTER, "connection": "close"}
+            raise Refused.of(503, "There are too many large bodies under way", **headers)
 
     # -- what is there
 
@@ -209,6 +231,17 @@ class _Answering:
         await self._send(message)
 
 
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    """Iterate over the parts of a body, up to its end."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused.of(400, "The body ended early", connection="close")
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
 def _replayed(body: bytes) -> Receive:
     """Return what gives the routes a body that was read already."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -232,7 +265,7 @@ def _is_for_probes(method: str, target: Target) -> bool:
 
     Browsers always send Host, so such a caller is no page that had its name pointed here. HAProxy asks in this way.
     """
-    return method == "OPTIONS" or (target.route is not None and not target.route.needs_host)
+    return method == "OPTIONS" or target.probes
 
 
 def _listed(methods: frozenset[str]) -> str:
@@ -259,6 +292,14 @@ def _same_host(origin: str, host: str) -> bool:
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
-def _is_json(content_type: str | None) -> bool:
-    kind = (content_type or "application/json").partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+def _check_kind(headers: Headers) -> None:
+    """Refuse a body that is not plain JSON in UTF-8."""
+    encodings = [each.strip().lower() for each in ",".join(headers.getlist("content-encoding")).split(",")]
+    if any(each not in ("", "identity") for each in encodings):
+        raise Refused.of(415, "Content-Encoding: a body must be sent as it is", accept_encoding="identity")
+    kind = Headline()
+    kind["content-type"] = headers.get("content-type") or JSON
+    if kind.get_content_type() != JSON and not _OTHER_JSON.fullmatch(kind.get_content_type()):
+        raise Refused.of(415, "Content-Type: must be application/json")
+    if str(kind.get_param("charset", UTF_8)).lower() not in (UTF_8, "utf8", "us-ascii"):
+        raise Refused.of(415, "Content-Type: JSON is sent in UTF-8")

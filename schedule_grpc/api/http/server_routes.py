@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from schedule_grpc.api.http.target import ProbeRoute
 from schedule_grpc.as_json import handler_json, preview_json, time_json
 from schedule_grpc.clock import Clock
 from schedule_grpc.service import Service
+from schedule_grpc.threads import Aside
 
 NAME = "schedule"
 VERSION = version("schedule-grpc")
@@ -63,7 +65,8 @@ TAGS: list[str | Enum] = ["server"]
 class StateRoutes:
     """How the server is, whatever else it answers."""
 
-    def __init__(self, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> None:
+    def __init__(self, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock, aside: Aside) -> None:
+        self._aside = aside
         self._registry = registry
         self._troubles = troubles
         self._clock = clock
@@ -89,7 +92,8 @@ class StateRoutes:
 
     async def metrics(self) -> Response:
         """Return the metrics, as Prometheus reads them."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        told = await self._aside.compute(partial(generate_latest, self._registry))
+        return Response(told, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class ServerRoutes:
@@ -129,5 +133,5 @@ class ServerRoutes:
         start_time: Annotated[Instant | None, Query(alias="startTime", description="Unset: now")] = None,
     ) -> Answer:
         """Say when a schedule fires; nothing is stored."""
-        preview = self._service.preview(schedule, time_zone, count=count, start_time=start_time)
+        preview = await self._service.preview(schedule, time_zone, count=count, start_time=start_time)
         return success(**preview_json(preview))

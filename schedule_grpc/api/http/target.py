@@ -4,26 +4,71 @@ The guard and the router must not read a path each in its own way: a path that o
 other one serves (``/__scheduled%0a``) would pass every check of the first. So the router here serves what was decided.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
+
+from schedule_grpc.api.http.fields import model_in, refuse_unknown_fields
+from schedule_grpc.api.http.json_body import read_json
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ApiRoute(APIRoute):
-    """A route, and what the guard must know of it beside its path and methods."""
+    """A route, and what the guard must know of it beside its path and methods.
+
+    Its body is read by `read_json` before FastAPI sees it, and large ones aside.
+    """
 
     acts: ClassVar[bool] = False
     """It changes something even when asked by GET."""
     lasts: ClassVar[bool] = False
     """Its answer does not end by itself."""
-    needs_host: ClassVar[bool] = True
-    """Its answer is only for callers who know a name of this server."""
+    probes: ClassVar[bool] = False
+    """It tells load balancers and supervisors how the server is: without a Host, and however crowded it is."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request: as FastAPI does, once the body is read."""
+        answer = super().get_route_handler()
+        model = None if self.body_field is None else model_in(self.body_field.field_info.annotation)
+        if model is None:
+            return answer
+
+        async def read_and_answer(request: Request) -> Response:
+            return await answer(await _read(request, model))
+
+        return read_and_answer
+
+
+class _ReadRequest(Request):
+    """A request whose body was read as JSON already."""
+
+    value: Any = None
+
+    async def json(self) -> Any:
+        """Return the body's value."""
+        return self.value
+
+
+async def _read(request: Request, model: type[BaseModel]) -> Request:
+    read = _ReadRequest(request.scope, request.receive)
+    if body := await read.body():
+        read.value = await request.app.state.aside.compute(partial(_value, body, model), weight=len(body))
+    return read
+
+
+def _value(body: bytes, model: type[BaseModel]) -> Any:
+    value = read_json(body)
+    refuse_unknown_fields(model, value)
+    return value
 
 
 class ActingRoute(ApiRoute):
@@ -39,9 +84,9 @@ class StreamRoute(ApiRoute):
 
 
 class ProbeRoute(ApiRoute):
-    """A route for load balancers and supervisors, whose HTTP/1.0 probes send no Host."""
+    """A route for load balancers and supervisors."""
 
-    needs_host = False
+    probes = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +97,11 @@ class Target:
     """Methods of all routes that have the path; empty where there is none."""
     route: ApiRoute | None = None
     parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def probes(self) -> bool:
+        """Tell whether the request is a supervisor's."""
+        return self.route is not None and self.route.probes
 
     def changes_by(self, method: str) -> bool:
         """Tell whether a request with this method may change something."""
