@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
@@ -88,24 +88,15 @@ def duration_from(message: Duration) -> timedelta:
 def struct_to(value: Mapping[str, Any]) -> Struct:
     """Return the Struct of a JSON object."""
     struct = Struct()
-    for key, item in value.items():
-        struct.fields[key].CopyFrom(value_to(item))
+    _fill_struct(struct, value)
     return struct
 
 
 def value_to(value: Any) -> Value:
     """Return the Value of a JSON value."""
-    if value is None:
-        return Value(null_value=0)  # type: ignore[arg-type]
-    if isinstance(value, bool):
-        return Value(bool_value=value)
-    if isinstance(value, str):
-        return Value(string_value=value)
-    if isinstance(value, int | float):
-        return Value(number_value=value)
-    if isinstance(value, Mapping):
-        return Value(struct_value=struct_to(value))
-    return Value(list_value=ListValue(values=[value_to(item) for item in value]))
+    made = Value()
+    _fill(made, value)
+    return made
 
 
 def json_asked(struct: Struct, field: str, most: int) -> dict[str, Any]:
@@ -138,6 +129,30 @@ def value_from(value: Value) -> Any:
     if kind is None or kind == "null_value":
         return None
     return getattr(value, kind)
+
+
+def _fill(place: Value, value: Any) -> None:
+    """Write a JSON value in its place: made apart and put there, each level would be copied once more by the next."""
+    if value is None:
+        place.null_value = 0  # type: ignore[assignment]
+    elif isinstance(value, bool):
+        place.bool_value = value
+    elif isinstance(value, str):
+        place.string_value = value
+    elif isinstance(value, int | float):
+        place.number_value = value
+    elif isinstance(value, Mapping):
+        _fill_struct(place.struct_value, value)
+    else:
+        place.list_value.SetInParent()
+        for item in value:
+            _fill(place.list_value.values.add(), item)
+
+
+def _fill_struct(place: Struct, value: Mapping[str, Any]) -> None:
+    place.SetInParent()
+    for key, item in value.items():
+        _fill(place.fields[key], item)
 
 
 def _timedelta(message: Duration) -> timedelta:

@@ -4,8 +4,8 @@ from typing import Protocol
 
 MOST_CONNECTIONS = 1000
 """At once; of one more, only probes are answered."""
-MOST_OUTSIDE = 100
-"""Connections beyond them, for probes."""
+MOST_OUTSIDE = 1000
+"""Connections beyond them: probes among them are answered, the others are told that there is no place."""
 SPARED_SECONDS = 1.0
 """How long a connection may be idle without losing its place."""
 
