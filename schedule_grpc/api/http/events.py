@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from enum import Enum
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query
@@ -14,9 +15,10 @@ from schedule_grpc.api.http.target import StreamRoute
 from schedule_grpc.as_json import event_json
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import ResourceExhausted
-from schedule_grpc.events import HEARTBEAT, Lost, Progress, Transition
+from schedule_grpc.events import HEARTBEAT, Told, Transition
 from schedule_grpc.execution import State
 from schedule_grpc.service import Service
+from schedule_grpc.threads import weight_of
 
 MOST_STREAMS = 100
 MEDIA_TYPE = "text/event-stream"
@@ -62,6 +64,10 @@ class EventRoutes:
             async for event in subscription.beating(self._clock, HEARTBEAT):
                 yield b": nothing happened\n\n" if event is None else _written(event)
 
+    async def _written(self, event: Told) -> bytes:
+        weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
+        return await self._service.aside.compute(partial(_written, event), weight=weight)
+
     async def _counted(self) -> AsyncIterator[None]:
         """Count a stream from before its answer begins until it has ended, however it ends."""
         if self._streams >= MOST_STREAMS:
@@ -73,7 +79,7 @@ class EventRoutes:
             self._streams -= 1
 
 
-def _written(event: Transition | Progress | Lost) -> bytes:
+def _written(event: Told) -> bytes:
     told = event_json(event)
     if isinstance(event, Transition):
         told["execution"] = execution_shown(event.execution)
