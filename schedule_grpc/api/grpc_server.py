@@ -12,8 +12,8 @@ from schedule_grpc.service import Service
 
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
 MAX_REQUEST_BYTES = 1024 * 1024
-MOST_STREAMS = 1000
-"""Calls of one connection at once, waiting runs and watches among them."""
+MOST_STREAMS = 5000
+"""Calls of one connection at once, waiting runs and watches among them; what is more is answered UNAVAILABLE."""
 KEEPALIVE_MS = 30_000
 
 _OPTIONS = (
@@ -25,7 +25,7 @@ _OPTIONS = (
     ("grpc.server.max_pending_requests", 50_000),
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
     # Without this a client that opens streams and resets them at once has us take up each of them: twenty thousand in
-    # a tenth of a second took 250 MB. A client's calls beyond it wait at the client for earlier ones to end.
+    # a tenth of a second took 250 MB. (Fewer pending requests, below, would refuse calls of other connections too.)
     ("grpc.max_concurrent_streams", MOST_STREAMS),
     # A watch or a waiting run may have nothing to say for hours: proxies and firewalls cut what is silent for a minute,
     # and a client that is gone without a word would be kept. (How often: below.)
