@@ -35,7 +35,7 @@ class Service(TaskService, ExecutionService):
         self._draining = asyncio.Event()
         self.aside = Aside()
         """Where the edges, too, compute what takes long."""
-        self._previews = Aside()  # a schedule that fires once in four years takes seconds: others do not wait for it
+        self._searches = Aside()  # four centuries of a schedule take seconds: nothing else waits for them
 
     def drain(self) -> None:
         """Stop accepting runs, let those who wait for one go with ShuttingDown, and end what is watched."""
@@ -64,4 +64,4 @@ class Service(TaskService, ExecutionService):
         if not 0 <= count <= MOST_SHOWN:
             raise InvalidArgument.of("count", f"must be between 1 and {MOST_SHOWN}")
         start = start_time or self._clock.now()
-        return await self._previews.compute(lambda: parse(schedule, time_zone or "UTC").preview(start, count or SHOWN))
+        return await self._searches.compute(lambda: parse(schedule, time_zone or "UTC").preview(start, count or SHOWN))

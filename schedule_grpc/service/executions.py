@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from schedule_grpc.clock import Clock
@@ -47,6 +48,7 @@ class ExecutionService:
     _registry: Registry
     _draining: asyncio.Event
     aside: Aside
+    _searches: Aside
 
     async def run_now(
         self, name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
@@ -116,7 +118,8 @@ class ExecutionService:
             if task is None:
                 raise TaskNotFound(name)
             now = self._clock.now()
-            recorded = await self._store.backfill(task, backfill(task, start_time, end_time, now), now=now)
+            planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now))
+            recorded = await self._store.backfill(task, planned, now=now)
             if recorded is not None:
                 return recorded
         raise Unavailable(f"Task {name} kept changing while it was being backfilled; try again")

@@ -18,6 +18,7 @@ from schedule_grpc.api.http import envelope, server_routes, target
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.schedule import Cron
+from schedule_grpc.service import executions
 from schedule_grpc.wire import tasks, values
 
 HEAVY = {"a": [1] * 30_000}
@@ -45,6 +46,7 @@ def on_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     spy(values, "json_from", lambda struct: struct.ByteSize() > 10_000)
     spy(tasks, "struct_to", lambda value: len(str(value)) > 10_000)
     spy(Cron, "preview", lambda *_: True)
+    spy(executions, "backfill", lambda *_: True)
     spy(server_routes, "generate_latest", lambda *_: True)
     return called
 
@@ -83,6 +85,9 @@ async def test_previews_and_metrics_are_computed_aside(inside: Live, caller: htt
     assert (await caller.get("/preview?schedule=0 0 29 2 *&count=20")).status_code == 200
     await inside.stub.PreviewSchedule(pb.PreviewScheduleRequest(schedule="0 0 29 2 *", count=20))
     assert (await caller.get("/metrics")).status_code == 200
+    await inside.client.register_task(name="task", schedule="@daily", handler="steps")
+    long = {"startTime": "1900-01-01T00:00:00Z", "endTime": "2026-01-01T00:00:00Z"}
+    assert (await caller.post("/tasks/task/backfill", json=long)).status_code == 400
     assert on_loop == []
 
 
