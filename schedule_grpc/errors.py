@@ -26,7 +26,7 @@
 google.rpc.Code. Each edge maps ``status`` once: to a gRPC status in wire.py, to an HTTP status in the HTTP routes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
@@ -43,6 +43,10 @@ class Violation:
         return f"{self.field}: {self.reason}"
 
 
+MOST_VIOLATIONS = 20
+"""How many violations one error tells; the others are counted. A caller can send a hundred thousand wrong fields."""
+
+
 class ScheduleError(Exception):
     """The root of all errors that are meant for a caller; its text may be shown to them."""
 
@@ -56,19 +60,28 @@ class ScheduleError(Exception):
 
 
 class InvalidArgument(ScheduleError):
-    """What the caller sent cannot be accepted; ``violations`` names every field and its reason."""
+    """What the caller sent cannot be accepted; ``violations`` names the fields and their reasons.
+
+    Of more than `MOST_VIOLATIONS` the first are told; ``more`` counts the others, beside those that were given as such.
+    """
 
     code = "INVALID_ARGUMENT"
     status = "INVALID_ARGUMENT"
 
-    def __init__(self, *violations: Violation, message: str | None = None) -> None:
-        super().__init__(message or "; ".join(str(violation) for violation in violations))
-        self.violations = violations
+    def __init__(self, *violations: Violation, message: str | None = None, more: int = 0) -> None:
+        self.violations = violations[:MOST_VIOLATIONS]
+        self.more = more + len(violations) - len(self.violations)
+        super().__init__(message or listed((str(violation) for violation in self.violations), self.more))
 
     @classmethod
     def of(cls, field: str, reason: str) -> "InvalidArgument":
         """The common case: one field, one reason."""
         return cls(Violation(field=field, reason=reason))
+
+
+def listed(violations: Iterable[str], more: int) -> str:
+    """Return violations as one text, and how many more there are."""
+    return "; ".join(violations) + (f"; and {more} more" if more else "")
 
 
 class InvalidSchedule(InvalidArgument):

@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 KEPT = 1000
 """Events that a subscription keeps for a reader who is slow."""
+HEARTBEAT = timedelta(seconds=15)
+"""After which a watcher is sent something where nothing happened: proxies end what is silent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,9 @@ from schedule_grpc.execution import Reason
 from schedule_grpc.planning import Firing, settlement
 from schedule_grpc.task import Definition, Task, define
 
+MAX_BATCH = 1000
+"""Tasks in one BatchRegisterTasks."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskChange:
@@ -64,6 +67,16 @@ class TaskUpdate:
         required = {name: "" for name in ("schedule", "handler") if self.fields.get(name, "") is None}
         policy = present.policy.with_fields(self.policy)
         return define(name=task.name, policy=policy, **(kept | changed | required))
+
+
+def check_batch(count: int) -> None:
+    """Refuse a batch of too many tasks, or of none, before anything of it is read.
+
+    Raises:
+        InvalidArgument: naming the bounds.
+    """
+    if not 1 <= count <= MAX_BATCH:
+        raise InvalidArgument.of("requests", f"must be 1 to {MAX_BATCH}, not {count}")
 
 
 def registered(before: Task | None, definition: Definition, *, enabled: bool | None, now: datetime) -> TaskChange:

@@ -1,13 +1,21 @@
-"""Blocking work in a daemon thread of its own, which neither the loop nor the end of the process waits for."""
+"""Work in daemon threads, which neither the loop nor the end of the process waits for.
+
+`in_thread` is for work that blocks, `Aside` for work that computes.
+"""
 
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+LIGHT = 4096
+"""What weighs at most this much takes about a millisecond, and is done on the loop: a thread would cost more."""
 
 
 class Stopped(Exception):
@@ -37,6 +45,42 @@ async def in_thread(work: Callable[[threading.Event], T], *, name: str, abandon:
             await asyncio.wait([future])
         raise
     return end()
+
+
+class Aside:
+    """Computes beside the event loop what takes long in proportion to what a caller sent or asked for.
+
+    On the loop it would hold up every other call, and the heartbeats. One thing is computed at a time: the interpreter
+    computes no faster with more threads, and each of them would take its turns from the loop.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def compute(self, work: Callable[[], T], *, weight: int | None = None) -> T:
+        """Return what ``work`` returns, or raise what it raises.
+
+        Args:
+            work: Pure computing: it neither waits nor touches what the loop may change meanwhile.
+            weight: About how many bytes it is computed of; up to `LIGHT` it is done at once. None: many.
+        """
+        if weight is not None and weight <= LIGHT:
+            return work()
+        async with self._turn:
+            return await in_thread(lambda _: work(), name="aside")
+
+
+def weight_of(*values: object) -> int:
+    """Return about how many bytes JSON values have as text; whatever is beyond `LIGHT` is not looked at."""
+    weight, heap = 0, list(values)
+    while heap and weight <= LIGHT:
+        value = heap.pop()
+        weight += 4 + (len(value) if isinstance(value, str) else 0)
+        if isinstance(value, Mapping | list | tuple):
+            weight += len(value)
+            parts = value.items() if isinstance(value, Mapping) else value
+            heap += islice(parts, LIGHT)
+    return weight
 
 
 class _End(Generic[T]):

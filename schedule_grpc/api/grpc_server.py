@@ -13,6 +13,9 @@ from schedule_grpc.service import Service
 
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
 MAX_REQUEST_BYTES = 1024 * 1024
+MOST_STREAMS = 5000
+"""Calls of one connection at once, waiting runs and watches among them; what is more is answered UNAVAILABLE."""
+KEEPALIVE_MS = 30_000
 
 _OPTIONS = (
     # Without this a second server on the port would silently take half of the calls.
@@ -22,6 +25,13 @@ _OPTIONS = (
     # callers CANCELLED, which they cannot know from a cancellation of their own.
     ("grpc.server.max_pending_requests", 50_000),
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    # Without this a client that opens streams and resets them at once has us take up each of them: twenty thousand in
+    # a tenth of a second took 250 MB. (Fewer pending requests, below, would refuse calls of other connections too.)
+    ("grpc.max_concurrent_streams", MOST_STREAMS),
+    # A watch or a waiting run may have nothing to say for hours: proxies and firewalls cut what is silent for a minute,
+    # and a client that is gone without a word would be kept. (How often: below.)
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # Clients that ask for a sign of life every ten seconds are not attackers.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -31,9 +41,18 @@ _OPTIONS = (
 class GrpcServer:
     """Serves one Service on one address."""
 
-    def __init__(self, service: Service | None, *, answered: Answered = lambda *_: None) -> None:
-        """``answered`` is told of each call's method and status. Without a service only health is told."""
-        self._server = grpc.aio.server(interceptors=[ErrorInterceptor(answered)], options=_OPTIONS)
+    def __init__(
+        self, service: Service | None, *, answered: Answered = lambda *_: None, keepalive_ms: int = KEEPALIVE_MS
+    ) -> None:
+        """Take a service, and how it is served.
+
+        Args:
+            service: What is asked; None: only health is told.
+            answered: Told of each call's method and status.
+            keepalive_ms: Milliseconds after which a silent connection is asked for a sign of life.
+        """
+        options = (*_OPTIONS, ("grpc.keepalive_time_ms", keepalive_ms))
+        self._server = grpc.aio.server(interceptors=[ErrorInterceptor(answered)], options=options)
         self._health = health.aio.HealthServicer()
         names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
         if service is not None:

@@ -1,43 +1,59 @@
 """The rpcs of ScheduleService: each reads its request, asks the service, and writes its answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import grpc  # noqa: TC002 (the alias below names it as text, and readers look it up here)
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 
 from schedule_grpc import wire
-from schedule_grpc.execution import State
+from schedule_grpc.events import HEARTBEAT, Told, Transition
+from schedule_grpc.execution import Execution, State
 from schedule_grpc.paging import Page
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
 from schedule_grpc.service import Service
+from schedule_grpc.task import MAX_PAYLOAD_BYTES, Task
+from schedule_grpc.threads import LIGHT, weight_of
+
+NOTHING = pb.WatchExecutionsResponse()
+"""Sent where nothing happened for `HEARTBEAT`: pings do not pass proxies that end HTTP/2 themselves."""
+Request = TypeVar("Request", bound=Message)
+Value = TypeVar("Value")
+_EACH = LIGHT // 4
+"""What one item of a list weighs beside its payload and result."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
-    """Errors are raised as they come: the interceptor tells callers of them."""
+    """Errors are raised as they come: the interceptor tells callers of them.
+
+    Messages are read and written aside where they are large: walking one in Python takes long.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._aside = service.aside
 
     async def RegisterTask(self, request: pb.RegisterTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return wire.task_to(await self._service.register(wire.registration_from(request)))
+        return await self._task(await self._service.register(await self._read(wire.registration_from, request)))
 
     async def BatchRegisterTasks(
         self, request: pb.BatchRegisterTasksRequest, context: Context
     ) -> pb.BatchRegisterTasksResponse:
         """See the contract."""
-        wanted = wire.registrations_from(request)
+        wanted = await self._read(wire.registrations_from, request)
         tasks = await self._service.register_all(wanted, validate_only=request.validate_only)
-        return pb.BatchRegisterTasksResponse(tasks=[wire.task_to(task) for task in tasks])
+        return pb.BatchRegisterTasksResponse(tasks=await self._tasks(tasks))
 
     async def UpdateTask(self, request: pb.UpdateTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return wire.task_to(await self._service.update(wire.update_from(request)))
+        return await self._task(await self._service.update(await self._read(wire.update_from, request)))
 
     async def DeleteTask(self, request: pb.DeleteTaskRequest, context: Context) -> Empty:
         """See the contract."""
@@ -46,83 +62,85 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return wire.task_to(await self._service.get_task(request.name))
+        return await self._task(await self._service.get_task(request.name))
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         """See the contract."""
         page = await self._service.list_tasks(wire.task_filter_from(request), _page(request))
-        return pb.ListTasksResponse(
-            tasks=[wire.task_to(task) for task in page.tasks], next_page_token=page.next_page_token
-        )
+        return pb.ListTasksResponse(tasks=await self._tasks(page.tasks), next_page_token=page.next_page_token)
 
     async def EnableTask(self, request: pb.EnableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return wire.task_to(await self._service.enable(request.name, etag=request.etag))
+        return await self._task(await self._service.enable(request.name, etag=request.etag))
 
     async def DisableTask(self, request: pb.DisableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return wire.task_to(await self._service.disable(request.name, note=request.note, etag=request.etag))
+        return await self._task(await self._service.disable(request.name, note=request.note, etag=request.etag))
 
     async def RunTaskNow(self, request: pb.RunTaskNowRequest, context: Context) -> pb.RunTaskNowResponse:
         """See the contract."""
         execution = await self._service.run_now(
             request.name,
-            payload=wire.json_from(request.payload) if request.HasField("payload") else None,
+            payload=await self._read(_payload, request) if request.HasField("payload") else None,
             detach=request.detach,
             request_id=request.request_id,
         )
         success = execution.state is State.SUCCEEDED or (request.detach and not execution.state.ended)
-        return pb.RunTaskNowResponse(success=success, execution=wire.execution_to(execution))
+        return pb.RunTaskNowResponse(success=success, execution=await self._execution(execution))
 
     async def TriggerCron(self, request: pb.TriggerCronRequest, context: Context) -> pb.TriggerCronResponse:
         """See the contract."""
         executions = await self._service.trigger_cron(request.cron)
-        return pb.TriggerCronResponse(executions=[wire.execution_to(each) for each in executions])
+        return pb.TriggerCronResponse(executions=await self._executions(executions))
 
     async def BackfillTask(self, request: pb.BackfillTaskRequest, context: Context) -> pb.BackfillTaskResponse:
         """See the contract."""
         start_time, end_time = _required(request, "start_time"), _required(request, "end_time")
-        return wire.backfill_to(await self._service.backfill(request.name, start_time, end_time))
+        recorded = await self._service.backfill(request.name, start_time, end_time)
+        return await self._aside.compute(lambda: wire.backfill_to(recorded))
 
     async def PreviewSchedule(self, request: pb.PreviewScheduleRequest, context: Context) -> pb.PreviewScheduleResponse:
         """See the contract."""
         reader = wire.Reader()
         start_time = reader.instant(request.start_time, "start_time") if request.HasField("start_time") else None
         reader.check()
-        preview = self._service.preview(request.schedule, request.time_zone, count=request.count, start_time=start_time)
-        return wire.preview_to(preview)
+        return wire.preview_to(
+            await self._service.preview(request.schedule, request.time_zone, count=request.count, start_time=start_time)
+        )
 
     async def GetTaskHistory(self, request: pb.GetTaskHistoryRequest, context: Context) -> pb.GetTaskHistoryResponse:
         """See the contract."""
-        page = await self._service.history(request.name, wire.execution_filter_from(request), _page(request))
+        chosen = await self._read(wire.execution_filter_from, request)
+        page = await self._service.history(request.name, chosen, _page(request))
         return pb.GetTaskHistoryResponse(
-            executions=[wire.execution_to(each) for each in page.executions], next_page_token=page.next_page_token
+            executions=await self._executions(page.executions), next_page_token=page.next_page_token
         )
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
         """See the contract."""
-        page = await self._service.executions(wire.execution_filter_from(request), _page(request))
+        chosen = await self._read(wire.execution_filter_from, request)
+        page = await self._service.executions(chosen, _page(request))
         return pb.ListExecutionsResponse(
-            executions=[wire.execution_to(each) for each in page.executions], next_page_token=page.next_page_token
+            executions=await self._executions(page.executions), next_page_token=page.next_page_token
         )
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""
-        return wire.execution_to(await self._service.execution(request.id))
+        return await self._execution(await self._service.execution(request.id))
 
     async def CancelExecution(self, request: pb.CancelExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""
-        return wire.execution_to(await self._service.cancel(request.id, reason=request.reason))
+        return await self._execution(await self._service.cancel(request.id, reason=request.reason))
 
     async def WatchExecutions(
         self, request: pb.WatchExecutionsRequest, context: Context
     ) -> AsyncIterator[pb.WatchExecutionsResponse]:
         """See the contract."""
-        states = wire.states_from(request.states)
+        states = await self._read(lambda request: wire.states_from(request.states), request)
         with self._service.watching(request.task_name, states) as subscription:
             await context.send_initial_metadata(())
-            async for event in subscription:
-                yield wire.event_to(event)
+            async for event in subscription.beating(self._service.clock, HEARTBEAT):
+                yield NOTHING if event is None else await self._event(event)
 
     async def ListHandlers(self, request: pb.ListHandlersRequest, context: Context) -> pb.ListHandlersResponse:
         """See the contract."""
@@ -133,7 +151,40 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     ) -> pb.InitializeDefaultTasksResponse:
         """See the contract."""
         tasks = await self._service.initialize_defaults()
-        return pb.InitializeDefaultTasksResponse(tasks=[wire.task_to(task) for task in tasks])
+        return pb.InitializeDefaultTasksResponse(tasks=await self._tasks(tasks))
+
+    # -- reading and writing
+
+    async def _read(self, read: Callable[[Request], Value], request: Request) -> Value:
+        return await self._aside.compute(partial(read, request), weight=request.ByteSize())
+
+    async def _task(self, task: Task) -> pb.Task:
+        weight = weight_of(task.definition.payload, task.definition.metadata)
+        return await self._aside.compute(partial(wire.task_to, task), weight=weight)
+
+    async def _tasks(self, tasks: Sequence[Task]) -> list[pb.Task]:
+        weight = weight_of(*(value for task in tasks for value in (task.definition.payload, task.definition.metadata)))
+        return await self._aside.compute(
+            lambda: [wire.task_to(task) for task in tasks], weight=weight + _EACH * len(tasks)
+        )
+
+    async def _execution(self, execution: Execution) -> pb.Execution:
+        weight = weight_of(execution.payload, execution.result)
+        return await self._aside.compute(partial(wire.execution_to, execution), weight=weight)
+
+    async def _event(self, event: Told) -> pb.WatchExecutionsResponse:
+        weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
+        return await self._aside.compute(partial(wire.event_to, event), weight=weight)
+
+    async def _executions(self, executions: Sequence[Execution]) -> list[pb.Execution]:
+        weight = weight_of(*(value for each in executions for value in (each.payload, each.result)))
+        return await self._aside.compute(
+            lambda: [wire.execution_to(each) for each in executions], weight=weight + _EACH * len(executions)
+        )
+
+
+def _payload(request: pb.RunTaskNowRequest) -> dict[str, Any]:
+    return wire.json_asked(request.payload, "payload", MAX_PAYLOAD_BYTES)
 
 
 def _required(request: pb.BackfillTaskRequest, name: Literal["start_time", "end_time"]) -> datetime:

@@ -1602,7 +1602,9 @@ Global___WatchExecutionsRequest: _TypeAlias = WatchExecutionsRequest  # noqa: Y0
 
 @_typing.final
 class WatchExecutionsResponse(_message.Message):
-    """One event of WatchExecutions."""
+    """One event of WatchExecutions. A message without an event is a sign of life, sent after 15 s in which nothing happened:
+    proxies end streams that are silent. Readers pass over it, as over events of kinds that they do not know.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

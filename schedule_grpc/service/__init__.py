@@ -13,6 +13,7 @@ from schedule_grpc.service.executions import ExecutionService
 from schedule_grpc.service.tasks import TaskService
 from schedule_grpc.store import Store
 from schedule_grpc.task import Definition
+from schedule_grpc.threads import Aside
 
 __all__ = ["Service"]
 
@@ -32,6 +33,9 @@ class Service(TaskService, ExecutionService):
         self._registry = registry
         self._defaults = tuple(sorted(defaults, key=lambda definition: definition.name))
         self._draining = asyncio.Event()
+        self.aside = Aside()
+        """Where the edges, too, compute what takes long."""
+        self._searches = Aside()  # four centuries of a schedule take seconds: nothing else waits for them
 
     def drain(self) -> None:
         """Stop accepting runs, let those who wait for one go with ShuttingDown, and end what is watched."""
@@ -39,11 +43,18 @@ class Service(TaskService, ExecutionService):
         self._hub.close()
 
     @property
+    def clock(self) -> Clock:
+        """The time by which the service works."""
+        return self._clock
+
+    @property
     def draining(self) -> bool:
         """Whether runs are no longer accepted."""
         return self._draining.is_set()
 
-    def preview(self, schedule: str, time_zone: str, *, count: int = 0, start_time: datetime | None = None) -> Preview:
+    async def preview(
+        self, schedule: str, time_zone: str, *, count: int = 0, start_time: datetime | None = None
+    ) -> Preview:
         """Return when a schedule will fire after a time, by default now; nothing is stored.
 
         Raises:
@@ -52,5 +63,5 @@ class Service(TaskService, ExecutionService):
         """
         if not 0 <= count <= MOST_SHOWN:
             raise InvalidArgument.of("count", f"must be between 1 and {MOST_SHOWN}")
-        parsed = parse(schedule, time_zone or "UTC")
-        return parsed.preview(start_time or self._clock.now(), count or SHOWN)
+        start = start_time or self._clock.now()
+        return await self._searches.compute(lambda: parse(schedule, time_zone or "UTC").preview(start, count or SHOWN))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from schedule_grpc.clock import Clock
@@ -24,6 +25,7 @@ from schedule_grpc.schedule import Schedule, parse
 from schedule_grpc.store import Store
 from schedule_grpc.task import TaskFilter, checked_payload
 from schedule_grpc.text import checked
+from schedule_grpc.threads import Aside, weight_of
 
 MAX_REQUEST_ID = 128
 MAX_CANCEL_REASON = 1024
@@ -45,6 +47,8 @@ class ExecutionService:
     _hub: Hub
     _registry: Registry
     _draining: asyncio.Event
+    aside: Aside
+    _searches: Aside
 
     async def run_now(
         self, name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
@@ -61,7 +65,7 @@ class ExecutionService:
             raise ShuttingDown
         execution = await self._store.submit(
             name,
-            payload=None if payload is None else checked_payload(payload),
+            payload=None if payload is None else await self._checked(payload),
             request_id=checked("request_id", request_id, most=MAX_REQUEST_ID) or None,
             now=self._clock.now(),
         )
@@ -111,7 +115,8 @@ class ExecutionService:
             if task is None:
                 raise TaskNotFound(name)
             now = self._clock.now()
-            recorded = await self._store.backfill(task, backfill(task, start_time, end_time, now), now=now)
+            planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now))
+            recorded = await self._store.backfill(task, planned, now=now)
             if recorded is not None:
                 return recorded
         raise Unavailable(f"Task {name} kept changing while it was being backfilled; try again")
@@ -161,6 +166,9 @@ class ExecutionService:
         return execution
 
     # -- inside
+
+    async def _checked(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self.aside.compute(lambda: checked_payload(payload), weight=weight_of(payload))
 
     async def _named_like(self, wanted: Schedule) -> AsyncIterator[str]:
         every_task = wanted.same_times(_EVERY_MINUTE)

@@ -3,18 +3,26 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound, Unavailable, Violation
 from schedule_grpc.handlers import Registry
 from schedule_grpc.paging import Page, TaskCursor
-from schedule_grpc.registration import Registration, TaskChange, TaskUpdate, registered, removed, switched
+from schedule_grpc.registration import (
+    Registration,
+    TaskChange,
+    TaskUpdate,
+    check_batch,
+    registered,
+    removed,
+    switched,
+)
 from schedule_grpc.store import Store
 from schedule_grpc.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
 from schedule_grpc.text import checked
+from schedule_grpc.threads import Aside, weight_of
 
-MAX_BATCH = 1000
-"""Tasks in one BatchRegisterTasks."""
 MAX_ETAG = 1024
 """Characters of an etag that is compared; ours have a few."""
 TRIES = 20
@@ -28,6 +36,7 @@ class TaskService:
     _clock: Clock
     _registry: Registry
     _defaults: Sequence[Definition]
+    aside: Aside
 
     async def register(self, wanted: Registration) -> Task:
         """Create the task, or make it what is wanted; the same again changes nothing.
@@ -46,10 +55,9 @@ class TaskService:
 
         Raises:
             HandlerNotFound, EtagMismatch: as `register`.
-            InvalidArgument: as `register`; if there are none or more than `MAX_BATCH`, or two have the same name.
+            InvalidArgument: as `register`; if there are none or too many, or two have the same name.
         """
-        if not 1 <= len(wanted) <= MAX_BATCH:
-            raise InvalidArgument.of("requests", f"must be 1 to {MAX_BATCH}, not {len(wanted)}")
+        check_batch(len(wanted))
         _refuse_repeated_names(wanted)
         await self._require_handlers(wanted)
         return await self._register(wanted, validate_only=validate_only, place="requests[{}].")
@@ -65,7 +73,7 @@ class TaskService:
         for _ in range(TRIES):
             before = await self.get_task(wanted.name)
             _check_etag(wanted.name, before, wanted.etag)
-            definition = wanted.applied_to(before)
+            definition = await self.aside.compute(partial(wanted.applied_to, before), weight=weight_of(wanted.fields))
             if definition.handler != before.handler and not wanted.allow_unknown_handler:
                 await self._require_handlers([Registration(definition=definition)])
             change = registered(before, definition, enabled=wanted.enabled, now=self._clock.now())
@@ -202,7 +210,7 @@ def _placed(place: str) -> Iterator[None]:
         if not place:
             raise
         raise InvalidArgument(
-            *(Violation(field=place + each.field, reason=each.reason) for each in error.violations)
+            *(Violation(field=place + each.field, reason=each.reason) for each in error.violations), more=error.more
         ) from None
 
 

@@ -25,7 +25,7 @@ from schedule_grpc.wire.tasks import (
     task_to,
 )
 from schedule_grpc.wire.updates import update_from, update_to
-from schedule_grpc.wire.values import Reader, instant_to, json_from, struct_to
+from schedule_grpc.wire.values import Reader, instant_to, json_asked, json_from, struct_to
 
 __all__ = [
     "Reader",
@@ -42,6 +42,7 @@ __all__ = [
     "handler_from",
     "handler_to",
     "instant_to",
+    "json_asked",
     "json_from",
     "policy_asked",
     "policy_to",

@@ -1,6 +1,6 @@
 """Errors to google.rpc.Status and back (AIP-193)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -9,12 +9,23 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from schedule_grpc import errors
-from schedule_grpc.errors import InvalidArgument, ScheduleError, Violation
+from schedule_grpc.errors import InvalidArgument, ScheduleError, Violation, listed
 
 DOMAIN = "schedule.v1"
 MAX_DETAIL = 512
-"""Characters of one detail: all details travel in HTTP/2 headers, which peers limit to some kilobytes."""
+"""Bytes of one detail."""
+MAX_FIELD = 256
+"""Bytes of a field's name."""
+MAX_MESSAGE = 1024
+"""Bytes of the message as it travels, in a header where a byte that is not printable ASCII takes three."""
+MAX_STATUS = 3 * 1024
+"""Bytes of the whole status, message included. It travels in a header too, a third larger for base64.
 
+Peers accept 8 KiB of headers, and answer RESOURCE_EXHAUSTED in the place of what does not fit.
+"""
+
+_FRAMING = 4
+"""Bytes around a violation within its message."""
 _DEADLINE = "DEADLINE_EXCEEDED"
 
 
@@ -28,16 +39,17 @@ class RemoteError(ScheduleError):
 
 
 def status_of(error: ScheduleError) -> Status:
-    """Return the status that tells a caller of an error: ErrorInfo always, BadRequest where fields are wrong."""
-    details = [_packed(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=_short(error.details)))]
-    if isinstance(error, InvalidArgument):
-        violations = [
-            BadRequest.FieldViolation(field=violation.field, description=violation.reason[:MAX_DETAIL])
-            for violation in error.violations
-        ]
-        details.append(_packed(BadRequest(field_violations=violations)))
+    """Return the status that tells a caller of an error: ErrorInfo always, BadRequest where fields are wrong.
+
+    It fits into the headers that every peer accepts: what does not fit is cut, or counted.
+    """
     code, _ = grpc.StatusCode[error.status].value
-    return Status(code=code, message=error.message[: 2 * MAX_DETAIL], details=details)
+    info = _packed(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=_short(error.details)))
+    if not isinstance(error, InvalidArgument):
+        return Status(code=code, message=_cut(error.message, MAX_MESSAGE), details=[info])
+    told = _fitting(error.violations, MAX_STATUS - MAX_MESSAGE - info.ByteSize())
+    message = _message(told, error.more + len(error.violations) - len(told))
+    return Status(code=code, message=message, details=[info, _packed(BadRequest(field_violations=told))])
 
 
 def error_from(error: grpc.RpcError) -> ScheduleError:
@@ -90,5 +102,34 @@ def _packed(message: ErrorInfo | BadRequest) -> Any:
     return packed
 
 
+def _fitting(violations: Iterable[Violation], room: int) -> list[BadRequest.FieldViolation]:
+    """Return as many violations, the first ones, as have room."""
+    fitting: list[BadRequest.FieldViolation] = []
+    for each in violations:
+        told = BadRequest.FieldViolation(field=_cut(each.field, MAX_FIELD), description=_cut(each.reason, MAX_DETAIL))
+        room -= told.ByteSize() + _FRAMING
+        if room < 0:
+            break
+        fitting.append(told)
+    return fitting
+
+
+def _message(violations: Iterable[BadRequest.FieldViolation], more: int) -> str:
+    """Return the violations as one text that fits; how many more there are stands at its end in any case."""
+    text = listed((f"{each.field}: {each.description}" for each in violations), 0)
+    rest = listed([""], more)
+    return _cut(text, MAX_MESSAGE - len(rest)) + rest
+
+
 def _short(details: Mapping[str, str]) -> dict[str, str]:
-    return {name: text[:MAX_DETAIL] for name, text in details.items()}
+    return {name: _cut(text, MAX_DETAIL) for name, text in details.items()}
+
+
+def _cut(text: str, most: int) -> str:
+    """Return the beginning of a text that takes at most so many bytes as a header has it."""
+    for index, character in enumerate(text[: most + 1]):
+        plain = character.isascii() and character.isprintable() and character != "%"
+        most -= 1 if plain else 3 * len(character.encode("utf-8", "surrogatepass"))
+        if most < 0:
+            return text[:index]
+    return text

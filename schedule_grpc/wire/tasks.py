@@ -2,11 +2,20 @@
 
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.registration import Registration
+from schedule_grpc.registration import Registration, check_batch
 from schedule_grpc.schedule import parse
-from schedule_grpc.task import Definition, Handler, Task, TaskFilter, TaskStats, define
+from schedule_grpc.task import (
+    MAX_METADATA_BYTES,
+    MAX_PAYLOAD_BYTES,
+    Definition,
+    Handler,
+    Task,
+    TaskFilter,
+    TaskStats,
+    define,
+)
 from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
-from schedule_grpc.wire.values import instant_from, instant_to, json_from, struct_to
+from schedule_grpc.wire.values import instant_from, instant_to, json_asked, json_from, struct_to
 
 
 def registration_from(request: pb.RegisterTaskRequest) -> Registration:
@@ -21,8 +30,8 @@ def registration_from(request: pb.RegisterTaskRequest) -> Registration:
         schedule=request.schedule,
         handler=request.handler,
         time_zone=request.time_zone,
-        payload=json_from(request.payload),
-        metadata=json_from(request.metadata),
+        payload=json_asked(request.payload, "payload", MAX_PAYLOAD_BYTES),
+        metadata=json_asked(request.metadata, "metadata", MAX_METADATA_BYTES),
         description=request.description,
         policy=policy,
     )
@@ -39,9 +48,13 @@ def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registrat
     """Return what a caller asks BatchRegisterTasks for.
 
     Raises:
-        InvalidArgument: with a violation for every field of every request that is wrong, such as requests[3].schedule.
+        InvalidArgument: with a violation for every field of every request that is wrong, such as requests[3].schedule;
+            if there are none or too many.
     """
-    read, violations = [], []
+    check_batch(len(request.requests))
+    read: list[Registration] = []
+    violations: list[Violation] = []
+    more = 0
     for index, each in enumerate(request.requests):
         place = f"requests[{index}]"
         if each.validate_only:
@@ -50,8 +63,9 @@ def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registrat
             read.append(registration_from(each))
         except InvalidArgument as error:
             violations += [Violation(field=f"{place}.{one.field}", reason=one.reason) for one in error.violations]
+            more += error.more
     if violations:
-        raise InvalidArgument(*violations)
+        raise InvalidArgument(*violations, more=more)
     return tuple(read)
 
 

@@ -6,13 +6,17 @@ from typing import Any
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.registration import TaskUpdate
+from schedule_grpc.task import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, SHOWN
 from schedule_grpc.wire.policy import PATHS, policy_fields_asked, policy_paths_set
-from schedule_grpc.wire.values import json_from
+from schedule_grpc.wire.values import json_asked
 
 _TEXTS = ("schedule", "time_zone", "handler", "description")
-_OBJECTS = ("payload", "metadata")
+_OBJECTS = {"payload": MAX_PAYLOAD_BYTES, "metadata": MAX_METADATA_BYTES}
 _FIELDS = (*_TEXTS, *_OBJECTS, "enabled", "policy")
+MOST_PATHS = 100
+"""Paths of one mask; a task has some thirty fields."""
 _POLICY = "policy."
+_CHANGEABLE = frozenset(_FIELDS).union(*({_POLICY + path, _POLICY + path.partition(".")[0]} for path in PATHS))
 
 
 def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
@@ -21,18 +25,21 @@ def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
     Raises:
         InvalidArgument: if the mask names what cannot be changed, or a value is none.
     """
-    task = request.task
+    task, named = request.task, len(request.update_mask.paths)
+    if named > MOST_PATHS:
+        raise InvalidArgument.of("update_mask", f"names {named} fields, more than {MOST_PATHS}")
     violations = [] if task.name else [Violation(field="task.name", reason="is required")]
     paths = set(_paths(request))
     violations += [
-        Violation(field="update_mask", reason=f"{path!r} is not a field that can be changed: {', '.join(_FIELDS)}")
-        for path in sorted(paths)
-        if path not in _FIELDS and path.removeprefix(_POLICY) not in _policy_paths_and_groups()
+        Violation(
+            field="update_mask", reason=f"{path[:SHOWN]!r} is not a field that can be changed: {', '.join(_FIELDS)}"
+        )
+        for path in sorted(paths - _CHANGEABLE)
     ]
     if violations:
         raise InvalidArgument(*violations)
     fields: dict[str, Any] = {name: getattr(task, name) or None for name in _TEXTS if name in paths}
-    fields |= {name: json_from(getattr(task, name)) for name in _OBJECTS if name in paths}
+    fields |= {name: json_asked(getattr(task, name), name, most) for name, most in _OBJECTS.items() if name in paths}
     return TaskUpdate(
         name=task.name,
         fields=fields,
@@ -67,10 +74,6 @@ def _paths(request: pb.UpdateTaskRequest) -> Iterable[str]:
     implied += [name for name in _OBJECTS if task.HasField(name)]  # type: ignore[arg-type]
     implied += ["enabled"] if task.enabled else []
     return implied + [_POLICY + path for path in policy_paths_set(task.policy)]
-
-
-def _policy_paths_and_groups() -> frozenset[str]:
-    return frozenset(PATHS) | {path.partition(".")[0] for path in PATHS}
 
 
 def _chosen_policies(paths: set[str]) -> Iterator[str]:

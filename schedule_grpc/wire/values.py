@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
-from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
 from schedule_grpc.json_text import whole
 
 _MICROS = 1_000_000
@@ -18,16 +18,23 @@ _NANOS_PER_MICRO = 1000
 _MAX_DURATION_SECONDS = 315_576_000_000
 """About 10,000 years (google/protobuf/duration.proto)."""
 
+_MOST_PER_CHARACTER = 6
+"""Bytes of a message for one of JSON, at most: `1,` in a list takes 11."""
+
 
 class Reader:
     """Reads fields of a request and gathers what is wrong with them, to be told all at once."""
 
     def __init__(self) -> None:
         self._violations: list[Violation] = []
+        self._more = 0
 
     def refuse(self, field: str, reason: str) -> None:
-        """Note a violation."""
-        self._violations.append(Violation(field=field, reason=reason))
+        """Note a violation; of many, the first ones."""
+        if len(self._violations) < MOST_VIOLATIONS:
+            self._violations.append(Violation(field=field, reason=reason))
+        else:
+            self._more += 1
 
     def instant(self, message: Timestamp, field: str) -> datetime | None:
         """Return a timestamp's instant; microseconds are kept, finer parts dropped."""
@@ -51,7 +58,7 @@ class Reader:
             InvalidArgument: if something was refused.
         """
         if self._violations:
-            raise InvalidArgument(*self._violations)
+            raise InvalidArgument(*self._violations, more=self._more)
 
 
 def instant_to(instant: datetime) -> Timestamp:
@@ -81,24 +88,28 @@ def duration_from(message: Duration) -> timedelta:
 def struct_to(value: Mapping[str, Any]) -> Struct:
     """Return the Struct of a JSON object."""
     struct = Struct()
-    for key, item in value.items():
-        struct.fields[key].CopyFrom(value_to(item))
+    _fill_struct(struct, value)
     return struct
 
 
 def value_to(value: Any) -> Value:
     """Return the Value of a JSON value."""
-    if value is None:
-        return Value(null_value=0)  # type: ignore[arg-type]
-    if isinstance(value, bool):
-        return Value(bool_value=value)
-    if isinstance(value, str):
-        return Value(string_value=value)
-    if isinstance(value, int | float):
-        return Value(number_value=value)
-    if isinstance(value, Mapping):
-        return Value(struct_value=struct_to(value))
-    return Value(list_value=ListValue(values=[value_to(item) for item in value]))
+    made = Value()
+    _fill(made, value)
+    return made
+
+
+def json_asked(struct: Struct, field: str, most: int) -> dict[str, Any]:
+    """Return the JSON object that a caller sends, which may have ``most`` bytes as text.
+
+    Raises:
+        InvalidArgument: if its message is so large that its text must be too: it is not walked to find out.
+    """
+    size = struct.ByteSize()
+    if size > most * _MOST_PER_CHARACTER:
+        reason = f"{size} bytes as a message, which cannot be the {most} bytes of JSON allowed"
+        raise InvalidArgument.of(field, reason)
+    return json_from(struct)
 
 
 def json_from(struct: Struct) -> dict[str, Any]:
@@ -118,6 +129,30 @@ def value_from(value: Value) -> Any:
     if kind is None or kind == "null_value":
         return None
     return getattr(value, kind)
+
+
+def _fill(place: Value, value: Any) -> None:
+    """Write a JSON value in its place: made apart and put there, each level would be copied once more by the next."""
+    if value is None:
+        place.null_value = 0  # type: ignore[assignment]
+    elif isinstance(value, bool):
+        place.bool_value = value
+    elif isinstance(value, str):
+        place.string_value = value
+    elif isinstance(value, int | float):
+        place.number_value = value
+    elif isinstance(value, Mapping):
+        _fill_struct(place.struct_value, value)
+    else:
+        place.list_value.SetInParent()
+        for item in value:
+            _fill(place.list_value.values.add(), item)
+
+
+def _fill_struct(place: Struct, value: Mapping[str, Any]) -> None:
+    place.SetInParent()
+    for key, item in value.items():
+        _fill(place.fields[key], item)
 
 
 def _timedelta(message: Duration) -> timedelta:

@@ -3,8 +3,11 @@
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.error_details_pb2 import BadRequest
+from grpc_status import rpc_status
 from live import HANDLER, Code, Live, asked, refused, struct
 
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -192,3 +195,49 @@ async def test_a_request_over_a_mebibyte_is_refused(live: Live):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await live.stub.RegisterTask(asked(payload=struct({"x": "y" * 1_100_000})))
     assert caught.value.code() is Code.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("count", [25, 60, 1000])
+async def test_many_violations_are_one_invalid_argument(live: Live, count: int):
+    """As far as they fit into what a client accepts; the others are counted."""
+    request = pb.BatchRegisterTasksRequest(requests=[asked(name=f"no name {each}") for each in range(count)])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await live.stub.BatchRegisterTasks(request)
+    assert caught.value.code() is Code.INVALID_ARGUMENT
+    told = (caught.value.details() or "").partition("; and ")[2]
+    status = rpc_status.from_call(caught.value)
+    bad_request = BadRequest()
+    assert status is not None
+    assert status.details[1].Unpack(bad_request)
+    assert bad_request.field_violations[0].field == "requests[0].name"
+    assert told == f"{count - len(bad_request.field_violations)} more"
+
+
+@pytest.mark.parametrize("count", [0, 1001, 400_000])
+async def test_a_batch_is_counted_before_it_is_read(live: Live, count: int):
+    """One violation, of the whole, though every request in it is wrong too."""
+    request = pb.BatchRegisterTasksRequest(requests=[pb.RegisterTaskRequest()] * count)
+    code, _, _, violations = await refused(live.stub.BatchRegisterTasks(request))
+    assert (code, violations) == (Code.INVALID_ARGUMENT, {"requests": f"must be 1 to 1000, not {count}"})
+
+
+async def test_a_mask_is_counted_before_it_is_read(live: Live):
+    """One violation, however many fields it names; of fewer that are none the first twenty."""
+    task = pb.Task(name="task")
+    mask = FieldMask(paths=[f"x{each}" for each in range(100_000)])
+    code, _, _, violations = await refused(live.stub.UpdateTask(pb.UpdateTaskRequest(task=task, update_mask=mask)))
+    assert (code, violations) == (Code.INVALID_ARGUMENT, {"update_mask": "names 100000 fields, more than 100"})
+    mask = FieldMask(paths=["x" * 5000 + str(each) for each in range(100)])
+    code, _, _, violations = await refused(live.stub.UpdateTask(pb.UpdateTaskRequest(task=task, update_mask=mask)))
+    assert (code, list(violations)) == (Code.INVALID_ARGUMENT, ["update_mask"])
+
+
+@pytest.mark.parametrize("state", [1, 77])
+async def test_a_state_that_is_named_often_is_one(live: Live, state: int):
+    """Or one violation."""
+    request = pb.ListExecutionsRequest(states=[state] * 500_000)  # type: ignore[list-item]
+    if state == 1:
+        assert not (await live.stub.ListExecutions(request)).executions
+    else:
+        code, _, _, violations = await refused(live.stub.ListExecutions(request))
+        assert (code, violations) == (Code.INVALID_ARGUMENT, {"states": "77 is not a state that this server knows"})

@@ -225,13 +225,16 @@ def test_the_usual_limit_of_open_files_is_no_limit_of_connections(tmp_path: Path
 
 
 async def test_ten_thousand_calls_in_flight(server: Server, execution: Execution, long: bool):
-    """Reads, and runs that wait for their end: all are answered."""
+    """Reads, and runs that wait for their end, on connections that may hold so many: all are answered."""
     number = 10_000 if long else 4_000
-    async with channel_to(server) as channel:
+    rpcs = ("GetTask", "RunTaskNow", "GetExecution", "GetTask", "ListHandlers")
+    async with AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(channel_to(server)) for _ in range(number // 2_500)]
         calls = [
             stub(channel, rpc)(accepted(rpc, execution.task_name, execution.id), timeout=100)
-            for rpc in ("GetTask", "RunTaskNow", "GetExecution", "GetTask", "ListHandlers")
-            for _ in range(number // 5)
+            for channel in channels
+            for rpc in rpcs
+            for _ in range(number // len(rpcs) // len(channels))
         ]
         assert Counter(await asyncio.gather(*(call.code() for call in calls))) == {Code.OK: number}
 

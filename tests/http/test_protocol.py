@@ -104,9 +104,7 @@ def test_a_right_content_type(web: httpx2.Client, name: str, kind: str | None):
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(
-    "body", [b" ", b"{", b"nonsense", b"\xff\xfe", b'{"a":1}{', b"[" * 100_000, b'{"a": ' * 50_000]
-)
+@pytest.mark.parametrize("body", [b" ", b"{", b"nonsense", b"\xff\xfe", b'{"a":1}{', b"[" * 80_000, b'{"a": ' * 50_000])
 def test_unreadable_json(web: httpx2.Client, body: bytes):
     """400, however deep it is."""
     assert refused(web.post("/tasks", content=body, headers=JSON), 400)["error"] == "The body cannot be read as JSON"

@@ -1,11 +1,9 @@
 """What a page of another site, or a caller who means harm, can do: nothing."""
 
-import asyncio
-from contextlib import suppress
-
 import httpx2
 import pytest
 from live import Live
+from raw_http import raw
 
 from schedule_grpc.api.http import connection, guard
 
@@ -16,23 +14,6 @@ CHANGES = [
     ("PATCH", "/tasks/x"),
     ("GET", "/__scheduled?cron=@daily"),
 ]
-
-
-async def raw(live: Live, request: bytes) -> bytes:
-    """Send bytes; return what comes back until the server closes, or has answered."""
-    host, _, port = str(live.parts.http_address).rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(request)
-    with suppress(ConnectionError):
-        await writer.drain()
-    answer = b""
-    with suppress(ConnectionError):
-        while some := await reader.read(65536):
-            answer += some
-            if b"\r\n\r\n" in answer and b"connection: close" not in answer.lower():
-                break
-    writer.close()
-    return answer
 
 
 @pytest.mark.parametrize(
@@ -142,17 +123,6 @@ async def test_a_head_without_end_is_cut(inside: Live):
     """431 at 64 KiB."""
     answer = await raw(inside, b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-More: y\r\n" * 10_000)
     assert answer.startswith(b"HTTP/1.1 431 ")
-
-
-async def test_there_are_only_so_many_connections(inside: Live, caller: httpx2.AsyncClient, monkeypatch):
-    """One more is told so, in the envelope; when one has gone, there is room again."""
-    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 1)
-    assert (await caller.get("/health")).status_code == 200  # it keeps its connection
-    answer = await raw(inside, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"retry-after: 1" in answer
-    assert answer.endswith(b'{"success":false,"error":"There are too many connections"}')
-    assert (await caller.get("/health")).status_code == 200
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(inside: Live, monkeypatch):

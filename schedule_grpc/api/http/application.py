@@ -8,23 +8,23 @@ import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from schedule_grpc.api.http.docs import DocsRoutes
-from schedule_grpc.api.http.envelope import Answer, refusal, refusal_of
+from schedule_grpc.api.http.envelope import Answer, AsWritten, refusal, refusal_of
 from schedule_grpc.api.http.events import EventRoutes
 from schedule_grpc.api.http.executions import ExecutionRoutes
+from schedule_grpc.api.http.json_body import Unreadable
 from schedule_grpc.api.http.routing import refuse_unknown_questions
 from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
+from schedule_grpc.api.http.target import ApiRoute, serve
 from schedule_grpc.api.http.tasks import TaskRoutes
 from schedule_grpc.clock import Clock
-from schedule_grpc.errors import Internal, InvalidArgument, ScheduleError, Violation
+from schedule_grpc.errors import Internal, ScheduleError, Violation
 from schedule_grpc.service import Service
+from schedule_grpc.threads import Aside
 
 log = structlog.get_logger(__name__)
-
-UNREADABLE = "The body cannot be read as JSON"
 
 
 class _Application(FastAPI):
@@ -40,6 +40,11 @@ class _Application(FastAPI):
             for name in ("HTTPValidationError", "ValidationError"):
                 told["components"]["schemas"].pop(name, None)
         return super().openapi()
+
+    async def described(self) -> Answer:
+        """Answer with the description."""
+        aside: Aside = self.state.aside
+        return await aside.compute(lambda: Answer(self.openapi()))
 
 
 def application(service: Service | None, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> FastAPI:
@@ -57,21 +62,25 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
         description=INFORMATION["description"],
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # the guard takes them away
         strict_content_type=False,  # the guard looks at it
+        openapi_url=None,  # a route of ours answers it
         dependencies=[Depends(refuse_unknown_questions)],
         generate_unique_id_function=lambda route: route.name,
     )
-    StateRoutes(registry=registry, troubles=troubles, clock=clock).add_to(app)
+    app.router.route_class = ApiRoute
+    app.router.middleware_stack = serve  # the guard has decided which route a request is for
+    app.state.aside = aside = service.aside if service else Aside()
+    StateRoutes(registry=registry, troubles=troubles, clock=clock, aside=aside).add_to(app)
     if service is not None:
         TaskRoutes(service).add_to(app)
         ExecutionRoutes(service).add_to(app)
         EventRoutes(service, clock=clock).add_to(app)
         ServerRoutes(service).add_to(app)
         DocsRoutes().add_to(app)
+        app.get("/openapi.json", include_in_schema=False)(app.described)
     app.add_exception_handler(ScheduleError, _told)
     app.add_exception_handler(RequestValidationError, _misread)
-    app.add_exception_handler(HTTPException, _not_routed)
+    app.add_exception_handler(Unreadable, _unreadable)
     app.add_exception_handler(Exception, _failed)
     return app
 
@@ -92,20 +101,11 @@ async def _told(_: Request, error: Exception) -> Response:
 async def _misread(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    violations = [_violation(each) for each in error.errors()]
-    if any(violation.field == "" for violation in violations):
-        return refusal(400, UNREADABLE)
-    return refusal_of(InvalidArgument(*violations))
+    return refusal_of(AsWritten(*map(_violation, error.errors())))
 
 
-async def _not_routed(_: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    if error.status_code == 404:  # noqa: PLR2004
-        return refusal(404, "Not found")
-    if error.status_code == 405:  # noqa: PLR2004
-        return refusal(405, "Method not allowed", headers=error.headers)
-    return refusal(error.status_code, UNREADABLE if error.status_code == 400 else str(error.detail))  # noqa: PLR2004
+async def _unreadable(_: Request, __: Exception) -> Response:
+    return refusal(400, "The body cannot be read as JSON")
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -114,10 +114,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 def _violation(told: Any) -> Violation:
     """Return what pydantic complains of: the field as callers write it, and the reason."""
-    place, kind = told["loc"], told["type"]
-    if kind == "json_invalid":
-        return Violation(field="", reason=UNREADABLE)
-    return Violation(field=_field(place[1:]) or "body", reason=_reason(kind, told["msg"]))
+    return Violation(field=_field(told["loc"][1:]) or "body", reason=_reason(told["type"], told["msg"]))
 
 
 def _field(place: Sequence[str | int]) -> str:
@@ -127,8 +124,6 @@ def _field(place: Sequence[str | int]) -> str:
 def _reason(kind: str, said: str) -> str:
     if kind == "missing":
         return "is required"
-    if kind == "extra_forbidden":
-        return "is unknown"
     if kind in ("model_attributes_type", "model_type", "dict_type"):
         return "should be a JSON object"
     return said.removeprefix("Value error, ").replace("Input should", "should")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -33,6 +33,9 @@ Milliseconds = Annotated[float, Field(ge=0, le=3.2e11)]  # ten years; the polici
 
 class Body(BaseModel):
     """A JSON object with no other fields than these."""
+
+    overlooked: ClassVar[frozenset[str]] = frozenset()
+    """Fields that may be there all the same."""
 
     model_config = ConfigDict(strict=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
 
@@ -86,6 +89,8 @@ class PolicyBody(Body):
 
 
 class _TaskBody(Body):
+    overlooked: ClassVar = READ_ONLY
+
     @model_validator(mode="before")
     @classmethod
     def _without_what_is_read_only(cls, told: object) -> object:

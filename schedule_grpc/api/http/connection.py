@@ -7,18 +7,17 @@ import asyncio
 import json
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from schedule_grpc.api.http.envelope import RETRY_AFTER, refusal
+from schedule_grpc.api.http.crowd import Crowd
 
 HEAD_SECONDS = 15.0
 """How long a caller may take from connecting, or from the first byte of a request, to the end of its head."""
 MAX_HEAD_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
 """How long a caller who sent too much may take to read that."""
-MOST_CONNECTIONS = 1000
-"""At once; the requests of one more are answered 503."""
+CROWDED = "crowded"
+"""The key in a request's state that says whether its connection has no place in the `Crowd`."""
 
 
 def _refused(status: str, error: str) -> bytes:
@@ -33,17 +32,12 @@ _TOO_LARGE = _refused(
 _NO_HTTP = _refused("400 Bad Request", "The request cannot be read as HTTP")
 
 
-async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
-    headers = {"retry-after": RETRY_AFTER, "connection": "close"}
-    await refusal(503, "There are too many connections", headers=headers)(scope, receive, send)
-
-
 class BoundedConnection(HttpToolsProtocol):
     """Ends a connection whose request does not come to the end of its head in time, or at all."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, crowd: Crowd, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._offered: Any = self.app
+        self._crowd = crowd
         self._head_bytes = 0
         self._in_head = True
         self._cut = False
@@ -53,10 +47,12 @@ class BoundedConnection(HttpToolsProtocol):
         """Wait for the first request."""
         super().connection_made(transport)
         self._wait()
+        self._crowd.enter(self, self.loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._wait_no_more()
+        self._crowd.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -82,8 +78,21 @@ class BoundedConnection(HttpToolsProtocol):
         """The head is there."""
         self._in_head = False
         self._wait_no_more()
-        self.app = _crowded if len(self.connections) > MOST_CONNECTIONS else self._offered
+        crowded = not self._crowd.begin(self, self.loop.time())
+        self.scope["state"][CROWDED] = crowded
         super().on_headers_complete()
+        if crowded:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        """An answer is sent: the connection is idle, unless a request waits already."""
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None:
+            self._crowd.pause(self, self.loop.time())
+
+    def end(self) -> None:
+        """Make room for another connection."""
+        self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words are not ours)
         """Refuse what is no HTTP."""

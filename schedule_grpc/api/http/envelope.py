@@ -1,9 +1,10 @@
 """Every answer is an envelope: ``{"success": true, ...}`` or ``{"success": false, "error": ...}``."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 
@@ -15,10 +16,13 @@ from schedule_grpc.errors import (
     ScheduleError,
     TaskNotFound,
     Unavailable,
-    Violation,
+    listed,
 )
 from schedule_grpc.policy import DEFAULT
 from schedule_grpc.text import unicode_of
+from schedule_grpc.threads import LIGHT, Aside
+
+T = TypeVar("T")
 
 STATUSES: Mapping[str, int] = {
     "INVALID_ARGUMENT": 400,
@@ -33,8 +37,21 @@ STATUSES: Mapping[str, int] = {
 
 _DURATIONS = frozenset(f"policy.{path}" for path, value in DEFAULT.fields().items() if isinstance(value, timedelta))
 
+_POLICY_PATH = re.compile(r"\bpolicy(?:\.[a-z]+(?:_[a-z]+)*)+")
+
+LIGHT_ITEM = LIGHT // 4
+"""What an item of a list weighs: a few are written at once."""
+
 RETRY_AFTER = "1"
 """Seconds after which a call that was refused for now may be made again."""
+
+
+MAX_DETAIL = 512
+"""Characters of a field, of a reason, of what was sent and is repeated."""
+
+
+class AsWritten(InvalidArgument):
+    """What the caller sent cannot be accepted; fields are named as the caller wrote them, not as the contract does."""
 
 
 class Answer(Response):
@@ -58,9 +75,21 @@ def success(status: int = 200, **fields: Any) -> Answer:
     return Answer({"success": True, **present}, status_code=status)
 
 
-def success_of_many(name: str, written: Sequence[str]) -> Response:
-    """Return the envelope of a list whose items have been written as JSON already."""
-    content = f'{{"success":true,"count":{len(written)},"{name}":[{",".join(written)}]}}'
+async def success_of_many(
+    aside: Aside, name: str, items: Sequence[T], shown: Callable[[T], Any], **fields: Any
+) -> Response:
+    """Return the envelope of a list; fields that are None are left out.
+
+    The items are written aside, one by one: a page may hold megabytes, and writing one text holds the interpreter.
+    """
+    written = await aside.compute(lambda: [encoded(shown(item)) for item in items], weight=LIGHT_ITEM * len(items))
+    return success_of_written(name, written, **fields)
+
+
+def success_of_written(name: str, written: Sequence[str], **fields: Any) -> Response:
+    """Return the envelope of a list whose items are JSON already; fields that are None are left out."""
+    more = "".join(f",{encoded(key)}:{encoded(value)}" for key, value in fields.items() if value is not None)
+    content = f'{{"success":true,"count":{len(written)},"{name}":[{",".join(written)}]{more}}}'
     return Response(content, media_type=Answer.media_type)
 
 
@@ -73,10 +102,10 @@ def refusal_of(error: ScheduleError) -> Answer:
     """Return the envelope that tells of an error, in the words that callers of the older service know."""
     status = STATUSES[error.status]
     if isinstance(error, InvalidArgument):
-        return refusal(status, _of_invalid(error), details=details(error.violations))
+        return refusal(status, _of_invalid(error), details=_details(error))
     if isinstance(error, HandlerNotFound):
-        said = Violation(field="handler", reason=error.message)
-        return refusal(status, f"Task handler not found: {error.handler}", details=details([said]))
+        said = InvalidArgument.of("handler", error.message)
+        return refusal(status, f"Task handler not found: {error.handler}", details=_details(said))
     if isinstance(error, Internal):
         return refusal(status, "Internal server error", errorId=error.error_id)
     if isinstance(error, Unavailable):
@@ -84,9 +113,13 @@ def refusal_of(error: ScheduleError) -> Answer:
     return refusal(status, "Task not found" if isinstance(error, TaskNotFound) else error.message)
 
 
-def details(violations: Iterable[Violation]) -> list[dict[str, str]]:
-    """Return violations as JSON, their fields as callers wrote them."""
-    return [{"field": camel(each.field), "reason": each.reason} for each in violations]
+def _details(error: InvalidArgument) -> list[dict[str, str]]:
+    """Return an error's violations as JSON, their fields as callers write them."""
+    if isinstance(error, AsWritten):
+        told = [(each.field, each.reason) for each in error.violations]
+    else:
+        told = [(camel(each.field), _POLICY_PATH.sub(_camel_found, each.reason)) for each in error.violations]
+    return [{"field": field[:MAX_DETAIL], "reason": reason[:MAX_DETAIL]} for field, reason in told]
 
 
 def camel(field: str) -> str:
@@ -96,7 +129,11 @@ def camel(field: str) -> str:
     return f"{written}Ms" if field in _DURATIONS else written
 
 
+def _camel_found(path: re.Match[str]) -> str:
+    return camel(path[0])
+
+
 def _of_invalid(error: InvalidArgument) -> str:
     if isinstance(error, InvalidSchedule) and error.field != "time_zone":
-        return f"Invalid schedule expression: {error.text}"
-    return "; ".join(f"{each['field']}: {each['reason']}" for each in details(error.violations))
+        return f"Invalid schedule expression: {error.text[:MAX_DETAIL]}"
+    return listed((f"{each['field']}: {each['reason']}" for each in _details(error)), error.more)

@@ -1,25 +1,25 @@
 """GET /events: transitions and progress as they happen, as server-sent events (WHATWG HTML, section 9.2)."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from enum import Enum
+from functools import partial
 from typing import Annotated
 
-from fastapi import FastAPI, Query
+from fastapi import Depends, FastAPI, Query
 from starlette.responses import Response, StreamingResponse
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.envelope import encoded
 from schedule_grpc.api.http.routing import States, described, execution_shown, states_of
+from schedule_grpc.api.http.target import StreamRoute
 from schedule_grpc.as_json import event_json
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import ResourceExhausted
-from schedule_grpc.events import Lost, Progress, Transition
+from schedule_grpc.events import HEARTBEAT, Told, Transition
 from schedule_grpc.execution import State
 from schedule_grpc.service import Service
+from schedule_grpc.threads import weight_of
 
-HEARTBEAT = timedelta(seconds=15)
-"""After which a line is sent where nothing happened: proxies end what is silent."""
 MOST_STREAMS = 100
 MEDIA_TYPE = "text/event-stream"
 _STREAM = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "Events, as they happen"}}
@@ -39,30 +39,47 @@ class EventRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Offer the routes."""
         responses = described(shown.Refusal, 429) | _STREAM
-        app.get("/events", tags=TAGS, responses=responses, response_class=Response)(self.events)
+        app.router.add_api_route(
+            "/events",
+            self.events,
+            methods=["GET"],
+            tags=TAGS,
+            responses=responses,
+            response_class=Response,
+            dependencies=[Depends(self._counted)],
+            route_class_override=StreamRoute,
+        )
 
     async def events(
         self, task: Annotated[str, Query(description="Of this task only")] = "", states: States = ""
     ) -> Response:
         """Send what happens from now on: `transition`, `progress`, or `lost` with a count where you are too slow."""
         wanted = states_of(states)
-        if self._streams >= MOST_STREAMS:
-            raise ResourceExhausted(f"{MOST_STREAMS} streams of events are open already")
         headers = {"x-accel-buffering": "no"}  # nginx, for one, would keep the events until it has some kilobytes
         return StreamingResponse(self._stream(task, wanted), media_type=MEDIA_TYPE, headers=headers)
 
     async def _stream(self, task: str, states: frozenset[State]) -> AsyncIterator[bytes]:
+        with self._service.watching(task, states) as subscription:
+            yield b"retry: 1000\n\n"
+            async for event in subscription.beating(self._clock, HEARTBEAT):
+                yield b": nothing happened\n\n" if event is None else _written(event)
+
+    async def _written(self, event: Told) -> bytes:
+        weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
+        return await self._service.aside.compute(partial(_written, event), weight=weight)
+
+    async def _counted(self) -> AsyncIterator[None]:
+        """Count a stream from before its answer begins until it has ended, however it ends."""
+        if self._streams >= MOST_STREAMS:
+            raise ResourceExhausted(f"{MOST_STREAMS} streams of events are open already")
         self._streams += 1
         try:
-            with self._service.watching(task, states) as subscription:
-                yield b"retry: 1000\n\n"
-                async for event in subscription.beating(self._clock, HEARTBEAT):
-                    yield b": nothing happened\n\n" if event is None else _written(event)
+            yield
         finally:
             self._streams -= 1
 
 
-def _written(event: Transition | Progress | Lost) -> bytes:
+def _written(event: Told) -> bytes:
     told = event_json(event)
     if isinstance(event, Transition):
         told["execution"] = execution_shown(event.execution)

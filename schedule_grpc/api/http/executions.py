@@ -1,14 +1,16 @@
 """Routes of executions: run, trigger, backfill, cancel, and the history."""
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
+from starlette.responses import Response
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import BackfillBody, CancelBody, Instant, RunBody
-from schedule_grpc.api.http.envelope import Answer, refusal, success
+from schedule_grpc.api.http.envelope import Answer, refusal, success, success_of_many
 from schedule_grpc.api.http.routing import (
     BODY,
     IdempotencyKey,
@@ -17,10 +19,10 @@ from schedule_grpc.api.http.routing import (
     States,
     described,
     execution_shown,
-    executions_shown,
     page_of,
     states_of,
 )
+from schedule_grpc.api.http.target import ActingRoute
 from schedule_grpc.errors import TaskDisabled, TaskNotFound
 from schedule_grpc.execution import Execution, ExecutionFilter, State
 from schedule_grpc.service import Service
@@ -57,7 +59,14 @@ class ExecutionRoutes:
         get("/executions/{id}", responses=described(shown.ExecutionAnswer, 404))(self.get_execution)
         cancelled = described(shown.ExecutionAnswer, 404, *BODY)
         post("/executions/{id}/cancel", responses=cancelled)(self.cancel_execution)
-        get("/__scheduled", responses=described(shown.TriggeredAnswer))(self.trigger)
+        app.router.add_api_route(
+            "/__scheduled",
+            self.trigger,
+            methods=["GET"],
+            tags=TAGS,
+            responses=described(shown.TriggeredAnswer),
+            route_class_override=ActingRoute,
+        )
         triggered = described(shown.TriggeredAnswer, *BODY)
         post("/__scheduled", responses=triggered, operation_id="post_scheduled")(self.trigger)
 
@@ -82,11 +91,10 @@ class ExecutionRoutes:
             return success(202, message=f"Task {name} started", execution=told)
         return refusal(400, _why(execution), execution=told)
 
-    async def backfill_task(self, name: str, body: BackfillBody) -> Answer:
+    async def backfill_task(self, name: str, body: BackfillBody) -> Response:
         """Record executions for the occurrences in [startTime, endTime) that have none; they run one by one."""
         done = await self._service.backfill(name, body.start_time, body.end_time)
-        told = executions_shown(done.executions)
-        return success(count=len(told), existingCount=done.existing_count, executions=told)
+        return await self._listed("executions", done.executions, existingCount=done.existing_count)
 
     async def history(
         self,
@@ -97,12 +105,11 @@ class ExecutionRoutes:
         states: States = "",
         start_time: From = None,
         end_time: Until = None,
-    ) -> Answer:
+    ) -> Response:
         """List a task's executions, newest first; an unknown name has none."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
         page = await self._service.history(name, chosen, page_of(limit, page_token))
-        told = executions_shown(page.executions)
-        return success(count=len(told), history=told, nextPageToken=page.next_page_token or None)
+        return await self._listed("history", page.executions, nextPageToken=page.next_page_token or None)
 
     async def list_executions(
         self,
@@ -112,12 +119,11 @@ class ExecutionRoutes:
         states: States = "",
         start_time: From = None,
         end_time: Until = None,
-    ) -> Answer:
+    ) -> Response:
         """List executions of all tasks, newest first."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
         page = await self._service.executions(chosen, page_of(limit, page_token))
-        told = executions_shown(page.executions)
-        return success(count=len(told), executions=told, nextPageToken=page.next_page_token or None)
+        return await self._listed("executions", page.executions, nextPageToken=page.next_page_token or None)
 
     async def get_execution(self, id: str) -> Answer:  # noqa: A002 (as the path has it)
         """Return an execution."""
@@ -128,10 +134,13 @@ class ExecutionRoutes:
         cancelled = await self._service.cancel(id, reason=body.reason if body else "")
         return success(execution=execution_shown(cancelled))
 
-    async def trigger(self, cron: Cron) -> Answer:
+    async def trigger(self, cron: Cron) -> Response:
         """Run, now, every enabled task whose schedule means the same cron expression."""
         executions = await self._service.trigger_cron(cron)
-        return success(cron=cron, count=len(executions), executions=executions_shown(executions))
+        return await self._listed("executions", executions, cron=cron)
+
+    async def _listed(self, name: str, executions: Sequence[Execution], **fields: Any) -> Response:
+        return await success_of_many(self._service.aside, name, executions, execution_shown, **fields)
 
 
 def _why(execution: Execution) -> str:

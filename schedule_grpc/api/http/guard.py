@@ -6,8 +6,11 @@ could reach us under a name of its own that it points here), and what changes so
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.message import Message as Headline
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -15,15 +18,19 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from schedule_grpc.api.http.application import internal_error
-from schedule_grpc.api.http.envelope import Answer, refusal, success
+from schedule_grpc.api.http.connection import CROWDED
+from schedule_grpc.api.http.envelope import RETRY_AFTER, Answer, refusal, success
+from schedule_grpc.api.http.target import Target, target_of
 from schedule_grpc.clock import Clock
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_BODIES_BYTES = 64 * 1024 * 1024
+"""Of all bodies together whose requests are not answered yet."""
+SMALL_BODY_BYTES = 16 * 1024
+"""A body of at most this size is taken all the same: whoever sends large ones slowly keeps no others out."""
 BODY_SECONDS = 30.0
 """How long a caller may take to send a body."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-TRIGGER, EVENTS = "/__scheduled", "/events"
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 SENDING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 OF_OURS = frozenset({"same-origin", "none"})
 """Sec-Fetch-Site: a page of ours, or the user himself."""
@@ -32,6 +39,8 @@ BROWSER = "Mozilla/"
 """How every browser's User-Agent begins, and no program's."""
 
 INTERNAL = 500
+JSON, UTF_8 = "application/json", "utf-8"
+_OTHER_JSON = re.compile(r"application/[^/]+\+json")
 
 HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
@@ -74,10 +83,11 @@ class Guard:
 
     def __init__(self, app: Any, *, access: Access, clock: Clock, answered: Answered) -> None:
         self._app = app
-        self._routes = [(route.path_regex, route.methods) for route in app.router.routes]
+        self._routes = app.router.routes
         self._access = access
         self._clock = clock
         self._answered = answered
+        self._bodies_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
@@ -101,27 +111,34 @@ class Guard:
             self._answered(scope["method"], route, answer.status or 0)
 
     async def _answer(self, call: Scope, receive: Receive, answer: "_Answering") -> None:
-        headers = Headers(scope=call)
-        self._check_host(call, headers)
-        call["path"] = call["path"].rstrip("/") or "/"
-        if call["method"] == "OPTIONS":
-            raise Refused(self._options(call, headers))
-        self._check_site(call, headers)
-        if call["method"] == "HEAD":
-            if call["path"] in (TRIGGER, EVENTS):  # reading the head of these must neither run nor wait for anything
-                raise Refused(success())
+        headers, method = Headers(scope=call), call["method"]
+        target = target_of(self._routes, method, call["path"])
+        self._check_host(call, headers, target)
+        if call["state"][CROWDED] and not target.probes:
+            raise Refused.of(503, "There are too many connections", retry_after=RETRY_AFTER)
+        if method == "OPTIONS":
+            raise Refused(self._options(target, headers))
+        if target.changes_by(method):
+            self._check_site(method, headers)
+        if target.route is None:
+            raise Refused(_nothing() if not target.methods else _not_allowed(target.methods))
+        if method == "HEAD":
+            if target.route.acts or target.route.lasts:
+                raise Refused(success())  # reading the head of these must neither run nor wait for anything
             call["method"] = "GET"
-        if call["method"] in SENDING:
-            receive = _replayed(await self._body(headers, receive))
-        methods = self._methods(call["path"])
-        if call["method"] not in methods:
-            raise Refused.of(405, "Method not allowed", allow=_listed(methods)) if methods else Refused(_nothing())
-        await self._app(call, receive, answer.send)
+        target.hand_to(call)
+        if method not in SENDING:
+            await self._app(call, receive, answer.send)
+            return
+        async with self._body(headers, receive) as body:
+            await self._app(call, _replayed(body), answer.send)
 
     # -- who
 
-    def _check_host(self, call: Scope, headers: Headers) -> None:
+    def _check_host(self, call: Scope, headers: Headers, target: Target) -> None:
         hosts = headers.getlist("host")
+        if not hosts and call["http_version"] == "1.0" and _is_for_probes(call["method"], target):
+            return
         if len(hosts) != 1 or not hosts[0]:
             raise Refused.of(400, "Host: is required, once")
         name = _name_of(hosts[0])
@@ -129,10 +146,8 @@ class Guard:
         if name not in LOOPBACK | self._access.hosts and name != here[0] and name.strip("[]") != here[0]:
             raise Refused.of(403, f"Host {name} is not a name of this server ([http] allowed_hosts)")
 
-    def _check_site(self, call: Scope, headers: Headers) -> None:
+    def _check_site(self, method: str, headers: Headers) -> None:
         """Refuse a change that a page of another site asks for."""
-        if call["method"] in READING and (call["path"] != TRIGGER or call["method"] != "GET"):
-            return
         if "prefetch" in (headers.get("sec-purpose", "") + headers.get("purpose", "")):
             raise Refused.of(403, "Nothing is run ahead of time: this was a prefetch")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
@@ -141,41 +156,47 @@ class Guard:
                 raise Refused.of(403, f"Origin {origin} may not change anything here ([http] allowed_origins)")
         elif site is not None and site not in OF_OURS:
             raise Refused.of(403, "A page of another site may not change anything here ([http] allowed_origins)")
-        elif site is None and call["method"] == "GET" and headers.get("user-agent", "").startswith(BROWSER):
+        elif site is None and method == "GET" and headers.get("user-agent", "").startswith(BROWSER):
             # Over plain HTTP browsers say neither with a GET, not even for an <img> in a page of another site.
             raise Refused.of(403, "A browser that does not say which page asks may not trigger by GET: use POST")
 
     # -- how much
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+    @asynccontextmanager
+    async def _body(self, headers: Headers, receive: Receive) -> AsyncIterator[bytes]:
+        """Read a body; within this context it counts among those under way."""
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > MAX_BODY_BYTES:
             raise _too_large()
         content = bytearray()
         try:
-            async with self._clock.timeout(BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise Refused.of(400, "The body ended early", connection="close")
-                    content += message.get("body", b"")
-                    if len(content) > MAX_BODY_BYTES:
-                        raise _too_large()
-                    if not message.get("more_body"):
-                        break
-        except TimeoutError:
-            raise Refused.of(408, f"The body took more than {BODY_SECONDS:.0f} s", connection="close") from None
-        if content and not _is_json(headers.get("content-type")):
-            raise Refused.of(415, "Content-Type: must be application/json")
-        return bytes(content)
+            try:
+                async with self._clock.timeout(BODY_SECONDS):
+                    async for part in _parts(receive):
+                        content += part
+                        self._bodies_bytes += len(part)
+                        self._check_size(len(content))
+            except TimeoutError:
+                raise Refused.of(408, f"The body took more than {BODY_SECONDS:.0f} s", connection="close") from None
+            if content:
+                _check_kind(headers)
+            yield bytes(content)
+        finally:
+            self._bodies_bytes -= len(content)
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        if size > SMALL_BODY_BYTES and self._bodies_bytes > MAX_BODIES_BYTES:
+            headers = {"retry_after": RETRY_AFTER, "connection": "close"}
+            raise Refused.of(503, "There are too many large bodies under way", **headers)
 
     # -- what is there
 
-    def _options(self, call: Scope, headers: Headers) -> Answer:
-        methods = self._methods(call["path"])
-        if not methods:
+    def _options(self, target: Target, headers: Headers) -> Answer:
+        if not target.methods:
             return _nothing()
-        allowed = _listed(methods)
+        allowed = _listed(target.methods)
         answer = success(methods=allowed.split(", "))
         answer.headers["allow"] = allowed
         if headers.get("origin") in self._access.origins:
@@ -183,10 +204,6 @@ class Guard:
             answer.headers["access-control-allow-headers"] = "content-type, idempotency-key"
             answer.headers["access-control-max-age"] = "600"
         return answer
-
-    def _methods(self, path: str) -> frozenset[str]:
-        """Return the methods that some route has for a path."""
-        return frozenset().union(*(methods for pattern, methods in self._routes if pattern.match(path)))
 
     def _headers(self, scope: Scope) -> Mapping[str, str]:
         origin = Headers(scope=scope).get("origin")
@@ -214,6 +231,17 @@ class _Answering:
         await self._send(message)
 
 
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    """Iterate over the parts of a body, up to its end."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused.of(400, "The body ended early", connection="close")
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
 def _replayed(body: bytes) -> Receive:
     """Return what gives the routes a body that was read already."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -226,6 +254,18 @@ def _replayed(body: bytes) -> Receive:
 
 def _nothing() -> Answer:
     return refusal(404, "Not found")
+
+
+def _not_allowed(methods: frozenset[str]) -> Answer:
+    return refusal(405, "Method not allowed", headers={"allow": _listed(methods)})
+
+
+def _is_for_probes(method: str, target: Target) -> bool:
+    """Tell whether an answer may go to a caller who names no host.
+
+    Browsers always send Host, so such a caller is no page that had its name pointed here. HAProxy asks in this way.
+    """
+    return method == "OPTIONS" or target.probes
 
 
 def _listed(methods: frozenset[str]) -> str:
@@ -252,6 +292,14 @@ def _same_host(origin: str, host: str) -> bool:
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
-def _is_json(content_type: str | None) -> bool:
-    kind = (content_type or "application/json").partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+def _check_kind(headers: Headers) -> None:
+    """Refuse a body that is not plain JSON in UTF-8."""
+    encodings = [each.strip().lower() for each in ",".join(headers.getlist("content-encoding")).split(",")]
+    if any(each not in ("", "identity") for each in encodings):
+        raise Refused.of(415, "Content-Encoding: a body must be sent as it is", accept_encoding="identity")
+    kind = Headline()
+    kind["content-type"] = headers.get("content-type") or JSON
+    if kind.get_content_type() != JSON and not _OTHER_JSON.fullmatch(kind.get_content_type()):
+        raise Refused.of(415, "Content-Type: must be application/json")
+    if str(kind.get_param("charset", UTF_8)).lower() not in (UTF_8, "utf8", "us-ascii"):
+        raise Refused.of(415, "Content-Type: JSON is sent in UTF-8")

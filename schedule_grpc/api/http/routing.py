@@ -8,8 +8,9 @@ from fastapi import Header, Query, Request
 from pydantic import BaseModel
 
 from schedule_grpc.api.http import shown
+from schedule_grpc.api.http.envelope import AsWritten
 from schedule_grpc.as_json import execution_json, time_json
-from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
 from schedule_grpc.execution import Execution, State
 from schedule_grpc.paging import MAX_PAGE_SIZE, Page
 
@@ -46,11 +47,6 @@ def execution_shown(execution: Execution) -> dict[str, Any]:
     return told | {"status": _status(execution), "startedAt": told.get("startedAt", told["createdAt"])}
 
 
-def executions_shown(executions: Sequence[Execution]) -> list[dict[str, Any]]:
-    """Return executions in their order."""
-    return [execution_shown(execution) for execution in executions]
-
-
 def page_of(limit: int, token: str) -> Page:
     """Return which page is asked for."""
     return Page(size=min(limit, MAX_PAGE_SIZE), token=token)
@@ -73,20 +69,21 @@ async def refuse_unknown_questions(request: Request) -> None:
     """Refuse what a route does not ask for, and what is asked twice: a typo must not change the answer in silence.
 
     Raises:
-        InvalidArgument: naming them all.
+        AsWritten: naming the first of them, and counting the others.
     """
     if not request.scope["query_string"]:
         return
     route = cast("APIRoute", request.scope["route"])
     known = sorted(field.alias for field in route.dependant.query_params)
     given = [name for name, _ in request.query_params.multi_items()]
-    violations = [
-        Violation(field=name, reason="is given twice" if name in known else f"is unknown here ({_listed(known)})")
-        for name in dict.fromkeys(given)
-        if name not in known or given.count(name) > 1
-    ]
-    if violations:
-        raise InvalidArgument(*violations)
+    wrong = [name for name in dict.fromkeys(given) if name not in known or given.count(name) > 1]
+    if wrong:
+        shown, more = wrong[:MOST_VIOLATIONS], wrong[MOST_VIOLATIONS:]
+        raise AsWritten(*(Violation(field=name, reason=_why(name, known)) for name in shown), more=len(more))
+
+
+def _why(name: str, known: Sequence[str]) -> str:
+    return "is given twice" if name in known else f"is unknown here ({_listed(known)})"
 
 
 def time_or_none(instant: datetime | None) -> str | None:

@@ -4,11 +4,13 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from schedule_grpc.api.http.connection import BoundedConnection
+from schedule_grpc.api.http.crowd import Crowd
 from schedule_grpc.errors import CannotStart
 
 BACKLOG = 1024
@@ -23,7 +25,7 @@ class HttpServer:
         """Take an application, and how many seconds calls under way get when the server stops."""
         config = uvicorn.Config(
             app,
-            http=BoundedConnection,
+            http=partial(BoundedConnection, crowd=Crowd()),  # type: ignore[arg-type]  # it is only called
             ws="none",
             lifespan="off",
             log_config=None,  # our own is set up already

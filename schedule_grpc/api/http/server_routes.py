@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -14,9 +15,11 @@ from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import Instant
 from schedule_grpc.api.http.envelope import Answer, success
 from schedule_grpc.api.http.routing import BODY, described
+from schedule_grpc.api.http.target import ProbeRoute
 from schedule_grpc.as_json import handler_json, preview_json, time_json
 from schedule_grpc.clock import Clock
 from schedule_grpc.service import Service
+from schedule_grpc.threads import Aside
 
 NAME = "schedule"
 VERSION = version("schedule-grpc")
@@ -62,14 +65,22 @@ TAGS: list[str | Enum] = ["server"]
 class StateRoutes:
     """How the server is, whatever else it answers."""
 
-    def __init__(self, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> None:
+    def __init__(self, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock, aside: Aside) -> None:
+        self._aside = aside
         self._registry = registry
         self._troubles = troubles
         self._clock = clock
 
     def add_to(self, app: FastAPI) -> None:
         """Offer the routes."""
-        app.get("/health", tags=TAGS, responses=described(shown.Health) | {503: {"model": shown.Health}})(self.health)
+        app.router.add_api_route(
+            "/health",
+            self.health,
+            methods=["GET"],
+            tags=TAGS,
+            responses=described(shown.Health) | {503: {"model": shown.Health}},
+            route_class_override=ProbeRoute,
+        )
         metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
         app.get("/metrics", tags=TAGS, responses=metrics, response_class=Response)(self.metrics)
 
@@ -81,7 +92,8 @@ class StateRoutes:
 
     async def metrics(self) -> Response:
         """Return the metrics, as Prometheus reads them."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        told = await self._aside.compute(partial(generate_latest, self._registry))
+        return Response(told, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class ServerRoutes:
@@ -121,5 +133,5 @@ class ServerRoutes:
         start_time: Annotated[Instant | None, Query(alias="startTime", description="Unset: now")] = None,
     ) -> Answer:
         """Say when a schedule fires; nothing is stored."""
-        preview = self._service.preview(schedule, time_zone, count=count, start_time=start_time)
+        preview = await self._service.preview(schedule, time_zone, count=count, start_time=start_time)
         return success(**preview_json(preview))

@@ -1,5 +1,6 @@
 """Routes of tasks: list, get, register, change, delete, switch."""
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
 from typing import Annotated
@@ -9,12 +10,13 @@ from starlette.responses import Response
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
-from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_many
+from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_many, success_of_written
 from schedule_grpc.api.http.routing import BODY, Etag, PageToken, described
 from schedule_grpc.as_json import task_json
 from schedule_grpc.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.service import Service
-from schedule_grpc.task import TaskFilter
+from schedule_grpc.task import Task, TaskFilter
+from schedule_grpc.threads import weight_of
 
 PIECE = 100
 """Tasks that are read and written at once: some ten milliseconds."""
@@ -54,14 +56,17 @@ class TaskRoutes:
         """List tasks by name: all of them, unless a page is asked for."""
         chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=name_prefix, category=category)
         if page_size is None:
-            return success_of_many("tasks", await self._all(chosen, page_token))
+            return success_of_written("tasks", await self._all(chosen, page_token))
         page = await self._service.list_tasks(chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token))
-        told = [task_json(task) for task in page.tasks]
-        return success(count=len(told), tasks=told, nextPageToken=page.next_page_token or None)
+        token = page.next_page_token or None
+        return await success_of_many(self._service.aside, "tasks", page.tasks, task_json, nextPageToken=token)
 
     async def register_task(self, body: TaskBody) -> Answer:
         """Register a task: create it, or make the one of that name what is said here. It does not fire."""
-        task = await self._service.register(body.registration())
+        registration = await self._service.aside.compute(
+            body.registration, weight=weight_of(body.payload, body.metadata, body.description)
+        )
+        task = await self._service.register(registration)
         return success(task=task_json(task), message=f"Task {task.name} registered successfully")
 
     async def get_task(self, name: str) -> Answer:
@@ -90,11 +95,15 @@ class TaskRoutes:
         return success(message=f"Task {name} disabled", task=task_json(task))
 
     async def _all(self, chosen: TaskFilter, token: str) -> list[str]:
-        """Return all tasks, each written as JSON: piece by piece, for nothing else happens while one is written."""
+        """Return all tasks, each written as JSON: piece by piece, so that others have their turn."""
         written: list[str] = []
         while True:
             page = await self._service.list_tasks(chosen, Page(size=PIECE, token=token))
-            written += [encoded(task_json(task)) for task in page.tasks]
+            written += await self._service.aside.compute(partial(_written, page.tasks))
             token = page.next_page_token
             if not token:
                 return written
+
+
+def _written(tasks: Sequence[Task]) -> list[str]:
+    return [encoded(task_json(task)) for task in tasks]

@@ -1,0 +1,71 @@
+"""Reading a body as JSON: what it may hold at most, and what is refused before it is looked at as a task.
+
+The work that a body makes is bounded by counting first: a mebibyte can hold half a million values, each of them cheap
+to send and dear to walk.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from schedule_grpc.api.http.envelope import AsWritten
+from schedule_grpc.errors import MOST_VIOLATIONS, Violation
+from schedule_grpc.task import MAX_DESCRIPTION, MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES
+
+MOST_VALUES = MAX_PAYLOAD_BYTES + MAX_METADATA_BYTES + 2 * MAX_DESCRIPTION
+"""Commas and opening brackets in a body, those within texts too: what is within the bounds of a task has fewer."""
+
+
+class Unreadable(ValueError):
+    """These bytes are not JSON in UTF-8."""
+
+
+def read_json(body: bytes) -> Any:
+    """Return the value of a body: JSON in UTF-8 (RFC 8259), with or without a byte order mark.
+
+    Raises:
+        Unreadable: if it is not.
+        InvalidArgument: if it holds more values than any body that could be accepted, or an object has a key twice.
+    """
+    if sum(map(body.count, (b",", b"{", b"["))) > MOST_VALUES:
+        raise AsWritten(Violation(field="body", reason=f"holds more than {MOST_VALUES} values"))
+    repeats = False
+
+    def made_of(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeats
+        made = dict(members)
+        if len(made) == len(members):
+            return made
+        repeats = True
+        return _Repeating(members)
+
+    try:
+        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=made_of)
+        twice = list(islice(_twice(value, ""), MOST_VIOLATIONS)) if repeats else []
+    except (ValueError, RecursionError):
+        raise Unreadable from None
+    if twice:
+        raise AsWritten(*(Violation(field=field, reason="is given twice") for field in twice))
+    return value
+
+
+class _Repeating(dict[str, Any]):
+    """An object with a key that is there more than once: which value is meant?"""
+
+    def __init__(self, members: list[tuple[str, Any]]) -> None:
+        super().__init__(members)
+        self.twice = [name for name, count in Counter(name for name, _ in members).items() if count > 1]
+
+
+def _twice(value: object, place: str) -> Iterator[str]:
+    """Tell the paths of keys that are there more than once."""
+    if isinstance(value, _Repeating):
+        yield from (f"{place}.{name}".removeprefix(".") for name in value.twice)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _twice(item, f"{place}.{name}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _twice(item, f"{place}[{index}]")

@@ -1,0 +1,135 @@
+"""What a request is for: decided once, by the route that matches, and handed on to the application with the request.
+
+The guard and the router must not read a path each in its own way: a path that one of them does not recognise and the
+other one serves (``/__scheduled%0a``) would pass every check of the first. So the router here serves what was decided.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
+
+from schedule_grpc.api.http.fields import model_in, refuse_unknown_fields
+from schedule_grpc.api.http.json_body import read_json
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class ApiRoute(APIRoute):
+    """A route, and what the guard must know of it beside its path and methods.
+
+    Its body is read by `read_json` before FastAPI sees it, and large ones aside.
+    """
+
+    acts: ClassVar[bool] = False
+    """It changes something even when asked by GET."""
+    lasts: ClassVar[bool] = False
+    """Its answer does not end by itself."""
+    probes: ClassVar[bool] = False
+    """It tells load balancers and supervisors how the server is: without a Host, and however crowded it is."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request: as FastAPI does, once the body is read."""
+        answer = super().get_route_handler()
+        model = None if self.body_field is None else model_in(self.body_field.field_info.annotation)
+        if model is None:
+            return answer
+
+        async def read_and_answer(request: Request) -> Response:
+            return await answer(await _read(request, model))
+
+        return read_and_answer
+
+
+class _ReadRequest(Request):
+    """A request whose body was read as JSON already."""
+
+    value: Any = None
+
+    async def json(self) -> Any:
+        """Return the body's value."""
+        return self.value
+
+
+async def _read(request: Request, model: type[BaseModel]) -> Request:
+    read = _ReadRequest(request.scope, request.receive)
+    if body := await read.body():
+        read.value = await request.app.state.aside.compute(partial(_value, body, model), weight=len(body))
+    return read
+
+
+def _value(body: bytes, model: type[BaseModel]) -> Any:
+    value = read_json(body)
+    refuse_unknown_fields(model, value)
+    return value
+
+
+class ActingRoute(ApiRoute):
+    """A route whose GET runs something."""
+
+    acts = True
+
+
+class StreamRoute(ApiRoute):
+    """A route that answers with a stream of events."""
+
+    lasts = True
+
+
+class ProbeRoute(ApiRoute):
+    """A route for load balancers and supervisors."""
+
+    probes = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What a request is for; ``route`` is None where no route has the path, or none the method."""
+
+    methods: frozenset[str] = frozenset()
+    """Methods of all routes that have the path; empty where there is none."""
+    route: ApiRoute | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def probes(self) -> bool:
+        """Tell whether the request is a supervisor's."""
+        return self.route is not None and self.route.probes
+
+    def changes_by(self, method: str) -> bool:
+        """Tell whether a request with this method may change something."""
+        return method not in READING or (method == "GET" and self.route is not None and self.route.acts)
+
+    def hand_to(self, call: Scope) -> None:
+        """Write the decision into a request's scope, where `serve` finds it."""
+        call["route"], call["path_params"] = self.route, self.parameters
+
+
+def target_of(routes: Sequence[BaseRoute], method: str, path: str) -> Target:
+    """Return what a request is for. A HEAD is for the route of GET; trailing slashes do not matter."""
+    wanted = "GET" if method == "HEAD" else method
+    plain = path.rstrip("/") or "/"
+    methods: frozenset[str] = frozenset()
+    chosen: dict[str, Any] = {}
+    for route in routes:
+        # fullmatch: the `$` of a pattern alone would let a newline follow.
+        if not isinstance(route, ApiRoute) or (found := route.path_regex.fullmatch(plain)) is None:
+            continue
+        offered = frozenset(route.methods or ())
+        methods |= offered
+        if wanted in offered and not chosen:
+            chosen = {"route": route, "parameters": found.groupdict()}
+    return Target(methods=methods, **chosen)
+
+
+async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request by the route that was decided on: the application's router."""
+    route: ApiRoute = scope["route"]
+    await route.handle(scope, receive, send)

@@ -1,0 +1,59 @@
+"""Connections of gRPC: how many calls one may hold, and that a silent one is not cut."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from live import Live
+from raw_http2 import CANCEL, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, call_headers, connected, frame
+
+from schedule_grpc.api import GrpcServer, servicer
+from schedule_grpc.pb import schedule_pb2 as pb
+
+MAX_CONCURRENT_STREAMS = 3
+"""Its number among the settings of HTTP/2."""
+NO_ERROR = bytes(4)
+
+
+async def test_a_connection_holds_a_bounded_number_of_calls(live: Live):
+    """It is told how many."""
+    async with connected(live.parts.address) as connection:
+        settings = (await connection.next(SETTINGS)).payload
+    pairs = [settings[start : start + 6] for start in range(0, len(settings), 6)]
+    told = {int.from_bytes(pair[:2], "big"): int.from_bytes(pair[2:], "big") for pair in pairs}
+    assert told[MAX_CONCURRENT_STREAMS] == 5000
+
+
+async def test_streams_that_are_reset_at_once_are_not_all_taken_up(live: Live):
+    """Of many more calls than one connection may hold some are refused, and others are answered meanwhile."""
+    head = call_headers(b"/schedule.v1.ScheduleService/GetTask")
+    async with connected(live.parts.address) as connection:
+        for number in range(20_000):
+            stream = 2 * number + 1
+            connection.writer.write(frame(HEADERS, END_HEADERS, stream, head) + frame(RST_STREAM, 0, stream, CANCEL))
+        await connection.writer.drain()
+        for _ in range(1000):
+            assert (await connection.next(RST_STREAM)).payload != NO_ERROR
+        assert (await live.client.list_tasks()).tasks == ()
+
+
+async def test_a_silent_connection_is_asked_for_a_sign_of_life():
+    """A PING, though no call is under way: proxies and firewalls cut what is silent."""
+    server = GrpcServer(None, keepalive_ms=100)
+    address = await server.start("127.0.0.1:0")
+    try:
+        async with connected(address) as connection:
+            assert len((await asyncio.wait_for(connection.next(PING), 60)).payload) == 8
+    finally:
+        await server.stop(0)
+
+
+async def test_a_watch_of_nothing_says_so(live: Live, monkeypatch: pytest.MonkeyPatch):
+    """A message without an event now and then, which passes proxies that end HTTP/2 themselves."""
+    monkeypatch.setattr(servicer, "HEARTBEAT", timedelta(milliseconds=50))
+    watch = live.stub.WatchExecutions(pb.WatchExecutionsRequest())
+    for _ in range(2):
+        message = await watch.read()
+        assert isinstance(message, pb.WatchExecutionsResponse)
+        assert message.WhichOneof("event") is None
+    watch.cancel()
