@@ -9,7 +9,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from schedule_grpc import wire
 from schedule_grpc.execution import State
-from schedule_grpc.paging import Page
+from schedule_grpc.paging import Page, fitting, token_after_executions, token_after_tasks
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
 from schedule_grpc.service import Service
@@ -50,10 +50,10 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         """See the contract."""
-        page = await self._service.list_tasks(wire.task_filter_from(request), _page(request))
-        return pb.ListTasksResponse(
-            tasks=[wire.task_to(task) for task in page.tasks], next_page_token=page.next_page_token
-        )
+        chosen = wire.task_filter_from(request)
+        page = await self._service.list_tasks(chosen, _page(request))
+        tasks = fitting(map(wire.task_to, page.tasks), pb.Task.ByteSize)
+        return pb.ListTasksResponse(tasks=tasks, next_page_token=token_after_tasks(page, len(tasks), chosen))
 
     async def EnableTask(self, request: pb.EnableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
@@ -94,17 +94,19 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def GetTaskHistory(self, request: pb.GetTaskHistoryRequest, context: Context) -> pb.GetTaskHistoryResponse:
         """See the contract."""
-        page = await self._service.history(request.name, wire.execution_filter_from(request), _page(request))
-        return pb.GetTaskHistoryResponse(
-            executions=[wire.execution_to(each) for each in page.executions], next_page_token=page.next_page_token
-        )
+        chosen = wire.execution_filter_from(request)
+        page = await self._service.history(request.name, chosen, _page(request))
+        executions = fitting(map(wire.execution_to, page.executions), pb.Execution.ByteSize)
+        token = token_after_executions(page, len(executions), request.name, chosen)
+        return pb.GetTaskHistoryResponse(executions=executions, next_page_token=token)
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
         """See the contract."""
-        page = await self._service.executions(wire.execution_filter_from(request), _page(request))
-        return pb.ListExecutionsResponse(
-            executions=[wire.execution_to(each) for each in page.executions], next_page_token=page.next_page_token
-        )
+        chosen = wire.execution_filter_from(request)
+        page = await self._service.executions(chosen, _page(request))
+        executions = fitting(map(wire.execution_to, page.executions), pb.Execution.ByteSize)
+        token = token_after_executions(page, len(executions), None, chosen)
+        return pb.ListExecutionsResponse(executions=executions, next_page_token=token)
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""

@@ -51,15 +51,21 @@ def encoded(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+def size(written: str) -> int:
+    """Return how many bytes JSON has when it is sent."""
+    return len(written.encode())
+
+
 def success(status: int = 200, **fields: Any) -> Answer:
     """Return the envelope of a call that did what it should; fields that are None are left out."""
     present = {name: value for name, value in fields.items() if value is not None}
     return Answer({"success": True, **present}, status_code=status)
 
 
-def success_of_many(name: str, written: Sequence[str]) -> Response:
-    """Return the envelope of a list whose items have been written as JSON already."""
-    content = f'{{"success":true,"count":{len(written)},"{name}":[{",".join(written)}]}}'
+def success_of_many(name: str, written: Sequence[str], *, token: str = "") -> Response:
+    """Return the envelope of a list whose items have been written as JSON already, with the next page's token."""
+    following = f',"nextPageToken":{encoded(token)}' if token else ""
+    content = f'{{"success":true,"count":{len(written)},"{name}":[{",".join(written)}]{following}}}'
     return Response(content, media_type=Answer.media_type)
 
 

@@ -5,10 +5,11 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import FastAPI, Query
+from starlette.responses import Response
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import BackfillBody, CancelBody, Instant, RunBody
-from schedule_grpc.api.http.envelope import Answer, refusal, success
+from schedule_grpc.api.http.envelope import Answer, encoded, refusal, size, success, success_of_many
 from schedule_grpc.api.http.routing import (
     BODY,
     IdempotencyKey,
@@ -22,7 +23,8 @@ from schedule_grpc.api.http.routing import (
     states_of,
 )
 from schedule_grpc.errors import TaskDisabled, TaskNotFound
-from schedule_grpc.execution import Execution, ExecutionFilter, State
+from schedule_grpc.execution import Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.paging import fitting, token_after_executions
 from schedule_grpc.service import Service
 
 NOT_RUNNABLE = "Failed to run task (task not found or disabled)"
@@ -97,12 +99,13 @@ class ExecutionRoutes:
         states: States = "",
         start_time: From = None,
         end_time: Until = None,
-    ) -> Answer:
+    ) -> Response:
         """List a task's executions, newest first; an unknown name has none."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
         page = await self._service.history(name, chosen, page_of(limit, page_token))
-        told = executions_shown(page.executions)
-        return success(count=len(told), history=told, nextPageToken=page.next_page_token or None)
+        written = _fitting(page)
+        token = token_after_executions(page, len(written), name, chosen)
+        return success_of_many("history", written, token=token)
 
     async def list_executions(
         self,
@@ -112,12 +115,13 @@ class ExecutionRoutes:
         states: States = "",
         start_time: From = None,
         end_time: Until = None,
-    ) -> Answer:
+    ) -> Response:
         """List executions of all tasks, newest first."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
         page = await self._service.executions(chosen, page_of(limit, page_token))
-        told = executions_shown(page.executions)
-        return success(count=len(told), executions=told, nextPageToken=page.next_page_token or None)
+        written = _fitting(page)
+        token = token_after_executions(page, len(written), None, chosen)
+        return success_of_many("executions", written, token=token)
 
     async def get_execution(self, id: str) -> Answer:  # noqa: A002 (as the path has it)
         """Return an execution."""
@@ -132,6 +136,11 @@ class ExecutionRoutes:
         """Run, now, every enabled task whose schedule means the same cron expression."""
         executions = await self._service.trigger_cron(cron)
         return success(cron=cron, count=len(executions), executions=executions_shown(executions))
+
+
+def _fitting(page: ExecutionPage) -> list[str]:
+    """Return the first executions of a page, written as JSON: as many as one answer may have."""
+    return fitting((encoded(execution_shown(each)) for each in page.executions), size)
 
 
 def _why(execution: Execution) -> str:

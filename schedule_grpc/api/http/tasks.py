@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
-from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_many
+from schedule_grpc.api.http.envelope import Answer, encoded, size, success, success_of_many
 from schedule_grpc.api.http.routing import BODY, Etag, PageToken, described
 from schedule_grpc.as_json import task_json
-from schedule_grpc.paging import MAX_PAGE_SIZE, Page
+from schedule_grpc.paging import MAX_PAGE_SIZE, Page, fitting, token_after_tasks
 from schedule_grpc.service import Service
 from schedule_grpc.task import TaskFilter
 
@@ -56,8 +56,8 @@ class TaskRoutes:
         if page_size is None:
             return success_of_many("tasks", await self._all(chosen, page_token))
         page = await self._service.list_tasks(chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token))
-        told = [task_json(task) for task in page.tasks]
-        return success(count=len(told), tasks=told, nextPageToken=page.next_page_token or None)
+        written = fitting((encoded(task_json(task)) for task in page.tasks), size)
+        return success_of_many("tasks", written, token=token_after_tasks(page, len(written), chosen))
 
     async def register_task(self, body: TaskBody) -> Answer:
         """Register a task: create it, or make the one of that name what is said here. It does not fire."""
