@@ -5,7 +5,6 @@ Unknown keys in the file are refused. Unknown variables in the environment are n
 """
 
 import ipaddress
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from schedule_grpc import durations
 from schedule_grpc.backup.settings import DEFAULT_ROOT
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
+from schedule_grpc.json_input import table
 from schedule_grpc.registration import Registration
 from schedule_grpc.task_file import registrations
 
@@ -323,8 +323,8 @@ def _read(file: Path | None) -> dict[str, Any]:
     if file is None and not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return table(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
 
 

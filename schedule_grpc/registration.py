@@ -63,7 +63,7 @@ class TaskUpdate:
         kept = {name: value for name, value in told.items() if name not in self.fields}
         required = {name: "" for name in ("schedule", "handler") if self.fields.get(name, "") is None}
         policy = present.policy.with_fields(self.policy)
-        return define(name=task.name, policy=policy, **(kept | changed | required))
+        return define(name=task.name, policy=policy, present=present, **(kept | changed | required))
 
 
 def registered(before: Task | None, definition: Definition, *, enabled: bool | None, now: datetime) -> TaskChange:

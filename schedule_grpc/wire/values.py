@@ -11,10 +11,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.errors import InvalidArgument, Violation
-from schedule_grpc.json_text import whole
+from schedule_grpc.json_text import MAX_EXACT, whole
 
 _MICROS = 1_000_000
 _NANOS_PER_MICRO = 1000
+_NANOS = _MICROS * _NANOS_PER_MICRO
 _MAX_DURATION_SECONDS = 315_576_000_000
 """About 10,000 years (google/protobuf/duration.proto)."""
 
@@ -31,16 +32,22 @@ class Reader:
 
     def instant(self, message: Timestamp, field: str) -> datetime | None:
         """Return a timestamp's instant; microseconds are kept, finer parts dropped."""
-        if 0 <= message.nanos < _MICROS * _NANOS_PER_MICRO:
+        if 0 <= message.nanos < _NANOS:
             with suppress(OverflowError):
                 return instant_from(message)
-        self.refuse(field, "is not a time between the years 1 and 9999")
+        self.refuse(field, "is not a time between the years 1 and 9999 with nanos from 0 to 999,999,999")
         return None
 
     def duration(self, message: Duration, field: str) -> timedelta | None:
         """Return a duration; microseconds are kept, finer parts dropped."""
-        if abs(message.seconds) > _MAX_DURATION_SECONDS or message.seconds * message.nanos < 0:
-            self.refuse(field, "is not a valid duration")
+        if message.seconds * message.nanos < 0:
+            self.refuse(field, "is not a valid duration: seconds and nanos have different signs")
+            return None
+        if abs(message.nanos) >= _NANOS:
+            self.refuse(field, "is not a valid duration: nanos are a second or more")
+            return None
+        if abs(message.seconds) > _MAX_DURATION_SECONDS:
+            self.refuse(field, "is not a valid duration: longer than 10,000 years")
             return None
         return _timedelta(message)
 
@@ -95,10 +102,17 @@ def value_to(value: Any) -> Value:
     if isinstance(value, str):
         return Value(string_value=value)
     if isinstance(value, int | float):
-        return Value(number_value=value)
+        return _number_to(value)
     if isinstance(value, Mapping):
         return Value(struct_value=struct_to(value))
     return Value(list_value=ListValue(values=[value_to(item) for item in value]))
+
+
+def _number_to(number: float) -> Value:
+    """Return the Value of a number: a double, or text where that would be another integer."""
+    if isinstance(number, int) and abs(number) > MAX_EXACT:
+        return Value(string_value=str(number))
+    return Value(number_value=number)
 
 
 def json_from(struct: Struct) -> dict[str, Any]:
