@@ -8,6 +8,7 @@ import grpc  # noqa: TC002 (the alias below names it as text, and readers look i
 from google.protobuf.empty_pb2 import Empty
 
 from schedule_grpc import wire
+from schedule_grpc.errors import ShuttingDown
 from schedule_grpc.execution import State
 from schedule_grpc.paging import Page, fitting, token_after_executions, token_after_tasks
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -121,6 +122,8 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     ) -> AsyncIterator[pb.WatchExecutionsResponse]:
         """See the contract."""
         states = wire.states_from(request.states)
+        if self._service.draining:
+            raise ShuttingDown  # the stream would end at once, and who watches would begin it again and again
         with self._service.watching(request.task_name, states) as subscription:
             await context.send_initial_metadata(())
             async for event in subscription:

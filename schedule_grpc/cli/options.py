@@ -33,6 +33,7 @@ AllowUnknownHandler = Annotated[
 HandlerName = Annotated[str, typer.Option(help="Name of the handler that does the work", autocompletion=handler_names)]
 ConfigFile = Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")]
 DatabaseUrl = Annotated[str | None, typer.Option(help="sqlite:///PATH [sqlite:///schedule.db]")]
+Patience = Annotated[float, typer.Option(min=0, help="Seconds to look for a server that is gone; 0: end with it")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from schedule_grpc import wire
 from schedule_grpc.client import responses
-from schedule_grpc.client.call import Call, Pages
+from schedule_grpc.client.call import Call, Pages, Run
 from schedule_grpc.client.responses import RunResult
 from schedule_grpc.client.values import instant, policy_message, struct
 from schedule_grpc.events import Told
@@ -211,25 +211,34 @@ def disable_task(name: str, *, note: str = "", etag: str = "") -> Call[Task]:
 
 def run_task_now(
     name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
-) -> Call[RunResult]:
+) -> Run[RunResult]:
     """Run a task now and wait for its end, over all attempts, however long that takes; detached, do not wait.
 
-    ``payload`` replaces the task's for this run. The same ``request_id`` gives the same execution; without one a random
-    one is sent, so that a call that is tried again runs the task once.
+    If the server restarts meanwhile, the client waits for the same execution again, where it finds the server within
+    its ``patience``. ``payload`` replaces the task's for this run. The same ``request_id`` gives the same execution;
+    without one a random one is sent, so that a call that is tried again runs the task once.
 
     Raises:
         TaskNotFound: if there is none of that name.
         TaskDisabled: if the task is disabled.
         NoWorker: if nobody took the execution within 30 s.
-        ShuttingDown: if the server stops while we wait; the execution goes on under the id that the error names.
+        Unavailable: if the server is gone for longer than that; the execution goes on all the same.
     """
-    request = pb.RunTaskNowRequest(
-        name=name,
-        payload=None if payload is None else struct("payload", payload),
-        detach=detach,
-        request_id=request_id or uuid4().hex,
+    said: dict[str, Any] = {
+        "name": name,
+        "payload": None if payload is None else struct("payload", payload),
+        "request_id": request_id or uuid4().hex,
+    }
+    start, end = (
+        Call(
+            rpc="RunTaskNow",
+            request=pb.RunTaskNowRequest(**said, detach=detached),
+            read=responses.run_result,
+            waits=not detached,
+        )
+        for detached in (True, False)
     )
-    return Call(rpc="RunTaskNow", request=request, read=responses.run_result, waits=not detach)
+    return Run(start=start, end=None if detach else end, is_over=responses.is_over)
 
 
 def trigger_cron(cron: str) -> Call[tuple[Execution, ...]]:
@@ -341,7 +350,8 @@ def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[
 
     What is returned is an iterator and a context manager; leaving the context, or ``close()``, ends the watch. It tells
     everything from its beginning on: the blocking client's has begun when it is returned, the async client's when its
-    context is entered. Events are hints: read the execution to be sure.
+    context is entered. If the server restarts, the watch goes on where the client finds it within its ``patience``, and
+    tells ``Lost(count=0)``: something may have happened meanwhile. Events are hints: read the execution to be sure.
     """
     request = pb.WatchExecutionsRequest(task_name=task_name, states=wire.states_to(sorted(states)))
     return Call(rpc="WatchExecutions", request=request, read=wire.event_from, waits=True)

@@ -75,8 +75,9 @@ class ExecutionRoutes:
         payload = body.payload if body else None
         try:
             execution = await self._service.run_now(name, payload=payload, detach=not wait, request_id=idempotency_key)
-        except (TaskNotFound, TaskDisabled):
-            return refusal(400, NOT_RUNNABLE)
+        except (TaskNotFound, TaskDisabled) as error:
+            why = {"field": "name", "reason": error.message, "code": error.code}
+            return refusal(400, NOT_RUNNABLE, details=[why])
         told = execution_shown(execution)
         if execution.state is State.SUCCEEDED:
             return success(message=f"Task {name} executed successfully", execution=told)
