@@ -261,6 +261,7 @@ class AsyncClient:
         self._deadline = deadline
         self._metadata = metadata
         self._patience = patience
+        self._was_answered = False
         self._closed = False
         self._closing = asyncio.Event()
         self._watches: WeakSet[AsyncWatch] = WeakSet()
@@ -307,23 +308,33 @@ class AsyncClient:
 
     async def _answer(self, call: Call[T]) -> T:
         try:
-            return call.read(await self._called(call))
+            response = await self._called(call)
         except grpc.RpcError as error:
             raise failure(error, closed=self._closed) from None
         except asyncio.CancelledError:
             if self._closed and not being_cancelled():
                 raise failure(None, closed=True) from None
             raise
+        self._was_answered = True
+        return call.read(response)
 
     async def _ended(self, run: Run[T]) -> T:
         """Return a run at its end; where the server was gone meanwhile, wait for the same run again."""
-        told = await self._answer(run.start)
+        told = await self._started(run)
         while run.end is not None and not run.is_over(told):
             try:
                 return await self._answer(run.end)
             except Unavailable as error:
                 told = await self._found_again(run.start, error)
         return told
+
+    async def _started(self, run: Run[T]) -> T:
+        try:
+            return await self._answer(run.start)
+        except Unavailable as error:
+            if run.end is None or not self._was_answered:
+                raise
+            return await self._found_again(run.start, error)
 
     async def _found_again(self, call: Call[T], gone: Unavailable) -> T:
         for pause in pauses(self._patience):

@@ -210,6 +210,7 @@ class Client:
         self._deadline = deadline
         self._metadata = metadata
         self._patience = patience
+        self._was_answered = False
         self._closed = False
         self._closing = threading.Event()
         self._watches: WeakSet[Watch] = WeakSet()
@@ -256,19 +257,29 @@ class Client:
 
     def _answer(self, call: Call[T]) -> T:
         try:
-            return call.read(self._called(call))
+            response = self._called(call)
         except grpc.RpcError as error:
             raise failure(error, closed=self._closed) from None
+        self._was_answered = True
+        return call.read(response)
 
     def _ended(self, run: Run[T]) -> T:
         """Return a run at its end; where the server was gone meanwhile, wait for the same run again."""
-        told = self._answer(run.start)
+        told = self._started(run)
         while run.end is not None and not run.is_over(told):
             try:
                 return self._answer(run.end)
             except Unavailable as error:
                 told = self._found_again(run.start, error)
         return told
+
+    def _started(self, run: Run[T]) -> T:
+        try:
+            return self._answer(run.start)
+        except Unavailable as error:
+            if run.end is None or not self._was_answered:
+                raise
+            return self._found_again(run.start, error)
 
     def _found_again(self, call: Call[T], gone: Unavailable) -> T:
         for pause in pauses(self._patience):

@@ -123,6 +123,19 @@ async def test_a_run_is_waited_for_again(asker, scripted):
     assert [seen.request.payload["a"] for seen in scripted.seen] == [1] * 9
 
 
+async def test_a_client_that_was_answered_before_looks_for_the_server_to_start_a_run(asker, scripted):
+    """One that never was says at once that nobody is there; so does a run that is not waited for."""
+    scripted.answer("RunTaskNow", UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, ENDED)
+    scripted.answer("ListHandlers", pb.ListHandlersResponse())
+    client = asker(scripted.address, attempts=1)
+    with pytest.raises(errors.Unavailable):
+        await asker.ask(client, "run_task_now", "report")
+    await asker.ask(client, "list_handlers")
+    with pytest.raises(errors.Unavailable):
+        await asker.ask(client, "run_task_now", "report", detach=True)
+    assert (await asker.ask(client, "run_task_now", "report")).success
+
+
 async def test_a_run_that_ended_meanwhile_is_told(asker, scripted):
     """There is nothing left to wait for."""
     scripted.answer("RunTaskNow", RUNNING, UNAVAILABLE, ENDED)
