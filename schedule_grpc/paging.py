@@ -4,17 +4,22 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.execution import ExecutionFilter
-from schedule_grpc.task import TaskFilter
+from schedule_grpc.execution import ExecutionFilter, ExecutionPage
+from schedule_grpc.task import TaskFilter, TaskPage
+
+T = TypeVar("T")
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+MAX_PAGE_BYTES = 3 * 1024 * 1024
+"""Of the items of one page as they are sent: a gRPC client accepts 4 MiB unless it is told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +91,33 @@ class ExecutionCursor:
             return ""
         instant, execution_id = self.position
         return _sealed(_question("executions", task_name, chosen), to_micros(instant), execution_id)
+
+
+def fitting(items: Iterable[T], size_of: Callable[[T], int]) -> list[T]:
+    """Return the first items, as many as have `MAX_PAGE_BYTES` together, and at least one if there is one."""
+    found: list[T] = []
+    total = 0
+    for item in items:
+        total += size_of(item)
+        if found and total > MAX_PAGE_BYTES:
+            break
+        found.append(item)
+    return found
+
+
+def token_after_tasks(page: TaskPage, shown: int, chosen: TaskFilter) -> str:
+    """Return the token of the page that follows the first ``shown`` tasks of this one."""
+    if shown == len(page.tasks):
+        return page.next_page_token
+    return TaskCursor(name=page.tasks[shown - 1].name).write(chosen)
+
+
+def token_after_executions(page: ExecutionPage, shown: int, task_name: str | None, chosen: ExecutionFilter) -> str:
+    """Return the token of the page that follows the first ``shown`` executions of this one."""
+    if shown == len(page.executions):
+        return page.next_page_token
+    last = page.executions[shown - 1]
+    return ExecutionCursor(position=(last.create_time, last.id)).write(task_name, chosen)
 
 
 def _question(kind: str, *parts: object) -> str:

@@ -66,7 +66,7 @@ class TaskUpdate:
         kept = {name: value for name, value in told.items() if name not in self.fields}
         required = {name: "" for name in ("schedule", "handler") if self.fields.get(name, "") is None}
         policy = present.policy.with_fields(self.policy)
-        return define(name=task.name, policy=policy, **(kept | changed | required))
+        return define(name=task.name, policy=policy, present=present, **(kept | changed | required))
 
 
 def check_batch(count: int) -> None:

@@ -6,7 +6,6 @@ A complaint names a setting as its writer wrote it: ``--drain-timeout``, ``SCHED
 
 import json
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.json_input import table
 
 PREFIX = "SCHEDULE_"
 NESTED = "__"
@@ -56,7 +56,7 @@ def from_file(path: Path) -> Source:
         ConfigurationError: if the file cannot be read.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = table(path.read_bytes())
     except (OSError, ValueError) as error:  # what is no UTF-8, no TOML, or a number without end, is a ValueError
         raise ConfigurationError(f"{path}: {error}") from error
     except RecursionError:

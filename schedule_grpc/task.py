@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
-from schedule_grpc.json_text import NotJson, canonical, decode
+from schedule_grpc.json_input import portable
+from schedule_grpc.json_text import NotJson, decode, encode
 from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.policy_reading import read_policy
 from schedule_grpc.read_only import read_only
 from schedule_grpc.schedule import Due, Schedule, parse
 from schedule_grpc.text import text_violations
@@ -203,9 +205,22 @@ def define(
     payload: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     description: str = "",
-    policy: Policy | None = None,
+    policy: Policy | Mapping[str, Any] | None = None,
+    present: Definition | None = None,
 ) -> Definition:
     """Return a valid definition.
+
+    Args:
+        name: And all that follows it: what a team registers.
+        schedule: As `parse` takes it.
+        handler: A name too.
+        time_zone: Of cron expressions.
+        payload: Handed to the handler.
+        metadata: The team's own.
+        description: What the task is for.
+        policy: A policy, or a table in any form that `policy_reading` knows; None is the default.
+        present: What the task is now: its payload and metadata are not checked again where they stay. An older program
+            may have accepted them, and the other fields must stay changeable.
 
     Raises:
         InvalidSchedule: if only the schedule or its zone is wrong.
@@ -213,8 +228,8 @@ def define(
     """
     violations = [*_name_violations("name", name), *_name_violations("handler", handler)]
     violations += text_violations("description", description, most=MAX_DESCRIPTION)
-    chosen = policy or Policy()
-    violations += chosen.violations()
+    told = read_policy({} if policy is None else policy)
+    violations += [*told.violations, *told.bounds()]
     parsed: Schedule | None = None
     try:
         parsed = parse(schedule, time_zone or "UTC")
@@ -222,8 +237,12 @@ def define(
         if not violations:
             raise
         violations += error.violations
-    kept_payload = _checked_json("payload", payload or {}, MAX_PAYLOAD_BYTES, violations)
-    kept_metadata = _checked_json("metadata", metadata or {}, MAX_METADATA_BYTES, violations)
+    kept_payload = payload or {}
+    if present is None or payload is not present.payload:
+        kept_payload = _checked_json("payload", kept_payload, MAX_PAYLOAD_BYTES, violations)
+    kept_metadata = metadata or {}
+    if present is None or metadata is not present.metadata:
+        kept_metadata = _checked_json("metadata", kept_metadata, MAX_METADATA_BYTES, violations)
     if violations or parsed is None:
         raise InvalidArgument(*violations)
     return Definition(
@@ -234,7 +253,7 @@ def define(
         metadata=kept_metadata,
         # A task is shown with metadata.description where it has none: registered as it was shown, it stays what it was.
         description="" if description == kept_metadata.get("description") else description,
-        policy=chosen,
+        policy=Policy().with_fields(told.values),
     )
 
 
@@ -275,7 +294,7 @@ def _checked_json(
     field_name: str, value: Mapping[str, Any], limit: int, violations: list[Violation]
 ) -> Mapping[str, Any]:
     try:
-        text = canonical(value)
+        text = encode(portable(value))
     except NotJson as error:
         violations.append(Violation(field=field_name, reason=str(error)))
         return {}

@@ -15,21 +15,16 @@
 Everything that is wrong is told at once, each by its place: ``tasks[2].polcy: unknown key; did you mean policy?``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-from schedule_grpc import durations
 from schedule_grpc.errors import InvalidArgument, Violation
-from schedule_grpc.json_text import whole
-from schedule_grpc.policy import Policy
+from schedule_grpc.policy import DEFAULT
+from schedule_grpc.policy_reading import read_policy
 from schedule_grpc.registration import Registration
 from schedule_grpc.task import define
-
-E = TypeVar("E", bound=StrEnum)
 
 MANAGED_BY = "managed_by"
 """The key of a task's metadata under which `apply` writes the set it belongs to."""
@@ -52,7 +47,7 @@ _KEYS = {
 _REQUIRED = ("name", "schedule", "handler")
 _ACCEPTED: Mapping[str, Any] = {"name": "x", "schedule": "@manual", "handler": "x"}
 """Stands in for what was refused already, so that the rest of its table is checked too."""
-_POLICY = Policy().fields()
+_POLICY = DEFAULT.fields()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,36 +97,6 @@ def task_file(document: object) -> TaskFile:
     return TaskFile(owner=owner, registrations=tuple(_marked(registration, owner) for registration in found))
 
 
-def policy_value(path: str, told: object) -> Any:
-    """Return the value that a text or a number of a file means for the policy at a path such as ``retry.max_retries``.
-
-    Raises:
-        ValueError: if it means none, in words for the one who wrote it.
-        KeyError: for a path that is none.
-    """
-    default = _POLICY[path]
-    if isinstance(default, timedelta):
-        return _duration(told)
-    if isinstance(default, StrEnum):
-        return _word(type(default), told)
-    if isinstance(default, int | float):
-        return _number(told, integer=isinstance(default, int))
-    return _instant(told)
-
-
-def policy_text(value: object) -> str:
-    """Return a policy's value as `policy_value` reads it back; ``none`` for an open end of the window."""
-    if isinstance(value, timedelta):
-        return durations.written(value)
-    if isinstance(value, StrEnum):
-        return value.value.lower().replace("_", "-")
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, float):
-        return str(whole(value))
-    return "none" if value is None else str(value)
-
-
 class _Reading:
     """Reads tables and keeps what is wrong with them."""
 
@@ -174,14 +139,16 @@ class _Reading:
             for key in _REQUIRED:
                 if key not in table:
                     self.refuse(f"{place}.{key}", "is required")
-        policy = Policy().with_fields(dict(self._policy(given.pop("policy", {}), f"{place}.policy", "")))
+        policy = read_policy(given.pop("policy", {}), place=f"{place}.policy")
+        self._violations += policy.violations
         enabled = given.pop("enabled", None)
         allow_unknown_handler = given.pop("allow_unknown_handler", False)
         try:
-            definition = define(**{**_ACCEPTED, **given}, policy=policy)
+            definition = define(**{**_ACCEPTED, **given}, policy=DEFAULT.with_fields(policy.values))
         except InvalidArgument as error:
             for violation in error.violations:
-                self.refuse(f"{place}.{violation.field}", violation.reason)
+                path = violation.field.removeprefix("policy.")
+                self.refuse(policy.places.get(path, f"{place}.{violation.field}"), violation.reason)
             definition = define(**_ACCEPTED)
         return Registration(definition=definition, enabled=enabled, allow_unknown_handler=allow_unknown_handler)
 
@@ -193,18 +160,6 @@ class _Reading:
         if not fits:
             self.refuse(f"{place}.{key}", f"is not {kind}")
         return fits
-
-    def _policy(self, told: object, place: str, prefix: str) -> Iterator[tuple[str, Any]]:
-        known = {path.removeprefix(prefix).partition(".")[0] for path in _POLICY if path.startswith(prefix)}
-        for key, value in self.table(told, place, sorted(known)).items():
-            path = prefix + key
-            if path not in _POLICY:
-                yield from self._policy(value, f"{place}.{key}", f"{path}.")
-                continue
-            try:
-                yield path, policy_value(path, value)
-            except ValueError as error:
-                self.refuse(f"{place}.{key}", str(error))
 
 
 def _marked(registration: Registration, owner: str) -> Registration:
@@ -221,40 +176,6 @@ def _hint(key: str, known: tuple[str, ...]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"the keys here are {', '.join(known)}"
-
-
-def _duration(told: object) -> timedelta:
-    if isinstance(told, str):
-        return durations.read(told)
-    if isinstance(told, int | float) and not isinstance(told, bool) and told >= 0:
-        return durations.read(format(told, ".6f") if isinstance(told, float) else str(told))
-    raise ValueError(f"{told!r} is not a duration such as 500ms, 30s, 5m, 2h or 7d")
-
-
-def _word(words: type[E], told: object) -> E:
-    known = {policy_text(word): word for word in words}
-    found = known.get(told.lower().replace("_", "-")) if isinstance(told, str) else None
-    if found is None:
-        raise ValueError(f"{told!r} is none of {', '.join(known)}")
-    return found
-
-
-def _number(told: object, *, integer: bool) -> int | float:
-    if isinstance(told, bool) or not isinstance(told, int if integer else int | float):
-        raise ValueError(f"{told!r} is not a {'whole ' if integer else ''}number")  # noqa: TRY004 (a text's fault)
-    return told
-
-
-def _instant(told: object) -> datetime:
-    """Read an instant: TOML has them, JSON writes them as texts."""
-    try:
-        instant = datetime.fromisoformat(told) if isinstance(told, str) else told
-        if isinstance(instant, datetime) and instant.tzinfo is not None:
-            return instant.astimezone(UTC)
-    except (ValueError, OverflowError):  # not a date, or one that UTC cannot say
-        pass
-    shown = told if isinstance(told, str) else getattr(told, "isoformat", told.__repr__)()
-    raise ValueError(f"{shown} is not an instant with its offset from UTC, such as 2026-01-31T10:00:00Z")
 
 
 def _is_unicode(text: str) -> bool:

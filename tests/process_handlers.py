@@ -50,3 +50,10 @@ async def immortal(_: TaskContext) -> None:
     while True:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(3600)
+
+
+@handler("held", description="Waits until a file is there")
+async def held(ctx: TaskContext) -> None:
+    """Wait for the file of the payload."""
+    while not Path(ctx.payload["until"]).exists():  # noqa: ASYNC110 (the test decides, perhaps another process)
+        await asyncio.sleep(0.02)

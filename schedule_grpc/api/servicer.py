@@ -10,9 +10,10 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from schedule_grpc import wire
+from schedule_grpc.errors import ShuttingDown
 from schedule_grpc.events import HEARTBEAT, Told, Transition
 from schedule_grpc.execution import Execution, State
-from schedule_grpc.paging import Page
+from schedule_grpc.paging import Page, fitting, token_after_executions, token_after_tasks
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
 from schedule_grpc.service import Service
@@ -66,8 +67,10 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         """See the contract."""
-        page = await self._service.list_tasks(wire.task_filter_from(request), _page(request))
-        return pb.ListTasksResponse(tasks=await self._tasks(page.tasks), next_page_token=page.next_page_token)
+        chosen = wire.task_filter_from(request)
+        page = await self._service.list_tasks(chosen, _page(request))
+        tasks = await self._tasks(page.tasks, fits=True)
+        return pb.ListTasksResponse(tasks=tasks, next_page_token=token_after_tasks(page, len(tasks), chosen))
 
     async def EnableTask(self, request: pb.EnableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
@@ -112,17 +115,17 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         """See the contract."""
         chosen = await self._read(wire.execution_filter_from, request)
         page = await self._service.history(request.name, chosen, _page(request))
-        return pb.GetTaskHistoryResponse(
-            executions=await self._executions(page.executions), next_page_token=page.next_page_token
-        )
+        executions = await self._executions(page.executions, fits=True)
+        token = token_after_executions(page, len(executions), request.name, chosen)
+        return pb.GetTaskHistoryResponse(executions=executions, next_page_token=token)
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
         """See the contract."""
         chosen = await self._read(wire.execution_filter_from, request)
         page = await self._service.executions(chosen, _page(request))
-        return pb.ListExecutionsResponse(
-            executions=await self._executions(page.executions), next_page_token=page.next_page_token
-        )
+        executions = await self._executions(page.executions, fits=True)
+        token = token_after_executions(page, len(executions), None, chosen)
+        return pb.ListExecutionsResponse(executions=executions, next_page_token=token)
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""
@@ -137,6 +140,8 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     ) -> AsyncIterator[pb.WatchExecutionsResponse]:
         """See the contract."""
         states = await self._read(lambda request: wire.states_from(request.states), request)
+        if self._service.draining:
+            raise ShuttingDown  # the stream would end at once, and who watches would begin it again and again
         with self._service.watching(request.task_name, states) as subscription:
             await context.send_initial_metadata(())
             async for event in subscription.beating(self._service.clock, HEARTBEAT):
@@ -162,10 +167,12 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         weight = weight_of(task.definition.payload, task.definition.metadata)
         return await self._aside.compute(partial(wire.task_to, task), weight=weight)
 
-    async def _tasks(self, tasks: Sequence[Task]) -> list[pb.Task]:
+    async def _tasks(self, tasks: Sequence[Task], *, fits: bool = False) -> list[pb.Task]:
+        """Return tasks; with ``fits`` only the first ones, as many as one page may have."""
         weight = weight_of(*(value for task in tasks for value in (task.definition.payload, task.definition.metadata)))
+        messages = map(wire.task_to, tasks)
         return await self._aside.compute(
-            lambda: [wire.task_to(task) for task in tasks], weight=weight + _EACH * len(tasks)
+            lambda: fitting(messages, pb.Task.ByteSize) if fits else list(messages), weight=weight + _EACH * len(tasks)
         )
 
     async def _execution(self, execution: Execution) -> pb.Execution:
@@ -176,10 +183,13 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
         return await self._aside.compute(partial(wire.event_to, event), weight=weight)
 
-    async def _executions(self, executions: Sequence[Execution]) -> list[pb.Execution]:
+    async def _executions(self, executions: Sequence[Execution], *, fits: bool = False) -> list[pb.Execution]:
+        """Return executions; with ``fits`` only the first ones, as many as one page may have."""
         weight = weight_of(*(value for each in executions for value in (each.payload, each.result)))
+        messages = map(wire.execution_to, executions)
         return await self._aside.compute(
-            lambda: [wire.execution_to(each) for each in executions], weight=weight + _EACH * len(executions)
+            lambda: fitting(messages, pb.Execution.ByteSize) if fits else list(messages),
+            weight=weight + _EACH * len(executions),
         )
 
 

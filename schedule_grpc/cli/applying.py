@@ -104,23 +104,19 @@ def _named(error: "InvalidArgument", names: "Sequence[str]") -> "InvalidArgument
 
 def _read(file: Path) -> "TaskFile":
     """Return what a file says, or end the process with everything that is wrong with it."""
-    import json
-    import tomllib
-
     from schedule_grpc.errors import InvalidArgument
+    from schedule_grpc.json_input import document
     from schedule_grpc.task_file import task_file
 
     name = "standard input" if str(file) == "-" else str(file)
     try:
-        text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode()
-        # No TOML document begins with a brace.
-        document = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        told = document(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
     except OSError as error:
         fail(f"{name}: {error.strerror}", code=USAGE)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         fail(f"{name}: {error}", code=USAGE)
     try:
-        return task_file(document)
+        return task_file(told)
     except InvalidArgument as error:
         lines = [f"{name}: nothing was applied", *(f"  {violation}" for violation in error.violations)]
         fail("\n".join(lines), code=USAGE)

@@ -18,6 +18,8 @@ FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
 INTERRUPTED = 130
+PATIENCE = 60.0
+"""Seconds for which who watches or waits looks for a server that is gone; as the clients have it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,8 +31,10 @@ class Caller:
     tls_ca: Path | None = None
     as_json: bool = False
 
-    def client(self, *, deadline: float = 10.0, attempts: int = 4) -> "AsyncClient":
+    def client(self, *, deadline: float = 10.0, attempts: int = 4, patience: float = PATIENCE) -> "AsyncClient":
         """Return a client of the server; ``deadline`` in seconds, for a call over all its attempts.
+
+        ``patience``: seconds for which it looks for a server that is gone, where it watches or waits.
 
         Raises:
             typer.BadParameter: if the key or the certificate authority cannot be used.
@@ -41,11 +45,13 @@ class Caller:
 
         tls = None if self.tls_ca is None else Tls(ca=self.tls_ca)
         try:
-            return AsyncClient(self.server, tls=tls, token=self.token, deadline=deadline, attempts=attempts)
+            return AsyncClient(
+                self.server, tls=tls, token=self.token, deadline=deadline, attempts=attempts, patience=patience
+            )
         except (ValueError, OSError) as error:
             raise typer.BadParameter(str(error)) from None
 
-    def ask(self, question: Callable[["AsyncClient"], Awaitable[T]]) -> T:
+    def ask(self, question: Callable[["AsyncClient"], Awaitable[T]], *, patience: float = PATIENCE) -> T:
         """Return a server's answer, or end the process with a message and the exit code that fits."""
         import asyncio
 
@@ -53,7 +59,7 @@ class Caller:
         from schedule_grpc.errors import TaskNotFound
 
         async def call() -> T:
-            async with self.client() as client:
+            async with self.client(patience=patience) as client:
                 try:
                     return await question(client)
                 except TaskNotFound as error:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from schedule_grpc.policy_reading import policy_text
 from schedule_grpc.registration import Registration
 from schedule_grpc.task import Definition, Task
-from schedule_grpc.task_file import MANAGED_BY, TaskFile, policy_text
+from schedule_grpc.task_file import MANAGED_BY, TaskFile
 
 ABSENT = "(none)"
 

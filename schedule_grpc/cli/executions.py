@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import UNREACHABLE, Caller, fail, first
+from schedule_grpc.cli.calling import PATIENCE, UNREACHABLE, Caller, fail, first
 from schedule_grpc.cli.completion import states, task_names
 from schedule_grpc.cli.lookup import not_registered
-from schedule_grpc.cli.options import ExecutionId, Wanted, connection, executions, states_named, takes
+from schedule_grpc.cli.options import ExecutionId, Patience, Wanted, connection, executions, states_named, takes
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
@@ -61,9 +61,10 @@ def watch(
         list[str] | None,
         typer.Option(help="Only changes to these: failed, missed, running ...; repeatable", autocompletion=states),
     ] = None,
+    patience: Patience = PATIENCE,
     call: Caller,
 ) -> None:
-    """Show what happens, from now on. Until Ctrl-C; with --json one object a line."""
+    """Show what happens, from now on. Until Ctrl-C, beyond restarts of the server; with --json one object a line."""
     wanted = states_named(state or ())
 
     async def question(client: "AsyncClient") -> None:
@@ -82,5 +83,5 @@ def watch(
                 else:
                     print(plain(event_in_words(event)), flush=True)
 
-    call.ask(question)
+    call.ask(question, patience=patience)
     fail(f"{call.server}: the server stopped", code=UNREACHABLE)

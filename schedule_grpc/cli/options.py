@@ -35,6 +35,7 @@ ConfigFile = Annotated[Path | None, typer.Option(help="TOML file [schedule.toml,
 DatabaseUrl = Annotated[
     str | None, typer.Option(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE [sqlite:///schedule.db]")
 ]
+Patience = Annotated[float, typer.Option(min=0, help="Seconds to look for a server that is gone; 0: end with it")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
 
 
@@ -114,7 +115,7 @@ class PolicyOption:
         Raises:
             typer.BadParameter: if it means none.
         """
-        from schedule_grpc.task_file import policy_value
+        from schedule_grpc.policy_reading import policy_value
 
         if text == DEFAULT:
             return None
@@ -246,13 +247,11 @@ def json_object(option: str, text: str) -> Mapping[str, Any]:
     Raises:
         typer.BadParameter: if it is none.
     """
-    import json
-
-    from schedule_grpc.json_text import normalise
+    from schedule_grpc.json_input import parsed, portable, text_of
 
     try:
-        value = normalise(json.loads(Path(text[1:]).read_text("utf-8") if text.startswith("@") else text))
-    except (OSError, ValueError, RecursionError) as error:
+        value = portable(parsed(text_of(Path(text[1:]).read_bytes()) if text.startswith("@") else text))
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
     if not isinstance(value, dict):
         raise typer.BadParameter("is not a JSON object", param_hint=option)

@@ -11,9 +11,9 @@ from rich.text import Text
 from schedule_grpc.durations import human
 from schedule_grpc.execution import Execution, State
 from schedule_grpc.policy import Policy
+from schedule_grpc.policy_reading import policy_text
 from schedule_grpc.schedule import Preview, Schedule
 from schedule_grpc.task import Handler, Task
-from schedule_grpc.task_file import policy_text
 from schedule_grpc.terminal_text import first_line, plain
 
 STYLES = {

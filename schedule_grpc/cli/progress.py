@@ -112,10 +112,13 @@ class Moving:
         self._bar.update(self._row, total=1.0, completed=done, description=description, refresh=True)
 
 
+GAP = "(the server was not heard for a while: events may be missing here)"
+
+
 def event_in_words(event: Told) -> str:
     """Return a line for an event of any execution."""
     if isinstance(event, Lost):
-        return f"({event.count} events were lost: this reader was too slow)"
+        return f"({event.count} events were lost: this reader was too slow)" if event.count else GAP
     if isinstance(event, Progress):
         return f"{time_shown(event.time)}  {event.execution_id}  {progress_in_words(event)}"
     return f"{time_shown(event.time)}  {event.execution.id}  {state_in_words(event.execution)}"

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import FAILED, INTERRUPTED, Caller, fail
-from schedule_grpc.cli.options import TaskName, connection, json_object, takes
+from schedule_grpc.cli.calling import FAILED, INTERRUPTED, PATIENCE, Caller, fail
+from schedule_grpc.cli.options import Patience, TaskName, connection, json_object, takes
 
 if TYPE_CHECKING:
     from schedule_grpc.execution import Execution
@@ -23,6 +23,7 @@ def run(
         bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C cancels the execution; else it goes on")
     ] = False,
     request_id: Annotated[str, typer.Option(help="The same id again gives the same execution, not another one")] = "",
+    patience: Patience = PATIENCE,
     call: Caller,
 ) -> None:
     """Run a task now. Shows how it goes and waits for its end; exit code 1 if it did not succeed."""
@@ -40,7 +41,9 @@ def run(
         cancel_on_interrupt=cancel_on_interrupt,
     )
     try:
-        result = call.ask(lambda client: started(client, wanted) if detach else attended(client, wanted))
+        result = call.ask(
+            lambda client: started(client, wanted) if detach else attended(client, wanted), patience=patience
+        )
     except Interrupted as interrupted:
         fail(_farewell(interrupted.execution, cancelled=cancel_on_interrupt), code=INTERRUPTED)
     show(

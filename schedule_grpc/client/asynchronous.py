@@ -1,18 +1,22 @@
 """The client for programs with an event loop."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from weakref import WeakSet
 
 import grpc
 
 from schedule_grpc.client import requests
-from schedule_grpc.client.call import Call, Pages, answers, failure
+from schedule_grpc.client.call import Call, Pages, Run, answers, failure
 from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Metadata, Tls, route
-from schedule_grpc.errors import ScheduleError
-from schedule_grpc.events import Told
+from schedule_grpc.client.patience import PATIENCE, pauses
+from schedule_grpc.clock import SystemClock
+from schedule_grpc.errors import ScheduleError, Unavailable
+from schedule_grpc.events import Lost, Told
 from schedule_grpc.pb import schedule_pb2_grpc
 
 P = ParamSpec("P")
@@ -20,17 +24,30 @@ T = TypeVar("T")
 
 
 class AsyncWatch(AsyncIterator[Told]):
-    """What happens to executions, as it happens, until the watch or its client is closed, or the server stops.
+    """What happens to executions, as it happens, until the watch or its client is closed.
 
-    It has begun when its context is entered, or else with the first event. It may be closed at any time, and more than
-    once. Whoever gives up waiting for an event (a timeout, say) loses none: the next wait gets it.
+    It has begun when its context is entered, or else with the first event. Where the server was gone, it begins anew,
+    and tells ``Lost(count=0)``. It may be closed at any time, and more than once. Whoever gives up waiting for an event
+    (a timeout, say) loses none: the next wait gets it.
     """
 
-    def __init__(self, call: Any, read: Callable[[Any], Told | None], is_closed: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        call: Any,
+        begin: Callable[[], Any],
+        read: Callable[[Any], Told | None],
+        *,
+        is_closed: Callable[[], bool],
+        patience: float,
+    ) -> None:
         self._call = call
+        self._begin = begin
         self._read = read
         self._client_is_closed = is_closed
+        self._patience = patience
+        self._has_begun = False
         self._closed = False
+        self._ending = asyncio.Event()
         self._reading: asyncio.Task[Told | ScheduleError | None] | None = None
 
     def __del__(self) -> None:
@@ -40,7 +57,7 @@ class AsyncWatch(AsyncIterator[Told]):
 
     async def __aenter__(self) -> Self:
         try:
-            await self._call.wait_for_connection()
+            await self._wait_until_begun()
         except grpc.RpcError as error:
             raise failure(error, closed=False) from None
         except asyncio.CancelledError:
@@ -69,9 +86,14 @@ class AsyncWatch(AsyncIterator[Told]):
     async def close(self) -> None:
         """End the watch."""
         self._closed = True
+        self.wake()
         self._call.cancel()
         if self._reading is not None:
             await asyncio.gather(self._reading, return_exceptions=True)
+
+    def wake(self) -> None:
+        """Look at once whether the watch or its client is closed."""
+        self._ending.set()
 
     def _is_over(self) -> bool:
         return self._closed or self._client_is_closed()
@@ -79,15 +101,56 @@ class AsyncWatch(AsyncIterator[Told]):
     async def _next(self) -> Told | ScheduleError | None:
         """Return the next event, None at the end, or what went wrong: nobody may be there to be raised at."""
         try:
-            while not self._is_over() and (response := await self._call.read()) is not grpc.aio.EOF:
-                if (told := self._read(response)) is not None:
-                    return told
-        except grpc.RpcError as error:
-            return failure(error, closed=False)
+            return await self._told_next()
         except asyncio.CancelledError:
             if not self._is_over() or being_cancelled():
                 raise
         return None
+
+    async def _told_next(self) -> Told | ScheduleError | None:
+        gone: ScheduleError | None = None
+        try:
+            await self._wait_until_begun()
+            while not self._is_over() and (response := await self._call.read()) is not grpc.aio.EOF:
+                if (told := self._read(response)) is not None:
+                    return told
+        except grpc.RpcError as error:
+            gone = failure(error, closed=False)
+        return await self._begun_anew(gone) if self._has_begun else gone
+
+    async def _wait_until_begun(self) -> None:
+        if not self._has_begun:
+            await self._call.wait_for_connection()
+            self._has_begun = True
+
+    async def _begun_anew(self, gone: ScheduleError | None) -> Told | ScheduleError | None:
+        """Begin again once the server is back, and tell so; None: the watch was closed meanwhile, or ends.
+
+        ``gone`` is why the stream broke off, None where the server ended it.
+        """
+        if gone is not None and not isinstance(gone, Unavailable):
+            return gone
+        for pause in pauses(0 if self._is_over() else self._patience):
+            if await set_within(self._ending, pause):
+                return None
+            try:
+                self._call = self._begin()
+                await self._call.wait_for_connection()
+            except grpc.RpcError as error:
+                gone = failure(error, closed=False)
+                if not isinstance(gone, Unavailable):
+                    break
+            else:
+                return Lost(count=0)
+        return gone
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait so long, or until an event is set; tell whether it is."""
+    with suppress(TimeoutError):
+        async with SystemClock().timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 def being_cancelled() -> bool:
@@ -100,6 +163,14 @@ def _method(make: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P
     @answers(make)
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._answer(make(*args, **kwargs))
+
+    return method
+
+
+def _run(make: Callable[P, Run[T]]) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, T]]:
+    @answers(make)
+    async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._ended(make(*args, **kwargs))
 
     return method
 
@@ -149,6 +220,7 @@ class AsyncClient:
         token: str | None = None,
         deadline: float = DEADLINE,
         attempts: int = ATTEMPTS,
+        patience: float = PATIENCE,
     ) -> None:
         """Nothing is sent yet, and nobody needs to listen yet.
 
@@ -159,6 +231,8 @@ class AsyncClient:
             token: Sent with every call as a bearer token; without TLS to this machine only.
             deadline: Seconds for a call, all attempts included; run_task_now (not detached) and watches have none.
             attempts: How often a call is made, 1 to 5, while the server is unavailable. trigger_cron is made once.
+            patience: Seconds for which a watch that has begun, or a run that is waited for, looks for a server that is
+                gone; 0: they end with it.
 
         Raises:
             ValueError: for settings that cannot be, or that would show the token to others.
@@ -169,23 +243,29 @@ class AsyncClient:
             channel = grpc.aio.insecure_channel(way.address, options=way.options)
         else:
             channel = grpc.aio.secure_channel(way.address, way.credentials, options=way.options)
-        self._begin(channel, deadline, way.metadata)
+        self._begin(channel, deadline, way.metadata, patience)
 
     @classmethod
-    def over(cls, channel: grpc.aio.Channel, *, deadline: float = DEADLINE) -> Self:
+    def over(cls, channel: grpc.aio.Channel, *, deadline: float = DEADLINE, patience: float = PATIENCE) -> Self:
         """Return a client over a channel of one's own, with that channel's options; closing it closes the channel."""
         client = cls.__new__(cls)
-        client._begin(channel, deadline, ())  # noqa: SLF001 (one of ours)
+        client._begin(channel, deadline, (), patience)  # noqa: SLF001 (one of ours)
         return client
 
-    def _begin(self, channel: grpc.aio.Channel, deadline: float, metadata: Metadata) -> None:
+    def _begin(self, channel: grpc.aio.Channel, deadline: float, metadata: Metadata, patience: float) -> None:
         if deadline <= 0:
             raise ValueError(f"deadline must be positive, not {deadline}")
+        if not 0 <= patience < math.inf:
+            raise ValueError(f"patience must be a number of seconds, 0 or more, not {patience}")
         self._channel = channel
         self._stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
         self._deadline = deadline
         self._metadata = metadata
+        self._patience = patience
+        self._was_answered = False
         self._closed = False
+        self._closing = asyncio.Event()
+        self._watches: WeakSet[AsyncWatch] = WeakSet()
 
     async def __aenter__(self) -> Self:
         return self
@@ -198,6 +278,9 @@ class AsyncClient:
     async def close(self) -> None:
         """End the connection, and with it every call and watch that is under way. Closing again changes nothing."""
         self._closed = True
+        self._closing.set()
+        for watch in tuple(self._watches):
+            watch.wake()
         await self._channel.close()
 
     register_task = _method(requests.register_task)
@@ -209,7 +292,7 @@ class AsyncClient:
     tasks = _pages(requests.tasks)
     enable_task = _method(requests.enable_task)
     disable_task = _method(requests.disable_task)
-    run_task_now = _method(requests.run_task_now)
+    run_task_now = _run(requests.run_task_now)
     trigger_cron = _method(requests.trigger_cron)
     preview_schedule = _method(requests.preview_schedule)
     backfill_task = _method(requests.backfill_task)
@@ -226,16 +309,51 @@ class AsyncClient:
 
     async def _answer(self, call: Call[T]) -> T:
         try:
-            return call.read(await self._called(call))
+            response = await self._called(call)
         except grpc.RpcError as error:
             raise failure(error, closed=self._closed) from None
         except asyncio.CancelledError:
             if self._closed and not being_cancelled():
                 raise failure(None, closed=True) from None
             raise
+        self._was_answered = True
+        return call.read(response)
+
+    async def _ended(self, run: Run[T]) -> T:
+        """Return a run at its end; where the server was gone meanwhile, wait for the same run again."""
+        told = await self._started(run)
+        while run.end is not None and not run.is_over(told):
+            try:
+                return await self._answer(run.end)
+            except Unavailable as error:
+                told = await self._found_again(run.start, error)
+        return told
+
+    async def _started(self, run: Run[T]) -> T:
+        try:
+            return await self._answer(run.start)
+        except Unavailable as error:
+            if run.end is None or not self._was_answered:
+                raise
+            return await self._found_again(run.start, error)
+
+    async def _found_again(self, call: Call[T], gone: Unavailable) -> T:
+        for pause in pauses(self._patience):
+            if await set_within(self._closing, pause):
+                break
+            try:
+                return await self._answer(call)
+            except Unavailable as error:
+                gone = error
+        raise gone
 
     def _watched(self, call: Call[Told | None]) -> AsyncWatch:
-        return AsyncWatch(self._called(call), call.read, is_closed=lambda: self._closed)
+        def begin() -> Any:
+            return self._called(call)
+
+        watch = AsyncWatch(begin(), begin, call.read, is_closed=lambda: self._closed, patience=self._patience)
+        self._watches.add(watch)
+        return watch
 
     def _called(self, call: Call[Any]) -> Any:
         if self._closed:

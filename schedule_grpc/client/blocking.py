@@ -1,15 +1,20 @@
 """The client for programs without an event loop: every call waits in the calling thread."""
 
+import math
+import threading
 from collections.abc import Callable, Iterator
 from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from weakref import WeakSet
 
 import grpc
 
 from schedule_grpc.client import requests
-from schedule_grpc.client.call import Call, Pages, answers, failure
+from schedule_grpc.client.call import Call, Pages, Run, answers, failure
 from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Metadata, Tls, route
-from schedule_grpc.events import Told
+from schedule_grpc.client.patience import PATIENCE, pauses
+from schedule_grpc.errors import ScheduleError, Unavailable
+from schedule_grpc.events import Lost, Told
 from schedule_grpc.pb import schedule_pb2_grpc
 
 P = ParamSpec("P")
@@ -17,19 +22,27 @@ T = TypeVar("T")
 
 
 class Watch(Iterator[Told]):
-    """What happens to executions, as it happens, until the watch or its client is closed, or the server stops.
+    """What happens to executions, as it happens, until the watch or its client is closed.
 
-    It has begun when one has it. Any thread may close it, at any time, and more than once.
+    It has begun when one has it. Where the server was gone, it begins anew, and tells ``Lost(count=0)``. Any thread may
+    close it, at any time, and more than once.
     """
 
-    def __init__(self, call: Any, read: Callable[[Any], Told | None], is_closed: Callable[[], bool]) -> None:
-        self._call = call
+    def __init__(
+        self,
+        begin: Callable[[], Any],
+        read: Callable[[Any], Told | None],
+        *,
+        is_closed: Callable[[], bool],
+        patience: float,
+    ) -> None:
+        self._begin = begin
         self._read = read
         self._client_is_closed = is_closed
+        self._patience = patience
         self._closed = False
-        call.initial_metadata()  # returns when the server has sent it, or refused
-        if not call.is_active() and call.code() is not grpc.StatusCode.OK:
-            raise failure(call, closed=is_closed())
+        self._ending = threading.Event()
+        self._call = self._begun()
 
     def __enter__(self) -> Self:
         return self
@@ -43,10 +56,10 @@ class Watch(Iterator[Told]):
         while not self._is_over():
             try:
                 told = self._read(next(self._call))
+            except StopIteration:
+                told = self._begun_anew(None)
             except grpc.RpcError as error:
-                if self._is_over():
-                    break
-                raise failure(error, closed=False) from None
+                told = self._begun_anew(failure(error, closed=False))
             if told is not None:
                 return told
         raise StopIteration
@@ -54,7 +67,43 @@ class Watch(Iterator[Told]):
     def close(self) -> None:
         """End the watch."""
         self._closed = True
+        self.wake()
         self._call.cancel()
+
+    def wake(self) -> None:
+        """Look at once whether the watch or its client is closed."""
+        self._ending.set()
+
+    def _begun(self) -> Any:
+        """Return the call of a stream that the server has begun."""
+        call = self._begin()
+        call.initial_metadata()  # returns when the server has sent it, or refused
+        if not call.is_active() and call.code() is not grpc.StatusCode.OK:
+            raise failure(call, closed=self._client_is_closed())
+        return call
+
+    def _begun_anew(self, gone: ScheduleError | None) -> Told | None:
+        """Begin again once the server is back, and tell so; None: the watch was closed meanwhile.
+
+        ``gone`` is why the stream broke off, None where the server ended it.
+        """
+        if not self._is_over() and (gone is None or isinstance(gone, Unavailable)):
+            for pause in pauses(self._patience):
+                if self._ending.wait(pause):
+                    break
+                try:
+                    self._call = self._begun()
+                except Unavailable as error:
+                    gone = error
+                    continue
+                if self._is_over():  # closed just now: close() knew only the call before this one
+                    self._call.cancel()
+                return Lost(count=0)
+        if self._is_over():
+            return None
+        if gone is None:
+            raise StopIteration
+        raise gone
 
     def _is_over(self) -> bool:
         return self._closed or self._client_is_closed()
@@ -64,6 +113,14 @@ def _method(make: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]
     @answers(make)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._answer(make(*args, **kwargs))
+
+    return method
+
+
+def _run(make: Callable[P, Run[T]]) -> Callable[Concatenate["Client", P], T]:
+    @answers(make)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._ended(make(*args, **kwargs))
 
     return method
 
@@ -112,6 +169,7 @@ class Client:
         token: str | None = None,
         deadline: float = DEADLINE,
         attempts: int = ATTEMPTS,
+        patience: float = PATIENCE,
     ) -> None:
         """Nothing is sent yet, and nobody needs to listen yet.
 
@@ -122,6 +180,8 @@ class Client:
             token: Sent with every call as a bearer token; without TLS to this machine only.
             deadline: Seconds for a call, all attempts included; run_task_now (not detached) and watches have none.
             attempts: How often a call is made, 1 to 5, while the server is unavailable. trigger_cron is made once.
+            patience: Seconds for which a watch that has begun, or a run that is waited for, looks for a server that is
+                gone; 0: they end with it.
 
         Raises:
             ValueError: for settings that cannot be, or that would show the token to others.
@@ -132,23 +192,29 @@ class Client:
             channel = grpc.insecure_channel(way.address, options=way.options)
         else:
             channel = grpc.secure_channel(way.address, way.credentials, options=way.options)
-        self._begin(channel, deadline, way.metadata)
+        self._begin(channel, deadline, way.metadata, patience)
 
     @classmethod
-    def over(cls, channel: grpc.Channel, *, deadline: float = DEADLINE) -> Self:
+    def over(cls, channel: grpc.Channel, *, deadline: float = DEADLINE, patience: float = PATIENCE) -> Self:
         """Return a client over a channel of one's own, with that channel's options; closing it closes the channel."""
         client = cls.__new__(cls)
-        client._begin(channel, deadline, ())  # noqa: SLF001 (one of ours)
+        client._begin(channel, deadline, (), patience)  # noqa: SLF001 (one of ours)
         return client
 
-    def _begin(self, channel: grpc.Channel, deadline: float, metadata: Metadata) -> None:
+    def _begin(self, channel: grpc.Channel, deadline: float, metadata: Metadata, patience: float) -> None:
         if deadline <= 0:
             raise ValueError(f"deadline must be positive, not {deadline}")
+        if not 0 <= patience < math.inf:
+            raise ValueError(f"patience must be a number of seconds, 0 or more, not {patience}")
         self._channel = channel
         self._stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
         self._deadline = deadline
         self._metadata = metadata
+        self._patience = patience
+        self._was_answered = False
         self._closed = False
+        self._closing = threading.Event()
+        self._watches: WeakSet[Watch] = WeakSet()
 
     def __enter__(self) -> Self:
         return self
@@ -161,6 +227,9 @@ class Client:
     def close(self) -> None:
         """End the connection, and with it every call and watch that is under way. Closing again changes nothing."""
         self._closed = True
+        self._closing.set()
+        for watch in tuple(self._watches):
+            watch.wake()
         self._channel.close()
 
     register_task = _method(requests.register_task)
@@ -172,7 +241,7 @@ class Client:
     tasks = _pages(requests.tasks)
     enable_task = _method(requests.enable_task)
     disable_task = _method(requests.disable_task)
-    run_task_now = _method(requests.run_task_now)
+    run_task_now = _run(requests.run_task_now)
     trigger_cron = _method(requests.trigger_cron)
     preview_schedule = _method(requests.preview_schedule)
     backfill_task = _method(requests.backfill_task)
@@ -189,12 +258,44 @@ class Client:
 
     def _answer(self, call: Call[T]) -> T:
         try:
-            return call.read(self._called(call))
+            response = self._called(call)
         except grpc.RpcError as error:
             raise failure(error, closed=self._closed) from None
+        self._was_answered = True
+        return call.read(response)
+
+    def _ended(self, run: Run[T]) -> T:
+        """Return a run at its end; where the server was gone meanwhile, wait for the same run again."""
+        told = self._started(run)
+        while run.end is not None and not run.is_over(told):
+            try:
+                return self._answer(run.end)
+            except Unavailable as error:
+                told = self._found_again(run.start, error)
+        return told
+
+    def _started(self, run: Run[T]) -> T:
+        try:
+            return self._answer(run.start)
+        except Unavailable as error:
+            if run.end is None or not self._was_answered:
+                raise
+            return self._found_again(run.start, error)
+
+    def _found_again(self, call: Call[T], gone: Unavailable) -> T:
+        for pause in pauses(self._patience):
+            if self._closing.wait(pause):
+                break
+            try:
+                return self._answer(call)
+            except Unavailable as error:
+                gone = error
+        raise gone
 
     def _watched(self, call: Call[Told | None]) -> Watch:
-        return Watch(self._called(call), call.read, is_closed=lambda: self._closed)
+        watch = Watch(lambda: self._called(call), call.read, is_closed=lambda: self._closed, patience=self._patience)
+        self._watches.add(watch)
+        return watch
 
     def _called(self, call: Call[Any]) -> Any:
         if self._closed:

@@ -46,6 +46,19 @@ class Pages(Generic[T]):
     items: Callable[[Any], tuple[T, ...]]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run(Generic[T]):
+    """A run by hand that is waited for, beyond restarts of the server.
+
+    ``start`` records it, and tells how it stands when it is made again; ``end`` waits for its end, None where nobody
+    does. Two calls, so that a client that was answered once knows: the execution is there, and worth coming back to.
+    """
+
+    start: Call[T]
+    end: Call[T] | None
+    is_over: Callable[[T], bool]
+
+
 def failure(error: grpc.RpcError | None, *, closed: bool) -> ScheduleError:
     """Return the error to raise for a call that failed, or was cut off or never made because its client is closed."""
     if closed or error is None:

@@ -1,23 +1,24 @@
 """One function per rpc: from what a caller says to the `Call` that asks it. Both clients make their methods of these.
 
-Nothing here speaks to anybody, and nothing is checked that the server checks: it tells of all wrong fields at once.
+Nothing here speaks to anybody. Only what a request could not carry as it was said is refused here; everything else is
+checked by the server, which tells of all wrong fields at once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
 from schedule_grpc import wire
 from schedule_grpc.client import responses
-from schedule_grpc.client.call import Call, Pages
+from schedule_grpc.client.call import Call, Pages, Run
 from schedule_grpc.client.responses import RunResult
-from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.client.values import instant, policy_message, struct
 from schedule_grpc.events import Told
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.policy import DEFAULT, Policy
+from schedule_grpc.policy_reading import read_policy
 from schedule_grpc.registration import Registration, TaskUpdate
 from schedule_grpc.schedule import Preview
 from schedule_grpc.task import Handler, Task, TaskFilter, TaskPage
@@ -36,7 +37,7 @@ def register_task(
     payload: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     description: str = "",
-    policy: Policy | None = None,
+    policy: Policy | Mapping[str, Any] | None = None,
     validate_only: bool = False,
     etag: str = "",
     allow_unknown_handler: bool = False,
@@ -52,7 +53,8 @@ def register_task(
         payload: Handed to the handler; at most 64 KiB of JSON.
         metadata: Free to use; at most 16 KiB of JSON.
         description: What the task is for.
-        policy: None means the defaults, also for an existing task; `update_task` changes single policies.
+        policy: None means the defaults, also for an existing task; `update_task` changes single policies. A table may
+            say it too: ``{"timeout": "5m", "overlap": "buffer-one", "retry": {"max_retries": 5}}``.
         validate_only: Check and answer as if, but store nothing.
         etag: If given, the task must still be as it was read with this etag.
         allow_unknown_handler: Accept a handler that nobody offers yet; its executions wait.
@@ -68,10 +70,10 @@ def register_task(
         handler=handler,
         enabled=enabled,
         time_zone=time_zone,
-        payload=wire.struct_to(payload or {}),
-        metadata=wire.struct_to(metadata or {}),
+        payload=struct("payload", payload or {}),
+        metadata=struct("metadata", metadata or {}),
         description=description,
-        policy=wire.policy_to(policy) if policy else None,
+        policy=None if policy is None else policy_message(policy),
         validate_only=validate_only,
         etag=etag,
         allow_unknown_handler=allow_unknown_handler,
@@ -104,16 +106,17 @@ def update_task(
     payload: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     description: str | None = None,
-    policy: Mapping[str, Any] | None = None,
+    policy: Policy | Mapping[str, Any] | None = None,
     etag: str = "",
     validate_only: bool = False,
     allow_unknown_handler: bool = False,
 ) -> Call[Task]:
     """Change a task; what is None stays as it is.
 
-    ``policy`` holds values by their paths, such as ``{"timeout": timedelta(minutes=2), "overlap": "ALLOW_ALL",
-    "retry.max_retries": None}``; there None stands for the default. The paths are those of ``Policy.fields()``. An
-    empty text or object is the default too: ``time_zone=""`` is UTC. See `register_task` for the rest.
+    ``policy`` holds what shall change, such as ``{"timeout": timedelta(minutes=2), "overlap": "allow-all",
+    "retry.max_retries": None}``; there None stands for the default. Parts are dotted or nested, durations texts
+    (``"5m"``), seconds or timedeltas. An empty text or object is the default too: ``time_zone=""`` is UTC. See
+    `register_task` for the rest.
 
     Raises:
         TaskNotFound: if there is none of that name.
@@ -131,13 +134,15 @@ def update_task(
     }
     fields = {field: value for field, value in told.items() if value is not None}
     values: dict[str, Any] = {
-        field: value if isinstance(value, str) else wire.struct_to(value) for field, value in fields.items()
+        field: value if isinstance(value, str) else struct(field, value) for field, value in fields.items()
     }
-    message = pb.Task(**values, enabled=enabled is True, policy=wire.policy_to(_policy(policy)) if policy else None)
+    policies = read_policy({} if policy is None else policy).checked()
+    chosen = wire.policy_to(DEFAULT.with_fields(policies)) if policies else None
+    message = pb.Task(**values, enabled=enabled is True, policy=chosen)
     update = TaskUpdate(
         name=name,
         fields=fields,
-        policy=policy or {},
+        policy=policies,
         enabled=enabled,
         etag=etag,
         validate_only=validate_only,
@@ -206,25 +211,34 @@ def disable_task(name: str, *, note: str = "", etag: str = "") -> Call[Task]:
 
 def run_task_now(
     name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
-) -> Call[RunResult]:
+) -> Run[RunResult]:
     """Run a task now and wait for its end, over all attempts, however long that takes; detached, do not wait.
 
-    ``payload`` replaces the task's for this run. The same ``request_id`` gives the same execution; without one a random
-    one is sent, so that a call that is tried again runs the task once.
+    If the server restarts meanwhile, the client waits for the same execution again, where it finds the server within
+    its ``patience``. ``payload`` replaces the task's for this run. The same ``request_id`` gives the same execution;
+    without one a random one is sent, so that a call that is tried again runs the task once.
 
     Raises:
         TaskNotFound: if there is none of that name.
         TaskDisabled: if the task is disabled.
         NoWorker: if nobody took the execution within 30 s.
-        ShuttingDown: if the server stops while we wait; the execution goes on under the id that the error names.
+        Unavailable: if the server is gone for longer than that; the execution goes on all the same.
     """
-    request = pb.RunTaskNowRequest(
-        name=name,
-        payload=None if payload is None else wire.struct_to(payload),
-        detach=detach,
-        request_id=request_id or uuid4().hex,
+    said: dict[str, Any] = {
+        "name": name,
+        "payload": None if payload is None else struct("payload", payload),
+        "request_id": request_id or uuid4().hex,
+    }
+    start, end = (
+        Call(
+            rpc="RunTaskNow",
+            request=pb.RunTaskNowRequest(**said, detach=detached),
+            read=responses.run_result,
+            waits=not detached,
+        )
+        for detached in (True, False)
     )
-    return Call(rpc="RunTaskNow", request=request, read=responses.run_result, waits=not detach)
+    return Run(start=start, end=None if detach else end, is_over=responses.is_over)
 
 
 def trigger_cron(cron: str) -> Call[tuple[Execution, ...]]:
@@ -252,7 +266,7 @@ def preview_schedule(
         schedule=schedule,
         time_zone=time_zone,
         count=count,
-        start_time=None if start_time is None else wire.instant_to(start_time),
+        start_time=instant("start_time", start_time),
     )
 
     def read(response: pb.PreviewScheduleResponse) -> Preview:
@@ -272,7 +286,7 @@ def backfill_task(name: str, *, start_time: datetime, end_time: datetime) -> Cal
         InvalidArgument: if the times are none, or too many occurrences lie between them.
     """
     request = pb.BackfillTaskRequest(
-        name=name, start_time=wire.instant_to(start_time), end_time=wire.instant_to(end_time)
+        name=name, start_time=instant("start_time", start_time), end_time=instant("end_time", end_time)
     )
     return Call(rpc="BackfillTask", request=request, read=wire.backfill_from)
 
@@ -336,7 +350,8 @@ def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[
 
     What is returned is an iterator and a context manager; leaving the context, or ``close()``, ends the watch. It tells
     everything from its beginning on: the blocking client's has begun when it is returned, the async client's when its
-    context is entered. Events are hints: read the execution to be sure.
+    context is entered. If the server restarts, the watch goes on where the client finds it within its ``patience``, and
+    tells ``Lost(count=0)``: something may have happened meanwhile. Events are hints: read the execution to be sure.
     """
     request = pb.WatchExecutionsRequest(task_name=task_name, states=wire.states_to(sorted(states)))
     return Call(rpc="WatchExecutions", request=request, read=wire.event_from, waits=True)
@@ -352,27 +367,10 @@ def initialize_default_tasks() -> Call[tuple[Task, ...]]:
     return Call(rpc="InitializeDefaultTasks", request=pb.InitializeDefaultTasksRequest(), read=responses.tasks)
 
 
-def _policy(values: Mapping[str, Any]) -> Policy:
-    chosen, violations = dict(values), []
-    for path, value in values.items():
-        default = DEFAULT.fields().get(path, ...)
-        if default is ...:
-            violations.append(Violation(field=f"policy.{path}", reason="is not a policy"))
-        elif isinstance(default, StrEnum) and value is not None:
-            try:
-                chosen[path] = type(default)(value)  # its name will do
-            except ValueError:
-                known = ", ".join(type(default))
-                violations.append(Violation(field=f"policy.{path}", reason=f"must be one of {known}"))
-    if violations:
-        raise InvalidArgument(*violations)
-    return DEFAULT.with_fields(chosen)
-
-
 def _filter(chosen: ExecutionFilter | None) -> dict[str, Any]:
     wanted = chosen or ExecutionFilter()
     return {
         "states": wire.states_to(sorted(wanted.states)),
-        "start_time": wire.instant_to(wanted.start_time) if wanted.start_time else None,
-        "end_time": wire.instant_to(wanted.end_time) if wanted.end_time else None,
+        "start_time": instant("start_time", wanted.start_time),
+        "end_time": instant("end_time", wanted.end_time),
     }

@@ -53,6 +53,11 @@ def run_result(response: pb.RunTaskNowResponse) -> RunResult:
     return RunResult(success=response.success, execution=wire.execution_from(response.execution))
 
 
+def is_over(result: RunResult) -> bool:
+    """Tell whether a run has ended."""
+    return result.execution.state.ended
+
+
 def handlers(response: pb.ListHandlersResponse) -> tuple[Handler, ...]:
     """Return the handlers that ListHandlers answers."""
     return tuple(wire.handler_from(handler) for handler in response.handlers)

@@ -15,6 +15,7 @@
 new one is let in beside others of its task.
 """
 
+from schedule_grpc.execution.attempts import MAX_ERRORS_BYTES, bounded
 from schedule_grpc.execution.gate import Occupancy, admitted, let_through, makes_way, queues
 from schedule_grpc.execution.states import TRANSITIONS, Gate, Reason, State, Trigger
 from schedule_grpc.execution.transitions import (
@@ -48,6 +49,7 @@ from schedule_grpc.execution.values import (
 )
 
 __all__ = [
+    "MAX_ERRORS_BYTES",
     "MAX_HAND_BACKS",
     "MAX_TEXT_BYTES",
     "ON_TIME",
@@ -67,6 +69,7 @@ __all__ = [
     "Trigger",
     "admitted",
     "after",
+    "bounded",
     "cancel_requested",
     "deleted",
     "handed_back",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from schedule_grpc.execution.attempts import bounded
 from schedule_grpc.execution.states import Reason, State, Trigger
 from schedule_grpc.execution.values import CoveredRange, Execution, FailedAttempt, Outcome
 from schedule_grpc.retry import FailureKind, judge
@@ -132,7 +133,7 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
         kind=outcome.kind,
         error=outcome.error or "",
     )
-    told = replace(execution, attempts=(*execution.attempts, failure))
+    told = replace(execution, attempts=bounded((*execution.attempts, failure)))
     if execution.cancel_requested_time is not None:
         return _cancelled(told, outcome.end_time, result=outcome.result)
     wait = judge(task.policy.retry, kind=outcome.kind, attempt=execution.attempt) if outcome.retry else None

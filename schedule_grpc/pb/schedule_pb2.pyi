@@ -730,11 +730,11 @@ class Execution(_message.Message):
 
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution.Attempt]:
-        """Every failed attempt, oldest first."""
+        """Every failed attempt, oldest first; their errors have at most 256 KiB together, the longest are cut."""
 
     @_builtins.property
     def result(self) -> _struct_pb2.Value:
-        """What the handler returned, on failure too."""
+        """What the handler returned, on failure too. An integer beyond 2^53, which a double cannot hold, is told as text."""
 
     @_builtins.property
     def covers(self) -> Global___Execution.CoveredRange:
@@ -827,7 +827,7 @@ class RegisterTaskRequest(_message.Message):
 
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """At most 64 KiB of JSON."""
+        """At most 64 KiB of JSON. Numbers are doubles: write integers beyond 2^53 as text."""
 
     @_builtins.property
     def policy(self) -> Global___TaskPolicy:
@@ -1013,7 +1013,7 @@ class ListTasksRequest(_message.Message):
     NAME_PREFIX_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """By default 100; above 1,000 gives 1,000."""
+    """By default 100; above 1,000 gives 1,000. A page also ends before 3 MiB, with a next_page_token."""
     page_token: _builtins.str
     """From an earlier page of the same question."""
     enabled: _builtins.bool
@@ -1391,7 +1391,7 @@ class GetTaskHistoryRequest(_message.Message):
     name: _builtins.str
     """Name of the task."""
     page_size: _builtins.int
-    """By default 100; above 1,000 gives 1,000."""
+    """By default 100; above 1,000 gives 1,000. A page also ends before 3 MiB, with a next_page_token."""
     page_token: _builtins.str
     """From an earlier page of the same question."""
     @_builtins.property
@@ -1464,7 +1464,7 @@ class ListExecutionsRequest(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """By default 100; above 1,000 gives 1,000."""
+    """By default 100; above 1,000 gives 1,000. A page also ends before 3 MiB, with a next_page_token."""
     page_token: _builtins.str
     """From an earlier page of the same question."""
     @_builtins.property

@@ -7,7 +7,7 @@ from typing import Any
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
-from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger
+from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
 from schedule_grpc.json_text import decode, encode
 from schedule_grpc.policy import Policy
 from schedule_grpc.read_only import read_only
@@ -171,7 +171,7 @@ def execution_of(row: Row) -> Execution:
         kind=FailureKind(kind) if kind else None,
         gate=Gate(gate) if gate else None,
         attempt=row["attempt"],
-        attempts=tuple(_attempt_of(told) for told in decode(attempts)) if attempts else (),
+        attempts=bounded([_attempt_of(told) for told in decode(attempts)]) if attempts else (),
         hand_backs=row["hand_backs"],
         lease_token=row["lease_token"],
         cancel_requested_time=instant(row["cancel_requested_time"]),

@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-import tomllib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from schedule_grpc.events import Event, Hub
 from schedule_grpc.execution import Execution, ExecutionFilter, State
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.handlers.perform import GRACE
+from schedule_grpc.json_input import table
 from schedule_grpc.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
@@ -74,7 +74,7 @@ class ManualService:
         payload: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         description: str = "",
-        policy: Policy | None = None,
+        policy: Policy | Mapping[str, Any] | None = None,
         enabled: bool | None = None,
     ) -> Task:
         """Register a task. A handler that is not offered yet is given as the decorated function, and then is.
@@ -102,9 +102,10 @@ class ManualService:
         Raises:
             InvalidArgument: for all that is wrong with them, or if there are none.
             HandlerNotFound: if nobody offers the handler of one: a server would warn, and its executions wait.
-            OSError, tomllib.TOMLDecodeError: if the file cannot be read.
+            OSError: if the file cannot be read.
+            ValueError: if it is not TOML.
         """
-        tables = tomllib.loads(await asyncio.to_thread(Path(file).read_text, "utf-8")).get("tasks", [])
+        tables = table(await asyncio.to_thread(Path(file).read_bytes)).get("tasks", [])
         return await self.service.register_all(registrations(tables))
 
     async def tick(self, *, wait: bool = True) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import json
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ from schedule_grpc.condition import Condition
 from schedule_grpc.execution import new_execution_id
 from schedule_grpc.handlers import Env, Fate, Offer, TaskContext, perform
 from schedule_grpc.handlers.context import copy_for_handler
-from schedule_grpc.json_text import encode, whole
+from schedule_grpc.json_text import decode, encode
 from schedule_grpc.policy import DEFAULT, Policy
 from schedule_grpc.read_only import own_copy
 from schedule_grpc.registration import registered
@@ -164,9 +163,8 @@ def _task(offer: Offer, payload: Mapping[str, Any], timeout: timedelta, now: dat
 
 
 def _as_received(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a payload as a server gets it: protobuf's numbers are doubles, which cannot tell 2^53 + 1 from 2^53."""
-    text = encode(dict(checked_payload(payload)))
-    received: dict[str, Any] = json.loads(text, parse_int=lambda digits: whole(float(digits)))
+    """Return a payload as a server gets it: checked, and nothing of it is the caller's own object."""
+    received: dict[str, Any] = decode(encode(dict(checked_payload(payload))))
     return received
 
 

@@ -11,10 +11,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
-from schedule_grpc.json_text import whole
+from schedule_grpc.json_text import MAX_EXACT, whole
 
 _MICROS = 1_000_000
 _NANOS_PER_MICRO = 1000
+_NANOS = _MICROS * _NANOS_PER_MICRO
 _MAX_DURATION_SECONDS = 315_576_000_000
 """About 10,000 years (google/protobuf/duration.proto)."""
 
@@ -38,16 +39,22 @@ class Reader:
 
     def instant(self, message: Timestamp, field: str) -> datetime | None:
         """Return a timestamp's instant; microseconds are kept, finer parts dropped."""
-        if 0 <= message.nanos < _MICROS * _NANOS_PER_MICRO:
+        if 0 <= message.nanos < _NANOS:
             with suppress(OverflowError):
                 return instant_from(message)
-        self.refuse(field, "is not a time between the years 1 and 9999")
+        self.refuse(field, "is not a time between the years 1 and 9999 with nanos from 0 to 999,999,999")
         return None
 
     def duration(self, message: Duration, field: str) -> timedelta | None:
         """Return a duration; microseconds are kept, finer parts dropped."""
-        if abs(message.seconds) > _MAX_DURATION_SECONDS or message.seconds * message.nanos < 0:
-            self.refuse(field, "is not a valid duration")
+        if message.seconds * message.nanos < 0:
+            self.refuse(field, "is not a valid duration: seconds and nanos have different signs")
+            return None
+        if abs(message.nanos) >= _NANOS:
+            self.refuse(field, "is not a valid duration: nanos are a second or more")
+            return None
+        if abs(message.seconds) > _MAX_DURATION_SECONDS:
+            self.refuse(field, "is not a valid duration: longer than 10,000 years")
             return None
         return _timedelta(message)
 
@@ -139,6 +146,8 @@ def _fill(place: Value, value: Any) -> None:
         place.bool_value = value
     elif isinstance(value, str):
         place.string_value = value
+    elif isinstance(value, int) and abs(value) > MAX_EXACT:
+        place.string_value = str(value)  # a double would be another integer
     elif isinstance(value, int | float):
         place.number_value = value
     elif isinstance(value, Mapping):

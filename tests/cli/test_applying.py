@@ -102,6 +102,8 @@ def test_pruning_deletes_what_the_set_owns_and_nothing_else():
     assert difference(declared(HOURLY), tasks, prune=False).deleted == ()
 
 
+LARGE = b'[[tasks]]\nname = "a"\nschedule = "@daily"\nhandler = "h"\npayload = { ids = [%s] }'
+
 FILE = """
 set = "{owner}"
 
@@ -279,13 +281,50 @@ def test_what_the_server_refuses_is_told_by_name(ask, file: Path):
     assert ask("tasks", "list", "--prefix", owner, "--json").json == []
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_applying_again_changes_nothing_whatever_the_numbers(ask, file: Path, mark: str):
+    """What a file may hold is kept as it is by every edge; a byte order mark before it is none of its business."""
+    name = f"{owner_of(file)}-numbers"
+    numbers = (
+        "[9007199254740992, -9007199254740992, 1e300, 1.0, -0.0, 0.1234567890123456789, 5e-324, 9007199254740994.0]"
+    )
+    table = f'name = "{name}"\nschedule = "@manual"\nhandler = "steps"\n'
+    file.write_text(f"{mark}[[tasks]]\n{table}payload = {{ deep = [{{ numbers = {numbers} }}] }}\n", "utf-8")
+    assert ask("tasks", "apply", "-f", str(file)).out.splitlines()[-1].startswith("1 created, 0 changed")
+    assert ask("tasks", "apply", "-f", str(file)).out == "0 created, 0 changed, 0 deleted, 1 unchanged\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "complaint"),
+    [
+        ("--payload", '{"n": 9007199254740993}', ".n: 9007199254740993 is beyond"),
+        ("--metadata", '{"a": {"b": 1, "b": 2}}', "the key 'b' is given twice in one object"),
+        ("--payload", '{"n": 1e400}', ".n: inf is not JSON"),
+        ("--payload", "@FILE", "the key 'n' is given twice in one object"),
+    ],
+)
+def test_an_option_is_read_as_strictly_as_a_file(tell, tmp_path: Path, option: str, text: str, complaint: str):
+    """Before any server is asked, for registering as for running; a byte order mark in a file is left out."""
+    (tmp_path / "twice").write_text('\ufeff{"n": 1, "n": 2}', "utf-8")
+    text = text.replace("FILE", str(tmp_path / "twice"))
+    done = tell("tasks", "update", "t", option, text)
+    assert (done.code, done.out) == (2, "")
+    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", done.err).split())
+    assert complaint in shown
+    assert option in shown
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
         (b"tasks = [", "Invalid value"),
         (b'{"tasks": [}', "Expecting value"),
         (b"\xff", "invalid start byte"),
-        (b'{"a":' * 100_000, "recursion"),
+        (b'{"a":' * 100_000, "nested too deep"),
+        (b'{"tasks": [{"name": "a", "payload": {"n": 1, "n": 2}}]}', "the key 'n' is given twice in one object"),
+        ('{"tasks": []}'.encode("utf-16"), "is UTF-16: save it as UTF-8"),
+        (LARGE % b"9007199254740993", "  tasks[0].payload: .ids[0]: 9007199254740993 is beyond"),
+        (LARGE % b"1e400", "  tasks[0].payload: .ids[0]: inf is not JSON"),
         (b"task = []", "  task: unknown key; did you mean tasks?"),
     ],
 )

@@ -18,8 +18,8 @@ from schedule_grpc.cli import contract
 from schedule_grpc.cli.options import POLICY_OPTIONS
 from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.policy import Policy
+from schedule_grpc.policy_reading import policy_text
 from schedule_grpc.store import NEWEST, schema_version
-from schedule_grpc.task_file import policy_text
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"grpc", "google", "rich", "pydantic_settings", "croniter", "cron_descriptor", "aiosqlite", "sqlite3"}

@@ -188,12 +188,30 @@ def test_a_run_whose_server_goes_away_goes_on(end: str, tmp_path: Path):
             json.dumps({"until": str(tmp_path / "x")}),
         )
         run("tasks", "register", "holding", *options, "--server", server.address)
-        with started(server, "tasks", "run", "holding") as process:
+        with started(server, "tasks", "run", "holding", "--patience", "0") as process:
             until_it_says(process.stderr, "holding")
             getattr(server, end)()
             out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (3, "")
     assert re.search(rf"{server.address}: .*; execution {ID} goes on without this call\n$", err)
+
+
+def test_a_run_whose_server_is_started_again_is_shown_to_its_end(tmp_path: Path):
+    """Killed, and back on the same address and database: the same execution, and exit code 0."""
+    (tmp_path / HANDLERS.name).write_text(HANDLERS.read_text())
+    payload = json.dumps({"until": str(tmp_path / "x")})
+    options = ("--schedule", "@manual", "--handler", "hold", "--initial-backoff", "0s", "--payload", payload)
+    with serving(tmp_path, "--handlers", HANDLERS.stem) as server:
+        run("tasks", "register", "holding", *options, "--server", server.address)
+        with started(server, "tasks", "run", "holding", "--json") as process:
+            until_it_says(process.stderr, "RUNNING")
+            server.kill()
+            (tmp_path / "x").touch()
+            with serving(tmp_path, "--handlers", HANDLERS.stem, "--grpc", server.address):
+                out, _ = process.communicate(timeout=60)
+    told = json.loads(out)
+    assert (process.returncode, told["success"]) == (0, True)
+    assert [attempt["kind"] for attempt in told["execution"]["attempts"]] == ["LEASE_LOST"]
 
 
 def test_history_is_filtered(ask, steps: str):
@@ -282,7 +300,7 @@ def test_watch_in_json_is_an_object_a_line(ask, server: Server, steps: str):
 
 def test_watch_ends_with_its_server(tmp_path: Path):
     """Exit code 3, as where there is none."""
-    with serving(tmp_path) as server, started(server, "executions", "watch") as process:
+    with serving(tmp_path) as server, started(server, "executions", "watch", "--patience", "0") as process:
         until_it_says(process.stderr, "Watching")
         server.terminate()
         _, err = process.communicate(timeout=60)

@@ -71,6 +71,7 @@ def test_a_state_is_told_on_one_line(changes: dict[str, Any], words: str):
 def test_lost_events_and_progress_are_told():
     """A reader who was too slow is told how much; progress is a percentage and a text."""
     assert event_in_words(Lost(count=7)) == "(7 events were lost: this reader was too slow)"
+    assert event_in_words(Lost(count=0)) == "(the server was not heard for a while: events may be missing here)"
     progress = Progress(execution_id="e", task_name="t", fraction=0.256, text="", time=NOON)
     assert event_in_words(progress) == "2026-01-31 12:00:00Z  e  26 %"
     assert event_json(Lost(count=7)) == {"event": "lost", "count": 7}

@@ -137,15 +137,18 @@ async def test_lists_are_read_page_by_page(ask):
     assert (rest.executions, rest.next_page_token) == (tuple(newest_first[4:]), "")
 
 
-async def test_a_page_may_be_larger_than_four_megabytes(ask):
-    """Eighty payloads of 60 kB: gRPC's own limit for a message is not ours."""
+async def test_a_list_may_be_larger_than_four_megabytes(ask):
+    """Eighty payloads of 60 kB are two pages, whatever their number."""
     payload = {"text": "x" * 60_000}
     for first in range(0, 80, 16):
         names = [f"t{number}" for number in range(first, first + 16)]
         definitions = [define(name=name, schedule="@daily", handler=HANDLER, payload=payload) for name in names]
         await ask("batch_register_tasks", [Registration(definition=definition) for definition in definitions])
-    page = await ask("list_tasks")
-    assert [task.definition.payload for task in page.tasks] == [payload] * 80
+    assert [task.definition.payload for task in await ask("tasks")] == [payload] * 80
+    first_page = await ask("list_tasks", page_size=1000)
+    following = await ask("list_tasks", page_size=1000, page_token=first_page.next_page_token)
+    assert len(first_page.tasks) + len(following.tasks) == 80
+    assert following.next_page_token == ""
 
 
 async def test_a_run_is_waited_for_or_not(ask, tmp_path: Path):
@@ -262,8 +265,9 @@ async def test_a_watch_of_some_states(client, live: Live, ask, asker):
     assert [event.execution for event in told] == [result.execution for result in results]
 
 
-async def test_a_watch_ends_when_the_server_stops(client, live: Live, ask, asker):
+async def test_a_watch_without_patience_ends_when_the_server_stops(live: Live, ask, asker):
     """After what has happened until then; as a stream that is over, not as an error."""
+    client = asker(live.parts.address, patience=0)
     await ask("register_task", name="task", schedule="@manual", handler=HANDLER)
     watch = await asker.watch(client)
     await ask("run_task_now", "task")

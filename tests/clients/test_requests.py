@@ -174,9 +174,9 @@ async def test_a_policy_that_does_not_exist_is_refused_by_its_name(asker, script
     with pytest.raises(errors.InvalidArgument) as caught:
         await asker.ask(asker(scripted.address), "update_task", "report", policy=wrong)
     assert [str(violation) for violation in caught.value.violations] == [
-        "policy.tiemout: is not a policy",
-        "policy.overlap: must be one of SKIP, BUFFER_ONE, CANCEL_OTHER, ALLOW_ALL",
-        "policy.retry: is not a policy",
+        "policy.tiemout: unknown key; did you mean timeout?",
+        "policy.overlap: 'SKIPP' is none of skip, buffer-one, cancel-other, allow-all",
+        "policy.retry: is not a table",
     ]
     assert scripted.seen == []
 

@@ -101,7 +101,7 @@ async def test_a_token_is_sent_with_every_call(asker, scripted):
     """As a bearer token; without one there is no such header."""
     scripted.answer("ListHandlers", HANDLERS)
     scripted.answer("WatchExecutions", lambda _: iter(()))
-    client = asker(scripted.address, token="s3cret")
+    client = asker(scripted.address, token="s3cret", patience=0)
     await asker.ask(client, "list_handlers")
     await asker.ask(client, "watch_executions")
     assert [seen.metadata["authorization"] for seen in scripted.seen] == ["Bearer s3cret"] * 2

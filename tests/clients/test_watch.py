@@ -72,7 +72,10 @@ async def test_each_event_is_one_of_our_values(asker, scripted, stream):
     """Transitions (one just recorded, one from another state), progress, and what was lost, until the server ends."""
     stream(*TOLD).let_go.set()
     assert (
-        await asker.ask(asker(scripted.address), "watch_executions", "report", [State.RUNNING, State.FAILED]) == EVENTS
+        await asker.ask(
+            asker(scripted.address, patience=0), "watch_executions", "report", [State.RUNNING, State.FAILED]
+        )
+        == EVENTS
     )
     (seen,) = scripted.seen
     assert seen.request == pb.WatchExecutionsRequest(
@@ -84,27 +87,27 @@ async def test_each_event_is_one_of_our_values(asker, scripted, stream):
 async def test_watch_is_another_word_for_it(asker, scripted, stream):
     """And without arguments it asks for everything."""
     stream(*TOLD).let_go.set()
-    assert await asker.ask(asker(scripted.address), "watch") == EVENTS
+    assert await asker.ask(asker(scripted.address, patience=0), "watch") == EVENTS
     assert scripted.seen[0].request == pb.WatchExecutionsRequest()
 
 
 async def test_events_of_a_newer_server_are_passed_over(asker, scripted, stream):
     """A kind of event that this client does not know is none."""
     stream(UNKNOWN, TOLD[0], UNKNOWN, UNKNOWN, TOLD[3], UNKNOWN).let_go.set()
-    assert await asker.ask(asker(scripted.address), "watch_executions") == [RECORDED, Lost(count=3)]
+    assert await asker.ask(asker(scripted.address, patience=0), "watch_executions") == [RECORDED, Lost(count=3)]
 
 
 async def test_more_events_than_fit_into_one_window_all_arrive(asker, scripted, stream):
     """The server has ended the stream long before the last of them is read."""
     stream(*(TOLD * 1000)).let_go.set()
-    assert await asker.ask(asker(scripted.address), "watch_executions") == EVENTS * 1000
+    assert await asker.ask(asker(scripted.address, patience=0), "watch_executions") == EVENTS * 1000
 
 
 async def test_a_refused_watch_raises_our_error(asker, scripted):
     """A task that is unknown to the server, say; and no retry."""
     scripted.answer("WatchExecutions", errors.TaskNotFound("report"))
     with pytest.raises(errors.TaskNotFound):
-        await asker.ask(asker(scripted.address), "watch_executions")
+        await asker.ask(asker(scripted.address, patience=0), "watch_executions")
     assert len(scripted.seen) == 1
 
 
@@ -112,7 +115,7 @@ async def test_a_watch_that_has_not_begun_is_tried_again(asker, scripted, stream
     """The server was unavailable, and then was not."""
     scripted.answer("WatchExecutions", grpc.StatusCode.UNAVAILABLE)
     stream(*TOLD).let_go.set()
-    assert await asker.ask(asker(scripted.address), "watch_executions") == EVENTS
+    assert await asker.ask(asker(scripted.address, patience=0), "watch_executions") == EVENTS
     assert len(scripted.seen) == 2
 
 
@@ -125,7 +128,7 @@ async def test_a_watch_that_breaks_off_raises_and_is_not_begun_again(asker, scri
         context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
 
     scripted.answer("WatchExecutions", broken)
-    client = asker(scripted.address)
+    client = asker(scripted.address, patience=0)
     watch = await asker.watch(client)
     assert await asker.events(watch, 1) == [RECORDED]
     for _ in range(2):
@@ -137,7 +140,7 @@ async def test_a_watch_that_breaks_off_raises_and_is_not_begun_again(asker, scri
 async def test_closing_ends_the_stream_and_the_iteration(asker, scripted, stream):
     """The server sees that the caller has left; closing again, and asking for more, change nothing."""
     streamed = stream(*TOLD)
-    client = asker(scripted.address)
+    client = asker(scripted.address, patience=0)
     watch = await asker.watch(client)
     assert await asker.events(watch, 2) == EVENTS[:2]
     for _ in range(2):
@@ -149,7 +152,7 @@ async def test_closing_ends_the_stream_and_the_iteration(asker, scripted, stream
 async def test_a_watch_that_is_dropped_in_its_midst_ends_the_stream(asker, scripted, stream):
     """Without a context it ends with the last one who holds it."""
     streamed = stream(*TOLD)
-    client = asker(scripted.address)
+    client = asker(scripted.address, patience=0)
     watch = await asker.watch(client)
     assert await asker.events(watch, 1) == [RECORDED]
     del watch
@@ -170,7 +173,7 @@ def test_a_blocking_watch_has_begun_when_it_is_returned(scripted, stream):
             order.append("begun")
             order.append(next(events))
 
-    with Client(scripted.address) as client:
+    with Client(scripted.address, patience=0) as client:
         thread = threading.Thread(target=watch)
         thread.start()
         assert streamed.arrived.wait(60)
@@ -184,7 +187,7 @@ def test_a_blocking_watch_has_begun_when_it_is_returned(scripted, stream):
 def test_a_blocking_watch_is_refused_at_once(scripted):
     """Not only when the first event is asked for."""
     scripted.answer("WatchExecutions", errors.InvalidArgument.of("states", "99 is not a state"))
-    with Client(scripted.address) as client, pytest.raises(errors.InvalidArgument, match="99"):
+    with Client(scripted.address, patience=0) as client, pytest.raises(errors.InvalidArgument, match="99"):
         client.watch_executions()
 
 
@@ -192,7 +195,7 @@ def test_a_blocking_watch_is_refused_at_once(scripted):
 def test_another_thread_ends_a_blocking_watch(what: str, scripted, stream):
     """The thread that iterates sees the end, and no error."""
     stream(TOLD[0])
-    client = Client(scripted.address)
+    client = Client(scripted.address, patience=0)
     watch = client.watch()
     first = threading.Event()
     found: list[Any] = []
@@ -215,7 +218,7 @@ def test_another_thread_ends_a_blocking_watch(what: str, scripted, stream):
 def test_a_blocking_client_that_is_closed_while_a_watch_begins_says_so(scripted, stream):
     """Unavailable, in the thread that waits for it."""
     streamed = stream(opened=False)
-    client = Client(scripted.address)
+    client = Client(scripted.address, patience=0)
     raised: list[errors.ScheduleError] = []
 
     def watch() -> None:
@@ -239,7 +242,7 @@ def test_a_blocking_client_that_is_closed_while_a_watch_begins_says_so(scripted,
 async def test_an_async_watch_has_begun_when_its_context_is_entered(scripted, stream):
     """Not before the server has said so."""
     streamed = stream(*TOLD, opened=False)
-    async with AsyncClient(scripted.address) as client:
+    async with AsyncClient(scripted.address, patience=0) as client:
         entering = asyncio.ensure_future(client.watch().__aenter__())
         assert await asyncio.to_thread(streamed.arrived.wait, 10)
         assert not entering.done()
@@ -259,7 +262,7 @@ async def test_who_gives_up_waiting_for_an_event_loses_none(scripted):
         yield from TOLD
 
     scripted.answer("WatchExecutions", late)
-    async with AsyncClient(scripted.address) as client, client.watch() as events:
+    async with AsyncClient(scripted.address, patience=0) as client, client.watch() as events:
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(events), 0.01)
@@ -270,7 +273,7 @@ async def test_who_gives_up_waiting_for_an_event_loses_none(scripted):
 async def test_a_task_that_watches_can_be_cancelled(scripted, stream):
     """It ends cancelled, and its stream with it."""
     streamed = stream(*TOLD)
-    async with AsyncClient(scripted.address) as client:
+    async with AsyncClient(scripted.address, patience=0) as client:
         read_all = asyncio.Event()
 
         async def watch() -> None:
@@ -290,7 +293,7 @@ async def test_a_task_that_watches_can_be_cancelled(scripted, stream):
 async def test_a_task_that_enters_a_watch_can_be_cancelled(scripted, stream):
     """The server has not answered yet."""
     streamed = stream(opened=False)
-    async with AsyncClient(scripted.address) as client:
+    async with AsyncClient(scripted.address, patience=0) as client:
         task = asyncio.ensure_future(client.watch().__aenter__())
         assert await asyncio.to_thread(streamed.arrived.wait, 10)
         task.cancel()
@@ -304,7 +307,7 @@ async def test_a_task_that_enters_a_watch_can_be_cancelled(scripted, stream):
 async def test_another_task_ends_an_async_watch(what: str, scripted, stream):
     """The task that iterates sees the end, and neither an error nor a cancellation."""
     stream(TOLD[0])
-    client = AsyncClient(scripted.address)
+    client = AsyncClient(scripted.address, patience=0)
     watch = client.watch()
     first = asyncio.Event()
     found: list[Any] = []
@@ -327,7 +330,7 @@ async def test_another_task_ends_an_async_watch(what: str, scripted, stream):
 async def test_an_async_watch_that_is_ended_before_it_began_has_no_events(what: str, scripted, stream):
     """Whoever waits for the first one sees the end."""
     streamed = stream(*TOLD, opened=False)
-    client = AsyncClient(scripted.address)
+    client = AsyncClient(scripted.address, patience=0)
     watch = client.watch()
     waiting = asyncio.ensure_future(anext(watch, "end"))
     assert await asyncio.to_thread(streamed.arrived.wait, 10)
@@ -340,7 +343,7 @@ async def test_an_async_watch_that_is_ended_before_it_began_has_no_events(what: 
 async def test_an_async_client_that_is_closed_while_a_watch_begins_says_so(scripted, stream):
     """Unavailable, in the task that waits for it."""
     streamed = stream(opened=False)
-    client = AsyncClient(scripted.address)
+    client = AsyncClient(scripted.address, patience=0)
     entering = asyncio.ensure_future(client.watch().__aenter__())
     assert await asyncio.to_thread(streamed.arrived.wait, 10)
     await client.close()
@@ -363,7 +366,7 @@ async def complaints() -> AsyncIterator[list[Any]]:
 async def test_a_watch_that_was_never_entered_leaves_no_trace(scripted, stream):
     """Asked for and dropped."""
     stream(*TOLD)
-    async with AsyncClient(scripted.address) as client:
+    async with AsyncClient(scripted.address, patience=0) as client:
         client.watch()
         await asyncio.sleep(0)
         client.watch()
@@ -381,7 +384,7 @@ async def test_a_watch_that_breaks_off_while_nobody_waits_leaves_no_trace(script
         yield
 
     scripted.answer("WatchExecutions", broken)
-    async with AsyncClient(scripted.address) as client:
+    async with AsyncClient(scripted.address, patience=0) as client:
         closed, dropped = client.watch(), client.watch()
         for watch in (closed, dropped):
             with pytest.raises(TimeoutError):

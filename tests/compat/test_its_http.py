@@ -156,12 +156,16 @@ def test_running(web: httpx2.Client, name: str, sent: dict[str, Any]):
 
 
 def test_what_cannot_be_run(web: httpx2.Client, name: str):
-    """Not there, or disabled: 400 in one text."""
+    """Not there, or disabled: 400 in one text; the details, which came later, say which."""
     register(web, name, enabled=False)
-    refused = (400, {"success": False, "error": "Failed to run task (task not found or disabled)"})
-    for path in (f"/tasks/{name}/run", "/tasks/nobody/run"):
+    refused = {"success": False, "error": "Failed to run task (task not found or disabled)"}
+    for path, reason, code in (
+        (f"/tasks/{name}/run", f"Task is disabled: {name}", "TASK_DISABLED"),
+        ("/tasks/nobody/run?wait=false", "Task not found: nobody", "TASK_NOT_FOUND"),
+    ):
         answer = web.post(path)
-        assert (answer.status_code, answer.json()) == refused
+        detail = {"field": "name", "reason": reason, "code": code}
+        assert (answer.status_code, answer.json()) == (400, refused | {"details": [detail]})
 
 
 def test_a_run_that_fails(web: httpx2.Client, name: str):

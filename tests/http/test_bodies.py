@@ -1,6 +1,7 @@
 """Bodies: a task as it is sent, sent back, changed; backfills and previews."""
 
 import json
+from typing import Any
 
 import httpx2
 import pytest
@@ -84,6 +85,58 @@ def test_a_patch_changes_what_is_sent(web: httpx2.Client, name: str):
     assert (task["policy"]["retry"]["maxRetries"], task["policy"]["jitterMs"], "description" in task) == (3, 0, False)
     task = web.patch(f"/tasks/{name}", json={"policy": None, "enabled": False}).json()["task"]
     assert (task["policy"]["timeoutMs"], task["enabled"]) == (29000, False)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"timeoutMs": "5m", "overlap": "buffer-one", "catchUp": "all"},
+        {"timeoutMs": "300s", "overlap": "Buffer_One", "catchUp": "All"},
+        {"timeoutMs": 300_000, "overlap": "BUFFER_ONE", "catchUp": "ALL"},
+    ],
+)
+def test_a_policy_is_taken_as_people_write_it(web: httpx2.Client, name: str, policy: dict[str, Any]):
+    """Words in any case and with dashes, durations as texts with their unit; in a patch as well."""
+    sent = {"name": name, "schedule": "@daily", "handler": "steps"}
+    shown = {"timeoutMs": 300_000, "overlap": "BUFFER_ONE", "catchUp": "ALL"}
+    task = web.post("/tasks", json=sent | {"policy": policy}).json()["task"]
+    assert task["policy"] | shown == task["policy"]
+    web.patch(f"/tasks/{name}", json={"policy": None})
+    task = web.patch(f"/tasks/{name}", json={"policy": policy}).json()["task"]
+    assert task["policy"] | shown == task["policy"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        ({"timeoutMs": "5000"}, "policy.timeoutMs"),  # of milliseconds, or of seconds as elsewhere? Nobody knows
+        ({"timeoutMs": "soon"}, "policy.timeoutMs"),
+        ({"timeoutMs": "999d"}, "policy.timeoutMs"),
+        ({"overlap": "sometimes"}, "policy.overlap"),
+        ({"overlap": 1}, "policy.overlap"),
+        ({"retry": {"maxBackoffMs": ""}}, "policy.retry.maxBackoffMs"),
+    ],
+)
+def test_a_policy_that_means_nothing_is_refused(web: httpx2.Client, name: str, policy: dict[str, Any], field: str):
+    """By its field."""
+    sent = {"name": name, "schedule": "@daily", "handler": "steps", "policy": policy}
+    answer = web.post("/tasks", json=sent)
+    assert (answer.status_code, [each["field"] for each in answer.json()["details"]]) == (400, [field])
+
+
+@pytest.mark.parametrize("field", ["payload", "metadata"])
+def test_an_integer_that_not_every_edge_carries_is_refused(web: httpx2.Client, name: str, field: str):
+    """In registering, changing and running; 2^53 itself is kept as it is."""
+    sent = {"name": name, "schedule": "@daily", "handler": "steps"}
+    wrong = {field: {"id": [9007199254740993]}}
+    assert web.post("/tasks", json=sent | {field: {"id": 2**53}}).json()["task"][field] == {"id": 2**53}
+    refused = [web.post("/tasks", json=sent | wrong), web.patch(f"/tasks/{name}", json=wrong)]
+    if field == "payload":
+        refused.append(web.post(f"/tasks/{name}/run", json=wrong))
+    for answer in refused:
+        (detail,) = answer.json()["details"]
+        assert (answer.status_code, detail["field"]) == (400, field)
+        assert detail["reason"].startswith(".id[0]: 9007199254740993 is beyond ±2^53")
 
 
 def test_a_backfill_and_a_preview(web: httpx2.Client, name: str):

@@ -10,7 +10,7 @@ from rig import START
 
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.execution import ExecutionFilter, State
-from schedule_grpc.paging import ExecutionCursor, Page, TaskCursor
+from schedule_grpc.paging import MAX_PAGE_BYTES, ExecutionCursor, Page, TaskCursor, fitting
 from schedule_grpc.task import TaskFilter
 
 ALL = ExecutionFilter()
@@ -168,3 +168,21 @@ def test_a_negative_size_is_refused(size: int):
     """With the field's name."""
     with pytest.raises(InvalidArgument, match="page_size: must not be negative"):
         _ = Page(size=size).limit
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [
+        ([], 0),
+        ([MAX_PAGE_BYTES], 1),
+        ([MAX_PAGE_BYTES * 2, 1], 1),
+        ([MAX_PAGE_BYTES - 1, 1, 1], 2),
+        ([MAX_PAGE_BYTES // 3] * 10, 3),
+        ([1] * 1000, 1000),
+    ],
+)
+def test_a_page_has_what_fits_and_at_least_one_item(sizes: list[int], shown: int):
+    """What follows is not even made."""
+    items = iter(sizes)
+    assert fitting(items, lambda size: size) == sizes[:shown]
+    assert len(list(items)) == max(len(sizes) - shown - 1, 0)

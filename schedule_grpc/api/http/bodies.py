@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from schedule_grpc import durations
 from schedule_grpc.policy import DEFAULT
+from schedule_grpc.policy_reading import policy_value
 from schedule_grpc.registration import Registration, TaskUpdate
 from schedule_grpc.task import define
 
@@ -28,7 +30,32 @@ def _instant(value: object) -> object:
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
-Milliseconds = Annotated[float, Field(ge=0, le=3.2e11)]  # ten years; the policies' own bounds are narrower
+
+
+def _milliseconds(value: object) -> object:
+    """Read ``5m`` as 300000. A number in a text has no unit of its own, and is refused."""
+    if not isinstance(value, str) or value.strip()[-1:].isdecimal():
+        return value
+    return durations.read(value) / durations.MILLISECOND
+
+
+def _word(path: str) -> BeforeValidator:
+    """Return what reads a policy's word in any spelling; what is none stays as it is, and is refused later."""
+
+    def read(value: object) -> object:
+        try:
+            return policy_value(path, value).value
+        except ValueError:
+            return value
+
+    return BeforeValidator(read)
+
+
+Milliseconds = Annotated[
+    float,
+    BeforeValidator(_milliseconds),
+    Field(ge=0, le=3.2e11),  # ten years; the policies' own bounds are narrower
+]
 
 
 class Body(BaseModel):
@@ -69,12 +96,15 @@ class RetentionBody(Body):
 
 
 class PolicyBody(Body):
-    """How a task's executions are treated; what is not there is the default."""
+    """How a task's executions are treated; what is not there is the default.
+
+    A duration may be a text with its unit, such as `"5m"`; words may be written in any case, and with dashes.
+    """
 
     timeout_ms: Milliseconds | None = Field(default=None, description="For one attempt")
     retry: RetryBody | None = None
-    overlap: Literal["SKIP", "BUFFER_ONE", "CANCEL_OTHER", "ALLOW_ALL"] | None = None
-    catch_up: Literal["LATEST", "ALL", "NONE"] | None = None
+    overlap: Annotated[Literal["SKIP", "BUFFER_ONE", "CANCEL_OTHER", "ALLOW_ALL"], _word("overlap")] | None = None
+    catch_up: Annotated[Literal["LATEST", "ALL", "NONE"], _word("catch_up")] | None = None
     catchup_window_ms: Milliseconds | None = None
     jitter_ms: Milliseconds | None = None
     window: WindowBody | None = None
@@ -233,9 +263,4 @@ def _by_path(body: Body, prefix: str) -> Iterator[tuple[str, Any]]:
         elif value is not None and name.endswith(MILLISECONDS):
             yield path, timedelta(milliseconds=value)
         else:
-            yield path, _word(DEFAULT.fields()[path], value)
-
-
-def _word(default: object, value: Any) -> Any:
-    """Return a policy's word as the value that it names."""
-    return type(default)(value) if isinstance(value, str) and isinstance(default, str) else value
+            yield path, None if value is None else policy_value(path, value)

@@ -18,6 +18,7 @@ from schedule_grpc.errors import (
     Unavailable,
     listed,
 )
+from schedule_grpc.paging import fitting
 from schedule_grpc.policy import DEFAULT
 from schedule_grpc.text import unicode_of
 from schedule_grpc.threads import LIGHT, Aside
@@ -69,6 +70,11 @@ def encoded(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+def size(written: str) -> int:
+    """Return how many bytes JSON has when it is sent."""
+    return len(written.encode())
+
+
 def success(status: int = 200, **fields: Any) -> Answer:
     """Return the envelope of a call that did what it should; fields that are None are left out."""
     present = {name: value for name, value in fields.items() if value is not None}
@@ -78,12 +84,23 @@ def success(status: int = 200, **fields: Any) -> Answer:
 async def success_of_many(
     aside: Aside, name: str, items: Sequence[T], shown: Callable[[T], Any], **fields: Any
 ) -> Response:
-    """Return the envelope of a list; fields that are None are left out.
+    """Return the envelope of a list; fields that are None are left out."""
+    return success_of_written(name, await written_aside(aside, items, shown), **fields)
 
-    The items are written aside, one by one: a page may hold megabytes, and writing one text holds the interpreter.
+
+async def written_aside(
+    aside: Aside, items: Sequence[T], shown: Callable[[T], Any], *, fits: bool = False
+) -> list[str]:
+    """Return items as JSON; with ``fits`` only the first ones, as many as one page may have.
+
+    They are written aside, one by one: a page may hold megabytes, and writing one text holds the interpreter.
     """
-    written = await aside.compute(lambda: [encoded(shown(item)) for item in items], weight=LIGHT_ITEM * len(items))
-    return success_of_written(name, written, **fields)
+
+    def written() -> list[str]:
+        texts = (encoded(shown(item)) for item in items)
+        return fitting(texts, size) if fits else list(texts)
+
+    return await aside.compute(written, weight=LIGHT_ITEM * len(items))
 
 
 def success_of_written(name: str, written: Sequence[str], **fields: Any) -> Response:

@@ -10,7 +10,14 @@ from starlette.responses import Response
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import BackfillBody, CancelBody, Instant, RunBody
-from schedule_grpc.api.http.envelope import Answer, refusal, success, success_of_many
+from schedule_grpc.api.http.envelope import (
+    Answer,
+    refusal,
+    success,
+    success_of_many,
+    success_of_written,
+    written_aside,
+)
 from schedule_grpc.api.http.routing import (
     BODY,
     IdempotencyKey,
@@ -24,7 +31,8 @@ from schedule_grpc.api.http.routing import (
 )
 from schedule_grpc.api.http.target import ActingRoute
 from schedule_grpc.errors import TaskDisabled, TaskNotFound
-from schedule_grpc.execution import Execution, ExecutionFilter, State
+from schedule_grpc.execution import Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.paging import token_after_executions
 from schedule_grpc.service import Service
 
 NOT_RUNNABLE = "Failed to run task (task not found or disabled)"
@@ -82,8 +90,9 @@ class ExecutionRoutes:
         payload = body.payload if body else None
         try:
             execution = await self._service.run_now(name, payload=payload, detach=not wait, request_id=idempotency_key)
-        except (TaskNotFound, TaskDisabled):
-            return refusal(400, NOT_RUNNABLE)
+        except (TaskNotFound, TaskDisabled) as error:
+            why = {"field": "name", "reason": error.message, "code": error.code}
+            return refusal(400, NOT_RUNNABLE, details=[why])
         told = execution_shown(execution)
         if execution.state is State.SUCCEEDED:
             return success(message=f"Task {name} executed successfully", execution=told)
@@ -109,7 +118,7 @@ class ExecutionRoutes:
         """List a task's executions, newest first; an unknown name has none."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
         page = await self._service.history(name, chosen, page_of(limit, page_token))
-        return await self._listed("history", page.executions, nextPageToken=page.next_page_token or None)
+        return await self._page("history", page, name, chosen)
 
     async def list_executions(
         self,
@@ -123,7 +132,7 @@ class ExecutionRoutes:
         """List executions of all tasks, newest first."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
         page = await self._service.executions(chosen, page_of(limit, page_token))
-        return await self._listed("executions", page.executions, nextPageToken=page.next_page_token or None)
+        return await self._page("executions", page, None, chosen)
 
     async def get_execution(self, id: str) -> Answer:  # noqa: A002 (as the path has it)
         """Return an execution."""
@@ -138,6 +147,11 @@ class ExecutionRoutes:
         """Run, now, every enabled task whose schedule means the same cron expression."""
         executions = await self._service.trigger_cron(cron)
         return await self._listed("executions", executions, cron=cron)
+
+    async def _page(self, name: str, page: ExecutionPage, task: str | None, chosen: ExecutionFilter) -> Response:
+        written = await written_aside(self._service.aside, page.executions, execution_shown, fits=True)
+        token = token_after_executions(page, len(written), task, chosen)
+        return success_of_written(name, written, nextPageToken=token or None)
 
     async def _listed(self, name: str, executions: Sequence[Execution], **fields: Any) -> Response:
         return await success_of_many(self._service.aside, name, executions, execution_shown, **fields)

@@ -112,6 +112,7 @@ class Detail(Shown):
 
     field: str
     reason: str
+    code: str = Field(default="", description="Where callers may want to tell reasons apart, such as TASK_NOT_FOUND")
 
 
 class Refusal(Shown):

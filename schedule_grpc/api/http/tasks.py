@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
-from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_many, success_of_written
+from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_written, written_aside
 from schedule_grpc.api.http.routing import BODY, Etag, PageToken, described
 from schedule_grpc.as_json import task_json
-from schedule_grpc.paging import MAX_PAGE_SIZE, Page
+from schedule_grpc.paging import MAX_PAGE_SIZE, Page, token_after_tasks
 from schedule_grpc.service import Service
 from schedule_grpc.task import Task, TaskFilter
 from schedule_grpc.threads import weight_of
@@ -58,8 +58,9 @@ class TaskRoutes:
         if page_size is None:
             return success_of_written("tasks", await self._all(chosen, page_token))
         page = await self._service.list_tasks(chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token))
-        token = page.next_page_token or None
-        return await success_of_many(self._service.aside, "tasks", page.tasks, task_json, nextPageToken=token)
+        written = await written_aside(self._service.aside, page.tasks, task_json, fits=True)
+        token = token_after_tasks(page, len(written), chosen)
+        return success_of_written("tasks", written, nextPageToken=token or None)
 
     async def register_task(self, body: TaskBody) -> Answer:
         """Register a task: create it, or make the one of that name what is said here. It does not fire."""

@@ -1,0 +1,51 @@
+"""What a caller says, as the messages of a request. What a message would change in silence is refused."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from schedule_grpc import wire
+from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.json_input import portable
+from schedule_grpc.json_text import NotJson
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.policy import DEFAULT, Policy
+from schedule_grpc.policy_reading import read_policy
+
+
+def struct(field: str, value: Mapping[str, Any]) -> Struct:
+    """Return the message of a JSON object.
+
+    Raises:
+        InvalidArgument: if it is none, or has an integer that a message would round.
+    """
+    try:
+        found = portable(value)
+    except NotJson as error:
+        raise InvalidArgument.of(field, str(error)) from None
+    if not isinstance(found, dict):
+        raise InvalidArgument.of(field, "is not a JSON object")
+    return wire.struct_to(found)
+
+
+def instant(field: str, told: datetime | None) -> Timestamp | None:
+    """Return the message of an instant.
+
+    Raises:
+        InvalidArgument: if its time zone is not known.
+    """
+    if told is not None and told.tzinfo is None:
+        raise InvalidArgument.of(field, f"{told.isoformat()} has no time zone, such as datetime.UTC")
+    return None if told is None else wire.instant_to(told)
+
+
+def policy_message(told: Policy | Mapping[str, Any]) -> pb.TaskPolicy:
+    """Return the message of a policy in any form.
+
+    Raises:
+        InvalidArgument: for whatever in it is none, or out of bounds.
+    """
+    return wire.policy_to(DEFAULT.with_fields(read_policy(told).checked()))

@@ -1,0 +1,99 @@
+"""What a caller may say to a client: policies in every form, and what is refused before it is sent."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from schedule_grpc import errors
+from schedule_grpc.execution import ExecutionFilter
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.policy import Overlap, Policy
+from schedule_grpc.retry import RetryPolicy
+
+NAIVE = datetime.fromisoformat("2026-01-31T10:00:00")
+RETRY = RetryPolicy(max_retries=7, initial_backoff=timedelta(seconds=1.5))
+FORMS = [
+    {"timeout": "5m", "overlap": "buffer-one", "retry": {"max_retries": 7, "initial_backoff": 1.5}},
+    {"timeout": 300, "overlap": "Buffer_One", "retry.max_retries": 7, "retry.initial_backoff": "1500ms"},
+    {
+        "timeout": timedelta(minutes=5),
+        "overlap": Overlap.BUFFER_ONE,
+        "retry": {"maxRetries": 7, "initialBackoffMs": 1500},
+    },
+    {"timeout-ms": 300_000, "overlap": "BUFFER_ONE", "retry": RETRY},
+]
+
+
+@pytest.mark.parametrize("policy", FORMS)
+async def test_a_policy_is_taken_in_every_form_that_one_would_try(asker, scripted, policy: dict[str, Any]):
+    """By register_task and update_task alike, of both clients."""
+    wanted = pb.TaskPolicy(
+        timeout=Duration(seconds=300),
+        overlap=pb.TaskPolicy.BUFFER_ONE,
+        retry=pb.RetryPolicy(max_retries=7, initial_backoff=Duration(seconds=1, nanos=500_000_000)),
+    )
+    client = asker(scripted.address)
+    scripted.answer("RegisterTask", errors.TaskNotFound("x"))
+    scripted.answer("UpdateTask", errors.TaskNotFound("x"))
+    with pytest.raises(errors.TaskNotFound):
+        await asker.ask(client, "register_task", name="t", schedule="@daily", handler="h", policy=policy)
+    with pytest.raises(errors.TaskNotFound):
+        await asker.ask(client, "update_task", "t", policy=policy)
+    registered, updated = scripted.seen
+    for told in (registered.request.policy, updated.request.task.policy):
+        assert (told.timeout, told.overlap) == (wanted.timeout, wanted.overlap)
+        assert told.retry.max_retries == 7
+        assert told.retry.initial_backoff == wanted.retry.initial_backoff
+    paths = [path for path in updated.request.update_mask.paths if not path.endswith(("multiplier", "max_backoff"))]
+    assert {path.removeprefix("policy.") for path in paths} == {
+        "overlap",
+        "retry.initial_backoff",
+        "retry.max_retries",
+        "timeout",
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"policy": {"timeout": "soon"}}, "policy.timeout: 'soon' is not a duration"),
+        ({"policy": {"retry.maxRetries": 2**40}}, "policy.retry.maxRetries: must be between 0 and 100"),
+        ({"policy": Policy(timeout="never")}, "policy.timeout: 'never' is not a duration"),
+        ({"policy": {"timeout": timedelta(days=2)}}, "policy.timeout: must be between 1 s and 24 h"),
+        ({"policy": {"timeout": 5, "timeoutMs": 5000}}, "policy.timeoutMs: is given twice: as policy.timeout too"),
+        ({"policy": {"window": {"end_time": NAIVE}}}, "policy.window.end_time: 2026-01-31T10:00:00 is"),
+        ({"policy": "fast"}, "policy: is not a table"),
+        ({"policy": []}, "policy: is not a table"),
+        ({"payload": {"id": [{"n": 2**53 + 1}]}}, "payload: .id[0].n: 9007199254740993 is beyond ±2^53"),
+        ({"metadata": {"id": -(2**63)}}, "metadata: .id: -9223372036854775808 is beyond ±2^53"),
+        ({"payload": {"id": 10**5000}}, "payload: .id: the number is larger than a double can hold"),
+        ({"payload": {"id": 10**300}}, "payload: .id: an integer of 997 bits is beyond ±2^53"),
+        ({"payload": {"when": NAIVE}}, "payload: .when: datetime is not JSON"),
+        ({"payload": [1]}, "payload: is not a JSON object"),
+    ],
+)
+async def test_what_a_request_could_not_carry_is_refused(asker, scripted, asked: dict[str, Any], complaint: str):
+    """As InvalidArgument, and nothing is sent."""
+    client = asker(scripted.address)
+    fixed = {"name": "t", "schedule": "@daily", "handler": "h"}
+    for rpc, arguments in (("register_task", fixed), ("update_task", {"name": "t"})):
+        with pytest.raises(errors.InvalidArgument) as caught:
+            await asker.ask(client, rpc, **(arguments | asked))
+        (violation,) = caught.value.violations
+        assert str(violation).startswith(complaint)
+    assert scripted.seen == []
+
+
+async def test_an_instant_without_a_time_zone_is_refused(asker, scripted):
+    """Nobody knows which instant it is."""
+    client = asker(scripted.address)
+    for rpc, asked in (
+        ("preview_schedule", {"schedule": "@daily", "start_time": NAIVE}),
+        ("backfill_task", {"name": "t", "start_time": NAIVE, "end_time": NAIVE}),
+        ("list_executions", {"chosen": ExecutionFilter(start_time=NAIVE)}),
+    ):
+        with pytest.raises(errors.InvalidArgument, match="start_time: 2026-01-31T10:00:00 has no time zone"):
+            await asker.ask(client, rpc, **asked)
+    assert scripted.seen == []

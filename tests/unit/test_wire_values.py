@@ -1,0 +1,97 @@
+"""Times and durations that protobuf does not allow are refused, each by its field."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from live import asked
+
+from schedule_grpc import wire
+from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.pb import schedule_pb2 as pb
+
+SECONDS = 315_576_000_000
+
+
+@pytest.mark.parametrize(
+    ("duration", "reason"),
+    [
+        (Duration(seconds=1, nanos=2_000_000_000), "nanos are a second or more"),
+        (Duration(nanos=1_000_000_000), "nanos are a second or more"),
+        (Duration(nanos=-1_000_000_000), "nanos are a second or more"),
+        (Duration(seconds=1, nanos=-1), "seconds and nanos have different signs"),
+        (Duration(seconds=-1, nanos=1), "seconds and nanos have different signs"),
+        (Duration(seconds=-1, nanos=2_000_000_000), "seconds and nanos have different signs"),
+        (Duration(seconds=SECONDS + 1), "longer than 10,000 years"),
+        (Duration(seconds=-(2**63)), "longer than 10,000 years"),
+        (Duration(seconds=2**63 - 1, nanos=999_999_999), "longer than 10,000 years"),
+    ],
+)
+def test_a_duration_that_protobuf_does_not_allow_is_refused(duration: Duration, reason: str):
+    """In a registration and in an update, by the field's name; two seconds too many are not taken in silence."""
+    policy = pb.TaskPolicy(timeout=duration, retry=pb.RetryPolicy(max_backoff=duration))
+    requests = [
+        lambda: wire.registration_from(asked(policy=policy)),
+        lambda: wire.update_from(pb.UpdateTaskRequest(task=pb.Task(name="a", policy=policy))),
+    ]
+    complaint = f"is not a valid duration: {reason}"
+    for request in requests:
+        with pytest.raises(InvalidArgument) as caught:
+            request()
+        told = {violation.field: violation.reason for violation in caught.value.violations}
+        assert told == {"policy.timeout": complaint, "policy.retry.max_backoff": complaint}
+
+
+@pytest.mark.parametrize(
+    ("duration", "read"),
+    [
+        (Duration(seconds=1, nanos=999_999_999), timedelta(seconds=1, microseconds=999_999)),
+        (Duration(nanos=-999_999_999), timedelta(microseconds=-999_999)),
+        (Duration(seconds=SECONDS), timedelta(seconds=SECONDS)),
+        (Duration(), timedelta(0)),
+    ],
+)
+def test_a_duration_is_read_to_the_microsecond(duration: Duration, read: timedelta):
+    """Finer parts are dropped."""
+    reader = wire.Reader()
+    assert reader.duration(duration, "field") == read
+    reader.check()
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        Timestamp(seconds=1, nanos=1_000_000_000),
+        Timestamp(seconds=1, nanos=-1),
+        Timestamp(seconds=253_402_300_800),
+        Timestamp(seconds=-62_135_596_801),
+        Timestamp(seconds=2**63 - 1),
+        Timestamp(seconds=-(2**63), nanos=999_999_999),
+    ],
+)
+def test_a_time_that_protobuf_does_not_allow_is_refused(timestamp: Timestamp):
+    """In a window, in filters of lists, by the field's name."""
+    window = pb.TaskPolicy(window=pb.TaskPolicy.Window(start_time=timestamp))
+    requests = {
+        "policy.window.start_time": lambda: wire.registration_from(asked(policy=window)),
+        "end_time": lambda: wire.execution_filter_from(pb.ListExecutionsRequest(end_time=timestamp)),
+    }
+    for field, request in requests.items():
+        with pytest.raises(InvalidArgument) as caught:
+            request()
+        assert [violation.field for violation in caught.value.violations] == [field]
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "read"),
+    [
+        (Timestamp(seconds=253_402_300_799, nanos=999_999_999), datetime.max.replace(tzinfo=UTC)),
+        (Timestamp(seconds=-62_135_596_800), datetime.min.replace(tzinfo=UTC)),
+    ],
+)
+def test_the_first_and_the_last_time_are_read(timestamp: Timestamp, read: datetime):
+    """The years 1 and 9999."""
+    reader = wire.Reader()
+    assert reader.instant(timestamp, "field") == read
+    reader.check()
