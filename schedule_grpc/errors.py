@@ -11,6 +11,7 @@
     ├── FailedPrecondition           the request is well formed, but not now
     │   ├── HandlerNotFound          nobody offers, or ever offered, a handler of that name
     │   ├── TaskDisabled
+    │   ├── TaskUnreadable           this program cannot read a part of the task's row
     │   └── NoWorker                 nobody took the execution in time
     ├── EtagMismatch                 the task changed since the caller read it
     ├── ResourceExhausted            a limit of this server is reached
@@ -138,6 +139,15 @@ class TaskDisabled(FailedPrecondition):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Task is disabled: {name}", details={"task": name})
+
+
+class TaskUnreadable(FailedPrecondition):
+    """This program cannot read a part of the task; registering it anew, or the update of that part, mends it."""
+
+    code = "TASK_UNREADABLE"
+
+    def __init__(self, name: str, trouble: str) -> None:
+        super().__init__(f"Task {name} cannot be read by this server: {trouble}", details={"task": name})
 
 
 class NoWorker(FailedPrecondition):

@@ -20,6 +20,7 @@ STEPS = ("begun", "written", "committed")
 OPERATIONS = (
     *("change_tasks", "submit", "trigger", "backfill", "cancel", "give_up", "offer_handlers", "fire", "claim"),
     *("record", "extend_leases", "rescue", "expire", "remove", "note_overdue", "alert_told", "attend", "leave"),
+    *("note_unreadable", "correct_tasks"),
     "migrate",
 )
 """Of the store, by the names of their functions; ``migrate`` is one step from a schema version to the next."""

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.errors import InvalidArgument, TaskUnreadable
 from schedule_grpc.execution import Reason
 from schedule_grpc.planning import Firing, settlement
+from schedule_grpc.policy import DEFAULT
 from schedule_grpc.task import Definition, Task, define
 
 
@@ -48,9 +49,14 @@ class TaskUpdate:
         """Return the task's definition with the update.
 
         Raises:
-            InvalidSchedule, InvalidArgument: as `define`.
+            InvalidSchedule, InvalidArgument: as `define`; also if a part of the task that cannot be read stays.
         """
         present = task.definition
+        if not self.fields and not self.policy:
+            return present
+        staying = [trouble for trouble in present.troubles if not self._replaces(trouble.field)]
+        if staying:
+            raise InvalidArgument(*staying)
         told: dict[str, Any] = {
             "schedule": present.schedule.text,
             "time_zone": present.schedule.time_zone,
@@ -65,6 +71,14 @@ class TaskUpdate:
         policy = present.policy.with_fields(self.policy)
         return define(name=task.name, policy=policy, **(kept | changed | required))
 
+    def _replaces(self, field: str) -> bool:
+        """Tell whether the update gives a new value to a part of a task; to a schedule with its zone, by either."""
+        if field in ("schedule", "time_zone"):
+            return "schedule" in self.fields or "time_zone" in self.fields
+        if field == "policy":
+            return self.policy.keys() == DEFAULT.fields().keys()
+        return field in self.fields or field.removeprefix("policy.") in self.policy
+
 
 def registered(before: Task | None, definition: Definition, *, enabled: bool | None, now: datetime) -> TaskChange:
     """Return the change that makes ``definition`` the task's, or one whose sides are equal if nothing changes.
@@ -77,6 +91,7 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
 
     Raises:
         InvalidArgument: if a new or changed schedule has no occurrence left.
+        TaskUnreadable: as `switched`.
     """
     if before is None:
         fresh = Task(
@@ -96,7 +111,11 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
 
 
 def switched(before: Task, *, enabled: bool, note: str, now: datetime) -> TaskChange:
-    """Return the change that enables or disables a task, or one whose sides are equal if it is so already."""
+    """Return the change that enables or disables a task, or one whose sides are equal if it is so already.
+
+    Raises:
+        TaskUnreadable: if a task is to be enabled of which a part cannot be read: when it fires is not known.
+    """
     if before.enabled == enabled and (enabled or note in ("", before.note)):
         return TaskChange(before=before, after=before)
     return _changed(before, replace(before, enabled=enabled, note="" if enabled else note), now)
@@ -110,6 +129,8 @@ def removed(before: Task, now: datetime) -> TaskChange:
 
 def _changed(before: Task, wanted: Task, now: datetime) -> TaskChange:
     after = replace(wanted, revision=before.revision + 1, update_time=now, note="" if wanted.enabled else wanted.note)
+    if after.enabled and not before.enabled and after.trouble:
+        raise TaskUnreadable(after.name, after.trouble)
     schedule_is_new = not before.definition.fires_as(after.definition)
     if not schedule_is_new and before.enabled == after.enabled:
         return TaskChange(before=before, after=after)

@@ -11,7 +11,7 @@ from schedule_grpc.task_file import MANAGED_BY, TaskFile, policy_text
 
 ABSENT = "(none)"
 
-_ORDER = ("schedule", "time_zone", "handler", "enabled", "description", "payload", "metadata", "policy")
+_ORDER = ("trouble", "schedule", "time_zone", "handler", "enabled", "description", "payload", "metadata", "policy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +84,7 @@ def _changes(before: Task, registration: Registration) -> Iterator[Change]:
 def _fields(definition: Definition, *, enabled: bool) -> dict[str, str]:
     """Return everything a task can be told, by field; of payload and metadata every key by itself."""
     return {
+        **({"trouble": definition.trouble} if definition.troubles else {}),
         "schedule": definition.schedule.text,
         "time_zone": definition.schedule.time_zone,
         "handler": definition.handler,

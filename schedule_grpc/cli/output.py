@@ -58,13 +58,19 @@ def print_tasks(tasks: Iterable[Task]) -> None:
             (
                 task.name,
                 _schedule_shown(task.schedule),
-                time_shown(task.next_run_time) if task.enabled else "disabled",
+                _next_run_shown(task),
                 time_shown(task.last_run_time),
                 "" if task.handler == task.name else task.handler,
             )
             for task in tasks
         ],
     )
+
+
+def _next_run_shown(task: Task) -> str:
+    if not task.enabled:
+        return "disabled"
+    return "cannot be read" if task.trouble else time_shown(task.next_run_time)
 
 
 def print_task(task: Task) -> None:
@@ -78,6 +84,7 @@ def print_task(task: Task) -> None:
             "schedule": f"{_schedule_shown(task.schedule)}  ({task.schedule.description})",
             "handler": task.handler,
             "enabled": "yes" if task.enabled else f"no{': ' + task.note if task.note else ''}",
+            "trouble": task.trouble and f"{task.trouble}; it does not fire",
             "next runs": ", ".join(time_shown(instant) for instant in task.next_run_times(3)),
             "last run": time_shown(task.last_run_time),
             "payload": _json_shown(definition.payload),

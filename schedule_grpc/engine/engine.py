@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 AFTER_ERROR = timedelta(seconds=1)
 SET_BACK_BY = timedelta(seconds=10)
 """A wall clock that stands so far before what it showed once has been set back, not corrected."""
+REVIEWED_FIRST = 10
+"""Looks at a few tasks before the server answers; those that are left are reviewed while it does."""
 STALLED_AFTER = timedelta(seconds=10)
 """A loop that has not looked for so long is not late but stuck."""
 
@@ -77,11 +79,12 @@ class Engine:
         self._error: str | None = None
 
     async def recover(self) -> int:
-        """Take over what a server that died left RUNNING; return how much.
+        """Review the tasks there are, and take over what a server that died left RUNNING; return how much.
 
         Only a server that holds its database alone takes anything: there nobody else can be running it.
         """
         self._latest = max(self._latest, await self._store.latest_settled() or self._latest)
+        await self._janitor.review(REVIEWED_FIRST)
         return 0 if self._store.shared else await self._upkeep.rescue_all()
 
     async def tick(self) -> bool:

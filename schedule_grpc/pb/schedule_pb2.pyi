@@ -54,6 +54,7 @@ class Task(_message.Message):
     NEXT_RUN_TIMES_FIELD_NUMBER: _builtins.int
     SCHEDULE_DESCRIPTION_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique among living tasks: a letter or digit, then up to 127 of letters, digits, `.`, `_` and `-`."""
     id: _builtins.str
@@ -76,6 +77,10 @@ class Task(_message.Message):
     """Why an operator disabled the task."""
     schedule_description: _builtins.str
     """The schedule in English."""
+    trouble: _builtins.str
+    """Output only. What this server cannot read of the task, and why; empty where it reads everything. A newer program
+    wrote it, the server's tz data lack its zone, or it is damaged. The task does not fire until that part is changed.
+    """
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
         """Handed to the handler with every execution."""
@@ -135,10 +140,11 @@ class Task(_message.Message):
         next_run_times: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
         schedule_description: _builtins.str = ...,
         stats: Global___TaskStats | None = ...,
+        trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_run_time", b"last_run_time", "metadata", b"metadata", "next_run_time", b"next_run_time", "payload", b"payload", "policy", b"policy", "stats", b"stats", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "trouble", b"trouble", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

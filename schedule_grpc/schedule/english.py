@@ -10,6 +10,7 @@ from functools import lru_cache
 from schedule_grpc.schedule.grammar import EVERY_DAY, EVERY_WEEKDAY, Fields
 
 NEVER = "Only when run by hand"
+UNREADABLE = "Cannot be read by this program"
 _UNITS = (
     ("week", timedelta(weeks=1), ", on Sunday at 00:00 UTC"),
     ("day", timedelta(days=1), ", at 00:00 UTC"),

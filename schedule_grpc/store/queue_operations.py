@@ -27,6 +27,7 @@ from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, instant, micros, settled_parameters, task_of
 from schedule_grpc.store.sharing import shares
+from schedule_grpc.store.task_operations import due_tasks
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -49,15 +50,16 @@ class Settlement:
 
 def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]:
     """See what is due, claimable or expired, and when the next of these will be."""
-    due = yield QUERIES.due_tasks, {"now": to_micros(now), "limit": limit}
+    due, unreadable = yield from due_tasks(now, limit)
     waiting = yield QUERIES.waiting_handlers, {}
     deadlines = yield QUERIES.next_deadline, {}
-    next_runs = [] if due else (yield QUERIES.next_run_time, {})
+    next_runs = [] if due else (yield QUERIES.next_run_time, {"now": to_micros(now)})
     available = [row["available_time"] for row in waiting if row["handler"] in handlers]
     instants = [*available, *(row["instant"] for row in (*deadlines, *next_runs))]
     now_micros = to_micros(now)
     return Look(
-        due=tuple(task_of(row) for row in due),
+        due=due,
+        unreadable=unreadable,
         claimable=any(time <= now_micros for time in available),
         expired=any(row["instant"] <= now_micros for row in deadlines),
         next_time=instant(min((time for time in instants if time > now_micros), default=None)),

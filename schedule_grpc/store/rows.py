@@ -7,11 +7,12 @@ from typing import Any
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
+from schedule_grpc.errors import Violation
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger
-from schedule_grpc.json_text import decode, encode
+from schedule_grpc.json_text import decode, encode, normalise
 from schedule_grpc.policy import Policy
 from schedule_grpc.retry import FailureKind
-from schedule_grpc.schedule import parse
+from schedule_grpc.schedule import Schedule, read_stored
 from schedule_grpc.task import Definition, Task, TaskStats
 
 MICROSECOND = timedelta(microseconds=1)
@@ -36,7 +37,7 @@ def instant(value: int | None) -> datetime | None:
 def task_parameters(task: Task) -> dict[str, Any]:
     """Return what insert_task and update_task take."""
     definition = task.definition
-    return {
+    told = {
         "uid": task.uid,
         "name": definition.name,
         "revision": task.revision,
@@ -57,6 +58,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "delete_time": micros(task.delete_time),
         "overdue_grace": definition.policy.overdue_grace // MICROSECOND or None,
     }
+    return told | dict(definition.unread)  # what cannot be read is kept for those that can
 
 
 def task_of(row: Row) -> Task:
@@ -195,26 +197,67 @@ def _definition(
     description: str,
     policy: str,
 ) -> Definition:
+    reading = _Reading()
     return Definition(
         name=name,
-        schedule=parse(schedule, time_zone),
+        schedule=reading.schedule(schedule, time_zone),
         handler=handler,
-        payload=decode(payload),
-        metadata=decode(metadata),
+        payload=reading.json_object("payload", payload),
+        metadata=reading.json_object("metadata", metadata),
         description=description,
-        policy=_policy_of(decode(policy)),
+        policy=reading.policy(policy),
+        troubles=tuple(reading.troubles),
+        unread=tuple(reading.unread.items()),
     )
+
+
+class _Reading:
+    """Reads the columns of a definition, and keeps what cannot be read."""
+
+    def __init__(self) -> None:
+        self.troubles: list[Violation] = []
+        self.unread: dict[str, str] = {}
+
+    def schedule(self, text: str, time_zone: str) -> Schedule:
+        found, trouble = read_stored(text, time_zone)
+        self.troubles += [] if trouble is None else [trouble]
+        return found
+
+    def json_object(self, column: str, text: str) -> dict[str, Any]:
+        try:
+            found = normalise(decode(text))
+        except (ValueError, RecursionError) as error:
+            self._cannot_read(column, text, f"the stored text is not JSON: {error}")
+            return {}
+        if not isinstance(found, dict):
+            self._cannot_read(column, text, "the stored JSON is not an object")
+            return {}
+        return found
+
+    def policy(self, text: str) -> Policy:
+        """Return a stored policy; what an older row does not tell has its default."""
+        values: dict[str, Any] = {}
+        for name, value in self.json_object("policy", text).items():
+            path = _PATHS.get(name)
+            if path is None:
+                self._cannot_read("policy", text, f"this program knows no {name!r}")
+                continue
+            try:
+                values[path] = _loaded(path, value)
+            except (ValueError, TypeError, OverflowError):
+                self._cannot_read("policy", text, f"this program does not know the value {value!r}", path)
+        found = POLICY.with_fields(values)
+        for violation in found.violations():
+            self._cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+        return found
+
+    def _cannot_read(self, column: str, text: str, reason: str, path: str = "") -> None:
+        self.unread[column] = text
+        self.troubles.append(Violation(field=f"{column}.{path}" if path else column, reason=reason))
 
 
 def _policy_json(policy: Policy) -> dict[str, Any]:
     return {_stored_name(path): _stored(value) for path, value in policy.fields().items()}
-
-
-def _policy_of(told: dict[str, Any]) -> Policy:
-    """Return a stored policy; what an older row does not tell has its default."""
-    named = {_stored_name(path): path for path in POLICY_FIELDS}
-    values = {named[name]: value for name, value in told.items()}
-    return POLICY.with_fields({path: _loaded(path, value) for path, value in values.items()})
 
 
 def _stored_name(path: str) -> str:
@@ -233,11 +276,18 @@ def _loaded(path: str, value: Any) -> Any:
     if value is None:
         return None
     if path in _DURATIONS:
-        return value * MICROSECOND
+        return timedelta(microseconds=value)
     if path in _INSTANTS:
         return from_micros(value)
     kind = type(POLICY_FIELDS[path])
-    return kind(value) if issubclass(kind, StrEnum) else value
+    if issubclass(kind, StrEnum):
+        return kind(value)
+    if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
+        raise TypeError(path)
+    return value
+
+
+_PATHS = {_stored_name(path): path for path in POLICY_FIELDS}
 
 
 def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Task(Shown):
     schedule_description: str = Field(description="In English")
     handler: str
     enabled: bool
+    trouble: str = Field(default="", description="What this server cannot read of it; the task does not fire")
     note: str = Field(default="", description="Why it is disabled")
     description: str = ""
     payload: dict[str, Any]
