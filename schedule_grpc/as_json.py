@@ -115,6 +115,7 @@ def execution_json(execution: Execution) -> dict[str, Any]:
             "payload": _steady(execution.payload),
             "result": _steady(execution.result),
             "error": execution.error,
+            "trouble": execution.trouble or None,
         }
     )
 

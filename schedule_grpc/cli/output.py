@@ -134,6 +134,7 @@ def print_execution(execution: Execution) -> None:
         "payload": "" if execution.payload is None else _json_shown(execution.payload),
         "result": "" if execution.result is None else _json_shown(execution.result),
         "error": execution.error,
+        "trouble": execution.trouble,
     }
     for attempt in execution.attempts:
         told = f"{attempt.kind.value} after {human(attempt.duration)}: {attempt.error}"

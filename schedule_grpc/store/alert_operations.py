@@ -13,6 +13,7 @@ from schedule_grpc.store.rows import instant, micros, task_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
+PHASES = frozenset(phase.value for phase in Phase)
 TOLD_AT_ONCE = 1000
 """So many that what waits for a target that is down does not hide from the others what is new."""
 
@@ -88,6 +89,7 @@ def untold_alerts() -> Operation[tuple[Alert, ...]]:
             end_time=instant(row["end_time"]),
         )
         for row in rows
+        if row["phase"] in PHASES  # a newer server tells of its own
     )
 
 

@@ -8,6 +8,7 @@ from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation, Parameters, Row, Rows
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import (
+    STATES,
     Execution,
     Gate,
     HandBack,
@@ -25,7 +26,7 @@ from schedule_grpc.store.alert_operations import note_conditions, note_missed, n
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, instant, micros, settled_parameters, task_of
+from schedule_grpc.store.rows import can_begin, execution_of, instant, micros, settled_parameters, task_of
 from schedule_grpc.store.sharing import shares
 from schedule_grpc.store.task_operations import due_tasks
 from schedule_grpc.store.told import Told
@@ -68,19 +69,7 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
 
 def claim(request: ClaimRequest) -> Operation[Told[tuple[Claim, ...]]]:
     """Begin attempts: of each waiting handler its share, the longest available first."""
-    waiting = yield QUERIES.waiting_handlers, {}
-    candidates: dict[str, Rows] = {}
-    for row in waiting:
-        if row["handler"] in request.handlers and row["available_time"] <= to_micros(request.now):
-            asked = {"handler": row["handler"], "now": to_micros(request.now), "limit": request.limit}
-            candidates[row["handler"]] = yield QUERIES.available_executions, asked
-    counts = {handler: len(rows) for handler, rows in candidates.items()}
-    chosen = [
-        row
-        for handler, share in shares(request.limit, request.running, counts, request.limits).items()
-        for row in candidates[handler][:share]
-    ]
-    tasks = yield from _tasks({row["task_uid"] for row in chosen})
+    chosen, tasks = yield from _chosen(request)
     claimed = yield (
         QUERIES.claim_execution,
         [
@@ -190,7 +179,32 @@ def expire(now: datetime) -> Operation[Told[int]]:
 def count_open() -> Operation[Mapping[State, int]]:
     """Count what is not ended."""
     rows = yield QUERIES.count_open, {}
-    return {State(row["state"]): row["count"] for row in rows}
+    return {State(row["state"]): row["count"] for row in rows if row["state"] in STATES}
+
+
+def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:
+    """Read what to claim, and its tasks. What cannot be read waits, and takes no other's place."""
+    waiting = yield QUERIES.waiting_handlers, {}
+    now = to_micros(request.now)
+    handlers = [r["handler"] for r in waiting if r["handler"] in request.handlers and r["available_time"] <= now]
+    left: set[str] = set()
+    while True:
+        candidates: dict[str, Rows] = {}
+        for handler in handlers:
+            asked = {"handler": handler, "now": now, "limit": request.limit + len(left)}
+            rows = yield QUERIES.available_executions, asked
+            candidates[handler] = [row for row in rows if row["id"] not in left]
+        counts = {handler: len(rows) for handler, rows in candidates.items()}
+        chosen = [
+            row
+            for handler, share in shares(request.limit, request.running, counts, request.limits).items()
+            for row in candidates[handler][:share]
+        ]
+        tasks = yield from _tasks({row["task_uid"] for row in chosen})
+        unread = {r["id"] for r in chosen if not (can_begin(r) and tasks[r["task_uid"]].definition.can_run)}
+        if not unread:
+            return chosen, tasks
+        left |= unread
 
 
 def _claim(execution: Execution, task: Task) -> Claim:
@@ -216,9 +230,8 @@ def _still_as_read(rows: Sequence[Row]) -> Operation[dict[str, Execution]]:
     yield QUERIES.lock_tasks_of, {"execution_ids": ids}
     again = yield QUERIES.find_execution, [{"id": execution_id} for execution_id in ids]
     leases = {row["id"]: (row["lease_token"], row["lease_until"]) for row in rows}
-    return {
-        row["id"]: execution_of(row) for row in again if (row["lease_token"], row["lease_until"]) == leases[row["id"]]
-    }
+    same = [row for row in again if (row["lease_token"], row["lease_until"]) == leases[row["id"]]]
+    return {row["id"]: execution_of(row) for row in same if row["state"] == State.RUNNING}
 
 
 def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:

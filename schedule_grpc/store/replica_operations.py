@@ -40,9 +40,18 @@ def replicas(now: datetime) -> Operation[tuple[Replica, ...]]:
     """Read who is there, the one that has been there longest first."""
     rows = yield QUERIES.replicas_seen, {"since": to_micros(now - ALIVE_FOR)}
     return tuple(
-        Replica(id=row["id"], start_time=from_micros(row["start_time"]), handlers=frozenset(decode(row["handlers"])))
+        Replica(id=row["id"], start_time=from_micros(row["start_time"]), handlers=_names(row["handlers"]))
         for row in rows
     )
+
+
+def _names(text: str) -> frozenset[str]:
+    """Return the handlers of another replica; none if a newer one tells them in another form."""
+    try:
+        told = decode(text)
+    except ValueError:
+        return frozenset()
+    return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()
 
 
 def offered_by(found: Sequence[Replica]) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
@@ -14,6 +14,8 @@ from schedule_grpc.policy import Policy
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import Schedule, read_stored
 from schedule_grpc.task import Definition, Task, TaskStats
+
+E = TypeVar("E", bound=StrEnum)
 
 MICROSECOND = timedelta(microseconds=1)
 POLICY = Policy()
@@ -141,9 +143,8 @@ def settled_parameters(execution: Execution) -> dict[str, Any]:
 
 
 def execution_of(row: Row) -> Execution:
-    """Return the execution in a row of task_executions."""
-    reason, kind, gate, covers_from = row["reason"], row["kind"], row["gate"], row["covers_from"]
-    attempts, payload, result = row["attempts"], row["payload"], row["result"]
+    """Return the execution in a row of task_executions; what cannot be read of it is named in its ``troubles``."""
+    covers_from, reading = row["covers_from"], _Reading()
     covers = None
     if covers_from is not None:
         covers = CoveredRange(
@@ -157,8 +158,8 @@ def execution_of(row: Row) -> Execution:
         task_uid=row["task_uid"],
         task_name=row["task_name"],
         handler=row["handler"],
-        trigger=Trigger(row["trigger"]),
-        state=State(row["state"]),
+        trigger=reading.word(Trigger, "trigger", row["trigger"]) or Trigger.UNKNOWN,
+        state=reading.word(State, "state", row["state"]) or State.UNKNOWN,
         create_time=from_micros(row["create_time"]),
         available_time=from_micros(row["available_time"]),
         revision=row["revision"],
@@ -168,20 +169,29 @@ def execution_of(row: Row) -> Execution:
         start_time=instant(row["start_time"]),
         attempt_start_time=instant(row["attempt_start_time"]),
         end_time=instant(row["end_time"]),
-        reason=Reason(reason) if reason else None,
-        kind=FailureKind(kind) if kind else None,
-        gate=Gate(gate) if gate else None,
+        reason=reading.word(Reason, "reason", row["reason"]),
+        kind=reading.word(FailureKind, "kind", row["kind"]),
+        gate=reading.word(Gate, "gate", row["gate"]),
         attempt=row["attempt"],
-        attempts=tuple(_attempt_of(told) for told in decode(attempts)) if attempts else (),
+        attempts=reading.attempts(row["attempts"]),
         hand_backs=row["hand_backs"],
         lease_token=row["lease_token"],
         cancel_requested_time=instant(row["cancel_requested_time"]),
         cancel_reason=row["cancel_reason"],
         request_id=row["request_id"],
-        payload=decode(payload) if payload is not None else None,
-        result=decode(result) if result is not None else None,
+        payload=None if row["payload"] is None else reading.json_object("payload", row["payload"]),
+        result=reading.json("result", row["result"]),
         error=row["error"],
+        troubles=tuple(reading.troubles),
     )
+
+
+def can_begin(row: Row) -> bool:
+    """Tell whether all is known that an attempt of an execution needs of its row."""
+    reading = _Reading()
+    reading.word(Trigger, "trigger", row["trigger"])
+    reading.json("payload", row["payload"])
+    return not reading.troubles
 
 
 @lru_cache(maxsize=DEFINITIONS_KEPT)
@@ -212,7 +222,7 @@ def _definition(
 
 
 class _Reading:
-    """Reads the columns of a definition, and keeps what cannot be read."""
+    """Reads columns, and keeps what cannot be read."""
 
     def __init__(self) -> None:
         self.troubles: list[Violation] = []
@@ -223,16 +233,38 @@ class _Reading:
         self.troubles += [] if trouble is None else [trouble]
         return found
 
-    def json_object(self, column: str, text: str) -> dict[str, Any]:
+    def json(self, column: str, text: str | None) -> Any:
         try:
-            found = normalise(decode(text))
+            found = None if text is None else decode(text)
+            # Only an escape can stand for half of a character.
+            return normalise(found) if text is not None and "\\u" in text else found
         except (ValueError, RecursionError) as error:
-            self._cannot_read(column, text, f"the stored text is not JSON: {error}")
-            return {}
-        if not isinstance(found, dict):
+            self._cannot_read(column, text or "", f"the stored text is not JSON: {error}")
+            return None
+
+    def json_object(self, column: str, text: str) -> dict[str, Any]:
+        found = self.json(column, text)
+        if isinstance(found, dict):
+            return found
+        if column not in self.unread:
             self._cannot_read(column, text, "the stored JSON is not an object")
-            return {}
-        return found
+        return {}
+
+    def word(self, words: type[E], column: str, stored: str | None) -> E | None:
+        if not stored:
+            return None
+        try:
+            return words(stored)
+        except ValueError:
+            self._cannot_read(column, stored, f"this program knows no {stored!r}")
+            return None
+
+    def attempts(self, text: str | None) -> tuple[FailedAttempt, ...]:
+        try:
+            return tuple(_attempt_of(told) for told in self.json("attempts", text) or ())
+        except (ValueError, TypeError, KeyError, OverflowError):
+            self._cannot_read("attempts", text or "", "this program does not know their form")
+            return ()
 
     def policy(self, text: str) -> Policy:
         """Return a stored policy; what an older row does not tell has its default."""

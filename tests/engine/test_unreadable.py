@@ -1,6 +1,5 @@
 """One task that this program cannot read is in trouble alone: it does not fire, it says why, all others go on."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,6 @@ DAMAGES = {
 }
 """What each column can hold that cannot be read stands in tests/unit/test_rows.py."""
 damages = pytest.mark.parametrize(("column", "stored", "trouble"), DAMAGES.values(), ids=DAMAGES)
-
-
-@pytest.fixture
-async def service(place: Path | str) -> AsyncIterator[Rig]:
-    """A whole service on a FakeClock, without the checker: that reads schedules too, and cannot read these."""
-    async with rig(place) as built:
-        yield built
 
 
 async def damage(service: Rig, column: str, stored: str, name: str = "task") -> None:
@@ -62,18 +54,18 @@ async def alerts(service: Rig) -> list[tuple[str, str]]:
 
 
 @damages
-async def test_the_others_go_on(service: Rig, column: str, stored: str, trouble: str):
+async def test_the_others_go_on(unchecked: Rig, column: str, stored: str, trouble: str):
     """At its time the task does not fire and is told of once; the others fire then and later."""
-    await service.register("task")
-    await service.register("other")
-    await damage(service, column, stored)
+    await unchecked.register("task")
+    await unchecked.register("other")
+    await damage(unchecked, column, stored)
     for _ in range(3):
-        await service.advance(3600)
-    assert await service.history("task") == ()
-    assert await service.states("other") == ["SUCCEEDED"] * 3
-    assert await alerts(service) == [("task", "unreadable STARTED")]
-    assert service.engine.next_time == at("2026-01-31T14:00")
-    assert await service.engine.prune() == 0
+        await unchecked.advance(3600)
+    assert await unchecked.history("task") == ()
+    assert await unchecked.states("other") == ["SUCCEEDED"] * 3
+    assert await alerts(unchecked) == [("task", "unreadable STARTED")]
+    assert unchecked.engine.next_time == at("2026-01-31T14:00")
+    assert await unchecked.engine.prune() == 0
 
 
 @damages
@@ -93,90 +85,90 @@ async def test_a_server_starts(place: Path | str, column: str, stored: str, trou
 
 
 @damages
-async def test_it_can_be_disabled_and_deleted(service: Rig, column: str, stored: str, trouble: str):
+async def test_it_can_be_disabled_and_deleted(unchecked: Rig, column: str, stored: str, trouble: str):
     """What cannot be read stays as it is for those who can, and the task is not enabled again unread."""
-    await service.register("task")
-    await damage(service, column, stored)
-    await service.service.disable("task", note="wait")
-    assert await kept(service, column) == stored
+    await unchecked.register("task")
+    await damage(unchecked, column, stored)
+    await unchecked.service.disable("task", note="wait")
+    assert await kept(unchecked, column) == stored
     with pytest.raises(TaskUnreadable, match="cannot be read by this server"):
-        await service.service.enable("task")
+        await unchecked.service.enable("task")
     with pytest.raises(TaskUnreadable):
-        await service.service.update(TaskUpdate(name="task", fields={}, policy={}, enabled=True))
-    await service.service.delete("task")
-    assert (await service.service.list_tasks(TaskFilter(), Page())).tasks == ()
+        await unchecked.service.update(TaskUpdate(name="task", fields={}, policy={}, enabled=True))
+    await unchecked.service.delete("task")
+    assert (await unchecked.service.list_tasks(TaskFilter(), Page())).tasks == ()
 
 
 @damages
-async def test_registered_anew_it_fires(service: Rig, column: str, stored: str, trouble: str):
+async def test_registered_anew_it_fires(unchecked: Rig, column: str, stored: str, trouble: str):
     """Nothing of the trouble is left, and its alert ends."""
-    before = await service.register("task")
-    await damage(service, column, stored)
-    await service.advance(1800)
-    await service.work()
-    await service.store.note_unreadable([await service.service.get_task("task")], now=service.clock.now())
-    task = await service.register("task")
+    before = await unchecked.register("task")
+    await damage(unchecked, column, stored)
+    await unchecked.advance(1800)
+    await unchecked.work()
+    await unchecked.store.note_unreadable([await unchecked.service.get_task("task")], now=unchecked.clock.now())
+    task = await unchecked.register("task")
     assert (task.trouble, task.definition) == ("", before.definition)
-    await service.advance(1800)
-    assert await service.states("task") == ["SUCCEEDED"]
-    assert await alerts(service) == [("task", "unreadable STARTED"), ("task", "unreadable ENDED")]
+    await unchecked.advance(1800)
+    assert await unchecked.states("task") == ["SUCCEEDED"]
+    assert await alerts(unchecked) == [("task", "unreadable STARTED"), ("task", "unreadable ENDED")]
 
 
 @damages
-async def test_an_update_must_replace_what_cannot_be_read(service: Rig, column: str, stored: str, trouble: str):
+async def test_an_update_must_replace_what_cannot_be_read(unchecked: Rig, column: str, stored: str, trouble: str):
     """Another field alone is refused, with the reason; nothing is lost by it."""
-    await service.register("task")
-    await damage(service, column, stored)
+    await unchecked.register("task")
+    await damage(unchecked, column, stored)
     with pytest.raises(InvalidArgument) as refused:
-        await service.service.update(TaskUpdate(name="task", fields={"description": "new"}, policy={}))
+        await unchecked.service.update(TaskUpdate(name="task", fields={"description": "new"}, policy={}))
     assert str(refused.value).startswith(trouble)
-    assert await kept(service, column) == stored
+    assert await kept(unchecked, column) == stored
     good = {"schedule": "0 9 * * *", "time_zone": "UTC", "payload": {}, "metadata": {}}
     fields = {column: good[column]} if column in good else {}
-    task = await service.service.update(TaskUpdate(name="task", fields=fields, policy=Policy().fields()))
+    task = await unchecked.service.update(TaskUpdate(name="task", fields=fields, policy=Policy().fields()))
     assert task.trouble == ""
 
 
-async def test_five_hundred_that_cannot_be_read_crowd_out_no_other(service: Rig):
+async def test_five_hundred_that_cannot_be_read_crowd_out_no_other(unchecked: Rig):
     """All of them are due longer than the one that fires."""
     moons = [define(name=f"moon-{number}", schedule="0 * * * *", handler="fate") for number in range(520)]
-    await service.service.register_all([Registration(definition=moon) for moon in moons])
-    await service.register("task", "1 * * * *")
-    await damage(service, "time_zone", "Moon/Tycho", "moon-%")
-    await service.advance(3600 + 60)
-    assert await service.states("task") == ["SUCCEEDED"]
-    assert len(await alerts(service)) == 520
-    await service.advance(3600)
-    assert await service.states("task") == ["SUCCEEDED"] * 2
-    assert await alerts(service) == []
+    await unchecked.service.register_all([Registration(definition=moon) for moon in moons])
+    await unchecked.register("task", "1 * * * *")
+    await damage(unchecked, "time_zone", "Moon/Tycho", "moon-%")
+    await unchecked.advance(3600 + 60)
+    assert await unchecked.states("task") == ["SUCCEEDED"]
+    assert len(await alerts(unchecked)) == 520
+    await unchecked.advance(3600)
+    assert await unchecked.states("task") == ["SUCCEEDED"] * 2
+    assert await alerts(unchecked) == []
 
 
-async def test_by_hand_a_task_runs_whose_schedule_alone_cannot_be_read(service: Rig):
+async def test_by_hand_a_task_runs_whose_schedule_alone_cannot_be_read(unchecked: Rig):
     """All else is known. With another part unread it does not run: not with a guess."""
-    await service.register("task")
-    await damage(service, "time_zone", "Moon/Tycho")
-    await service.service.run_now("task", detach=True)
-    await service.work()
-    assert await service.states("task") == ["SUCCEEDED"]
-    await damage(service, "payload", "{")
+    await unchecked.register("task")
+    await damage(unchecked, "time_zone", "Moon/Tycho")
+    await unchecked.service.run_now("task", detach=True)
+    await unchecked.work()
+    assert await unchecked.states("task") == ["SUCCEEDED"]
+    await damage(unchecked, "payload", "{")
     with pytest.raises(TaskUnreadable, match="payload: the stored text is not JSON"):
-        await service.service.run_now("task", detach=True)
-    assert await service.service.trigger_cron("* * * * *") == ()
+        await unchecked.service.run_now("task", detach=True)
+    assert await unchecked.service.trigger_cron("* * * * *") == ()
     with pytest.raises(TaskUnreadable):
-        await service.service.backfill("task", at("2026-01-31T00:00"), at("2026-01-31T09:00"))
+        await unchecked.service.backfill("task", at("2026-01-31T00:00"), at("2026-01-31T09:00"))
 
 
-async def test_what_was_due_when_it_was_put_right_runs(service: Rig):
+async def test_what_was_due_when_it_was_put_right_runs(unchecked: Rig):
     """Of all that came due unread only the stored next run is known: it runs once, late."""
-    await service.register("task")
-    await damage(service, "time_zone", "Moon/Tycho")
-    await service.advance(3 * 3600 + 60)
-    await service.register("task")
-    await service.work()
-    (execution,) = await service.history("task")
+    await unchecked.register("task")
+    await damage(unchecked, "time_zone", "Moon/Tycho")
+    await unchecked.advance(3 * 3600 + 60)
+    await unchecked.register("task")
+    await unchecked.work()
+    (execution,) = await unchecked.history("task")
     assert execution.scheduled_time == at("2026-01-31T11:00")
-    await service.advance(3600)
-    assert len(await service.history("task")) == 2
+    await unchecked.advance(3600)
+    assert len(await unchecked.history("task")) == 2
 
 
 async def test_read_again_it_goes_on_where_it_stood(place: Path | str):
@@ -196,14 +188,14 @@ async def test_read_again_it_goes_on_where_it_stood(place: Path | str):
         assert await alerts(service) == [("task", "unreadable ENDED")]
 
 
-async def test_the_history_of_a_task_whose_retention_cannot_be_read_is_kept(service: Rig):
+async def test_the_history_of_a_task_whose_retention_cannot_be_read_is_kept(unchecked: Rig):
     """It may keep more than the default."""
-    await service.register("task", "every 1 minute", policy=Policy(retention=Retention(max_count=1)))
+    await unchecked.register("task", "every 1 minute", policy=Policy(retention=Retention(max_count=1)))
     for _ in range(3):
-        await service.advance(60)
-    await damage(service, "policy", '{"max_count":"all"}')
-    assert await service.engine.prune() == 0
-    assert len(await service.history("task")) == 3
+        await unchecked.advance(60)
+    await damage(unchecked, "policy", '{"max_count":"all"}')
+    assert await unchecked.engine.prune() == 0
+    assert len(await unchecked.history("task")) == 3
 
 
 def test_a_client_with_other_tz_data_reads_the_task():
