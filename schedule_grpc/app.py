@@ -20,7 +20,7 @@ from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock, pass_by
 from schedule_grpc.config import OFF, Settings
 from schedule_grpc.engine import AbsentEngine, Engine, EngineOptions, Watchdog
-from schedule_grpc.errors import Unavailable
+from schedule_grpc.errors import SchedulePassed, Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.metrics import Metrics
@@ -140,7 +140,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         await engine.recover()
         if init:
             await service.initialize_defaults()
-        await _register(service, settings.registrations())
+        await _register(service, settings.registrations(), file=settings.tasks_from)
         server = GrpcServer(service if settings.api else None, answered=metrics.answered)
         address = await server.start(settings.grpc)
         stack.push_async_callback(server.stop, STREAM_GRACE)
@@ -273,8 +273,11 @@ def _equipped(bindings: Environment, settings: Settings) -> Env:
     return builtin.Equipped(bindings, BACKUP=backup, HTTP=http)
 
 
-async def _register(service: Service, tasks: Sequence[Registration]) -> None:
-    """Register the configuration's own tasks; a handler that nobody offers yet is worth a warning."""
+async def _register(service: Service, tasks: Sequence[Registration], *, file: str) -> None:
+    """Register the configuration's own tasks.
+
+    A handler that nobody offers yet is worth a warning; so is a single instant that is over, which is not registered.
+    """
     if not tasks:
         return
     known = {handler.name for handler in await service.handlers()}
@@ -282,7 +285,10 @@ async def _register(service: Service, tasks: Sequence[Registration]) -> None:
         handler = wanted.definition.handler
         if handler not in known:
             log.warning("task.handler_unknown", task=wanted.definition.name, handler=handler)
-        await service.register(replace(wanted, allow_unknown_handler=True))
+        try:
+            await service.register(replace(wanted, allow_unknown_handler=True))
+        except SchedulePassed:
+            log.warning("task.passed", task=wanted.definition.name, schedule=wanted.definition.schedule.text, file=file)
 
 
 def _registry(settings: Settings) -> Registry:

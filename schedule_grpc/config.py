@@ -19,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
@@ -200,6 +201,8 @@ class Settings(BaseSettings):
             raise ValueError("a database in memory keeps nothing: name a file")
         return url
 
+    _tasks_file: Path | None = PrivateAttr(default=None)
+
     @field_validator("grpc")
     @classmethod
     def _address(cls, address: str) -> str:
@@ -245,12 +248,21 @@ class Settings(BaseSettings):
         """Return what ``tasks`` asks for.
 
         Raises:
-            ConfigurationError: naming every place and reason.
+            ConfigurationError: naming the file, and every place and reason.
         """
         try:
             return registrations(self.tasks, place="tasks")
         except InvalidArgument as error:
-            raise ConfigurationError(error.message) from None
+            raise ConfigurationError(f"{self.tasks_from}: {error.message}") from None
+
+    def declared_in(self, file: Path) -> None:
+        """Note the file that declares ``tasks``, for messages."""
+        self._tasks_file = file
+
+    @property
+    def tasks_from(self) -> str:
+        """Where ``tasks`` are declared, as messages name it."""
+        return str(self._tasks_file or "SCHEDULE_TASKS")
 
     @classmethod
     def settings_customise_sources(
@@ -292,6 +304,8 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
         settings = Settings(**_merged(told, from_environment, said))
     except ValidationError as error:
         raise ConfigurationError("; ".join(_complaints(error))) from None
+    if "tasks" not in from_environment:
+        settings.declared_in(file or DEFAULT_FILE)
     settings.registrations()  # what is wrong with them is said now, not after the server has begun to start
     return settings
 

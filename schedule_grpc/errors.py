@@ -4,7 +4,8 @@
 
     ScheduleError
     ├── InvalidArgument              what the caller sent cannot be accepted, and why, field by field
-    │   └── InvalidSchedule          a schedule or a time zone that cannot be read, or can never fire
+    │   ├── InvalidSchedule          a schedule or a time zone that cannot be read, or can never fire
+    │   └── SchedulePassed           a single instant that is over
     ├── NotFound
     │   ├── TaskNotFound
     │   └── ExecutionNotFound
@@ -84,6 +85,15 @@ class InvalidSchedule(InvalidArgument):
         self.field = field
         self.reason = reason
         self.text = text
+
+
+class SchedulePassed(InvalidArgument):
+    """A new or changed schedule names a single instant, and that is over: it would never fire."""
+
+    @classmethod
+    def at(cls, text: str) -> "SchedulePassed":
+        """Of the schedule as it was written."""
+        return cls(Violation(field="schedule", reason=f"{text} lies in the past"))
 
 
 class NotFound(ScheduleError):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from schedule_grpc.errors import InvalidArgument, TaskUnreadable
+from schedule_grpc.errors import InvalidArgument, SchedulePassed, TaskUnreadable
 from schedule_grpc.execution import Reason
 from schedule_grpc.planning import Firing, settlement
 from schedule_grpc.policy import DEFAULT
@@ -90,7 +90,7 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
         now: From when a new or changed schedule counts.
 
     Raises:
-        InvalidArgument: if a new or changed schedule has no occurrence left.
+        SchedulePassed: if a new or changed schedule names a single instant that is over.
         TaskUnreadable: as `switched`.
     """
     if before is None:
@@ -145,6 +145,6 @@ def _counting_from(task: Task, now: datetime, *, schedule_is_new: bool) -> Task:
     # What was settled under this very schedule stays settled, though the clock may have been set back since.
     settled_time = now if schedule_is_new else max(task.settled_time, now)
     if schedule_is_new and task.schedule.is_once and task.schedule.next_after(settled_time) is None:
-        raise InvalidArgument.of("schedule", f"{task.schedule.text} lies in the past")
+        raise SchedulePassed.at(task.schedule.text)
     next_run_time = task.definition.next_after(settled_time)
     return replace(task, settled_time=settled_time, next_run_time=next_run_time if task.enabled else None)

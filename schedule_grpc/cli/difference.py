@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from schedule_grpc.registration import Registration
@@ -39,6 +40,8 @@ class Difference:
     changed: tuple[ChangedTask, ...]
     deleted: tuple[Task, ...]
     unchanged: tuple[str, ...]
+    passed: tuple[Registration, ...] = ()
+    """Single instants that are over: not registered, and no task of that name is deleted."""
 
     @property
     def registrations(self) -> tuple[Registration, ...]:
@@ -46,8 +49,8 @@ class Difference:
         return (*self.created, *(task.registration for task in self.changed))
 
 
-def difference(file: TaskFile, tasks: Sequence[Task], *, prune: bool) -> Difference:
-    """Return what a file changes where these tasks are registered.
+def difference(file: TaskFile, tasks: Sequence[Task], now: datetime, *, prune: bool) -> Difference:
+    """Return what a file changes where these tasks are registered, as of ``now``.
 
     With ``prune`` the tasks of its set that it does not have (any more) go.
     """
@@ -55,9 +58,12 @@ def difference(file: TaskFile, tasks: Sequence[Task], *, prune: bool) -> Differe
     created: list[Registration] = []
     changed: list[ChangedTask] = []
     unchanged: list[str] = []
+    passed: list[Registration] = []
     for registration in file.registrations:
         before = present.pop(registration.definition.name, None)
-        if before is None:
+        if _has_passed(before, registration.definition, now):
+            passed.append(registration)
+        elif before is None:
             created.append(registration)
         elif changes := tuple(_changes(before, registration)):
             changed.append(ChangedTask(registration=replace(registration, etag=before.etag), changes=changes))
@@ -69,7 +75,14 @@ def difference(file: TaskFile, tasks: Sequence[Task], *, prune: bool) -> Differe
         changed=tuple(changed),
         deleted=tuple(owned) if prune else (),
         unchanged=tuple(unchanged),
+        passed=tuple(passed),
     )
+
+
+def _has_passed(before: Task | None, wanted: Definition, now: datetime) -> bool:
+    """Tell whether a server would refuse a schedule because its only occurrence is over: one that is new to it."""
+    new = before is None or not before.definition.fires_as(wanted)
+    return new and wanted.schedule.is_once and wanted.schedule.next_after(now) is None
 
 
 def _changes(before: Task, registration: Registration) -> Iterator[Change]:
