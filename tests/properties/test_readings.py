@@ -131,7 +131,7 @@ expressions = st.tuples(
 ).map(" ".join)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, database=None, max_examples=60)
 @given(expressions)
 def test_a_reading_claims_what_fires(expression: str):
     """Whatever the fields are."""
