@@ -1,11 +1,12 @@
 """Conditions: what is wrong and lasts. An alert is sent when one starts and when it ends, not each time it is seen."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.text import readable
 
 MAX_KEY = 128
 MAX_TITLE = 256
@@ -61,15 +62,17 @@ class Alert:
 
 
 def checked(condition: Condition) -> Condition:
-    """Return a condition as it may be kept.
+    """Return a condition as it may be kept, its texts readable.
 
     Raises:
-        InvalidArgument: naming what is missing or too long.
+        InvalidArgument: naming what is missing, too long, or no text.
     """
     violations = list(_violations(condition))
     if violations:
         raise InvalidArgument(*violations)
-    return condition
+    return replace(
+        condition, key=readable(condition.key), title=readable(condition.title), body=readable(condition.body)
+    )
 
 
 def _violations(condition: Condition) -> Iterator[Violation]:
@@ -77,10 +80,13 @@ def _violations(condition: Condition) -> Iterator[Violation]:
         yield Violation(field="key", reason="is required: it tells one condition of a task from another")
     if not condition.over and not condition.title:
         yield Violation(field="title", reason="is required")
-    for field, text, most in (
+    texts: tuple[tuple[str, object, int], ...] = (
         ("key", condition.key, MAX_KEY),
         ("title", condition.title, MAX_TITLE),
         ("body", condition.body, MAX_BODY),
-    ):
-        if len(text) > most:
+    )
+    for field, text, most in texts:
+        if not isinstance(text, str):
+            yield Violation(field=field, reason=f"is not a text but {type(text).__name__}")
+        elif len(text) > most:
             yield Violation(field=field, reason=f"longer than {most} characters")

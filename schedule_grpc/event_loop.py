@@ -19,11 +19,13 @@ def run(main: Coroutine[Any, Any, Returned]) -> Returned:
 
     What ``main`` left behind is cancelled and gets `LAST_WORDS` seconds to stop. Whatever still runs then (a handler
     that swallows its cancellation, for which `asyncio.run` would wait for ever) is named in the log and left there.
+
+    SystemExit in another task (``sys.exit()`` in a child task of a handler's) ends that task, not the program.
     """
     loop = asyncio.new_event_loop()
     try:
         asyncio.set_event_loop(loop)
-        return loop.run_until_complete(main)
+        return _run_to_its_end(loop, loop.create_task(main))
     finally:
         try:
             _end_tasks(loop)
@@ -31,6 +33,17 @@ def run(main: Coroutine[Any, Any, Returned]) -> Returned:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def _run_to_its_end(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[Returned]") -> Returned:
+    while True:
+        try:
+            return loop.run_until_complete(main)
+        except SystemExit:
+            if main.done():
+                raise
+            # asyncio gives it to the task's awaiters, and stops the loop with it: there was nothing wrong with that.
+            log.exception("task.exited")
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:

@@ -19,7 +19,8 @@ VARIABLE = "SCHEDULE_FAILPOINTS"
 STEPS = ("begun", "written", "committed")
 OPERATIONS = (
     *("change_tasks", "submit", "trigger", "backfill", "cancel", "give_up", "offer_handlers", "fire", "claim"),
-    *("record", "extend_leases", "rescue", "expire", "remove", "note_overdue", "alert_told", "attend", "leave"),
+    *("record", "rescue", "take_over", "recover_own", "expire", "remove", "note_overdue", "alert_told"),
+    *("renew_lease", "leave"),
     *("note_unreadable", "correct_tasks"),
     "migrate",
 )

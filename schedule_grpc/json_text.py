@@ -7,7 +7,7 @@ parser refuses messages nested deeper than about a hundred levels: what is accep
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
@@ -23,13 +23,32 @@ class NotJson(ValueError):
     """A value has no canonical JSON text; the message says which part and why."""
 
 
-def normalise(value: object, *, path: str = "") -> Json:
-    """Return ``value`` as plain JSON types, whole doubles as integers.
+def checked_text(text: str) -> str:
+    """Return a text as it is.
+
+    Raises:
+        NotJson: if it has a lone surrogate, which is no Unicode. NUL is: JSON escapes it.
+    """
+    plain = str.__str__(text)  # an Enum that is a str is its value, whatever it shows itself as
+    try:
+        plain.encode()
+    except UnicodeEncodeError:
+        raise NotJson("the text has a lone surrogate") from None
+    return plain
+
+
+def normalise(value: object, *, path: str = "", text_of: Callable[[str], str] = checked_text) -> Json:
+    """Return ``value`` as plain JSON types of its own, whole doubles as integers.
+
+    Args:
+        value: What is to be kept.
+        path: Its own place, before those within it.
+        text_of: What becomes of each text and key; by default they are checked.
 
     Raises:
         NotJson: for what JSON cannot hold, naming the place, for example ``.items[3].price: nan is not JSON``.
     """
-    return _normalised(value, path, MAX_DEPTH)
+    return _Normal(text_of).of(value, path, MAX_DEPTH)
 
 
 def canonical(value: object) -> str:
@@ -67,36 +86,46 @@ def whole(number: float) -> int | float:
     return int(number) if number.is_integer() and abs(number) <= MAX_EXACT else number
 
 
-def _normalised(value: object, path: str, levels_left: int) -> Json:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(value, path)
-    if isinstance(value, int):
-        return _integer(value, path)
-    if isinstance(value, float):
-        return _number(value, path)
-    if levels_left == 0:
-        raise NotJson(f"{path or 'value'}: nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, Mapping):
-        return {_key(key, path): _normalised(item, f"{path}.{key}", levels_left - 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_normalised(item, f"{path}[{index}]", levels_left - 1) for index, item in enumerate(value)]
-    raise NotJson(f"{path or 'value'}: {type(value).__name__} is not JSON")
+class _Normal:
+    """Makes values normal, their texts by a function."""
 
+    def __init__(self, text_of: Callable[[str], str]) -> None:
+        self._text_of = text_of
 
-def _key(key: object, path: str) -> str:
-    if not isinstance(key, str):
-        raise NotJson(f"{path or 'value'}: the key {key!r} is not a string")
-    return _text(key, path)
+    def of(self, value: object, path: str, levels_left: int) -> Json:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value, path)
+        if isinstance(value, int):
+            return _integer(value, path)
+        if isinstance(value, float):
+            return _number(value, path)
+        if levels_left == 0:
+            raise NotJson(f"{path or 'value'}: nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, Mapping):
+            return self._object(value, path, levels_left - 1)
+        if isinstance(value, list | tuple):
+            return [self.of(item, f"{path}[{index}]", levels_left - 1) for index, item in enumerate(value)]
+        raise NotJson(f"{path or 'value'}: {type(value).__name__} is not JSON")
 
+    def _object(self, value: Mapping[Any, object], path: str, levels_left: int) -> Json:
+        items = tuple(value.items())  # at one moment: a thread of a handler's may still be changing it
+        kept = {self._key(key, path): self.of(item, f"{path}.{key}", levels_left) for key, item in items}
+        if len(kept) < len(items):
+            raise NotJson(f"{path or 'value'}: two keys are the same once what is no Unicode is replaced")
+        return kept
 
-def _text(text: str, path: str) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise NotJson(f"{path or 'value'}: the text has a lone surrogate") from None
-    return str.__str__(text)  # an Enum that is a str is its value, whatever it shows itself as
+    def _key(self, key: object, path: str) -> str:
+        if not isinstance(key, str):
+            raise NotJson(f"{path or 'value'}: the key {key!r} is not a string")
+        return self._text(key, path)
+
+    def _text(self, text: str, path: str) -> str:
+        try:
+            return self._text_of(text)
+        except NotJson as error:
+            raise NotJson(f"{path or 'value'}: {error}") from None
 
 
 def _integer(number: int, path: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
 from schedule_grpc.json_text import NotJson, canonical, decode
 from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.read_only import read_only
 from schedule_grpc.schedule import Due, Schedule, parse
 
 __all__ = [
@@ -41,7 +42,7 @@ SHOWN = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Definition:
-    """What a team registers: valid where `define` made it.
+    """What a team registers: valid where `define` made it; shared, so its JSON is read-only.
 
     One that was read back may be in trouble: ``troubles`` names each part that this program cannot read, because a
     newer program wrote it, other tz data knew its zone, or the row is damaged. Such a part has its default here,
@@ -305,5 +306,5 @@ def _checked_json(
         violations.append(
             Violation(field=field_name, reason=f"{size} bytes of JSON, more than the {limit} bytes allowed")
         )
-    kept: Mapping[str, Any] = decode(text)
+    kept: Mapping[str, Any] = read_only(decode(text))
     return kept

@@ -1,6 +1,7 @@
 """Handlers that servers under fault offer: what they do they note beside the database."""
 
 import asyncio
+import time
 from typing import Any
 
 from effects import noted
@@ -37,6 +38,22 @@ async def long(ctx: TaskContext) -> dict[str, Any]:
     """Sleep."""
     with noted(ctx):
         await asyncio.sleep(ctx.payload["seconds"])
+    return {"success": True}
+
+
+@handler("long-in-thread", description="Sleeps in a thread for the seconds of its payload, and hears of nothing")
+def long_in_thread(ctx: TaskContext) -> dict[str, Any]:
+    """Sleep."""
+    with noted(ctx):
+        time.sleep(ctx.payload["seconds"])
+    return {"success": True}
+
+
+@handler("blocks", description="Blocks its event loop for the seconds of its payload")
+async def blocks(ctx: TaskContext) -> dict[str, Any]:
+    """Sleep without giving way."""
+    with noted(ctx):
+        time.sleep(ctx.payload["seconds"])  # noqa: ASYNC251 (that is the fault)
     return {"success": True}
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext, hand
 from schedule_grpc.paging import Page
 from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
-from schedule_grpc.store import Claim, ClaimRequest, SqlStore, open_store
+from schedule_grpc.store import Claim, ClaimRequest, Replica, SqlStore, open_store
 from schedule_grpc.task import Task, define
 from schedule_grpc.testing import FakeClock
 
@@ -124,12 +124,20 @@ class Rig:
 
     async def claim(self, owner: str) -> tuple[Claim, ...]:
         """Let some owner claim what waits, as another server would."""
-        now = self.clock.now()
-        until = now + timedelta(seconds=30)
+        await self.hold_lease(owner)
         fates = frozenset({"fate"})
         return await self.store.claim(
-            ClaimRequest(owner=owner, handlers=fates, limit=10, running={}, now=now, lease_until=until)
+            ClaimRequest(owner=owner, handlers=fates, limit=10, running={}, now=self.clock.now())
         )
+
+    async def hold_lease(self, owner: str) -> Replica | None:
+        """Let some owner take or renew its lease, where servers need one; return it as it stands."""
+        if not self.store.shared:
+            return None
+        now = self.clock.now()
+        server = Replica(id=owner, start_time=now, handlers=frozenset({"fate"}))
+        (held,) = [each for each in await self.store.renew_lease(server, now=now) if each.id == owner]
+        return held
 
     async def work(self) -> None:
         """Tick until there is nothing to do now, and let what was started end."""

@@ -46,6 +46,8 @@ class TcpProxy:
         """Is called once a COMMIT was cut."""
         self.deafens = False
         """Whether those who listen to a channel are given to another one: what others notify does not come."""
+        self.delay = 0.0
+        """Seconds by which what comes is passed on later, in each direction."""
         self.resets = False
         """Whether a connection that is cut is reset: its end is an error then, else only an end."""
 
@@ -105,7 +107,7 @@ class TcpProxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
-                await self._passing.wait()
+                await self._held_back()
                 writer.write(data)
         writer.transport.abort()
 
@@ -117,7 +119,7 @@ class TcpProxy:
         back: "asyncio.Task[None]",
     ) -> None:
         while data := await reader.read(65536):
-            await self._passing.wait()
+            await self._held_back()
             if self.deafens:
                 data = data.replace(LISTEN, LISTEN_ELSEWHERE)
             fate = self._fate() if COMMIT in data else AtCommit.PASSES
@@ -137,6 +139,11 @@ class TcpProxy:
             to_client.transport.abort()
             self.after_cut()
             return
+
+    async def _held_back(self) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        await self._passing.wait()
 
     def _fate(self) -> AtCommit:
         fate = self.commits.popleft() if self.commits else AtCommit.PASSES

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from schedule_grpc.read_only import read_only
+
 DEFAULT_ROOT = "./backups"
 SERVICE = "schedule"
 """As a source: the service's own database."""
@@ -23,3 +25,8 @@ class BackupSettings:
     """The program, found on PATH or named with its path; not older than the server it dumps."""
     store_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What obstore is told about its stores (``endpoint``, ``region`` …), beside what it finds in the environment."""
+
+    def __post_init__(self) -> None:
+        """Keep one handler from changing the settings of the others."""
+        object.__setattr__(self, "sources", read_only(dict(self.sources)))
+        object.__setattr__(self, "store_options", read_only(dict(self.store_options)))

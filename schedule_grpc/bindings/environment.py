@@ -12,7 +12,12 @@ from schedule_grpc.errors import BindingError, ConfigurationError, ScheduleError
 
 
 class Environment:
-    """Bindings by name. Each is opened when it is first used, once, and closed with the environment, for good."""
+    """Bindings by name. Each is opened when it is first used, once, and closed with the environment, for good.
+
+    All handlers share it, so none of them can put something else in a binding's place.
+    """
+
+    __slots__ = ("_bindings", "_settings")
 
     def __init__(self, bindings: Mapping[str, str | Mapping[str, Any]], *, clock: Clock | None = None) -> None:
         """Take bindings by name.

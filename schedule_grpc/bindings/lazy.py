@@ -24,7 +24,10 @@ class LazyBinding:
     """A binding that opens itself at the first call of one of its methods, each of which has the binding's timeout.
 
     Awaiting the binding itself returns what was opened: a user's own object, whose calls are then not limited.
+    All handlers share it, so none of them can replace a method.
     """
+
+    __slots__ = ("_clock", "_closed", "_name", "_opener", "_opening", "_setting")
 
     def __init__(self, setting: Setting, opener: Opener, *, clock: Clock) -> None:
         self._setting = setting

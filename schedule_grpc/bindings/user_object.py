@@ -1,5 +1,6 @@
 """A user's own binding: what a function of his, ``package.module:factory``, makes of the binding's name and options."""
 
+import copy
 import importlib
 import inspect
 import re
@@ -34,5 +35,5 @@ def find_factory(setting: Setting) -> Callable[..., Any]:
 
 async def make(factory: Callable[..., Any], setting: Setting) -> Any:
     """Call the function, which may be async, with the binding's name and its options; return what it made."""
-    made = factory(setting.name, dict(setting.options))
+    made = factory(setting.name, copy.deepcopy(dict(setting.options)))  # the next opening gets them unchanged
     return await made if inspect.isawaitable(made) else made

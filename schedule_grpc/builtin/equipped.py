@@ -10,7 +10,10 @@ class Equipped:
     """Bindings, and objects of the server's own under further names: ``ctx.env.BACKUP``, ``ctx.env.HTTP``.
 
     These are no bindings: nothing is opened, pinged or closed. Whatever else is asked for is asked of the bindings.
+    All handlers share it, so none of them can put something else under a name.
     """
+
+    __slots__ = ("_bindings", "_equipment")
 
     def __init__(self, bindings: Env, /, **equipment: object) -> None:
         """Put objects beside bindings.

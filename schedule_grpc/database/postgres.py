@@ -85,7 +85,7 @@ class PostgresDatabase:
             DatabaseRefused: if there is no such database, it is another application's, or its schema is newer.
         """
         with _refusing(url):
-            connection = await _connection_alone(url)
+            connection = await connect_alone(url)
             try:
                 await migrate(connection, migrations)
                 pooled = await _is_pooled(connection)
@@ -122,6 +122,11 @@ class PostgresDatabase:
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
         return await self._tried(self._read_once, factory)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler in transaction mode stands between."""
+        return not self._prepares
 
     async def time(self) -> datetime:
         """Return the time by the database's clock.
@@ -175,7 +180,7 @@ class PostgresDatabase:
             async with self._connection() as connection:
                 await connection.execute(_BEGIN)
                 transaction = TransactionId(**await connection.fetchrow(THIS_TRANSACTION))
-                value = await _drive(connection, factory)
+                value = await drive(connection, factory)
                 await commit(connection, transaction)
         except Unanswered as lost:
             if not await was_committed(lost.transaction, self._ask, self._clock):
@@ -185,10 +190,10 @@ class PostgresDatabase:
     async def _read_once(self, factory: Factory[T]) -> T:
         async with self._connection() as connection:
             if self._prepares:
-                return await _drive(connection, factory)
+                return await drive(connection, factory)
             # A pooler may give every statement outside of a transaction another connection.
             await connection.execute("BEGIN")
-            value = await _drive(connection, factory)
+            value = await drive(connection, factory)
             await connection.execute("COMMIT")
             return value
 
@@ -232,20 +237,20 @@ async def look(url: str, migrations: Sequence[Migration]) -> int | None:
         DatabaseRefused: if it could not be used, with the reason.
     """
     with _refusing(url):
-        connection = await _connection_alone(url)
+        connection = await connect_alone(url)
         try:
             return await schema_version(connection, len(migrations))
         finally:
             connection.terminate()
 
 
-async def _connection_alone(url: str) -> Connection:
-    """Connect without keeping statements: we do not know yet whether a pooler stands between."""
+async def connect_alone(url: str, *, statements: int = 0) -> Connection:
+    """Return a connection of its own, which keeps no statements unless it is known that no pooler stands between."""
     connection: Connection = await asyncpg.connect(
         url,
         timeout=CONNECT_SECONDS,
         command_timeout=ANSWER_SECONDS,
-        statement_cache_size=0,
+        statement_cache_size=statements,
         server_settings=_named(url),
     )
     return connection
@@ -280,7 +285,8 @@ async def _pool(url: str, *, statements: int) -> asyncpg.Pool:
     )
 
 
-async def _drive(connection: Connection, factory: Factory[T]) -> T:
+async def drive(connection: Connection, factory: Factory[T]) -> T:
+    """Run an operation on a connection, in the transaction that is open there or each statement in one of its own."""
     operation = factory()
     try:
         statement = next(operation)

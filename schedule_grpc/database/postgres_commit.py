@@ -86,7 +86,7 @@ async def was_committed(transaction: TransactionId, ask: Ask, clock: Clock) -> b
     """Tell whether a transaction was committed: PostgreSQL remembers, over a crash and a failover too.
 
     Raises:
-        DatabaseUnavailable: if nobody can say. Then it may have happened: a claim is found by its owner's heartbeat, a
+        DatabaseUnavailable: if nobody can say. Then it may have happened: a claim is found by its owner's upkeep, a
             record by its lease token, a run by its request id, a firing by the task's next run.
     """
     until = clock.monotonic() + PATIENCE

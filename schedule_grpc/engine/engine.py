@@ -11,6 +11,7 @@ import structlog
 from schedule_grpc.clock import Clock
 from schedule_grpc.engine.janitor import Janitor
 from schedule_grpc.engine.journal import write_line
+from schedule_grpc.engine.lease import Lease, SharedLease, SoleLease
 from schedule_grpc.engine.loop import Loop
 from schedule_grpc.engine.runner import Runner, Why
 from schedule_grpc.engine.upkeep import Upkeep
@@ -62,14 +63,24 @@ class Engine:
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
-        self._runner = Runner(store=store, clock=clock, registry=registry, env=env, hub=hub, on_free=self._woken.set)
-        self._janitor = Janitor(store=store, clock=clock)
         replica = Replica(id=owner, start_time=clock.now(), handlers=frozenset(registry.names()))
-        self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, hub=hub, replica=replica)
+        self._lease: Lease = SharedLease(store=store, replica=replica, now=clock.now) if store.shared else SoleLease()
+        self._runner = Runner(
+            store=store,
+            clock=clock,
+            registry=registry,
+            env=env,
+            hub=hub,
+            lease=self._lease,
+            on_free=self._woken.set,
+        )
+        self._janitor = Janitor(store=store, clock=clock)
+        self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, hub=hub, lease=self._lease, owner=owner)
         self._loop = Loop(
             store=store,
             clock=clock,
             runner=self._runner,
+            lease=self._lease,
             owner=owner,
             registry=registry,
             concurrency=chosen.concurrency,
@@ -95,6 +106,7 @@ class Engine:
         """Tick and wait until stopped; then let running work end, at most for the drain timeout, and stop the rest."""
         finished = asyncio.Event()
         with self._hub.listening(self._notice, abroad=True), self._hub.listening(write_line):
+            self._lease.keep(on_held=self._woken.set)
             upkeep = asyncio.create_task(self._upkeep.run(finished), name="upkeep")
             janitor = asyncio.create_task(self._janitor.run(self._stopping), name="janitor")
             try:
@@ -105,6 +117,7 @@ class Engine:
                 finished.set()
                 await janitor
                 await upkeep
+                await self._lease.leave()
 
     def stop(self) -> None:
         """Start nothing more; called again, do not wait for running work either."""
@@ -116,7 +129,7 @@ class Engine:
     @property
     def speaks(self) -> bool:
         """Whether this server tells alerts: of those that share a database, the one that has been there longest."""
-        return self._upkeep.first
+        return self._lease.first
 
     @property
     def running(self) -> int:
@@ -147,6 +160,8 @@ class Engine:
             )
         if self._clock.monotonic() - self._looked > STALLED_AFTER.total_seconds():
             found.append(f"nothing was looked for in {STALLED_AFTER.total_seconds():.0f} s")
+        if not self._lease.holds:
+            found.append("this server holds no lease: nothing starts here")
         return (*found, *self._runner.troubles())
 
     async def _look_once(self) -> None:

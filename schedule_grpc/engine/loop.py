@@ -6,7 +6,8 @@ from datetime import datetime
 import structlog
 
 from schedule_grpc.clock import Clock
-from schedule_grpc.engine.runner import LEASE, Runner
+from schedule_grpc.engine.lease import Lease
+from schedule_grpc.engine.runner import Runner
 from schedule_grpc.handlers import Registry
 from schedule_grpc.planning import Firing, plan
 from schedule_grpc.store import ClaimRequest, Store
@@ -22,11 +23,20 @@ class Loop:
     """Looks at the store and starts what can start; ``next_time`` is when to look again, if anything is in sight."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, runner: Runner, owner: str, registry: Registry, concurrency: int
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        runner: Runner,
+        lease: Lease,
+        owner: str,
+        registry: Registry,
+        concurrency: int,
     ) -> None:
         self._store = store
         self._clock = clock
         self._runner = runner
+        self._lease = lease
         self._owner = owner
         self._handlers = frozenset(registry.names())
         self._limits = registry.limits()
@@ -37,6 +47,7 @@ class Loop:
 
     async def tick(self) -> bool:
         """Do what there is to do now; return whether there may be more at once."""
+        await self._lease.take()
         now = self._clock.now()
         look = await self._store.look(self._handlers, now=now, limit=FIRED_AT_ONCE)
         self.next_time = look.next_time
@@ -78,8 +89,10 @@ class Loop:
         running = self._runner.running_by_handler()
         if sum(running.values()) >= self._concurrency:
             return False
+        if not self._lease.holds:
+            return False
         async with self._runner.claiming:
-            lease_ends = self._clock.monotonic() + LEASE.total_seconds()
+            term = self._lease.term
             claims = await self._store.claim(
                 ClaimRequest(
                     owner=self._owner,
@@ -87,10 +100,9 @@ class Loop:
                     limit=self._concurrency,
                     running=running,
                     now=now,
-                    lease_until=now + LEASE,
                     limits=self._limits,
                 )
             )
             for claim in claims:
-                self._runner.start(claim, lease_ends=lease_ends)
+                self._runner.start(claim, term=term)
         return bool(claims)

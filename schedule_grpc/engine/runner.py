@@ -1,36 +1,42 @@
-"""One execution, from its claim to its record: resolve → perform → judge → record, whatever happens on the way."""
+"""One execution, from its claim to its record: resolve → perform → report → record, whatever happens on the way."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
+from typing import Any, TypeAlias
 
 import structlog
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.condition import Condition
+from schedule_grpc.engine.lease import Lease
 from schedule_grpc.engine.progress import Reporter
 from schedule_grpc.engine.recorder import Recorder
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import HandBack, Outcome, unrecordable
 from schedule_grpc.handlers import Env, Fate, Registry, Stop, TaskContext, perform
+from schedule_grpc.retry import FailureKind
 from schedule_grpc.store import Claim, Store
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=30)
-"""How long a claim holds without a heartbeat."""
-SAFETY = timedelta(seconds=5)
-"""An owner stops this long before its lease ends, others take over this long after: clocks never quite agree."""
 ABANDONED_LIMIT = 64
 """Handlers that would not stop: so many of them still holding threads or memory are an operator's business."""
+WAIT_FOR_FORMER = timedelta(seconds=10)
+"""How long a claim waits for an earlier attempt of its execution that still runs here, before it is handed back."""
+LEASE_LOST_ERROR = "This server could not renew its lease, and stopped the attempt"
 RECORD_AGAIN_AFTER = timedelta(seconds=1)
 FAULTS_BORNE = 3
 """How often recording may run into a fault of ours before the attempt is recorded as failed, without what it said."""
+
+
+Ended: TypeAlias = "asyncio.Future[Any]"
+"""Done once a handler has really ended, be it long after it was asked to stop."""
 
 
 class Why(Enum):
@@ -43,11 +49,11 @@ class Why(Enum):
 
 @dataclass(slots=True)
 class Running:
-    """An attempt in progress here. ``lease_ends`` is monotonic: the wall clock may jump, our right to run may not."""
+    """An attempt in progress here, begun in a term of this server's lease."""
 
     claim: Claim
     stop: Stop
-    lease_ends: float
+    term: int
     why: Why | None = None
     conditions: list[Condition] = field(default_factory=list)
 
@@ -56,10 +62,19 @@ class Runner:
     """Runs claims, each in an asyncio task of its own."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, registry: Registry, env: Env, hub: Hub, on_free: Callable[[], None]
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        registry: Registry,
+        env: Env,
+        hub: Hub,
+        lease: Lease,
+        on_free: Callable[[], None],
     ) -> None:
         self._recorder = Recorder(store)
         self._clock = clock
+        self._lease = lease
         self._registry = registry
         self._env = env
         self._hub = hub
@@ -67,17 +82,16 @@ class Runner:
         self._running: dict[str, Running] = {}
         self._by_handler: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._abandoned = 0
+        self._begun: set[str] = set()
+        self._inside: dict[str, Ended] = {}
+        self._abandoned: set[Ended] = set()
         self._giving_up = asyncio.Event()
         self.claiming = asyncio.Lock()
         """Held from before a claim until all of it is held here: in between it looks like one that got lost."""
 
-    def start(self, claim: Claim, *, lease_ends: float) -> None:
-        """Run a claim in the background; one whose answer came too late is left to be handed back."""
-        if self._clock.monotonic() >= lease_ends - SAFETY.total_seconds():
-            log.warning("claim.too_late", execution=claim.execution.id)
-            return
-        running = Running(claim, asyncio.get_running_loop().create_future(), lease_ends)
+    def start(self, claim: Claim, *, term: int) -> None:
+        """Run a claim, made in a term of the lease, in the background."""
+        running = Running(claim, asyncio.get_running_loop().create_future(), term)
         self._running[claim.execution.id] = running
         self._by_handler[claim.execution.handler] += 1
         task = asyncio.create_task(self._run(running), name=f"run {claim.execution.id}")
@@ -91,6 +105,17 @@ class Runner:
     def held(self) -> Mapping[str, Running]:
         """Return the attempts in progress here, by execution id."""
         return self._running
+
+    def begun(self) -> frozenset[str]:
+        """Return the lease tokens of attempts that called their handlers here and are not recorded."""
+        return frozenset(self._begun)
+
+    def stop_beyond_lease(self) -> None:
+        """Ask the attempts to stop that this server's lease does not cover, or may soon not cover, any more."""
+        for execution_id, running in tuple(self._running.items()):
+            if not self._covers(running) and not running.stop.done():
+                log.error("attempt.lease_lost", execution=execution_id)
+                self.stop(execution_id, Why.LEASE_LOST)
 
     def stop(self, execution_id: str, why: Why) -> None:
         """Ask an attempt to stop."""
@@ -116,9 +141,12 @@ class Runner:
 
     def troubles(self) -> Sequence[str]:
         """Return why this runner is not healthy; empty if it is."""
-        if self._abandoned < ABANDONED_LIMIT:
+        if len(self._abandoned) < ABANDONED_LIMIT:
             return ()
-        return (f"{self._abandoned} handlers ignored their timeout and may still be running",)
+        return (f"{len(self._abandoned)} handlers ignored that they were asked to stop, and still run",)
+
+    def _covers(self, running: Running) -> bool:
+        return self._lease.holds and running.term == self._lease.term
 
     async def _any_ended(self, hurried: asyncio.Event, limit: timedelta) -> None:
         hurry = asyncio.ensure_future(hurried.wait())
@@ -132,9 +160,9 @@ class Runner:
     async def _run(self, running: Running) -> None:
         claim = running.claim
         try:
-            report = self._judge(running, await self._perform(running))
-            if report is not None:
-                await self._record(report)
+            report = self._report_of(running, await self._perform(running))
+            if report is not None and await self._record(report):
+                self._begun.discard(claim.lease_token)
         except Exception:
             # The row stays RUNNING under its lease: upkeep hands it back once nobody holds it.
             log.exception("execution.not_recorded", execution=claim.execution.id, task=claim.task.name)
@@ -152,6 +180,9 @@ class Runner:
             offer = self._registry.get(execution.handler)
         except HandlerNotFound:
             return None
+        if not await self._former_attempt_ended(running) or not self._covers(running):
+            return None
+        ended = self._begin(claim)
         context = TaskContext(
             task=claim.task,
             execution_id=execution.id,
@@ -166,21 +197,59 @@ class Runner:
             log=log.bind(execution=execution.id, task=claim.task.name, attempt=execution.attempt),
         )
         with structlog.contextvars.bound_contextvars(execution=execution.id):
-            return await perform(offer, context, timeout=timeout, stop=running.stop)
+            fate = await perform(offer, context, timeout=timeout, stop=running.stop)
+        self._note_end(ended, fate)
+        return fate
 
-    def _judge(self, running: Running, fate: Fate | None) -> Outcome | HandBack | None:
-        """Return what to record of a fate; None where that is not ours to say."""
+    async def _former_attempt_ended(self, running: Running) -> bool:
+        """Wait a little for an earlier attempt that would not stop; two never run side by side here."""
+        former = self._inside.get(running.claim.execution.id)
+        if former is None:
+            return True
+        log.warning("attempt.waits_for_former", execution=running.claim.execution.id)
+        with suppress(TimeoutError):
+            async with self._clock.timeout(WAIT_FOR_FORMER.total_seconds()):
+                await asyncio.wait([former, running.stop], return_when=asyncio.FIRST_COMPLETED)
+        return former.done() and not running.stop.done()
+
+    def _begin(self, claim: Claim) -> Ended:
+        """Note that a handler is called; return what `_note_end` takes."""
+        self._begun.add(claim.lease_token)
+        ended: Ended = asyncio.get_running_loop().create_future()
+        self._inside[claim.execution.id] = ended
+        ended.add_done_callback(lambda _: self._forget(claim.execution.id, ended))
+        return ended
+
+    def _forget(self, execution_id: str, ended: Ended) -> None:
+        if self._inside.get(execution_id) is ended:
+            del self._inside[execution_id]
+
+    def _note_end(self, ended: Ended, fate: Fate) -> None:
+        """Note that a handler has ended: now, or, if it would not stop, whenever it does."""
+        if fate.left is None:
+            ended.set_result(None)
+            return
+        self._abandoned.add(fate.left)
+        fate.left.add_done_callback(self._abandoned.discard)
+        fate.left.add_done_callback(lambda _: ended.set_result(None))
+
+    def _report_of(self, running: Running, fate: Fate | None) -> Outcome | HandBack | None:
+        """Return what to record of a fate; None where that is not ours to say.
+
+        What the handler says stands whatever became of the lease: the record is refused if the token does not stand.
+        """
         claim = running.claim
         now = self._clock.now()
-        if running.why is Why.LEASE_LOST:
-            return None
-        if fate is None or fate.stopped:
-            return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now)
+        if fate is None:
+            return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now, began=False)
         if fate.abandoned:
-            self._abandoned += 1
             log.error("handler.abandoned", execution=claim.execution.id, handler=claim.execution.handler)
             if running.why is Why.SHUTDOWN:
                 return None
+        elif fate.stopped and running.why is Why.LEASE_LOST:
+            fate = replace(fate, kind=FailureKind.LEASE_LOST, error=LEASE_LOST_ERROR)
+        elif fate.stopped:
+            return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now)
         return Outcome(
             execution_id=claim.execution.id,
             lease_token=claim.lease_token,
@@ -193,10 +262,13 @@ class Runner:
             conditions=tuple(running.conditions),
         )
 
-    async def _record(self, report: Outcome | HandBack) -> None:
+    async def _record(self, report: Outcome | HandBack) -> bool:
         """Write a report; while the database is away, keep it and try again, but do not keep a stopping server.
 
         A report that we cannot write is told as a failure in the end: not written at all, it would be run again.
+
+        Returns:
+            Whether the row knows of it: it was written, or refused because another server has taken the execution.
         """
         faults = 0
         while True:
@@ -206,7 +278,7 @@ class Runner:
             except Unavailable as error:
                 log.warning("execution.record_delayed", execution=report.execution_id, error=str(error))
                 if last_try:
-                    return
+                    return False
                 await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
                 continue
             except Exception as error:
@@ -220,4 +292,4 @@ class Runner:
                 continue
             if execution is None:
                 log.warning("execution.record_refused", execution=report.execution_id)
-            return
+            return True

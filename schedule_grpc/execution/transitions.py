@@ -156,9 +156,20 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
 
 
 def handed_back(execution: Execution, task: Task, now: datetime) -> Execution:
-    """Return a RUNNING execution whose owner stopped it, the attempt uncounted: PENDING again.
+    """Return a RUNNING execution whose owner stopped its attempt: PENDING again, the attempt uncounted.
 
-    CANCELLED where its end was asked for; as a lost one where its task is deleted, or it was handed back too often.
+    CANCELLED where its end was asked for. As a lost attempt where the policy grants no second call of the handler, and
+    where the execution was handed back too often.
+    """
+    if execution.cancel_requested_time is None and task.policy.retry.max_retries == 0:
+        return lost(execution, task, now)
+    return never_begun(execution, task, now)
+
+
+def never_begun(execution: Execution, task: Task, now: datetime) -> Execution:
+    """Return a RUNNING execution whose attempt never called the handler: PENDING again, the attempt uncounted.
+
+    CANCELLED where its end was asked for; as a lost attempt where its task is deleted, or it came back too often.
     """
     if execution.cancel_requested_time is not None:
         return _cancelled(execution, now)

@@ -138,11 +138,14 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HandBack:
-    """An attempt that its owner stopped, for a reason of its own (shutdown) or because its end was asked for.
+    """An attempt that its owner gives back.
 
-    It counts for nothing; the row says what becomes of the execution.
+    It stopped the attempt, at shutdown or because its end was asked for, or never called the handler. The row, and the
+    task's policy, say what becomes of the execution.
     """
 
     execution_id: str
     lease_token: str
     time: datetime
+    began: bool = True
+    """Whether the handler was called: where ``max_retries`` is 0, it is not called a second time."""

@@ -1,14 +1,17 @@
 """What a handler gets, and how it says that trying again is useless."""
 
+import math
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.condition import Condition, checked
+from schedule_grpc.read_only import own_copy
 from schedule_grpc.task import Task
+from schedule_grpc.text import readable
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger  # 65 ms to import, and handler modules do not need it
@@ -64,10 +67,10 @@ class TaskContext:
         """Tell whoever watches how far this attempt is: a hint, not stored; at most some are shown each second.
 
         Args:
-            fraction: From 0 to 1; what lies outside is brought inside.
+            fraction: From 0 to 1; what lies outside is brought inside, and NaN counts as 0.
             text: What it is doing; cut after 256 characters.
         """
-        self.report(min(max(float(fraction), 0.0), 1.0), str(text)[:MAX_PROGRESS_TEXT])
+        self.report(_within_one(fraction), readable(str(text))[:MAX_PROGRESS_TEXT])
 
     def alert(self, title: str, body: str = "", *, key: str) -> None:
         """Say that something is wrong: somebody is told when it starts, and not again while it lasts.
@@ -77,10 +80,11 @@ class TaskContext:
             body: More about it.
             key: Tells this condition from the task's others.
 
-        It is kept with the attempt's outcome, and changes nothing of it.
+        Lone surrogates and NUL in these texts are replaced by U+FFFD. The alert is kept with the attempt's outcome, and
+        changes nothing of it.
 
         Raises:
-            InvalidArgument: if the key or the title is missing, or one of them is too long.
+            InvalidArgument: if the key or the title is missing, or one of them is too long, or no text.
         """
         self.conditions.append(checked(Condition(key=key, title=title, body=body)))
 
@@ -91,3 +95,20 @@ class TaskContext:
     def now(self) -> datetime:
         """Return the wall time by the service's clock."""
         return self.clock.now()
+
+
+def copy_for_handler(ctx: TaskContext) -> TaskContext:
+    """Return a context whose JSON nobody else holds: a handler may change what it is given."""
+    definition = ctx.task.definition
+    payload, metadata = own_copy(dict(definition.payload)), own_copy(dict(definition.metadata))
+    task = replace(ctx.task, definition=replace(definition, payload=payload, metadata=metadata))
+    return replace(ctx, task=task, payload=own_copy(dict(ctx.payload)))
+
+
+def _within_one(fraction: float) -> float:
+    try:
+        number = float(fraction)
+    except OverflowError:  # an int or a Fraction beyond all doubles
+        number = math.copysign(math.inf, 1 if fraction > 0 else -1)
+    # Of max's arguments the first one stays where a comparison says no, as every comparison with NaN does.
+    return min(max(0.0, number), 1.0)

@@ -11,10 +11,13 @@ from typing import Any, TypeAlias
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.execution import MAX_TEXT_BYTES
-from schedule_grpc.handlers.context import PermanentFailure, TaskContext
+from schedule_grpc.handlers.context import TaskContext, copy_for_handler
+from schedule_grpc.handlers.failure import description_of, kind_of, text_of
 from schedule_grpc.handlers.registry import HandlerFunction, Offer
 from schedule_grpc.json_text import NotJson, encode, normalise
+from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
+from schedule_grpc.text import readable, unicode_of
 
 TIMEOUT_ERROR = "Task execution timeout"
 """The text that callers of the older service know."""
@@ -28,7 +31,6 @@ class Fate:
     """What became of one attempt.
 
     ``kind`` None means success. ``stopped`` means that we asked it to stop and it did: its outcome is nobody's fault.
-    ``abandoned`` means that it would not stop, and may still be running: no second attempt may start beside it.
     """
 
     duration: timedelta
@@ -36,12 +38,27 @@ class Fate:
     error: str | None = None
     result: Any = None
     stopped: bool = False
-    abandoned: bool = False
+    left: "asyncio.Future[Any] | None" = None
+    """Of a handler that would not stop: done once it has ended after all. No other attempt may start beside it."""
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the handler would not stop."""
+        return self.left is not None
 
 
 @dataclass(frozen=True, slots=True)
 class _Returned:
-    value: Any
+    result: Any
+    text: str
+    """The result as JSON."""
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    told: str
+    """Why what was returned is no result."""
     time: float
 
 
@@ -51,7 +68,7 @@ class _Raised:
     time: float
 
 
-_End: TypeAlias = _Returned | _Raised
+_End: TypeAlias = _Returned | _Unreadable | _Raised
 Stop: TypeAlias = "asyncio.Future[None]"
 """Resolved by whoever wants an attempt to stop."""
 
@@ -61,7 +78,7 @@ async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: S
 
     Args:
         offer: The handler.
-        ctx: What it gets.
+        ctx: What it gets a copy of.
         timeout: How long it may take.
         stop: When resolved, the handler is asked to stop.
         grace: How long it may take to stop once asked.
@@ -70,15 +87,16 @@ async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: S
         Its fate. A handler that returns only after its timeout (it blocked the event loop) has failed by TIMEOUT too.
     """
     clock = ctx.clock
+    given = copy_for_handler(ctx)
     began = clock.monotonic()
-    call = _call_async(offer.function, ctx) if offer.is_async else _call_in_thread(offer.function, ctx)
+    call = _call_async(offer.function, given) if offer.is_async else _call_in_thread(offer.function, given)
     await _until_any(clock, timeout, call, stop)
     in_time = call.done() or stop.done()  # not by the clock: event loops may wake a moment early
     if not call.done():
         await _ask_to_stop(call, ctx, grace)
     if not call.done():
         duration = timedelta(seconds=clock.monotonic() - began)
-        return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, abandoned=True)
+        return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call)
     end = call.result()
     duration = timedelta(seconds=end.time - began)
     if not in_time or (duration >= timeout and not stop.done()):
@@ -106,9 +124,10 @@ async def _ask_to_stop(call: "asyncio.Future[_End]", ctx: TaskContext, grace: ti
 def _call_async(function: HandlerFunction, ctx: TaskContext) -> "asyncio.Task[_End]":
     async def call() -> _End:
         try:
-            return _Returned(await function(ctx), ctx.clock.monotonic())
+            value = await function(ctx)
         except BaseException as error:  # noqa: BLE001 (SystemExit must not end the server, CancelledError is a fate)
             return _Raised(error, ctx.clock.monotonic())
+        return _returned(value, ctx)
 
     return asyncio.create_task(call(), name=f"{ctx.task.handler} {ctx.execution_id}")
 
@@ -139,23 +158,31 @@ def _call_in_thread(function: HandlerFunction, ctx: TaskContext) -> "asyncio.Fut
 def _called(function: Callable[[TaskContext], Any], ctx: TaskContext) -> _End:
     # The time of the end is taken here: the loop may hear of it late, because another handler blocks it.
     try:
-        return _Returned(function(ctx), ctx.clock.monotonic())
+        value = function(ctx)
     except BaseException as error:  # noqa: BLE001 (SystemExit in a thread would vanish without a trace)
         return _Raised(error, ctx.clock.monotonic())
+    return _returned(value, ctx)
+
+
+def _returned(value: Any, ctx: TaskContext) -> _End:
+    """Read what a handler returned, at once and where it ran: what it changes of it later changes nothing here."""
+    time = ctx.clock.monotonic()
+    try:
+        if asyncio.iscoroutine(value):
+            value.close()
+        result = normalise(value, text_of=unicode_of)
+        return _Returned(result, encode(result), time)
+    except BaseException as error:  # noqa: BLE001 (reading a mapping of the handler's own runs its code)
+        told = text_of(error) if isinstance(error, NotJson) else description_of(error)
+        return _Unreadable(f"The handler returned what is not JSON: {told}", time)
 
 
 def _judged(end: _End, ctx: TaskContext, duration: timedelta) -> Fate:
     if isinstance(end, _Raised):
         return _raised(end.error, ctx, duration)
-    if asyncio.iscoroutine(end.value):
-        end.value.close()
-    try:
-        result = normalise(end.value)
-        text = encode(result)
-    except BaseException as error:  # noqa: BLE001 (reading a mapping of the handler's own runs its code)
-        told = f"The handler returned what is not JSON: {_told(error)}"
-        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(told))
-    kept = _kept(result, text)
+    if isinstance(end, _Unreadable):
+        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(end.told))
+    result, kept = end.result, _kept(end.result, end.text)
     if isinstance(result, Mapping) and result.get("success") is False:
         said = result.get("error") or result.get("message") or "The handler returned success: false"
         told = said if isinstance(said, str) else encode(said)
@@ -164,30 +191,18 @@ def _judged(end: _End, ctx: TaskContext, duration: timedelta) -> Fate:
 
 
 def _raised(error: BaseException, ctx: TaskContext, duration: timedelta) -> Fate:
-    if isinstance(error, PermanentFailure):
-        return Fate(duration=duration, kind=FailureKind.REJECTED, error=cut(_text(error)))
-    told = cut(_told(error))
-    try:
-        ctx.log.warning("attempt.raised", exc_info=error)
-    except BaseException:  # noqa: BLE001 (rendering the traceback asks the exception for its text)
-        ctx.log.warning("attempt.raised", error=told)
-    return Fate(duration=duration, kind=FailureKind.ERROR, error=told)
-
-
-def _told(error: BaseException) -> str:
-    return _text(error) if isinstance(error, NotJson) else f"{type(error).__name__}: {_text(error)}"
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException as nested:  # noqa: BLE001 (a handler's exception may not even be printable)
-        return f"(its text raised {type(nested).__name__})"
+    kind, told = kind_of(error), cut(description_of(error))
+    if kind is FailureKind.ERROR:
+        try:
+            ctx.log.warning("attempt.raised", exc_info=error)
+        except BaseException:  # noqa: BLE001 (rendering the traceback asks the exception for its text)
+            ctx.log.warning("attempt.raised", error=told)
+    return Fate(duration=duration, kind=kind, error=told)
 
 
 def cut(text: str) -> str:
-    """Return an error's text as it is kept: valid Unicode, at most `MAX_TEXT_BYTES`, marked where it was cut."""
-    encoded = text.encode("utf-8", "replace")
+    """Return an error's text as it is kept: readable, at most `MAX_TEXT_BYTES`, marked where it was cut."""
+    encoded = readable(text).encode()
     if len(encoded) <= MAX_TEXT_BYTES:
         return encoded.decode()
     mark = f"… (cut from {len(encoded)} bytes)"
@@ -195,9 +210,10 @@ def cut(text: str) -> str:
 
 
 def _kept(result: Any, text: str) -> Any:
-    size = len(text.encode())
+    encoded = text.encode()
+    size = len(encoded)
     if size <= MAX_TEXT_BYTES:
-        return result
+        return read_only(result)
     # JSON text doubles quotes and backslashes when it becomes a string again: half is always little enough.
-    head = text.encode()[: MAX_TEXT_BYTES // 2 - 100].decode("utf-8", "ignore")
-    return {"truncated": True, "size_bytes": size, "head": head}
+    head = encoded[: MAX_TEXT_BYTES // 2 - 100].decode("utf-8", "ignore")
+    return read_only({"truncated": True, "size_bytes": size, "head": head})

@@ -12,6 +12,7 @@ from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Execution
 from schedule_grpc.store.execution_operations import find_executions
+from schedule_grpc.store.lease_line import PostgresLeaseLine
 from schedule_grpc.store.relay import Relay
 from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS, schema_version
 from schedule_grpc.store.sql_store import SqlStore
@@ -76,7 +77,12 @@ async def _open_shared(url: str, hub: Hub, on_commit: Callable[[int], None]) -> 
 
         return Channel(url, heard=relay.heard, gap=relay.gap)
 
-    return SqlStore(database, hub, abroad=Relay(hub, find=find, connect=connect))
+    def lease_line() -> PostgresLeaseLine:
+        from schedule_grpc.database.postgres_line import Line  # noqa: PLC0415
+
+        return PostgresLeaseLine(Line(url, pooled=lambda: database.pooled))
+
+    return SqlStore(database, hub, abroad=Relay(hub, find=find, connect=connect), lease_line=lease_line)
 
 
 def _postgres() -> ModuleType:

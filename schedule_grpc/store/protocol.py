@@ -44,25 +44,18 @@ class ClaimRequest:
     limit: int
     running: Mapping[str, int]
     now: datetime
-    lease_until: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
-    """One of the servers that share a database: the owner id of its leases, and what its engine runs."""
+    """One of the servers that share a database: the owner of the attempts that it runs, and what its engine offers."""
 
     id: str
     start_time: datetime
     handlers: frozenset[str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Extended:
-    """Which executions' leases were still held and go on, and of which of them somebody wants the end."""
-
-    kept: frozenset[str]
-    cancelled: frozenset[str]
+    beat: int = 0
+    """How often it renewed its lease since it took it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +99,22 @@ class Review:
     def finds_nothing(self) -> bool:
         """Whether nothing is to be written."""
         return not (self.moves or self.unreadable or self.readable)
+
+
+class LeaseLine(Protocol):
+    """A way to the database that neither the event loop nor other reads and writes can hold up.
+
+    It is used by one thread. Each call ends within ``seconds``, and raises DatabaseUnavailable where it has no answer.
+    """
+
+    async def renew(self, replica: Replica, *, now: datetime, seconds: float) -> tuple[Replica, ...]:
+        """Renew a server's lease; return every server that holds one. See `Store.renew_lease`."""
+
+    async def look(self, *, seconds: float) -> tuple[Replica, ...]:
+        """Return every server that holds a lease: reads are answered while a disk that stands still takes no writes."""
+
+    async def close(self) -> None:
+        """Let go of the connection."""
 
 
 class Store(Protocol):
@@ -197,7 +206,8 @@ class Store(Protocol):
     async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
         """Make available executions RUNNING under a lease with a fresh token each.
 
-        Safe because a row is claimed from PENDING only, and every later write is held to the token.
+        Safe because a row is claimed from PENDING only, and every later write is held to the token. In a shared
+        database an owner that holds no lease claims nothing.
         """
 
     async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
@@ -207,21 +217,36 @@ class Store(Protocol):
         report repeated after its first success returns the row as it stands.
         """
 
-    async def extend_leases(self, tokens: Mapping[str, str], *, until: datetime) -> Extended:
-        """Prolong the leases of executions (id → token) that are really held; return which still were."""
+    async def cancel_requests(self, owner: str) -> frozenset[str]:
+        """Return the lease tokens of a server's running attempts whose end was asked for."""
 
-    async def rescue(self, *, owner: str | None, held: frozenset[str], now: datetime, lapsed: datetime) -> int:
-        """Take RUNNING executions from owners that are gone; return how many.
+    async def rescue(self, *, now: datetime) -> int:
+        """Take every RUNNING execution; return how many. Only for a server that holds its database alone, at its start.
 
         Each becomes PENDING again or FAILED, as its retry policy says of an attempt that failed by LEASE_LOST.
+        """
+
+    async def take_over(self, ended: Mapping[str, int], *, now: datetime) -> int:
+        """End other servers' leases, and take the RUNNING executions that no lease covers; return how many.
+
+        Safe beside a server that lives after all: a lease is ended only while its count is still ``beat`` and nobody
+        renews it or claims under it, and its attempts are taken in the same transaction; what it records afterwards is
+        refused.
 
         Args:
-            owner: Rows of this owner are left alone unless named otherwise by ``held``; None rescues all rows, whoever
-                owns them: only for a server that holds the file alone, at its start.
-            held: Executions that ``owner`` really runs; rows of its own that it does not, and that are older than
-                `ORPHAN_AGE`, are handed back.
-            now: The time of the rescue.
-            lapsed: Leases that ended before this time are over.
+            ended: The leases that are over: server id → ``beat``, as it was last read.
+            now: The time at which the attempts count as lost.
+        """
+
+    async def recover_own(self, owner: str, *, held: frozenset[str], begun: frozenset[str], now: datetime) -> int:
+        """Settle RUNNING executions of ``owner`` that it does not run and that are older than `ORPHAN_AGE`.
+
+        Args:
+            owner: The server itself.
+            held: Lease tokens of the attempts that run there.
+            begun: Lease tokens of attempts that called their handlers there: these are lost. What never began is handed
+                back, uncounted.
+            now: The time of the recovery.
         """
 
     async def expire(self, *, now: datetime) -> int:
@@ -260,8 +285,15 @@ class Store(Protocol):
     def shared(self) -> bool:
         """Whether other servers may use the same database."""
 
-    async def attend(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:
-        """Note a replica's heartbeat; return who is there, the one that has been there longest first."""
+    async def renew_lease(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:
+        """Renew a server's lease, or take it anew, with the count 0, where it has none.
+
+        Returns:
+            Every server that holds a lease, the one that has been there longest first.
+        """
+
+    def lease_line(self) -> LeaseLine:
+        """Return a connection of its own on which a lease can be renewed from any one thread."""
 
     async def leave(self, replica_id: str) -> None:
         """Note that a replica stops."""

@@ -26,8 +26,7 @@ LIMIT :limit
 -- One attempt begins, under a lease.
 UPDATE task_executions SET
     state = 'RUNNING', attempt = attempt + 1, attempt_start_time = :now, start_time = COALESCE(start_time, :now),
-    deadline_time = NULL, lease_owner = :owner, lease_token = :lease_token, lease_until = :lease_until,
-    revision = :revision
+    deadline_time = NULL, lease_owner = :owner, lease_token = :lease_token, revision = :revision
 WHERE id = :id AND state = 'PENDING'
 RETURNING *;
 
@@ -36,28 +35,26 @@ RETURNING *;
 UPDATE task_executions SET
     state = :state, reason = :reason, kind = :kind, attempt = :attempt, attempts = :attempts, hand_backs = :hand_backs, gate = :gate,
     available_time = :available_time, end_time = :end_time, result = :result, error = :error,
-    lease_owner = NULL, lease_until = NULL
+    lease_owner = NULL
 WHERE id = :id AND lease_token = :lease_token AND state = 'RUNNING'
 RETURNING id;
 
--- name: extend_lease
--- A lease goes on, if it is still the same.
-UPDATE task_executions SET lease_until = :until
-WHERE id = :id AND lease_token = :lease_token AND state = 'RUNNING'
-RETURNING id, cancel_requested_time;
-
 -- name: running_executions
 -- Every attempt in progress, whoever owns it.
-SELECT * FROM task_executions WHERE lease_until IS NOT NULL;
+SELECT * FROM task_executions WHERE lease_owner IS NOT NULL;
 
--- name: lapsed_executions
--- Attempts whose owner let the lease lapse; nobody judges itself.
-SELECT * FROM task_executions WHERE lease_until < :lapsed AND lease_owner <> :owner;
+-- name: executions_without_lease
+-- Attempts whose owner holds no lease: it was ended, or the server has left.
+SELECT * FROM task_executions
+WHERE lease_owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = task_executions.lease_owner);
 
 -- name: own_executions
--- Attempts that a replica claimed before a moment and has not ended.
-SELECT * FROM task_executions
-WHERE lease_until IS NOT NULL AND lease_owner = :owner AND attempt_start_time < :claimed_before;
+-- Attempts that a server claimed before a moment and has not ended.
+SELECT * FROM task_executions WHERE lease_owner = :owner AND attempt_start_time < :claimed_before;
+
+-- name: own_cancel_requests
+-- Which of a server's attempts are to end.
+SELECT id, lease_token FROM task_executions WHERE lease_owner = :owner AND cancel_requested_time IS NOT NULL;
 
 -- name: overdue_executions
 -- What nobody started before its start deadline.

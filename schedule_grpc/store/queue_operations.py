@@ -1,8 +1,9 @@
 """Operations on the queue: what is there to do, who does it, what became of it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation, Parameters, Row, Rows
@@ -19,18 +20,22 @@ from schedule_grpc.execution import (
     handed_back,
     lost,
     missed,
+    never_begun,
     new_lease_token,
     succeeded,
 )
 from schedule_grpc.store.alert_operations import note_conditions, note_missed, note_outcomes
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Look
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import can_begin, execution_of, instant, micros, settled_parameters, task_of
 from schedule_grpc.store.sharing import shares
 from schedule_grpc.store.task_operations import due_tasks
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
+
+Become: TypeAlias = Callable[[Execution, Task, datetime], Execution]
+"""How an attempt that nobody will report leaves its execution."""
 
 ORPHAN_AGE = timedelta(seconds=10)
 """A claim of one's own that is older, and that one does not run, was lost on its way back."""
@@ -67,8 +72,13 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
     )
 
 
-def claim(request: ClaimRequest) -> Operation[Told[tuple[Claim, ...]]]:
-    """Begin attempts: of each waiting handler its share, the longest available first."""
+def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ...]]]:
+    """Begin attempts: of each waiting handler its share, the longest available first.
+
+    In a shared database only under the owner's lease, which nobody ends before these attempts are written.
+    """
+    if shared and not (yield QUERIES.hold_lease, {"id": request.owner}):
+        return (), ()
     chosen, tasks = yield from _chosen(request)
     claimed = yield (
         QUERIES.claim_execution,
@@ -78,7 +88,6 @@ def claim(request: ClaimRequest) -> Operation[Told[tuple[Claim, ...]]]:
                 "now": to_micros(request.now),
                 "owner": request.owner,
                 "lease_token": new_lease_token(),
-                "lease_until": to_micros(request.lease_until),
                 "revision": tasks[row["task_uid"]].revision,
             }
             for row in chosen
@@ -123,42 +132,31 @@ def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execut
     ), events
 
 
-def extend_leases(tokens: Mapping[str, str], until: datetime) -> Operation[Told[Extended]]:
-    """Prolong leases that are still the same.
-
-    Without a lock on their tasks: a row that somebody holds for long must not cost the others their leases. Executions
-    are written in the order of their ids, as `_settle` writes them, so that the two do not wait for each other.
-    """
-    rows = yield (
-        QUERIES.extend_lease,
-        [
-            {"id": execution_id, "lease_token": token, "until": to_micros(until)}
-            for execution_id, token in sorted(tokens.items())
-        ],
-    )
-    kept = frozenset(row["id"] for row in rows)
-    cancelled = frozenset(row["id"] for row in rows if row["cancel_requested_time"] is not None)
-    return Extended(kept=kept, cancelled=cancelled), ()
+def cancel_requests(owner: str) -> Operation[frozenset[str]]:
+    """Read the lease tokens of a server's attempts whose end was asked for."""
+    rows = yield QUERIES.own_cancel_requests, {"owner": owner}
+    return frozenset(row["lease_token"] for row in rows)
 
 
-def rescue(owner: str | None, held: frozenset[str], now: datetime, lapsed: datetime) -> Operation[Told[int]]:
-    """Take attempts from owners that are gone, and hand back those of one's own that got lost on their way."""
-    own: Rows = ()
-    if owner is None:
-        gone = yield QUERIES.running_executions, {}
-    else:
-        gone = yield QUERIES.lapsed_executions, {"lapsed": to_micros(lapsed), "owner": owner}
-        own = yield QUERIES.own_executions, {"owner": owner, "claimed_before": to_micros(now - ORPHAN_AGE)}
-    orphaned = [row for row in own if row["id"] not in held]
-    taken = yield from _still_as_read([*gone, *orphaned])
-    tasks = yield from _tasks({execution.task_uid for execution in taken.values()})
-    settlements = [
-        Settlement(before=execution, after=become(execution, tasks[execution.task_uid], now), now=now)
-        for rows, become in ((gone, lost), (orphaned, handed_back))
-        for execution in (taken[row["id"]] for row in rows if row["id"] in taken)
-    ]
-    events = yield from _settle(settlements)
-    return len(settlements), events
+def rescue(now: datetime) -> Operation[Told[int]]:
+    """Take every attempt in progress: the server that ran it is gone."""
+    gone = yield QUERIES.running_executions, {}
+    return (yield from _take([(gone, lost)], now))
+
+
+def take_over(ended: Mapping[str, int], now: datetime) -> Operation[Told[int]]:
+    """End leases that were not renewed since they were read, and take every attempt that no lease covers."""
+    yield QUERIES.end_lease, [{"id": replica_id, "beat": beat} for replica_id, beat in sorted(ended.items())]
+    gone = yield QUERIES.executions_without_lease, {}
+    return (yield from _take([(gone, lost)], now))
+
+
+def recover_own(owner: str, held: frozenset[str], begun: frozenset[str], now: datetime) -> Operation[Told[int]]:
+    """Settle a server's attempts that it does not run: those that ran are lost, claims that never began come back."""
+    own = yield QUERIES.own_executions, {"owner": owner, "claimed_before": to_micros(now - ORPHAN_AGE)}
+    ran = [row for row in own if row["lease_token"] in begun - held]
+    never_began = [row for row in own if row["lease_token"] not in begun | held]
+    return (yield from _take([(ran, lost), (never_began, never_begun)], now))
 
 
 def expire(now: datetime) -> Operation[Told[int]]:
@@ -214,7 +212,8 @@ def _claim(execution: Execution, task: Task) -> Claim:
 
 def _judged(execution: Execution, report: Outcome | HandBack, tasks: Mapping[str, Task]) -> Execution:
     if isinstance(report, HandBack):
-        return handed_back(execution, tasks[execution.task_uid], report.time)
+        become = handed_back if report.began else never_begun
+        return become(execution, tasks[execution.task_uid], report.time)
     if report.kind is None:
         return succeeded(execution, report)
     return after(execution, report, tasks[execution.task_uid])
@@ -224,14 +223,25 @@ def _time(report: Outcome | HandBack) -> datetime:
     return report.time if isinstance(report, HandBack) else report.end_time
 
 
-def _still_as_read(rows: Sequence[Row]) -> Operation[dict[str, Execution]]:
-    """Lock the tasks of attempts that were read, and return those attempts that are still the same."""
-    ids = sorted(row["id"] for row in rows)
+def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Operation[Told[int]]:
+    """Settle attempts that nobody will report, each group in its way, if they are still as they were read."""
+    tokens = {row["id"]: row["lease_token"] for rows, _ in groups for row in rows}
+    ids = sorted(tokens)
     yield QUERIES.lock_tasks_of, {"execution_ids": ids}
     again = yield QUERIES.find_execution, [{"id": execution_id} for execution_id in ids]
-    leases = {row["id"]: (row["lease_token"], row["lease_until"]) for row in rows}
-    same = [row for row in again if (row["lease_token"], row["lease_until"]) == leases[row["id"]]]
-    return {row["id"]: execution_of(row) for row in same if row["state"] == State.RUNNING}
+    taken = {
+        row["id"]: execution_of(row)
+        for row in again
+        if row["state"] == State.RUNNING and row["lease_owner"] is not None and row["lease_token"] == tokens[row["id"]]
+    }
+    tasks = yield from _tasks({execution.task_uid for execution in taken.values()})
+    settlements = [
+        Settlement(before=execution, after=become(execution, tasks[execution.task_uid], now), now=now)
+        for rows, become in groups
+        for execution in (taken[row["id"]] for row in rows if row["id"] in taken)
+    ]
+    events = yield from _settle(settlements)
+    return len(settlements), events
 
 
 def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:

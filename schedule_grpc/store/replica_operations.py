@@ -1,24 +1,22 @@
-"""Operations of the servers that share a database: who is there, and what do they offer?"""
+"""Operations of the servers that share a database: who holds a lease, and what do they offer?"""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from schedule_grpc.clock import from_micros, to_micros
-from schedule_grpc.database import Operation
+from schedule_grpc.database import Operation, Rows
 from schedule_grpc.json_text import decode, encode
 from schedule_grpc.store.protocol import Replica
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.told import Told
 
-ALIVE_FOR = timedelta(seconds=35)
-"""So long after its newest heartbeat a replica is counted among the living: as long as its leases hold."""
-FORGOTTEN_AFTER = timedelta(hours=1)
+OFFERS_FOR = timedelta(seconds=15)
+"""A server's handlers count as offered for so long after it last renewed its lease."""
 
 
-def attend(replica: Replica, now: datetime) -> Operation[Told[tuple[Replica, ...]]]:
-    """Note a heartbeat; see who else is there."""
+def renew_lease(replica: Replica, now: datetime) -> Operation[Told[tuple[Replica, ...]]]:
+    """Renew a server's lease, or take it for the first time; see who else holds one."""
     yield (
-        QUERIES.attend,
+        QUERIES.renew_lease,
         {
             "id": replica.id,
             "start_time": to_micros(replica.start_time),
@@ -26,21 +24,34 @@ def attend(replica: Replica, now: datetime) -> Operation[Told[tuple[Replica, ...
             "handlers": encode(sorted(replica.handlers)),
         },
     )
-    yield QUERIES.forget_replicas, {"before": to_micros(now - FORGOTTEN_AFTER)}
-    return (yield from replicas(now)), ()
+    return (yield from replicas()), ()
 
 
 def leave(replica_id: str) -> Operation[Told[None]]:
-    """Note that a replica stops."""
+    """End a server's own lease: it stops."""
     yield QUERIES.leave, {"id": replica_id}
     return None, ()
 
 
-def replicas(now: datetime) -> Operation[tuple[Replica, ...]]:
-    """Read who is there, the one that has been there longest first."""
-    rows = yield QUERIES.replicas_seen, {"since": to_micros(now - ALIVE_FOR)}
+def replicas() -> Operation[tuple[Replica, ...]]:
+    """Read who holds a lease, the one that has been there longest first."""
+    return _replicas((yield QUERIES.replicas, {}))
+
+
+def handlers_offered(now: datetime) -> Operation[frozenset[str]]:
+    """Read the handlers that any server offers."""
+    rows = yield QUERIES.replicas_seen, {"since": to_micros(now - OFFERS_FOR)}
+    return frozenset[str]().union(*(replica.handlers for replica in _replicas(rows)))
+
+
+def _replicas(rows: Rows) -> tuple[Replica, ...]:
     return tuple(
-        Replica(id=row["id"], start_time=from_micros(row["start_time"]), handlers=_names(row["handlers"]))
+        Replica(
+            id=row["id"],
+            start_time=from_micros(row["start_time"]),
+            handlers=_names(row["handlers"]),
+            beat=row["beat"],
+        )
         for row in rows
     )
 
@@ -52,8 +63,3 @@ def _names(text: str) -> frozenset[str]:
     except ValueError:
         return frozenset()
     return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()
-
-
-def offered_by(found: Sequence[Replica]) -> frozenset[str]:
-    """Return the handlers that any of these replicas offers."""
-    return frozenset[str]().union(*(replica.handlers for replica in found))

@@ -11,6 +11,7 @@ from schedule_grpc.errors import Violation
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger
 from schedule_grpc.json_text import decode, encode, normalise
 from schedule_grpc.policy import Policy
+from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import Schedule, read_stored
 from schedule_grpc.task import Definition, Task, TaskStats
@@ -179,8 +180,8 @@ def execution_of(row: Row) -> Execution:
         cancel_requested_time=instant(row["cancel_requested_time"]),
         cancel_reason=row["cancel_reason"],
         request_id=row["request_id"],
-        payload=None if row["payload"] is None else reading.json_object("payload", row["payload"]),
-        result=reading.json("result", row["result"]),
+        payload=None if row["payload"] is None else read_only(reading.json_object("payload", row["payload"])),
+        result=read_only(reading.json("result", row["result"])),
         error=row["error"],
         troubles=tuple(reading.troubles),
     )
@@ -212,8 +213,8 @@ def _definition(
         name=name,
         schedule=reading.schedule(schedule, time_zone),
         handler=handler,
-        payload=reading.json_object("payload", payload),
-        metadata=reading.json_object("metadata", metadata),
+        payload=read_only(reading.json_object("payload", payload)),
+        metadata=read_only(reading.json_object("metadata", metadata)),
         description=description,
         policy=reading.policy(policy),
         troubles=tuple(reading.troubles),

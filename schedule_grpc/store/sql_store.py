@@ -19,7 +19,7 @@ from schedule_grpc.store import replica_operations as replicas
 from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import review_operations as reviews
 from schedule_grpc.store import task_operations as tasks
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Extended, Look, Pruned, Replica, Review
+from schedule_grpc.store.protocol import Claim, ClaimRequest, LeaseLine, Look, Pruned, Replica, Review
 from schedule_grpc.store.relay import Abroad
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
@@ -35,11 +35,19 @@ REMOVED_AT_ONCE = 500
 class SqlStore:
     """Every method's promise stands in the Store protocol."""
 
-    def __init__(self, database: Database, hub: Hub, *, abroad: Abroad | None = None) -> None:
-        """``abroad`` tells the other servers of the same database what is committed here."""
+    def __init__(
+        self,
+        database: Database,
+        hub: Hub,
+        *,
+        abroad: Abroad | None = None,
+        lease_line: Callable[[], LeaseLine] | None = None,
+    ) -> None:
+        """Take a database; where other servers share it, ``abroad`` tells them what is committed here."""
         self._database = database
         self._hub = hub
         self._abroad = abroad
+        self._lease_line = lease_line
 
     @property
     def shared(self) -> bool:
@@ -112,19 +120,27 @@ class SqlStore:
 
     async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
         """See Store."""
-        return await self._write(queue.claim, request)
+        return await self._write(queue.claim, request, self.shared)
 
     async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
         """See Store."""
         return await self._write(queue.record, reports)
 
-    async def extend_leases(self, tokens: Mapping[str, str], *, until: datetime) -> Extended:
+    async def cancel_requests(self, owner: str) -> frozenset[str]:
         """See Store."""
-        return await self._write(queue.extend_leases, tokens, until)
+        return await self._database.read(partial(queue.cancel_requests, owner))
 
-    async def rescue(self, *, owner: str | None, held: frozenset[str], now: datetime, lapsed: datetime) -> int:
+    async def rescue(self, *, now: datetime) -> int:
         """See Store."""
-        return await self._write(queue.rescue, owner, held, now, lapsed)
+        return await self._write(queue.rescue, now)
+
+    async def take_over(self, ended: Mapping[str, int], *, now: datetime) -> int:
+        """See Store."""
+        return await self._write(queue.take_over, ended, now)
+
+    async def recover_own(self, owner: str, *, held: frozenset[str], begun: frozenset[str], now: datetime) -> int:
+        """See Store."""
+        return await self._write(queue.recover_own, owner, held, begun, now)
 
     async def expire(self, *, now: datetime) -> int:
         """See Store."""
@@ -165,9 +181,15 @@ class SqlStore:
         """See Store."""
         await self._write(alerts.alert_told, alert)
 
-    async def attend(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:
+    async def renew_lease(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:
         """See Store."""
-        return await self._write(replicas.attend, replica, now)
+        return await self._write(replicas.renew_lease, replica, now)
+
+    def lease_line(self) -> LeaseLine:
+        """See Store."""
+        if self._lease_line is None:
+            raise AssertionError("a database that nobody shares knows no leases")
+        return self._lease_line()
 
     async def leave(self, replica_id: str) -> None:
         """See Store."""
@@ -177,7 +199,7 @@ class SqlStore:
         """See Store."""
         if not self.shared:
             return frozenset()
-        return replicas.offered_by(await self._database.read(partial(replicas.replicas, now)))
+        return await self._database.read(partial(replicas.handlers_offered, now))
 
     async def time(self) -> datetime | None:
         """See Store."""

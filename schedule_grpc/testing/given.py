@@ -18,6 +18,8 @@ NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 class GivenEnvironment:
     """``ctx.env`` in a test: doubles of its own, and what is opened from URLs as a server opens it."""
 
+    __slots__ = ("_bindings", "_opened")
+
     def __init__(self, bindings: Mapping[str, Any]) -> None:
         """Take bindings by name: a text is a URL as in the configuration, all else is handed to handlers as it is.
 

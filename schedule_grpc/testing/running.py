@@ -13,8 +13,10 @@ import structlog
 from schedule_grpc.condition import Condition
 from schedule_grpc.execution import new_execution_id
 from schedule_grpc.handlers import Env, Fate, Offer, TaskContext, perform
+from schedule_grpc.handlers.context import copy_for_handler
 from schedule_grpc.json_text import encode, whole
 from schedule_grpc.policy import DEFAULT, Policy
+from schedule_grpc.read_only import own_copy
 from schedule_grpc.registration import registered
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.task import Task, checked_payload, define
@@ -102,7 +104,7 @@ async def run(
     reports: list[tuple[float, str]] = []
     lines: list[dict[str, Any]] = []
     async with given_environment(env) as bindings:
-        context = TaskContext(
+        given = TaskContext(
             task=task,
             execution_id=execution_id or new_execution_id(task.name, time.now()),
             attempt=attempt,
@@ -114,11 +116,12 @@ async def run(
             log=_logger(lines),
             report=lambda fraction, text: reports.append((fraction, text)),
         )
+        context = copy_for_handler(given)
         fate = await _performed(offer, context, time, timeout, advance)
     exception = _raised(fate, lines)
     return Ran(
         succeeded=fate.kind is None,
-        result=fate.result,
+        result=own_copy(fate.result),
         error=fate.error,
         kind=fate.kind,
         duration=fate.duration,

@@ -34,7 +34,7 @@ async def states(stream: "grpc.aio.UnaryStreamCall", until: int) -> list[tuple[s
 
 
 async def test_a_running_handler_is_stopped(live: Live, tmp_path):
-    """It is told at once, not at the next heartbeat; the execution ends CANCELLED with the reason."""
+    """It is told at once, not in the next round of upkeep; the execution ends CANCELLED with the reason."""
     await live.stub.RegisterTask(asked(handler="note", payload=struct({"file": f"{tmp_path}/note", "seconds": 3600})))
     stream = await watching(live)
     begun = await live.stub.RunTaskNow(pb.RunTaskNowRequest(name="task", detach=True))

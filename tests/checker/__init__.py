@@ -103,8 +103,8 @@ def _contradictions(row: Row) -> Iterator[str]:  # noqa: C901, PLR0912 (a list o
         yield "waits although its end was asked for"
     if (state == "FAILED") != (row["kind"] is not None):
         yield f"{state} with the kind {row['kind']}"
-    if (state == "RUNNING") != (row["lease_until"] is not None):
-        yield f"{state} with a lease until {row['lease_until']}"
+    if (state == "RUNNING") != (row["lease_owner"] is not None):
+        yield f"{state} with the owner {row['lease_owner']}"
     if state in ("SUCCEEDED", "FAILED", "RUNNING") and row["attempt"] < 1:
         yield f"{state} at attempt {row['attempt']}"
     if [attempt["number"] for attempt in attempts] != list(range(1, len(attempts) + 1)):

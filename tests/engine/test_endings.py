@@ -25,8 +25,8 @@ async def started(service: Rig, gates: Gates, **changes) -> Execution:
 
 
 async def beat(service: Rig) -> None:
-    """Let the heartbeat tell the engine what is wanted: here no engine listens to the hub."""
-    await service.engine._upkeep.beat()
+    """Let a round of upkeep tell the engine what is wanted: here no engine listens to the hub."""
+    await service.engine._upkeep.go_round()
     await service.engine.idle()
 
 
@@ -109,7 +109,7 @@ async def test_a_handler_that_will_not_stop_is_given_up(service: Rig, gate):
     gates = gate("g")
     execution = await started(service, gates, handler="stubborn")
     await service.service.cancel(execution.id, reason="enough")
-    await service.engine._upkeep.beat()
+    await service.engine._upkeep.go_round()
     await service.clock.advance(GRACE)
     await service.engine.idle()
     (ended,) = await service.history()

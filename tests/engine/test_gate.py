@@ -223,7 +223,7 @@ async def play_to_the_end(scene: Scene, gates: dict[str, Gates]) -> None:
     for each in gates.values():
         each.opened.set()
     if scene.holder and (await scene.now(scene.holder)).cancel_requested_time is not None:
-        await scene.service.engine._upkeep.beat()
+        await scene.service.engine._upkeep.go_round()
     for _ in range(5):
         await scene.service.work()
         await scene.service.clock.advance(LONG)

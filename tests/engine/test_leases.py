@@ -8,13 +8,14 @@ import pytest
 from checker import check
 from rig import Rig, at, rig
 
-from schedule_grpc.engine import loop, upkeep
+from schedule_grpc.engine import loop
 from schedule_grpc.errors import DatabaseUnavailable
 from schedule_grpc.execution import HandBack, Outcome, State
 from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.store import ClaimRequest
 from schedule_grpc.task import Policy
 from schedule_grpc.testing import FakeClock
+
+LONG = timedelta(hours=1)
 
 
 async def claimed(service: Rig, owner: str = "another", **changes):
@@ -59,23 +60,21 @@ async def test_a_lost_lease_uses_up_an_attempt(database: Path):
         assert (execution.state, execution.kind) == (State.FAILED, FailureKind.LEASE_LOST)
 
 
-async def test_others_rescue_five_seconds_after_the_lease(service: Rig):
-    """At 34 s the row is its owner's, at 36 s it is rescued."""
+async def test_what_no_lease_covers_is_taken_over(service: Rig):
+    """A lease that was renewed since it was read is not ended; one that was not is, with what ran under it."""
     await claimed(service)
-    beat = service.engine._upkeep.beat
-    await service.clock.advance(34)
-    await beat()
-    assert await service.states() == ["RUNNING"]
-    await service.clock.advance(2)
-    await beat()
-    assert await service.states() == ["PENDING"]
+    await service.hold_lease("another")
+    await service.store.take_over({"another": 0}, now=service.clock.now())
+    assert await service.states() == (["RUNNING"] if service.store.shared else ["PENDING"])
+    await service.store.take_over({"another": 1}, now=service.clock.now())
+    (execution,) = await service.history()
+    assert (execution.state, execution.attempts[0].kind) == (State.PENDING, FailureKind.LEASE_LOST)
 
 
 async def test_a_zombies_record_is_refused(service: Rig):
     """After the rescue the old owner's success is not written; the retry's is."""
     claim = await claimed(service)
-    await service.clock.advance(36)
-    await service.engine._upkeep.beat()
+    await service.store.rescue(now=service.clock.now())
     await service.advance(1)
     assert await service.store.record([outcome(claim, service)]) == (None,)
     assert await service.states() == ["SUCCEEDED"]
@@ -92,69 +91,31 @@ async def test_a_repeated_record_is_recognised_as_done(service: Rig):
     assert (await service.service.get_task("task")).stats.success_count == 1
 
 
-async def test_heartbeats_keep_a_long_run(service: Rig, gate):
-    """A run of 100 s keeps its lease, beat by beat."""
+async def test_nobody_else_may_run_it_so_nothing_ends(database: Path, gate, monkeypatch):
+    """A file has one server: while it is away for minutes what runs goes on, and its result is kept and recorded."""
     held = gate("long")
-    await service.register("task", "@manual", payload={"gate": "long"}, policy=Policy(timeout=timedelta(hours=1)))
-    await service.service.run_now("task", detach=True)
-    running = asyncio.create_task(service.engine.run())
-    while not held.entered:
-        await service.clock.advance(0.01)
-    for _ in range(100):
-        await service.clock.advance(1)
-        await service.written()
-    assert (
-        await service.store.rescue(
-            owner="another", held=frozenset(), now=service.clock.now(), lapsed=service.clock.now() - upkeep.SAFETY
-        )
-        == 0
-    )
-    held.opened.set()
-    service.engine.stop()
-    await service.until_done(running)
-    assert await service.states() == ["SUCCEEDED"]
+    async with rig(database) as service:
+        await service.register("task", "@manual", payload={"gate": "long"}, policy=Policy(timeout=timedelta(hours=1)))
+        await service.service.run_now("task", detach=True)
+        running = asyncio.create_task(service.engine.run())
+        while not held.entered:
+            await service.clock.advance(0.01)
 
+        async def away(*_, **__):
+            raise DatabaseUnavailable("away")
 
-async def test_an_attempt_whose_lease_was_taken_is_stopped_and_records_nothing(service: Rig, gate):
-    """The heartbeat's answer tells: another one has it now."""
-    held = gate("taken")
-    await service.register("task", "@manual", payload={"gate": "taken"})
-    await service.service.run_now("task", detach=True)
-    await service.engine.tick()
-    await held.came.wait()
-    await service.store.rescue(owner=None, held=frozenset(), now=service.clock.now(), lapsed=service.clock.now())
-    await service.engine._upkeep.beat()
-    await service.engine.idle()
-    (execution,) = await service.history()
-    assert (execution.state, len(execution.attempts)) == (State.PENDING, 1)
-
-
-async def test_a_heartbeat_leaves_alone_what_began_during_it(service: Rig, gate, monkeypatch):
-    """While it was written, the attempt whose lease it extends failed, and the next one began: that one goes on."""
-    held = gate("again")
-    extend = service.store.extend_leases
-
-    async def slow(tokens, *, until):
+        for operation in ("look", "claim", "record", "recover_own", "cancel_requests", "note_overdue"):
+            monkeypatch.setattr(service.store, operation, away)
+        await service.clock.advance(300)
         held.opened.set()
-        await service.engine.idle()
-        held.opened.clear()
-        held.came.clear()
-        await service.clock.advance(1)
-        await service.engine.tick()
-        await held.came.wait()
-        return await extend(tokens, until=until)
-
-    payload = {"gate": "again", "fate": "fail-at-first", "times": 1}
-    await service.register("task", "@manual", payload=payload, policy=Policy(retry=RetryPolicy(max_retries=1)))
-    await service.service.run_now("task", detach=True)
-    await service.engine.tick()
-    await held.came.wait()
-    monkeypatch.setattr(service.store, "extend_leases", slow)
-    await service.engine._upkeep.beat()
-    held.opened.set()
-    await service.engine.idle()
-    (execution,) = await service.history()
-    assert (execution.state, execution.attempt, len(held.entered)) == (State.SUCCEEDED, 2, 2)
+        await service.clock.advance(300)
+        assert not held.entered[0].cancelled.is_set()
+        monkeypatch.undo()
+        service.engine.stop()
+        await service.until_done(running)
+        (execution,) = await service.history()
+        assert (execution.state, execution.attempt, len(held.entered)) == (State.SUCCEEDED, 1, 1)
+    assert check(database, at_rest=True) == []
 
 
 async def test_own_rows_that_one_does_not_hold_are_handed_back(service: Rig):
@@ -162,16 +123,52 @@ async def test_own_rows_that_one_does_not_hold_are_handed_back(service: Rig):
     owner = service.engine._upkeep._owner
     await claimed(service, owner=owner)
     await service.clock.advance(9)
-    await service.engine._upkeep.beat()
+    await service.engine._upkeep.go_round()
     assert await service.states() == ["RUNNING"]
     await service.clock.advance(2)
-    await service.engine._upkeep.beat()
+    await service.engine._upkeep.go_round()
     (execution,) = await service.history()
     assert (execution.state, execution.attempt, execution.hand_backs) == (State.PENDING, 0, 1)
 
 
+@pytest.mark.parametrize(("retries", "state"), [(0, State.FAILED), (1, State.PENDING)])
+async def test_what_began_and_could_not_be_recorded_is_lost(service: Rig, gate, monkeypatch, retries, state):
+    """Nothing that is said of it can be written, not even that it failed: it counts as an attempt, for it ran."""
+    held = gate("unrecorded")
+    held.opened.set()
+
+    async def faulty(_):
+        raise ZeroDivisionError
+
+    policy = Policy(retry=RetryPolicy(max_retries=retries))
+    await service.register("task", "@manual", payload={"gate": "unrecorded"}, policy=policy)
+    await service.service.run_now("task", detach=True)
+    monkeypatch.setattr(service.store, "record", faulty)
+    await service.engine.tick()
+    await service.clock.advance(5)
+    await service.engine.idle()
+    monkeypatch.undo()
+    await service.clock.advance(11)
+    await service.engine._upkeep.go_round()
+    (execution,) = await service.history()
+    assert (execution.state, [attempt.kind for attempt in execution.attempts]) == (state, [FailureKind.LEASE_LOST])
+
+
+@pytest.mark.parametrize("began", [True, False])
+async def test_without_retries_a_handler_is_not_called_a_second_time(service: Rig, began: bool):
+    """What is handed back after it began is lost; a claim that never called its handler costs nothing."""
+    claim = await claimed(service, policy=Policy(retry=RetryPolicy(max_retries=0)))
+    now = service.clock.now()
+    report = HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now, began=began)
+    (execution,) = await service.store.record([report])
+    assert execution is not None
+    assert (execution.state, execution.kind) == (
+        (State.FAILED, FailureKind.LEASE_LOST) if began else (State.PENDING, None)
+    )
+
+
 async def test_a_claim_on_its_way_is_not_handed_back(service: Rig, gate, monkeypatch):
-    """Its commit took 15 s (a disk that stood still, a stopped process), and the heart beats before it is known."""
+    """Its commit took 15 s (a disk that stood still, a stopped process), and a round comes before it is known."""
     held = gate("slow commit")
     claim = service.store.claim
     beats: list[asyncio.Task[None]] = []
@@ -179,7 +176,7 @@ async def test_a_claim_on_its_way_is_not_handed_back(service: Rig, gate, monkeyp
     async def slow(request):
         claims = await claim(request)
         await service.clock.advance(15)
-        beats.append(asyncio.create_task(service.engine._upkeep.beat()))
+        beats.append(asyncio.create_task(service.engine._upkeep.go_round()))
         for _ in range(3):
             await service.written()
         return claims
@@ -206,10 +203,7 @@ async def test_the_twenty_first_hand_back_counts_as_a_failure(service: Rig):
         (execution,) = await service.store.record([report])
         assert execution is not None
         if number < 20:
-            now = service.clock.now()
-            (claim,) = await service.store.claim(
-                ClaimRequest(owner="x", handlers=frozenset({"fate"}), limit=1, running={}, now=now, lease_until=now)
-            )
+            (claim,) = await service.claim("another")
     assert execution.hand_backs == 20
     assert [attempt.kind for attempt in execution.attempts] == [FailureKind.LEASE_LOST]
 
@@ -263,31 +257,6 @@ async def test_a_result_that_we_cannot_write_is_no_reason_to_run_again(service: 
     assert len(held.entered) == 1
 
 
-async def test_an_attempt_stops_before_its_lease_ends_if_it_cannot_be_extended(service: Rig, gate, monkeypatch):
-    """The handler is stopped 25 s after the claim, five before the lease's end, and records nothing of its own."""
-    held = gate("cut off")
-    await service.register("task", "@manual", payload={"gate": "cut off"}, policy=Policy(timeout=timedelta(hours=1)))
-    await service.service.run_now("task", detach=True)
-    await service.engine.tick()
-    await held.came.wait()
-
-    async def away(*_, **__):
-        raise DatabaseUnavailable("away")
-
-    monkeypatch.setattr(service.store, "extend_leases", away)
-    finished = asyncio.Event()
-    beating = asyncio.create_task(service.engine._upkeep.run(finished))
-    await service.clock.advance(24)
-    assert not held.entered[0].cancelled.is_set()
-    await service.clock.advance(2)
-    assert held.entered[0].cancelled.is_set()
-    await service.engine.idle()
-    finished.set()
-    await beating
-    (execution,) = await service.history()
-    assert (execution.state, execution.attempts) == (State.PENDING, ())
-
-
 async def test_the_loop_outlives_a_database_that_goes_away(service: Rig, monkeypatch):
     """While looking fails, health says so; afterwards the task fires and health is well."""
     await service.register()
@@ -330,15 +299,15 @@ async def test_one_task_that_cannot_be_planned_keeps_no_other_from_firing(servic
     monkeypatch.undo()
 
 
-async def test_a_heartbeat_that_fails_is_tried_again_each_second(service: Rig, monkeypatch):
-    """Not at once, which would starve everything else in the event loop, and not only at the next beat."""
+async def test_a_round_that_fails_is_tried_again_each_second(service: Rig, monkeypatch):
+    """Not at once, which would starve everything else in the event loop, and not only after ten seconds."""
     tries = []
 
     async def away():
         tries.append(service.clock.now())
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(service.engine._upkeep, "beat", away)
+    monkeypatch.setattr(service.engine._upkeep, "go_round", away)
     finished = asyncio.Event()
     beating = asyncio.create_task(service.engine._upkeep.run(finished))
     await service.clock.advance(5)

@@ -1,6 +1,7 @@
 """The disk is full, a file may not grow, another process holds the file, or takes it away: told, red, and healed."""
 
 import asyncio
+import itertools
 import os
 import resource
 import shutil
@@ -8,16 +9,22 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
+import effects
 import pytest
 from checker import Acknowledged
 from load import until
 from process import Server, run, served, serves, serving
+from replicas import reaches
 from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import Unavailable
+from schedule_grpc.execution import State
+from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.task import Policy
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -132,6 +139,37 @@ async def test_a_file_that_another_process_holds(tmp_path: Path):
             await until(team.red)
             other.execute("ROLLBACK")
         await healed(team, tmp_path / "schedule.db")
+
+
+@story
+async def test_work_goes_on_without_its_database(tmp_path: Path, long: bool):
+    """The file is another process's for longer than any lease: what runs is recorded, and ran once."""
+    database, seconds = tmp_path / "schedule.db", 40 if long else 14
+    policy = Policy(timeout=timedelta(hours=1), retry=RetryPolicy(max_retries=0))
+    handlers = ("long", "long-in-thread")
+    async with served(tmp_path, handlers="fault_handlers") as server, AsyncClient(server.address) as client:
+        for name, ends in itertools.product(handlers, (seconds // 2, seconds + 2)):
+            await client.register_task(
+                name=f"{name}-{ends}", schedule="@manual", handler=name, payload={"seconds": ends}, policy=policy
+            )
+        running = [
+            (await client.run_task_now(task.name, detach=True)).execution.id
+            for task in (await client.list_tasks()).tasks
+        ]
+
+        async def all_begun() -> bool:
+            return {each.execution for each in effects.begun(tmp_path)} == set(running)
+
+        await until(all_begun)
+        with closing(sqlite3.connect(database, isolation_level=None)) as shell:
+            shell.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(seconds)
+            shell.execute("ROLLBACK")
+        for execution_id in running:
+            ended = await until(reaches(client, execution_id, State.SUCCEEDED, State.FAILED), 60)
+            assert (ended.state, ended.attempt, ended.attempts) == (State.SUCCEEDED, 1, ())
+    assert sorted(each.execution for each in effects.begun(tmp_path)) == sorted(running)
+    assert await checked(database, Acknowledged(succeeded=running), at_rest=True) == []
 
 
 @story

@@ -127,9 +127,9 @@ async def test_killed_after_each_commit(tmp_path: Path):
 
 
 @story
-async def test_killed_while_leases_are_prolonged(tmp_path: Path):
-    """In the heartbeat of a handler that runs long: it runs again, once."""
-    variables = {VARIABLE: "extend_leases.written=kill"}
+async def test_killed_while_it_looks_after_what_runs(tmp_path: Path):
+    """In a round of the upkeep, while a handler runs long: it runs again, once."""
+    variables = {VARIABLE: "recover_own.written=kill@2"}
     server = await asyncio.to_thread(start, tmp_path, handlers="hostile_handlers", **variables)
     async with AsyncClient(server.address) as client:
         await client.register_task(name="task", schedule="@manual", handler="slow", payload={"seconds": 25})
@@ -179,7 +179,7 @@ async def test_a_claim_or_a_result_that_is_lost_on_its_way(tmp_path: Path):
         async def all_reached() -> bool:
             return server.written().count("FailpointReached: ") == len(LOST)
 
-        await until(all_reached, 40)  # handed back by the second heartbeat, where all were claimed at once
+        await until(all_reached, 40)  # handed back in the second round of upkeep, where all were claimed at once
         found = await settled(server.address, tmp_path / "schedule.db", load.log)
         code, _ = await asyncio.to_thread(server.terminate)
     assert (code, found) == (0, [])

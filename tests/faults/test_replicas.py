@@ -1,6 +1,12 @@
 """What befalls several servers on one PostgreSQL database, and it: told elsewhere, so that all of it waits together."""
 
 import pytest
+from lease_stories import (
+    test_a_disk_that_stands_still,
+    test_a_slow_network,
+    test_one_handler_blocks_the_event_loop,
+    test_suspended_for_as_long_as_is_promised,
+)
 from replica_database_stories import (
     test_a_table_that_somebody_locks,
     test_connections_are_cut_and_fall_silent,
@@ -22,7 +28,9 @@ from replica_upgrade_stories import (
 )
 
 __all__ = [
+    "test_a_disk_that_stands_still",
     "test_a_newer_version_beside_this_one",
+    "test_a_slow_network",
     "test_a_table_that_somebody_locks",
     "test_a_zombie",
     "test_alerts_of_several_servers",
@@ -31,7 +39,9 @@ __all__ = [
     "test_killed_and_started_at_random",
     "test_killed_while_migrating",
     "test_killed_with_running_work",
+    "test_one_handler_blocks_the_event_loop",
     "test_started_at_the_same_instant",
+    "test_suspended_for_as_long_as_is_promised",
     "test_the_database_crashes_under_load",
     "test_the_network_falls_silent_for_long",
     "test_wrong_clocks",

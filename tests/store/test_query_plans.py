@@ -12,11 +12,23 @@ from schedule_grpc.store.queries import QUERIES
 
 LOCKS = {name for name, sql in QUERIES._statements.items() if sql.startswith("/*")}
 """Nothing at all on SQLite."""
-SMALL = {"replicas_seen", "forget_replicas"}
+SMALL = {"replicas", "replicas_seen"}
 """Tables of a few rows."""
-BY_DESIGN = LOCKS | SMALL | {"known_handlers", "count_open", "untold_alerts", "end_overdue", "overdue_tasks"}
-"""Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now, or
-what asks to be watched."""
+BY_DESIGN = (
+    LOCKS
+    | SMALL
+    | {
+        "known_handlers",
+        "running_executions",
+        "executions_without_lease",
+        "count_open",
+        "untold_alerts",
+        "end_overdue",
+        "overdue_tasks",
+    }
+)
+"""Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now,
+what runs, or what asks to be watched."""
 
 WALK_A_TASKS_HISTORY = {
     "executions_of_task",

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,7 @@ class Scene:
 def request(service: Rig, owner: str = "me") -> ClaimRequest:
     """Return a claim of everything."""
     now = service.clock.now()
-    return ClaimRequest(
-        owner=owner, handlers=frozenset({"fate"}), limit=100, running={}, now=now, lease_until=now + 30 * SECOND
-    )
+    return ClaimRequest(owner=owner, handlers=frozenset({"fate"}), limit=100, running={}, now=now)
 
 
 async def claim(service: Rig) -> Claim:
@@ -115,15 +114,19 @@ async def fire(found: Scene) -> None:
 
 async def rescue(found: Scene) -> None:
     """Rescue everything."""
-    now = found.service.clock.now()
-    await found.service.store.rescue(owner=None, held=frozenset(), now=now, lapsed=now)
+    await found.service.store.rescue(now=found.service.clock.now())
 
 
-async def rescue_own(found: Scene) -> None:
-    """Hand back what one does not hold."""
+async def take_over(found: Scene) -> None:
+    """Take what no lease covers: nobody holds one here."""
+    await found.service.store.take_over({"me": 0}, now=found.service.clock.now())
+
+
+async def recover_own(found: Scene, *, begun: bool) -> None:
+    """Settle what one does not run."""
     await found.service.clock.advance(11)
-    now = found.service.clock.now()
-    await found.service.store.rescue(owner="me", held=frozenset(), now=now, lapsed=now)
+    tokens = frozenset({found.token} if begun else ())
+    await found.service.store.recover_own("me", held=frozenset(), begun=tokens, now=found.service.clock.now())
 
 
 async def expire(found: Scene) -> None:
@@ -171,11 +174,10 @@ OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "record failure": record_failure,
     "record last failure": lambda found: record_failure(found, retry=False),
     "hand back": hand_back,
-    "extend leases": lambda found: found.service.store.extend_leases(
-        {found.execution.id: found.token}, until=found.service.clock.now() + 60 * SECOND
-    ),
     "rescue": rescue,
-    "rescue own": rescue_own,
+    "take over": take_over,
+    "recover what began": partial(recover_own, begun=True),
+    "recover what never began": partial(recover_own, begun=False),
     "expire": expire,
     "give up": lambda found: found.service.store.give_up(found.execution.id, now=found.service.clock.now()),
     "cancel": lambda found: found.service.store.cancel(found.execution.id, reason="", now=found.service.clock.now()),

@@ -58,6 +58,9 @@ def test_every_alarm_has_its_row():
 
 def test_every_trouble_has_its_row():
     """Why health is red: each reason that the code gives."""
-    for trouble in ("the clock was set back", "nothing was looked for", "ignored their timeout", "while looking for"):
+    for trouble in (
+        *("the clock was set back", "nothing was looked for", "while looking for"),
+        *("ignored that they were asked to stop", "holds no lease"),
+    ):
         assert any(trouble in code for code in CODE.values())
         assert f"`{trouble}" in OPERATIONS

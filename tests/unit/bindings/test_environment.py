@@ -4,6 +4,7 @@ import asyncio
 import copy
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +109,13 @@ async def test_a_caller_who_gives_up_does_not_take_the_others_with_him(tmp_path:
     await second
     assert first.cancelled()
     await env.aclose()
+
+
+@pytest.mark.parametrize("shared", ["environment", "binding"])
+def test_no_handler_puts_something_else_in_a_bindings_place(shared: str):
+    """All handlers share the environment and its bindings: neither can be written to."""
+    environment = Environment({"DB": "sqlite:///x.db"})
+    held: Any = environment if shared == "environment" else environment.DB
+    for name in ("DB", "fetch", "anything"):
+        with pytest.raises(AttributeError):
+            setattr(held, name, object())

@@ -77,6 +77,24 @@ async def test_the_factory_gets_name_and_options(module: ModuleType):
     assert (await plain.TILL).options == {}
 
 
+async def test_a_factory_that_changes_its_options_gets_them_unchanged_the_next_time(module: ModuleType):
+    """It is called again after a failure: tables within the options are its own, too."""
+    seen = []
+
+    def make(_: str, options: dict[str, Any]) -> Till:
+        seen.append(options["depth"].pop("a", "gone"))
+        if len(seen) == 1:
+            raise ConnectionError
+        return Till("TILL", options)
+
+    module.make = make
+    env = environment(factory="make", depth={"a": 1})
+    with pytest.raises(BindingError):
+        await env.TILL
+    await env.TILL
+    assert seen == [1, 1]
+
+
 async def test_an_async_factory_and_a_nested_one_are_called_too(module: ModuleType):
     """Whatever is callable and gives an object, or a coroutine of one."""
 

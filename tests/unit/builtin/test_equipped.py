@@ -6,6 +6,7 @@ import pickle
 import pytest
 from builtin_rig import context
 
+from schedule_grpc.backup import BackupSettings
 from schedule_grpc.builtin.backup_database import backup_database
 from schedule_grpc.builtin.equipped import Equipped
 from schedule_grpc.errors import ConfigurationError
@@ -41,6 +42,18 @@ def test_python_s_own_questions_are_answered():
     assert copied.BACKUP == "settings"
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
         pickle.dumps(Equipped(Bindings(), BACKUP=lambda: None))
+
+
+def test_no_handler_changes_what_the_others_find():
+    """Neither under a name, nor within the settings that all share."""
+    settings = BackupSettings(sources={"DB": "sqlite:///x.db"}, store_options={"region": "eu"})
+    env = Equipped(Bindings(), BACKUP=settings)
+    for name in ("DB", "BACKUP", "NEW"):
+        with pytest.raises(AttributeError):
+            setattr(env, name, "another")
+    for shared in (env.BACKUP.sources, env.BACKUP.store_options):
+        with pytest.raises(TypeError, match="read-only"):
+            shared["DB"] = "another"
 
 
 async def test_a_server_without_the_equipment_says_so():

@@ -93,7 +93,7 @@ async def test_what_is_returned_is_the_result(clock: FakeClock, value):
         (KeyboardInterrupt(), FailureKind.ERROR, "KeyboardInterrupt: "),
         (asyncio.CancelledError("mine"), FailureKind.ERROR, "CancelledError: mine"),
         (Unprintable(), FailureKind.ERROR, "Unprintable: (its text raised RuntimeError)"),
-        (ValueError("lone \ud800"), FailureKind.ERROR, "ValueError: lone ?"),
+        (ValueError("lone \ud800"), FailureKind.ERROR, "ValueError: lone \ufffd"),
         (PermanentFailure("no use"), FailureKind.REJECTED, "no use"),
     ],
 )
@@ -287,3 +287,32 @@ def test_the_idempotency_key_is_the_executions_id(clock: FakeClock):
     """It does not change from attempt to attempt."""
     assert context(clock).idempotency_key == "exec_t_1_a"
     assert context(clock).now() == START
+
+
+async def test_a_permanent_failure_in_a_task_group_is_not_retried(clock: FakeClock):
+    """The group's own words name nothing; its leaves do. A cancelled sibling is no leaf."""
+
+    async def reject() -> None:
+        raise PermanentFailure("row 7 is no invoice") from KeyError("total")
+
+    async def function(_):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reject())
+            group.create_task(asyncio.Event().wait())
+
+    fate = await fate_of(function, clock)
+    assert (fate.kind, fate.error) == (FailureKind.REJECTED, "row 7 is no invoice, caused by KeyError: 'total'")
+
+
+async def test_an_error_in_a_task_group_is_retried_and_named(clock: FakeClock):
+    """As if it had been raised without the group."""
+
+    async def fail() -> None:
+        raise ConnectionError("gone")
+
+    async def function(_):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    fate = await fate_of(function, clock)
+    assert (fate.kind, fate.error) == (FailureKind.ERROR, "ConnectionError: gone")

@@ -1,0 +1,49 @@
+r"""Texts that can be kept and sent everywhere: Unicode without lone surrogates and without NUL.
+
+Python's strings hold more than that. File names, arguments and environment variables that are not UTF-8 arrive with
+lone surrogates (PEP 383), JSON may spell them as ``"\ud800"``; neither UTF-8 nor protobuf can say them. PostgreSQL
+keeps no NUL. What a caller sends is refused, by its field; what a handler says is made readable, for it must not fail.
+"""
+
+import re
+from collections.abc import Iterator
+
+from schedule_grpc.errors import Violation
+
+REPLACEMENT = "\ufffd"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNREADABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def unicode_of(text: str) -> str:
+    """Return a text with U+FFFD for every lone surrogate; a NUL stays, which JSON can say."""
+    # A subclass may be any program's own; of an Enum that is a text this is its value.
+    return _SURROGATE.sub(REPLACEMENT, str.__str__(text))
+
+
+def readable(text: str) -> str:
+    """Return a text with U+FFFD for every lone surrogate and every NUL."""
+    return _UNREADABLE.sub(REPLACEMENT, str.__str__(text))
+
+
+def cut(text: str, most: int) -> str:
+    """Return at most so many characters of a text, marked with an ellipsis where it was cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def fault_of(text: str) -> str | None:
+    """Return why a text cannot be kept as it is; None if it can."""
+    found = _UNREADABLE.search(text)
+    if found is None:
+        return None
+    return "has a NUL character" if found.group() == "\x00" else "is not Unicode: it has a lone surrogate"
+
+
+def violations(field: str, text: str, *, most: int) -> Iterator[Violation]:
+    """Tell what is wrong with a text that a caller sends: unreadable, or longer than ``most`` characters."""
+    reason = fault_of(text)
+    if reason is not None:
+        yield Violation(field=field, reason=reason)
+    if len(text) > most:
+        yield Violation(field=field, reason=f"longer than {most} characters")

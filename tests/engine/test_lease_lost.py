@@ -1,0 +1,139 @@
+"""What becomes of attempts whose server loses its lease, and of those that would not stop."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+from rig import Rig
+
+from schedule_grpc.engine.runner import WAIT_FOR_FORMER
+from schedule_grpc.execution import State
+from schedule_grpc.handlers.perform import GRACE
+from schedule_grpc.retry import FailureKind, RetryPolicy
+from schedule_grpc.task import Policy
+
+LONG = timedelta(hours=1)
+
+
+class Lost:
+    """A lease that a test takes away."""
+
+    holds = True
+    term = 0
+    first = True
+    ended: Mapping[str, int] = {}
+
+    async def take(self) -> None:
+        """Hold it already."""
+
+
+async def lost_lease(service: Rig, monkeypatch) -> Lost:
+    """Give the engine a lease of the test's."""
+    await service.engine._lease.take()
+    lease = Lost()
+    for part in (service.engine, service.engine._runner, service.engine._loop, service.engine._upkeep):
+        monkeypatch.setattr(part, "_lease", lease)
+    return lease
+
+
+async def test_an_attempt_whose_lease_was_taken_is_stopped_and_records_nothing(service: Rig, gate, monkeypatch):
+    """Another server has it now: the record is refused."""
+    held = gate("taken")
+    lease = await lost_lease(service, monkeypatch)
+    await service.register("task", "@manual", payload={"gate": "taken"})
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+    await service.store.rescue(now=service.clock.now())
+    lease.term += 1
+    service.engine._runner.stop_beyond_lease()
+    await service.engine.idle()
+    (execution,) = await service.history()
+    assert (execution.state, len(execution.attempts)) == (State.PENDING, 1)
+
+
+@pytest.mark.parametrize(("retries", "state"), [(0, State.FAILED), (1, State.PENDING)])
+async def test_an_attempt_stops_where_the_lease_is_not_renewed(service: Rig, gate, monkeypatch, retries, state):
+    """It stops before others may take it; it did begin, so it counts, and the policy decides about another one."""
+    held = gate("cut off")
+    lease = await lost_lease(service, monkeypatch)
+    policy = Policy(timeout=LONG, retry=RetryPolicy(max_retries=retries))
+    await service.register("task", "@manual", payload={"gate": "cut off"}, policy=policy)
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+    lease.holds = False
+    service.engine._runner.stop_beyond_lease()
+    await service.engine.idle()
+    assert held.entered[0].cancelled.is_set()
+    (execution,) = await service.history()
+    assert execution.state is state
+    assert [attempt.kind for attempt in execution.attempts] == [FailureKind.LEASE_LOST]
+    assert "could not renew its lease" in execution.attempts[0].error
+    assert await service.engine.tick() is False
+    assert service.engine.troubles() == ("this server holds no lease: nothing starts here",)
+
+
+async def test_a_success_stands_though_the_lease_did_not(service: Rig, gate, monkeypatch):
+    """Its token still stands in the row: the result is recorded, whatever the clock says, and it runs once."""
+    held = gate("obstinate")
+    lease = await lost_lease(service, monkeypatch)
+    policy = Policy(timeout=LONG, retry=RetryPolicy(max_retries=0))
+    await service.register("task", "@manual", handler="stubborn", payload={"gate": "obstinate"}, policy=policy)
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+    lease.holds = False
+    service.engine._runner.stop_beyond_lease()
+    await service.clock.advance(1)
+    held.opened.set()
+    await service.engine.idle()
+    (execution,) = await service.history()
+    assert (execution.state, execution.result, execution.attempt) == (State.SUCCEEDED, "at last", 1)
+
+
+async def test_an_abandoned_attempt_is_recorded_as_such(service: Rig, gate, monkeypatch):
+    """It would not stop when the lease was gone: FAILED, and not tried again beside itself."""
+    held = gate("deaf")
+    lease = await lost_lease(service, monkeypatch)
+    policy = Policy(timeout=LONG)
+    await service.register("task", "@manual", handler="stubborn", payload={"gate": "deaf"}, policy=policy)
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+    lease.holds = False
+    service.engine._runner.stop_beyond_lease()
+    await service.clock.advance(GRACE)
+    await service.engine.idle()
+    (execution,) = await service.history()
+    assert (execution.state, execution.kind, execution.attempt) == (State.FAILED, FailureKind.TIMEOUT, 1)
+    held.opened.set()
+    await service.clock.advance(0)
+
+
+async def test_a_start_waits_for_what_still_runs_here(service: Rig, gate, monkeypatch):
+    """Abandoned, and taken by another server, which gave it back: here it begins again once the first one has ended."""
+    held = gate("twice")
+    lease = await lost_lease(service, monkeypatch)
+    await service.register(
+        "task", "@manual", handler="stubborn", payload={"gate": "twice"}, policy=Policy(timeout=LONG)
+    )
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+    await service.store.rescue(now=service.clock.now())
+    lease.term += 1
+    service.engine._runner.stop_beyond_lease()
+    await service.clock.advance(GRACE)
+    await service.engine.idle()  # abandoned, and its record refused
+    await service.engine.tick()
+    await service.clock.advance(WAIT_FOR_FORMER)
+    await service.engine.idle()
+    (execution,) = await service.history()
+    assert (execution.state, execution.attempt, execution.hand_backs) == (State.PENDING, 1, 1)
+    assert len(held.entered) == 1
+    await service.engine.tick()
+    await service.clock.advance(1)
+    held.opened.set()
+    await service.engine.idle()
+    assert (await service.states(), len(held.entered)) == (["SUCCEEDED"], 2)
