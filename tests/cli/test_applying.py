@@ -292,7 +292,7 @@ def test_nothing_is_applied_unless_all_is_valid(ask, file: Path):
     first, *complaints = done.err.splitlines()
     assert first == f"{file}: nothing was applied"
     assert complaints[0] == f"  tasks[0] ({owner}-nightly).paylod: unknown key; did you mean payload?"
-    assert complaints[1].startswith(f"  tasks[1] ({owner}-hourly).schedule: it has 1 field")
+    assert complaints[1].startswith(f"  tasks[1] ({owner}-hourly).schedule: a name begins with @; write @hourly")
     file.write_text(FILE.format(owner=owner).replace('"@hourly"\nhandler = "steps"', '"@hourly"\nhandler = "nobody"'))
     done = ask("tasks", "apply", "-f", str(file))
     assert (done.code, done.out, done.err.startswith("Task handler not found: nobody")) == (1, "", True)
