@@ -19,14 +19,15 @@ from schedule_grpc.api import GrpcServer
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock, pass_by
-from schedule_grpc.config import OFF, Settings
+from schedule_grpc.config import Settings
 from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
-from schedule_grpc.errors import Unavailable
+from schedule_grpc.errors import SchedulePassed, Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
+from schedule_grpc.setting_values import OFF
 from schedule_grpc.store import SqlStore, open_store, shown
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -162,7 +163,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         await engine.recover()
         if init:
             await service.initialize_defaults()
-        await _register(service, settings.registrations())
+        await _register(service, settings.registrations(), file=settings.tasks_from)
         metrics.tell_health(lambda: not _troubles(service, engine))
         log_set_up.count_dropped(metrics.lines_dropped)
         server = GrpcServer(service if settings.api else None, answered=metrics.answered)
@@ -285,8 +286,11 @@ def _bindings(settings: Settings, clock: Clock) -> Bindings:
     return Bindings(env=builtin.Equipped(bindings, BACKUP=backup, HTTP=http), aclose=bindings.aclose)
 
 
-async def _register(service: Service, tasks: Sequence[Registration]) -> None:
-    """Register the configuration's own tasks; a handler that nobody offers yet is worth a warning."""
+async def _register(service: Service, tasks: Sequence[Registration], *, file: str) -> None:
+    """Register the configuration's own tasks.
+
+    A handler that nobody offers yet is worth a warning; so is a single instant that is over, which is not registered.
+    """
     if not tasks:
         return
     known = {handler.name for handler in await service.handlers()}
@@ -294,7 +298,10 @@ async def _register(service: Service, tasks: Sequence[Registration]) -> None:
         handler = wanted.definition.handler
         if handler not in known:
             log.warning("task.handler_unknown", task=wanted.definition.name, handler=handler)
-        await service.register(replace(wanted, allow_unknown_handler=True))
+        try:
+            await service.register(replace(wanted, allow_unknown_handler=True))
+        except SchedulePassed:
+            log.warning("task.passed", task=wanted.definition.name, schedule=wanted.definition.schedule.text, file=file)
 
 
 def _registry(settings: Settings) -> Registry:

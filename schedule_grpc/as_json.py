@@ -32,6 +32,7 @@ def task_json(task: Task) -> dict[str, Any]:
             "scheduleDescription": task.schedule.description,
             "handler": task.handler,
             "enabled": task.enabled,
+            "trouble": task.trouble or None,
             "note": task.note or None,
             "description": task.definition.effective_description() or None,
             "payload": _steady(task.definition.payload),
@@ -114,6 +115,7 @@ def execution_json(execution: Execution) -> dict[str, Any]:
             "payload": _steady(execution.payload),
             "result": _steady(execution.result),
             "error": execution.error,
+            "trouble": execution.trouble or None,
         }
     )
 

@@ -16,6 +16,8 @@ FAILING = "failing"
 """Key of the condition that a task has failed so many times in a row."""
 OVERDUE = "overdue"
 """Key of the condition that an occurrence of a task did not start in time."""
+UNREADABLE = "unreadable"
+"""Key of the condition that a server cannot read a part of a task, and so does not fire it."""
 
 
 class Phase(StrEnum):

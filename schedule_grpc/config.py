@@ -5,13 +5,12 @@ Unknown keys in the file are refused. Unknown variables in the environment are n
 """
 
 import ipaddress
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
@@ -26,103 +26,32 @@ from pydantic import (
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schedule_grpc import durations, paths, setting_sources
+from schedule_grpc import paths, setting_sources
 from schedule_grpc.backup.settings import DEFAULT_ROOT
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.registration import Registration
-from schedule_grpc.secret_text import are_hosts, check_hosts, shown, shown_address
-from schedule_grpc.setting_sources import as_table, json_or_text
+from schedule_grpc.secret_text import check_hosts, shown
+from schedule_grpc.setting_sources import json_or_text
+from schedule_grpc.setting_values import (
+    NAMES,
+    NUMBER,
+    OFF,
+    URLS,
+    Binding,
+    BindingName,
+    checked_address,
+    checked_http_address,
+    checked_origin,
+    duration,
+    table,
+)
 from schedule_grpc.task_file import registrations
 
 DEFAULT_FILE = Path("schedule.toml")
 DEFAULT_BINDINGS: dict[str, str | dict[str, Any]] = {"DB": "sqlite:///platform.db", "QUEUE": "table://DB/queue_jobs"}
 SQLITE = paths.SQLITE
 POSTGRESQL = paths.POSTGRESQL
-OFF = "off"
-"""Instead of an address: there is no such interface."""
-_IPV6 = re.compile(r"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.%]*\]")
-"""Begins like a JSON list."""
 LONGEST_DRAIN = timedelta(hours=1)
-_NO_HOST = re.compile(r"[/?#,]")
-
-
-def _duration(value: object) -> object:
-    """Read ``"30"``, ``"30s"``, ``"500ms"``, ``"2m"``, ``"1h"``; other numbers are seconds."""
-    return durations.read(value) if isinstance(value, str) else _flagless(value)
-
-
-def _listed(separator: "re.Pattern[str]") -> Callable[[object], object]:
-    """Return a reader of lists: a JSON list, or its items with ``separator`` between; items of a list, too."""
-
-    def read(value: object) -> object:
-        if isinstance(value, list):
-            return [part for item in value for part in _parts(item)]
-        return _parts(value) if isinstance(value, str) else value
-
-    def _parts(item: object) -> list[Any]:
-        decoded = item if isinstance(item, str) and _IPV6.match(item.lstrip()) else json_or_text(item, "[")
-        if isinstance(decoded, str):
-            return [part for each in separator.split(decoded) if (part := each.strip(" ,\t\r\n"))]
-        return decoded if isinstance(decoded, list) else [decoded]
-
-    return read
-
-
-def _flagless(value: object) -> object:
-    """Refuse true and false, which Python takes for 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("is a number, not true or false")  # noqa: TRY004 (pydantic tells of ValueError)
-    return value
-
-
-def _url_or_table(value: object) -> object:
-    if not isinstance(value, str | Mapping):
-        raise ValueError("is neither a URL nor a table")  # noqa: TRY004 (pydantic tells of ValueError)
-    return json_or_text(value, "{")
-
-
-def _table(key: str) -> BeforeValidator:
-    """Return the reader of a table, which refuses what is none."""
-    return BeforeValidator(partial(_table_of, key))
-
-
-def _table_of(key: str, value: object) -> object:
-    table = as_table(key, value)
-    if not isinstance(table, Mapping | BaseModel):
-        raise ValueError("is not a table: a variable holds it as a JSON object, or one variable each key")  # noqa: TRY004
-    return table
-
-
-def _checked_name(name: str) -> str:
-    if not name.isidentifier():
-        raise ValueError(f"{name!r} is not a name such as DB")
-    return name
-
-
-def _checked_address(address: str) -> str:
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port or not are_hosts(address):
-        raise ValueError(f"{shown_address(address)} is not HOST:PORT")
-    return address
-
-
-def _checked_http_address(address: str) -> str:
-    return address if address == OFF else _checked_address(address)
-
-
-def _checked_origin(origin: str) -> str:
-    scheme, _, host = origin.partition("://")
-    if scheme not in ("http", "https") or not host or _NO_HOST.search(host) or not are_hosts(host):
-        raise ValueError(f"{shown(origin)!r} is not an origin such as https://ops.example")
-    return origin.lower()
-
-
-NAMES = BeforeValidator(_listed(re.compile(",")))
-URLS = BeforeValidator(_listed(re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*:)")))
-"""A comma within a URL belongs to it, unless what follows begins another one."""
-NUMBER = BeforeValidator(_flagless)
-BindingName: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
-Binding: TypeAlias = Annotated[str | dict[str, Any], BeforeValidator(_url_or_table)]
 
 
 class HttpOptions(BaseModel):
@@ -130,9 +59,9 @@ class HttpOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    address: Annotated[str, AfterValidator(_checked_http_address)] = "127.0.0.1:8787"
+    address: Annotated[str, AfterValidator(checked_http_address)] = "127.0.0.1:8787"
     allowed_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
-    allowed_origins: Annotated[list[Annotated[str, AfterValidator(_checked_origin)]], NAMES] = Field(
+    allowed_origins: Annotated[list[Annotated[str, AfterValidator(checked_origin)]], NAMES] = Field(
         default_factory=list
     )
 
@@ -157,7 +86,7 @@ class BackupOptions(BaseModel):
     root: str = DEFAULT_ROOT
     allow_urls: Annotated[list[str], URLS] = Field(default_factory=list)
     pg_dump: str = "pg_dump"
-    store_options: Annotated[dict[str, Any], _table("store_options")] = Field(default_factory=dict)
+    store_options: Annotated[dict[str, Any], table("store_options")] = Field(default_factory=dict)
 
 
 class HttpRequestOptions(BaseModel):
@@ -184,7 +113,7 @@ class Settings(BaseSettings):
     grpc: str = Field(
         default="127.0.0.1:50051", description="Address of the gRPC interface, HOST:PORT; port 0 takes a free one"
     )
-    http: Annotated[HttpOptions, _table("http")] = Field(
+    http: Annotated[HttpOptions, table("http")] = Field(
         default_factory=HttpOptions,
         description="The HTTP interface: its address, or a table of `address` (`off` for none), `allowed_hosts` (names "
         "under which it is reached), `allowed_origins` (sites whose pages may ask)",
@@ -193,7 +122,7 @@ class Settings(BaseSettings):
         default_factory=list, description="Modules whose handlers are offered"
     )
     concurrency: Annotated[int, NUMBER] = Field(default=100, ge=1, le=10_000, description="Attempts that run at once")
-    drain_timeout: Annotated[timedelta, BeforeValidator(_duration)] = Field(
+    drain_timeout: Annotated[timedelta, BeforeValidator(duration)] = Field(
         default=timedelta(seconds=30),
         ge=timedelta(0),
         le=LONGEST_DRAIN,
@@ -213,20 +142,20 @@ class Settings(BaseSettings):
     insecure_bind: bool = Field(
         default=False, description="Allow an address that others can reach, without TLS and keys"
     )
-    bindings: Annotated[dict[BindingName, Binding], _table("bindings")] = Field(
+    bindings: Annotated[dict[BindingName, Binding], table("bindings")] = Field(
         default_factory=lambda: dict(DEFAULT_BINDINGS),
         description="For ctx.env.NAME: a URL, or a table of `url`, `timeout`, options; these stay unless set to `''`",
     )
-    backup: Annotated[BackupOptions, _table("backup")] = Field(
+    backup: Annotated[BackupOptions, table("backup")] = Field(
         default_factory=BackupOptions,
         description="`root` of backups, a folder or an obstore URL; `allow_urls`, `pg_dump`, `store_options`",
     )
-    http_request: Annotated[HttpRequestOptions, _table("http_request")] = Field(
+    http_request: Annotated[HttpRequestOptions, table("http_request")] = Field(
         default_factory=HttpRequestOptions,
         description="`allow_hosts`, `allow_private_hosts`, `secrets_dir`, `ca_file` of the handler http-request",
     )
 
-    handler_concurrency: Annotated[dict[str, Annotated[int, NUMBER, Field(ge=1)]], _table("handler_concurrency")] = (
+    handler_concurrency: Annotated[dict[str, Annotated[int, NUMBER, Field(ge=1)]], table("handler_concurrency")] = (
         Field(
             default_factory=dict, description="Attempts that run at once, by handler's name; over what the handler says"
         )
@@ -235,7 +164,7 @@ class Settings(BaseSettings):
         default_factory=list, description="Tasks registered at start, each a table [[tasks]]; see the README"
     )
 
-    alerts: Annotated[AlertSettings, _table("alerts")] = Field(
+    alerts: Annotated[AlertSettings, table("alerts")] = Field(
         default_factory=AlertSettings,
         description="`urls` of webhooks (others need the extra `alerts`), and `secret_file`, whose content signs them",
     )
@@ -253,10 +182,12 @@ class Settings(BaseSettings):
             raise ValueError("a database in memory keeps nothing: name a file")
         return url
 
+    _tasks_file: Path | None = PrivateAttr(default=None)
+
     @field_validator("grpc")
     @classmethod
     def _address(cls, address: str) -> str:
-        return _checked_address(address)
+        return checked_address(address)
 
     @field_validator("bindings")
     @classmethod
@@ -285,12 +216,21 @@ class Settings(BaseSettings):
         """Return what ``tasks`` asks for.
 
         Raises:
-            WrongSettings: naming every place and reason.
+            WrongSettings: naming the file, and every place and reason.
         """
         try:
             return registrations(self.tasks, place="tasks")
         except InvalidArgument as error:
-            raise WrongSettings(map(str, error.violations)) from None
+            raise WrongSettings(f"{self.tasks_from}: {violation}" for violation in error.violations) from None
+
+    def declared_in(self, file: Path) -> None:
+        """Note the file that declares ``tasks``, for messages."""
+        self._tasks_file = file
+
+    @property
+    def tasks_from(self) -> str:
+        """Where ``tasks`` are declared, as messages name it."""
+        return str(self._tasks_file or "SCHEDULE_TASKS")
 
     @classmethod
     def settings_customise_sources(
@@ -333,7 +273,8 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
         WrongSettings: naming every key and reason.
         ConfigurationError: for a file that cannot be read.
     """
-    sources = [setting_sources.from_environment(Settings), setting_sources.from_flags(flags)]
+    environment = setting_sources.from_environment(Settings)
+    sources = [environment, setting_sources.from_flags(flags)]
     if file is not None or DEFAULT_FILE.exists():
         sources.insert(0, setting_sources.from_file(file or DEFAULT_FILE))
     try:
@@ -341,6 +282,8 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
     except ValidationError as error:
         raise WrongSettings(setting_sources.complaints(error, Settings, sources)) from None
     settings = _with_absolute_paths(settings)
+    if not environment.has(("tasks",)):
+        settings.declared_in(file or DEFAULT_FILE)
     settings.registrations()  # what is wrong with them is said now, not after the server has begun to start
     return settings
 

@@ -4,13 +4,15 @@
 
     ScheduleError
     ├── InvalidArgument              what the caller sent cannot be accepted, and why, field by field
-    │   └── InvalidSchedule          a schedule or a time zone that cannot be read, or can never fire
+    │   ├── InvalidSchedule          a schedule or a time zone that cannot be read, or can never fire
+    │   └── SchedulePassed           a single instant that is over
     ├── NotFound
     │   ├── TaskNotFound
     │   └── ExecutionNotFound
     ├── FailedPrecondition           the request is well formed, but not now
     │   ├── HandlerNotFound          nobody offers, or ever offered, a handler of that name
     │   ├── TaskDisabled
+    │   ├── TaskUnreadable           this program cannot read a part of the task's row
     │   └── NoWorker                 nobody took the execution in time
     ├── EtagMismatch                 the task changed since the caller read it
     ├── ResourceExhausted            a limit of this server is reached
@@ -99,6 +101,15 @@ class InvalidSchedule(InvalidArgument):
         self.text = text
 
 
+class SchedulePassed(InvalidArgument):
+    """A new or changed schedule names a single instant, and that is over: it would never fire."""
+
+    @classmethod
+    def at(cls, text: str) -> "SchedulePassed":
+        """Of the schedule as it was written."""
+        return cls(Violation(field="schedule", reason=f"{text} lies in the past"))
+
+
 class NotFound(ScheduleError):
     """The named thing does not exist."""
 
@@ -154,6 +165,15 @@ class TaskDisabled(FailedPrecondition):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Task is disabled: {name}", details={"task": name})
+
+
+class TaskUnreadable(FailedPrecondition):
+    """This program cannot read a part of the task; registering it anew, or the update of that part, mends it."""
+
+    code = "TASK_UNREADABLE"
+
+    def __init__(self, name: str, trouble: str) -> None:
+        super().__init__(f"Task {name} cannot be read by this server: {trouble}", details={"task": name})
 
 
 class NoWorker(FailedPrecondition):

@@ -21,6 +21,7 @@ OPERATIONS = (
     *("change_tasks", "submit", "trigger", "backfill", "cancel", "give_up", "offer_handlers", "fire", "claim"),
     *("record", "rescue", "take_over", "recover_own", "expire", "remove", "note_overdue", "alert_told"),
     *("renew_lease", "leave"),
+    *("note_unreadable", "correct_tasks"),
     "migrate",
 )
 """Of the store, by the names of their functions; ``migrate`` is one step from a schema version to the next."""

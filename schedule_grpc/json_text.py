@@ -60,14 +60,25 @@ def canonical(value: object) -> str:
     return encode(normalise(value))
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def encode(value: Json) -> str:
     """Return the text of an already normalised value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def decode(text: str) -> Any:
-    """Return the value of a text made by `encode`."""
-    return json.loads(text)
+    """Return the value of a text made by `encode`.
+
+    Raises:
+        ValueError, RecursionError: for any other text.
+    """
+    return _DECODER.decode(text)
 
 
 def whole(number: float) -> int | float:

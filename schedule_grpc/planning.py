@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.errors import InvalidArgument, TaskDisabled
+from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskUnreadable
 from schedule_grpc.execution import ON_TIME, CoveredRange, Execution, Reason, Trigger, missed, planned, skipped
 from schedule_grpc.policy import CatchUp
-from schedule_grpc.schedule import Due
+from schedule_grpc.schedule import Due, Unreadable
 from schedule_grpc.task import Task, just_before
 
 CAUGHT_UP = 100
@@ -60,6 +60,20 @@ def plan(task: Task, now: datetime) -> Firing:
     )
 
 
+def replanned(task: Task) -> Firing | None:
+    """Return what puts a task's next run where its schedule has it by the zone rules there are; None if it is there.
+
+    The stored one was computed by the rules of its time. It is counted from the settled time again, so that no
+    occurrence is left out and none is due twice.
+    """
+    if task.next_run_time is None or task.trouble:
+        return None
+    next_run_time = task.definition.next_after(task.settled_time)
+    if next_run_time == task.next_run_time:
+        return None
+    return Firing(task=task, settled_time=task.settled_time, next_run_time=next_run_time, executions=())
+
+
 def settlement(before: Task, now: datetime, *, ended_for: Reason | None) -> Firing | None:
     """Return what was due under a definition that is about to change, None if nothing was.
 
@@ -67,11 +81,19 @@ def settlement(before: Task, now: datetime, *, ended_for: Reason | None) -> Firi
     """
     if before.next_run_time is None or before.next_run_time > now:
         return None
-    firing = plan(before, now)
+    unreadable = isinstance(before.schedule, Unreadable)
+    firing = _known_of_unreadable(before, now) if unreadable else plan(before, now)
     if ended_for is None:
         return firing
     executions = (each if each.state.ended else skipped(each, ended_for, now) for each in firing.executions)
     return replace(firing, executions=tuple(executions))
+
+
+def _known_of_unreadable(task: Task, now: datetime) -> Firing:
+    """Return the firing of a task that cannot be read: of all that came due only its stored next run is known."""
+    known = Due() if task.next_run_time is None else Due(newest=(task.next_run_time,), count=1)
+    executions = tuple(_PLANS[task.policy.catch_up](task, known, now, alone=False))
+    return Firing(task=task, settled_time=max(task.settled_time, now), next_run_time=None, executions=executions)
 
 
 def backfill(task: Task, start_time: datetime, end_time: datetime, now: datetime) -> tuple[Execution, ...]:
@@ -81,10 +103,13 @@ def backfill(task: Task, start_time: datetime, end_time: datetime, now: datetime
 
     Raises:
         TaskDisabled: for a disabled task.
+        TaskUnreadable: for one of which a part cannot be read.
         InvalidArgument: if the end is not after the start, or the occurrences are more than `MAX_BACKFILL`.
     """
     if not task.enabled:
         raise TaskDisabled(task.name)
+    if task.trouble:
+        raise TaskUnreadable(task.name, task.trouble)
     if end_time <= start_time:
         raise InvalidArgument.of("end_time", "must be later than start_time")
     last = min(just_before(end_time), task.settled_time, now)

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.errors import InvalidArgument, SchedulePassed, TaskUnreadable
 from schedule_grpc.execution import Reason
 from schedule_grpc.planning import Firing, settlement
+from schedule_grpc.policy import DEFAULT
 from schedule_grpc.task import Definition, Task, define
 
 MAX_BATCH = 1000
@@ -51,9 +52,14 @@ class TaskUpdate:
         """Return the task's definition with the update.
 
         Raises:
-            InvalidSchedule, InvalidArgument: as `define`.
+            InvalidSchedule, InvalidArgument: as `define`; also if a part of the task that cannot be read stays.
         """
         present = task.definition
+        if not self.fields and not self.policy:
+            return present
+        staying = [trouble for trouble in present.troubles if not self._replaces(trouble.field)]
+        if staying:
+            raise InvalidArgument(*staying)
         told: dict[str, Any] = {
             "schedule": present.schedule.text,
             "time_zone": present.schedule.time_zone,
@@ -67,6 +73,14 @@ class TaskUpdate:
         required = {name: "" for name in ("schedule", "handler") if self.fields.get(name, "") is None}
         policy = present.policy.with_fields(self.policy)
         return define(name=task.name, policy=policy, present=present, **(kept | changed | required))
+
+    def _replaces(self, field: str) -> bool:
+        """Tell whether the update gives a new value to a part of a task; to a schedule with its zone, by either."""
+        if field in ("schedule", "time_zone"):
+            return "schedule" in self.fields or "time_zone" in self.fields
+        if field == "policy":
+            return self.policy.keys() == DEFAULT.fields().keys()
+        return field in self.fields or field.removeprefix("policy.") in self.policy
 
 
 def check_batch(count: int) -> None:
@@ -89,7 +103,8 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
         now: From when a new or changed schedule counts.
 
     Raises:
-        InvalidArgument: if a new or changed schedule has no occurrence left.
+        SchedulePassed: if a new or changed schedule names a single instant that is over.
+        TaskUnreadable: as `switched`.
     """
     if before is None:
         fresh = Task(
@@ -109,7 +124,11 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
 
 
 def switched(before: Task, *, enabled: bool, note: str, now: datetime) -> TaskChange:
-    """Return the change that enables or disables a task, or one whose sides are equal if it is so already."""
+    """Return the change that enables or disables a task, or one whose sides are equal if it is so already.
+
+    Raises:
+        TaskUnreadable: if a task is to be enabled of which a part cannot be read: when it fires is not known.
+    """
     if before.enabled == enabled and (enabled or note in ("", before.note)):
         return TaskChange(before=before, after=before)
     return _changed(before, replace(before, enabled=enabled, note="" if enabled else note), now)
@@ -123,6 +142,8 @@ def removed(before: Task, now: datetime) -> TaskChange:
 
 def _changed(before: Task, wanted: Task, now: datetime) -> TaskChange:
     after = replace(wanted, revision=before.revision + 1, update_time=now, note="" if wanted.enabled else wanted.note)
+    if after.enabled and not before.enabled and after.trouble:
+        raise TaskUnreadable(after.name, after.trouble)
     schedule_is_new = not before.definition.fires_as(after.definition)
     if not schedule_is_new and before.enabled == after.enabled:
         return TaskChange(before=before, after=after)
@@ -137,6 +158,6 @@ def _counting_from(task: Task, now: datetime, *, schedule_is_new: bool) -> Task:
     # What was settled under this very schedule stays settled, though the clock may have been set back since.
     settled_time = now if schedule_is_new else max(task.settled_time, now)
     if schedule_is_new and task.schedule.is_once and task.schedule.next_after(settled_time) is None:
-        raise InvalidArgument.of("schedule", f"{task.schedule.text} lies in the past")
+        raise SchedulePassed.at(task.schedule.text)
     next_run_time = task.definition.next_after(settled_time)
     return replace(task, settled_time=settled_time, next_run_time=next_run_time if task.enabled else None)

@@ -179,10 +179,10 @@ def _dotted(place: Place) -> str:
 def _hint(place: Place, model: type[BaseModel]) -> str:
     """Return what was probably meant by a key that is none, or the keys there are."""
     *tables, wrong = map(str, place)
-    for table in tables:
-        model = _model(model, table) or model
+    for each in tables:
+        model = _model(model, each) or model
     known = list(model.model_fields)
-    inside = {key: f"{table}.{key}" for table in known for key in _keys(_model(model, table))}
+    inside = {key: f"{each}.{key}" for each in known for key in _keys(_model(model, each))}
     if wrong.replace("-", "_") in inside:
         return f"did you mean {inside[wrong.replace('-', '_')]}?"
     near = get_close_matches(wrong, known, n=1)

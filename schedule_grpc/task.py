@@ -45,7 +45,12 @@ SHOWN = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Definition:
-    """What a team registers. Made by `define`, so every one that exists is valid; shared, so its JSON is read-only."""
+    """What a team registers: valid where `define` made it; shared, so its JSON is read-only.
+
+    One that was read back may be in trouble: ``troubles`` names each part that this program cannot read, because a
+    newer program wrote it, other tz data knew its zone, or the row is damaged. Such a part has its default here,
+    ``unread`` keeps what the store holds for it, and the task does not fire: a guess would do the wrong thing.
+    """
 
     name: str
     schedule: Schedule
@@ -54,6 +59,18 @@ class Definition:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     policy: Policy = field(default_factory=Policy)
+    troubles: tuple[Violation, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def trouble(self) -> str:
+        """What this program cannot read of it, and why, in words."""
+        return "; ".join(map(str, self.troubles))
+
+    @property
+    def can_run(self) -> bool:
+        """Whether all is known that an execution needs: by hand a task runs whose schedule alone is in trouble."""
+        return all(trouble.field in ("schedule", "time_zone") for trouble in self.troubles)
 
     @property
     def category(self) -> str:
@@ -152,6 +169,11 @@ class Task:
     def policy(self) -> Policy:
         """How its executions are treated."""
         return self.definition.policy
+
+    @property
+    def trouble(self) -> str:
+        """What this program cannot read of it, and why; empty where it reads everything."""
+        return self.definition.trouble
 
     @property
     def etag(self) -> str:

@@ -12,7 +12,8 @@
     payload = { format = "pdf" }
     policy = { timeout = "5m", overlap = "buffer-one", retry = { max_retries = 5 } }
 
-Everything that is wrong is told at once, each by its place: ``tasks[2].polcy: unknown key; did you mean policy?``.
+Everything that is wrong is told at once, each by its place:
+``tasks[2] (daily-report).polcy: unknown key; did you mean policy?``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +25,7 @@ from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.policy import DEFAULT
 from schedule_grpc.policy_reading import read_policy
 from schedule_grpc.registration import Registration
-from schedule_grpc.task import define
+from schedule_grpc.task import NAME, define
 
 MANAGED_BY = "managed_by"
 """The key of a task's metadata under which `apply` writes the set it belongs to."""
@@ -91,7 +92,7 @@ def task_file(document: object) -> TaskFile:
     found = reading.tasks(told.get("tasks", []), "tasks")
     for number, registration in enumerate(found):
         if registration.definition.metadata.get(MANAGED_BY, owner) != owner:
-            place = f"tasks[{number}].metadata.{MANAGED_BY}"
+            place = f"tasks[{number}] ({registration.definition.name}).metadata.{MANAGED_BY}"
             reading.refuse(place, "is written by apply: name the set at the top of the file, as `set`")
     reading.check()
     return TaskFile(owner=owner, registrations=tuple(_marked(registration, owner) for registration in found))
@@ -114,7 +115,7 @@ class _Reading:
         if not isinstance(tables, list | tuple):
             self.refuse(place, f"is not a list of tables: write [[{place}]] above each")
             return ()
-        found = tuple(self._registration(table, f"{place}[{number}]") for number, table in enumerate(tables))
+        found = tuple(self._registration(table, _place(table, place, number)) for number, table in enumerate(tables))
         first: dict[str, int] = {}
         for number, table in enumerate(tables):
             name = table.get("name") if isinstance(table, Mapping) else None
@@ -160,6 +161,13 @@ class _Reading:
         if not fits:
             self.refuse(f"{place}.{key}", f"is not {kind}")
         return fits
+
+
+def _place(table: object, place: str, number: int) -> str:
+    """Return what errors call a task's table: its number, and its name where it has one."""
+    name = table.get("name") if isinstance(table, Mapping) else None
+    known = isinstance(name, str) and NAME.fullmatch(name) is not None
+    return f"{place}[{number}] ({name})" if known else f"{place}[{number}]"
 
 
 def _marked(registration: Registration, owner: str) -> Registration:

@@ -63,10 +63,11 @@ async def _applied(
     from dataclasses import replace
 
     from schedule_grpc.cli.difference import difference
+    from schedule_grpc.clock import SystemClock
     from schedule_grpc.errors import InvalidArgument, NotFound, ScheduleError, Unavailable
 
     tasks: list[Task] = [task async for task in client.tasks()]
-    found = difference(told, tasks, prune=prune)
+    found = difference(told, tasks, SystemClock().now(), prune=prune)
     if found.registrations:
         try:
             await client.batch_register_tasks(found.registrations, validate_only=dry_run)
@@ -136,6 +137,9 @@ def _print(found: "Difference", *, dry_run: bool) -> None:
         for change in task.changes:
             before, after = first_line(change.before), first_line(change.after)
             console.print(Text(f"    {first_line(change.field)}: {before} -> {after}".rstrip()))
+    for registration in found.passed:
+        definition = registration.definition
+        console.print(Text(f"! {definition.name}", "yellow"), Text(f" ({definition.schedule.text} has passed)"))
     for deleted in found.deleted:
         console.print(Text(f"- {deleted.name}", "red"))
     counts = [f"{len(getattr(found, word))} {'to be ' if dry_run else ''}{word}" for word in _SUMMARY]
@@ -158,4 +162,5 @@ def _json(told: "TaskFile", found: "Difference", *, dry_run: bool) -> dict[str, 
         ],
         "deleted": [task.name for task in found.deleted],
         "unchanged": list(found.unchanged),
+        "passed": [registration.definition.name for registration in found.passed],
     }

@@ -262,6 +262,8 @@ def _enabled(task: Task) -> Check:
 def _schedule(task: Task, now: datetime) -> Check:
     schedule = task.schedule
     told = f"{schedule.text} ({schedule.description}, {schedule.time_zone})"
+    if task.trouble:
+        return bad("schedule", f"the server cannot read {task.trouble}", "update that part, or register the task anew")
     if not task.enabled:
         return ok("schedule", told)
     if task.next_run_time is None:

@@ -38,9 +38,9 @@ def handler_names(context: typer.Context, incomplete: str) -> list[str]:
 
 def states(incomplete: str) -> list[str]:
     """Return the states that begin so, as they are written on the command line."""
-    from schedule_grpc.execution import State
+    from schedule_grpc.execution import STATES
 
-    return [state.lower() for state in State if state.lower().startswith(incomplete)]
+    return [state.lower() for state in STATES if state.lower().startswith(incomplete)]
 
 
 def zones(incomplete: str) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from schedule_grpc.policy_reading import policy_text
@@ -12,7 +13,7 @@ from schedule_grpc.task_file import MANAGED_BY, TaskFile
 
 ABSENT = "(none)"
 
-_ORDER = ("schedule", "time_zone", "handler", "enabled", "description", "payload", "metadata", "policy")
+_ORDER = ("trouble", "schedule", "time_zone", "handler", "enabled", "description", "payload", "metadata", "policy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,8 @@ class Difference:
     changed: tuple[ChangedTask, ...]
     deleted: tuple[Task, ...]
     unchanged: tuple[str, ...]
+    passed: tuple[Registration, ...] = ()
+    """Single instants that are over: not registered, and no task of that name is deleted."""
 
     @property
     def registrations(self) -> tuple[Registration, ...]:
@@ -47,8 +50,8 @@ class Difference:
         return (*self.created, *(task.registration for task in self.changed))
 
 
-def difference(file: TaskFile, tasks: Sequence[Task], *, prune: bool) -> Difference:
-    """Return what a file changes where these tasks are registered.
+def difference(file: TaskFile, tasks: Sequence[Task], now: datetime, *, prune: bool) -> Difference:
+    """Return what a file changes where these tasks are registered, as of ``now``.
 
     With ``prune`` the tasks of its set that it does not have (any more) go.
     """
@@ -56,9 +59,12 @@ def difference(file: TaskFile, tasks: Sequence[Task], *, prune: bool) -> Differe
     created: list[Registration] = []
     changed: list[ChangedTask] = []
     unchanged: list[str] = []
+    passed: list[Registration] = []
     for registration in file.registrations:
         before = present.pop(registration.definition.name, None)
-        if before is None:
+        if _has_passed(before, registration.definition, now):
+            passed.append(registration)
+        elif before is None:
             created.append(registration)
         elif changes := tuple(_changes(before, registration)):
             changed.append(ChangedTask(registration=replace(registration, etag=before.etag), changes=changes))
@@ -70,7 +76,14 @@ def difference(file: TaskFile, tasks: Sequence[Task], *, prune: bool) -> Differe
         changed=tuple(changed),
         deleted=tuple(owned) if prune else (),
         unchanged=tuple(unchanged),
+        passed=tuple(passed),
     )
+
+
+def _has_passed(before: Task | None, wanted: Definition, now: datetime) -> bool:
+    """Tell whether a server would refuse a schedule because its only occurrence is over: one that is new to it."""
+    new = before is None or not before.definition.fires_as(wanted)
+    return new and wanted.schedule.is_once and wanted.schedule.next_after(now) is None
 
 
 def _changes(before: Task, registration: Registration) -> Iterator[Change]:
@@ -85,6 +98,7 @@ def _changes(before: Task, registration: Registration) -> Iterator[Change]:
 def _fields(definition: Definition, *, enabled: bool) -> dict[str, str]:
     """Return everything a task can be told, by field; of payload and metadata every key by itself."""
     return {
+        **({"trouble": definition.trouble} if definition.troubles else {}),
         "schedule": definition.schedule.text,
         "time_zone": definition.schedule.time_zone,
         "handler": definition.handler,

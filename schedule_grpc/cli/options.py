@@ -208,14 +208,15 @@ def states_named(texts: "list[str] | tuple[str, ...]") -> "frozenset[Any]":
     Raises:
         typer.BadParameter: for a word that is none.
     """
-    from schedule_grpc.execution import State
+    from schedule_grpc.execution import STATES
 
     words = [word.strip() for text in texts for word in text.split(",")]
+    known = {state.lower(): state for state in STATES}
     try:
-        return frozenset(State(word.upper()) for word in words)
-    except ValueError:
-        known = ", ".join(each.lower() for each in State)
-        raise typer.BadParameter(f"{', '.join(words)}: the states are {known}", param_hint="--state") from None
+        return frozenset(known[word.lower()] for word in words)
+    except KeyError:
+        told = f"{', '.join(words)}: the states are {', '.join(known)}"
+        raise typer.BadParameter(told, param_hint="--state") from None
 
 
 def instant(option: str, text: str) -> "datetime":

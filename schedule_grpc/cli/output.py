@@ -44,13 +44,19 @@ def print_tasks(tasks: Iterable[Task], *, offered: Container[str] | None = None)
             (
                 task.name,
                 _schedule_shown(task.schedule),
-                time_shown(task.next_run_time) if task.enabled else "disabled",
+                _next_run_shown(task),
                 time_shown(task.last_run_time),
                 _handler_shown(task, offered),
             )
             for task in tasks
         ],
     )
+
+
+def _next_run_shown(task: Task) -> str:
+    if not task.enabled:
+        return "disabled"
+    return "cannot be read" if task.trouble else time_shown(task.next_run_time)
 
 
 def print_task(task: Task, *, offered: Container[str] | None = None) -> None:
@@ -64,6 +70,7 @@ def print_task(task: Task, *, offered: Container[str] | None = None) -> None:
             "schedule": f"{_schedule_shown(task.schedule)}  ({task.schedule.description})",
             "handler": f"{task.handler}{_waiting(task, offered)}",
             "enabled": "yes" if task.enabled else f"no{': ' + task.note if task.note else ''}",
+            "trouble": task.trouble and f"{task.trouble}; it does not fire",
             "next runs": ", ".join(time_shown(instant) for instant in task.next_run_times(3)),
             "last run": time_shown(task.last_run_time),
             "payload": _json_shown(definition.payload),
@@ -113,6 +120,7 @@ def print_execution(execution: Execution) -> None:
         "payload": "" if execution.payload is None else _json_shown(execution.payload),
         "result": "" if execution.result is None else _json_shown(execution.result),
         "error": execution.error,
+        "trouble": execution.trouble,
     }
     for attempt in execution.attempts:
         told = f"{attempt.kind.value} after {human(attempt.duration)}: {attempt.error}"

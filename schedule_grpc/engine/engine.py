@@ -30,6 +30,8 @@ SET_BACK_BY = timedelta(seconds=10)
 """A wall clock that stands so far before what it showed once has been set back, not corrected."""
 SHORTEN_EVERY = timedelta(seconds=10)
 """How often, while the clock is set back, waits are shortened: what ended before may be recorded only now."""
+REVIEWED_FIRST = 10
+"""Looks at a few tasks before the server answers; those that are left are reviewed while it does."""
 STALLED_AFTER = timedelta(seconds=10)
 """A loop that has not looked for so long is not late but stuck."""
 
@@ -107,13 +109,14 @@ class Engine:
         self._error: str | None = None
 
     async def recover(self) -> int:
-        """Take over what a server that died left RUNNING; return how much.
+        """Review the tasks there are, and take over what a server that died left RUNNING; return how much.
 
         Only a server that holds its database alone takes anything: there nobody else can be running it. What waits is
         let wait no longer than it is meant to: the clock may have been set back since.
         """
         self._latest = max(self._latest, await self._store.latest_settled() or self._latest)
         await self._store.shorten_waits(now=self._clock.now())
+        await self._janitor.review(REVIEWED_FIRST)
         return 0 if self._store.shared else await self._upkeep.rescue_all()
 
     async def tick(self) -> bool:

@@ -1,4 +1,4 @@
-"""Retention: takes from the history what its tasks do not keep, a little at a time."""
+"""Goes through all tasks, a few at a time: once at the start to review them, then for retention."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -19,15 +19,32 @@ PAUSE = timedelta(milliseconds=50)
 """Between two looks of a round: others write meanwhile."""
 
 
+AGAIN_AFTER = timedelta(seconds=1)
+"""When to go on with a review that the database did not answer."""
+
+
 class Janitor:
     """Goes through all tasks, again and again."""
 
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._review_after: str | None = ""
+        """The uid after which the tasks are still to be reviewed; None once all are."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Sweep until stopping; a round that fails is left to the next one."""
+        """Review what is left to review, then sweep until stopping; a round that fails is left to the next one."""
+        while self._review_after is not None and not stopping.is_set():
+            pause = PAUSE
+            try:
+                await self.review_some()
+            except Unavailable as error:
+                log.warning("tasks.not_reviewed", error=str(error))
+                pause = AGAIN_AFTER
+            except Exception:
+                log.exception("tasks.not_reviewed")
+                break
+            await self._clock.wait_until(self._clock.now() + pause, stopping)
         await self._wait_until(self._clock.now() + FIRST, stopping)
         while not stopping.is_set():
             try:
@@ -39,6 +56,22 @@ class Janitor:
             except Exception:
                 log.exception("history.not_pruned")
             await self._wait_until(self._clock.now() + ROUND, stopping)
+
+    async def review(self, most: int) -> None:
+        """Review tasks, at most so many times a few; `run` goes on with the others."""
+        for _ in range(most):
+            await self.review_some()
+
+    async def review_some(self) -> None:
+        """Review the next few tasks, if not all are reviewed."""
+        if self._review_after is None:
+            return
+        found = await self._store.review(after=self._review_after, now=self._clock.now())
+        self._review_after = found.after
+        for move in found.moves:
+            log.info("task.next_run_moved", task=move.task.name, next_run=str(move.next_run_time))
+        for task in found.unreadable:
+            log.error("task.unreadable", task=task.name, trouble=task.trouble)
 
     async def sweep(self, stopping: asyncio.Event | None = None) -> int:
         """Go once through all tasks; return how many rows were removed."""

@@ -41,6 +41,8 @@ class Loop:
         self._handlers = frozenset(registry.names())
         self._limits = registry.limits()
         self._concurrency = concurrency
+        self._troubled: dict[str, int] = {}
+        """Revisions, by uid, of tasks of whose trouble the log has been told."""
         self.next_time: datetime | None = None
 
     async def tick(self) -> bool:
@@ -52,14 +54,36 @@ class Loop:
         expired = bool(look.expired) and await self._store.expire(now=now) > 0
         fired = bool(look.due) and await self._fire(look.due, now)
         started = (fired or look.claimable) and await self._start_claimable(now)
+        await self._alert_of(look.unreadable, now)
         return expired or fired or started
 
+    async def _alert_of(self, unreadable: Sequence[Task], now: datetime) -> None:
+        """Tell, once for each definition, which tasks are due and do not fire because they cannot be read."""
+        fresh = [task for task in unreadable if self._is_news(task)]
+        for task in fresh:
+            log.error("task.unreadable", task=task.name, trouble=task.trouble)
+        if fresh:
+            await self._store.note_unreadable(fresh, now=now)
+
+    def _is_news(self, task: Task) -> bool:
+        known = self._troubled.get(task.uid) == task.revision
+        self._troubled[task.uid] = task.revision
+        return not known
+
     async def _fire(self, due: Sequence[Task], now: datetime) -> bool:
-        firings = [firing for task in due if (firing := _planned(task, now)) is not None]
+        firings = [firing for task in due if (firing := self._planned(task, now)) is not None]
         if not firings:
             return False
         await self._store.fire(firings, now=now)
         return True
+
+    def _planned(self, task: Task, now: datetime) -> Firing | None:
+        try:
+            return plan(task, now)
+        except Exception:  # one task that cannot be planned must not keep the others from firing
+            if self._is_news(task):
+                log.exception("task.cannot_be_planned", task=task.name)
+            return None
 
     async def _start_claimable(self, now: datetime) -> bool:
         running = self._runner.running_by_handler()
@@ -82,11 +106,3 @@ class Loop:
             for claim in claims:
                 self._runner.start(claim, term=term)
         return bool(claims)
-
-
-def _planned(task: Task, now: datetime) -> Firing | None:
-    try:
-        return plan(task, now)
-    except Exception:  # one task that cannot be planned must not keep the others from firing
-        log.exception("task.cannot_be_planned", task=task.name)
-        return None

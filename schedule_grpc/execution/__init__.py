@@ -17,7 +17,7 @@ new one is let in beside others of its task.
 
 from schedule_grpc.execution.attempts import MAX_ERRORS_BYTES, bounded
 from schedule_grpc.execution.gate import Occupancy, admitted, let_through, makes_way, queues
-from schedule_grpc.execution.states import TRANSITIONS, Gate, Reason, State, Trigger
+from schedule_grpc.execution.states import STATES, TRANSITIONS, Gate, Reason, State, Trigger
 from schedule_grpc.execution.transitions import (
     MAX_HAND_BACKS,
     after,
@@ -53,6 +53,7 @@ __all__ = [
     "MAX_HAND_BACKS",
     "MAX_TEXT_BYTES",
     "ON_TIME",
+    "STATES",
     "TRANSITIONS",
     "Backfill",
     "CoveredRange",

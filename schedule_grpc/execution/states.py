@@ -15,10 +15,12 @@ class State(StrEnum):
     CANCELLED = "CANCELLED"
     SKIPPED = "SKIPPED"
     MISSED = "MISSED"
+    UNKNOWN = "UNKNOWN"
+    """One of a newer program: shown, and otherwise left alone. No row is written with it."""
 
     @property
     def ended(self) -> bool:
-        """Whether it never changes again."""
+        """Whether it never changes again, at least here."""
         return not TRANSITIONS[self]
 
 
@@ -32,10 +34,15 @@ TRANSITIONS: Mapping[State | None, frozenset[State]] = MappingProxyType(
         State.CANCELLED: frozenset(),
         State.SKIPPED: frozenset(),
         State.MISSED: frozenset(),
+        State.UNKNOWN: frozenset(),
     }
 )
 """From each state (None: not yet recorded) to the states it may change to. The store's suite drives every operation
 from every state and compares what happened with this table."""
+
+
+STATES: tuple[State, ...] = tuple(state for state in State if state is not State.UNKNOWN)
+"""Those that this program knows: what callers can ask for."""
 
 
 class Reason(StrEnum):
@@ -64,6 +71,8 @@ class Trigger(StrEnum):
     """TriggerCron."""
     BACKFILL = "BACKFILL"
     """BackfillTask."""
+    UNKNOWN = "UNKNOWN"
+    """One of a newer program: shown, and not run here. No row is written with it."""
 
 
 class Gate(StrEnum):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from schedule_grpc.condition import Condition
+from schedule_grpc.errors import Violation
 from schedule_grpc.execution.states import Gate, Reason, State, Trigger
 from schedule_grpc.retry import FailureKind
 
@@ -69,6 +70,13 @@ class Execution:
     payload: Mapping[str, Any] | None = None
     result: Any = None
     error: str | None = None
+    troubles: tuple[Violation, ...] = ()
+    """What this program cannot read of it; such a part is None or empty here, or UNKNOWN."""
+
+    @property
+    def trouble(self) -> str:
+        """What this program cannot read of it, and why, in words; empty where it reads everything."""
+        return "; ".join(map(str, self.troubles))
 
     @property
     def task_id(self) -> str:

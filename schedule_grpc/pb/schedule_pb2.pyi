@@ -54,6 +54,7 @@ class Task(_message.Message):
     NEXT_RUN_TIMES_FIELD_NUMBER: _builtins.int
     SCHEDULE_DESCRIPTION_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique among living tasks: a letter or digit, then up to 127 of letters, digits, `.`, `_` and `-`."""
     id: _builtins.str
@@ -76,6 +77,10 @@ class Task(_message.Message):
     """Why an operator disabled the task."""
     schedule_description: _builtins.str
     """The schedule in English."""
+    trouble: _builtins.str
+    """Output only. What this server cannot read of the task, and why; empty where it reads everything. A newer program
+    wrote it, the server's tz data lack its zone, or it is damaged. The task does not fire until that part is changed.
+    """
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
         """Handed to the handler with every execution."""
@@ -135,10 +140,11 @@ class Task(_message.Message):
         next_run_times: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
         schedule_description: _builtins.str = ...,
         stats: Global___TaskStats | None = ...,
+        trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_run_time", b"last_run_time", "metadata", b"metadata", "next_run_time", b"next_run_time", "payload", b"payload", "policy", b"policy", "stats", b"stats", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "trouble", b"trouble", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -444,7 +450,7 @@ class Execution(_message.Message):
     class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Execution._State.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Execution._State.ValueType  # 0
-        """Never used."""
+        """One of a newer program, which this server does not know; `trouble` says which."""
         PENDING: Execution._State.ValueType  # 1
         """Recorded; waits for its available time (a retry's backoff included), a slot, or somebody who offers its handler."""
         RUNNING: Execution._State.ValueType  # 2
@@ -464,7 +470,7 @@ class Execution(_message.Message):
         """Where the execution is in its life."""
 
     STATE_UNSPECIFIED: Execution.State.ValueType  # 0
-    """Never used."""
+    """One of a newer program, which this server does not know; `trouble` says which."""
     PENDING: Execution.State.ValueType  # 1
     """Recorded; waits for its available time (a retry's backoff included), a slot, or somebody who offers its handler."""
     RUNNING: Execution.State.ValueType  # 2
@@ -565,7 +571,7 @@ class Execution(_message.Message):
     class _TriggerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Execution._Trigger.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         TRIGGER_UNSPECIFIED: Execution._Trigger.ValueType  # 0
-        """Never used."""
+        """One of a newer program, which this server does not know; `trouble` says which."""
         SCHEDULE: Execution._Trigger.ValueType  # 1
         """An occurrence that was the only one due, or that was recorded at most 30 s late."""
         CATCH_UP: Execution._Trigger.ValueType  # 2
@@ -581,7 +587,7 @@ class Execution(_message.Message):
         """What put the execution into the queue."""
 
     TRIGGER_UNSPECIFIED: Execution.Trigger.ValueType  # 0
-    """Never used."""
+    """One of a newer program, which this server does not know; `trouble` says which."""
     SCHEDULE: Execution.Trigger.ValueType  # 1
     """An occurrence that was the only one due, or that was recorded at most 30 s late."""
     CATCH_UP: Execution.Trigger.ValueType  # 2
@@ -690,6 +696,7 @@ class Execution(_message.Message):
     AVAILABLE_TIME_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_TIME_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`exec_<task name>_<creation in epoch milliseconds>_<random>`."""
     task_id: _builtins.str
@@ -712,6 +719,10 @@ class Execution(_message.Message):
     """Number of the attempt in progress, or of the last one."""
     error: _builtins.str
     """What went wrong, in state FAILED or between two attempts; why it was cancelled, in state CANCELLED."""
+    trouble: _builtins.str
+    """Output only. What this server cannot read of it, and why; empty where it reads everything. A newer program wrote it,
+    or it is damaged. It does not start here.
+    """
     @_builtins.property
     def scheduled_time(self) -> _timestamp_pb2.Timestamp:
         """The occurrence it stands for; unset for manual runs. Nominal: never moved by a delay."""
@@ -776,10 +787,11 @@ class Execution(_message.Message):
         available_time: _timestamp_pb2.Timestamp | None = ...,
         cancel_requested_time: _timestamp_pb2.Timestamp | None = ...,
         payload: _struct_pb2.Struct | None = ...,
+        trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "payload", b"payload", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts", b"attempts", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "handler", b"handler", "id", b"id", "kind", b"kind", "payload", b"payload", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts", b"attempts", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "handler", b"handler", "id", b"id", "kind", b"kind", "payload", b"payload", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger", "trouble", b"trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,15 +6,29 @@ What it returns is a value, `Cron`, `Interval`, `Once` or `Manual`; its first qu
 
 from functools import lru_cache
 
-from schedule_grpc.errors import InvalidSchedule
+from schedule_grpc.errors import InvalidSchedule, Violation
+from schedule_grpc.schedule import elsewhere
 from schedule_grpc.schedule.base import MAX_COUNTED, Due, Preview, Schedule
 from schedule_grpc.schedule.cron import NAMED, Cron
-from schedule_grpc.schedule.grammar import Fields, Refused, read, shown
+from schedule_grpc.schedule.grammar import FIELDS, Fields, Refused, read, shown
 from schedule_grpc.schedule.interval import Interval, read_period
-from schedule_grpc.schedule.once import Manual, Once, read_instant
+from schedule_grpc.schedule.once import Manual, Once, Unreadable, read_instant
 from schedule_grpc.schedule.zone import zone_named
 
-__all__ = ["MAX_COUNTED", "Cron", "Due", "Fields", "Interval", "Manual", "Once", "Preview", "Schedule", "parse"]
+__all__ = [
+    "MAX_COUNTED",
+    "Cron",
+    "Due",
+    "Fields",
+    "Interval",
+    "Manual",
+    "Once",
+    "Preview",
+    "Schedule",
+    "Unreadable",
+    "parse",
+    "read_stored",
+]
 
 MAX_TEXT = 256
 
@@ -35,10 +49,10 @@ def parse(text: str, time_zone: str = "UTC") -> Schedule:
     Raises:
         InvalidSchedule: with the field, ``schedule`` or ``time_zone``, and the reason.
     """
-    zone = zone_named(time_zone)
-    if zone is None:
-        reason = f"{shown(ascii(time_zone))} is not a time zone of the IANA database, such as Europe/Berlin"
-        raise InvalidSchedule("time_zone", reason, text=time_zone)
+    try:
+        zone = zone_named(time_zone)
+    except Refused as error:
+        raise InvalidSchedule("time_zone", str(error), text=time_zone) from None
     try:
         plain = _plain(text)
         if plain.lower() == _MANUAL:
@@ -47,10 +61,29 @@ def parse(text: str, time_zone: str = "UTC") -> Schedule:
             return Interval(text=text, time_zone=time_zone, period=read_period(plain))
         if _looks_like_a_date(plain):
             return Once(text=text, time_zone=time_zone, instant=read_instant(plain))
-        expression = " ".join((_named(plain) if plain.startswith("@") else plain).split())
+        expression = _expression(plain)
         return Cron(text=text, time_zone=time_zone, expression=expression, meaning=read(expression), zone=zone)
     except Refused as error:
         raise InvalidSchedule("schedule", str(error), text=text) from None
+
+
+def _reads(text: str) -> bool:
+    try:
+        parse(text)
+    except InvalidSchedule:
+        return False
+    return True
+
+
+def read_stored(text: str, time_zone: str) -> tuple[Schedule, Violation | None]:
+    """Return the schedule of a task that is registered; `Unreadable`, with the reason, if this program cannot read it.
+
+    A task may have been registered by a newer program, or by one with other tz data.
+    """
+    try:
+        return parse(text, time_zone), None
+    except InvalidSchedule as error:
+        return Unreadable(text=text, time_zone=time_zone), Violation(field=error.field, reason=error.reason)
 
 
 def _plain(text: str) -> str:
@@ -68,6 +101,18 @@ def _plain(text: str) -> str:
 def _looks_like_a_date(plain: str) -> bool:
     """Tell whether an instant was meant; no cron expression begins like 2026-01-31."""
     return len(plain) >= _DATE_LENGTH and plain[4] == plain[7] == "-" and plain[:4].isdecimal()
+
+
+def _expression(plain: str) -> str:
+    """Return the five-field expression that a text is or names; of what others accept and cron does not, say so."""
+    reason = elsewhere.reason_for(plain, _reads)
+    if reason is None:
+        parts = (_named(plain) if plain.startswith("@") else plain).split()
+        surplus = len(parts) > FIELDS and elsewhere.reason_for_fields(parts, _reads)
+        if not surplus:
+            return " ".join(parts)
+        reason = f"it has {len(parts)} fields, cron has five; {surplus}"
+    raise Refused(reason)
 
 
 def _named(plain: str) -> str:

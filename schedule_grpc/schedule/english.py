@@ -10,6 +10,7 @@ from functools import lru_cache
 from schedule_grpc.schedule.grammar import EVERY_DAY, EVERY_WEEKDAY, Fields
 
 NEVER = "Only when run by hand"
+UNREADABLE = "Cannot be read by this program"
 _UNITS = (
     ("week", timedelta(weeks=1), ", on Sunday at 00:00 UTC"),
     ("day", timedelta(days=1), ", at 00:00 UTC"),
@@ -17,21 +18,19 @@ _UNITS = (
     ("minute", timedelta(minutes=1), ""),
     ("second", timedelta(seconds=1), ""),
 )
+_MIDNIGHT = "At 00:00"
+"""How cron-descriptor begins a reading of days alone."""
 _FEW = 3
 """From so many values on, those at equal distances are spelt as a range or a step."""
 
 
 @lru_cache(maxsize=4096)
 def of_cron(fields: Fields) -> str:
-    """Return the reading of a cron expression."""
-    # It takes 50 ms to import, and only those who show schedules need it.
-    from cron_descriptor import Options, get_description  # noqa: PLC0415
-
-    options = Options()
-    options.use_24hour_time_format = True
-    reading = str(get_description(_plain(fields), options))
-    # It reads every pair of restricted days as OR, whatever the fields begin with.
-    return reading if fields.either_day else reading.replace(", or on ", ", only on ")
+    """Return the reading of a cron expression: the time of day, then the days."""
+    days = _days(fields)
+    months = _read(months=_spelt(fields.months, range(1, 13))).removeprefix(_MIDNIGHT)
+    # Where one of two kinds of days is enough, the months that bound both come first.
+    return _time(fields) + (months + days if fields.either_day else days + months)
 
 
 def of_interval(period: timedelta) -> str:
@@ -48,16 +47,44 @@ def of_instant(instant: datetime) -> str:
     return f"Once, at {instant.isoformat(sep=' ').removesuffix('+00:00')} UTC"
 
 
-def _plain(fields: Fields) -> str:
-    return " ".join(
-        (
-            _spelt(fields.minutes, range(60)),
-            _spelt(fields.hours, range(24)),
-            _spelt(fields.days, EVERY_DAY),
-            _spelt(fields.months, range(1, 13)),
-            _spelt_weekdays(fields.weekdays, either=fields.either_day),
-        )
-    )
+def _read(*, minutes: str = "0", hours: str = "0", days: str = "*", months: str = "*", weekdays: str = "*") -> str:
+    # It takes 50 ms to import, and only those who show schedules need it.
+    from cron_descriptor import Options, get_description  # noqa: PLC0415
+
+    options = Options()
+    options.use_24hour_time_format = True
+    return str(get_description(f"{minutes} {hours} {days} {months} {weekdays}", options))
+
+
+def _time(fields: Fields) -> str:
+    """Return the reading of minutes and hours.
+
+    Of many minutes in some hours cron-descriptor says "every minute, at 09:00 and 10:00", or "every minute, every 2
+    hours": it reads the two as if each stood alone.
+    """
+    minutes = _spelt(fields.minutes, range(60))
+    if len(fields.minutes) == 1:
+        return _read(minutes=minutes, hours=_spelt(fields.hours, range(24)))
+    return _read(minutes=minutes, hours="*") + _hours(fields.hours)
+
+
+def _hours(hours: tuple[int, ...]) -> str:
+    """Return in which hours of the day a time within the hour is meant."""
+    first, last = hours[0], hours[-1]
+    if len(hours) == 24:  # noqa: PLR2004 (all of them)
+        return ""
+    if len(hours) == last - first + 1:
+        return f", between {first:02}:00 and {last:02}:59"
+    *some, one = (f"{hour:02}:00" for hour in hours)
+    return f", within the hours that begin at {', '.join(some)}{',' if len(some) > 1 else ''} and {one}"
+
+
+def _days(fields: Fields) -> str:
+    days = _spelt(fields.days, EVERY_DAY)
+    weekdays = _spelt_weekdays(fields.weekdays, either=fields.either_day)
+    reading = _read(days=days, weekdays=weekdays).removeprefix(_MIDNIGHT)
+    # It reads every pair of restricted days as OR, whatever the fields begin with.
+    return reading if fields.either_day else reading.replace(", or on ", ", only on ")
 
 
 def _spelt(values: tuple[int, ...], whole: range) -> str:

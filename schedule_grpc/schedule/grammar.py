@@ -12,8 +12,17 @@ from functools import lru_cache
 SHOWN = 40
 """How many characters of a refused part an error repeats."""
 
+FIELDS = 5
+
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_IN_FULL = {
+    name[:3]: name
+    for name in (
+        *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
+        *("november", "december", "sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"),
+    )
+}
 _LONGEST_MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 _ITEM = re.compile(r"(?P<first>\*|[0-9A-Za-z]+)(?:-(?P<last>[0-9A-Za-z]+))?(?:/(?P<step>[0-9A-Za-z]+))?")
@@ -34,6 +43,12 @@ _HINTS = tuple(
         (r"\d+\.\d+", "it is not a whole number"),
     )
 )
+
+
+SUNDAY_TOO = 7
+"""Sunday is 0, and 7 as well."""
+_OF_WEEKDAYS = ("for the last day, run on 28-31 and look at the date", "run every week and look at the date")
+"""What to do instead of the one, and of the other."""
 
 
 class Refused(ValueError):
@@ -109,7 +124,7 @@ def shown(text: str) -> str:
 
 def _split(expression: str) -> list[str]:
     parts = expression.split()
-    if len(parts) == 5:  # noqa: PLR2004 (cron's five)
+    if len(parts) == FIELDS:
         return parts
     five = "cron has five: minute, hour, day of month, month, day of week"
     if len(parts) in (6, 7):
@@ -141,7 +156,8 @@ def _item(item: str, column: _Column) -> range:
         raise Refused(f"the range {shown(item)} runs backwards; write {_unwrapped(match, last, column)}")
     step = 1 if match["step"] is None else _step(match["step"], column)
     if match["step"] is not None and match["first"] != "*" and match["last"] is None:
-        raise Refused(f"a step needs a range; write {match['first']}-{column.high}/{step}")
+        ranged = match["first"] if first == column.high else f"{match['first']}-{column.high}/{step}"
+        raise Refused(f"a step needs a range; write {ranged}")
     return range(first, last + 1, step)
 
 
@@ -174,15 +190,27 @@ def _unwrapped(match: re.Match[str], last: int, column: _Column) -> str:
     """Return what a wrap-around range such as 22-2 was meant to be: 22-23,0-2."""
     if match["step"] is not None:
         return "two ranges"
+    first = _value(match["first"], column)
+    if column is _WEEKDAY and first == SUNDAY_TOO:
+        return _span(match["first"] if last == 0 else "0", match["last"], alike=last == 0)
     if column is _WEEKDAY and last == 0:
-        return f"{match['first']}-7"
+        return _span(match["first"], str(SUNDAY_TOO))
     high = 6 if column is _WEEKDAY else column.high
-    return f"{match['first']}-{high},{column.low}-{match['last']}"
+    before = _span(match["first"], str(high), alike=first == high)
+    return f"{before},{_span(str(column.low), match['last'], alike=last == column.low)}"
+
+
+def _span(first: str, last: str, *, alike: bool = False) -> str:
+    return first if alike else f"{first}-{last}"
 
 
 def _not_understood(text: str, column: _Column) -> str:
+    short = text[:3].lower()
+    if short in column.names and _IN_FULL[short].startswith(text.lower()):
+        return f"{shown(text)} is not a name; write {short}"
     for pattern, hint in _HINTS:
         if pattern.fullmatch(text):
-            return f"{shown(text)} is not accepted: {hint}"
+            told = hint.replace(*_OF_WEEKDAYS) if column is _WEEKDAY else hint
+            return f"{shown(text)} is not accepted: {told}"
     name = f" a name ({column.names[0]}-{column.names[-1]})," if column.names else ""
     return f"{shown(text)} is not a number,{name} a range, or a list of these"

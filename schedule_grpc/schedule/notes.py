@@ -9,7 +9,7 @@ from schedule_grpc.schedule.zone import Change, NextLocal, changes_between
 MAX_NOTES = 10
 """A preview over centuries would tell of hundreds of nights that are all alike."""
 
-_SECOND = timedelta(seconds=1)
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 def clock_changes(
@@ -31,14 +31,31 @@ def _told(change: Change, next_local: NextLocal, zone: ZoneInfo, *, wildcard: bo
         return
     where = f"{first.date()} {zone.key}"
     if change.after > change.before:
-        missing = f"{where}: clocks skip from {first:%H:%M} to {last:%H:%M}"
-        if wildcard or not change.makes_up:
+        missing = f"{where}: clocks skip from {_span(first, last)}"
+        if first == _midnight(first) and last - first == _DAY:
+            yield f"{where}: this day does not exist; what is due on it does not happen"
+        elif wildcard or not change.makes_up:
             yield f"{missing}; what is due in between does not happen"
         else:
-            yield f"{missing}; {local:%H:%M} does not exist and runs at {last:%H:%M} ({change.instant:%H:%M}Z)"
+            yield f"{missing}; {_clock(local)} does not exist and runs at {_clock(last)} ({_clock(change.instant)}Z)"
         return
-    repeated = f"{where}: {first:%H:%M} to {last:%H:%M} comes twice"
+    repeated = f"{where}: {_span(first, last)} comes twice"
     if wildcard or not change.repeats:
         yield f"{repeated}; what is due in it happens both times"
     else:
-        yield f"{repeated}; {local:%H:%M} runs the first time only"
+        yield f"{repeated}; {_clock(local)} runs the first time only"
+
+
+def _span(first: datetime, last: datetime) -> str:
+    """Return two local times, with their dates where the clock alone would show nothing between them."""
+    if last - first < _DAY:
+        return f"{_clock(first)} to {_clock(last)}"
+    return f"{first:%F} {_clock(first)} to {last:%F} {_clock(last)}"
+
+
+def _clock(time: datetime) -> str:
+    return f"{time:%H:%M:%S}" if time.second else f"{time:%H:%M}"
+
+
+def _midnight(local: datetime) -> datetime:
+    return local.replace(hour=0, minute=0, second=0)

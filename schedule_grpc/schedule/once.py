@@ -1,4 +1,4 @@
-"""The schedules that do not repeat: a single instant, and none at all."""
+"""The schedules that do not repeat: a single instant, none at all, and one that cannot be read."""
 
 import re
 from dataclasses import dataclass, field
@@ -53,6 +53,27 @@ class Manual(Schedule):
     def description(self) -> str:
         """The schedule in English."""
         return english.NEVER
+
+    def _next(self, instant: datetime) -> datetime | None:  # noqa: ARG002 (whatever the time)
+        return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unreadable(Schedule):
+    """A stored schedule that this program cannot read: of a newer program, or in a zone that its tz data lacks.
+
+    It is never due here: when it would be is not known, and a guess would fire at a wrong time.
+    """
+
+    @property
+    def cron(self) -> None:
+        """No cron expression is known."""
+        return None
+
+    @property
+    def description(self) -> str:
+        """The schedule in English."""
+        return english.UNREADABLE
 
     def _next(self, instant: datetime) -> datetime | None:  # noqa: ARG002 (whatever the time)
         return None

@@ -6,11 +6,14 @@ after the gap. Where clocks go back by up to three hours, fixed-time jobs run in
 changes all jobs do. The rule is that of the main loop ("wakeup kinds") in cron.c of Debian's cron 3.0pl1.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
+
+from schedule_grpc.schedule.grammar import Refused, shown
 
 EARLIEST, _LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 28, tzinfo=UTC)
 """Between these every zone has a local time, and probing has room. Nothing is due earlier, nothing changes later."""
@@ -60,9 +63,18 @@ def _known() -> frozenset[str]:
     return frozenset(available_timezones()) - _NO_PLACES
 
 
-def zone_named(name: str) -> ZoneInfo | None:
-    """Return the zone of an IANA name, None if there is none."""
-    return ZoneInfo(name) if name in _known() else None
+def zone_named(name: str) -> ZoneInfo:
+    """Return the zone of an IANA name.
+
+    Raises:
+        Refused: if there is none of that name, or its file is damaged.
+    """
+    if name not in _known():
+        raise Refused(f"{shown(ascii(name))} is not a time zone of the IANA database, such as Europe/Berlin")
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError, struct.error) as error:
+        raise Refused(f"the tz data of {name} cannot be read: {error}") from None
 
 
 def next_instant(next_local: NextLocal, zone: ZoneInfo, after: datetime, *, wildcard: bool) -> datetime | None:

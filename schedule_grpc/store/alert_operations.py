@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import from_micros, to_micros
-from schedule_grpc.condition import FAILING, OVERDUE, Alert, Condition, Phase
+from schedule_grpc.condition import FAILING, MAX_BODY, OVERDUE, UNREADABLE, Alert, Condition, Phase
 from schedule_grpc.database import Operation, Parameters
 from schedule_grpc.events import AlertsChanged, Event
 from schedule_grpc.execution import Execution, State
@@ -13,6 +13,7 @@ from schedule_grpc.store.rows import instant, micros, task_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
+PHASES = frozenset(phase.value for phase in Phase)
 TOLD_AT_ONCE = 1000
 """So many that what waits for a target that is down does not hide from the others what is new."""
 
@@ -65,6 +66,14 @@ def note_overdue(now: datetime) -> Operation[Told[None]]:
     return None, events
 
 
+def note_unreadable(tasks: Sequence[Task], now: datetime) -> Operation[Told[None]]:
+    """Note tasks of which a part cannot be read."""
+    events: list[Event] = []
+    for task in tasks:
+        events += yield from note_conditions(task.uid, task.name, (_unreadable(task),), now)
+    return None, events
+
+
 def untold_alerts() -> Operation[tuple[Alert, ...]]:
     """Read what is to be told."""
     rows = yield QUERIES.untold_alerts, {"limit": TOLD_AT_ONCE}
@@ -80,6 +89,7 @@ def untold_alerts() -> Operation[tuple[Alert, ...]]:
             end_time=instant(row["end_time"]),
         )
         for row in rows
+        if row["phase"] in PHASES  # a newer server tells of its own
     )
 
 
@@ -95,6 +105,12 @@ def _overdue(task: Task) -> Condition:
         key=OVERDUE,
         title=f"Task {task.name} did not run",
         body=f"An occurrence of {task.schedule.text} has not started {task.policy.overdue_grace} after it was due",
+    )
+
+
+def _unreadable(task: Task) -> Condition:
+    return Condition(
+        key=UNREADABLE, title=f"Task {task.name} cannot be read, and does not fire", body=task.trouble[:MAX_BODY]
     )
 
 

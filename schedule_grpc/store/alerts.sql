@@ -17,6 +17,11 @@ UPDATE alert_states SET end_time = :now, phase = CASE phase WHEN 'TOLD' THEN 'EN
 WHERE task_uid = :task_uid AND end_time IS NULL
 RETURNING task_uid;
 
+-- name: alerts_that_hold
+-- Of the tasks in a range of uids, those of which a condition holds.
+SELECT task_uid FROM alert_states
+WHERE task_uid > :after AND task_uid <= :last AND "key" = :key AND end_time IS NULL;
+
 -- name: untold_alerts
 -- What is to be told, the oldest first.
 SELECT * FROM alert_states WHERE phase <> 'TOLD' ORDER BY start_time LIMIT :limit;

@@ -6,7 +6,7 @@ from typing import Any
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation
-from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound
+from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound, TaskUnreadable
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, Reason, State, Trigger, planned, skipped
 from schedule_grpc.store.gate_operations import Comer, end_pending, record_new, request_cancel
@@ -34,6 +34,8 @@ def submit(
         raise TaskNotFound(name)
     if not task.enabled:
         raise TaskDisabled(name)
+    if not task.definition.can_run:
+        raise TaskUnreadable(name, task.trouble)
     execution = planned(task, trigger=Trigger.MANUAL, now=now, payload=payload, request_id=request_id)
     events = yield from record_new([Comer(execution, task.policy)], now)
     return _recorded(events)[0], events
@@ -43,7 +45,7 @@ def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Executi
     """Record a run of each task of these names that is there and enabled."""
     yield QUERIES.lock_tasks_by_name, {"names": list(names)}
     rows = yield QUERIES.find_task, [{"name": name} for name in names]
-    tasks = [task for task in map(task_of, rows) if task.enabled]
+    tasks = [task for task in map(task_of, rows) if task.enabled and task.definition.can_run]
     events = yield from record_new(
         [Comer(planned(task, trigger=Trigger.CRON, now=now), task.policy) for task in tasks], now
     )

@@ -72,13 +72,33 @@ class Look:
     """What there is to do now, and when to look again.
 
     ``next_time`` is the earliest instant, after now, at which a task is due, a claimable execution becomes available,
-    or a start deadline passes; None if nothing is in sight.
+    or a start deadline passes; None if nothing is in sight. ``unreadable`` are tasks whose next run has come, but of
+    which this program cannot read a part.
     """
 
     due: tuple[Task, ...]
     claimable: bool
     expired: bool
     next_time: datetime | None
+    unreadable: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Review:
+    """What a review of some tasks found, and the uid after which others follow, None if none do."""
+
+    moves: tuple[Firing, ...]
+    """Next runs that other zone rules gave: each is put where it is by the rules there are."""
+    unreadable: tuple[Task, ...]
+    """Tasks of which a part cannot be read, and nobody has been alerted."""
+    readable: tuple[Task, ...]
+    """Tasks that can be read again."""
+    after: str | None
+
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether nothing is to be written."""
+        return not (self.moves or self.unreadable or self.readable)
 
 
 class LeaseLine(Protocol):
@@ -127,7 +147,7 @@ class Store(Protocol):
         Safe to repeat with a request id: the execution recorded first is returned, whatever became of it.
 
         Raises:
-            TaskNotFound, TaskDisabled.
+            TaskNotFound, TaskDisabled, TaskUnreadable.
             InvalidArgument: if the request id was used for another task or another payload.
         """
 
@@ -241,6 +261,17 @@ class Store(Protocol):
         Looks at a few tasks only, from a place on, so that nobody waits long behind it. Safe at any time: an open row
         is never removed.
         """
+
+    async def review(self, *, after: str, now: datetime) -> Review:
+        """Look at the next few tasks whose uids follow ``after``, and correct what this server's start changes of them.
+
+        A next run that other zone rules gave moves to where it is by the rules there are; the alerts of tasks that
+        cannot be read begin, those of tasks that can be read again end. Safe beside firing: a next run moves by compare
+        and set, and the settled time stays.
+        """
+
+    async def note_unreadable(self, tasks: Sequence[Task], *, now: datetime) -> None:
+        """Begin the alerts of tasks of which a part cannot be read."""
 
     async def note_overdue(self, *, now: datetime) -> None:
         """Begin the alerts of tasks that did not run in their grace, and end those of tasks that have run since."""

@@ -16,7 +16,7 @@ FROM waiting WHERE handler IS NOT NULL;
 
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.
-SELECT id, task_uid FROM task_executions
+SELECT id, task_uid, "trigger", payload FROM task_executions
 WHERE handler = :handler AND state = 'PENDING' AND gate IN ('ACTIVE', 'FREE') AND available_time <= :now
 ORDER BY available_time, id
 LIMIT :limit
@@ -58,12 +58,12 @@ SELECT id, lease_token FROM task_executions WHERE lease_owner = :owner AND cance
 
 -- name: overdue_executions
 -- What nobody started before its start deadline.
-SELECT * FROM task_executions WHERE deadline_time <= :now ORDER BY deadline_time LIMIT :limit;
+SELECT * FROM task_executions WHERE deadline_time <= :now AND state = 'PENDING' ORDER BY deadline_time LIMIT :limit;
 
 -- name: next_deadline
 -- The earliest start deadline.
 SELECT deadline_time AS instant FROM task_executions
-WHERE deadline_time IS NOT NULL ORDER BY deadline_time LIMIT 1;
+WHERE deadline_time IS NOT NULL AND state = 'PENDING' ORDER BY deadline_time LIMIT 1;
 
 -- name: count_open
 -- How many executions are open, by state.

@@ -9,6 +9,7 @@ from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation, Parameters, Row, Rows
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import (
+    STATES,
     Execution,
     Gate,
     HandBack,
@@ -27,8 +28,9 @@ from schedule_grpc.store.alert_operations import note_conditions, note_missed, n
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Look
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, instant, micros, settled_parameters, task_of
+from schedule_grpc.store.rows import can_begin, execution_of, instant, micros, settled_parameters, task_of
 from schedule_grpc.store.sharing import shares
+from schedule_grpc.store.task_operations import due_tasks
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -54,15 +56,16 @@ class Settlement:
 
 def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]:
     """See what is due, claimable or expired, and when the next of these will be."""
-    due = yield QUERIES.due_tasks, {"now": to_micros(now), "limit": limit}
+    due, unreadable = yield from due_tasks(now, limit)
     waiting = yield QUERIES.waiting_handlers, {}
     deadlines = yield QUERIES.next_deadline, {}
-    next_runs = [] if due else (yield QUERIES.next_run_time, {})
+    next_runs = [] if due else (yield QUERIES.next_run_time, {"now": to_micros(now)})
     available = [row["available_time"] for row in waiting if row["handler"] in handlers]
     instants = [*available, *(row["instant"] for row in (*deadlines, *next_runs))]
     now_micros = to_micros(now)
     return Look(
-        due=tuple(task_of(row) for row in due),
+        due=due,
+        unreadable=unreadable,
         claimable=any(time <= now_micros for time in available),
         expired=any(row["instant"] <= now_micros for row in deadlines),
         next_time=instant(min((time for time in instants if time > now_micros), default=None)),
@@ -76,19 +79,7 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ..
     """
     if shared and not (yield QUERIES.hold_lease, {"id": request.owner}):
         return (), ()
-    waiting = yield QUERIES.waiting_handlers, {}
-    candidates: dict[str, Rows] = {}
-    for row in waiting:
-        if row["handler"] in request.handlers and row["available_time"] <= to_micros(request.now):
-            asked = {"handler": row["handler"], "now": to_micros(request.now), "limit": request.limit}
-            candidates[row["handler"]] = yield QUERIES.available_executions, asked
-    counts = {handler: len(rows) for handler, rows in candidates.items()}
-    chosen = [
-        row
-        for handler, share in shares(request.limit, request.running, counts, request.limits).items()
-        for row in candidates[handler][:share]
-    ]
-    tasks = yield from _tasks({row["task_uid"] for row in chosen})
+    chosen, tasks = yield from _chosen(request)
     claimed = yield (
         QUERIES.claim_execution,
         [
@@ -186,7 +177,32 @@ def expire(now: datetime) -> Operation[Told[int]]:
 def count_open() -> Operation[Mapping[State, int]]:
     """Count what is not ended."""
     rows = yield QUERIES.count_open, {}
-    return {State(row["state"]): row["count"] for row in rows}
+    return {State(row["state"]): row["count"] for row in rows if row["state"] in STATES}
+
+
+def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:
+    """Read what to claim, and its tasks. What cannot be read waits, and takes no other's place."""
+    waiting = yield QUERIES.waiting_handlers, {}
+    now = to_micros(request.now)
+    handlers = [r["handler"] for r in waiting if r["handler"] in request.handlers and r["available_time"] <= now]
+    left: set[str] = set()
+    while True:
+        candidates: dict[str, Rows] = {}
+        for handler in handlers:
+            asked = {"handler": handler, "now": now, "limit": request.limit + len(left)}
+            rows = yield QUERIES.available_executions, asked
+            candidates[handler] = [row for row in rows if row["id"] not in left]
+        counts = {handler: len(rows) for handler, rows in candidates.items()}
+        chosen = [
+            row
+            for handler, share in shares(request.limit, request.running, counts, request.limits).items()
+            for row in candidates[handler][:share]
+        ]
+        tasks = yield from _tasks({row["task_uid"] for row in chosen})
+        unread = {r["id"] for r in chosen if not (can_begin(r) and tasks[r["task_uid"]].definition.can_run)}
+        if not unread:
+            return chosen, tasks
+        left |= unread
 
 
 def _claim(execution: Execution, task: Task) -> Claim:
@@ -216,7 +232,7 @@ def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Oper
     taken = {
         row["id"]: execution_of(row)
         for row in again
-        if row["lease_owner"] is not None and row["lease_token"] == tokens[row["id"]]
+        if row["state"] == State.RUNNING and row["lease_owner"] is not None and row["lease_token"] == tokens[row["id"]]
     }
     tasks = yield from _tasks({execution.task_uid for execution in taken.values()})
     settlements = [

@@ -49,8 +49,17 @@ def _replicas(rows: Rows) -> tuple[Replica, ...]:
         Replica(
             id=row["id"],
             start_time=from_micros(row["start_time"]),
-            handlers=frozenset(decode(row["handlers"])),
+            handlers=_names(row["handlers"]),
             beat=row["beat"],
         )
         for row in rows
     )
+
+
+def _names(text: str) -> frozenset[str]:
+    """Return the handlers of another replica; none if a newer one tells them in another form."""
+    try:
+        told = decode(text)
+    except ValueError:
+        return frozenset()
+    return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()

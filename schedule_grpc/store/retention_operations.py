@@ -41,6 +41,8 @@ def remove(execution_ids: Sequence[str], tasks: Sequence[Task]) -> Operation[Tol
 
 
 def _surplus_of(task: Task, now: datetime, limit: int) -> Operation[list[str]]:
+    if task.trouble and task.delete_time is None:
+        return []  # what its retention keeps may be what cannot be read
     kept = task.policy.retention
     before = {"task_uid": task.uid, "before": to_micros(now - kept.max_age), "limit": limit}
     rows = yield QUERIES.ended_before, before

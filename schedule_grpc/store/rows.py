@@ -3,17 +3,20 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
+from schedule_grpc.errors import Violation
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
-from schedule_grpc.json_text import decode, encode
+from schedule_grpc.json_text import decode, encode, normalise
 from schedule_grpc.policy import Policy
 from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
-from schedule_grpc.schedule import parse
+from schedule_grpc.schedule import Schedule, read_stored
 from schedule_grpc.task import Definition, Task, TaskStats
+
+E = TypeVar("E", bound=StrEnum)
 
 MICROSECOND = timedelta(microseconds=1)
 POLICY = Policy()
@@ -37,7 +40,7 @@ def instant(value: int | None) -> datetime | None:
 def task_parameters(task: Task) -> dict[str, Any]:
     """Return what insert_task and update_task take."""
     definition = task.definition
-    return {
+    told = {
         "uid": task.uid,
         "name": definition.name,
         "revision": task.revision,
@@ -58,6 +61,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "delete_time": micros(task.delete_time),
         "overdue_grace": definition.policy.overdue_grace // MICROSECOND or None,
     }
+    return told | dict(definition.unread)  # what cannot be read is kept for those that can
 
 
 def task_of(row: Row) -> Task:
@@ -140,9 +144,8 @@ def settled_parameters(execution: Execution) -> dict[str, Any]:
 
 
 def execution_of(row: Row) -> Execution:
-    """Return the execution in a row of task_executions."""
-    reason, kind, gate, covers_from = row["reason"], row["kind"], row["gate"], row["covers_from"]
-    attempts, payload, result = row["attempts"], row["payload"], row["result"]
+    """Return the execution in a row of task_executions; what cannot be read of it is named in its ``troubles``."""
+    covers_from, reading = row["covers_from"], _Reading()
     covers = None
     if covers_from is not None:
         covers = CoveredRange(
@@ -156,8 +159,8 @@ def execution_of(row: Row) -> Execution:
         task_uid=row["task_uid"],
         task_name=row["task_name"],
         handler=row["handler"],
-        trigger=Trigger(row["trigger"]),
-        state=State(row["state"]),
+        trigger=reading.word(Trigger, "trigger", row["trigger"]) or Trigger.UNKNOWN,
+        state=reading.word(State, "state", row["state"]) or State.UNKNOWN,
         create_time=from_micros(row["create_time"]),
         available_time=from_micros(row["available_time"]),
         revision=row["revision"],
@@ -167,20 +170,29 @@ def execution_of(row: Row) -> Execution:
         start_time=instant(row["start_time"]),
         attempt_start_time=instant(row["attempt_start_time"]),
         end_time=instant(row["end_time"]),
-        reason=Reason(reason) if reason else None,
-        kind=FailureKind(kind) if kind else None,
-        gate=Gate(gate) if gate else None,
+        reason=reading.word(Reason, "reason", row["reason"]),
+        kind=reading.word(FailureKind, "kind", row["kind"]),
+        gate=reading.word(Gate, "gate", row["gate"]),
         attempt=row["attempt"],
-        attempts=bounded([_attempt_of(told) for told in decode(attempts)]) if attempts else (),
+        attempts=reading.attempts(row["attempts"]),
         hand_backs=row["hand_backs"],
         lease_token=row["lease_token"],
         cancel_requested_time=instant(row["cancel_requested_time"]),
         cancel_reason=row["cancel_reason"],
         request_id=row["request_id"],
-        payload=read_only(decode(payload)) if payload is not None else None,
-        result=read_only(decode(result)) if result is not None else None,
+        payload=None if row["payload"] is None else read_only(reading.json_object("payload", row["payload"])),
+        result=read_only(reading.json("result", row["result"])),
         error=row["error"],
+        troubles=tuple(reading.troubles),
     )
+
+
+def can_begin(row: Row) -> bool:
+    """Tell whether all is known that an attempt of an execution needs of its row."""
+    reading = _Reading()
+    reading.word(Trigger, "trigger", row["trigger"])
+    reading.json("payload", row["payload"])
+    return not reading.troubles
 
 
 @lru_cache(maxsize=DEFINITIONS_KEPT)
@@ -196,26 +208,89 @@ def _definition(
     description: str,
     policy: str,
 ) -> Definition:
+    reading = _Reading()
     return Definition(
         name=name,
-        schedule=parse(schedule, time_zone),
+        schedule=reading.schedule(schedule, time_zone),
         handler=handler,
-        payload=read_only(decode(payload)),
-        metadata=read_only(decode(metadata)),
+        payload=read_only(reading.json_object("payload", payload)),
+        metadata=read_only(reading.json_object("metadata", metadata)),
         description=description,
-        policy=_policy_of(decode(policy)),
+        policy=reading.policy(policy),
+        troubles=tuple(reading.troubles),
+        unread=tuple(reading.unread.items()),
     )
+
+
+class _Reading:
+    """Reads columns, and keeps what cannot be read."""
+
+    def __init__(self) -> None:
+        self.troubles: list[Violation] = []
+        self.unread: dict[str, str] = {}
+
+    def schedule(self, text: str, time_zone: str) -> Schedule:
+        found, trouble = read_stored(text, time_zone)
+        self.troubles += [] if trouble is None else [trouble]
+        return found
+
+    def json(self, column: str, text: str | None) -> Any:
+        try:
+            found = None if text is None else decode(text)
+            # Only an escape can stand for half of a character.
+            return normalise(found) if text is not None and "\\u" in text else found
+        except (ValueError, RecursionError) as error:
+            self._cannot_read(column, text or "", f"the stored text is not JSON: {error}")
+            return None
+
+    def json_object(self, column: str, text: str) -> dict[str, Any]:
+        found = self.json(column, text)
+        if isinstance(found, dict):
+            return found
+        if column not in self.unread:
+            self._cannot_read(column, text, "the stored JSON is not an object")
+        return {}
+
+    def word(self, words: type[E], column: str, stored: str | None) -> E | None:
+        if not stored:
+            return None
+        try:
+            return words(stored)
+        except ValueError:
+            self._cannot_read(column, stored, f"this program knows no {stored!r}")
+            return None
+
+    def attempts(self, text: str | None) -> tuple[FailedAttempt, ...]:
+        try:
+            return bounded([_attempt_of(told) for told in self.json("attempts", text) or ()])
+        except (ValueError, TypeError, KeyError, OverflowError):
+            self._cannot_read("attempts", text or "", "this program does not know their form")
+            return ()
+
+    def policy(self, text: str) -> Policy:
+        """Return a stored policy; what an older row does not tell has its default."""
+        values: dict[str, Any] = {}
+        for name, value in self.json_object("policy", text).items():
+            path = _PATHS.get(name)
+            if path is None:
+                self._cannot_read("policy", text, f"this program knows no {name!r}")
+                continue
+            try:
+                values[path] = _loaded(path, value)
+            except (ValueError, TypeError, OverflowError):
+                self._cannot_read("policy", text, f"this program does not know the value {value!r}", path)
+        found = POLICY.with_fields(values)
+        for violation in found.violations():
+            self._cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+        return found
+
+    def _cannot_read(self, column: str, text: str, reason: str, path: str = "") -> None:
+        self.unread[column] = text
+        self.troubles.append(Violation(field=f"{column}.{path}" if path else column, reason=reason))
 
 
 def _policy_json(policy: Policy) -> dict[str, Any]:
     return {_stored_name(path): _stored(value) for path, value in policy.fields().items()}
-
-
-def _policy_of(told: dict[str, Any]) -> Policy:
-    """Return a stored policy; what an older row does not tell has its default."""
-    named = {_stored_name(path): path for path in POLICY_FIELDS}
-    values = {named[name]: value for name, value in told.items()}
-    return POLICY.with_fields({path: _loaded(path, value) for path, value in values.items()})
 
 
 def _stored_name(path: str) -> str:
@@ -234,11 +309,18 @@ def _loaded(path: str, value: Any) -> Any:
     if value is None:
         return None
     if path in _DURATIONS:
-        return value * MICROSECOND
+        return timedelta(microseconds=value)
     if path in _INSTANTS:
         return from_micros(value)
     kind = type(POLICY_FIELDS[path])
-    return kind(value) if issubclass(kind, StrEnum) else value
+    if issubclass(kind, StrEnum):
+        return kind(value)
+    if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
+        raise TypeError(path)
+    return value
+
+
+_PATHS = {_stored_name(path): path for path in POLICY_FIELDS}
 
 
 def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:

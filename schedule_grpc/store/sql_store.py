@@ -18,8 +18,9 @@ from schedule_grpc.store import execution_operations as executions
 from schedule_grpc.store import queue_operations as queue
 from schedule_grpc.store import replica_operations as replicas
 from schedule_grpc.store import retention_operations as retention
+from schedule_grpc.store import review_operations as reviews
 from schedule_grpc.store import task_operations as tasks
-from schedule_grpc.store.protocol import Claim, ClaimRequest, LeaseLine, Look, Pruned, Replica
+from schedule_grpc.store.protocol import Claim, ClaimRequest, LeaseLine, Look, Pruned, Replica, Review
 from schedule_grpc.store.relay import Abroad
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
@@ -170,6 +171,17 @@ class SqlStore:
             return Pruned(removed=removed, more=True, after=after)  # the same tasks may have more
         more = len(looked_at) == TASKS_AT_ONCE
         return Pruned(removed=removed, more=more, after=looked_at[-1].uid if more else "")
+
+    async def review(self, *, after: str, now: datetime) -> Review:
+        """See Store."""
+        found = await self._database.read(partial(reviews.review, after, TASKS_AT_ONCE))
+        if not found.finds_nothing:
+            await self._write(reviews.correct_tasks, found, now)
+        return found
+
+    async def note_unreadable(self, tasks: Sequence[Task], *, now: datetime) -> None:
+        """See Store."""
+        await self._write(alerts.note_unreadable, tasks, now)
 
     async def note_overdue(self, *, now: datetime) -> None:
         """See Store."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import to_micros
+from schedule_grpc.condition import UNREADABLE
 from schedule_grpc.database import Operation, Parameters
 from schedule_grpc.events import AlertsChanged, Event, TaskChanged, Transition
 from schedule_grpc.execution import Execution, Gate, Reason, deleted
@@ -49,6 +50,9 @@ def _change_task(change: TaskChange, now: datetime) -> Operation[list[Event]]:
     events: list[Event] = [TaskChanged(name=after.name, deleted_uid=deleted_uid)]
     if before is None:
         return events
+    if before.trouble and not after.trouble:
+        ended = yield QUERIES.end_alert, {"task_uid": after.uid, "key": UNREADABLE, "now": to_micros(now)}
+        events += [AlertsChanged()] if ended else []
     if change.settlement is not None:
         events += yield from record_new(_comers(change.settlement), now)
     if after.delete_time is not None:
@@ -85,6 +89,21 @@ def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Ta
     return tuple(task_of(row) for row in rows)
 
 
+def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tuple[Task, ...]]]:
+    """Read at most ``limit`` due tasks, the longest overdue first, and beside them those that cannot be read.
+
+    Tasks that cannot be read stay due, and crowd out no others: as many more are read.
+    """
+    asked = limit
+    while True:
+        rows = yield QUERIES.due_tasks, {"now": to_micros(now), "limit": asked}
+        tasks = [task_of(row) for row in rows]
+        readable = tuple(task for task in tasks if not task.trouble)
+        if len(readable) >= limit or len(rows) < asked:
+            return readable[:limit], tuple(task for task in tasks if task.trouble)
+        asked *= 2
+
+
 def fire(firings: Sequence[Firing], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
     """Move each task on, if it is still as it was read, and record what it owes."""
     first: dict[str, Firing] = {}
@@ -95,6 +114,13 @@ def fire(firings: Sequence[Firing], now: datetime) -> Operation[Told[tuple[Execu
     events = yield from record_new(comers, now)
     recorded = (event for event in events if isinstance(event, Transition) and event.before is None)
     return tuple(event.execution for event in recorded), events
+
+
+def move_next_runs(moves: Sequence[Firing]) -> Operation[list[Event]]:
+    """Write next runs anew, each if its task is still as it was read."""
+    moved = yield QUERIES.advance_task, [_advance(move) for move in moves]
+    names = {move.task.uid: move.task.name for move in moves}
+    return [TaskChanged(name=names[row["uid"]]) for row in moved]
 
 
 def latest_settled() -> Operation[datetime | None]:

@@ -76,8 +76,8 @@ SELECT * FROM scheduled_tasks WHERE next_run_time <= :now ORDER BY next_run_time
 /*postgresql FOR SHARE SKIP LOCKED */;
 
 -- name: next_run_time
--- The earliest next run of all tasks.
-SELECT next_run_time AS instant FROM scheduled_tasks WHERE next_run_time IS NOT NULL ORDER BY next_run_time LIMIT 1;
+-- The earliest next run of all tasks that are not due: a task that cannot be read stays due, and must hide no other.
+SELECT next_run_time AS instant FROM scheduled_tasks WHERE next_run_time > :now ORDER BY next_run_time LIMIT 1;
 
 -- name: note_run
 -- A task's newest start. A claim holds its execution, so it must not wait here for whoever holds the task and waits for

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
+from schedule_grpc.errors import Violation
 from schedule_grpc.execution import (
+    STATES,
     Backfill,
     CoveredRange,
     Execution,
@@ -34,10 +36,11 @@ N = TypeVar("N")
 T = TypeVar("T")
 
 # The names are the same on both sides; a name that is missing on one of them fails here, at import.
-_STATE_TO = {state: pb.Execution.State.Value(state.value) for state in State}
+_STATE_TO = {state: pb.Execution.State.Value(state.value) for state in STATES}
 _REASON_TO = {reason: pb.Execution.Reason.Value(reason.value) for reason in Reason}
 _KIND_TO = {kind: pb.Execution.Kind.Value(kind.value) for kind in FailureKind}
-_TRIGGER_TO = {trigger: pb.Execution.Trigger.Value(trigger.value) for trigger in Trigger}
+_TRIGGERS: tuple[Trigger, ...] = tuple(trigger for trigger in Trigger if trigger is not Trigger.UNKNOWN)
+_TRIGGER_TO = {trigger: pb.Execution.Trigger.Value(trigger.value) for trigger in _TRIGGERS}
 _STATE_FROM = {number: state for state, number in _STATE_TO.items()}
 _REASON_FROM = {number: reason for reason, number in _REASON_TO.items()}
 _KIND_FROM = {number: kind for kind, number in _KIND_TO.items()}
@@ -81,12 +84,12 @@ def state_from(number: "pb.Execution.State.ValueType") -> State | None:
 
 def state_to(state: State) -> "pb.Execution.State.ValueType":
     """Return the number of a state."""
-    return _STATE_TO[state]
+    return _STATE_TO.get(state, pb.Execution.STATE_UNSPECIFIED)
 
 
 def states_to(states: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
     """Return the numbers of states."""
-    return [_STATE_TO[state] for state in states]
+    return [state_to(state) for state in states]
 
 
 def execution_to(execution: Execution) -> pb.Execution:
@@ -97,14 +100,15 @@ def execution_to(execution: Execution) -> pb.Execution:
         task_name=execution.task_name,
         task_uid=execution.task_uid,
         handler=execution.handler,
-        state=_STATE_TO[execution.state],
+        state=state_to(execution.state),
         reason=_REASON_TO[execution.reason] if execution.reason else pb.Execution.REASON_UNSPECIFIED,
         kind=_KIND_TO[execution.kind] if execution.kind else pb.Execution.KIND_UNSPECIFIED,
-        trigger=_TRIGGER_TO[execution.trigger],
+        trigger=_TRIGGER_TO.get(execution.trigger, pb.Execution.TRIGGER_UNSPECIFIED),
         create_time=instant_to(execution.create_time),
         attempt=execution.attempt,
         attempts=[_attempt_to(attempt) for attempt in execution.attempts],
         error=execution.error or "",
+        trouble=execution.trouble,
     )
     for name in _OPTIONAL_TIMES:
         instant = getattr(execution, name)
@@ -124,14 +128,15 @@ def execution_to(execution: Execution) -> pb.Execution:
 def execution_from(message: pb.Execution) -> Execution:
     """Return the execution that a server of ours tells of."""
     create_time = instant_from(message.create_time)
+    field, _, reason = message.trouble.partition(": ")
     available = instant_from(message.available_time) if message.HasField("available_time") else create_time
     return Execution(
         id=message.id,
         task_uid=message.task_uid,
         task_name=message.task_name,
         handler=message.handler,
-        trigger=_known(_TRIGGER_FROM, message.trigger, "trigger"),
-        state=_known(_STATE_FROM, message.state, "state"),
+        trigger=_known(_TRIGGER_FROM, message.trigger, "trigger") if message.trigger else Trigger.UNKNOWN,
+        state=_known(_STATE_FROM, message.state, "state") if message.state else State.UNKNOWN,
         create_time=create_time,
         available_time=available,
         revision=0,
@@ -147,6 +152,7 @@ def execution_from(message: pb.Execution) -> Execution:
         result=value_from(message.result) if message.HasField("result") else None,
         error=message.error or None,
         covers=_covers_from(message.covers) if message.HasField("covers") else None,
+        troubles=(Violation(field=field, reason=reason),) if message.trouble else (),
     )
 
 

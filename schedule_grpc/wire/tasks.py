@@ -3,7 +3,7 @@
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.registration import Registration, check_batch
-from schedule_grpc.schedule import parse
+from schedule_grpc.schedule import read_stored
 from schedule_grpc.task import (
     MAX_METADATA_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -120,6 +120,7 @@ def task_to(task: Task) -> pb.Task:
         next_run_times=[instant_to(instant) for instant in task.next_run_times()],
         schedule_description=task.schedule.description,
         stats=_stats_to(task.stats),
+        trouble=task.trouble,
     )
     if task.last_run_time is not None:
         message.last_run_time.CopyFrom(instant_to(task.last_run_time))
@@ -129,16 +130,22 @@ def task_to(task: Task) -> pb.Task:
 
 
 def task_from(message: pb.Task) -> Task:
-    """Return the task that a server of ours tells of. How far it is settled is not told: its last change stands in."""
+    """Return the task that a server of ours tells of. How far it is settled is not told: its last change stands in.
+
+    A client that cannot read the schedule (older, or with other tz data) has the server's word for the next run.
+    """
+    schedule, _ = read_stored(message.schedule, message.time_zone)
+    field, _, reason = message.trouble.partition(": ")
     return Task(
         definition=Definition(
             name=message.name,
-            schedule=parse(message.schedule, message.time_zone),
+            schedule=schedule,
             handler=message.handler,
             payload=json_from(message.payload),
             metadata=json_from(message.metadata),
             description=message.description,
             policy=policy_told(message.policy),
+            troubles=(Violation(field=field, reason=reason),) if message.trouble else (),
         ),
         uid=message.uid,
         revision=int(message.etag),

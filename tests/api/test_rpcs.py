@@ -61,7 +61,8 @@ async def test_a_message_has_everything_that_the_contract_names(live: Live):
     await live.client.run_task_now("task")
     task = await live.stub.GetTask(pb.GetTaskRequest(name="task"))
     assert {field.name for field, _ in task.ListFields()} == {field.name for field in pb.Task.DESCRIPTOR.fields} - {
-        "note"
+        "note",
+        "trouble",
     }
     assert (task.id, task.description, task.time_zone) == ("task_task", "told", "UTC")
     assert task.schedule_description.startswith("Every hour")

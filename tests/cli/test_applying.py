@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,20 @@ from schedule_grpc.task_file import TaskFile, task_file
 
 NIGHTLY = {"name": "nightly", "schedule": "0 3 * * *", "handler": "steps", "time_zone": "Europe/Berlin"}
 HOURLY = {"name": "hourly", "schedule": "@hourly", "handler": "steps", "payload": {"a": 1, "b": [1, 2]}}
+ONCE = {"name": "once", "schedule": "2026-01-01T00:00:00Z", "handler": "steps"}
+NOW = at("2026-01-31T10:00:00")
 
 
 def there(*, enabled: bool = True, revision: int = 7, **told: Any) -> Task:
     """Return a task as a server tells of it."""
-    now = at("2026-01-31T10:00:00")
     return Task(
         definition=define(**told),
         uid="u",
         revision=revision,
         enabled=enabled,
-        create_time=now,
-        update_time=now,
-        settled_time=now,
+        create_time=NOW,
+        update_time=NOW,
+        settled_time=NOW,
     )
 
 
@@ -46,15 +48,32 @@ def declared(*tables: dict[str, Any]) -> TaskFile:
 
 def test_what_is_not_there_is_created():
     """In the order of the file, marked as the set's, without an etag."""
-    found = difference(declared(NIGHTLY, HOURLY), [], prune=True)
+    found = difference(declared(NIGHTLY, HOURLY), [], NOW, prune=True)
     assert [each.definition.name for each in found.created] == ["nightly", "hourly"]
     assert {each.definition.metadata["managed_by"] for each in found.registrations} == {"apply"}
     assert (found.changed, found.deleted, found.unchanged) == ((), (), ())
 
 
+@pytest.mark.parametrize("present", [[], [managed(**HOURLY), managed(**NIGHTLY | {"name": "once"})]])
+def test_an_instant_that_is_over_is_passed_by(present: list[Task]):
+    """A server would refuse it, and all others with it. A task of that name stays as it is, pruned or not."""
+    found = difference(declared(HOURLY, ONCE), present, NOW, prune=True)
+    assert [each.definition.name for each in found.passed] == ["once"]
+    assert "once" not in {each.definition.name for each in found.registrations}
+    assert found.deleted == ()
+
+
+def test_an_instant_that_was_registered_before_it_was_over_is_what_it_was():
+    """Its other fields can be changed; before it comes it is a task as any other."""
+    assert difference(declared(ONCE), [managed(**ONCE)], NOW, prune=True).unchanged == ("once",)
+    (changed,) = difference(declared(ONCE | {"handler": "other"}), [managed(**ONCE)], NOW, prune=True).changed
+    assert [change.field for change in changed.changes] == ["handler"]
+    assert difference(declared(ONCE), [], NOW - timedelta(days=60), prune=True).passed == ()
+
+
 def test_what_is_as_declared_is_left_alone():
     """Whether it is enabled is nobody's business where the file does not say."""
-    found = difference(declared(HOURLY), [managed(**HOURLY, enabled=False)], prune=True)
+    found = difference(declared(HOURLY), [managed(**HOURLY, enabled=False)], NOW, prune=True)
     assert (found.registrations, found.deleted, found.unchanged) == ((), (), ("hourly",))
 
 
@@ -74,7 +93,7 @@ def test_every_changed_field_is_told():
         "metadata": {"description": "new"},
         "policy": {"timeout": "1m", "window": {"end_time": "2027-01-01T00:00:00Z"}, "retry": {"multiplier": 1.5}},
     }
-    (changed,) = difference(declared(wanted), [before], prune=False).changed
+    (changed,) = difference(declared(wanted), [before], NOW, prune=False).changed
     assert changed.registration.etag == "7"
     assert [(change.field, change.before, change.after) for change in changed.changes] == [
         ("schedule", "@hourly", "*/30 * * * *"),
@@ -98,8 +117,8 @@ def test_pruning_deletes_what_the_set_owns_and_nothing_else():
     """Tasks registered by hand, built-in ones and other sets' are never touched."""
     by_hand = there(name="by-hand", schedule="@daily", handler="steps")
     tasks = [managed(**HOURLY), managed(**NIGHTLY), managed("other", name="x", schedule="@daily", handler="h"), by_hand]
-    assert [task.name for task in difference(declared(HOURLY), tasks, prune=True).deleted] == ["nightly"]
-    assert difference(declared(HOURLY), tasks, prune=False).deleted == ()
+    assert [task.name for task in difference(declared(HOURLY), tasks, NOW, prune=True).deleted] == ["nightly"]
+    assert difference(declared(HOURLY), tasks, NOW, prune=False).deleted == ()
 
 
 LARGE = b'[[tasks]]\nname = "a"\nschedule = "@daily"\nhandler = "h"\npayload = { ids = [%s] }'
@@ -196,6 +215,7 @@ def test_pruning_deletes_only_what_the_file_once_declared(ask, file: Path):
         "changed": [],
         "deleted": [f"{owner}-hourly"],
         "unchanged": [f"{owner}-nightly"],
+        "passed": [],
     }
     names = {task["name"] for task in ask("tasks", "list", "--json").json}
     assert {f"{owner}-by-hand", f"{owner}-nightly", "cleanup-expired-sessions"} <= names
@@ -253,6 +273,18 @@ def test_json_comes_from_standard_input_too(ask, file: Path):
     ]
 
 
+def test_an_instant_that_is_over_is_told_and_the_others_are_applied(ask, file: Path):
+    """By its name, in text and in JSON."""
+    owner = owner_of(file)
+    once = f'[[tasks]]\nname = "{owner}-once"\nschedule = "2020-01-01T00:00:00Z"\nhandler = "steps"\n'
+    file.write_text(f"{file.read_text()}\n{once}")
+    done = ask("tasks", "apply", "-f", str(file))
+    assert (done.code, done.err) == (0, "")
+    assert f"! {owner}-once  (2020-01-01T00:00:00Z has passed)" in done.out.splitlines()
+    assert done.out.splitlines()[-1] == "2 created, 0 changed, 0 deleted, 0 unchanged"
+    assert ask("tasks", "apply", "-f", str(file), "--json").json["passed"] == [f"{owner}-once"]
+
+
 def test_nothing_is_applied_unless_all_is_valid(ask, file: Path):
     """What the file gets wrong is exit code 2, all of it at once; what the server refuses is 1."""
     owner = owner_of(file)
@@ -261,8 +293,8 @@ def test_nothing_is_applied_unless_all_is_valid(ask, file: Path):
     assert (done.code, done.out) == (2, "")
     first, *complaints = done.err.splitlines()
     assert first == f"{file}: nothing was applied"
-    assert complaints[0] == "  tasks[0].paylod: unknown key; did you mean payload?"
-    assert complaints[1].startswith("  tasks[1].schedule: it has 1 field")
+    assert complaints[0] == f"  tasks[0] ({owner}-nightly).paylod: unknown key; did you mean payload?"
+    assert complaints[1].startswith(f"  tasks[1] ({owner}-hourly).schedule: a name begins with @; write @hourly")
     file.write_text(FILE.format(owner=owner).replace('"@hourly"\nhandler = "steps"', '"@hourly"\nhandler = "nobody"'))
     done = ask("tasks", "apply", "-f", str(file))
     assert (done.code, done.out, done.err.startswith("Task handler not found: nobody")) == (1, "", True)

@@ -1,5 +1,17 @@
 """These suites run over each engine."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
 from engines import place
+from rig import Rig, rig
 
 __all__ = ["place"]
+
+
+@pytest.fixture
+async def unchecked(place: Path | str) -> AsyncIterator[Rig]:
+    """A whole service on a FakeClock, without the checker: that cannot read either what these tests write."""
+    async with rig(place) as built:
+        yield built

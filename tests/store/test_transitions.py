@@ -10,7 +10,7 @@ import pytest
 from rig import Rig, rig
 
 from schedule_grpc.events import Transition
-from schedule_grpc.execution import TRANSITIONS, Execution, HandBack, Outcome, State
+from schedule_grpc.execution import STATES, TRANSITIONS, Execution, HandBack, Outcome, State
 from schedule_grpc.planning import plan
 from schedule_grpc.retry import FailureKind, RetryPolicy
 from schedule_grpc.store import Claim, ClaimRequest
@@ -209,7 +209,7 @@ async def observed(path: Path, state: State, operation: str) -> set[tuple[State 
         return {(transition.before, transition.execution.state) for transition in seen}
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", STATES)
 async def test_every_operation_keeps_to_the_table(tmp_path: Path, state: State):
     """What the hub told is what the rows say, and the table allows each step; ended rows never change."""
     for number, operation in enumerate(OPERATIONS):
@@ -221,7 +221,7 @@ async def test_every_operation_keeps_to_the_table(tmp_path: Path, state: State):
 async def test_every_allowed_transition_happens(tmp_path: Path):
     """The table allows nothing that no operation does."""
     seen: set[tuple[State | None, State]] = set()
-    for state in State:
+    for state in STATES:
         for number, operation in enumerate(OPERATIONS):
             seen |= await observed(tmp_path / f"{state}{number}.db", state, operation)
     assert seen == {(before, after) for before, allowed in TRANSITIONS.items() for after in allowed}

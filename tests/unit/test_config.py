@@ -252,7 +252,7 @@ def test_tasks_of_the_file_are_registrations(tmp_path: Path):
 def test_a_wrong_task_is_a_wrong_configuration(tmp_path: Path):
     """Said with its place, before anything starts."""
     (tmp_path / "schedule.toml").write_text(TASKS.replace("timeout", "tiemout"))
-    with pytest.raises(ConfigurationError, match=r"tasks\[0\]\.policy\.tiemout: unknown key; did you mean timeout\?"):
+    with pytest.raises(ConfigurationError, match=r"tasks\[0\] \(report\)\.policy\.tiemout: unknown key"):
         load({})
 
 
@@ -263,6 +263,41 @@ def test_handlers_can_be_limited(tmp_path: Path, monkeypatch):
     (tmp_path / "schedule.toml").write_text("[handler_concurrency]\na = 0\n")
     with pytest.raises(ConfigurationError, match=r"handler_concurrency\.a: Input should be greater than or equal to 1"):
         load({})
+
+
+async def test_a_declared_instant_that_is_over_keeps_no_server_from_starting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """On a fresh database it is not registered, and a warning names it with its file; the other tasks are."""
+    once = '[[tasks]]\nname = "once"\nschedule = "2020-01-01T00:00:00Z"\nhandler = "x"\n'
+    (tmp_path / "schedule.toml").write_text(once + TASKS)
+    settings = load({"grpc": "127.0.0.1:0", "http": "off", "database": f"sqlite:///{tmp_path}/s.db"})
+    async with app.running(settings, clock=FakeClock(START)) as parts:
+        page = await parts.service.list_tasks(TaskFilter(), Page())
+        assert [task.name for task in page.tasks] == ["report", "sweep"]
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "task.passed" in line)
+    assert all(told in line for told in ("task=once", "schedule=2020-01-01T00:00:00Z", "file=schedule.toml"))
+
+
+async def test_a_declared_instant_stays_when_it_is_over(tmp_path: Path):
+    """Registered before it, it is the same task at every later start, and runs once."""
+    (tmp_path / "schedule.toml").write_text(
+        f'[[tasks]]\nname = "once"\nschedule = "{START + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"\nhandler = "x"\n'
+    )
+    settings = load({"grpc": "127.0.0.1:0", "http": "off", "database": f"sqlite:///{tmp_path}/s.db"})
+    for clock in (FakeClock(START), FakeClock(START + timedelta(days=1))):
+        async with app.running(settings, clock=clock) as parts:
+            (task,) = (await parts.service.list_tasks(TaskFilter(), Page())).tasks
+            assert (task.name, task.etag) == ("once", "1")
+
+
+def test_what_is_wrong_with_a_declared_task_names_it_and_its_file(tmp_path: Path):
+    """The default file, one that is named, and the environment."""
+    bad = '[[tasks]]\nname = "nightly"\nschedule = "0 25 * * *"\nhandler = "x"\n'
+    for name in ("schedule.toml", "other.toml"):
+        (tmp_path / name).write_text(bad)
+        with pytest.raises(ConfigurationError, match=rf"^{name}: tasks\[0\] \(nightly\)\.schedule: hour: 25 is above"):
+            load({}, file=None if name == "schedule.toml" else Path(name))
 
 
 async def test_a_server_registers_the_tasks_of_its_configuration(tmp_path: Path):

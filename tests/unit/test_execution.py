@@ -9,6 +9,7 @@ from rig import START
 
 from schedule_grpc.execution import (
     MAX_HAND_BACKS,
+    STATES,
     TRANSITIONS,
     Execution,
     Gate,
@@ -127,7 +128,7 @@ def test_what_is_new_begins_as_the_table_allows(overlap: Overlap, trigger: Trigg
 
 
 def test_the_table_knows_every_state_and_leads_nowhere_else():
-    """Five ends; everything is reached from nothing."""
+    """Five ends, and one that is not known; everything that is known is reached from nothing."""
     assert set(TRANSITIONS) == {None, *State}
     assert {state for state in State if state.ended} == set(State) - {State.PENDING, State.RUNNING}
     reached: set[State] = set()
@@ -135,7 +136,7 @@ def test_the_table_knows_every_state_and_leads_nowhere_else():
     while ahead - reached:
         reached |= ahead
         ahead = {following for state in reached for following in TRANSITIONS[state]}
-    assert reached == set(State)
+    assert reached == set(STATES)
 
 
 def test_a_planned_execution_is_available_now_until_its_deadline():

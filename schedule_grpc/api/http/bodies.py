@@ -15,7 +15,7 @@ from schedule_grpc.task import define
 
 MILLISECONDS = "_ms"
 READ_ONLY = frozenset(
-    {"id", "lastRun", "nextRun", "createdAt", "updatedAt", "scheduleDescription", "stats", "note", "uid"}
+    {"id", "lastRun", "nextRun", "createdAt", "updatedAt", "scheduleDescription", "stats", "note", "trouble", "uid"}
 )
 """Fields of a task that only the service writes: what was read may be sent back as it is."""
 

@@ -11,7 +11,7 @@ from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.envelope import AsWritten
 from schedule_grpc.as_json import execution_json, time_json
 from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
-from schedule_grpc.execution import Execution, State
+from schedule_grpc.execution import STATES, Execution, State
 from schedule_grpc.paging import MAX_PAGE_SIZE, Page
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ BODY = (408, 413, 415)
 """What may be wrong with a body: too slow, too large, of another type."""
 
 _STATUSES = {State.SUCCEEDED: "success"}
-_STATES = {(_STATUSES.get(state) or state.value).lower(): state for state in State} | {
-    state.value.lower(): state for state in State
+_STATES = {(_STATUSES.get(state) or state.value).lower(): state for state in STATES} | {
+    state.value.lower(): state for state in STATES
 }
 
 

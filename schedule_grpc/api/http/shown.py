@@ -38,6 +38,7 @@ class Task(Shown):
     schedule_description: str = Field(description="In English")
     handler: str
     enabled: bool
+    trouble: str = Field(default="", description="What this server cannot read of it; the task does not fire")
     note: str = Field(default="", description="Why it is disabled")
     description: str = ""
     payload: dict[str, Any]
@@ -77,13 +78,13 @@ class Execution(Shown):
     task_id: str
     task_name: str
     handler: str
-    status: Literal["pending", "running", "success", "failed", "cancelled", "skipped", "missed"] = Field(
+    status: Literal["pending", "running", "success", "failed", "cancelled", "skipped", "missed", "unknown"] = Field(
         description="In the older service's words; between two attempts it is running"
     )
-    state: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SKIPPED", "MISSED"]
+    state: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SKIPPED", "MISSED", "UNKNOWN"]
     reason: str = ""
     kind: str = ""
-    trigger: Literal["SCHEDULE", "CATCH_UP", "MANUAL", "CRON", "BACKFILL"]
+    trigger: Literal["SCHEDULE", "CATCH_UP", "MANUAL", "CRON", "BACKFILL", "UNKNOWN"]
     scheduled_at: str = _time("The occurrence; not there for runs by hand")
     created_at: str = _time("When it was recorded")
     started_at: str = _time("The first attempt's start, else when it was recorded")
@@ -96,6 +97,7 @@ class Execution(Shown):
     payload: Any = None
     result: Any = None
     error: str = ""
+    trouble: str = Field(default="", description="What this server cannot read of it")
 
 
 class Handler(Shown):

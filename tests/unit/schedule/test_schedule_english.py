@@ -31,6 +31,11 @@ READINGS = [
     ("0 0 1 */3 *", "At 00:00, on day 1 of the month, every 3 months"),
     # steps that do not divide their field say where they end
     ("*/45 * * * *", "At 0 and 45 minutes past the hour"),
+    # many minutes in some hours are no times of day
+    ("* 9-10 * * *", "Every minute, between 09:00 and 10:59"),
+    ("*/5 9,11 * * *", "Every 5 minutes, within the hours that begin at 09:00 and 11:00"),
+    ("0,30 9 * * *", "At 0 and 30 minutes past the hour, between 09:00 and 09:59"),
+    ("0 0 1 1 1", "At 00:00, only in January, on day 1 of the month, or on Monday"),
     ("*/7 * * * *", "Every 7 minutes, minutes 0 through 56 past the hour"),
     ("0 */5 * * *", "Every 5 hours, between 00:00 and 20:59"),
     # what the expression means, not how it is spelt

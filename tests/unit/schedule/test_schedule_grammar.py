@@ -10,6 +10,7 @@ from schedule_grpc.schedule import Cron, parse
 FIVE = "cron has five: minute, hour, day of month, month, day of week"
 INSTEAD = "or write a name such as @daily, 'every 5 minutes', or an RFC 3339 instant"
 NAMES = "@hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, @manual"
+LAST_WEEKDAY = "'L' (last) is not cron's; run every week and look at the date"
 LAST = "'L' (last) is not cron's; for the last day, run on 28-31 and look at the date"
 QUARTZ = "seconds and years are not cron's"
 
@@ -58,15 +59,15 @@ REFUSED = [
     ("5/10 * * * *", "minute: a step needs a range; write 5-59/10"),
     ("0 0 * * mon/2", "day of week: a step needs a range; write mon-7/2"),
     # names
-    ("0 0 * january *", "month: january is not a number, a name (jan-dec), a range, or a list of these"),
-    ("0 0 * * monday", "day of week: monday is not a number, a name (sun-sat), a range, or a list of these"),
+    ("0 0 * january *", "month: january is not a name; write jan"),
+    ("0 0 * * monday", "day of week: monday is not a name; write mon"),
     ("0 0 * mon *", "month: mon is not a number, a name (jan-dec), a range, or a list of these"),
     ("0 0 mon * *", "day of month: mon is not a number, a range, or a list of these"),
     # other schedulers' letters
     ("0 0 L * *", f"day of month: L is not accepted: {LAST}"),
     ("0 0 L-3 * *", f"day of month: L is not accepted: {LAST}"),
-    ("0 0 * * 5L", f"day of week: 5L is not accepted: {LAST}"),
-    ("0 0 * * friL", f"day of week: friL is not accepted: {LAST}"),
+    ("0 0 * * 5L", f"day of week: 5L is not accepted: {LAST_WEEKDAY}"),
+    ("0 0 * * friL", f"day of week: friL is not accepted: {LAST_WEEKDAY}"),
     ("0 0 LW * *", f"day of month: LW is not accepted: {LAST}"),
     ("0 0 15W * *", "day of month: 15W is not accepted: 'W' (nearest weekday) is not cron's"),
     (
@@ -80,7 +81,7 @@ REFUSED = [
     ("H(0-29)/10 * * * *", "minute: H(0-29)/10 is not accepted: 'H' (hash) is not cron's; give the task a jitter"),
     ("H/15 * * * *", "minute: H is not accepted: 'H' (hash) is not cron's; give the task a jitter"),
     # the number of fields
-    ("0 */5 * * * *", f"it has 6 fields, {FIVE}; {QUARTZ}"),
+    ("0 */5 * * * *", "it has 6 fields, cron has five; " + QUARTZ + "; write */5 * * * * if the first is seconds"),
     ("0 0 12 * * ? 2026", f"it has 7 fields, {FIVE}; {QUARTZ}"),
     ("invalid", f"it has 1 field, {FIVE}; {INSTEAD}"),
     ("invalid cron", f"it has 2 fields, {FIVE}; {INSTEAD}"),

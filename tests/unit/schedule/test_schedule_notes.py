@@ -40,6 +40,33 @@ def test_a_night_that_matters_is_told(text: str, start: str, notes: list[str]):
         assert at("2026-03-29T01:00") in found.times
 
 
+NO_DAY = "this day does not exist; what is due on it does not happen"
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "date", "told"),
+    [
+        ("Pacific/Apia", "30 0 * * *", "2011-12-30", NO_DAY),
+        ("Pacific/Kwajalein", "*/30 * * * *", "1993-08-21", NO_DAY),
+        ("Asia/Manila", "0 9 * * *", "1844-12-31", NO_DAY),
+        ("America/Sitka", "0 9 * * *", "1867-10-18", "1867-10-18 15:30 to 1867-10-19 15:30 comes twice; what is due"),
+        ("Antarctica/Troll", "30 2 * * *", "2026-03-29", "clocks skip from 01:00 to 03:00; 02:30 does not exist and"),
+        (
+            "Australia/Lord_Howe",
+            "*/15 2 * * *",
+            "2026-10-04",
+            "clocks skip from 02:00 to 02:30; what is due in between",
+        ),
+        ("America/Santiago", "30 23 * * *", "2026-04-04", "23:00 to 00:00 comes twice; 23:30 runs the first time"),
+        ("Europe/Berlin", "0 0 * * *", "1893-04-01", "clocks skip from 00:00 to 00:06:32; 00:00 does not exist and"),
+    ],
+)
+def test_a_change_is_told_by_what_clocks_show(zone: str, text: str, date: str, told: str):
+    """A whole day, a day twice, two hours, half an hour, and seconds: no text says "from 00:00 to 00:00"."""
+    notes = parse(text, zone).preview(at(date) - timedelta(days=2), 200).notes
+    assert notes[0].startswith(f"{date} {zone}: {told}")
+
+
 def test_the_notes_end_with_the_last_occurrence_shown():
     """A change after it is another preview's."""
     schedule = parse("30 2 * * *", "Europe/Berlin")

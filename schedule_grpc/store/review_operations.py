@@ -1,0 +1,62 @@
+"""Operations of the review: what a server finds in the tasks that are there when it starts.
+
+Other programs wrote them: older or newer ones, with other tz data.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from schedule_grpc.condition import UNREADABLE, Condition
+from schedule_grpc.database import Operation
+from schedule_grpc.events import Event
+from schedule_grpc.planning import Firing, replanned
+from schedule_grpc.store.alert_operations import note_conditions, note_unreadable
+from schedule_grpc.store.protocol import Review
+from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.retention_operations import tasks_after
+from schedule_grpc.store.task_operations import move_next_runs
+from schedule_grpc.store.told import Told
+from schedule_grpc.task import Task
+
+log = structlog.get_logger(__name__)
+
+
+def review(after: str, limit: int) -> Operation[Review]:
+    """Look at the next ``limit`` tasks."""
+    tasks = yield from tasks_after(after, limit)
+    last = tasks[-1].uid if tasks else ""
+    rows = yield QUERIES.alerts_that_hold, {"after": after, "last": last, "key": UNREADABLE}
+    alerted = {row["task_uid"] for row in rows}
+    living = [task for task in tasks if task.delete_time is None]
+    return Review(
+        moves=tuple(move for task in living if (move := _move(task)) is not None),
+        unreadable=tuple(task for task in living if task.trouble and task.uid not in alerted),
+        readable=tuple(task for task in living if not task.trouble and task.uid in alerted),
+        after=last if len(tasks) == limit else None,
+    )
+
+
+def correct_tasks(found: Review, now: datetime) -> Operation[Told[None]]:
+    """Write what a review found."""
+    events = yield from move_next_runs(found.moves)
+    events += yield from _readable(found.readable, now)
+    _, noted = yield from note_unreadable(found.unreadable, now)
+    return None, [*events, *noted]
+
+
+def _move(task: Task) -> Firing | None:
+    try:
+        return replanned(task)
+    except Exception:  # one task that cannot be planned must not keep a server from starting
+        log.exception("task.cannot_be_planned", task=task.name)
+        return None
+
+
+def _readable(tasks: Sequence[Task], now: datetime) -> Operation[list[Event]]:
+    events: list[Event] = []
+    for task in tasks:
+        over = Condition(key=UNREADABLE, over=True)
+        events += yield from note_conditions(task.uid, task.name, (over,), now)
+    return events
