@@ -38,7 +38,7 @@ test-watch: $(VENV)/ready $(PROTO_VENV)/ready ## run the tests again whenever a 
 soak: $(VENV)/ready ## the fault tests at full length: 200 kills and more, about fifteen minutes
 	FAULTS=long $(BIN)/pytest tests/faults tests/properties --timeout 1800 -o log_cli=true --log-cli-level=INFO
 
-bench: $(VENV)/ready $(BENCH_VENV)/ready ## measure everything beside its peers, some hours; BENCH="--only burst" for one
+bench: $(VENV)/ready $(BENCH_VENV)/ready ## measure everything beside its peers, an hour or two; BENCH="--only burst" for one
 	$(BIN)/python -m benchmarks --json build/bench.json --plot build/curve.svg $(BENCH)
 
 bench-quick: $(VENV)/ready $(BENCH_VENV)/ready ## the same in small sizes, under 90 seconds: a hint, not a result

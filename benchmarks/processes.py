@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,22 +44,26 @@ class Process:
 
 
 def cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process has used, its ended children included."""
+    """Return the seconds of CPU that a process has used, its ended children included.
+
+    Its own by its clock, in nanoseconds: /proc counts in hundredths of a second, which is much for ten executions.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) * TICK
+    return _own_cpu(pid) + sum(map(int, fields[13:15])) * TICK
 
 
 def cpu_of_family(pid: int) -> float:
     """Return the same of a process and all its children, those that have ended included."""
     total = cpu(pid)
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended: its time is its parent's now
-            continue
-        if int(fields[1]) == pid:
-            total += sum(map(int, fields[11:13])) * TICK
+        with suppress(OSError):  # it has just ended: its time is its parent's now
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                total += _own_cpu(int(stat.parent.name))
     return total
+
+
+def _own_cpu(pid: int) -> float:
+    return time.clock_gettime(~pid << 3 | 2)  # what clock_getcpuclockid(3) gives: the scheduler's count, all threads
 
 
 def environment() -> dict[str, str]:

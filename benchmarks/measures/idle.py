@@ -30,9 +30,9 @@ def idle(bench: Bench) -> Iterator[Sides]:
 
     def take() -> None:
         with ExitStack() as stack:
-            processes = {f"{size:,} tasks": stack.enter_context(server(bench.folder / str(size))) for size in sizes} | {
-                "bare grpc": stack.enter_context(peer("echo", "answers.json", folder=bench.folder))
-            }
+            processes = {
+                f"{size:,} tasks": stack.enter_context(server(bench.folder / str(size))) for size in sizes[::-1]
+            } | {"bare grpc": stack.enter_context(peer("echo", "answers.json", folder=bench.folder))}
             time.sleep(settle)
             used = {name: process.cpu() for name, process in processes.items()}
             time.sleep(seconds)
