@@ -19,7 +19,7 @@ from schedule_grpc.pb import schedule_pb2 as pb
 
 IN_FLIGHT = 64
 SERVICE = "/schedule.v1.ScheduleService/"
-CALLS: Mapping[str, Callable[[int, int, str], Message]] = {
+REQUESTS: Mapping[str, Callable[[int, int, str], Message]] = {
     "GetTask": lambda caller, _number, _run: pb.GetTaskRequest(name=task_name(caller)),
     "ListTasks": lambda _caller, _number, _run: pb.ListTasksRequest(page_size=100),
     "RegisterTask": lambda caller, number, run: registration(f"z-new-{run}-{caller}-{number}"),
@@ -44,7 +44,7 @@ def registration(name: str) -> pb.RegisterTaskRequest:
 
 async def call_for(address: str, call: str, seconds: float, run: str) -> dict[str, float]:
     """Keep `IN_FLIGHT` calls in flight for that long; return the figures."""
-    make, took = CALLS[call], list[float]()
+    make, took = REQUESTS[call], list[float]()
     async with grpc.aio.insecure_channel(address) as channel:
         stub = channel.unary_unary(SERVICE + call)
         await stub(make(0, -1, run).SerializeToString())  # it connects

@@ -3,7 +3,7 @@
 from benchmarks.measure import Measure
 from benchmarks.measures.batch import BATCH
 from benchmarks.measures.burst import BURST
-from benchmarks.measures.calls import CALLS_MEASURE
+from benchmarks.measures.calls import CALLS
 from benchmarks.measures.cron_burst import CRON_BURST
 from benchmarks.measures.curve import CURVE
 from benchmarks.measures.far_postgres import FAR_POSTGRES
@@ -18,7 +18,7 @@ MEASURES: tuple[Measure, ...] = (
     BURST,
     CRON_BURST,
     STEADY,
-    CALLS_MEASURE,
+    CALLS,
     BATCH,
     RESTART,
     HISTORY,

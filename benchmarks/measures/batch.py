@@ -14,8 +14,8 @@ def batch(bench: Bench) -> Iterator[Sides]:
     """BatchRegisterTasks of new tasks, 1,000 in a call, one call after the other, beside APScheduler's add_job.
 
     Each task has one of some 40,000 cron expressions, a time zone, a payload and a description, and is on disk once the
-    call returns. "CPU µs each" is that of the server's process; requests are made beforehand. The peer adds cron jobs to
-    its job store on SQLite, one by one, for it has no batch; it adds fewer, because its rate hardly depends on how many.
+    call returns. "CPU µs each" is that of the server's process; requests are made beforehand. The peer adds cron jobs
+    to its job store on SQLite, one by one, for it has no batch, each with its payload; fewer, for they take it long.
     """
     ours = bench.sized("tasks", full=100_000, quick=2_000, tiny=20)
     theirs = bench.sized("jobs of APScheduler", full=2_000, quick=200, tiny=5)

@@ -9,7 +9,7 @@ from itertools import count
 import grpc
 
 from benchmarks.database import Database
-from benchmarks.load import CALLS, IN_FLIGHT, SERVICE, task_name
+from benchmarks.load import IN_FLIGHT, REQUESTS, SERVICE, task_name
 from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
 from benchmarks.processes import Process, peer, result_of, server
 from schedule_grpc.task import define
@@ -41,7 +41,7 @@ def calls(bench: Bench) -> Iterator[Sides]:
             return figures | {"CPU µs each": (process.cpu() - used) / figures.pop("calls") * 1e6}
 
         sides = {}
-        for call in CALLS:
+        for call in REQUESTS:
             sides[call] = partial(driven, ours, call)
             sides[f"{call} echo"] = partial(driven, bare, call)
         yield sides
@@ -52,7 +52,7 @@ def echo(ours: Process, bench: Bench) -> Iterator[Process]:
     """Within this context a bare server answers what the service answers."""
     answers = {}
     with grpc.insecure_channel(ours.address) as channel:
-        for call, make in CALLS.items():
+        for call, make in REQUESTS.items():
             stub = channel.unary_unary(SERVICE + call)
             answers[call] = stub(make(IN_FLIGHT, 0, "sample").SerializeToString()).hex()
     file = bench.folder / "answers.json"
@@ -75,4 +75,4 @@ LINES = tuple(
         ),
     )
 )
-CALLS_MEASURE = Measure(name="calls", sides=calls, headlines=LINES)
+CALLS = Measure(name="calls", sides=calls, headlines=LINES)
