@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from benchmarks.report import lines_of
 from benchmarks.rounds import Result, take
 
 ROUNDS = {Size.FULL: 5, Size.QUICK: 1, Size.TINY: 1}
+ENDED = 128 + signal.SIGTERM
 PEERS = ROOT / ".venv-bench" / "bin" / "python"
 
 
@@ -44,6 +46,7 @@ def main(told: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n\n".join(f"{measure.name}: {measure.about}" for measure in chosen(options)))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # the servers that it started end, too
     head = header(options.size, peers=PEERS.exists())
     print("\n".join(f"{name}: {value}" for name, value in head.items()), flush=True)
     results = [_taken(measure, options) for measure in chosen(options)]

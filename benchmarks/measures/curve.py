@@ -15,9 +15,10 @@ REGISTERED, DUE = "registered", "due"
 
 @contextmanager
 def curve(bench: Bench) -> Iterator[Sides]:
-    """CPU of an execution against the number of tasks: 1,000 to 1,000,000 registered, 10 to 100,000 due at once.
+    """CPU of an execution against the number of tasks, registered and due at once.
 
-    As the measure `burst`, on the real server. Along "registered" 1,000 tasks are due and the others are not; along
+    As the measure `burst`, on the real server, in a full run from 1,000 to 1,000,000 registered and from 10 to 100,000
+    due. Along "registered" 1,000 tasks are due and the others are not; along
     "due" all that are registered are due. The peer of each point is the first of its line: a flat line is the limit.
     `--plot FILE` draws both.
     """

@@ -17,9 +17,9 @@ from benchmarks.processes import Process, server
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.task import define
 
-TASKS = 1_000
-"""So that retention (10,000 executions a task) leaves all of them."""
-FAILED_EVERY = 997
+MOST_TASKS, FEWEST_EACH = 1_000, 100
+"""Few enough executions a task that retention (10,000 each) leaves all of them, and enough that every page is full."""
+FAILED_EVERY = 97
 """One of so many executions FAILED: no divisor of the number of tasks, so it is each task's turn."""
 PAGE = 50
 REQUESTS: dict[str, tuple[str, Message]] = {
@@ -35,12 +35,13 @@ REQUESTS: dict[str, tuple[str, Message]] = {
 
 @contextmanager
 def history(bench: Bench) -> Iterator[Sides]:
-    """Pages of 50 of a history of 5,000,000 executions, beside the same pages of one of 10,000.
+    """Pages of 50 of a long history, beside the same pages of a short one.
 
-    The newest page of one task, of all tasks, of all that FAILED (one in 997), of all that are CANCELLED (none):
+    In a full run the long one has 5,000,000 executions, the short one 10,000.
+    The newest page of one task, of all tasks, of all that FAILED (one in 97), of all that are CANCELLED (none):
     the median of calls one after the other, "p50 ms", each to a real server on a file of its own. The peer is the
     service itself with a short history: a page must not cost more with a long one. The rows are copies of one that the
-    server recorded, spread over 1,000 tasks.
+    server recorded, spread over up to 1,000 tasks.
     """
     long = bench.sized("long", full=5_000_000, quick=50_000, tiny=2_000)
     short = bench.sized("short", full=10_000, quick=5_000, tiny=1_000)
@@ -57,15 +58,15 @@ def history(bench: Bench) -> Iterator[Sides]:
 
 def fill(folder: Path, count: int) -> None:
     """Make a database with that many ended executions, all before now, a millisecond apart."""
-    database = Database.file(folder)
-    database.register_many(define(name="busy", schedule="@manual", handler="nothing"), TASKS)
+    database, tasks = Database.file(folder), min(count // FEWEST_EACH, MOST_TASKS)
+    database.register_many(define(name="busy", schedule="@manual", handler="nothing"), tasks)
     with server(folder) as process, grpc.insecure_channel(process.address) as channel:
         request = pb.RunTaskNowRequest(name="busy").SerializeToString()
         answer = channel.unary_unary(f"{SERVICE}RunTaskNow")(request)
     recorded = pb.RunTaskNowResponse.FromString(answer).execution.id
     began = int((datetime.now(UTC).timestamp() - 86_400) * 1e6)
     instant = f"{began} + n * {86_400_000_000 // count}"
-    name = f"CASE n % {TASKS} WHEN 0 THEN 'busy' ELSE 'busy-' || (n % {TASKS}) END"
+    name = f"CASE n % {tasks} WHEN 0 THEN 'busy' ELSE 'busy-' || (n % {tasks}) END"
     with database.without_indexes("task_executions"):
         database.copy(
             "task_executions",

@@ -13,7 +13,7 @@ from schedule_grpc.task import define
 
 @contextmanager
 def idle(bench: Bench) -> Iterator[Sides]:
-    """Servers with 1,000, 100,000 and 1,000,000 tasks of which none is due: CPU and memory of doing nothing.
+    """Servers with many tasks of which none is due: CPU and memory of doing nothing.
 
     A full run looks at the minute of the first retention round, which begins a minute after the start: "% of a core" is
     the process's CPU over that time, "RSS MB" its memory at the end. All servers stand beside each other, for they do

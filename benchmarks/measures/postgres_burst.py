@@ -18,7 +18,7 @@ FILLS_WITHIN = 2.0
 
 @contextmanager
 def postgres_burst(bench: Bench) -> Iterator[Sides]:
-    """10,000 tasks due at one instant on PostgreSQL, with one server and with two, until all are recorded.
+    """Tasks due at one instant on PostgreSQL, with one server and with two, until all are recorded.
 
     As the measure `burst`; "database's CPU µs each" is that of all of PostgreSQL's processes, fsync on, on the same
     machine: with two cores the servers and the database share them, so two servers can only be quicker where cores are

@@ -19,8 +19,9 @@ LAST_START = "SELECT max(start_time) FROM task_executions"
 
 @contextmanager
 def restart(bench: Bench) -> Iterator[Sides]:
-    """A server is started on 100,000 tasks, of which 1,000 came due while none ran.
+    """A server is started on many tasks, of which some came due while none ran.
 
+    In a full run 100,000, and 1,000 of them.
     "CPU s until serving" is what the process has used when its gRPC port takes the first connection; "all started s"
     goes from there to the start of the last overdue execution, as recorded. The peer is a bare grpc.aio server with the
     service's messages: what Python and gRPC take by themselves.

@@ -27,12 +27,12 @@ NEVER = 3600.0
 
 @contextmanager
 def steady(bench: Bench) -> Iterator[Sides]:
-    """200 and 1,000 executions a second: how late they start, and what they cost.
+    """Executions at a steady rate: how late they start, and what they cost.
 
-    Tasks of every ten seconds, ten times as many as the rate, all due at once and spread by a jitter of nine seconds:
-    a share of them each second, and every tenth second the work of firing them all. An occurrence is late by what lies
-    between the instant at which its jitter lets it start and its start as recorded, over a whole number of periods; one
-    that did not start within a second after the last period counts as an hour late.
+    Tasks of every ten seconds (in a full run), ten times as many as the rate, all due at once and spread by a jitter of
+    nine seconds: a share of them each second, and every tenth second the work of firing them all. An occurrence is late
+    by what lies between the instant at which its jitter lets it start and its start as recorded, over a whole number of
+    periods; one that did not start within a second after the last period counts as an hour late.
     "cores" is the CPU of the server's process by time. Beside it, in turn, asyncio's own timers of the same rate in a
     bare process: no Python server starts anything earlier than they do.
     """
