@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.header import header, load
 from benchmarks.measure import Bench, Measure, Size
@@ -49,10 +50,17 @@ def main(told: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # the servers that it started end, too
     head = header(options.size, peers=PEERS.exists())
     print("\n".join(f"{name}: {value}" for name, value in head.items()), flush=True)
-    results = [_taken(measure, options) for measure in chosen(options)]
-    head["load average at the end"] = load()
-    print(f"\nload average at the end: {head['load average at the end']}")
-    _written(options, {"header": head, "measures": [result.as_json() for result in results]})
+    document: dict[str, Any] = {"header": head, "measures": []}
+    results: list[Result] = []
+    for measure in chosen(options):
+        results.append(_taken(measure, options))
+        document["measures"].append(results[-1].as_json())
+        head["load average at the end"] = load()
+        if options.json:  # after each measure: a long run may be ended
+            options.json.write_text(json.dumps(document, indent=1))
+    print(f"\nload average at the end: {load()}")
+    if options.plot and PEERS.exists():
+        _draw(document, options.plot)
     return int(any(result.failed for result in results))
 
 
@@ -66,15 +74,11 @@ def _taken(measure: Measure, options: argparse.Namespace) -> Result:
     return result
 
 
-def _written(options: argparse.Namespace, document: dict[str, object]) -> None:
-    written = json.dumps(document, indent=1)
-    if options.json:
-        options.json.write_text(written)
-    if options.plot and PEERS.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / "bench.json"
-            source.write_text(written)
-            result_of("peers.plot", str(source), str(options.plot.resolve()), folder=Path(folder), python=PEERS)
+def _draw(document: dict[str, Any], target: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "bench.json"
+        source.write_text(json.dumps(document))
+        result_of("peers.plot", str(source), str(target.resolve()), folder=Path(folder), python=PEERS)
 
 
 if __name__ == "__main__":
