@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTO_VENV := .venv-proto
 PROTO_BIN := $(PROTO_VENV)/bin
+BENCH_VENV := .venv-bench
 PB := schedule_grpc/pb
 PIP := pip --disable-pip-version-check install --quiet
 # The locks name everything. Without --no-deps pip resolves again, and fails once a package that another one wants with
@@ -15,7 +16,8 @@ COVERAGE := --cov --cov-report=term
 CODE := schedule_grpc tests examples benchmarks .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test quick test-watch soak coverage check format lint typecheck proto proto-check lock dist clean
+.PHONY: help run dev test quick test-watch soak coverage check format lint typecheck proto proto-check bench bench-quick \
+	lock dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +40,12 @@ test-watch: $(VENV)/ready $(PROTO_VENV)/ready ## run the tests again whenever a 
 
 soak: $(VENV)/ready ## the fault tests at full length: 200 kills and more, about fifteen minutes
 	FAULTS=long $(BIN)/pytest tests/faults tests/properties --timeout 1800 -o log_cli=true --log-cli-level=INFO
+
+bench: $(VENV)/ready $(BENCH_VENV)/ready ## measure everything beside its peers, an hour or two; BENCH="--only burst" for one
+	$(BIN)/python -m benchmarks --json build/bench.json --plot build/curve.svg $(BENCH)
+
+bench-quick: $(VENV)/ready $(BENCH_VENV)/ready ## the same in small sizes, under 90 seconds: a hint, not a result
+	$(BIN)/python -m benchmarks --quick $(BENCH)
 
 coverage: PYTEST_OPTIONS = $(COVERAGE)
 coverage: test ## the suite with branch coverage, at least 90 %
@@ -74,12 +82,14 @@ proto-check: $(PROTO_VENV)/ready ## is schedule_grpc/pb what protos/ says?
 check: lint typecheck proto-check ## everything CI checks, ending in the tests
 	$(MAKE) --no-print-directory test PYTEST_OPTIONS="$(COVERAGE)"
 
-lock: ## resolve requirements.lock and requirements-proto.lock anew
+lock: ## resolve requirements.lock, requirements-proto.lock and requirements-bench.lock anew
 	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/$(PIP) uv
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-annotate --all-extras --group dev pyproject.toml --output-file requirements.lock
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-annotate --group pyproject.toml:proto --output-file requirements-proto.lock
+	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --group pyproject.toml:bench --output-file requirements-bench.lock
 
 dist: $(VENV)/ready ## build the wheel, install it into an empty environment, serve, stop
 	rm -rf build/dist dist
@@ -90,7 +100,7 @@ dist: $(VENV)/ready ## build the wheel, install it into an empty environment, se
 	build/dist/bin/python -P .ci/try_wheel.py
 
 clean: ## remove what the other targets made, but no database
-	rm -rf $(VENV) $(PROTO_VENV) build dist htmlcov .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PROTO_VENV) $(BENCH_VENV) build dist htmlcov .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
@@ -104,4 +114,10 @@ $(PROTO_VENV)/ready: requirements-proto.lock
 	@echo "setting up $(PROTO_VENV)"
 	@$(PYTHON) -m venv --clear $(PROTO_VENV)
 	@$(PROTO_BIN)/$(PIP) $(LOCKED) requirements-proto.lock
+	@touch $@
+
+$(BENCH_VENV)/ready: requirements-bench.lock
+	@echo "setting up $(BENCH_VENV)"
+	@$(PYTHON) -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/$(PIP) $(LOCKED) requirements-bench.lock
 	@touch $@

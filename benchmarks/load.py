@@ -1,0 +1,73 @@
+"""Calls of one kind, many in flight, from a process of their own: `python -m benchmarks.load ADDRESS CALL SECONDS RUN`.
+
+The driver sends messages made beforehand where they are alike and never parses an answer, so that it costs less than
+the server; its share of a core is among the figures.
+"""
+
+import asyncio
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import grpc
+from google.protobuf.message import Message
+
+from schedule_grpc.pb import schedule_pb2 as pb
+
+IN_FLIGHT = 64
+SERVICE = "/schedule.v1.ScheduleService/"
+REQUESTS: Mapping[str, Callable[[int, int, str], Message]] = {
+    "GetTask": lambda caller, _number, _run: pb.GetTaskRequest(name=task_name(caller)),
+    "ListTasks": lambda _caller, _number, _run: pb.ListTasksRequest(page_size=100),
+    "RegisterTask": lambda caller, number, run: registration(f"z-new-{run}-{caller}-{number}"),
+    "RunTaskNow": lambda caller, _number, _run: pb.RunTaskNowRequest(name=task_name(caller)),
+}
+"""The request by who calls, for which time, in which run."""
+
+
+def task_name(number: int) -> str:
+    """Return the name of one of the tasks that are asked for."""
+    return f"task-{number:03}"
+
+
+def registration(name: str) -> pb.RegisterTaskRequest:
+    """Return what registers a task as teams have them: a cron expression, a payload, a description."""
+    request = pb.RegisterTaskRequest(
+        name=name, schedule="30 4 * * 1-5", handler="nothing", time_zone="Europe/Berlin", description="Nightly report"
+    )
+    request.payload.update({"team": "reporting", "limit": 100})
+    return request
+
+
+async def call_for(address: str, call: str, seconds: float, run: str) -> dict[str, float]:
+    """Keep `IN_FLIGHT` calls in flight for that long; return the figures."""
+    make, took = REQUESTS[call], list[float]()
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = channel.unary_unary(SERVICE + call)
+        await stub(make(0, -1, run).SerializeToString())  # it connects
+        used, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+
+        async def keep_calling(caller: int) -> None:
+            number = 0
+            while (sent := time.perf_counter()) < began + seconds:
+                await stub(make(caller, number, run).SerializeToString())
+                took.append(time.perf_counter() - sent)
+                number += 1
+
+        await asyncio.gather(*(keep_calling(caller) for caller in range(IN_FLIGHT)))
+        spent, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    took.sort()
+    return {
+        "calls": len(took) + 1,
+        "calls/s": len(took) / spent,
+        "p50 ms": statistics.median(took) * 1e3,
+        "p99 ms": took[int(len(took) * 0.99)] * 1e3,
+        "driver, cores": (after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime) / spent,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(call_for(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4]))))
