@@ -98,9 +98,9 @@ async def test_a_disk_that_stands_still(tmp_path: Path, postgres: Postgres):
 
 @story
 async def test_a_slow_network(tmp_path: Path, postgres: Postgres):
-    """Each round trip to the database takes 400 ms: the lease is renewed all the same."""
+    """Each round trip to the database takes 200 ms: the lease is renewed all the same."""
     async with TcpProxy(postgres.socket).open() as proxy:
-        proxy.delay = 0.2
+        proxy.delay = 0.1
         with postgres.database() as url:
             async with replicas(tmp_path, url) as servers:
                 await servers.start(url=proxy.before(url))

@@ -51,9 +51,10 @@ async def test_the_database_crashes_under_load(tmp_path: Path, long: bool):
         async with replicas(tmp_path, url) as servers:
             first, second = await servers.start_many(2, *HTTP)
             await load.prepare(first.address)
-            for _ in range(8 if long else 2):
+            for number in range(8 if long else 2):
                 working = asyncio.create_task(servers.work(load, moments))
                 await asyncio.sleep(moments.uniform(1, 2))
+                await load.acknowledged(30 * (number + 1))
                 await asyncio.to_thread(postgres.stop_at_once)
                 await asyncio.gather(until(lambda: ill(first)), until(lambda: ill(second)))
                 await let_go(working)

@@ -126,12 +126,15 @@ async def test_a_slow_reader_is_told_what_it_lost(live: Live, monkeypatch):
 
 
 async def test_streams_end_when_the_server_drains(live: Live):
-    """At once, and without an error; a new one ends at once too."""
+    """At once, and without an error; a new one is refused, or who watches would begin it again and again."""
     stream = await watching(live)
     live.parts.service.drain()
     assert await stream.read() == grpc.aio.EOF
     assert await stream.code() == Code.OK
-    assert await (await watching(live)).read() == grpc.aio.EOF
+    again = await watching(live)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await again.read()
+    assert refused.value.code() == Code.UNAVAILABLE
 
 
 async def test_a_watcher_who_asks_for_nonsense_is_refused(live: Live):

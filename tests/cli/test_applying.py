@@ -355,8 +355,8 @@ def test_an_option_is_read_as_strictly_as_a_file(tell, tmp_path: Path, option: s
         (b'{"a":' * 100_000, "nested too deep"),
         (b'{"tasks": [{"name": "a", "payload": {"n": 1, "n": 2}}]}', "the key 'n' is given twice in one object"),
         ('{"tasks": []}'.encode("utf-16"), "is UTF-16: save it as UTF-8"),
-        (LARGE % b"9007199254740993", "  tasks[0].payload: .ids[0]: 9007199254740993 is beyond"),
-        (LARGE % b"1e400", "  tasks[0].payload: .ids[0]: inf is not JSON"),
+        (LARGE % b"9007199254740993", "  tasks[0] (a).payload: .ids[0]: 9007199254740993 is beyond"),
+        (LARGE % b"1e400", "  tasks[0] (a).payload: .ids[0]: inf is not JSON"),
         (b"task = []", "  task: unknown key; did you mean tasks?"),
     ],
 )

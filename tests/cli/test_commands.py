@@ -236,7 +236,7 @@ def test_a_server_that_cannot_be_reached_is_exit_code_3(tell):
 def test_an_address_that_is_none_is_wrong_usage(tell):
     """Told before anything is sent."""
     done = tell("tasks", "list", "--server", "127.0.0.1:http")
-    assert (done.code, "'127.0.0.1:http' has no port from 1 to 65535 after its colon" in done.err) == (2, True)
+    assert (done.code, "'…' has no port from 1 to 65535 after its colon" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -189,12 +189,12 @@ def test_a_text_that_cannot_be_kept_is_refused(web: httpx2.Client, name: str, pa
     assert [each["field"] for each in answer.json()["details"]] == [field]
 
 
-@pytest.mark.parametrize("place", ["body", "policy"])
-def test_an_unknown_key_that_is_no_unicode_is_refused(web: httpx2.Client, name: str, place: str):
-    """By the object that it stands in."""
+@pytest.mark.parametrize(("place", "named"), [("body", "\ufffd"), ("policy", "policy.\ufffd")])
+def test_an_unknown_key_that_is_no_unicode_is_refused(web: httpx2.Client, name: str, place: str, named: str):
+    """It is named as far as it can be."""
     body = {"name": name, **TASK} | ({"\ud800": 1} if place == "body" else {"policy": {"\ud800": 1}})
     answer = _sent(web, "/tasks", body)
-    assert (answer.status_code, [each["field"] for each in answer.json()["details"]]) == (400, [place])
+    assert (answer.status_code, [each["field"] for each in answer.json()["details"]]) == (400, [named])
 
 
 @pytest.mark.parametrize("field", ["payload", "metadata"])

@@ -146,7 +146,7 @@ def test_the_largest_body_is_read(web: httpx2.Client):
         ({"name": "x", "schedule": "@daily", "handler": "steps", "timeZone": "Mars/Base"}, "timeZone"),
         ({"name": "x", "schedule": "@daily", "handler": "steps", "policy": {"timeoutMs": 5}}, "policy.timeoutMs"),
         ({"name": "x", "schedule": "@daily", "handler": "steps", "policy": {"timeoutMs": True}}, "policy.timeoutMs"),
-        ({"name": "x", "schedule": "@daily", "handler": "steps", "policy": {"overlap": "skip"}}, "policy.overlap"),
+        ({"name": "x", "schedule": "@daily", "handler": "steps", "policy": {"overlap": "skipp"}}, "policy.overlap"),
         (
             {"name": "x", "schedule": "@daily", "handler": "steps", "policy": {"retry": {"maxRetries": 101}}},
             "policy.retry.maxRetries",

@@ -136,7 +136,9 @@ def judge(flags: dict, spelled: str) -> None:
     """Load settings; what is wrong is told on one line each, naming the setting as it was given."""
     for complaint in complaints(flags):
         assert complaint.isprintable()
-        assert complaint.startswith((spelled, "engine", "grpc: ", "http: ", "tasks"))
+        assert complaint.startswith(
+            (spelled, "engine", "grpc: ", "http: ", "SCHEDULE_TASKS: tasks", "schedule.toml: tasks")
+        )
         assert "hunter2" not in complaint or "HOST:PORT" in complaint or "duration" in complaint
 
 
