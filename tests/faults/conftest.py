@@ -17,7 +17,9 @@ LONGEST = FOLDER / "test_replicas.py"
 AT_ONCE = 6
 """Stories told at a time: they wait a lot, and each has a server that works now and then."""
 
-pytest.register_assert_rewrite("replica_stories", "replica_database_stories", "replica_upgrade_stories", "replicas")
+pytest.register_assert_rewrite(
+    "lease_stories", "replica_stories", "replica_database_stories", "replica_upgrade_stories", "replicas"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
