@@ -1,5 +1,7 @@
 """Fixtures that several suites share."""
 
+# Before gRPC is loaded, as the server does: what it does at a fork crashes children now and then, initdb's among them.
+import fork_support  # noqa: F401, I001
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator

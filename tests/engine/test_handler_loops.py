@@ -75,6 +75,18 @@ class Scene:
         stop = asyncio.get_running_loop().create_future()
         return asyncio.create_task(perform(offer, self.context(), timeout=MINUTE, stop=stop, begin=self.loops.begin))
 
+    async def neighbour(self) -> "asyncio.Task[Fate]":
+        """Let a handler wait in the newest loop; return its call."""
+        began = threading.Event()
+
+        async def waits(_: TaskContext) -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        call = self.call(waits)
+        await asyncio.to_thread(began.wait, 60)
+        return call
+
     async def blocked(self) -> "asyncio.Task[Fate]":
         """Let a handler block the newest loop; return its call."""
         call = self.call(self.blocks)
@@ -151,14 +163,7 @@ async def test_time_that_is_waited_for_a_turn_does_not_count(scene: Scene):
 
 async def test_a_neighbour_of_one_that_blocks_is_not_abandoned(scene: Scene):
     """Its time is up, and it cannot hear of it: it is waited for beyond its grace, and may be tried again."""
-    began = threading.Event()
-
-    async def neighbour(_: TaskContext) -> None:
-        began.set()
-        await asyncio.Event().wait()
-
-    beside = scene.call(neighbour)
-    await asyncio.to_thread(began.wait, 60)
+    beside = await scene.neighbour()
     blocking = await scene.blocked()
     await scene.clock.advance(MINUTE + 3 * GRACE)
     assert not beside.done()
@@ -170,14 +175,7 @@ async def test_a_neighbour_of_one_that_blocks_is_not_abandoned(scene: Scene):
 
 async def test_one_that_blocks_for_too_long_is_abandoned(scene: Scene):
     """Nobody holds it up but itself; its neighbours are given up with it only when it has blocked for minutes."""
-    began = threading.Event()
-
-    async def neighbour(_: TaskContext) -> None:
-        began.set()
-        await asyncio.Event().wait()
-
-    beside = scene.call(neighbour)
-    await asyncio.to_thread(began.wait, 60)
+    beside = await scene.neighbour()
     blocking = await scene.blocked()
     await scene.clock.advance(MINUTE + GRACE)
     fate = await blocking
