@@ -10,8 +10,8 @@ PIP := pip --disable-pip-version-check install --quiet
 # The locks name everything. Without --no-deps pip resolves again, and fails once a package that another one wants with
 # an extra (coverage[toml]) has a newer release than the locked one: https://github.com/pypa/pip/issues/9644
 LOCKED := --no-deps --require-hashes --requirement
-# One runs the fault tests, which mostly wait (tests/conftest.py), the other one all the rest.
-TWO_WORKERS := --numprocesses 2
+# One runs the fault tests, which mostly wait (tests/conftest.py), the other two all the rest: on two cores.
+WORKERS := --numprocesses 3
 COVERAGE := --cov --cov-report=term
 CODE := schedule_grpc tests examples benchmarks .ci
 
@@ -30,10 +30,10 @@ dev: $(VENV)/ready ## the same, started anew whenever the code changes
 		-- $(BIN)/schedule-grpc serve --init
 
 test: $(VENV)/ready $(PROTO_VENV)/ready ## set up .venv and run the whole test suite
-	$(BIN)/pytest $(TWO_WORKERS) $(PYTEST_OPTIONS)
+	$(BIN)/pytest $(WORKERS) $(PYTEST_OPTIONS)
 
 quick: $(VENV)/ready ## the tests of units, store and engine, on SQLite only: within a minute
-	$(BIN)/pytest $(TWO_WORKERS) -m 'not postgresql and not slow' tests/unit tests/store tests/engine
+	$(BIN)/pytest $(WORKERS) -m 'not postgresql and not slow' tests/unit tests/store tests/engine
 
 test-watch: $(VENV)/ready $(PROTO_VENV)/ready ## run the tests again whenever a file changes
 	$(BIN)/ptw . --now --runner $(BIN)/pytest --patterns '**/*.py,**/*.sql'

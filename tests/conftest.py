@@ -41,13 +41,13 @@ structlog.configure(
 
 
 class FaultsTogether(LoadScopeScheduling):
-    """One worker has the fault tests, which mostly wait; the other one does the rest meanwhile.
+    """One worker has the fault tests, which mostly wait; the others do the rest meanwhile.
 
     Stories are told together, by one worker. xdist's own groups are not heeded by pytest 9.2, of which nobody is told.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "faults" if nodeid.startswith("tests/faults/") else nodeid
+        return "faults" if nodeid.startswith("tests/faults/") else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FaultsTogether:

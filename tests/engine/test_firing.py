@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from checker import check
 from rig import Rig, at, rig
 
@@ -227,6 +228,7 @@ async def test_a_once_schedule_fires_once(service: Rig):
     assert (await service.service.get_task("task")).next_run_time is None
 
 
+@pytest.mark.slow
 async def test_a_thousand_tasks_due_at_one_second_all_run(service: Rig):
     """No limit stops a task: 1,200 due at once (more than one look fires) all succeed."""
     for number in range(1200):

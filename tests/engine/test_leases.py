@@ -257,6 +257,7 @@ async def test_a_result_that_we_cannot_write_is_no_reason_to_run_again(service: 
     assert len(held.entered) == 1
 
 
+@pytest.mark.slow
 async def test_the_loop_outlives_a_database_that_goes_away(service: Rig, monkeypatch):
     """While looking fails, health says so; afterwards the task fires and health is well."""
     await service.register()

@@ -52,6 +52,7 @@ async def accounted(service: Rig) -> list[datetime]:
 @pytest.mark.parametrize("change", [SPRING, AUTUMN], ids=["spring", "autumn"])
 @pytest.mark.parametrize("zones", [("Europe/Berlin", "America/New_York"), ("UTC", "Europe/Berlin")], ids="-".join)
 @pytest.mark.parametrize("side", [-1, 1], ids=["before", "after"])
+@pytest.mark.slow
 async def test_a_zone_is_changed_around_daylight_saving_time(
     tmp_path: Path, schedule: str, change: datetime, zones: tuple[str, str], side: int
 ):

@@ -42,6 +42,7 @@ async def test_lists_are_ordered_by_name_and_filtered(service: Rig):
     assert await names(service, handler="none") == []
 
 
+@pytest.mark.slow
 async def test_pages_cover_every_task_once(service: Rig):
     """1,100 tasks in pages of 500: three pages, each name once; page_size above 1,000 gives 1,000."""
     for number in range(1100):

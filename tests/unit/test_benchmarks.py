@@ -80,6 +80,7 @@ def test_every_measure_tells_what_it_measures():
         assert len(each.about.splitlines()) > 3, each.name
 
 
+@pytest.mark.slow
 def test_the_program_runs_from_end_to_end(tmp_path: Path):
     """A tiny run of one measure, through a real server, prints its headlines and writes the same as JSON."""
     file = tmp_path / "bench.json"

@@ -60,6 +60,7 @@ def test_a_test_of_the_document_passes(modules: dict[str, Any], tmp_path: Path, 
         asyncio.run(answer)
 
 
+@pytest.mark.slow
 def test_its_tests_pass_as_a_reader_runs_them(tmp_path: Path):
     """Each file of the document under its name in one folder, with the pytest.ini that it shows, and nothing else."""
     (ini,) = blocks("ini")

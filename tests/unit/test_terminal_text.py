@@ -47,6 +47,7 @@ def test_json_stays_the_same_value():
     assert plain_json('"\x9b\u202e"') == r'"\u009b\u202e"'
 
 
+@pytest.mark.slow
 def test_every_character_is_shown_or_escaped():
     """Of all that Unicode has."""
     everything = "".join(map(chr, range(0x110000)))
