@@ -81,7 +81,7 @@ def settlement(before: Task, now: datetime, *, ended_for: Reason | None) -> Firi
     """
     if before.next_run_time is None or before.next_run_time > now:
         return None
-    unreadable = isinstance(before.schedule, Unreadable)
+    unreadable = isinstance(before.schedule, Unreadable) or not before.definition.has_place
     firing = _known_of_unreadable(before, now) if unreadable else plan(before, now)
     if ended_for is None:
         return firing

@@ -10,7 +10,7 @@ from schedule_grpc.errors import InvalidArgument, SchedulePassed, TaskUnreadable
 from schedule_grpc.execution import Reason
 from schedule_grpc.planning import Firing, settlement
 from schedule_grpc.policy import DEFAULT
-from schedule_grpc.task import Definition, Task, define
+from schedule_grpc.task import PLACE, Definition, Task, define
 
 MAX_BATCH = 1000
 """Tasks in one BatchRegisterTasks."""
@@ -76,6 +76,8 @@ class TaskUpdate:
 
     def _replaces(self, field: str) -> bool:
         """Tell whether the update gives a new value to a part of a task; to a schedule with its zone, by either."""
+        if field in PLACE:
+            return True
         if field in ("schedule", "time_zone"):
             return "schedule" in self.fields or "time_zone" in self.fields
         if field == "policy":
@@ -136,15 +138,28 @@ def switched(before: Task, *, enabled: bool, note: str, now: datetime) -> TaskCh
 
 def removed(before: Task, now: datetime) -> TaskChange:
     """Return the change that deletes a task: a tombstone stays until its history is gone."""
-    after = replace(before, revision=before.revision + 1, update_time=now, delete_time=now, next_run_time=None)
+    after = replace(
+        before,
+        definition=before.definition.placed(),
+        revision=before.revision + 1,
+        update_time=now,
+        delete_time=now,
+        next_run_time=None,
+    )
     return TaskChange(before=before, after=after, settlement=settlement(before, now, ended_for=Reason.TASK_DELETED))
 
 
 def _changed(before: Task, wanted: Task, now: datetime) -> TaskChange:
-    after = replace(wanted, revision=before.revision + 1, update_time=now, note="" if wanted.enabled else wanted.note)
+    after = replace(
+        wanted,
+        definition=wanted.definition.placed(),
+        revision=before.revision + 1,
+        update_time=now,
+        note="" if wanted.enabled else wanted.note,
+    )
     if after.enabled and not before.enabled and after.trouble:
         raise TaskUnreadable(after.name, after.trouble)
-    schedule_is_new = not before.definition.fires_as(after.definition)
+    schedule_is_new = not (before.definition.has_place and before.definition.fires_as(after.definition))
     if not schedule_is_new and before.enabled == after.enabled:
         return TaskChange(before=before, after=after)
     return TaskChange(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,6 +39,8 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 MAX_DESCRIPTION = 4096
 MAX_NOTE = 1024
+PLACE = frozenset({"revision", "settled_time", "next_run_time"})
+"""Where a task stands: what each change of it writes anew."""
 SHOWN = 40
 """How many characters of a refused name an error repeats."""
 
@@ -60,7 +62,7 @@ class Definition:
     description: str = ""
     policy: Policy = field(default_factory=Policy)
     troubles: tuple[Violation, ...] = ()
-    unread: tuple[tuple[str, str], ...] = ()
+    unread: tuple[tuple[str, Any], ...] = ()
 
     @property
     def trouble(self) -> str:
@@ -70,7 +72,20 @@ class Definition:
     @property
     def can_run(self) -> bool:
         """Whether all is known that an execution needs: by hand a task runs whose schedule alone is in trouble."""
-        return all(trouble.field in ("schedule", "time_zone") for trouble in self.troubles)
+        return all(trouble.field in PLACE | {"schedule", "time_zone"} for trouble in self.troubles)
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it is known where the task stands; if not, the next change counts its schedule from then."""
+        return not any(trouble.field in PLACE for trouble in self.troubles)
+
+    def placed(self) -> "Definition":
+        """Return the definition without what cannot be read of the task's place, which is about to be written anew."""
+        return replace(
+            self,
+            troubles=tuple(trouble for trouble in self.troubles if trouble.field not in PLACE),
+            unread=tuple((column, stored) for column, stored in self.unread if column not in PLACE),
+        )
 
     @property
     def category(self) -> str:

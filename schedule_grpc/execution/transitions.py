@@ -180,7 +180,7 @@ def never_begun(execution: Execution, task: Task, now: datetime) -> Execution:
         execution,
         state=State.PENDING,
         available_time=now,
-        attempt=execution.attempt - 1,
+        attempt=max(execution.attempt - 1, 0),
         hand_backs=execution.hand_backs + 1,
     )
 
@@ -190,7 +190,10 @@ def waiting_no_longer(execution: Execution, task: Task, now: datetime) -> Execut
 
     A retry waits for its backoff, an occurrence for its jitter, what was handed back for nothing.
     """
-    return replace(execution, available_time=min(execution.available_time, now + _meant_wait(execution, task)))
+    if execution.available_time <= now:
+        return execution
+    wait = min(execution.available_time - now, _meant_wait(execution, task))
+    return replace(execution, available_time=now + wait)
 
 
 def _meant_wait(execution: Execution, task: Task) -> timedelta:

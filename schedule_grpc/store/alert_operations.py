@@ -5,11 +5,12 @@ from datetime import datetime
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.condition import FAILING, MAX_BODY, OVERDUE, UNREADABLE, Alert, Condition, Phase
-from schedule_grpc.database import Operation, Parameters
+from schedule_grpc.database import Operation, Parameters, Row
 from schedule_grpc.events import AlertsChanged, Event
 from schedule_grpc.execution import Execution, State
+from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import instant, micros, task_of
+from schedule_grpc.store.rows import micros, task_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -86,10 +87,10 @@ def untold_alerts() -> Operation[tuple[Alert, ...]]:
             body=row["body"],
             phase=Phase(row["phase"]),
             start_time=from_micros(row["start_time"]),
-            end_time=instant(row["end_time"]),
+            end_time=None if row["end_time"] is None else from_micros(row["end_time"]),
         )
         for row in rows
-        if row["phase"] in PHASES  # a newer server tells of its own
+        if row["phase"] in PHASES and _has_times(row)  # a newer server tells of its own
     )
 
 
@@ -98,6 +99,10 @@ def alert_told(alert: Alert) -> Operation[Told[None]]:
     which: Parameters = {"task_uid": alert.task_uid, "key": alert.key, "start_time": to_micros(alert.start_time)}
     yield (QUERIES.start_told if alert.phase is Phase.STARTED else QUERIES.end_told), which
     return None, [AlertsChanged()] if alert.phase is Phase.STARTED else []
+
+
+def _has_times(row: Row) -> bool:
+    return holds_instant(row["start_time"]) and (row["end_time"] is None or holds_instant(row["end_time"]))
 
 
 def _overdue(task: Task) -> Condition:

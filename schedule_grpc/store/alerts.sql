@@ -40,10 +40,10 @@ WHERE task_uid = :task_uid AND "key" = :key AND start_time = :start_time AND pha
 -- Tasks of which an occurrence is not recorded, or not started, though its grace is over.
 SELECT t.* FROM scheduled_tasks t
 WHERE t.overdue_grace IS NOT NULL AND t.delete_time IS NULL
-  AND (t.next_run_time + t.overdue_grace < :now OR EXISTS (
+  AND (t.next_run_time /*postgresql ::numeric */ + t.overdue_grace < :now OR EXISTS (
       SELECT 1 FROM task_executions e
       WHERE e.task_uid = t.uid AND e.gate IS NOT NULL AND e.state = 'PENDING' AND e.start_time IS NULL
-        AND e."trigger" IN ('SCHEDULE', 'CATCH_UP') AND e.available_time + t.overdue_grace < :now));
+        AND e."trigger" IN ('SCHEDULE', 'CATCH_UP') AND e.available_time /*postgresql ::numeric */ + t.overdue_grace < :now));
 
 -- name: end_overdue
 -- Tasks that were overdue and have run since, or are not to run any more.

@@ -21,13 +21,15 @@ def shorten_waits(now: datetime) -> Operation[Told[int]]:
         QUERIES.postponed_executions,
         [{"handler": row["handler"], "now": to_micros(now)} for row in handlers],
     )
-    waiting = sorted((execution_of(row) for row in rows), key=lambda each: each.id)
+    read = (execution_of(row) for row in rows)
+    waiting = sorted((each for each in read if not each.troubles), key=lambda each: each.id)
     found = yield QUERIES.find_task_by_uid, [{"uid": uid} for uid in sorted({each.task_uid for each in waiting})]
     tasks = {row["uid"]: task_of(row) for row in found}
     sooner = [
         shortened
         for execution in waiting
-        if (shortened := waiting_no_longer(execution, tasks[execution.task_uid], now)) != execution
+        if not execution.troubles
+        and (shortened := waiting_no_longer(execution, tasks[execution.task_uid], now)) != execution
     ]
     written = yield (
         QUERIES.shorten_wait,

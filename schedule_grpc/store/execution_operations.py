@@ -16,8 +16,8 @@ from schedule_grpc.store.task_operations import find_task
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
-FOREVER = 2**62
-"""Microseconds: later than every instant that datetime can hold."""
+FOREVER = 2**63 - 1
+"""Microseconds: the latest that a column can hold, so that a list shows rows of which the time cannot be read, too."""
 
 
 def submit(

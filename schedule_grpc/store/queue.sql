@@ -16,7 +16,7 @@ FROM waiting WHERE handler IS NOT NULL;
 
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.
-SELECT id, task_uid, "trigger", payload FROM task_executions
+SELECT id, task_uid, "trigger", payload, available_time, scheduled_time, attempt FROM task_executions
 WHERE handler = :handler AND state = 'PENDING' AND gate IN ('ACTIVE', 'FREE') AND available_time <= :now
 ORDER BY available_time, id
 LIMIT :limit

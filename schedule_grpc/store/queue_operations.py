@@ -1,11 +1,11 @@
 """Operations on the queue: what is there to do, who does it, what became of it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from schedule_grpc.clock import to_micros
+from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Operation, Parameters, Row, Rows
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import (
@@ -25,10 +25,11 @@ from schedule_grpc.execution import (
     succeeded,
 )
 from schedule_grpc.store.alert_operations import note_conditions, note_missed, note_outcomes
+from schedule_grpc.store.columns import LAST
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Look
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import can_begin, execution_of, instant, micros, settled_parameters, task_of
+from schedule_grpc.store.rows import can_begin, execution_of, micros, settled_parameters, task_of
 from schedule_grpc.store.sharing import shares
 from schedule_grpc.store.task_operations import due_tasks
 from schedule_grpc.store.told import Told
@@ -60,15 +61,16 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
     waiting = yield QUERIES.waiting_handlers, {}
     deadlines = yield QUERIES.next_deadline, {}
     next_runs = [] if due else (yield QUERIES.next_run_time, {"now": to_micros(now)})
-    available = [row["available_time"] for row in waiting if row["handler"] in handlers]
-    instants = [*available, *(row["instant"] for row in (*deadlines, *next_runs))]
+    available = [_looked(row["available_time"]) for row in waiting if row["handler"] in handlers]
+    expiring = [_looked(row["instant"]) for row in deadlines]
+    instants = [*available, *expiring, *(_looked(row["instant"]) for row in next_runs)]
     now_micros = to_micros(now)
     return Look(
         due=due,
         unreadable=unreadable,
         claimable=any(time <= now_micros for time in available),
-        expired=any(row["instant"] <= now_micros for row in deadlines),
-        next_time=instant(min((time for time in instants if time > now_micros), default=None)),
+        expired=any(time <= now_micros for time in expiring),
+        next_time=from_micros(following) if (following := _first_after(now_micros, instants)) is not None else None,
     )
 
 
@@ -165,7 +167,7 @@ def expire(now: datetime) -> Operation[Told[int]]:
     ids = [row["id"] for row in overdue]
     yield QUERIES.lock_tasks_of, {"execution_ids": ids}
     rows = yield QUERIES.hold_execution, [{"id": execution_id} for execution_id in ids]
-    late = [each for each in map(execution_of, rows) if each.deadline_time is not None and each.deadline_time <= now]
+    late = [execution_of(row) for row in rows if _is_past(row["deadline_time"], now)]
     tasks = yield from _tasks({execution.task_uid for execution in late})
     events: list[Event] = []
     for execution in late:
@@ -184,7 +186,8 @@ def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]
     """Read what to claim, and its tasks. What cannot be read waits, and takes no other's place."""
     waiting = yield QUERIES.waiting_handlers, {}
     now = to_micros(request.now)
-    handlers = [r["handler"] for r in waiting if r["handler"] in request.handlers and r["available_time"] <= now]
+    ready = [row["handler"] for row in waiting if _looked(row["available_time"]) <= now]
+    handlers = [handler for handler in ready if handler in request.handlers]
     left: set[str] = set()
     while True:
         candidates: dict[str, Rows] = {}
@@ -203,6 +206,20 @@ def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]
         if not unread:
             return chosen, tasks
         left |= unread
+
+
+def _looked(stored: Any) -> int:
+    """Return when a look has something to do; never for a value that is no instant."""
+    return stored if type(stored) is int and stored <= LAST else LAST
+
+
+def _first_after(now: int, instants: Iterable[int]) -> int | None:
+    return min((time for time in instants if now < time < LAST), default=None)
+
+
+def _is_past(stored: Any, now: datetime) -> bool:
+    """Tell whether a deadline is over; one before all instants is, though none can be made of it."""
+    return isinstance(stored, int | float) and stored <= to_micros(now)
 
 
 def _claim(execution: Execution, task: Task) -> Claim:
@@ -275,7 +292,8 @@ def _settlement(before: Execution, settled: Execution) -> Parameters:
 
 
 def _started(execution: Execution) -> Parameters:
-    return {"uid": execution.task_uid, "start_time": micros(execution.start_time)}
+    began = execution.start_time or execution.attempt_start_time or execution.end_time
+    return {"uid": execution.task_uid, "start_time": micros(began)}
 
 
 def _counted(execution: Execution) -> Parameters:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Operation, Rows
 from schedule_grpc.json_text import decode, encode
+from schedule_grpc.store.columns import LATEST, holds_instant
 from schedule_grpc.store.protocol import Replica
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.told import Told
@@ -48,7 +49,7 @@ def _replicas(rows: Rows) -> tuple[Replica, ...]:
     return tuple(
         Replica(
             id=row["id"],
-            start_time=from_micros(row["start_time"]),
+            start_time=from_micros(row["start_time"]) if holds_instant(row["start_time"]) else LATEST,
             handlers=_names(row["handlers"]),
             beat=row["beat"],
         )

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation
+from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import task_of
 from schedule_grpc.store.told import Told
@@ -32,7 +33,7 @@ def remove(execution_ids: Sequence[str], tasks: Sequence[Task]) -> Operation[Tol
     removed = yield QUERIES.remove_execution, [{"id": execution_id} for execution_id in sorted(execution_ids)]
     newest: dict[str, int] = {}
     for row in removed:
-        if row["scheduled_time"] is not None:
+        if holds_instant(row["scheduled_time"]):
             newest[row["task_uid"]] = max(newest.get(row["task_uid"], row["scheduled_time"]), row["scheduled_time"])
     yield QUERIES.note_pruned, [{"uid": uid, "pruned_time": time} for uid, time in newest.items()]
     deleted = [{"uid": task.uid} for task in tasks if task.delete_time is not None]

@@ -1,5 +1,6 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -7,13 +8,13 @@ from typing import Any, TypeVar
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
-from schedule_grpc.errors import Violation
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
 from schedule_grpc.json_text import decode, encode, normalise
 from schedule_grpc.policy import Policy
 from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import Schedule, read_stored
+from schedule_grpc.store.columns import MAX_NUMBER, Columns
 from schedule_grpc.task import Definition, Task, TaskStats
 
 E = TypeVar("E", bound=StrEnum)
@@ -30,11 +31,6 @@ DEFINITIONS_KEPT = 20_000
 def micros(instant: datetime | None) -> int | None:
     """Return the column's value of an instant."""
     return None if instant is None else to_micros(instant)
-
-
-def instant(value: int | None) -> datetime | None:
-    """Return the instant of a column's value."""
-    return None if value is None else from_micros(value)
 
 
 def task_parameters(task: Task) -> dict[str, Any]:
@@ -65,8 +61,12 @@ def task_parameters(task: Task) -> dict[str, Any]:
 
 
 def task_of(row: Row) -> Task:
-    """Return the task in a row of scheduled_tasks."""
-    return Task(
+    """Return the task in a row of scheduled_tasks; what cannot be read of it is named in its definition's ``troubles``.
+
+    But for facts about its past, on which nothing depends: those are unknown then, and its next runs write them anew.
+    """
+    place, past = Columns(), Columns()
+    task = Task(
         definition=_definition(
             row["uid"],
             row["revision"],
@@ -80,23 +80,24 @@ def task_of(row: Row) -> Task:
             row["policy"],
         ),
         uid=row["uid"],
-        revision=row["revision"],
+        revision=place.count("revision", row["revision"]),
         enabled=bool(row["enabled"]),
-        create_time=from_micros(row["create_time"]),
-        update_time=from_micros(row["update_time"]),
-        settled_time=from_micros(row["settled_time"]),
-        next_run_time=instant(row["next_run_time"]),
-        last_run_time=instant(row["last_run_time"]),
-        delete_time=instant(row["delete_time"]),
-        note=row["note"],
+        create_time=past.required_instant("create_time", row["create_time"]),
+        update_time=past.required_instant("update_time", row["update_time"]),
+        settled_time=place.required_instant("settled_time", row["settled_time"]),
+        next_run_time=place.instant("next_run_time", row["next_run_time"]),
+        last_run_time=past.instant("last_run_time", row["last_run_time"]),
+        delete_time=None if row["delete_time"] is None else past.required_instant("delete_time", row["delete_time"]),
+        note=past.text("note", row["note"]),
         stats=TaskStats(
-            success_count=row["success_count"],
-            failure_count=row["failure_count"],
-            consecutive_failures=row["consecutive_failures"],
-            last_success_time=instant(row["last_success_time"]),
-            last_failure_time=instant(row["last_failure_time"]),
+            success_count=past.count("success_count", row["success_count"]),
+            failure_count=past.count("failure_count", row["failure_count"]),
+            consecutive_failures=past.count("consecutive_failures", row["consecutive_failures"]),
+            last_success_time=past.instant("last_success_time", row["last_success_time"]),
+            last_failure_time=past.instant("last_failure_time", row["last_failure_time"]),
         ),
     )
+    return replace(task, definition=_troubled(task.definition, place)) if place.troubles else task
 
 
 def execution_parameters(execution: Execution) -> dict[str, Any]:
@@ -145,44 +146,36 @@ def settled_parameters(execution: Execution) -> dict[str, Any]:
 
 def execution_of(row: Row) -> Execution:
     """Return the execution in a row of task_executions; what cannot be read of it is named in its ``troubles``."""
-    covers_from, reading = row["covers_from"], _Reading()
-    covers = None
-    if covers_from is not None:
-        covers = CoveredRange(
-            from_time=from_micros(covers_from),
-            to_time=from_micros(row["covers_to"]),
-            count=row["covers_count"],
-            exact=bool(row["covers_exact"]),
-        )
+    reading = _Reading()
     return Execution(
         id=row["id"],
         task_uid=row["task_uid"],
-        task_name=row["task_name"],
-        handler=row["handler"],
+        task_name=reading.text("task_name", row["task_name"]),
+        handler=reading.text("handler", row["handler"]),
         trigger=reading.word(Trigger, "trigger", row["trigger"]) or Trigger.UNKNOWN,
         state=reading.word(State, "state", row["state"]) or State.UNKNOWN,
-        create_time=from_micros(row["create_time"]),
-        available_time=from_micros(row["available_time"]),
-        revision=row["revision"],
-        scheduled_time=instant(row["scheduled_time"]),
-        covers=covers,
-        deadline_time=instant(row["deadline_time"]),
-        start_time=instant(row["start_time"]),
-        attempt_start_time=instant(row["attempt_start_time"]),
-        end_time=instant(row["end_time"]),
+        create_time=reading.required_instant("create_time", row["create_time"]),
+        available_time=reading.required_instant("available_time", row["available_time"]),
+        revision=reading.count("revision", row["revision"]),
+        scheduled_time=reading.instant("scheduled_time", row["scheduled_time"]),
+        covers=None if row["covers_from"] is None else reading.covers(row),
+        deadline_time=reading.instant("deadline_time", row["deadline_time"]),
+        start_time=reading.instant("start_time", row["start_time"]),
+        attempt_start_time=reading.instant("attempt_start_time", row["attempt_start_time"]),
+        end_time=reading.instant("end_time", row["end_time"]),
         reason=reading.word(Reason, "reason", row["reason"]),
         kind=reading.word(FailureKind, "kind", row["kind"]),
         gate=reading.word(Gate, "gate", row["gate"]),
-        attempt=row["attempt"],
+        attempt=reading.count("attempt", row["attempt"], MAX_NUMBER - 1),
         attempts=reading.attempts(row["attempts"]),
-        hand_backs=row["hand_backs"],
+        hand_backs=reading.count("hand_backs", row["hand_backs"]),
         lease_token=row["lease_token"],
-        cancel_requested_time=instant(row["cancel_requested_time"]),
-        cancel_reason=row["cancel_reason"],
-        request_id=row["request_id"],
+        cancel_requested_time=reading.instant("cancel_requested_time", row["cancel_requested_time"]),
+        cancel_reason=reading.text_or_none("cancel_reason", row["cancel_reason"]),
+        request_id=reading.text_or_none("request_id", row["request_id"]),
         payload=None if row["payload"] is None else read_only(reading.json_object("payload", row["payload"])),
         result=read_only(reading.json("result", row["result"])),
-        error=row["error"],
+        error=reading.text_or_none("error", row["error"]),
         troubles=tuple(reading.troubles),
     )
 
@@ -192,6 +185,9 @@ def can_begin(row: Row) -> bool:
     reading = _Reading()
     reading.word(Trigger, "trigger", row["trigger"])
     reading.json("payload", row["payload"])
+    reading.required_instant("available_time", row["available_time"])
+    reading.instant("scheduled_time", row["scheduled_time"])
+    reading.count("attempt", row["attempt"], MAX_NUMBER - 1)
     return not reading.troubles
 
 
@@ -210,37 +206,51 @@ def _definition(
 ) -> Definition:
     reading = _Reading()
     return Definition(
-        name=name,
-        schedule=reading.schedule(schedule, time_zone),
-        handler=handler,
+        name=reading.text("name", name),
+        schedule=reading.schedule(reading.text("schedule", schedule), reading.text("time_zone", time_zone)),
+        handler=reading.text("handler", handler),
         payload=read_only(reading.json_object("payload", payload)),
         metadata=read_only(reading.json_object("metadata", metadata)),
-        description=description,
+        description=reading.text("description", description),
         policy=reading.policy(policy),
         troubles=tuple(reading.troubles),
         unread=tuple(reading.unread.items()),
     )
 
 
-class _Reading:
-    """Reads columns, and keeps what cannot be read."""
+def _troubled(definition: Definition, place: Columns) -> Definition:
+    return replace(
+        definition,
+        troubles=(*definition.troubles, *place.troubles),
+        unread=(*definition.unread, *place.unread.items()),
+    )
 
-    def __init__(self) -> None:
-        self.troubles: list[Violation] = []
-        self.unread: dict[str, str] = {}
+
+class _Reading(Columns):
+    """Reads what has a form of its own, too: JSON, words, a schedule, a policy."""
 
     def schedule(self, text: str, time_zone: str) -> Schedule:
         found, trouble = read_stored(text, time_zone)
         self.troubles += [] if trouble is None else [trouble]
         return found
 
+    def covers(self, row: Row) -> CoveredRange | None:
+        known = len(self.troubles)
+        covers = CoveredRange(
+            from_time=self.required_instant("covers_from", row["covers_from"]),
+            to_time=self.required_instant("covers_to", row["covers_to"]),
+            count=self.count("covers_count", row["covers_count"]),
+            exact=bool(row["covers_exact"]),
+        )
+        return covers if len(self.troubles) == known else None
+
     def json(self, column: str, text: str | None) -> Any:
         try:
             found = None if text is None else decode(text)
             # Only an escape can stand for half of a character.
             return normalise(found) if text is not None and "\\u" in text else found
-        except (ValueError, RecursionError) as error:
-            self._cannot_read(column, text or "", f"the stored text is not JSON: {error}")
+        except (ValueError, TypeError, RecursionError) as error:
+            self.cannot_read(column, text or "", f"the stored text is not JSON: {error}")
             return None
 
     def json_object(self, column: str, text: str) -> dict[str, Any]:
@@ -248,7 +258,7 @@ class _Reading:
         if isinstance(found, dict):
             return found
         if column not in self.unread:
-            self._cannot_read(column, text, "the stored JSON is not an object")
+            self.cannot_read(column, text, "the stored JSON is not an object")
         return {}
 
     def word(self, words: type[E], column: str, stored: str | None) -> E | None:
@@ -257,14 +267,14 @@ class _Reading:
         try:
             return words(stored)
         except ValueError:
-            self._cannot_read(column, stored, f"this program knows no {stored!r}")
+            self.cannot_read(column, stored, f"this program knows no {stored!r}")
             return None
 
     def attempts(self, text: str | None) -> tuple[FailedAttempt, ...]:
         try:
             return bounded([_attempt_of(told) for told in self.json("attempts", text) or ()])
         except (ValueError, TypeError, KeyError, OverflowError):
-            self._cannot_read("attempts", text or "", "this program does not know their form")
+            self.cannot_read("attempts", text or "", "this program does not know their form")
             return ()
 
     def policy(self, text: str) -> Policy:
@@ -273,20 +283,16 @@ class _Reading:
         for name, value in self.json_object("policy", text).items():
             path = _PATHS.get(name)
             if path is None:
-                self._cannot_read("policy", text, f"this program knows no {name!r}")
+                self.cannot_read("policy", text, f"this program knows no {name!r}")
                 continue
             try:
                 values[path] = _loaded(path, value)
             except (ValueError, TypeError, OverflowError):
-                self._cannot_read("policy", text, f"this program does not know the value {value!r}", path)
+                self.cannot_read("policy", text, f"this program does not know the value {value!r}", path)
         found = POLICY.with_fields(values)
         for violation in found.violations():
-            self._cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+            self.cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
         return found
-
-    def _cannot_read(self, column: str, text: str, reason: str, path: str = "") -> None:
-        self.unread[column] = text
-        self.troubles.append(Violation(field=f"{column}.{path}" if path else column, reason=reason))
 
 
 def _policy_json(policy: Policy) -> dict[str, Any]:
@@ -334,10 +340,13 @@ def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:
 
 
 def _attempt_of(told: dict[str, Any]) -> FailedAttempt:
+    number, error = told["number"], told["error"]
+    if type(number) is not int or not 0 <= number <= MAX_NUMBER or not isinstance(error, str):
+        raise ValueError(number)
     return FailedAttempt(
-        number=told["number"],
+        number=number,
         start_time=from_micros(told["start_us"]),
         duration=told["duration_us"] * MICROSECOND,
         kind=FailureKind(told["kind"]),
-        error=told["error"],
+        error=error,
     )

@@ -10,9 +10,10 @@ from schedule_grpc.events import AlertsChanged, Event, TaskChanged, Transition
 from schedule_grpc.execution import Execution, Gate, Reason, deleted
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
+from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import Comer, end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, instant, micros, task_of, task_parameters
+from schedule_grpc.store.rows import execution_of, micros, task_of, task_parameters
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -42,7 +43,11 @@ def _change_task(change: TaskChange, now: datetime) -> Operation[list[Event]]:
     if before is None:
         written = yield QUERIES.insert_task, task_parameters(after)
     else:
-        read = {"read_revision": before.revision, "read_next_run_time": micros(before.next_run_time)}
+        unread = dict(before.definition.unread)
+        read = {
+            "read_revision": unread.get("revision", before.revision),
+            "read_next_run_time": unread.get("next_run_time", micros(before.next_run_time)),
+        }
         written = yield QUERIES.update_task, task_parameters(after) | read
     if not written:
         raise Overtaken(after.name)
@@ -125,8 +130,8 @@ def move_next_runs(moves: Sequence[Firing]) -> Operation[list[Event]]:
 
 def latest_settled() -> Operation[datetime | None]:
     """Read up to when the task that is furthest is accounted for."""
-    (row,) = yield QUERIES.latest_settled, {}
-    return instant(row["settled_time"])
+    (row,) = yield QUERIES.latest_settled, {"last": LAST}
+    return Columns().instant("settled_time", row["settled_time"])
 
 
 def offer_handlers(handlers: Sequence[Handler], now: datetime) -> Operation[Told[None]]:

@@ -127,5 +127,5 @@ WHERE uid = :uid AND delete_time IS NOT NULL
 RETURNING uid;
 
 -- name: latest_settled
--- Up to when the task that is furthest is accounted for; read once, as a server starts.
-SELECT max(settled_time) AS settled_time FROM scheduled_tasks;
+-- Up to when the task that is furthest is accounted for, of those that say it; read once, as a server starts.
+SELECT max(settled_time) AS settled_time FROM scheduled_tasks WHERE settled_time <= :last;

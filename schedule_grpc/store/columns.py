@@ -1,0 +1,78 @@
+"""Columns of a row read one by one: what cannot be read is named, and has a value that harms nothing."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from schedule_grpc.clock import EPOCH, from_micros, to_micros
+from schedule_grpc.errors import Violation
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+LATEST = datetime.max.replace(tzinfo=UTC)
+FIRST, LAST = to_micros(EARLIEST), to_micros(LATEST)
+"""The instants that a datetime can hold, in microseconds; a column can hold more."""
+MAX_COUNT = 2**53
+"""One more still fits into every column."""
+MAX_NUMBER = 2**31 - 1
+"""The contract's int32."""
+SHOWN = 40
+"""How many characters of a value a trouble repeats."""
+
+
+def holds_instant(stored: Any) -> bool:
+    """Tell whether a column holds an instant that a datetime can hold: SQLite takes any value in any column."""
+    return type(stored) is int and FIRST <= stored <= LAST
+
+
+class Columns:
+    """Reads columns, and keeps what cannot be read."""
+
+    def __init__(self) -> None:
+        """Begin with no trouble."""
+        self.troubles: list[Violation] = []
+        self.unread: dict[str, Any] = {}
+
+    def instant(self, column: str, stored: Any) -> datetime | None:
+        """Return the instant in a column that may have none; None, too, for one that cannot be read."""
+        if stored is None:
+            return None
+        if holds_instant(stored):
+            return from_micros(stored)
+        self.cannot_read(column, stored, f"{_shown(stored)} is not an instant")
+        return None
+
+    def required_instant(self, column: str, stored: Any) -> datetime:
+        """Return the instant in a column that must have one; the nearest there is, so that lists keep their order."""
+        if holds_instant(stored):
+            return from_micros(stored)
+        self.cannot_read(column, stored, f"{_shown(stored)} is not an instant")
+        if not isinstance(stored, int | float):
+            return EPOCH
+        return from_micros(int(min(max(stored, FIRST), LAST)))
+
+    def count(self, column: str, stored: Any, most: int = MAX_COUNT) -> int:
+        """Return the number in a column; 0 for one that cannot be read."""
+        if type(stored) is int and 0 <= stored <= most:
+            return stored
+        self.cannot_read(column, stored, f"{_shown(stored)} is not a count")
+        return 0
+
+    def text(self, column: str, stored: Any) -> str:
+        """Return the text in a column that must have one."""
+        if isinstance(stored, str):
+            return stored
+        self.cannot_read(column, stored, f"{_shown(stored)} is not a text")
+        return stored.decode(errors="replace").replace("\0", "\ufffd") if isinstance(stored, bytes) else ""
+
+    def text_or_none(self, column: str, stored: Any) -> str | None:
+        """Return the text in a column that may have none."""
+        return None if stored is None else self.text(column, stored)
+
+    def cannot_read(self, column: str, stored: Any, reason: str, path: str = "") -> None:
+        """Note a column, or a part of it by its ``path``, that cannot be read."""
+        self.unread[column] = stored
+        self.troubles.append(Violation(field=f"{column}.{path}" if path else column, reason=reason))
+
+
+def _shown(stored: Any) -> str:
+    shown = "nothing" if stored is None else repr(stored)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"

@@ -1,0 +1,137 @@
+"""One row with a number or a time that cannot be one is in trouble alone: every column of tasks and executions."""
+
+from pathlib import Path
+
+import pytest
+from rig import Rig, at, rig
+
+from schedule_grpc.execution import ExecutionFilter
+from schedule_grpc.paging import Page
+from schedule_grpc.task import Policy, TaskFilter
+from schedule_grpc.testing import FakeClock
+from schedule_grpc.wire import execution_to, task_to
+
+PLACE = ("settled_time", "next_run_time", "revision")
+PAST = ("create_time", "update_time", "last_run_time", "last_success_time", "last_failure_time")
+COUNTS = ("success_count", "failure_count", "consecutive_failures", "overdue_grace")
+TASK = (*PLACE, *PAST, *COUNTS)
+EXECUTION = (
+    *("scheduled_time", "covers_from", "create_time", "available_time", "deadline_time", "start_time"),
+    *("attempt_start_time", "end_time", "attempt", "hand_backs", "cancel_requested_time", "revision"),
+)
+NUMBERS = (2**63 - 1, -(2**63), -1, 253402300800000000)
+"""The last one is the first instant that is too late for a datetime."""
+OTHERS = ("text", 1.5, b"\xff\x00", 9e99)
+"""What SQLite takes in every column."""
+
+
+async def damage(service: Rig, table: str, column: str, stored: object, name: str = "task") -> None:
+    """Write a value into a column of the rows of a task."""
+    key = "name" if table == "scheduled_tasks" else "task_name"
+
+    def operation():
+        yield f"UPDATE {table} SET {column} = :stored WHERE {key} = :name", {"stored": stored, "name": name}
+
+    await service.store._database.write(operation)
+
+
+def stored_in(place: Path | str) -> tuple[object, ...]:
+    """Return what the columns of an engine can hold."""
+    return NUMBERS if isinstance(place, str) else (*NUMBERS, *OTHERS)
+
+
+async def shown(service: Rig) -> None:
+    """Everything can be listed, and sent."""
+    page = await service.service.list_tasks(TaskFilter(), Page())
+    assert {task_to(task).name for task in page.tasks} == {"task", "other"}
+    for execution in (await service.service.executions(ExecutionFilter(), Page())).executions:
+        execution_to(execution)
+
+
+@pytest.mark.parametrize("column", TASK)
+async def test_a_task_is_in_trouble_alone(place: Path | str, column: str):
+    """A server starts with it, fires the others, looks after alerts and history; it can be put right and deleted."""
+    clock = FakeClock(at("2026-01-31T10:00"))
+    for stored in stored_in(place):
+        async with rig(place, clock=clock) as service:
+            for name in ("task", "other"):
+                await service.register(name, policy=Policy(alert_after=1))
+            await damage(service, "scheduled_tasks", column, stored)
+        async with rig(place, clock=clock, recover=True) as service:
+            runs = len(await service.history("other"))
+            await service.advance(3600)
+            assert len(await service.history("other")) == runs + 1
+            await service.store.note_overdue(now=clock.now())
+            await service.engine.prune()
+            await shown(service)
+            task = await service.service.get_task("task")
+            assert (column in task.trouble) <= (column in PLACE)
+            task = await service.register("task", description="put right")
+            assert task.trouble == ""
+            runs = len(await service.history("task"))
+            await service.advance(3600)
+            assert len(await service.history("task")) == runs + 1, stored
+            await damage(service, "scheduled_tasks", column, stored)
+            await service.service.disable("task")
+            await damage(service, "scheduled_tasks", column, stored)
+            await service.service.delete("task")
+            await service.advance(3600)
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING", "WAITING"])
+@pytest.mark.parametrize("column", EXECUTION)
+async def test_an_execution_is_in_trouble_alone(place: Path | str, column: str, state: str):
+    """A server starts with one that waits, one that runs, one that waits at the gate; it shows them and runs others."""
+    clock = FakeClock(at("2026-01-31T10:00"))
+    for stored in stored_in(place):
+        async with rig(place, clock=clock) as service:
+            for name in ("task", "other"):
+                await service.register(name)
+            execution = await service.service.run_now("task", payload={}, detach=True)
+            if state == "RUNNING":
+                await service.claim("gone")
+            elif state == "WAITING":
+                await service.service.run_now("task", payload={}, detach=True)
+            await damage(service, "task_executions", column, stored)
+        async with rig(place, clock=clock, recover=True) as service:
+            runs = len(await service.history("other"))
+            await service.advance(3600)
+            assert len(await service.history("other")) == runs + 1
+            await shown(service)
+            await service.store.shorten_waits(now=clock.now())
+            await service.store.note_overdue(now=clock.now())
+            assert await service.store.find_execution(execution.id) is not None
+            await service.service.cancel(execution.id)
+            await service.engine.prune()
+            await service.service.delete("task")
+            await service.advance(3600)
+
+
+async def test_what_the_newest_settled_time_is_damages_no_start(place: Path | str):
+    """Neither too late for a datetime nor a text."""
+    for stored in stored_in(place):
+        async with rig(place, clock=FakeClock(at("2026-01-31T10:00"))) as service:
+            await service.register("task")
+            await damage(service, "scheduled_tasks", "settled_time", stored)
+            latest = await service.store.latest_settled()
+            assert latest is None or latest <= at("2026-01-31T10:00")
+
+
+async def test_alerts_and_servers_whose_times_cannot_be_read_are_passed_over(unchecked: Rig):
+    """The other alerts are told; a server keeps its lease."""
+    await unchecked.register("task")
+    await unchecked.register("other")
+    await unchecked.store.note_unreadable(
+        [await unchecked.service.get_task(name) for name in ("task", "other")], now=unchecked.clock.now()
+    )
+    await damage(unchecked, "alert_states", "start_time", 2**63 - 1)
+
+    def operation():
+        yield (
+            "INSERT INTO replicas (id, start_time, seen_time, handlers) VALUES ('odd', :odd, 0, '[]')",
+            {"odd": NUMBERS[0]},
+        )
+
+    await unchecked.store._database.write(operation)
+    assert [alert.task_name for alert in await unchecked.store.untold_alerts()] == ["other"]
+    assert "odd" in [replica.id for replica in await unchecked.store.replicas()]
