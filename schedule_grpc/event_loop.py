@@ -37,13 +37,16 @@ def run(main: Coroutine[Any, Any, Returned], *, within: NewLoop | None = None) -
     that swallows its cancellation, for which `asyncio.run` would wait for ever) is named in the log and left there.
     Processes that ``main`` forks get nothing of the loop.
 
-    SystemExit in another task (``sys.exit()`` in a child task of a handler's) ends that task, not the program.
+    SystemExit in another task (``sys.exit()`` in a child task of a handler's) ends that task, not the program. Where a
+    handler does what stops the loop (``loop.stop()``, KeyboardInterrupt in a child task, which in a thread is nobody's
+    Ctrl-C), the loop goes on, ``within`` the one that is given.
     """
     loop, selector = within or new_loop()
+    stops_for = (KeyboardInterrupt,) if within is None else ()
     try:
         asyncio.set_event_loop(loop)
         with forks.keeping_loop(loop, selector):
-            return _run_to_its_end(loop, loop.create_task(main))
+            return _run_to_its_end(loop, loop.create_task(main), stops_for)
     finally:
         try:
             _end_tasks(loop)
@@ -53,15 +56,23 @@ def run(main: Coroutine[Any, Any, Returned], *, within: NewLoop | None = None) -
             loop.close()
 
 
-def _run_to_its_end(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[Returned]") -> Returned:
+def _run_to_its_end(
+    loop: asyncio.AbstractEventLoop, main: "asyncio.Task[Returned]", stops_for: tuple[type[BaseException], ...]
+) -> Returned:
     while True:
         try:
             return loop.run_until_complete(main)
-        except SystemExit:
+        except stops_for:
+            raise
+        except (SystemExit, KeyboardInterrupt):
             if main.done():
                 raise
             # asyncio gives it to the task's awaiters, and stops the loop with it: there was nothing wrong with that.
             log.exception("task.exited")
+        except RuntimeError:
+            if main.done() or loop.is_closed():
+                raise
+            log.exception("event_loop.stopped")
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:

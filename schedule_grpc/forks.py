@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -115,9 +116,17 @@ def _after_in_child() -> None:
         loop, _ = _server.selectors[threading.get_ident()]
         with suppress(RuntimeError):  # it is closed
             loop.call_soon(os._exit, LEFT)
+            _come_first(loop)
     _server.clear()
     if _forking.mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _come_first(loop: asyncio.AbstractEventLoop) -> None:
+    """Let a loop call first what it was told last: what is ready besides is the parent's, and would be done twice."""
+    ready = getattr(loop, "_ready", None)  # asyncio offers no other way
+    if isinstance(ready, deque):
+        ready.rotate(1)
 
 
 def _let_go() -> None:

@@ -8,6 +8,7 @@ HTTP shows it exactly, gRPC as text.) A key that stands twice in one object is r
 import codecs
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,8 +74,7 @@ def text_of(content: bytes) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise NotJson(f"the key {twice!r} is given twice in one object")
     return found
 

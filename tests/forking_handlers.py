@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from schedule_grpc.handlers import TaskContext, handler
@@ -57,8 +58,10 @@ def leaves_child(ctx: TaskContext) -> dict[str, Any]:
 
 @handler("forks", description="Forks, and goes on in both processes")
 async def forks(_: TaskContext) -> dict[str, Any]:
-    """Do what nobody should: await something in the child. Return how the child ended."""
+    """Do what nobody should: await something in the child. Return how it ended, and what it did of others' work."""
+    parent, twice = os.getpid(), Path("twice")
+    asyncio.get_running_loop().call_soon(lambda: None if os.getpid() == parent else twice.touch())
     child = os.fork()
     await asyncio.sleep(0)
     _, status = await asyncio.to_thread(os.waitpid, child, 0)
-    return {"code": os.waitstatus_to_exitcode(status)}
+    return {"code": os.waitstatus_to_exitcode(status), "twice": twice.exists()}

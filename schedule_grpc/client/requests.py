@@ -13,7 +13,7 @@ from schedule_grpc import wire
 from schedule_grpc.client import responses
 from schedule_grpc.client.call import Call, Pages, Run
 from schedule_grpc.client.responses import RunResult
-from schedule_grpc.client.values import instant, policy_message, struct
+from schedule_grpc.client.values import instant, policy_message, state_numbers, struct
 from schedule_grpc.events import Told
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -22,6 +22,7 @@ from schedule_grpc.policy_reading import read_policy
 from schedule_grpc.registration import Registration, TaskUpdate
 from schedule_grpc.schedule import Preview
 from schedule_grpc.task import Handler, Task, TaskFilter, TaskPage
+from schedule_grpc.wire import request_of
 
 NEVER_RETRIED = ("TriggerCron",)
 """Rpcs that do their work again when they are called again."""
@@ -64,7 +65,8 @@ def register_task(
         HandlerNotFound: if nobody offers, or ever offered, the handler.
         EtagMismatch: if the task has changed.
     """
-    request = pb.RegisterTaskRequest(
+    request = request_of(
+        pb.RegisterTaskRequest,
         name=name,
         schedule=schedule,
         handler=handler,
@@ -90,8 +92,10 @@ def batch_register_tasks(
         InvalidArgument: with violations such as ``requests[3].schedule``.
         HandlerNotFound, EtagMismatch: for the first task that is refused; none is registered then.
     """
-    request = pb.BatchRegisterTasksRequest(
-        requests=[wire.registration_to(registration) for registration in registrations], validate_only=validate_only
+    request = request_of(
+        pb.BatchRegisterTasksRequest,
+        requests=[wire.registration_to(registration) for registration in registrations],
+        validate_only=validate_only,
     )
     return Call(rpc="BatchRegisterTasks", request=request, read=responses.tasks)
 
@@ -124,7 +128,7 @@ def update_task(
         HandlerNotFound: if nobody offers, or ever offered, the handler.
         EtagMismatch: if the task has changed.
     """
-    told: dict[str, str | Mapping[str, Any] | None] = {
+    told: dict[str, Any] = {
         "schedule": schedule,
         "time_zone": time_zone,
         "handler": handler,
@@ -134,11 +138,13 @@ def update_task(
     }
     fields = {field: value for field, value in told.items() if value is not None}
     values: dict[str, Any] = {
-        field: value if isinstance(value, str) else struct(field, value) for field, value in fields.items()
+        field: struct(field, value) if field in ("payload", "metadata") else value for field, value in fields.items()
     }
     policies = read_policy({} if policy is None else policy).checked()
     chosen = wire.policy_to(DEFAULT.with_fields(policies)) if policies else None
-    message = pb.Task(**values, enabled=enabled is True, policy=chosen)
+    message = request_of(
+        pb.Task, name=name, etag=etag, **values, enabled=False if enabled is None else enabled, policy=chosen
+    )
     update = TaskUpdate(
         name=name,
         fields=fields,
@@ -158,7 +164,9 @@ def delete_task(name: str, *, etag: str = "") -> Call[None]:
         TaskNotFound: if there is none of that name.
         EtagMismatch: if ``etag`` is given and the task has changed.
     """
-    return Call(rpc="DeleteTask", request=pb.DeleteTaskRequest(name=name, etag=etag), read=responses.nothing)
+    return Call(
+        rpc="DeleteTask", request=request_of(pb.DeleteTaskRequest, name=name, etag=etag), read=responses.nothing
+    )
 
 
 def get_task(name: str) -> Call[Task]:
@@ -167,13 +175,14 @@ def get_task(name: str) -> Call[Task]:
     Raises:
         TaskNotFound: if there is none of that name.
     """
-    return Call(rpc="GetTask", request=pb.GetTaskRequest(name=name), read=wire.task_from)
+    return Call(rpc="GetTask", request=request_of(pb.GetTaskRequest, name=name), read=wire.task_from)
 
 
 def list_tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, page_token: str = "") -> Call[TaskPage]:
     """Return one page of the tasks chosen, in the order of their names; 100 of them if ``page_size`` is 0."""
     wanted = chosen or TaskFilter()
-    request = pb.ListTasksRequest(
+    request = request_of(
+        pb.ListTasksRequest,
         page_size=page_size,
         page_token=page_token,
         enabled=wanted.enabled,
@@ -196,7 +205,7 @@ def enable_task(name: str, *, etag: str = "") -> Call[Task]:
         TaskNotFound: if there is none of that name.
         EtagMismatch: if ``etag`` is given and the task has changed.
     """
-    return Call(rpc="EnableTask", request=pb.EnableTaskRequest(name=name, etag=etag), read=wire.task_from)
+    return Call(rpc="EnableTask", request=request_of(pb.EnableTaskRequest, name=name, etag=etag), read=wire.task_from)
 
 
 def disable_task(name: str, *, note: str = "", etag: str = "") -> Call[Task]:
@@ -206,7 +215,11 @@ def disable_task(name: str, *, note: str = "", etag: str = "") -> Call[Task]:
         TaskNotFound: if there is none of that name.
         EtagMismatch: if ``etag`` is given and the task has changed.
     """
-    return Call(rpc="DisableTask", request=pb.DisableTaskRequest(name=name, note=note, etag=etag), read=wire.task_from)
+    return Call(
+        rpc="DisableTask",
+        request=request_of(pb.DisableTaskRequest, name=name, note=note, etag=etag),
+        read=wire.task_from,
+    )
 
 
 def run_task_now(
@@ -232,7 +245,7 @@ def run_task_now(
     start, end = (
         Call(
             rpc="RunTaskNow",
-            request=pb.RunTaskNowRequest(**said, detach=detached),
+            request=request_of(pb.RunTaskNowRequest, **said, detach=detached),
             read=responses.run_result,
             waits=not detached,
         )
@@ -250,7 +263,7 @@ def trigger_cron(cron: str) -> Call[tuple[Execution, ...]]:
     Raises:
         InvalidArgument: if it is no cron expression and means none.
     """
-    return Call(rpc="TriggerCron", request=pb.TriggerCronRequest(cron=cron), read=responses.executions)
+    return Call(rpc="TriggerCron", request=request_of(pb.TriggerCronRequest, cron=cron), read=responses.executions)
 
 
 def preview_schedule(
@@ -262,7 +275,8 @@ def preview_schedule(
         InvalidSchedule: if schedule or zone cannot be read.
         InvalidArgument: if the count is out of bounds.
     """
-    request = pb.PreviewScheduleRequest(
+    request = request_of(
+        pb.PreviewScheduleRequest,
         schedule=schedule,
         time_zone=time_zone,
         count=count,
@@ -285,8 +299,11 @@ def backfill_task(name: str, *, start_time: datetime, end_time: datetime) -> Cal
         TaskDisabled: if the task is disabled.
         InvalidArgument: if the times are none, or too many occurrences lie between them.
     """
-    request = pb.BackfillTaskRequest(
-        name=name, start_time=instant("start_time", start_time), end_time=instant("end_time", end_time)
+    request = request_of(
+        pb.BackfillTaskRequest,
+        name=name,
+        start_time=instant("start_time", start_time),
+        end_time=instant("end_time", end_time),
     )
     return Call(rpc="BackfillTask", request=request, read=wire.backfill_from)
 
@@ -295,7 +312,9 @@ def get_task_history(
     name: str, chosen: ExecutionFilter | None = None, *, page_size: int = 0, page_token: str = ""
 ) -> Call[ExecutionPage]:
     """Return one page of a task's executions, newest first; empty for a name that no task has or had."""
-    request = pb.GetTaskHistoryRequest(name=name, page_size=page_size, page_token=page_token, **_filter(chosen))
+    request = request_of(
+        pb.GetTaskHistoryRequest, name=name, page_size=page_size, page_token=page_token, **_filter(chosen)
+    )
     return Call(rpc="GetTaskHistory", request=request, read=wire.execution_page_from)
 
 
@@ -311,7 +330,7 @@ def list_executions(
     chosen: ExecutionFilter | None = None, *, page_size: int = 0, page_token: str = ""
 ) -> Call[ExecutionPage]:
     """Return one page of the executions of all tasks, newest first; 100 of them if ``page_size`` is 0."""
-    request = pb.ListExecutionsRequest(page_size=page_size, page_token=page_token, **_filter(chosen))
+    request = request_of(pb.ListExecutionsRequest, page_size=page_size, page_token=page_token, **_filter(chosen))
     return Call(rpc="ListExecutions", request=request, read=wire.execution_page_from)
 
 
@@ -328,7 +347,9 @@ def get_execution(execution_id: str) -> Call[Execution]:
     Raises:
         ExecutionNotFound: if the history does not, or no longer, hold it.
     """
-    return Call(rpc="GetExecution", request=pb.GetExecutionRequest(id=execution_id), read=wire.execution_from)
+    return Call(
+        rpc="GetExecution", request=request_of(pb.GetExecutionRequest, id=execution_id), read=wire.execution_from
+    )
 
 
 def cancel_execution(execution_id: str, *, reason: str = "") -> Call[Execution]:
@@ -337,7 +358,7 @@ def cancel_execution(execution_id: str, *, reason: str = "") -> Call[Execution]:
     Raises:
         ExecutionNotFound: if the history does not, or no longer, hold it.
     """
-    request = pb.CancelExecutionRequest(id=execution_id, reason=reason)
+    request = request_of(pb.CancelExecutionRequest, id=execution_id, reason=reason)
     return Call(rpc="CancelExecution", request=request, read=wire.execution_from)
 
 
@@ -353,7 +374,7 @@ def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[
     context is entered. If the server restarts, the watch goes on where the client finds it within its ``patience``, and
     tells ``Lost(count=0)``: something may have happened meanwhile. Events are hints: read the execution to be sure.
     """
-    request = pb.WatchExecutionsRequest(task_name=task_name, states=wire.states_to(sorted(states)))
+    request = request_of(pb.WatchExecutionsRequest, task_name=task_name, states=state_numbers(states))
     return Call(rpc="WatchExecutions", request=request, read=wire.event_from, waits=True)
 
 
@@ -370,7 +391,7 @@ def initialize_default_tasks() -> Call[tuple[Task, ...]]:
 def _filter(chosen: ExecutionFilter | None) -> dict[str, Any]:
     wanted = chosen or ExecutionFilter()
     return {
-        "states": wire.states_to(sorted(wanted.states)),
+        "states": state_numbers(wanted.states),
         "start_time": instant("start_time", wanted.start_time),
         "end_time": instant("end_time", wanted.end_time),
     }

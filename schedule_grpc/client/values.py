@@ -1,6 +1,6 @@
 """What a caller says, as the messages of a request. What a message would change in silence is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc import wire
 from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.execution import State
 from schedule_grpc.json_input import portable
 from schedule_grpc.json_text import NotJson
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -35,11 +36,28 @@ def instant(field: str, told: datetime | None) -> Timestamp | None:
     """Return the message of an instant.
 
     Raises:
-        InvalidArgument: if its time zone is not known.
+        InvalidArgument: if it is none, or its time zone is not known.
     """
+    if told is not None and not isinstance(told, datetime):
+        raise InvalidArgument.of(field, f"{type(told).__name__} is not an instant: give a datetime with its time zone")
     if told is not None and told.tzinfo is None:
         raise InvalidArgument.of(field, f"{told.isoformat()} has no time zone, such as datetime.UTC")
     return None if told is None else wire.instant_to(told)
+
+
+def state_numbers(told: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
+    """Return the states to choose by, as a request has them.
+
+    Raises:
+        InvalidArgument: if one is none.
+    """
+    known = [state for state in State if state is not State.UNKNOWN]
+    if isinstance(told, str) or not isinstance(told, Iterable):
+        raise InvalidArgument.of("states", "is not a list of states")
+    wanted = list(told)
+    if strange := [each for each in wanted if each not in known]:
+        raise InvalidArgument.of("states", f"{strange[0]!r} is none of {', '.join(known)}")
+    return wire.states_to(sorted(wanted))
 
 
 def policy_message(told: Policy | Mapping[str, Any]) -> pb.TaskPolicy:

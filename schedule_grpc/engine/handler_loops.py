@@ -10,6 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -18,7 +19,7 @@ import structlog
 from schedule_grpc import event_loop
 from schedule_grpc.clock import Clock
 from schedule_grpc.engine.watchdog import Watchdog
-from schedule_grpc.handlers import Call, Env, HandlerFunction, Raised, TaskContext, ended
+from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended
 from schedule_grpc.threads import in_thread
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ class _CallElsewhere(Call):
         self._here = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._loop: HandlerLoop | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[End] | None = None
         self._cancelled = False
 
     @property
@@ -60,36 +61,46 @@ class _CallElsewhere(Call):
     def cancel(self) -> None:
         """Cancel the task; what has not begun does not begin."""
         self._cancelled = True
-        if self._loop is not None:
-            self._loop.soon(self._cancel_task)
+        loop = self._loop
+        if loop is None:
+            return
+        if loop.withdraws(self):
+            self.deliver(Raised(asyncio.CancelledError(), self.ctx.clock.monotonic()))
+        loop.soon(self._cancel_task)
 
     def begin_in(self, loop: "HandlerLoop") -> None:
         """Wait for a turn in a loop."""
         self._loop = loop
-        loop.soon(self._begin, context=self._context)
+        loop.soon(partial(self._begin, loop), context=self._context)
 
     # -- in the handlers' loop
 
-    def _begin(self) -> None:
-        loop = self._loop
-        if loop is None or not loop.takes(self):
+    def _begin(self, loop: "HandlerLoop") -> None:
+        if not loop.takes(self):
             return  # it has gone to another loop
-        self.began = self.ctx.clock.monotonic()
+        now = self.ctx.clock.monotonic()
         if self._cancelled:
-            self._tell(Raised(asyncio.CancelledError(), self.began))
+            self._tell(Raised(asyncio.CancelledError(), now))
             return
+        self.began = now
         given = replace(self.ctx, env=loop.env)
         name = f"{given.task.handler} {given.execution_id}"
-        self._task = asyncio.get_running_loop().create_task(self._run(given), name=name)
+        self._task = asyncio.get_running_loop().create_task(ended(self._function, given), name=name)
+        self._task.add_done_callback(self._end)
 
-    async def _run(self, given: TaskContext) -> None:
-        self._tell(await ended(self._function, given))
+    def _end(self, task: "asyncio.Task[End]") -> None:
+        # One that was cancelled before its first step has not come to say how it ended.
+        self._tell(Raised(asyncio.CancelledError(), self.ctx.clock.monotonic()) if task.cancelled() else task.result())
 
     def _cancel_task(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    def _tell(self, end: Any) -> None:
+    def lost(self) -> None:
+        """Tell that the loop has ended under the handler: it will never go on."""
+        self._tell(Raised(RuntimeError("the event loop of this handler ended"), self.ctx.clock.monotonic()))
+
+    def _tell(self, end: End) -> None:
         if self._loop is not None:
             self._loop.done(self)
         with suppress(RuntimeError):  # the engine's loop has closed: the server stopped without this handler
@@ -117,6 +128,11 @@ class HandlerLoop:
         return self._watchdog.silent > BLOCKED
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended: nothing can begin here any more."""
+        return not self._thread.is_alive()
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing waits or runs here."""
         return not self._waiting and not self._running
@@ -137,11 +153,15 @@ class HandlerLoop:
         call.begin_in(self)
 
     def takes(self, call: _CallElsewhere) -> bool:
-        """Return whether a call's turn has come here; not if it has gone to another loop."""
-        if self._waiting.pop(call, self) is self:
+        """Return whether a call's turn has come here; not if it has gone to another loop, or was withdrawn."""
+        if not self.withdraws(call):
             return False
         self._running.add(call)
         return True
+
+    def withdraws(self, call: _CallElsewhere) -> bool:
+        """Let a call wait here no longer; return whether it did. Of several threads that ask, one is told so."""
+        return self._waiting.pop(call, self) is not self
 
     def done(self, call: _CallElsewhere) -> None:
         """Note the end of a call."""
@@ -149,7 +169,7 @@ class HandlerLoop:
 
     def let_go(self) -> list[_CallElsewhere]:
         """Return the calls that wait, for another loop to take."""
-        return [call for call in tuple(self._waiting) if self._waiting.pop(call, self) is not self]
+        return [call for call in tuple(self._waiting) if self.withdraws(call)]
 
     async def close(self) -> None:
         """Cancel what runs, close the bindings, and end the thread; not waited for where a handler blocks it."""
@@ -157,11 +177,17 @@ class HandlerLoop:
         await in_thread(lambda _: self._thread.join(CLOSING_SECONDS), name="close handlers", abandon=True)
 
     def _run(self) -> None:
-        event_loop.run(self._until_closed(), within=self._own)
+        try:
+            event_loop.run(self._until_closed(), within=self._own)
+        finally:
+            for call in tuple(self._running):
+                call.lost()
 
     async def _until_closed(self) -> None:
         with self._watchdog.watching():
-            await self._over.wait()
+            while not self._over.is_set():
+                with suppress(asyncio.CancelledError):  # by a handler that cancels all tasks it finds
+                    await self._over.wait()
         await self._bindings.aclose()
 
 
@@ -215,7 +241,7 @@ class HandlerLoops:
                 self.current.give(call)
             log.warning("handlers.loop_replaced", moved=len(moved), loops=len(self._loops))
         for loop in self._loops[:-1]:
-            if loop.is_idle and not loop.is_blocked:
+            if loop.is_idle and (loop.is_over or not loop.is_blocked):
                 self._loops.remove(loop)
                 await loop.close()
 

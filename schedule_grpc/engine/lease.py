@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from schedule_grpc import event_loop, forks
 from schedule_grpc.clock import Clock, SystemClock
 from schedule_grpc.engine.presence import LEASE, Presence
 from schedule_grpc.errors import Unavailable
@@ -143,7 +144,9 @@ class SharedLease:
     # -- the thread's
 
     def _keep(self, begins_to_hold: Callable[[], object]) -> None:
-        with asyncio.Runner() as runner:  # a loop of its own, which runs nothing else
+        # A loop of its own, which runs nothing else, and whose connection no forked child keeps open.
+        loop, selector = event_loop.new_loop()
+        with forks.keeping_loop(loop, selector), asyncio.Runner(loop_factory=lambda: loop) as runner:
             line = self._store.lease_line()
             while True:
                 held = self.holds

@@ -219,7 +219,14 @@ class Runner:
             log=log.bind(execution=execution.id, task=claim.task.name, attempt=execution.attempt),
         )
         with structlog.contextvars.bound_contextvars(execution=execution.id):
-            fate = await perform(offer, context, timeout=timeout, stop=running.stop, begin=self._place.begin)
+            fate = await perform(
+                offer,
+                context,
+                timeout=timeout,
+                stop=running.stop,
+                begin=self._place.begin,
+                leaving=self._giving_up,
+            )
         self._note_end(ended, fate)
         return fate
 
@@ -262,7 +269,8 @@ class Runner:
         """
         claim = running.claim
         now = self._clock.now()
-        if fate is None:
+        if fate is None or not fate.begun:
+            self._begun.discard(claim.lease_token)
             return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now, began=False)
         if fate.abandoned:
             log.error("handler.abandoned", execution=claim.execution.id, handler=claim.execution.handler)

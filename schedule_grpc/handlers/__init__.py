@@ -10,7 +10,7 @@
 A decorated handler stays a plain function, which a test can call.
 """
 
-from schedule_grpc.handlers.call import Begin, Call, Raised, begin_here, ended
+from schedule_grpc.handlers.call import Begin, Call, End, Raised, begin_here, ended
 from schedule_grpc.handlers.context import Env, PermanentFailure, TaskContext
 from schedule_grpc.handlers.perform import Fate, Stop, perform
 from schedule_grpc.handlers.registry import HandlerFunction, Offer, Registry, handler
@@ -18,6 +18,7 @@ from schedule_grpc.handlers.registry import HandlerFunction, Offer, Registry, ha
 __all__ = [
     "Begin",
     "Call",
+    "End",
     "Env",
     "Fate",
     "HandlerFunction",

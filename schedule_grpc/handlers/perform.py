@@ -43,6 +43,8 @@ class Fate:
     kind: FailureKind | None = None
     error: str | None = None
     result: Any = None
+    begun: bool = True
+    """Whether the handler was called: one that waits for its turn may be stopped before."""
     stopped: bool = False
     left: "asyncio.Future[Any] | None" = None
     """Of a handler that would not stop: done once it has ended after all. No other attempt may start beside it."""
@@ -65,6 +67,7 @@ async def perform(
     stop: Stop,
     grace: timedelta = GRACE,
     begin: Begin = begin_here,
+    leaving: asyncio.Event | None = None,
 ) -> Fate:
     """Call the handler once and tell what became of it.
 
@@ -75,6 +78,7 @@ async def perform(
         stop: When resolved, the handler is asked to stop.
         grace: How long it may take to stop once asked.
         begin: Calls it if it is async; by default in this event loop.
+        leaving: When set, a handler that another one holds up gets no more than ``grace``: the process is to end.
 
     Returns:
         Its fate. A handler that returns only after its timeout (it blocked the event loop) has failed by TIMEOUT too.
@@ -85,9 +89,11 @@ async def perform(
     await _until_over(call, clock, timeout, stop)
     in_time = call.end.done() or stop.done()  # not by the clock: event loops may wake a moment early
     if not call.end.done():
-        await _ask_to_stop(call, given, grace)
+        await _ask_to_stop(call, given, grace, leaving or asyncio.Event())
     if not call.end.done():
         return Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end)
+    if call.began is None:
+        return Fate(duration=call.taken, kind=FailureKind.ERROR, error="stopped", begun=False, stopped=True)
     end, duration = call.end.result(), call.taken
     if not in_time or (duration >= timeout and not stop.done()):
         return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR)
@@ -103,13 +109,13 @@ async def _until_over(call: Call, clock: Clock, timeout: timedelta, stop: Stop) 
         await _until_any(clock, left, call.end, stop)
 
 
-async def _ask_to_stop(call: Call, ctx: TaskContext, grace: timedelta) -> None:
+async def _ask_to_stop(call: Call, ctx: TaskContext, grace: timedelta, leaving: asyncio.Event) -> None:
     """Ask, and wait for it; a call that cannot hear it, because another one blocks its loop, gets more time."""
     ctx.cancelled.set()
     call.cancel()
     await _until_any(ctx.clock, grace, call.end)
     for _ in range(HELD_UP_GRACES):
-        if call.end.done() or not call.held_up:
+        if call.end.done() or leaving.is_set() or not call.held_up:
             return
         await _until_any(ctx.clock, grace, call.end)
 

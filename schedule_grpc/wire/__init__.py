@@ -25,7 +25,7 @@ from schedule_grpc.wire.tasks import (
     task_to,
 )
 from schedule_grpc.wire.updates import update_from, update_to
-from schedule_grpc.wire.values import Reader, instant_to, json_asked, json_from, struct_to
+from schedule_grpc.wire.values import Reader, instant_to, json_asked, json_from, request_of, struct_to
 
 __all__ = [
     "Reader",
@@ -52,6 +52,7 @@ __all__ = [
     "registration_from",
     "registration_to",
     "registrations_from",
+    "request_of",
     "states_from",
     "states_to",
     "status_of",

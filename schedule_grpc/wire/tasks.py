@@ -15,7 +15,7 @@ from schedule_grpc.task import (
     define,
 )
 from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
-from schedule_grpc.wire.values import instant_from, instant_to, json_asked, json_from, struct_to
+from schedule_grpc.wire.values import instant_from, instant_to, json_asked, json_from, request_of, struct_to
 
 
 def registration_from(request: pb.RegisterTaskRequest) -> Registration:
@@ -70,9 +70,14 @@ def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registrat
 
 
 def registration_to(registration: Registration) -> pb.RegisterTaskRequest:
-    """Return the request that asks for a registration."""
+    """Return the request that asks for a registration.
+
+    Raises:
+        InvalidArgument: for what a request cannot hold.
+    """
     definition = registration.definition
-    return pb.RegisterTaskRequest(
+    return request_of(
+        pb.RegisterTaskRequest,
         name=definition.name,
         schedule=definition.schedule.text,
         handler=definition.handler,

@@ -8,7 +8,7 @@ from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.registration import TaskUpdate
 from schedule_grpc.task import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, SHOWN
 from schedule_grpc.wire.policy import PATHS, policy_fields_asked, policy_paths_set
-from schedule_grpc.wire.values import json_asked
+from schedule_grpc.wire.values import json_asked, request_of
 
 _TEXTS = ("schedule", "time_zone", "handler", "description")
 _OBJECTS = {"payload": MAX_PAYLOAD_BYTES, "metadata": MAX_METADATA_BYTES}
@@ -52,14 +52,20 @@ def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
 
 
 def update_to(update: TaskUpdate, message: pb.Task) -> pb.UpdateTaskRequest:
-    """Return the request that asks for an update; ``message`` holds the values of what it names."""
-    message.name, message.etag = update.name, update.etag
+    """Return the request that asks for an update; ``message`` holds the task's name and the values of what it names.
+
+    Raises:
+        InvalidArgument: for what a request cannot hold.
+    """
     paths = [*update.fields, *(_POLICY + path for path in update.policy)]
-    request = pb.UpdateTaskRequest(
-        task=message, validate_only=update.validate_only, allow_unknown_handler=update.allow_unknown_handler
+    asked = request_of(
+        pb.UpdateTaskRequest,
+        task=message,
+        validate_only=update.validate_only,
+        allow_unknown_handler=update.allow_unknown_handler,
     )
-    request.update_mask.paths.extend(paths if update.enabled is None else [*paths, "enabled"])
-    return request
+    asked.update_mask.paths.extend(paths if update.enabled is None else [*paths, "enabled"])
+    return asked
 
 
 def _paths(request: pb.UpdateTaskRequest) -> Iterable[str]:

@@ -3,15 +3,20 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
 from schedule_grpc.json_text import MAX_EXACT, whole
+from schedule_grpc.text import fault_of
+
+M = TypeVar("M", bound=Message)
 
 _MICROS = 1_000_000
 _NANOS_PER_MICRO = 1000
@@ -21,6 +26,32 @@ _MAX_DURATION_SECONDS = 315_576_000_000
 
 _MOST_PER_CHARACTER = 6
 """Bytes of a message for one of JSON, at most: `1,` in a list takes 11."""
+
+_KINDS = {
+    FieldDescriptor.CPPTYPE_STRING: "is not a text",
+    FieldDescriptor.CPPTYPE_BOOL: "is not True or False",
+    FieldDescriptor.CPPTYPE_INT32: "is not a whole number of 32 bits",
+}
+"""What is wrong with a value that a field of a request cannot hold."""
+
+
+def request_of(kind: type[M], **said: Any) -> M:
+    """Return the message of what a caller says; None leaves a field unset.
+
+    Raises:
+        InvalidArgument: naming each field that cannot hold its value; protobuf's own errors name none.
+    """
+    try:
+        return kind(**said)
+    except (TypeError, ValueError, OverflowError):
+        violations = [
+            Violation(field=field, reason=reason)
+            for field, value in said.items()
+            if (reason := _fault_in(kind, field, value)) is not None
+        ]
+        if not violations:
+            raise
+        raise InvalidArgument(*violations) from None
 
 
 class Reader:
@@ -166,3 +197,13 @@ def _fill_struct(place: Struct, value: Mapping[str, Any]) -> None:
 
 def _timedelta(message: Duration) -> timedelta:
     return timedelta(seconds=message.seconds, microseconds=int(message.nanos / _NANOS_PER_MICRO))
+
+
+def _fault_in(kind: type[Message], field: str, value: object) -> str | None:
+    """Return why a field of a message cannot hold a value; None if it can."""
+    try:
+        kind(**{field: value})
+    except (TypeError, ValueError, OverflowError):
+        fault = fault_of(value) if isinstance(value, str) else None
+        return fault or _KINDS.get(kind.DESCRIPTOR.fields_by_name[field].cpp_type, "is not a value of this field")
+    return None

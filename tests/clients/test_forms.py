@@ -10,7 +10,9 @@ from schedule_grpc import errors
 from schedule_grpc.execution import ExecutionFilter
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.policy import Overlap, Policy
+from schedule_grpc.registration import Registration
 from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.task import TaskFilter, define
 
 NAIVE = datetime.fromisoformat("2026-01-31T10:00:00")
 RETRY = RetryPolicy(max_retries=7, initial_backoff=timedelta(seconds=1.5))
@@ -97,3 +99,69 @@ async def test_an_instant_without_a_time_zone_is_refused(asker, scripted):
         with pytest.raises(errors.InvalidArgument, match="start_time: 2026-01-31T10:00:00 has no time zone"):
             await asker.ask(client, rpc, **asked)
     assert scripted.seen == []
+
+
+LONE = "\ud800"
+NO_TEXT = [(LONE, "is not Unicode: it has a lone surrogate"), (5, "is not a text")]
+NO_FLAG = "is not True or False"
+NO_INTEGER = "is not a whole number of 32 bits"
+TASK = {"name": "t", "schedule": "@daily", "handler": "h"}
+BATCHED = Registration(definition=define(name="t", schedule="@daily", handler="h"), etag=LONE)
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "field", "reason"),
+    [
+        *(
+            ("register_task", TASK | {field: value}, field, reason)
+            for field in ("name", "schedule", "handler", "time_zone", "description", "etag")
+            for value, reason in NO_TEXT
+        ),
+        *(
+            ("update_task", {"name": "t", field: value}, field, reason)
+            for field in ("name", "schedule", "handler", "time_zone", "description", "etag")
+            for value, reason in NO_TEXT
+        ),
+        *(("update_task", {"name": "t", field: "yes"}, field, NO_FLAG) for field in ("enabled", "validate_only")),
+        ("register_task", TASK | {"enabled": "yes"}, "enabled", NO_FLAG),
+        ("batch_register_tasks", {"registrations": [BATCHED]}, "etag", NO_TEXT[0][1]),
+        ("get_task", {"name": LONE}, "name", NO_TEXT[0][1]),
+        ("disable_task", {"name": "t", "note": LONE}, "note", NO_TEXT[0][1]),
+        ("run_task_now", {"name": "t", "request_id": LONE}, "request_id", NO_TEXT[0][1]),
+        ("cancel_execution", {"execution_id": "x", "reason": LONE}, "reason", NO_TEXT[0][1]),
+        ("list_tasks", {"chosen": TaskFilter(category=LONE)}, "category", NO_TEXT[0][1]),
+        ("list_tasks", {"page_size": 2**40}, "page_size", NO_INTEGER),
+        ("preview_schedule", {"schedule": "@daily", "count": 1.5}, "count", NO_INTEGER),
+        (
+            "preview_schedule",
+            {"schedule": "@daily", "start_time": "2026-01-31"},
+            "start_time",
+            "str is not an instant: give a datetime with its time zone",
+        ),
+        ("list_executions", {"chosen": ExecutionFilter(states="RUNNING")}, "states", "is not a list of states"),
+        (
+            "list_executions",
+            {"chosen": ExecutionFilter(states=["running"])},
+            "states",
+            "'running' is none of PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED, SKIPPED, MISSED",
+        ),
+    ],
+)
+async def test_what_a_request_cannot_hold_is_refused_by_its_field(
+    asker, scripted, method: str, asked: dict[str, Any], field: str, reason: str
+):
+    """Protobuf's own errors name no field, and UnicodeEncodeError none that a caller would catch."""
+    with pytest.raises(errors.InvalidArgument) as caught:
+        await asker.ask(asker(scripted.address), method, **asked)
+    assert [(each.field, each.reason) for each in caught.value.violations] == [(field, reason)]
+    assert scripted.seen == []
+
+
+@pytest.mark.parametrize("enabled", [1, True])
+async def test_a_task_is_enabled_by_what_is_true_for_protobuf(asker, scripted, enabled: bool):
+    """An update with 1 disabled the task."""
+    scripted.answer("UpdateTask", errors.TaskNotFound("x"))
+    with pytest.raises(errors.TaskNotFound):
+        await asker.ask(asker(scripted.address), "update_task", "t", enabled=enabled)
+    (updated,) = scripted.seen
+    assert updated.request.task.enabled

@@ -254,6 +254,101 @@ async def test_a_child_task_that_exits_ends_no_loop(scene: Scene):
     assert (await scene.call(where)).result == ["handlers 1", 1]
 
 
+async def _interrupts() -> None:
+    raise KeyboardInterrupt
+
+
+def _stops() -> None:
+    asyncio.get_running_loop().stop()
+
+
+def _cancels_all() -> None:
+    for task in asyncio.all_tasks():
+        if "neighbour" not in repr(task.get_coro()) and task.get_name() != "h exec_t_1_a":
+            task.cancel()
+
+
+@pytest.mark.parametrize("harm", [lambda: asyncio.create_task(_interrupts()), _stops, _cancels_all])
+async def test_a_handler_that_ends_its_loop_ends_no_loop(scene: Scene, harm):
+    """KeyboardInterrupt in a task of its own, the loop stopped, every task cancelled: its neighbours go on."""
+    began, go = threading.Event(), threading.Event()
+
+    async def neighbour(_: TaskContext) -> str:
+        began.set()
+        while not go.is_set():  # noqa: ASYNC110 (another thread's event)
+            await asyncio.sleep(0.01)
+        return "as ever"
+
+    async def harms(_: TaskContext) -> str:
+        kept = harm()
+        await asyncio.sleep(0.1)
+        return "after" if kept is None or kept.done() else "before"
+
+    beside = scene.call(neighbour)
+    await asyncio.to_thread(began.wait, 60)
+    assert (await scene.call(harms)).result == "after"
+    go.set()
+    assert (await beside).result == "as ever"
+    assert (await scene.call(where)).result == ["handlers 1", 1]
+
+
+async def test_what_moved_to_another_loop_begins_there(scene: Scene):
+    """Both are blocked; the first one is free again sooner, and must not call it with the other one's bindings."""
+    blocking = await scene.blocked()
+    later = threading.Event()
+
+    async def blocks_the_second(_: TaskContext) -> None:
+        later.wait(60)
+
+    second, third = scene.call(blocks_the_second), scene.call(where)
+    await asyncio.sleep(0)
+    await scene.loops.relieve()
+    scene.held.set()
+    await blocking
+    await asyncio.sleep(0.2)
+    assert not third.done()
+    later.set()
+    assert (await third).result == ["handlers 2", 2]
+    await second
+
+
+async def test_what_waits_for_its_turn_is_stopped_at_once(scene: Scene):
+    """It was not called: that is no attempt."""
+    blocking = await scene.blocked()
+    stop = asyncio.get_running_loop().create_future()
+    offer = Offer(name="h", description="", function=where, is_async=True)
+    waiting = asyncio.create_task(perform(offer, scene.context(), timeout=MINUTE, stop=stop, begin=scene.loops.begin))
+    await asyncio.sleep(0)
+    stop.set_result(None)
+    fate = await waiting
+    assert (fate.begun, fate.stopped, fate.abandoned) == (False, True, False)
+    scene.held.set()
+    await blocking
+
+
+async def test_a_neighbour_is_not_waited_for_by_a_process_that_ends(scene: Scene):
+    """It gets its grace, and no more: it ends with the process."""
+    began, leaving = threading.Event(), asyncio.Event()
+
+    async def neighbour(_: TaskContext) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    stop = asyncio.get_running_loop().create_future()
+    offer = Offer(name="h", description="", function=neighbour, is_async=True)
+    beside = asyncio.create_task(
+        perform(offer, scene.context(), timeout=MINUTE, stop=stop, begin=scene.loops.begin, leaving=leaving)
+    )
+    await asyncio.to_thread(began.wait, 60)
+    blocking = await scene.blocked()
+    stop.set_result(None)
+    leaving.set()
+    await scene.clock.advance(GRACE)
+    assert (await beside).abandoned
+    scene.held.set()
+    await blocking
+
+
 async def test_closing_does_not_wait_for_one_that_blocks(scene: Scene, monkeypatch):
     """The process ends without it."""
     monkeypatch.setattr(handler_loops, "CLOSING_SECONDS", 0.1)

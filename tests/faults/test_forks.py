@@ -97,7 +97,7 @@ async def test_a_server_stops_without_its_children(tmp_path: Path):
 
 @story
 async def test_a_child_that_goes_on_as_a_server_is_ended(tmp_path: Path):
-    """It would have served beside its parent, with the same event loop; the parent goes on."""
+    """It would have served beside its parent, in the same event loop, with what is ready there; the parent goes on."""
     async with served(tmp_path, handlers=HANDLERS) as server:
-        assert await result_of(server, "forks") == {"code": 70}
+        assert await result_of(server, "forks") == {"code": 70, "twice": False}
         await stopped(server)

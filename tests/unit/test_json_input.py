@@ -109,6 +109,14 @@ def test_a_key_that_stands_twice_is_refused_by_its_name(text: str, key: str):
         parsed(text)
 
 
+@pytest.mark.timeout(10)  # a look through all keys for each of them takes minutes
+def test_a_key_that_stands_twice_is_found_among_many_in_one_pass():
+    """Also where it comes last."""
+    members = ",".join(f'"k{number}":1' for number in range(200_000))
+    with pytest.raises(ValueError, match=r"^the key 'k199999' is given twice in one object$"):
+        parsed(f'{{{members},"k199999":2}}')
+
+
 def test_json_nested_too_deep_is_refused_in_words():
     """Not by an error of Python's own."""
     with pytest.raises(ValueError, match="nested too deep"):
