@@ -89,14 +89,14 @@ WHERE uid = :uid AND (last_run_time IS NULL OR last_run_time < :start_time)
 -- name: note_success
 -- An execution of the task SUCCEEDED.
 UPDATE scheduled_tasks
-SET success_count = success_count + 1, consecutive_failures = 0, last_success_time = :end_time,
+SET success_count = CASE WHEN success_count < 9223372036854775807 THEN success_count + 1 ELSE success_count END, consecutive_failures = 0, last_success_time = :end_time,
     last_run_time = CASE WHEN last_run_time >= :start_time THEN last_run_time ELSE :start_time END
 WHERE uid = :uid;
 
 -- name: note_failure
 -- An execution of the task FAILED.
 UPDATE scheduled_tasks
-SET failure_count = failure_count + 1, consecutive_failures = consecutive_failures + 1, last_failure_time = :end_time,
+SET failure_count = CASE WHEN failure_count < 9223372036854775807 THEN failure_count + 1 ELSE failure_count END, consecutive_failures = CASE WHEN consecutive_failures < 9223372036854775807 THEN consecutive_failures + 1 ELSE consecutive_failures END, last_failure_time = :end_time,
     last_run_time = CASE WHEN last_run_time >= :start_time THEN last_run_time ELSE :start_time END
 WHERE uid = :uid;
 

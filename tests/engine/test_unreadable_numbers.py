@@ -7,6 +7,7 @@ from rig import Rig, at, rig
 
 from schedule_grpc.execution import ExecutionFilter
 from schedule_grpc.paging import Page
+from schedule_grpc.store.replica_operations import replicas
 from schedule_grpc.task import Policy, TaskFilter
 from schedule_grpc.testing import FakeClock
 from schedule_grpc.wire import execution_to, task_to
@@ -134,4 +135,4 @@ async def test_alerts_and_servers_whose_times_cannot_be_read_are_passed_over(unc
 
     await unchecked.store._database.write(operation)
     assert [alert.task_name for alert in await unchecked.store.untold_alerts()] == ["other"]
-    assert "odd" in [replica.id for replica in await unchecked.store.replicas()]
+    assert "odd" in [replica.id for replica in await unchecked.store._database.read(replicas)]
