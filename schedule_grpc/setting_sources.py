@@ -4,7 +4,6 @@ A complaint names a setting as its writer wrote it: ``--drain-timeout``, ``SCHED
 ``schedule.toml: http.allowed_hosts``.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from schedule_grpc.errors import ConfigurationError
-from schedule_grpc.json_input import table
+from schedule_grpc.json_input import parsed, table
+from schedule_grpc.json_text import NotJson
 
 PREFIX = "SCHEDULE_"
 NESTED = "__"
@@ -109,16 +109,16 @@ def json_or_text(value: object, opening: str) -> object:
     """Return what a text means that is JSON because it begins with ``opening``; anything else stays as it is.
 
     Raises:
-        ValueError: if it begins like JSON and is none.
+        ValueError: if it begins like JSON and is none, or an object in it has a key twice.
     """
     if not isinstance(value, str) or not value.lstrip().startswith(opening):
         return value
     try:
-        return json.loads(value)
+        return parsed(value)
+    except NotJson as error:
+        raise ValueError(str(error)) from None
     except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from None
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
 
 
 def as_table(key: str, value: object) -> object:

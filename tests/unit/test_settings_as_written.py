@@ -193,3 +193,11 @@ def test_a_complaint_names_the_setting_as_it_was_given(tmp_path: Path, monkeypat
         "schedule.toml: concurrency: is a number, not true or false",
         "schedule.toml: handlers[0]: Input should be a valid string",
     ]
+
+
+def test_a_key_that_a_json_setting_gives_twice_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """The last one would win in silence: another database than the one that stands first."""
+    monkeypatch.setenv("SCHEDULE_BINDINGS", '{"DB": "sqlite:///a.db", "DB": "sqlite:///b.db"}')
+    with pytest.raises(WrongSettings) as caught:
+        load({})
+    assert list(caught.value.complaints) == ["SCHEDULE_BINDINGS: the key 'DB' is given twice in one object"]
