@@ -1,6 +1,5 @@
 """Which files of a server hold what others must not read."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from schedule_grpc import private_files
 from schedule_grpc.backup import is_backup
 from schedule_grpc.config import SQLITE, Settings
+from schedule_grpc.json_input import table
 from schedule_grpc.secret_text import Secrets, names_a_secret
 
 LOCAL = "file://"
@@ -54,7 +54,7 @@ def _leads_to_a_secret(option: str) -> bool:
 def _holds_secrets(config: Path) -> bool:
     told: Mapping[str, Any] = {}
     with suppress(OSError, ValueError):  # what is wrong with it is another check's matter
-        told = tomllib.loads(config.read_text("utf-8"))
+        told = table(config.read_bytes())
     secrets = Secrets()
     secrets.add_options(told)
     return bool(secrets) or bool(told.get("alerts", {}).get("urls"))  # whoever knows a webhook's URL may post to it

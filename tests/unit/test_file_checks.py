@@ -61,7 +61,11 @@ def test_what_is_private_or_no_secret_is_not_told(folder: Path):
 
 @pytest.mark.parametrize(
     "told",
-    ['[alerts]\nurls = ["https://hooks.example/a"]', '[backup.store_options]\nsecret_access_key = "hunter22"'],
+    [
+        '[alerts]\nurls = ["https://hooks.example/a"]',
+        '[backup.store_options]\nsecret_access_key = "hunter22"',
+        '\ufeff[alerts]\nurls = ["https://hooks.example/a"]',
+    ],
 )
 def test_a_configuration_that_holds_a_secret_is_told(folder: Path, told: str):
     """Whoever knows a webhook's URL may post to it."""
