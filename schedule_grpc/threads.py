@@ -50,7 +50,7 @@ async def in_thread(work: Callable[[threading.Event], T], *, name: str, abandon:
 class Aside:
     """Computes beside the event loop what takes long in proportion to what a caller sent or asked for.
 
-    On the loop it would hold up every other call, and the heartbeats. One thing is computed at a time: the interpreter
+    On the loop it would hold up every other call, and what is due. One thing is computed at a time: the interpreter
     computes no faster with more threads, and each of them would take its turns from the loop.
     """
 
