@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import structlog
@@ -167,6 +168,10 @@ class Runner:
             return ()
         return (f"{len(self._abandoned)} handlers ignored that they were asked to stop, and still run",)
 
+    def _is_still_ours(self, running: Running) -> bool:
+        """Tell whether nobody has taken an attempt that was to stop because the lease could not be renewed."""
+        return running.why is Why.LEASE_LOST and running.term == self._lease.term
+
     def _covers(self, running: Running) -> bool:
         return self._lease.holds and running.term == self._lease.term
 
@@ -226,6 +231,7 @@ class Runner:
                 stop=running.stop,
                 begin=self._place.begin,
                 leaving=self._giving_up,
+                is_waited_for=partial(self._is_still_ours, running),
             )
         self._note_end(ended, fate)
         return fate

@@ -1,7 +1,7 @@
 """One attempt, from the call of the handler to its fate. Nothing a handler does escapes from here as an exception."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -68,6 +68,7 @@ async def perform(
     grace: timedelta = GRACE,
     begin: Begin = begin_here,
     leaving: asyncio.Event | None = None,
+    is_waited_for: Callable[[], bool] = lambda: False,
 ) -> Fate:
     """Call the handler once and tell what became of it.
 
@@ -78,7 +79,9 @@ async def perform(
         stop: When resolved, the handler is asked to stop.
         grace: How long it may take to stop once asked.
         begin: Calls it if it is async; by default in this event loop.
-        leaving: When set, a handler that another one holds up gets no more than ``grace``: the process is to end.
+        leaving: When set, a handler gets no more than ``grace``: the process is to end.
+        is_waited_for: Tells, of a handler that has not stopped within ``grace``, whether its end still counts: then it
+            is waited for, up to its timeout.
 
     Returns:
         Its fate. A handler that returns only after its timeout (it blocked the event loop) has failed by TIMEOUT too.
@@ -89,7 +92,10 @@ async def perform(
     await _until_over(call, clock, timeout, stop)
     in_time = call.end.done() or stop.done()  # not by the clock: event loops may wake a moment early
     if not call.end.done():
-        await _ask_to_stop(call, given, grace, leaving or asyncio.Event())
+        await _ask_to_stop(call, given, grace)
+        await _until_given_up(
+            call, clock, grace, leaving or asyncio.Event(), lambda: _counts(call, timeout, is_waited_for)
+        )
     if not call.end.done():
         return Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end)
     if call.began is None:
@@ -109,15 +115,24 @@ async def _until_over(call: Call, clock: Clock, timeout: timedelta, stop: Stop) 
         await _until_any(clock, left, call.end, stop)
 
 
-async def _ask_to_stop(call: Call, ctx: TaskContext, grace: timedelta, leaving: asyncio.Event) -> None:
-    """Ask, and wait for it; a call that cannot hear it, because another one blocks its loop, gets more time."""
+async def _ask_to_stop(call: Call, ctx: TaskContext, grace: timedelta) -> None:
     ctx.cancelled.set()
     call.cancel()
     await _until_any(ctx.clock, grace, call.end)
-    for _ in range(HELD_UP_GRACES):
-        if call.end.done() or leaving.is_set() or not call.held_up:
-            return
-        await _until_any(ctx.clock, grace, call.end)
+
+
+async def _until_given_up(
+    call: Call, clock: Clock, grace: timedelta, leaving: asyncio.Event, counts: Callable[[], bool]
+) -> None:
+    """Wait on for a call that has not stopped: its end still counts, or another one, blocking its loop, holds it up."""
+    held_up = 0
+    while not (call.end.done() or leaving.is_set()) and (counts() or (call.held_up and held_up < HELD_UP_GRACES)):
+        held_up += call.held_up
+        await _until_any(clock, grace, call.end)
+
+
+def _counts(call: Call, timeout: timedelta, is_waited_for: Callable[[], bool]) -> bool:
+    return call.taken < timeout and is_waited_for()
 
 
 async def _until_any(clock: Clock, limit: timedelta, *futures: "asyncio.Future[Any]") -> None:

@@ -294,21 +294,26 @@ async def test_a_handler_that_ends_its_loop_ends_no_loop(scene: Scene, harm):
 
 async def test_what_moved_to_another_loop_begins_there(scene: Scene):
     """Both are blocked; the first one is free again sooner, and must not call it with the other one's bindings."""
-    blocking = await scene.blocked()
-    later = threading.Event()
+    blocking, first = await scene.blocked(), scene.loops.current
+    moved = scene.call(where)
+    await asyncio.sleep(0)
+    entered, later = threading.Event(), threading.Event()
 
     async def blocks_the_second(_: TaskContext) -> None:
+        entered.set()
         later.wait(60)
 
-    second, third = scene.call(blocks_the_second), scene.call(where)
-    await asyncio.sleep(0)
-    await scene.loops.relieve()
+    scene.loops.open()
+    second = scene.call(blocks_the_second)
+    await asyncio.to_thread(entered.wait, 60)
+    for call in first.let_go():
+        scene.loops.current.give(call)
     scene.held.set()
     await blocking
     await asyncio.sleep(0.2)
-    assert not third.done()
+    assert not moved.done()
     later.set()
-    assert (await third).result == ["handlers 2", 2]
+    assert (await moved).result == ["handlers 2", 2]
     await second
 
 

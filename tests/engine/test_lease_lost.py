@@ -92,8 +92,27 @@ async def test_a_success_stands_though_the_lease_did_not(service: Rig, gate, mon
     assert (execution.state, execution.result, execution.attempt) == (State.SUCCEEDED, "at last", 1)
 
 
+async def test_what_would_not_stop_counts_while_nobody_has_taken_it(service: Rig, gate, monkeypatch):
+    """The database is away for a minute, and the handler goes on for longer than its grace: its end is recorded."""
+    held = gate("patient")
+    lease = await lost_lease(service, monkeypatch)
+    policy = Policy(timeout=LONG, retry=RetryPolicy(max_retries=0))
+    await service.register("task", "@manual", handler="stubborn", payload={"gate": "patient"}, policy=policy)
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    await held.came.wait()
+    lease.holds = False
+    service.engine._runner.stop_beyond_lease()
+    await service.clock.advance(60)
+    assert await service.states() == ["RUNNING"]
+    held.opened.set()
+    await service.engine.idle()
+    (execution,) = await service.history()
+    assert (execution.state, execution.result, execution.attempt) == (State.SUCCEEDED, "at last", 1)
+
+
 async def test_an_abandoned_attempt_is_recorded_as_such(service: Rig, gate, monkeypatch):
-    """It would not stop when the lease was gone: FAILED, and not tried again beside itself."""
+    """It would not stop when the lease was gone, nor in its own time: FAILED, and not tried again beside itself."""
     held = gate("deaf")
     lease = await lost_lease(service, monkeypatch)
     policy = Policy(timeout=LONG)
@@ -103,7 +122,7 @@ async def test_an_abandoned_attempt_is_recorded_as_such(service: Rig, gate, monk
     await held.came.wait()
     lease.holds = False
     service.engine._runner.stop_beyond_lease()
-    await service.clock.advance(GRACE)
+    await service.clock.advance(LONG + GRACE)
     await service.engine.idle()
     (execution,) = await service.history()
     assert (execution.state, execution.kind, execution.attempt) == (State.FAILED, FailureKind.TIMEOUT, 1)
