@@ -69,6 +69,20 @@ def planned(
     )
 
 
+def begun(execution: Execution, *, lease_token: str, revision: int, now: datetime) -> Execution:
+    """Return a PENDING execution whose next attempt begins, under a lease, with its task's newest definition."""
+    return replace(
+        execution,
+        state=State.RUNNING,
+        attempt=execution.attempt + 1,
+        attempt_start_time=now,
+        start_time=execution.start_time or now,
+        deadline_time=None,
+        lease_token=lease_token,
+        revision=revision,
+    )
+
+
 def skipped(execution: Execution, reason: Reason, now: datetime) -> Execution:
     """Return the execution ended before it ever ran."""
     return _ended(execution, State.SKIPPED, now, reason=reason)

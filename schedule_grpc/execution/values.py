@@ -139,6 +139,8 @@ class Outcome:
     retry: bool = True
     conditions: tuple[Condition, ...] = ()
     """What the handler said of lasting conditions: kept with the outcome, told beside it."""
+    claimed: Execution | None = None
+    """The execution as the owner claimed it: where it is told, nobody reads it again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,3 +156,5 @@ class HandBack:
     time: datetime
     began: bool = True
     """Whether the handler was called: where ``max_retries`` is 0, it is not called a second time."""
+    claimed: Execution | None = None
+    """The execution as the owner claimed it: where it is told, nobody reads it again."""

@@ -48,6 +48,14 @@ class ClaimRequest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fired:
+    """What firings recorded, and which of it began at once."""
+
+    executions: tuple[Execution, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
     """One of the servers that share a database: the owner of the attempts that it runs, and what its engine offers."""
 
@@ -196,11 +204,14 @@ class Store(Protocol):
     async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
         """Return at most ``limit`` due tasks, whether anything can be claimed, and when to look again."""
 
-    async def fire(self, firings: Sequence[Firing], *, now: datetime) -> tuple[Execution, ...]:
+    async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
         """Move each task on and record its executions; return those recorded.
 
+        Those that can start at once are claimed in the same transaction, as far as their handlers have their share of
+        the slots that are requested: what fires and starts is written once, and nobody sees it wait.
+
         Safe because it is a compare-and-set: a firing whose task changed or was fired by another is dropped; so is an
-        occurrence that has its row already.
+        occurrence that has its row already. A claim is as safe as by `claim`.
         """
 
     async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:

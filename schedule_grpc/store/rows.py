@@ -34,7 +34,7 @@ def micros(instant: datetime | None) -> int | None:
 
 
 def task_parameters(task: Task) -> dict[str, Any]:
-    """Return what insert_task and update_task take."""
+    """Return what insert_tasks and update_tasks take."""
     definition = task.definition
     told = {
         "uid": task.uid,
@@ -100,8 +100,8 @@ def task_of(row: Row) -> Task:
     return replace(task, definition=_troubled(task.definition, place)) if place.troubles else task
 
 
-def execution_parameters(execution: Execution) -> dict[str, Any]:
-    """Return what insert_execution takes."""
+def execution_parameters(execution: Execution, lease_owner: str | None = None) -> dict[str, Any]:
+    """Return what insert_executions takes; ``lease_owner`` runs it, if it has begun."""
     covers = execution.covers
     return {
         "id": execution.id,
@@ -117,10 +117,15 @@ def execution_parameters(execution: Execution) -> dict[str, Any]:
         "create_time": to_micros(execution.create_time),
         "available_time": to_micros(execution.available_time),
         "deadline_time": micros(execution.deadline_time),
+        "start_time": micros(execution.start_time),
+        "attempt_start_time": micros(execution.attempt_start_time),
         "end_time": micros(execution.end_time),
         "state": execution.state.value,
         "reason": execution.reason.value if execution.reason else None,
         "gate": execution.gate.value if execution.gate else None,
+        "attempt": execution.attempt,
+        "lease_owner": lease_owner if execution.state is State.RUNNING else None,
+        "lease_token": execution.lease_token,
         "request_id": execution.request_id,
         "revision": execution.revision,
         "payload": None if execution.payload is None else encode(dict(execution.payload)),
@@ -128,7 +133,7 @@ def execution_parameters(execution: Execution) -> dict[str, Any]:
 
 
 def settled_parameters(execution: Execution) -> dict[str, Any]:
-    """Return what settle_attempt (with the lease token) and end_pending take."""
+    """Return what settle_attempts (with the lease token) and end_pending take."""
     return {
         "id": execution.id,
         "state": execution.state.value,
