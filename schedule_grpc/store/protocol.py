@@ -46,6 +46,10 @@ class ClaimRequest:
     now: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
 
+    def room(self, handler: str) -> int:
+        """Return how many more of a handler may run, if they have all slots."""
+        return self.limits.get(handler, self.limit) - self.running.get(handler, 0)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fired:
@@ -85,7 +89,8 @@ class Look:
     """
 
     due: tuple[Task, ...]
-    claimable: bool
+    claimable: frozenset[str]
+    """Handlers of the asker's of which executions can be claimed."""
     expired: bool
     next_time: datetime | None
     unreadable: tuple[Task, ...] = ()

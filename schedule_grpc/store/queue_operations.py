@@ -60,14 +60,14 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
     waiting = yield QUERIES.waiting_handlers, {}
     deadlines = yield QUERIES.next_deadline, {}
     next_runs = [] if due else (yield QUERIES.next_run_time, {"now": to_micros(now)})
-    available = [looked_at(row["available_time"]) for row in waiting if row["handler"] in handlers]
+    available = {row["handler"]: looked_at(row["available_time"]) for row in waiting if row["handler"] in handlers}
     expiring = [looked_at(row["instant"]) for row in deadlines]
-    instants = [*available, *expiring, *(looked_at(row["instant"]) for row in next_runs)]
+    instants = [*available.values(), *expiring, *(looked_at(row["instant"]) for row in next_runs)]
     now_micros = to_micros(now)
     return Look(
         due=due,
         unreadable=unreadable,
-        claimable=any(time <= now_micros for time in available),
+        claimable=frozenset(handler for handler, time in available.items() if time <= now_micros),
         expired=any(time <= now_micros for time in expiring),
         next_time=from_micros(following) if (following := _first_after(now_micros, instants)) is not None else None,
     )
