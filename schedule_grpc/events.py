@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import structlog
+from msgspec import Struct
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.execution import Execution, State
@@ -25,8 +26,7 @@ HEARTBEAT = timedelta(seconds=15)
 """After which a watcher is sent something where nothing happened: proxies end what is silent."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True, kw_only=True):
     """An execution changed its state; ``before`` is None where it was just recorded."""
 
     before: State | None

@@ -3,9 +3,10 @@
 import itertools
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from schedule_grpc.execution.attempts import bounded
 from schedule_grpc.execution.states import Reason, State, Trigger

@@ -4,9 +4,11 @@ Whoever does any of these has locked the task first (see `lock_tasks` in tasks.s
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from schedule_grpc.database import Operation
 from schedule_grpc.events import CancelRequested, Event, TaskChanged, Transition
@@ -34,8 +36,7 @@ ALL_OF_THEM = 2**31
 NOBODY = Occupancy(active=False, any_open=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Comer:
+class Comer(Struct, frozen=True):
     """A planned execution that comes to its task's gate, and the policies by which it is let in."""
 
     execution: Execution

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
@@ -18,8 +20,7 @@ from schedule_grpc.registration import TaskChange
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """An execution that its claimant now runs, with the task as it is at the claim.
 
     What the handler gets is ``payload``: the manual run's own, else the task's.
@@ -51,8 +52,7 @@ class ClaimRequest:
         return self.limits.get(handler, self.limit) - self.running.get(handler, 0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fired:
+class Fired(Struct, frozen=True, kw_only=True):
     """What firings recorded, and which of it began at once."""
 
     executions: tuple[Execution, ...]

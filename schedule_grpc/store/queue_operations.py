@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Operation, Parameters, Row
@@ -45,8 +47,7 @@ _COUNTS = {State.SUCCEEDED: QUERIES.note_successes, State.FAILED: QUERIES.note_f
 """Ends that a task's statistics count."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True, kw_only=True):
     """How an attempt leaves its execution, and when."""
 
     before: Execution

@@ -28,6 +28,9 @@ DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
 
 
+POLICIES_KEPT = 1_000
+
+
 def micros(instant: datetime | None) -> int | None:
     """Return the column's value of an instant."""
     return None if instant is None else to_micros(instant)
@@ -284,20 +287,30 @@ class _Reading(Columns):
 
     def policy(self, text: str) -> Policy:
         """Return a stored policy; what an older row does not tell has its default."""
-        values: dict[str, Any] = {}
-        for name, value in self.json_object("policy", text).items():
-            path = _PATHS.get(name)
-            if path is None:
-                self.cannot_read("policy", text, f"this program knows no {name!r}")
-                continue
-            try:
-                values[path] = _loaded(path, value)
-            except (ValueError, TypeError, OverflowError):
-                self.cannot_read("policy", text, f"this program does not know the value {value!r}", path)
-        found = POLICY.with_fields(values)
-        for violation in found.violations():
-            self.cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+        found, reading = _policy_of(text)
+        self.troubles += reading.troubles
+        self.unread |= reading.unread
         return found
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _policy_of(text: str) -> tuple[Policy, Columns]:
+    """Return a stored policy, and what cannot be read of it: tasks are many, their policies are few."""
+    reading = _Reading()
+    values: dict[str, Any] = {}
+    for name, value in reading.json_object("policy", text).items():
+        path = _PATHS.get(name)
+        if path is None:
+            reading.cannot_read("policy", text, f"this program knows no {name!r}")
+            continue
+        try:
+            values[path] = _loaded(path, value)
+        except (ValueError, TypeError, OverflowError):
+            reading.cannot_read("policy", text, f"this program does not know the value {value!r}", path)
+    found = POLICY.with_fields(values)
+    for violation in found.violations():
+        reading.cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+    return found, reading
 
 
 def _policy_json(policy: Policy) -> dict[str, Any]:
