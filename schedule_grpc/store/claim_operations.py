@@ -22,10 +22,15 @@ PAST_THE_GATE = (Gate.ACTIVE, Gate.FREE)
 
 
 class _Beginning:
-    """Lets new executions begin at once, each handler's up to its share of the free slots."""
+    """Lets new executions begin at once, each handler's up to its share of the free slots.
+
+    Where several of one task come together none does: one that came later might have made the first one end before it
+    ever began.
+    """
 
     def __init__(self, request: ClaimRequest, executions: Sequence[Execution]) -> None:
         self._request = request
+        self._coming = Counter(each.task_uid for each in executions if each.state is State.PENDING)
         ready = Counter(each.handler for each in executions if self._is_ready(each))
         self._left = shares(request.limit, request.running, ready, request.limits)
 
@@ -39,6 +44,7 @@ class _Beginning:
     def _is_ready(self, execution: Execution) -> bool:
         return (
             execution.state is State.PENDING
+            and self._coming[execution.task_uid] == 1
             and execution.available_time <= self._request.now
             and execution.handler in self._request.handlers
         )
