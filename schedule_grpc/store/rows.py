@@ -51,7 +51,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "metadata": encode(dict(definition.metadata)),
         "category": definition.category,
         "description": definition.description,
-        "policy": encode(_policy_json(definition.policy)),
+        "policy": _policy_text(definition.policy),
         "note": task.note,
         "create_time": to_micros(task.create_time),
         "update_time": to_micros(task.update_time),
@@ -313,8 +313,9 @@ def _policy_of(text: str) -> tuple[Policy, Columns]:
     return found, reading
 
 
-def _policy_json(policy: Policy) -> dict[str, Any]:
-    return {_stored_name(path): _stored(value) for path, value in policy.fields().items()}
+@lru_cache(maxsize=POLICIES_KEPT)
+def _policy_text(policy: Policy) -> str:
+    return encode({_stored_name(path): _stored(value) for path, value in policy.fields().items()})
 
 
 def _stored_name(path: str) -> str:
