@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import fork_support  # noqa: F401
 import httpx2
+import memory_folder
 import postgres as postgres_server
 import process
 import pytest
@@ -30,6 +31,7 @@ gives_way = False
 # Hundreds of processes are started: compiled once, each is there in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 process.let_children_hear()
+memory_folder.use()
 
 # As the service itself: structlog's own default has rich draw every traceback, which takes longer than most tests.
 structlog.configure(
