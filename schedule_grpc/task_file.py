@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from msgspec import structs
+
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.policy import DEFAULT
 from schedule_grpc.policy_reading import read_policy
@@ -173,7 +175,7 @@ def _place(table: object, place: str, number: int) -> str:
 def _marked(registration: Registration, owner: str) -> Registration:
     definition = registration.definition
     marked = {**definition.metadata, MANAGED_BY: owner}
-    return replace(registration, definition=replace(definition, metadata=marked))
+    return replace(registration, definition=structs.replace(definition, metadata=marked))
 
 
 def _hint(key: str, known: tuple[str, ...]) -> str:

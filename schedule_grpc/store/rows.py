@@ -1,10 +1,11 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row

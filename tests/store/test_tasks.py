@@ -1,8 +1,7 @@
 """What the store promises of tasks, on a real file."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from rig import Rig, at
 
 from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound
