@@ -3,6 +3,7 @@
 # Before gRPC is loaded, as the server does: what it does at a fork crashes children now and then, initdb's among them.
 import os
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -54,7 +55,8 @@ class FaultsTogether(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FaultsTogether:
-    """Say which worker gets which tests; the largest scope is begun first."""
+    """Say which worker gets which tests; they are begun in the order in which they were put here."""
+    config.option.loadscopereorder = False
     return FaultsTogether(config, log)
 
 
@@ -66,8 +68,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the fault tests first, and mark what needs PostgreSQL: before pytest selects by marks."""
-    items.sort(key=lambda item: not item.path.is_relative_to(FAULTS))
+    """Put what takes long first, and mark what needs PostgreSQL: before pytest selects by marks.
+
+    The fault tests, then files with slow tests, then the others by size: at the end all workers are busy with files
+    that take a second.
+    """
+    size = Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.path.is_relative_to(FAULTS), item.path not in slow, -size[item.path]))
     for item in items:
         if isinstance(item, pytest.Function) and needs_postgresql(item):
             item.add_marker("postgresql")

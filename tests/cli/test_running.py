@@ -64,6 +64,7 @@ def until_it_says(stream: Any, text: str) -> list[str]:
     raise AssertionError(f"{text!r} never came: {lines}")
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_while_it_goes_on(ask, steps: str):
     """State, attempts, progress and failures on standard error; the execution on standard output."""
     done = ask("tasks", "run", steps)

@@ -100,6 +100,7 @@ def test_a_bound_method_shows_all_its_arguments():
         assert list(inspect.signature(client.run_task_now).parameters) == ["name", "payload", "detach", "request_id"]
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_every_argument_and_answer(tmp_path: Path):
     """Mypy agrees with each assert_type, and refuses each line that names an error for that error."""
     (tmp_path / "typed.py").write_text(TYPED)

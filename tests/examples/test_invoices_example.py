@@ -26,6 +26,7 @@ def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, tmp_path / "mine", ignore=shutil.ignore_patterns("*.db*", "*cache*")))
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(copy: Path):
     """With pytest, in its folder."""
     tests = re.findall(r"^(?:async )?def test_", (copy / "test_invoices.py").read_text(), re.MULTILINE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from process import serving
 from wall_clock import quiet
 
@@ -24,6 +25,7 @@ LEFT_OUT = (
 )
 
 
+@pytest.mark.slow
 def test_every_operation_does_what_the_description_says(tmp_path: Path):
     """Statuses, types, schemas, no 5xx: the stream of events apart, which does not end by itself.
 
