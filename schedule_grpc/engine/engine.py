@@ -239,13 +239,17 @@ class Engine:
 
     def _notice(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, CancelRequested) and not event.execution_id:
-                self._upkeep.look_soon()
-            elif isinstance(event, CancelRequested):
-                self._runner.stop(event.execution_id, Why.CANCELLED)
-            elif isinstance(event, TaskChanged) or _waits(event):
+            if isinstance(event, Transition):
+                if event.execution.state is State.PENDING:
+                    self._woken.set()
+            elif isinstance(event, TaskChanged):
                 self._woken.set()
+            elif isinstance(event, CancelRequested):
+                self._stop(event.execution_id)
 
-
-def _waits(event: Event) -> bool:
-    return isinstance(event, Transition) and event.execution.state is State.PENDING
+    def _stop(self, execution_id: str) -> None:
+        """Stop an execution whose end is wanted; without an id, look which it is."""
+        if execution_id:
+            self._runner.stop(execution_id, Why.CANCELLED)
+        else:
+            self._upkeep.look_soon()
