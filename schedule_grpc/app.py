@@ -188,6 +188,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             http=http_address,
             database=shown(settings.database),
             handlers=len(registry.names()),
+            event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
         )
         yield Parts(
             store=store,
