@@ -150,7 +150,15 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         engine: Engine | AbsentEngine = AbsentEngine(store=store, clock=clock)
         if settings.engine:
             options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
-            engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=loops, options=options)
+            engine = Engine(
+                store=store,
+                clock=clock,
+                hub=hub,
+                registry=registry,
+                env=loops,
+                options=options,
+                write_lines=log_set_up.writer(),
+            )
         alerts = settings.alerts
         targets = open_targets(alerts.urls, secret=read_secret(alerts.secret_file), clock=clock)
         sender = Sender(states=store, targets=targets, clock=clock, speaks=lambda: engine.speaks)
@@ -180,6 +188,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             http=http_address,
             database=shown(settings.database),
             handlers=len(registry.names()),
+            event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
         )
         yield Parts(
             store=store,

@@ -134,6 +134,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least that is logged"
     )
+    event_loop: Literal["auto", "asyncio", "uvloop"] = Field(
+        default="auto",
+        description="The server's event loop; auto is uvloop on Linux where it is installed, else asyncio's",
+    )
     engine: bool = Field(
         default=True,
         description="Whether this server fires and runs tasks; on PostgreSQL others can do that for it",

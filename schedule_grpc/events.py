@@ -157,9 +157,10 @@ class Hub:
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell every listener of a batch. A listener must not block; what it raises is logged."""
-        self.ended(
-            event.execution.id for event in events if isinstance(event, Transition) and event.execution.state.ended
-        )
+        if self._waiting:
+            self.ended(
+                event.execution.id for event in events if isinstance(event, Transition) and event.execution.state.ended
+            )
         _tell(self._listeners, events)
 
     def relay(self, events: Sequence[Event]) -> None:

@@ -64,7 +64,19 @@ async def test_the_signals_of_children_are_theirs(tmp_path: Path):
 @story
 async def test_children_outlive_a_server_that_was_killed(tmp_path: Path):
     """The next one gets the file and both addresses; callers of the dead one hear at once that it is gone."""
-    async with served(tmp_path, "--http", "127.0.0.1:0", handlers=HANDLERS) as server:
+    await outlived(tmp_path, "auto")
+
+
+@story
+async def test_children_outlive_a_server_on_asyncios_own_loop(tmp_path: Path):
+    """The same, where uvloop is not installed or not wanted."""
+    await outlived(tmp_path, "asyncio")
+
+
+async def outlived(tmp_path: Path, event_loop: str) -> None:
+    """Kill a server whose handlers have left children behind, and start it again."""
+    loop = {"SCHEDULE_EVENT_LOOP": event_loop}
+    async with served(tmp_path, "--http", "127.0.0.1:0", handlers=HANDLERS, **loop) as server:
         addresses = [server.address, server.http_address or ""]
         callers = [socket.create_connection(place.split(":")) for place in addresses]  # type: ignore[arg-type]
         async with children(server):
@@ -76,7 +88,7 @@ async def test_children_outlive_a_server_that_was_killed(tmp_path: Path):
                         pass
                 caller.close()
             again = "--grpc", addresses[0], "--http", addresses[1]
-            async with served(tmp_path, *again, handlers=HANDLERS) as second:
+            async with served(tmp_path, *again, handlers=HANDLERS, **loop) as second:
                 await stopped(second)
 
 
