@@ -96,8 +96,15 @@ class _CallHere(Call):
         super().__init__(ctx.clock)
         self.began = ctx.clock.monotonic()
         name = f"{ctx.task.handler} {ctx.execution_id}"
-        self._task = asyncio.create_task(ended(function, ctx), name=name)
-        self._task.add_done_callback(lambda task: self.deliver(task.result()))
+        self._task = asyncio.create_task(self._run(function, ctx), name=name)
+        self._task.add_done_callback(self._end)
+
+    async def _run(self, function: HandlerFunction, ctx: TaskContext) -> None:
+        self.deliver(await ended(function, ctx))
+
+    def _end(self, _: "asyncio.Task[None]") -> None:
+        # Only of one that was cancelled before its first step this is the first word.
+        self.deliver(Raised(asyncio.CancelledError(), self._clock.monotonic()))
 
     def cancel(self) -> None:
         """Cancel the task."""
