@@ -20,7 +20,7 @@ from schedule_grpc import event_loop
 from schedule_grpc.clock import Clock
 from schedule_grpc.engine.hand_over import HandOver
 from schedule_grpc.engine.watchdog import Watchdog
-from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended
+from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended, name_of
 from schedule_grpc.threads import in_thread
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class _CallElsewhere(Call):
 
     def __init__(self, function: HandlerFunction, ctx: TaskContext) -> None:
         super().__init__(ctx.clock)
-        self.name = f"{ctx.task.handler} {ctx.execution_id}"
+        self.name = name_of(ctx)
         self.context = contextvars.copy_context()
         self._function = function
         self._ctx = ctx

@@ -132,6 +132,12 @@ def copy_for_handler(ctx: TaskContext) -> TaskContext:
     return copied
 
 
+def name_of(ctx: TaskContext) -> str:
+    """Return by what name an attempt's asyncio task goes: handler and execution."""
+    shared = getattr(ctx, "_shared", ctx)  # whose task is no copy
+    return f"{shared.task.handler} {ctx.execution_id}"
+
+
 def _within_one(fraction: float) -> float:
     try:
         number = float(fraction)
