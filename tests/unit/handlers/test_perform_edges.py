@@ -2,8 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import structlog
 from rig import START
 
+from schedule_grpc.clock import Alarm
 from schedule_grpc.handlers import Fate, Offer, PermanentFailure, TaskContext, perform
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
 from schedule_grpc.registration import registered
@@ -23,11 +23,11 @@ TIMEOUT = timedelta(seconds=29)
 
 
 class HastyClock(FakeClock):
-    """Its timeouts fire a little early, as uvloop's do."""
+    """Its alarms ring a little early, as uvloop's do."""
 
-    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
         """Fire a millisecond before time."""
-        return super().timeout(seconds - 0.001)
+        return super().call_later(seconds - 0.001, callback)
 
 
 class Hostile(Mapping[str, Any]):
