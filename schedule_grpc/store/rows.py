@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from schedule_grpc.clock import from_micros, to_micros
@@ -24,6 +25,34 @@ POLICY = Policy()
 POLICY_FIELDS = POLICY.fields()
 _DURATIONS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, timedelta))
 _INSTANTS = frozenset({"window.start_time", "window.end_time"})
+TASK_COLUMNS = (
+    "uid",
+    "revision",
+    "name",
+    "schedule",
+    "time_zone",
+    "handler",
+    "payload",
+    "metadata",
+    "description",
+    "policy",
+    "enabled",
+    "create_time",
+    "update_time",
+    "settled_time",
+    "next_run_time",
+    "last_run_time",
+    "delete_time",
+    "note",
+    "success_count",
+    "failure_count",
+    "consecutive_failures",
+    "last_success_time",
+    "last_failure_time",
+)
+"""What `task_of` reads."""
+_TASK_VALUES = itemgetter(*TASK_COLUMNS)
+TASKS_KEPT = 4096
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
 
@@ -98,6 +127,17 @@ def task_of(row: Row) -> Task:
         ),
     )
     return replace(task, definition=_troubled(task.definition, place)) if place.troubles else task
+
+
+def task_read_again(row: Row) -> Task:
+    """Return the same as `task_of`, and the same value as long as the row is the same: callers ask again and again."""
+    return _task_read_again(*_TASK_VALUES(row))
+
+
+@lru_cache(maxsize=TASKS_KEPT, typed=True)
+def _task_read_again(*values: Any) -> Task:
+    # Typed, because a column can hold a value of another type that is equal: 1.0 is no revision.
+    return task_of(dict(zip(TASK_COLUMNS, values, strict=True)))
 
 
 def execution_parameters(execution: Execution) -> dict[str, Any]:
