@@ -20,6 +20,8 @@ from schedule_grpc.execution import Execution, State
 
 log = structlog.get_logger(__name__)
 
+ENDS_KNOWN = 4096
+"""Of the executions that ended last it is known that they did: who asks for the end of one may ask just after it."""
 KEPT = 1000
 """Events that a subscription keeps for a reader who is slow."""
 HEARTBEAT = timedelta(seconds=15)
@@ -145,22 +147,29 @@ class Subscription:
                 yield None
 
 
+class Ending(asyncio.Event):
+    """Set when an execution has ended; or, now and then, when it may have."""
+
+    execution: Execution | None = None
+    """How it ended; None where only its id was told, or nothing."""
+
+
 class Hub:
     """Hands each batch of events to every listener, in the event loop's thread."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
         self._abroad: list[Listener] = []
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting: dict[str, set[Ending]] = {}
+        self._ended: dict[str, None] = {}
         self._subscriptions: set[Subscription] = set()
         self._closed = False
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell every listener of a batch. A listener must not block; what it raises is logged."""
-        if self._waiting:
-            self.ended(
-                event.execution.id for event in events if isinstance(event, Transition) and event.execution.state.ended
-            )
+        for event in events:
+            if isinstance(event, Transition) and event.execution.state.ended:
+                self._end(event.execution.id, event.execution)
         _tell(self._listeners, events)
 
     def relay(self, events: Sequence[Event]) -> None:
@@ -170,12 +179,13 @@ class Hub:
     def ended(self, execution_ids: Iterable[str]) -> None:
         """Wake those who wait for the end of these executions."""
         for execution_id in execution_ids:
-            for waiter in self._waiting.get(execution_id, ()):
-                waiter.set()
+            self._end(execution_id, None)
 
     def gap(self) -> None:
         """Other servers were not heard for a while: wake whoever waits, tell whoever watches."""
-        self.ended(tuple(self._waiting))
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                waiter.set()
         for subscription in self._subscriptions:
             subscription.gap()
 
@@ -216,9 +226,14 @@ class Hub:
             self._subscriptions.discard(subscription)
 
     @contextmanager
-    def ending(self, execution_id: str) -> Iterator[asyncio.Event]:
-        """Within this context the event given is set when that execution ends; many may wait at no cost to others."""
-        waiter = asyncio.Event()
+    def ending(self, execution_id: str) -> Iterator[Ending]:
+        """Within this context the event given is set when that execution ends; many may wait at no cost to others.
+
+        If it was one of the last to end, the event is set already.
+        """
+        waiter = Ending()
+        if execution_id in self._ended:
+            waiter.set()
         waiters = self._waiting.setdefault(execution_id, set())
         waiters.add(waiter)
         try:
@@ -227,6 +242,14 @@ class Hub:
             waiters.discard(waiter)
             if not waiters:
                 self._waiting.pop(execution_id, None)
+
+    def _end(self, execution_id: str, execution: Execution | None) -> None:
+        self._ended[execution_id] = None
+        if len(self._ended) > ENDS_KNOWN:
+            del self._ended[next(iter(self._ended))]
+        for waiter in self._waiting.get(execution_id, ()):
+            waiter.execution = waiter.execution or execution
+            waiter.set()
 
 
 def _tell(listeners: Iterable[Listener], events: Sequence[Event]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from schedule_grpc.errors import Violation
@@ -82,7 +83,12 @@ class Policy:
 
     def fields(self) -> dict[str, Any]:
         """Return every value by its path in the contract, such as ``retry.max_retries``."""
-        return dict(_flat(self, ""))
+        return dict(zip(PATHS, self.values(), strict=True))
+
+    def values(self) -> tuple[Any, ...]:
+        """Return every value, in the order of `PATHS`."""
+        values: tuple[Any, ...] = _VALUES(self)
+        return values
 
     def with_fields(self, changes: Mapping[str, Any]) -> "Policy":
         """Return the policy with the values at these paths; None stands for the default.
@@ -90,6 +96,8 @@ class Policy:
         Raises:
             KeyError: for a path that is none.
         """
+        if not changes:
+            return self
         defaults = DEFAULT.fields()
         for path in changes.keys() - defaults.keys():
             raise KeyError(path)
@@ -110,6 +118,20 @@ class Policy:
 
 DEFAULT = Policy()
 
+
+def _paths(part: Any, prefix: str) -> Iterator[str]:
+    for each in dataclasses.fields(part):
+        value = getattr(part, each.name)
+        if dataclasses.is_dataclass(value):
+            yield from _paths(value, f"{prefix}{each.name}.")
+        else:
+            yield prefix + each.name
+
+
+PATHS = tuple(_paths(DEFAULT, ""))
+"""Of every value, as the contract nests them."""
+_VALUES = attrgetter(*PATHS)
+
 _BOUNDS: tuple[tuple[str, Any, Any, str], ...] = (
     ("timeout", _SECOND, _DAY, "1 s and 24 h"),
     ("start_deadline", _SECOND, 365 * _DAY, "1 s and 365 days"),
@@ -120,15 +142,6 @@ _BOUNDS: tuple[tuple[str, Any, Any, str], ...] = (
     ("alert_after", 0, MAX_ALERT_AFTER, "0 and 1000"),
     ("overdue_grace", timedelta(0), 365 * _DAY, "0 s and 365 days"),
 )
-
-
-def _flat(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for each in dataclasses.fields(part):
-        value = getattr(part, each.name)
-        if dataclasses.is_dataclass(value):
-            yield from _flat(value, f"{prefix}{each.name}.")
-        else:
-            yield prefix + each.name, value
 
 
 def _built(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:

@@ -14,22 +14,25 @@ default.
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from schedule_grpc import durations
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.json_text import whole
-from schedule_grpc.policy import DEFAULT
+from schedule_grpc.policy import DEFAULT, PATHS, Policy
 
 E = TypeVar("E", bound=StrEnum)
 
 _DEFAULTS = DEFAULT.fields()
 _PARTS = frozenset(path.partition(".")[0] for path in _DEFAULTS if "." in path)
 _MILLISECONDS = "_ms"
+POLICIES_KEPT = 1024
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -80,6 +83,28 @@ def read_policy(told: object, *, place: str = "policy") -> PolicyReading:
         except ValueError as error:
             violations.append(Violation(field=where, reason=str(error)))
     return PolicyReading(values=values, places=places, violations=tuple(violations))
+
+
+def understood(told: object) -> tuple[Policy, tuple[Violation, ...]]:
+    """Return the policy that is told, and all that is wrong with it; only where nothing is, is it what was meant."""
+    if isinstance(told, Policy):
+        # Another kind of part has no such values, or some that cannot be compared; a time elsewhere than in UTC may
+        # stand for two instants.
+        with suppress(AttributeError, TypeError):
+            if all(time is None or time.tzinfo is UTC for time in (told.window.start_time, told.window.end_time)):
+                return _understood_values(*told.values())
+    return _understood(told)
+
+
+@lru_cache(maxsize=POLICIES_KEPT, typed=True)
+def _understood_values(*values: object) -> tuple[Policy, tuple[Violation, ...]]:
+    """Kept: tasks are many, their policies are few."""
+    return _understood(dict(zip(PATHS, values, strict=True)))
+
+
+def _understood(told: object) -> tuple[Policy, tuple[Violation, ...]]:
+    reading = read_policy(told)
+    return DEFAULT.with_fields(reading.values), (*reading.violations, *reading.bounds())
 
 
 def policy_value(path: str, told: object) -> Any:

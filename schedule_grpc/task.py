@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
 from schedule_grpc.json_input import portable
 from schedule_grpc.json_text import NotJson, decode, encode
-from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
-from schedule_grpc.policy_reading import read_policy
+from schedule_grpc.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.policy_reading import understood
 from schedule_grpc.read_only import read_only
 from schedule_grpc.schedule import Due, Schedule, parse
 from schedule_grpc.text import text_violations
@@ -44,6 +44,7 @@ MAX_DESCRIPTION = 4096
 MAX_NOTE = 1024
 PLACE = frozenset({"revision", "settled_time", "next_run_time"})
 """Where a task stands: what each change of it writes anew."""
+EMPTY: Mapping[str, Any] = read_only({})
 SHOWN = 40
 """How many characters of a refused name an error repeats."""
 
@@ -265,8 +266,8 @@ def define(
     """
     violations = [*_name_violations("name", name), *_name_violations("handler", handler)]
     violations += text_violations("description", description, most=MAX_DESCRIPTION)
-    told = read_policy({} if policy is None else policy)
-    violations += [*told.violations, *told.bounds()]
+    chosen, wrong = (DEFAULT, ()) if policy is None else understood(policy)
+    violations += wrong
     parsed: Schedule | None = None
     try:
         parsed = parse(schedule, time_zone or "UTC")
@@ -290,7 +291,7 @@ def define(
         metadata=kept_metadata,
         # A task is shown with metadata.description where it has none: registered as it was shown, it stays what it was.
         description="" if description == kept_metadata.get("description") else description,
-        policy=Policy().with_fields(told.values),
+        policy=chosen,
     )
 
 
@@ -330,6 +331,8 @@ def _name_violations(field_name: str, text: str) -> Iterator[Violation]:
 def _checked_json(
     field_name: str, value: Mapping[str, Any], limit: int, violations: list[Violation]
 ) -> Mapping[str, Any]:
+    if not value and isinstance(value, dict):
+        return EMPTY
     try:
         text = encode(portable(value))
     except NotJson as error:

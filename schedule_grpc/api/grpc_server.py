@@ -1,11 +1,13 @@
 """The gRPC server: our service, health and reflection on one port."""
 
+from typing import Any
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from schedule_grpc import forks
-from schedule_grpc.api.interceptor import Answered, ErrorInterceptor
+from schedule_grpc.api.methods import Answered, Methods
 from schedule_grpc.api.servicer import ScheduleServicer
 from schedule_grpc.errors import CannotStart
 from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
@@ -52,15 +54,16 @@ class GrpcServer:
             keepalive_ms: Milliseconds after which a silent connection is asked for a sign of life.
         """
         options = (*_OPTIONS, ("grpc.keepalive_time_ms", keepalive_ms))
-        self._server = grpc.aio.server(interceptors=[ErrorInterceptor(answered)], options=options)
+        self._server = grpc.aio.server(options=options)
+        methods: Any = Methods(self._server, answered)  # where generated code takes a server
         self._health = health.aio.HealthServicer()
         names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
         if service is not None:
-            schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), self._server)
+            schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), methods)
             names.append(SERVICE)
         self._port: int | None = None
         self._healthy = ("", SERVICE) if service is not None else ("",)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self, address: str) -> str:

@@ -10,6 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from schedule_grpc import wire
+from schedule_grpc.api.written_tasks import WrittenTasks
 from schedule_grpc.errors import ShuttingDown
 from schedule_grpc.events import HEARTBEAT, Told, Transition
 from schedule_grpc.execution import Execution, State
@@ -27,11 +28,13 @@ Value = TypeVar("Value")
 _EACH = LIGHT // 4
 """What one item of a list weighs beside its payload and result."""
 
+Written: TypeAlias = Any
+"""A message that is written already: `Methods` sends it as it is."""
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
-    """Errors are raised as they come: the interceptor tells callers of them.
+    """Errors are raised as they come: `Methods` tells callers of them.
 
     Messages are read and written aside where they are large: walking one in Python takes long.
     """
@@ -39,6 +42,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._aside = service.aside
+        self._written = WrittenTasks(lambda task: wire.task_to(task).SerializeToString(), service.aside)
 
     async def RegisterTask(self, request: pb.RegisterTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
@@ -61,16 +65,16 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         await self._service.delete(request.name, etag=request.etag)
         return Empty()
 
-    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.Task:
+    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> Written:
         """See the contract."""
-        return await self._task(await self._service.get_task(request.name))
+        return await self._written.one(await self._service.get_task(request.name))
 
-    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> Written:
         """See the contract."""
         chosen = wire.task_filter_from(request)
         page = await self._service.list_tasks(chosen, _page(request))
-        tasks = await self._tasks(page.tasks, fits=True)
-        return pb.ListTasksResponse(tasks=tasks, next_page_token=token_after_tasks(page, len(tasks), chosen))
+        tasks = await self._written.page(page.tasks)
+        return wire.page_of_written(tasks, token_after_tasks(page, len(tasks), chosen))
 
     async def EnableTask(self, request: pb.EnableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
@@ -167,12 +171,10 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         weight = weight_of(task.definition.payload, task.definition.metadata)
         return await self._aside.compute(partial(wire.task_to, task), weight=weight)
 
-    async def _tasks(self, tasks: Sequence[Task], *, fits: bool = False) -> list[pb.Task]:
-        """Return tasks; with ``fits`` only the first ones, as many as one page may have."""
+    async def _tasks(self, tasks: Sequence[Task]) -> list[pb.Task]:
         weight = weight_of(*(value for task in tasks for value in (task.definition.payload, task.definition.metadata)))
-        messages = map(wire.task_to, tasks)
         return await self._aside.compute(
-            lambda: fitting(messages, pb.Task.ByteSize) if fits else list(messages), weight=weight + _EACH * len(tasks)
+            lambda: [wire.task_to(task) for task in tasks], weight=weight + _EACH * len(tasks)
         )
 
     async def _execution(self, execution: Execution) -> pb.Execution:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +17,9 @@ import aiosqlite
 from schedule_grpc.database.file_lock import FileLock
 from schedule_grpc.database.migration import Migration
 from schedule_grpc.database.operation import Factory
-from schedule_grpc.database.sqlite_batch import Done, Refused, run_batch, run_reads
+from schedule_grpc.database.sqlite_batch import Done, Refused, run_batch
 from schedule_grpc.database.sqlite_prepare import prepare
+from schedule_grpc.database.sqlite_reads import SharedReads
 from schedule_grpc.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -76,7 +78,7 @@ class SqliteDatabase:
         self._lock = lock
         self._connections = list(connections)
         self._reopening = asyncio.Lock()
-        self._reads = 0
+        self._readers = deque(SharedReads(partial(self._connection, 1 + number)) for number in range(READERS))
         self._jobs: deque[_Job] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -138,17 +140,12 @@ class SqliteDatabase:
         """
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
-        self._reads += 1
+        self._readers.rotate()
+        reader = min(self._readers, key=attrgetter("unanswered"))
         try:
-            reader = await self._connection(1 + self._reads % READERS)
-            try:
-                result: T = await reader.run(run_reads, factory)
-            except sqlite3.Error as error:
-                reader.look_at(error)
-                raise
+            return await reader.read(factory)
         except sqlite3.Error as error:
             raise _unavailable(error) from error
-        return result
 
     async def try_write(self) -> None:
         """Write a page as it is, and see whether there is room for what a call writes. See Database.
@@ -181,6 +178,8 @@ class SqliteDatabase:
         self._closing = True
         self._arrived.set()
         await self._writing
+        for reader in self._readers:
+            await reader.finish()
         for connection in reversed(self._connections):
             await connection.close()
         self._lock.release()

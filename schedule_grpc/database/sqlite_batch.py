@@ -49,14 +49,21 @@ def run_batch(connection: sqlite3.Connection, factories: Sequence[Factory[Any]])
     return [result for factory in factories for result in run_batch(connection, [factory])]
 
 
-def run_reads(connection: sqlite3.Connection, factory: Factory[Any]) -> Any:
-    """Run one reading operation on one state of the database."""
+def run_reads(connection: sqlite3.Connection, factories: Sequence[Factory[Any]]) -> list[Done | Refused]:
+    """Run reading operations on one state of the database; what one of them raises is its own."""
     connection.execute("BEGIN")
     try:
-        return _drive(connection, factory)
+        return [_read(connection, factory) for factory in factories]
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
+
+
+def _read(connection: sqlite3.Connection, factory: Factory[Any]) -> Done | Refused:
+    try:
+        return Done(_drive(connection, factory))
+    except Exception as error:  # noqa: BLE001 (a fault in one must not fail those that share its turn)
+        return Refused(error)
 
 
 def _transaction(connection: sqlite3.Connection, factories: Sequence[Factory[Any]]) -> list[Done | Refused]:

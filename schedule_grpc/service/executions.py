@@ -190,18 +190,23 @@ class ExecutionService:
 
     async def _ended(self, execution: Execution) -> Execution:
         give_up_time = self._clock.now() + NO_WORKER_AFTER
-        with self._hub.ending(execution.id) as changed:
+        found = execution
+        with self._hub.ending(execution.id) as ending:
             while True:
-                found = await self._store.find_execution(execution.id)
-                if found is None or found.state.ended:
-                    return found or execution
                 if self._draining.is_set():
                     raise ShuttingDown(execution.id)
                 now = self._clock.now()
                 if now >= give_up_time and await self._nobody_comes(found):
                     await self._store.give_up(found.id, now=now)
                     raise NoWorker(found.handler, found.id)
-                await self._clock.wait_until(None, changed)
+                await self._clock.wait_until(None, ending)
+                if ending.execution is not None:
+                    return ending.execution
+                ending.clear()
+                read = await self._store.find_execution(execution.id)
+                if read is None or read.state.ended:
+                    return read or execution
+                found = read
 
     async def _nobody_comes(self, execution: Execution) -> bool:
         if execution.state is not State.PENDING or execution.start_time is not None:

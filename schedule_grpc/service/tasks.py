@@ -165,9 +165,10 @@ class TaskService:
         """Register all or none; ``place`` is how faults name a request, by its number."""
         for _ in range(TRIES):
             now = self._clock.now()
+            found = await self._store.find_tasks([each.definition.name for each in wanted])
             changes = []
             for number, each in enumerate(wanted):
-                before = await self._store.find_task(each.definition.name)
+                before = found.get(each.definition.name)
                 _check_etag(each.definition.name, before, each.etag)
                 with _placed(place.format(number)):
                     changes.append(registered(before, each.definition, enabled=each.enabled, now=now))

@@ -147,6 +147,9 @@ class Store(Protocol):
     async def find_task(self, name: str) -> Task | None:
         """Return the living task of that name."""
 
+    async def find_tasks(self, names: Sequence[str]) -> Mapping[str, Task]:
+        """Return the living tasks of these names, by name; a name of none is left out."""
+
     async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
         """Return at most ``limit`` living tasks whose names follow ``after``, in the order of their names."""
 

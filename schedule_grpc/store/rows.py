@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -25,10 +26,36 @@ POLICY = Policy()
 POLICY_FIELDS = POLICY.fields()
 _DURATIONS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, timedelta))
 _INSTANTS = frozenset({"window.start_time", "window.end_time"})
+TASK_COLUMNS = (
+    "uid",
+    "revision",
+    "name",
+    "schedule",
+    "time_zone",
+    "handler",
+    "payload",
+    "metadata",
+    "description",
+    "policy",
+    "enabled",
+    "create_time",
+    "update_time",
+    "settled_time",
+    "next_run_time",
+    "last_run_time",
+    "delete_time",
+    "note",
+    "success_count",
+    "failure_count",
+    "consecutive_failures",
+    "last_success_time",
+    "last_failure_time",
+)
+"""What `task_of` reads."""
+_TASK_VALUES = itemgetter(*TASK_COLUMNS)
+TASKS_KEPT = 4096
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
-
-
 POLICIES_KEPT = 1_000
 
 
@@ -102,6 +129,17 @@ def task_of(row: Row) -> Task:
         ),
     )
     return replace(task, definition=_troubled(task.definition, place)) if place.troubles else task
+
+
+def task_read_again(row: Row) -> Task:
+    """Return the same as `task_of`, and the same value as long as the row is the same: callers ask again and again."""
+    return _task_read_again(*_TASK_VALUES(row))
+
+
+@lru_cache(maxsize=TASKS_KEPT, typed=True)
+def _task_read_again(*values: Any) -> Task:
+    # Typed, because a column can hold a value of another type that is equal: 1.0 is no revision.
+    return task_of(dict(zip(TASK_COLUMNS, values, strict=True)))
 
 
 def execution_parameters(execution: Execution, lease_owner: str | None = None) -> dict[str, Any]:
@@ -294,7 +332,7 @@ class _Reading(Columns):
         return found
 
 
-@lru_cache(maxsize=POLICIES_KEPT)
+@lru_cache(maxsize=POLICIES_KEPT, typed=True)
 def _policy_of(text: str) -> tuple[Policy, Columns]:
     """Return a stored policy, and what cannot be read of it: tasks are many, their policies are few."""
     reading = _Reading()

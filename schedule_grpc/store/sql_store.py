@@ -77,6 +77,10 @@ class SqlStore:
         """See Store."""
         return await self._database.read(partial(tasks.find_task, name))
 
+    async def find_tasks(self, names: Sequence[str]) -> Mapping[str, Task]:
+        """See Store."""
+        return await self._database.read(partial(tasks.find_tasks, names))
+
     async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
         """See Store."""
         return await self._database.read(partial(tasks.list_tasks, chosen, after, limit))

@@ -14,7 +14,7 @@ from schedule_grpc.registration import TaskChange
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import Comer, end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, micros, task_of, task_parameters
+from schedule_grpc.store.rows import execution_of, micros, task_of, task_parameters, task_read_again
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -81,7 +81,13 @@ def _carry(change: TaskChange, now: datetime) -> Operation[list[Event]]:
 def find_task(name: str) -> Operation[Task | None]:
     """Read the living task of a name."""
     rows = yield QUERIES.find_task, {"name": name}
-    return task_of(rows[0]) if rows else None
+    return task_read_again(rows[0]) if rows else None
+
+
+def find_tasks(names: Sequence[str]) -> Operation[dict[str, Task]]:
+    """Read the living tasks of some names, by these."""
+    rows = yield QUERIES.find_task, [{"name": name} for name in names]
+    return {task.name: task for task in map(task_of, rows)}
 
 
 def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Task, ...]]:
@@ -98,7 +104,7 @@ def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Ta
             "limit": limit,
         },
     )
-    return tuple(task_of(row) for row in rows)
+    return tuple(task_read_again(row) for row in rows)
 
 
 def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tuple[Task, ...]]]:

@@ -17,6 +17,7 @@ from schedule_grpc.wire.status import RemoteError, error_from, status_of
 from schedule_grpc.wire.tasks import (
     handler_from,
     handler_to,
+    page_of_written,
     registration_from,
     registration_to,
     registrations_from,
@@ -44,6 +45,7 @@ __all__ = [
     "instant_to",
     "json_asked",
     "json_from",
+    "page_of_written",
     "policy_asked",
     "policy_to",
     "policy_told",

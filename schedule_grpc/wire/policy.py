@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,10 +11,13 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.policy import DEFAULT, CatchUp, Overlap, Policy
+from schedule_grpc.policy import DEFAULT, PATHS, CatchUp, Overlap, Policy
 from schedule_grpc.wire.values import Reader, duration_from, duration_to, instant_from, instant_to
 
-PATHS = tuple(DEFAULT.fields())
+POLICIES_KEPT = 1024
+"""Tasks are many, their policies are few."""
+MOST_BYTES = 1024
+"""Of the message of a policy that is kept; every field set has some 150. Callers can send more that is none of ours."""
 
 # The names are the same on both sides; a name that is missing on one of them fails here, at import.
 _ENUMS: Mapping[str, tuple[type[StrEnum], Callable[[str], int]]] = {
@@ -25,6 +29,13 @@ _NUMBERS = {path: {number(each.value): each for each in kind} for path, (kind, n
 
 def policy_to(policy: Policy) -> pb.TaskPolicy:
     """Return a policy's message, every field set that has a value."""
+    message = pb.TaskPolicy()
+    message.CopyFrom(_policy_to(policy))
+    return message
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _policy_to(policy: Policy) -> pb.TaskPolicy:
     message = pb.TaskPolicy()
     message.window.SetInParent()
     for path, value in policy.fields().items():
@@ -52,6 +63,17 @@ def policy_asked(message: pb.TaskPolicy) -> Policy:
     Raises:
         InvalidArgument: for a duration, a time or a value of an enum that is none.
     """
+    if message.ByteSize() > MOST_BYTES:
+        return _asked_for(message)
+    return _policy_asked(message.SerializeToString(deterministic=True))
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _policy_asked(written: bytes) -> Policy:
+    return _asked_for(pb.TaskPolicy.FromString(written))
+
+
+def _asked_for(message: pb.TaskPolicy) -> Policy:
     return DEFAULT.with_fields(policy_fields_asked(message, PATHS))
 
 

@@ -1,5 +1,7 @@
 """Tasks and handlers between our values and the contract's messages."""
 
+from collections.abc import Iterable
+
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.registration import Registration, check_batch
@@ -16,6 +18,11 @@ from schedule_grpc.task import (
 )
 from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
 from schedule_grpc.wire.values import instant_from, instant_to, json_asked, json_from, request_of, struct_to
+
+_LENGTH_DELIMITED = 2
+_TASKS = bytes([pb.ListTasksResponse.TASKS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+"""What stands before each of the tasks in a ListTasksResponse, and before its length."""
+_SEVEN_BITS, _MORE = 0x7F, 0x80
 
 
 def registration_from(request: pb.RegisterTaskRequest) -> Registration:
@@ -134,6 +141,15 @@ def task_to(task: Task) -> pb.Task:
     return message
 
 
+def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
+    """Return a ListTasksResponse, as bytes, of tasks that are written already.
+
+    In protobuf's encoding messages that follow each other are one, so what is written of each field is put in a row.
+    """
+    token = pb.ListTasksResponse(next_page_token=next_page_token).SerializeToString()
+    return b"".join(part for task in tasks for part in (_TASKS, _varint(len(task)), task)) + token
+
+
 def task_from(message: pb.Task) -> Task:
     """Return the task that a server of ours tells of. How far it is settled is not told: its last change stands in.
 
@@ -180,6 +196,16 @@ def handler_from(message: pb.Handler) -> Handler:
         offered=message.offered,
         concurrency=message.concurrency if message.HasField("concurrency") else None,
     )
+
+
+def _varint(number: int) -> bytes:
+    """Return a number as protobuf writes it: seven bits a byte, the lowest first, each but the last one marked."""
+    written = bytearray()
+    while number > _SEVEN_BITS:
+        written.append(number & _SEVEN_BITS | _MORE)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
 
 
 def _stats_to(stats: TaskStats) -> pb.TaskStats:

@@ -5,9 +5,10 @@ from typing import Any
 
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.policy import PATHS
 from schedule_grpc.registration import TaskUpdate
 from schedule_grpc.task import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, SHOWN
-from schedule_grpc.wire.policy import PATHS, policy_fields_asked, policy_paths_set
+from schedule_grpc.wire.policy import policy_fields_asked, policy_paths_set
 from schedule_grpc.wire.values import json_asked, request_of
 
 _TEXTS = ("schedule", "time_zone", "handler", "description")

@@ -296,3 +296,44 @@ def test_every_query_has_a_name_of_its_own_and_a_sentence():
         heads = re.findall(r"^-- name: .*\n((?:-- .*\n)*)", file.read_text(), re.MULTILINE)
         assert heads
         assert all(comment.endswith((".\n", ")\n")) for comment in heads)
+
+
+async def test_reads_that_wait_together_share_a_turn(opened: SqliteDatabase):
+    """Each has its own answer, or its own error; one whose caller has left is not read."""
+    await opened.write(insert(1, 2))
+    begun: list[str] = []
+
+    def failing():
+        begun.append("failing")
+        yield "SELECT 1", {}
+        raise ZeroDivisionError
+
+    def refused():
+        begun.append("refused")
+        yield "SELECT * FROM nowhere", {}
+
+    def left():
+        begun.append("left")
+        yield "SELECT 1", {}
+
+    turns = []
+    for connection in opened._connections[1:]:
+        await connection.run(lambda raw: raw.set_trace_callback(turns.append))
+    gone = asyncio.create_task(opened.read(left))
+    reads = [asyncio.create_task(opened.read(each)) for each in (failing, numbers, refused, numbers, failing, refused)]
+    await asyncio.sleep(0)
+    gone.cancel()
+    answers = await asyncio.gather(*reads, return_exceptions=True)
+    assert [type(each) for each in answers[::2]] == [ZeroDivisionError, DatabaseUnavailable, ZeroDivisionError]
+    assert (answers[1], answers[3], type(answers[5])) == ([1, 2], [1, 2], DatabaseUnavailable)
+    assert sorted(begun) == ["failing", "failing", "refused", "refused"]
+    assert turns.count("BEGIN") == turns.count("COMMIT") == 2
+
+
+async def test_what_is_being_read_is_read_to_its_end_before_the_database_closes(opened: SqliteDatabase):
+    """A reader that waits for its turn is answered."""
+    await opened.write(insert(3))
+    reads = [asyncio.create_task(opened.read(numbers)) for _ in range(100)]
+    await asyncio.sleep(0)
+    await opened.close()
+    assert await asyncio.gather(*reads) == [[3]] * 100

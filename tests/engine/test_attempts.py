@@ -1,13 +1,14 @@
 """One execution over its attempts: retries, timeouts, handlers that misbehave."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from rig import Rig, at
 from structlog.testing import capture_logs
 
-from schedule_grpc.execution import State
+from schedule_grpc.execution import Execution, State
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
 from schedule_grpc.retry import FailureKind, RetryPolicy
 from schedule_grpc.task import Policy
@@ -26,6 +27,15 @@ async def only(service: Rig, name: str = "task"):
     """Return the one execution of a task."""
     (execution,) = await service.history(name)
     return execution
+
+
+async def waited_for(service: Rig) -> "asyncio.Task[Execution]":
+    """Return a call that runs a task, and waits for the end of what it has recorded."""
+    call = asyncio.create_task(service.service.run_now("task"))
+    while not await service.history():
+        await service.clock.advance(0)
+    await service.clock.advance(0)
+    return call
 
 
 async def test_failing_twice_then_succeeding_is_one_execution_with_three_attempts(service: Rig):
@@ -220,6 +230,43 @@ async def test_one_greedy_handler_leaves_slots_for_another(service: Rig, gate):
     held.opened.set()
     await service.clock.advance(29)
     await service.work()
+
+
+async def test_who_waits_for_a_run_is_answered_with_its_end_as_it_is_recorded(
+    service: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    """Nothing is read for it, nor is the clock asked: the end is told, before the caller waits too."""
+    await service.register("task", "@manual")
+    call = await waited_for(service)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(service.store), "find_execution", lambda *_: pytest.fail("it was read"))
+        await service.work()
+        execution = await call
+    assert execution.state is State.SUCCEEDED
+    assert execution == await service.store.find_execution(execution.id)
+    before = service.clock.monotonic()
+    again = await service.service._ended(replace(execution, state=State.PENDING))
+    assert (again, service.clock.monotonic()) == (execution, before)
+
+
+async def test_who_is_woken_for_nothing_waits_again(service: Rig, monkeypatch: pytest.MonkeyPatch):
+    """Other servers were not heard for a while: the row is read once, and again a second later."""
+    await service.register("task", "@manual")
+    call = await waited_for(service)
+    read: list[str] = []
+    real = service.store.find_execution
+
+    async def reading(execution_id: str) -> Execution | None:
+        read.append(execution_id)
+        return await real(execution_id)
+
+    monkeypatch.setattr(service.store, "find_execution", reading)
+    service.hub.gap()
+    for _ in range(20):
+        await service.history()
+    assert len(read) == 1
+    await service.work()
+    assert (await call).state is State.SUCCEEDED
 
 
 async def test_run_now_waits_over_all_attempts(service: Rig):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rig import Rig
 
 from schedule_grpc.errors import DatabaseUnavailable
-from schedule_grpc.events import AlertsChanged, CancelRequested, Event, Hub, Lost, TaskChanged, Transition
+from schedule_grpc.events import ENDS_KNOWN, AlertsChanged, CancelRequested, Event, Hub, Lost, TaskChanged, Transition
 from schedule_grpc.execution import Execution, State
 from schedule_grpc.store.relay import MOST_BYTES, Relay
 
@@ -106,6 +106,31 @@ async def test_who_waits_for_an_end_is_woken(execution: Execution):
     with there.hub.ending(execution.id) as ended:
         await there.hears(here)
         assert ended.is_set()
+
+
+async def test_who_waits_here_is_told_how_it_ended(execution: Execution):
+    """Where it ended nothing is read; what another server says of it afterwards takes nothing back."""
+    here = Server()
+    ended = replace(execution, state=State.SUCCEEDED)
+    with here.hub.ending(execution.id) as ending:
+        here.hub.publish([Transition(before=State.RUNNING, execution=ended, time=NOW)])
+        here.hub.ended([execution.id])
+        assert (ending.is_set(), ending.execution) == (True, ended)
+
+
+async def test_an_end_that_was_told_before_is_known(execution: Execution):
+    """Of the last ones: who begins to wait for one of these does not wait."""
+    here, there = Server(), Server(away=True)
+    moved = Transition(before=State.RUNNING, execution=replace(execution, state=State.SUCCEEDED), time=NOW)
+    here.hub.publish([moved])
+    here.relay.tell([moved])
+    await there.hears(here)
+    for hub in (here.hub, there.hub):
+        with hub.ending(execution.id) as ending, hub.ending("other") as other:
+            assert (ending.is_set(), other.is_set()) == (True, False)
+        hub.ended(f"{number}" for number in range(ENDS_KNOWN))
+        with hub.ending(execution.id) as ending:
+            assert not ending.is_set()
 
 
 async def test_rows_that_cannot_be_read(execution: Execution):

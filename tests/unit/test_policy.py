@@ -1,14 +1,19 @@
 """Policies: every value by its path, through the contract and the database and back, and the bounds of each."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rig import START
 
+from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.json_text import encode
-from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.policy_reading import read_policy, understood
 from schedule_grpc.retry import RetryPolicy
 from schedule_grpc.store.rows import _policy_text, _Reading
 from schedule_grpc.wire import policy_asked, policy_to, policy_told
@@ -132,3 +137,45 @@ def test_an_unknown_path_is_never_dropped():
     """Whatever its value: a slip of the pen would lose a policy."""
     with pytest.raises(KeyError):
         Policy().with_fields({"tiemout": 5})
+
+
+@given(policies)
+def test_a_policy_is_understood_as_its_table_is(policy: Policy):
+    """However often it was seen: what is kept of it is what reading it says."""
+    told = read_policy(policy)
+    expected = DEFAULT.with_fields(told.values), (*told.violations, *told.bounds())
+    assert [understood(policy), understood(policy), understood(policy.fields())] == [expected] * 3
+
+
+def test_what_is_equal_is_not_what_is_meant():
+    """True is no number, though it is 1; of the hour that comes twice both passes are equal, and are two instants."""
+    assert understood(Policy(alert_after=1))[1] == ()
+    assert [each.field for each in understood(Policy(alert_after=True))[1]] == ["policy.alert_after"]
+    twice = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    for start, hour in ((twice, 0), (twice.replace(fold=1), 1)):
+        window = understood(Policy(window=Window(start_time=start)))[0].window
+        assert window.start_time == datetime(2026, 10, 25, hour, 30, tzinfo=UTC)
+
+
+def test_a_policy_made_of_something_else_is_read_all_the_same():
+    """Its part is a table, a value a text or a list."""
+    odd: Any = {"retry": {"max_retries": 5}}, {"window": None}, {"timeout": "5m"}, {"overlap": ["skip"]}
+    read = [understood(Policy(**each)) for each in odd]
+    assert [wrong for _, wrong in read[:3]] == [(), (), ()]
+    assert (read[0][0].retry.max_retries, read[1][0], read[2][0].timeout) == (5, Policy(), timedelta(minutes=5))
+    assert [each.field for each in read[3][1]] == ["policy.overlap"]
+
+
+def test_a_message_of_a_policy_is_read_as_it_is_each_time():
+    """Of what is kept nothing goes into another's; what is refused is refused again, one that is too large not kept."""
+    asked = policy_to(Policy(alert_after=3))
+    assert policy_asked(asked).alert_after == policy_asked(asked).alert_after == 3
+    asked.timeout.seconds, asked.timeout.nanos = 1, -1
+    for _ in range(2):
+        with pytest.raises(InvalidArgument, match=r"policy\.timeout"):
+            policy_asked(asked)
+    large = pb.TaskPolicy.FromString(
+        policy_to(Policy(alert_after=3)).SerializeToString() + b"\xfa\x3f\xd0\x0f" + b"x" * 2000
+    )
+    assert large.ByteSize() > 2000
+    assert policy_asked(large) == Policy(alert_after=3)

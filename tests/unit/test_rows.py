@@ -5,7 +5,7 @@ from rig import START
 
 from schedule_grpc.registration import registered
 from schedule_grpc.schedule import Unreadable
-from schedule_grpc.store.rows import task_of, task_parameters
+from schedule_grpc.store.rows import task_of, task_parameters, task_read_again
 from schedule_grpc.task import Task, TaskStats, define
 
 DAMAGES = {
@@ -71,3 +71,29 @@ def test_what_an_older_row_does_not_tell_has_its_default():
     """A policy was added since: that is no trouble."""
     assert _read(policy="{}").trouble == ""
     assert _read(policy="{}").policy == _read().policy
+
+
+def test_a_row_that_is_read_again_is_the_same_task():
+    """Until any of its columns differs, or has an equal value of another kind, which is none."""
+    row = _row()
+    task = task_read_again(row)
+    assert task_read_again(dict(row)) is task
+    assert task == task_of(row)
+    for column, value in (
+        ("success_count", 1),
+        ("note", "why"),
+        ("revision", 1.0),
+        ("enabled", 0),
+        ("settled_time", 7),
+    ):
+        changed = row | {column: value}
+        assert task_read_again(changed) == task_of(changed) != task
+    assert task_read_again(row | {"revision": 1.0}).trouble
+
+
+@pytest.mark.parametrize(("column", "stored"), [damage[:2] for damage in DAMAGES.values()], ids=DAMAGES)
+def test_a_damaged_row_that_is_read_again_is_the_same_task(column: str, stored: str):
+    """With its troubles."""
+    row = _row(**{column: stored})
+    assert task_read_again(row) is task_read_again(dict(row))
+    assert task_read_again(row) == task_of(row)

@@ -1,14 +1,13 @@
-"""What the interceptor leaves to gRPC: callers who are gone are no fault of ours."""
+"""What the wrapped methods leave to gRPC: callers who are gone are no fault of ours."""
 
 from collections.abc import AsyncGenerator
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from schedule_grpc.api.interceptor import OURS, ErrorInterceptor
+from schedule_grpc.api.methods import OURS, Methods
 
 METHOD = f"{OURS}ScheduleService/Any"
 
@@ -24,14 +23,10 @@ async def gone_before_the_first(request: object, context: object) -> AsyncGenera
 
 
 async def called(handler: "grpc.RpcMethodHandler[Any, Any]") -> None:
-    """Call it through the interceptor, as gRPC does."""
+    """Call it as it is wrapped."""
     answered: list[tuple[str, str]] = []
-
-    async def found(_: object) -> "grpc.RpcMethodHandler[Any, Any]":
-        return handler
-
-    interceptor = ErrorInterceptor(lambda *told: answered.append(told))
-    wrapped: Any = await interceptor.intercept_service(found, SimpleNamespace(method=METHOD))  # type: ignore[arg-type]
+    server: Any = object()
+    wrapped: Any = Methods(server, lambda *told: answered.append(told)).wrapped(handler, METHOD)
     with capture_logs() as logged, pytest.raises(grpc.aio.InternalError):
         if wrapped.unary_unary:
             await wrapped.unary_unary(object(), object())
