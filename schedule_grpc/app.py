@@ -4,7 +4,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -21,7 +21,7 @@ from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock, pass_by
 from schedule_grpc.config import Settings
 from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
-from schedule_grpc.errors import SchedulePassed, Unavailable
+from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
 from schedule_grpc.metrics import Metrics
@@ -298,10 +298,8 @@ async def _register(service: Service, tasks: Sequence[Registration], *, file: st
         handler = wanted.definition.handler
         if handler not in known:
             log.warning("task.handler_unknown", task=wanted.definition.name, handler=handler)
-        try:
-            await service.register(replace(wanted, allow_unknown_handler=True))
-        except SchedulePassed:
-            log.warning("task.passed", task=wanted.definition.name, schedule=wanted.definition.schedule.text, file=file)
+    for passed in await service.declare(tasks):
+        log.warning("task.passed", task=passed.definition.name, schedule=passed.definition.schedule.text, file=file)
 
 
 def _registry(settings: Settings) -> Registry:

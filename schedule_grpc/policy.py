@@ -90,6 +90,8 @@ class Policy:
         Raises:
             KeyError: for a path that is none.
         """
+        if not changes:
+            return self
         defaults = DEFAULT.fields()
         for path in changes.keys() - defaults.keys():
             raise KeyError(path)
@@ -98,6 +100,8 @@ class Policy:
 
     def violations(self) -> Iterator[Violation]:
         """Tell what is out of bounds, by the field's name in the contract."""
+        if self is DEFAULT:
+            return
         values = self.fields()
         for path, least, most, told in _BOUNDS:
             if not least <= values[path] <= most:

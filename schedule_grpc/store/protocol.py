@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
-from schedule_grpc.registration import TaskChange
+from schedule_grpc.registration import Registration, TaskChange
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 
@@ -133,6 +133,12 @@ class Store(Protocol):
 
     async def find_task(self, name: str) -> Task | None:
         """Return the living task of that name."""
+
+    async def differing(self, wanted: Sequence[Registration]) -> tuple[tuple[Registration, Task | None], ...]:
+        """Return what is not registered to the letter as it is wanted, in its order, each with the task as it is.
+
+        What is left out would change nothing if it were registered; what is returned may change nothing, either.
+        """
 
     async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
         """Return at most ``limit`` living tasks whose names follow ``after``, in the order of their names."""
