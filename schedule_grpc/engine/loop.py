@@ -44,6 +44,8 @@ class Loop:
         self._troubled: dict[str, int] = {}
         """Revisions, by uid, of tasks of whose trouble the log has been told."""
         self.next_time: datetime | None = None
+        self.behind = False
+        """Whether the last look saw what was due, or could start and had not."""
 
     async def tick(self) -> bool:
         """Do what there is to do now; return whether there may be more at once."""
@@ -51,6 +53,7 @@ class Loop:
         now = self._clock.now()
         look = await self._store.look(self._handlers, now=now, limit=FIRED_AT_ONCE)
         self.next_time = look.next_time
+        self.behind = bool(look.due) or look.claimable
         expired = bool(look.expired) and await self._store.expire(now=now) > 0
         fired = bool(look.due) and await self._fire(look.due, now)
         started = (fired or look.claimable) and await self._start_claimable(now)
