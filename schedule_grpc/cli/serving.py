@@ -113,6 +113,8 @@ def _greet(running: "Running") -> None:
         return
     if running.tasks:
         output.print_tasks(running.tasks, offered=running.offered)
+        if running.more:
+            print("... and more: schedule-grpc tasks list")
     else:
         print("No tasks yet.")
     print("Try:")

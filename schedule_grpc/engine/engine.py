@@ -168,6 +168,11 @@ class Engine:
         """How many attempts are running here."""
         return len(self._runner.held())
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether it has begun, and its last look found nothing that was due or could start."""
+        return self.begun and not self._loop.behind
+
     async def idle(self) -> None:
         """Return when no attempt is running here."""
         await self._runner.idle()

@@ -52,6 +52,8 @@ class Loop:
         self._full_since: float | None = None
         """In monotonic seconds: since when no slot is free."""
         self.next_time: datetime | None = None
+        self.behind = False
+        """Whether the last look saw what was due, or could start and had not."""
 
     async def tick(self) -> bool:
         """Do what there is to do now; return whether there may be more at once."""
@@ -59,6 +61,7 @@ class Loop:
         now = self._clock.now()
         look = await self._store.look(self._handlers, now=now, limit=self._wanted())
         self.next_time = look.next_time
+        self.behind = bool(look.due or look.claimable)
         expired = bool(look.expired) and await self._store.expire(now=now) > 0
         request = self._request(now)
         has_older = request is not None and any(request.room(handler) > 0 for handler in look.claimable)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
-from schedule_grpc.registration import TaskChange
+from schedule_grpc.registration import Registration, TaskChange
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 
@@ -149,6 +149,12 @@ class Store(Protocol):
 
     async def find_tasks(self, names: Sequence[str]) -> Mapping[str, Task]:
         """Return the living tasks of these names, by name; a name of none is left out."""
+
+    async def differing(self, wanted: Sequence[Registration]) -> tuple[tuple[Registration, Task | None], ...]:
+        """Return what is not registered to the letter as it is wanted, in its order, each with the task as it is.
+
+        What is left out would change nothing if it were registered; what is returned may change nothing, either.
+        """
 
     async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
         """Return at most ``limit`` living tasks whose names follow ``after``, in the order of their names."""

@@ -54,9 +54,11 @@ TASK_COLUMNS = (
 """What `task_of` reads."""
 _TASK_VALUES = itemgetter(*TASK_COLUMNS)
 TASKS_KEPT = 4096
+_FLOATS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, float))
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
-POLICIES_KEPT = 1_000
+POLICIES_KEPT = 1000
+"""Texts of policies: most tasks have one of a few."""
 
 
 def micros(instant: datetime | None) -> int | None:
@@ -64,22 +66,37 @@ def micros(instant: datetime | None) -> int | None:
     return None if instant is None else to_micros(instant)
 
 
-def task_parameters(task: Task) -> dict[str, Any]:
-    """Return what insert_tasks and update_tasks take."""
-    definition = task.definition
-    told = {
-        "uid": task.uid,
-        "name": definition.name,
-        "revision": task.revision,
+def definition_columns(definition: Definition) -> dict[str, str]:
+    """Return what a definition is, beside its name, as its columns hold it: equal texts are equal definitions."""
+    return {
         "schedule": definition.schedule.text,
         "time_zone": definition.schedule.time_zone,
         "handler": definition.handler,
-        "enabled": int(task.enabled),
         "payload": encode(dict(definition.payload)),
         "metadata": encode(dict(definition.metadata)),
-        "category": definition.category,
         "description": definition.description,
         "policy": _policy_text(definition.policy),
+    }
+
+
+def has_place(row: Row) -> bool:
+    """Tell whether a row of scheduled_tasks says where the task stands."""
+    reading = Columns()
+    reading.count("revision", row["revision"])
+    reading.required_instant("settled_time", row["settled_time"])
+    reading.instant("next_run_time", row["next_run_time"])
+    return not reading.troubles
+
+
+def task_parameters(task: Task) -> dict[str, Any]:
+    """Return what insert_tasks and update_tasks take."""
+    definition = task.definition
+    told = definition_columns(definition) | {
+        "uid": task.uid,
+        "name": definition.name,
+        "revision": task.revision,
+        "enabled": int(task.enabled),
+        "category": definition.category,
         "note": task.note,
         "create_time": to_micros(task.create_time),
         "update_time": to_micros(task.update_time),
@@ -354,7 +371,9 @@ def _policy_of(text: str) -> tuple[Policy, Columns]:
 
 @lru_cache(maxsize=POLICIES_KEPT)
 def _policy_text(policy: Policy) -> str:
-    return encode({_stored_name(path): _stored(value) for path, value in policy.fields().items()})
+    # A multiplier of 2 is one of 2.0: equal policies have one text.
+    values = {path: float(value) if path in _FLOATS else value for path, value in policy.fields().items()}
+    return encode({_stored_name(path): _stored(value) for path, value in values.items()})
 
 
 def _stored_name(path: str) -> str:

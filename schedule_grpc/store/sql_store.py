@@ -11,10 +11,11 @@ from schedule_grpc.database import Database, ObservedDatabase, Operation
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
-from schedule_grpc.registration import TaskChange
+from schedule_grpc.registration import Registration, TaskChange
 from schedule_grpc.store import alert_operations as alerts
 from schedule_grpc.store import claim_operations as claims
 from schedule_grpc.store import clock_operations as clock
+from schedule_grpc.store import declared_operations as declared
 from schedule_grpc.store import execution_operations as executions
 from schedule_grpc.store import queue_operations as queue
 from schedule_grpc.store import replica_operations as replicas
@@ -80,6 +81,10 @@ class SqlStore:
     async def find_tasks(self, names: Sequence[str]) -> Mapping[str, Task]:
         """See Store."""
         return await self._database.read(partial(tasks.find_tasks, names))
+
+    async def differing(self, wanted: Sequence[Registration]) -> tuple[tuple[Registration, Task | None], ...]:
+        """See Store."""
+        return await self._database.read(partial(declared.differing, wanted))
 
     async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
         """See Store."""

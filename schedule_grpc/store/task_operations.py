@@ -86,7 +86,7 @@ def find_task(name: str) -> Operation[Task | None]:
 
 def find_tasks(names: Sequence[str]) -> Operation[dict[str, Task]]:
     """Read the living tasks of some names, by these."""
-    rows = yield QUERIES.find_task, [{"name": name} for name in names]
+    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
     return {task.name: task for task in map(task_of, rows)}
 
 
