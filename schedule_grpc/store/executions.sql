@@ -1,3 +1,5 @@
+
+
 -- name: find_execution
 -- One execution.
 SELECT * FROM task_executions WHERE id = :id;
@@ -96,43 +98,3 @@ RETURNING id;
 UPDATE task_executions SET cancel_requested_time = :cancel_requested_time, cancel_reason = :cancel_reason
 WHERE id = :id AND state = 'RUNNING' AND cancel_requested_time IS NULL
 RETURNING id;
-
--- name: ended_before
--- Executions of a task that ended before a moment, the oldest first.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND create_time < :before AND end_time < :before
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: surplus_that_ran
--- The newest execution of a task that ran and is beyond the number kept.
-SELECT create_time, id FROM task_executions
-WHERE task_uid = :task_uid AND end_time IS NOT NULL AND state NOT IN ('SKIPPED', 'MISSED')
-ORDER BY create_time DESC, id DESC
-LIMIT 1 OFFSET :kept;
-
--- name: surplus_that_never_ran
--- The newest execution of a task that never ran and is beyond the number kept.
-SELECT create_time, id FROM task_executions
-WHERE task_uid = :task_uid AND state IN ('SKIPPED', 'MISSED')
-ORDER BY create_time DESC, id DESC
-LIMIT 1 OFFSET :kept;
-
--- name: ended_that_ran_up_to
--- Ended executions of a task that ran, from the oldest to a place.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND (create_time, id) <= (:create_time, :id)
-  AND end_time IS NOT NULL AND state NOT IN ('SKIPPED', 'MISSED')
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: never_ran_up_to
--- Executions of a task that never ran, from the oldest to a place.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND (create_time, id) <= (:create_time, :id) AND state IN ('SKIPPED', 'MISSED')
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: remove_execution
--- An ended execution leaves the history.
-DELETE FROM task_executions WHERE id = :id AND end_time IS NOT NULL RETURNING task_uid, scheduled_time;
