@@ -15,15 +15,17 @@ import aiosqlite
 
 from schedule_grpc.database.file_lock import FileLock
 from schedule_grpc.database.migration import Migration
-from schedule_grpc.database.operation import Factory
+from schedule_grpc.database.operation import Factory, Lane
 from schedule_grpc.database.sqlite_batch import Done, Refused, run_batch, run_reads
 from schedule_grpc.database.sqlite_prepare import prepare
 from schedule_grpc.errors import DatabaseUnavailable
 
 T = TypeVar("T")
 
-WRITER = 0
+WRITER, ENGINE = 0, 1
+"""Connections of their own: of all that is written, and of what the engine reads."""
 READERS = 2
+"""Connections that callers' reads share."""
 ROOM = 64 * 1024
 """Bytes: a run by hand writes about half as much."""
 BATCH = 512
@@ -105,7 +107,7 @@ class SqliteDatabase:
             await asyncio.to_thread(prepare, path, migrations, application_id)
             if new:
                 lock.cover(path)
-            for number in range(1 + READERS):
+            for number in range(2 + READERS):
                 opened.append(await _opened(path, number))  # noqa: PERF401 (where one fails, the others are closed)
         except BaseException:
             for connection in opened:
@@ -130,7 +132,7 @@ class SqliteDatabase:
         result: T = await job.result
         return result
 
-    async def read(self, factory: Factory[T]) -> T:
+    async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
         """Run an operation that only reads, on one consistent state of the database.
 
         Raises:
@@ -138,9 +140,8 @@ class SqliteDatabase:
         """
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
-        self._reads += 1
         try:
-            reader = await self._connection(1 + self._reads % READERS)
+            reader = await self._connection(self._reader_of(lane))
             try:
                 result: T = await reader.run(run_reads, factory)
             except sqlite3.Error as error:
@@ -213,6 +214,12 @@ class SqliteDatabase:
                 job.result.set_result(result.value)
             else:
                 job.result.set_exception(_told(result.error))
+
+    def _reader_of(self, lane: Lane) -> int:
+        if lane is Lane.ENGINE:
+            return ENGINE
+        self._reads += 1
+        return 2 + self._reads % READERS
 
     async def _connection(self, number: int) -> _Connection:
         """Return a connection; in place of one that an I/O error has left in doubt, a new one.

@@ -17,7 +17,33 @@ SELECT * FROM task_executions WHERE request_id = :request_id;
 SELECT * FROM task_executions
 WHERE create_time <= :newest AND create_time >= :oldest
   AND (create_time, id) < (:after_time, :after_id)
-  AND (:states = '' OR :states LIKE '%,' || state || ',%')
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: ended_executions
+-- Executions of all tasks that ended in one state, newest first, from a place on.
+SELECT * FROM task_executions
+WHERE state = :state AND end_time IS NOT NULL
+  AND create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: waiting_executions
+-- Executions of all tasks that wait, for their gates, their times, or a slot; newest first, from a place on.
+SELECT * FROM task_executions
+WHERE state = 'PENDING' AND gate IS NOT NULL
+  AND create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: executions_under_lease
+-- Executions of all tasks that run, newest first, from a place on. They are few, and are sorted.
+WITH running AS MATERIALIZED (SELECT * FROM task_executions WHERE lease_owner IS NOT NULL AND state = 'RUNNING')
+SELECT * FROM running
+WHERE create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 

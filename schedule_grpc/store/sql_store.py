@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from schedule_grpc import failpoints
 from schedule_grpc.condition import Alert
-from schedule_grpc.database import Database, ObservedDatabase, Operation
+from schedule_grpc.database import Database, Lane, ObservedDatabase, Operation
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
@@ -123,7 +123,7 @@ class SqlStore:
 
     async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
         """See Store."""
-        return await self._database.read(partial(queue.look, handlers, now, limit))
+        return await self._database.read(partial(queue.look, handlers, now, limit), lane=Lane.ENGINE)
 
     async def fire(self, firings: Sequence[Firing], *, now: datetime) -> tuple[Execution, ...]:
         """See Store."""
@@ -139,7 +139,7 @@ class SqlStore:
 
     async def cancel_requests(self, owner: str) -> frozenset[str]:
         """See Store."""
-        return await self._database.read(partial(queue.cancel_requests, owner))
+        return await self._database.read(partial(queue.cancel_requests, owner), lane=Lane.ENGINE)
 
     async def rescue(self, *, now: datetime) -> int:
         """See Store."""
@@ -204,7 +204,7 @@ class SqlStore:
 
     async def untold_alerts(self) -> tuple[Alert, ...]:
         """See Store."""
-        return await self._database.read(alerts.untold_alerts)
+        return await self._database.read(alerts.untold_alerts, lane=Lane.ENGINE)
 
     async def alert_told(self, alert: Alert) -> None:
         """See Store."""
@@ -236,11 +236,11 @@ class SqlStore:
 
     async def latest_settled(self) -> datetime | None:
         """See Store."""
-        return await self._database.read(tasks.latest_settled)
+        return await self._database.read(tasks.latest_settled, lane=Lane.ENGINE)
 
     async def count_open(self) -> Mapping[State, int]:
         """See Store."""
-        return await self._database.read(queue.count_open)
+        return await self._database.read(queue.count_open, lane=Lane.ENGINE)
 
     @property
     def refused_writes(self) -> int:

@@ -4,10 +4,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import asyncpg
 import pytest
+from postgres import Postgres
 
-from schedule_grpc.database import load_migrations
+from schedule_grpc.database import load_migrations, postgres_text
+from schedule_grpc.database.named_parameters import names_of
 from schedule_grpc.database.sqlite_prepare import prepare
+from schedule_grpc.events import Hub
+from schedule_grpc.store import open_store
 from schedule_grpc.store.queries import QUERIES
 
 LOCKS = {name for name, sql in QUERIES._statements.items() if sql.startswith("/*")}
@@ -21,6 +26,7 @@ BY_DESIGN = (
         "known_handlers",
         "running_executions",
         "executions_without_lease",
+        "executions_under_lease",
         "count_open",
         "untold_alerts",
         "end_overdue",
@@ -65,3 +71,75 @@ def test_no_query_scans_a_table(database: Path, name: str):
     assert not [step for step in steps if "TEMP B-TREE" in step]
     if name not in WALK_A_TASKS_HISTORY:
         assert not [step for step in steps if "execution_of_task_by_age" in step]
+
+
+SEARCHED = {
+    "ended_executions": {"execution_ended"},
+    "waiting_executions": {"execution_open"},
+    "executions_under_lease": {"execution_by_owner"},
+    "executions": {"execution_by_age"},
+    "executions_of_task": {"execution_of_task_by_age"},
+    "histories_due": {"task_to_prune"},
+    "histories_that_grew": {"execution_by_age"},
+    "tasks_that_changed": {"task_changed"},
+    "histories_after": {"execution_of_task_by_age"},
+    "history_of": {"execution_of_task_by_age", "execution_by_gate"},
+    "overdue_tasks": {"task_by_next_run", "execution_open", "task_watched"},
+}
+"""Statements of lists and of upkeep, and the indexes that they search."""
+ASKED = {
+    "newest": 20_000,
+    "oldest": 0,
+    "after_time": 20_000,
+    "after_id": "",
+    "limit": 10,
+    "states": "",
+    "state": "FAILED",
+    "now": 1_500,
+    "instant": 19_900,
+    "id": "",
+    "task_uid": "t1",
+    "kept": 10,
+}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_lists_and_upkeep_search_their_indexes(database: Path, name: str):
+    """On SQLite, which plans by the indexes alone."""
+    prepare(database, load_migrations("schedule_grpc.store.migrations"), 1)
+    with closing(sqlite3.connect(database)) as connection:
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {getattr(QUERIES, name)}", Anything()).fetchall())
+    assert all(index in plan for index in SEARCHED[name])
+
+
+FILLED = """
+INSERT INTO scheduled_tasks (uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category,
+    description, policy, note, create_time, update_time, settled_time, next_run_time, overdue_grace)
+SELECT 't' || n, 't' || n, n % 2 + 1, '@hourly', 'UTC', 'fate', 1, '{}', '{}', '', '', '{}', '', n, n, n, n * 1000,
+    CASE n % 10 WHEN 0 THEN 60 END
+FROM generate_series(1, 200) n;
+INSERT INTO task_executions (id, task_uid, task_name, handler, "trigger", create_time, available_time, revision, state,
+    gate, end_time, lease_owner)
+SELECT 'e' || n, 't' || n % 200 + 1, '', 'fate', 'MANUAL', n, n, 1,
+    CASE WHEN n > 19990 THEN 'PENDING' WHEN n > 19980 THEN 'RUNNING' WHEN n % 50 = 0 THEN 'FAILED' ELSE 'SUCCEEDED' END,
+    CASE WHEN n > 19980 THEN 'FREE' END, CASE WHEN n <= 19980 THEN n END,
+    CASE WHEN n BETWEEN 19981 AND 19990 THEN 'server' END
+FROM generate_series(1, 20000) n;
+UPDATE scheduled_tasks SET prune_time = 1000000 + create_time;
+ANALYZE
+"""
+
+
+async def test_postgresql_searches_the_same_indexes(postgres: Postgres, postgres_database: str):
+    """It plans by what is in the tables, so there is something in them."""
+    url = postgres.url(postgres_database)
+    await (await open_store(url, Hub())).close()
+    connection = await asyncpg.connect(url)
+    await connection.execute(FILLED)
+    for name, indexes in SEARCHED.items():
+        sql = getattr(QUERIES, name)
+        values = {each: ASKED[each] for each in names_of(postgres_text.expanded(sql))}
+        text, sent = postgres_text.one(sql, values)
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}", *sent))
+        assert all(index in plan for index in indexes), (name, plan)
+    await connection.close()
