@@ -7,7 +7,7 @@ between two statements of one operation.
 
 from schedule_grpc.database.migration import Migration, load_migrations
 from schedule_grpc.database.observed import ObservedDatabase
-from schedule_grpc.database.operation import Database, Factory, Operation, Parameters, Row, Rows, Statement
+from schedule_grpc.database.operation import Database, Factory, Lane, Operation, Parameters, Row, Rows, Statement
 from schedule_grpc.database.query import Queries, load_queries
 from schedule_grpc.database.set_query import SetQuery
 from schedule_grpc.database.sqlite import SqliteDatabase
@@ -16,6 +16,7 @@ from schedule_grpc.database.sqlite_prepare import look
 __all__ = [
     "Database",
     "Factory",
+    "Lane",
     "Migration",
     "ObservedDatabase",
     "Operation",

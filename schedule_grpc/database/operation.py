@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from schedule_grpc.database.set_query import SetQuery
@@ -22,6 +23,13 @@ Factory: TypeAlias = Callable[[], Operation[T]]
 """Begins an operation anew: after a failed commit a batch is run again, one by one."""
 
 
+class Lane(Enum):
+    """Who reads: reads of the engine never wait behind those of callers, however slow they are."""
+
+    CALLERS = auto()
+    ENGINE = auto()
+
+
 class Database(Protocol):
     """Runs operations. Both calls raise DatabaseUnavailable where the database does not answer or refuses."""
 
@@ -33,7 +41,7 @@ class Database(Protocol):
         result of what happened, even where its caller has left.
         """
 
-    async def read(self, factory: Factory[T]) -> T:
+    async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
         """Run an operation that only reads.
 
         A file shows it one state of the database, a server to each of its statements what is committed by then.

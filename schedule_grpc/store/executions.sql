@@ -1,3 +1,5 @@
+
+
 -- name: find_execution
 -- One execution.
 SELECT * FROM task_executions WHERE id = :id;
@@ -25,7 +27,33 @@ SELECT * FROM task_executions WHERE request_id = :request_id;
 SELECT * FROM task_executions
 WHERE create_time <= :newest AND create_time >= :oldest
   AND (create_time, id) < (:after_time, :after_id)
-  AND (:states = '' OR :states LIKE '%,' || state || ',%')
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: ended_executions
+-- Executions of all tasks that ended in one state, newest first, from a place on.
+SELECT * FROM task_executions
+WHERE state = :state AND end_time IS NOT NULL
+  AND create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: waiting_executions
+-- Executions of all tasks that wait, for their gates, their times, or a slot; newest first, from a place on.
+SELECT * FROM task_executions
+WHERE state = 'PENDING' AND gate IS NOT NULL
+  AND create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: executions_under_lease
+-- Executions of all tasks that run, newest first, from a place on. They are few, and are sorted.
+WITH running AS MATERIALIZED (SELECT * FROM task_executions WHERE lease_owner IS NOT NULL AND state = 'RUNNING')
+SELECT * FROM running
+WHERE create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
@@ -119,43 +147,3 @@ RETURNING id;
 UPDATE task_executions SET cancel_requested_time = :cancel_requested_time, cancel_reason = :cancel_reason
 WHERE id = :id AND state = 'RUNNING' AND cancel_requested_time IS NULL
 RETURNING id;
-
--- name: ended_before
--- Executions of a task that ended before a moment, the oldest first.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND create_time < :before AND end_time < :before
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: surplus_that_ran
--- The newest execution of a task that ran and is beyond the number kept.
-SELECT create_time, id FROM task_executions
-WHERE task_uid = :task_uid AND end_time IS NOT NULL AND state NOT IN ('SKIPPED', 'MISSED')
-ORDER BY create_time DESC, id DESC
-LIMIT 1 OFFSET :kept;
-
--- name: surplus_that_never_ran
--- The newest execution of a task that never ran and is beyond the number kept.
-SELECT create_time, id FROM task_executions
-WHERE task_uid = :task_uid AND state IN ('SKIPPED', 'MISSED')
-ORDER BY create_time DESC, id DESC
-LIMIT 1 OFFSET :kept;
-
--- name: ended_that_ran_up_to
--- Ended executions of a task that ran, from the oldest to a place.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND (create_time, id) <= (:create_time, :id)
-  AND end_time IS NOT NULL AND state NOT IN ('SKIPPED', 'MISSED')
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: never_ran_up_to
--- Executions of a task that never ran, from the oldest to a place.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND (create_time, id) <= (:create_time, :id) AND state IN ('SKIPPED', 'MISSED')
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: remove_execution
--- An ended execution leaves the history.
-DELETE FROM task_executions WHERE id = :id AND end_time IS NOT NULL RETURNING task_uid, scheduled_time;

@@ -17,6 +17,7 @@ from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import Registration, TaskChange
+from schedule_grpc.store.retention_round import Round
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 
@@ -72,11 +73,10 @@ class Replica:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pruned:
-    """How many rows were removed, whether there is more to look at, and the place from which to go on."""
+    """How many rows were removed, and which of the tasks are still to be looked at."""
 
     removed: int
-    more: bool
-    after: str
+    left: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,11 +280,24 @@ class Store(Protocol):
     async def shorten_waits(self, *, now: datetime) -> int:
         """Let nothing wait longer from now than its backoff or jitter, for the clock was set back; return how many."""
 
-    async def prune(self, *, after: str, now: datetime) -> Pruned:
+    async def begin_round(self, *, now: datetime) -> Round:
+        """Return a round of retention, of which nothing has been looked at."""
+
+    async def next_histories(self, current: Round) -> tuple[tuple[str, ...], Round]:
+        """Find the next tasks, by uid, whose histories a round looks at; return them, and the round behind them."""
+
+    async def prune(self, task_uids: Sequence[str], *, now: datetime) -> Pruned:
         """Remove ended executions that their tasks' retention does not keep, and deleted tasks that have none left.
 
-        Looks at a few tasks only, from a place on, so that nobody waits long behind it. Safe at any time: an open row
-        is never removed.
+        Looks at the first few of the tasks, and removes a few rows, so that nobody waits long behind it. Safe at any
+        time: an open row is never removed.
+        """
+
+    async def end_round(self, ended: Round) -> None:
+        """Note that a round is over: the next one looks at what came since it began.
+
+        Safe beside other servers, and where a server dies in the midst of a round: what came meanwhile is looked at
+        twice, nothing is left out.
         """
 
     async def review(self, *, after: str, now: datetime) -> Review:

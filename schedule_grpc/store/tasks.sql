@@ -1,3 +1,5 @@
+
+
 -- name: find_task
 -- The living task of a name.
 SELECT * FROM scheduled_tasks WHERE name = :name AND delete_time IS NULL;
@@ -151,18 +153,6 @@ SELECT name, description FROM handlers ORDER BY name;
 -- name: tasks_after
 -- Every task, living or deleted, in the order of their uids, from a place on.
 SELECT * FROM scheduled_tasks WHERE uid > :after ORDER BY uid LIMIT :limit;
-
--- name: note_pruned
--- Up to which occurrence some have left a task's history.
-UPDATE scheduled_tasks SET pruned_time = :pruned_time
-WHERE uid = :uid AND (pruned_time IS NULL OR pruned_time < :pruned_time);
-
--- name: remove_task
--- A deleted task whose last execution is gone.
-DELETE FROM scheduled_tasks
-WHERE uid = :uid AND delete_time IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM task_executions WHERE task_uid = :uid)
-RETURNING uid;
 
 -- name: latest_settled
 -- Up to when the task that is furthest is accounted for, of those that say it; read once, as a server starts.

@@ -190,7 +190,7 @@ OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "trigger": lambda found: found.service.service.trigger_cron("@hourly"),
     "delete": lambda found: found.service.service.delete("task"),
     "delete after a failure": delete_after_failure,
-    "prune": lambda found: found.service.store.prune(after="", now=found.service.clock.now()),
+    "prune": lambda found: found.service.engine.prune(),
     "disable": lambda found: found.service.service.disable("task"),
     "register anew": lambda found: found.service.register("task", "@daily"),
 }
