@@ -148,7 +148,7 @@ class _Reading:
         allow_unknown_handler = given.pop("allow_unknown_handler", False)
         try:
             accepted = define(**{**_ACCEPTED, **given}, policy=policy if places else None)
-            definition = replace(accepted, policy=policy)
+            definition = structs.replace(accepted, policy=policy)
         except InvalidArgument as error:
             for violation in error.violations:
                 path = violation.field.removeprefix("policy.")

@@ -176,11 +176,15 @@ BY_ROWS = {
 }
 """Queries over rows that search the tables of tasks and executions, and the indexes by which."""
 HELD = """
+INSERT INTO scheduled_tasks (uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category,
+    description, policy, note, create_time, update_time, settled_time)
+SELECT 'u' || n, 'u' || n, 1, '@hourly', 'UTC', 'fate', 1, '{}', '{}', '', '', '{}', '', n, n, n
+FROM generate_series(1, 20000) n;
 INSERT INTO alert_states (task_uid, task_name, "key", title, body, phase, start_time, end_time)
-SELECT 't' || n % 200, '', 'k', '', '', 'TOLD', n, CASE WHEN n > 100 THEN n END FROM generate_series(1, 5000) n;
+SELECT 'u' || n, '', 'k', '', '', 'TOLD', n, CASE WHEN n > 4000 THEN n END FROM generate_series(1, 5000) n;
 INSERT INTO task_executions (id, task_uid, task_name, handler, "trigger", create_time, available_time, revision, state,
     gate)
-SELECT 'w' || n, 't' || n % 200, '', 'fate', 'MANUAL', n, n, 1, 'PENDING', 'WAITING' FROM generate_series(1, 5000) n;
+SELECT 'w' || n, 'u' || n, '', 'fate', 'MANUAL', n, n, 1, 'PENDING', 'WAITING' FROM generate_series(1, 5000) n;
 ANALYZE
 """
 
