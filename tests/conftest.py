@@ -71,12 +71,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what takes long first, and mark what needs PostgreSQL: before pytest selects by marks.
 
     The fault tests, then files with slow tests, then the others by size: at the end all workers are busy with files
-    that take a second.
+    that take a second. Coverage is not measured in slow tests, which it makes twice as slow: they go again and again
+    where quick ones have been.
     """
     size = Counter(item.path for item in items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (not item.path.is_relative_to(FAULTS), item.path not in slow, -size[item.path]))
     for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
         if isinstance(item, pytest.Function) and needs_postgresql(item):
             item.add_marker("postgresql")
 

@@ -25,6 +25,14 @@ def hostile(folder: Path) -> Server:
     return start(folder, handlers="hostile_handlers")
 
 
+def code_of_the_next(folder: Path) -> int:
+    """Start a server, and return its exit code; at work that was left it may end before it greets."""
+    try:
+        return hostile(folder).ended()
+    except AssertionError as ended:
+        return int(str(ended).partition(":")[0].removeprefix("exit "))
+
+
 async def run_once(client: AsyncClient, handler: str, **payload: str) -> Execution:
     """Run a handler, without retries, and return its execution."""
     name = "-".join([handler, *payload.values()])
@@ -76,8 +84,7 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
             execution = (await client.run_task_now("task", detach=True)).execution
         assert await asyncio.to_thread(server.ended) == 3
     for _ in range(retries):
-        server = await asyncio.to_thread(hostile, tmp_path)
-        assert await asyncio.to_thread(server.ended) == 3
+        assert await asyncio.to_thread(code_of_the_next, tmp_path) == 3
     async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
         execution = await ended(client, execution.id)
         assert (await run_once(client, "quick")).state is State.SUCCEEDED

@@ -46,7 +46,7 @@ async def begun_work(server: Server, seconds: float) -> str:
 
 @story
 async def test_a_second_sigterm_does_not_wait_for_work(tmp_path: Path):
-    """The first lets work of 20 s go on; the second hands it back, and it runs again after the next start."""
+    """The first lets work of a minute go on; the second hands it back, and it runs again after the next start."""
     await asked_twice(tmp_path, signal.SIGTERM)
 
 
@@ -59,7 +59,7 @@ async def test_sigterm_after_sigint_does_not_wait_for_work(tmp_path: Path):
 async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
     """Send a server that works two signals."""
     async with served(tmp_path, handlers="hostile_handlers") as server:
-        execution_id = await begun_work(server, 20)
+        execution_id = await begun_work(server, 60)
         server.process.send_signal(first)
 
         async def draining() -> bool:
@@ -69,7 +69,7 @@ async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
         assert server.process.poll() is None
         code, errors, took = await asyncio.to_thread(ended, server)
     assert (code, "Traceback" in errors) == (0, False)
-    assert took < 5
+    assert took < 20  # neither for the work nor for the 30 s that it has to drain
     assert await checked(tmp_path / "schedule.db", Acknowledged(executions=[execution_id])) == []
     async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
 

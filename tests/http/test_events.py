@@ -124,7 +124,7 @@ async def test_there_are_only_so_many_streams(caller: httpx2.AsyncClient, monkey
 
 
 async def test_a_stopping_server_ends_its_streams_at_once(tmp_path: Path):
-    """SIGTERM with an open stream: it ends, and the server exits 0 within two seconds."""
+    """SIGTERM with an open stream: it ends, and the server exits 0 before its patience with open calls is over."""
     with serving(tmp_path, "--http", "127.0.0.1:0") as server:
         url = f"http://{server.http_address}/events"
         async with (
@@ -138,4 +138,4 @@ async def test_a_stopping_server_ends_its_streams_at_once(tmp_path: Path):
             with pytest.raises(EOFError):
                 await stream.event()
             code, _ = await stopping
-    assert (code, time.monotonic() - began < 2) == (0, True)
+    assert (code, time.monotonic() - began < 4) == (0, True)  # calls that are open have 5 s
