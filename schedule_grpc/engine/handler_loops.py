@@ -76,11 +76,11 @@ class _CallElsewhere(Call):
 
     async def turn(self, loop: "HandlerLoop") -> None:
         """Call the handler, and tell how it ended; nothing if this had gone to another loop, or was withdrawn."""
+        given = self._ctx if self._ctx.env is loop.env else replace(self._ctx, env=loop.env)
         if not loop.takes(self):
             return
         self._task = asyncio.current_task()
         self.began = self._ctx.clock.monotonic()
-        given = self._ctx if self._ctx.env is loop.env else replace(self._ctx, env=loop.env)
         loop.done(self, await ended(self._function, given))
 
     def after_turn(self, loop: "HandlerLoop", _: "asyncio.Task[None]") -> None:

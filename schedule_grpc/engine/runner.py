@@ -271,6 +271,7 @@ class Runner:
             is_waited_for=partial(self._is_still_ours, running),
         )
 
+    @_whatever_happens
     def _performed(self, running: Running, fate: Fate) -> None:
         if fate.left is None:
             self._note_end(running)

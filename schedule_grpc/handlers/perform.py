@@ -152,13 +152,20 @@ class Attempt:
     def _ended(self, end: "asyncio.Future[End]") -> None:
         self._alarm.cancel()
         if self._on_fate is not None:  # else it was given up long ago
-            self._tell(self._fate(end.result()))
+            self._tell(self._fate_after(end.result()))
 
     def _tell(self, fate: Fate) -> None:
         self._stop.remove_done_callback(self._stopped)
         on_fate, self._on_fate = self._on_fate, None
         if on_fate is not None:
             on_fate(fate)
+
+    def _fate_after(self, end: End) -> Fate:
+        try:
+            return self._fate(end)
+        except Exception as error:  # noqa: BLE001 (no memory is left, say: without a fate it would never end here)
+            told = cut(description_of(error))
+            return Fate(duration=self._call.taken, kind=FailureKind.ERROR, error=told)
 
     def _fate(self, end: End) -> Fate:
         """Judge an end. Who returns only after the timeout (it blocked the event loop) has failed by TIMEOUT too."""

@@ -1,6 +1,7 @@
 """What a handler may do on purpose or by bad luck, beyond `test_perform.py`: no way leads around `perform`."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -312,3 +313,17 @@ async def test_a_rejection_before_the_timeout_is_not_retried_and_after_it_is_a_t
     attempt = performing(function, clock)
     await clock.advance(TIMEOUT)
     assert (await attempt).kind is FailureKind.TIMEOUT
+
+
+async def test_a_result_that_cannot_be_judged_is_a_failure(clock: FakeClock, monkeypatch):
+    """No memory is left for it, say: without a fate the attempt would keep its slot for ever."""
+
+    def fails(*_: Any) -> None:
+        raise MemoryError
+
+    async def function(_: TaskContext) -> str:
+        return "done"
+
+    monkeypatch.setattr(sys.modules[perform.__module__], "read_only", fails)
+    fate = await performing(function, clock)
+    assert (fate.kind, fate.error) == (FailureKind.ERROR, "MemoryError: ")
