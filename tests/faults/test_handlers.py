@@ -79,7 +79,7 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
     retries = 2
     async with served(tmp_path, handlers="hostile_handlers") as server:
         async with calling(server.address) as client:
-            policy = Policy(retry=RetryPolicy(max_retries=retries, initial_backoff=timedelta(milliseconds=100)))
+            policy = Policy(retry=RetryPolicy(max_retries=retries, initial_backoff=timedelta(seconds=1)))
             await client.register_task(name="task", schedule="@manual", handler="exits", policy=policy)
             execution = (await client.run_task_now("task", detach=True)).execution
         assert await asyncio.to_thread(server.ended) == 3
