@@ -1,9 +1,10 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from operator import itemgetter
+from threading import Lock
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -26,34 +27,9 @@ POLICY = Policy()
 POLICY_FIELDS = POLICY.fields()
 _DURATIONS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, timedelta))
 _INSTANTS = frozenset({"window.start_time", "window.end_time"})
-TASK_COLUMNS = (
-    "uid",
-    "revision",
-    "name",
-    "schedule",
-    "time_zone",
-    "handler",
-    "payload",
-    "metadata",
-    "description",
-    "policy",
-    "enabled",
-    "create_time",
-    "update_time",
-    "settled_time",
-    "next_run_time",
-    "last_run_time",
-    "delete_time",
-    "note",
-    "success_count",
-    "failure_count",
-    "consecutive_failures",
-    "last_success_time",
-    "last_failure_time",
-)
-"""What `task_of` reads."""
-_TASK_VALUES = itemgetter(*TASK_COLUMNS)
 TASKS_KEPT = 4096
+_TASKS_READ: dict[tuple[Any, ...], Task] = {}
+_TASKS_LOCK = Lock()
 _FLOATS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, float))
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
@@ -150,13 +126,18 @@ def task_of(row: Row) -> Task:
 
 def task_read_again(row: Row) -> Task:
     """Return the same as `task_of`, and the same value as long as the row is the same: callers ask again and again."""
-    return _task_read_again(*_TASK_VALUES(row))
-
-
-@lru_cache(maxsize=TASKS_KEPT, typed=True)
-def _task_read_again(*values: Any) -> Task:
-    # Typed, because a column can hold a value of another type that is equal: 1.0 is no revision.
-    return task_of(dict(zip(TASK_COLUMNS, values, strict=True)))
+    # A driver's row is iterated by its values, a mapping by its columns. No two of different kinds are equal: a column
+    # of numbers makes a whole number of 1.0.
+    given: Any = row
+    values = tuple(given.values() if isinstance(given, Mapping) else given)
+    found = _TASKS_READ.get(values)
+    if found is None:
+        found = task_of(row)
+        with _TASKS_LOCK:  # several threads read
+            if len(_TASKS_READ) >= TASKS_KEPT:
+                del _TASKS_READ[next(iter(_TASKS_READ))]
+            _TASKS_READ[values] = found
+    return found
 
 
 def execution_parameters(execution: Execution, lease_owner: str | None = None) -> dict[str, Any]:

@@ -70,11 +70,6 @@ def encoded(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def size(written: str) -> int:
-    """Return how many bytes JSON has when it is sent."""
-    return len(written.encode())
-
-
 def success(status: int = 200, **fields: Any) -> Answer:
     """Return the envelope of a call that did what it should; fields that are None are left out."""
     present = {name: value for name, value in fields.items() if value is not None}
@@ -90,24 +85,30 @@ async def success_of_many(
 
 async def written_aside(
     aside: Aside, items: Sequence[T], shown: Callable[[T], Any], *, fits: bool = False
-) -> list[str]:
+) -> list[bytes]:
     """Return items as JSON; with ``fits`` only the first ones, as many as one page may have.
 
     They are written aside, one by one: a page may hold megabytes, and writing one text holds the interpreter.
     """
 
-    def written() -> list[str]:
-        texts = (encoded(shown(item)) for item in items)
-        return fitting(texts, size) if fits else list(texts)
+    def written() -> list[bytes]:
+        each = (encoded(shown(item)).encode() for item in items)
+        return fitting(each, len) if fits else list(each)
 
     return await aside.compute(written, weight=LIGHT_ITEM * len(items))
 
 
-def success_of_written(name: str, written: Sequence[str], **fields: Any) -> Response:
+def success_of_written(name: str, written: Sequence[bytes], **fields: Any) -> Response:
     """Return the envelope of a list whose items are JSON already; fields that are None are left out."""
     more = "".join(f",{encoded(key)}:{encoded(value)}" for key, value in fields.items() if value is not None)
-    content = f'{{"success":true,"count":{len(written)},"{name}":[{",".join(written)}]{more}}}'
+    items = b",".join(written)
+    content = b'{"success":true,"count":%d,"%b":[%b]%b}' % (len(written), name.encode(), items, more.encode())
     return Response(content, media_type=Answer.media_type)
+
+
+def success_of_one_written(name: str, written: bytes) -> Response:
+    """Return the envelope of one thing that is JSON already."""
+    return Response(b'{"success":true,"%b":%b}' % (name.encode(), written), media_type=Answer.media_type)
 
 
 def refusal(status: int, error: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:

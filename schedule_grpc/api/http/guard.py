@@ -14,7 +14,7 @@ from email.message import Message as Headline
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from schedule_grpc.api.http.application import internal_error
@@ -42,14 +42,15 @@ INTERNAL = 500
 JSON, UTF_8 = "application/json", "utf-8"
 _OTHER_JSON = re.compile(r"application/[^/]+\+json")
 
-HEADERS: Mapping[str, str] = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cross-origin-resource-policy": "same-origin",
+HEADERS: Mapping[bytes, bytes] = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
 }
+"""As ASGI has them: names in lower case."""
 
 Answered: TypeAlias = Callable[[str, str, int], None]
 """Called with each call's method, route and status."""
@@ -85,6 +86,7 @@ class Guard:
         self._app = app
         self._routes = app.router.routes
         self._access = access
+        self._hosts = LOOPBACK | access.hosts
         self._clock = clock
         self._answered = answered
         self._bodies_bytes = 0
@@ -94,9 +96,10 @@ class Guard:
         if scope["type"] != "http":
             raise AssertionError("the server speaks HTTP only")
         call = dict(scope)  # the server's own still says HEAD: it then sends no body
-        answer = _Answering(send, self._headers(scope))
+        headers = Headers(scope=call)
+        answer = _Answering(send, self._headers(headers))
         try:
-            await self._answer(call, receive, answer)
+            await self._answer(call, headers, receive, answer)
         except Refused as refused:
             await refused.answer(call, receive, answer.send)
         except asyncio.CancelledError:
@@ -110,8 +113,8 @@ class Guard:
             route = getattr(call.get("route"), "path", "other")
             self._answered(scope["method"], route, answer.status or 0)
 
-    async def _answer(self, call: Scope, receive: Receive, answer: "_Answering") -> None:
-        headers, method = Headers(scope=call), call["method"]
+    async def _answer(self, call: Scope, headers: Headers, receive: Receive, answer: "_Answering") -> None:
+        method = call["method"]
         target = target_of(self._routes, method, call["path"])
         self._check_host(call, headers, target)
         if call["state"][CROWDED] and not target.probes:
@@ -143,7 +146,7 @@ class Guard:
             raise Refused.of(400, "Host: is required, once")
         name = _name_of(hosts[0])
         here = call.get("server") or ("", None)
-        if name not in LOOPBACK | self._access.hosts and name != here[0] and name.strip("[]") != here[0]:
+        if name not in self._hosts and name != here[0] and name.strip("[]") != here[0]:
             raise Refused.of(403, f"Host {name} is not a name of this server ([http] allowed_hosts)")
 
     def _check_site(self, method: str, headers: Headers) -> None:
@@ -205,18 +208,21 @@ class Guard:
             answer.headers["access-control-max-age"] = "600"
         return answer
 
-    def _headers(self, scope: Scope) -> Mapping[str, str]:
-        origin = Headers(scope=scope).get("origin")
+    def _headers(self, headers: Headers) -> Mapping[bytes, bytes]:
+        origin = headers.get("origin")
         if origin is None or origin not in self._access.origins:
             return HEADERS
-        shared = {"access-control-allow-origin": origin, "cross-origin-resource-policy": "cross-origin"}
-        return {**HEADERS, **shared, "vary": "Origin"}
+        shared = {
+            b"access-control-allow-origin": origin.encode("latin-1"),
+            b"cross-origin-resource-policy": b"cross-origin",
+        }
+        return {**HEADERS, **shared, b"vary": b"Origin"}
 
 
 class _Answering:
     """Puts the headers that every answer bears on it, and knows its status."""
 
-    def __init__(self, send: Send, headers: Mapping[str, str]) -> None:
+    def __init__(self, send: Send, headers: Mapping[bytes, bytes]) -> None:
         self._send = send
         self._headers = headers
         self.status: int | None = None
@@ -225,9 +231,9 @@ class _Answering:
         """Send a part of the answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(raw=message.setdefault("headers", []))
-            for name, value in self._headers.items():
-                headers.setdefault(name, value)
+            headers = message.setdefault("headers", [])
+            borne = {name for name, _ in headers}
+            headers += [header for header in self._headers.items() if header[0] not in borne]
         await self._send(message)
 
 

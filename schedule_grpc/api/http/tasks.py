@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
-from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_written, written_aside
-from schedule_grpc.api.http.routing import BODY, Etag, PageToken, described
+from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_one_written, success_of_written
+from schedule_grpc.api.http.routing import BODY, DirectRoute, Etag, PageToken, described
+from schedule_grpc.api.written_tasks import WrittenTasks
 from schedule_grpc.as_json import task_json
 from schedule_grpc.paging import MAX_PAGE_SIZE, Page, token_after_tasks
 from schedule_grpc.service import Service
@@ -29,13 +30,21 @@ class TaskRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._written = WrittenTasks(_written, service.aside)
 
     def add_to(self, app: FastAPI) -> None:
         """Offer the routes."""
         get, post = partial(app.get, tags=TAGS), partial(app.post, tags=TAGS)
         get("/tasks", responses=described(shown.TasksAnswer))(self.list_tasks)
         post("/tasks", responses=described(shown.TaskAnswer, 409, *BODY))(self.register_task)
-        get("/tasks/{name}", responses=described(shown.TaskAnswer, 404))(self.get_task)
+        app.router.add_api_route(
+            "/tasks/{name}",
+            self.get_task,
+            methods=["GET"],
+            tags=TAGS,
+            responses=described(shown.TaskAnswer, 404),
+            route_class_override=DirectRoute,
+        )
         app.patch("/tasks/{name}", tags=TAGS, responses=described(shown.TaskAnswer, 404, 409, *BODY))(self.update_task)
         app.delete("/tasks/{name}", tags=TAGS, responses=described(shown.MessageAnswer, 404, 409, *BODY))(
             self.delete_task
@@ -58,7 +67,7 @@ class TaskRoutes:
         if page_size is None:
             return success_of_written("tasks", await self._all(chosen, page_token))
         page = await self._service.list_tasks(chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token))
-        written = await written_aside(self._service.aside, page.tasks, task_json, fits=True)
+        written = await self._written.page(page.tasks)
         token = token_after_tasks(page, len(written), chosen)
         return success_of_written("tasks", written, nextPageToken=token or None)
 
@@ -70,9 +79,9 @@ class TaskRoutes:
         task = await self._service.register(registration)
         return success(task=task_json(task), message=f"Task {task.name} registered successfully")
 
-    async def get_task(self, name: str) -> Answer:
+    async def get_task(self, name: str) -> Response:
         """Return a task."""
-        return success(task=task_json(await self._service.get_task(name)))
+        return success_of_one_written("task", await self._written.one(await self._service.get_task(name)))
 
     async def update_task(self, name: str, body: TaskPatch) -> Answer:
         """Change some fields of a task."""
@@ -95,16 +104,20 @@ class TaskRoutes:
         task = await self._service.disable(name, note=said.note, etag=said.etag)
         return success(message=f"Task {name} disabled", task=task_json(task))
 
-    async def _all(self, chosen: TaskFilter, token: str) -> list[str]:
+    async def _all(self, chosen: TaskFilter, token: str) -> list[bytes]:
         """Return all tasks, each written as JSON: piece by piece, so that others have their turn."""
-        written: list[str] = []
+        written: list[bytes] = []
         while True:
             page = await self._service.list_tasks(chosen, Page(size=PIECE, token=token))
-            written += await self._service.aside.compute(partial(_written, page.tasks))
+            written += await self._service.aside.compute(partial(_all_written, page.tasks))
             token = page.next_page_token
             if not token:
                 return written
 
 
-def _written(tasks: Sequence[Task]) -> list[str]:
-    return [encoded(task_json(task)) for task in tasks]
+def _written(task: Task) -> bytes:
+    return encoded(task_json(task)).encode()
+
+
+def _all_written(tasks: Sequence[Task]) -> list[bytes]:
+    return [_written(task) for task in tasks]
