@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from schedule_grpc.clock import Clock
 from schedule_grpc.execution import Execution, State
 
@@ -21,8 +23,7 @@ HEARTBEAT = timedelta(seconds=15)
 """After which a watcher is sent something where nothing happened: proxies end what is silent."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True, kw_only=True):
     """An execution changed its state; ``before`` is None where it was just recorded."""
 
     before: State | None
@@ -228,7 +229,8 @@ def _tell(listeners: Iterable[Listener], events: Sequence[Event]) -> None:
     for listener in tuple(listeners):
         try:
             listener(events)
-        except Exception:  # noqa: BLE001 (what was committed stays committed, and the others are told all the same)
+        except Exception:  # what was committed stays committed, and the others are told all the same
             import structlog  # noqa: PLC0415 (65 ms, which clients and commands would pay who have events and no log)
 
-            structlog.get_logger(__name__).exception("listener.failed", listener=repr(listener))
+            log = structlog.get_logger(__name__)
+            log.exception("listener.failed", listener=repr(listener))

@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from msgspec import structs
+
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.policy import DEFAULT, Policy
 from schedule_grpc.policy_reading import read_policy
@@ -146,7 +148,7 @@ class _Reading:
         allow_unknown_handler = given.pop("allow_unknown_handler", False)
         try:
             accepted = define(**{**_ACCEPTED, **given}, policy=policy if places else None)
-            definition = replace(accepted, policy=policy)
+            definition = structs.replace(accepted, policy=policy)
         except InvalidArgument as error:
             for violation in error.violations:
                 path = violation.field.removeprefix("policy.")
@@ -191,7 +193,7 @@ def _place(table: object, place: str, number: int) -> str:
 def _marked(registration: Registration, owner: str) -> Registration:
     definition = registration.definition
     marked = {**definition.metadata, MANAGED_BY: owner}
-    return replace(registration, definition=replace(definition, metadata=marked))
+    return replace(registration, definition=structs.replace(definition, metadata=marked))
 
 
 def _hint(key: str, known: tuple[str, ...]) -> str:

@@ -1,7 +1,6 @@
 """Fixtures that several suites share."""
 
 # Before gRPC is loaded, as the server does: what it does at a fork crashes children now and then, initdb's among them.
-import fork_support  # noqa: F401, I001
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,13 +10,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import fork_support  # noqa: F401
 import httpx2
+import memory_folder
 import postgres as postgres_server
 import process
 import pytest
 import structlog
 from checker import check
 from live import Live, serving
+from patient import AT_MOST
 from rig import GATES, Gates, Rig, rig
 from wall_clock import quiet
 from xdist.scheduler import LoadScopeScheduling
@@ -29,6 +31,7 @@ gives_way = False
 # Hundreds of processes are started: compiled once, each is there in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 process.let_children_hear()
+memory_folder.use()
 
 # As the service itself: structlog's own default has rich draw every traceback, which takes longer than most tests.
 structlog.configure(
@@ -161,7 +164,7 @@ def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def web(http_server: str) -> Iterator[httpx2.Client]:
     """A caller of that server."""
-    with httpx2.Client(base_url=f"http://{http_server}", timeout=60, trust_env=False) as client:
+    with httpx2.Client(base_url=f"http://{http_server}", timeout=AT_MOST, trust_env=False) as client:
         yield client
 
 

@@ -4,13 +4,18 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from schedule_grpc.database.set_query import SetQuery
+
 T = TypeVar("T")
 
 Parameters: TypeAlias = Mapping[str, Any]
 Row: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = Sequence[Row]
-Statement: TypeAlias = tuple[str, Parameters | Sequence[Parameters]]
-"""SQL with named parameters; with a list of them it is run for each, and the rows of all are received together."""
+Statement: TypeAlias = tuple[str | SetQuery, Parameters | Sequence[Parameters]]
+"""SQL with named parameters; with a list of them it is run for each, and the rows of all are received together.
+
+A query over rows is run once for all of them, and not at all for none.
+"""
 
 Operation: TypeAlias = Generator[Statement, Rows, T]
 Factory: TypeAlias = Callable[[], Operation[T]]

@@ -12,7 +12,7 @@ import structlog
 from schedule_grpc.clock import SystemClock, from_micros
 from schedule_grpc.database import postgres_text as text
 from schedule_grpc.database.migration import Migration
-from schedule_grpc.database.operation import Factory, Operation, Rows, Statement
+from schedule_grpc.database.operation import Factory, Operation, Parameters, Rows, Statement
 from schedule_grpc.database.postgres_commit import (
     THIS_TRANSACTION,
     TransactionId,
@@ -23,6 +23,7 @@ from schedule_grpc.database.postgres_commit import (
 )
 from schedule_grpc.database.postgres_errors import FROM_OUTSIDE, Meaning, meaning, unavailable
 from schedule_grpc.database.postgres_migrate import migrate, schema_version
+from schedule_grpc.database.set_query import SetQuery
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -316,15 +317,23 @@ async def drive(connection: Connection, factory: Factory[T]) -> T:
 
 async def _run(connection: Connection, statement: Statement) -> Rows:
     sql, parameters = statement
+    sets = parameters if isinstance(parameters, Sequence) else [parameters]
+    if isinstance(sql, SetQuery):
+        return await _run_set(connection, sql, sets)
     if isinstance(parameters, Sequence):
-        if not parameters:
-            return ()
-        many, sets = text.many(sql, parameters)
-        rows: Rows = await connection.fetchmany(many, sets)
+        rows: Rows = await connection.fetchmany(*text.many(sql, sets)) if sets else ()
         return rows
     one, values = text.one(sql, parameters)
     found: Rows = await connection.fetch(one, *values)
     return found
+
+
+async def _run_set(connection: Connection, query: SetQuery, sets: Sequence[Parameters]) -> Rows:
+    if not sets:
+        return () if query.answers else [{"count": 0}]
+    whole, columns = text.of_set(query, sets)
+    rows: Rows = await connection.fetch(whole, *columns)
+    return rows
 
 
 async def _undone(connection: Connection) -> None:

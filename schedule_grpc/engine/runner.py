@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -277,7 +277,7 @@ class Runner:
         now = self._clock.now()
         if fate is None or not fate.begun:
             self._begun.discard(claim.lease_token)
-            return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now, began=False)
+            return _hand_back(claim, now, began=False)
         if fate.abandoned:
             log.error("handler.abandoned", execution=claim.execution.id, handler=claim.execution.handler)
             self._hub.publish([Abandoned(execution_id=claim.execution.id)])
@@ -286,7 +286,7 @@ class Runner:
         elif fate.stopped and running.why is Why.LEASE_LOST:
             fate = replace(fate, kind=FailureKind.LEASE_LOST, error=LEASE_LOST_ERROR)
         elif fate.stopped:
-            return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now)
+            return _hand_back(claim, now, began=True)
         return Outcome(
             execution_id=claim.execution.id,
             lease_token=claim.lease_token,
@@ -297,6 +297,7 @@ class Runner:
             result=fate.result,
             retry=not fate.abandoned,
             conditions=tuple(running.conditions),
+            claimed=claim.execution,
         )
 
     async def _record(self, report: Outcome | HandBack) -> bool:
@@ -330,3 +331,8 @@ class Runner:
             if execution is None:
                 log.warning("execution.record_refused", execution=report.execution_id)
             return True
+
+
+def _hand_back(claim: Claim, now: datetime, *, began: bool) -> HandBack:
+    execution = claim.execution
+    return HandBack(execution_id=execution.id, lease_token=claim.lease_token, time=now, began=began, claimed=execution)

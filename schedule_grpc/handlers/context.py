@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from msgspec import structs
+
 from schedule_grpc.clock import Clock
 from schedule_grpc.condition import Condition, checked
 from schedule_grpc.read_only import own_copy
@@ -101,7 +103,8 @@ def copy_for_handler(ctx: TaskContext) -> TaskContext:
     """Return a context whose JSON nobody else holds: a handler may change what it is given."""
     definition = ctx.task.definition
     payload, metadata = own_copy(dict(definition.payload)), own_copy(dict(definition.metadata))
-    task = replace(ctx.task, definition=replace(definition, payload=payload, metadata=metadata))
+    own = structs.replace(definition, payload=payload, metadata=metadata)
+    task = structs.replace(ctx.task, definition=own)
     return replace(ctx, task=task, payload=own_copy(dict(ctx.payload)))
 
 

@@ -5,11 +5,13 @@ VALUES (:task_uid, :task_name, :key, :title, :body, 'STARTED', :now)
 ON CONFLICT (task_uid, "key") WHERE end_time IS NULL DO NOTHING
 RETURNING task_uid;
 
--- name: end_alert
--- A condition is over; what nobody was told of is still told first.
-UPDATE alert_states SET end_time = :now, phase = CASE phase WHEN 'TOLD' THEN 'ENDED' ELSE phase END
-WHERE task_uid = :task_uid AND "key" = :key AND end_time IS NULL
-RETURNING task_uid;
+-- name: end_alerts
+-- rows: task_uid TEXT, "key" TEXT, now BIGINT
+-- Conditions are over; what nobody was told of is still told first.
+UPDATE alert_states SET end_time = rows.now, phase = CASE phase WHEN 'TOLD' THEN 'ENDED' ELSE phase END
+FROM rows
+WHERE alert_states.task_uid = rows.task_uid AND alert_states."key" = rows."key" AND alert_states.end_time IS NULL
+RETURNING alert_states.task_uid;
 
 -- name: end_alerts_of_task
 -- All conditions of a task are over: it is deleted.

@@ -44,7 +44,7 @@ def submit(
 def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
     """Record a run of each task of these names that is there and enabled."""
     yield QUERIES.lock_tasks_by_name, {"names": list(names)}
-    rows = yield QUERIES.find_task, [{"name": name} for name in names]
+    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
     tasks = [task for task in map(task_of, rows) if task.enabled and task.definition.can_run]
     events = yield from record_new(
         [Comer(planned(task, trigger=Trigger.CRON, now=now), task.policy) for task in tasks], now
@@ -89,7 +89,7 @@ def find_execution(execution_id: str) -> Operation[Execution | None]:
 
 def find_executions(execution_ids: Sequence[str]) -> Operation[tuple[Execution, ...]]:
     """Read some executions."""
-    rows = yield QUERIES.find_execution, [{"id": execution_id} for execution_id in execution_ids]
+    rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in execution_ids]
     return tuple(execution_of(row) for row in rows)
 
 

@@ -6,6 +6,16 @@ SELECT * FROM task_executions WHERE id = :id;
 -- One execution, which nobody else changes until the transaction ends.
 SELECT * FROM task_executions WHERE id = :id /*postgresql FOR NO KEY UPDATE */;
 
+-- name: find_executions
+-- rows: id TEXT
+-- Some executions.
+SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id;
+
+-- name: hold_executions
+-- rows: id TEXT
+-- Some executions, which nobody else changes until the transaction ends.
+SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id /*postgresql FOR NO KEY UPDATE OF e */;
+
 -- name: find_execution_by_request
 -- The execution that a request id stands for.
 SELECT * FROM task_executions WHERE request_id = :request_id;
@@ -29,20 +39,24 @@ WHERE task_uid = :task_uid
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
--- name: occupancy
--- Whether one of the task's executions holds its gate, and whether any is open.
+-- name: occupied
+-- rows: task_uid TEXT
+-- Of some tasks, those of which an execution is open, and whether one of them holds the gate.
 SELECT
-    t.uid AS task_uid,
-    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = t.uid AND e.gate = 'ACTIVE') AS active,
-    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = t.uid AND e.gate IS NOT NULL) AS any_open
-FROM scheduled_tasks t WHERE t.uid = :task_uid;
+    rows.task_uid,
+    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate = 'ACTIVE') AS active
+FROM rows
+WHERE EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL);
 
 -- name: next_waiting
--- The execution that waits longest at its task's gate.
-SELECT * FROM task_executions
-WHERE task_uid = :task_uid AND gate = 'WAITING'
-ORDER BY COALESCE(scheduled_time, create_time), create_time, id
-LIMIT 1;
+-- rows: task_uid TEXT
+-- Of each of some tasks, the execution that waits longest at its gate.
+SELECT e.* FROM rows CROSS JOIN task_executions e
+WHERE e.id = (
+    SELECT w.id FROM task_executions w
+    WHERE w.task_uid = rows.task_uid AND w.gate = 'WAITING'
+    ORDER BY COALESCE(w.scheduled_time, w.create_time), w.create_time, w.id
+    LIMIT 1);
 
 -- name: buffered_executions
 -- Executions that wait at their task's gate and do not queue.
@@ -55,19 +69,28 @@ LIMIT :limit;
 SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate = 'ACTIVE' /*postgresql FOR NO KEY UPDATE */;
 
 -- name: let_through
--- An execution that waited at its task's gate holds it now.
-UPDATE task_executions SET gate = 'ACTIVE', deadline_time = :deadline_time WHERE id = :id AND gate = 'WAITING'
-RETURNING id;
+-- rows: id TEXT, deadline_time BIGINT
+-- Executions that waited at their tasks' gates hold them now.
+UPDATE task_executions SET gate = 'ACTIVE', deadline_time = rows.deadline_time
+FROM rows WHERE task_executions.id = rows.id AND task_executions.gate = 'WAITING';
 
--- name: insert_execution
--- A new execution, unless its occurrence has its row already: then no row is returned.
+-- name: insert_executions
+-- rows: id TEXT, task_uid TEXT, task_name TEXT, handler TEXT, "trigger" TEXT, scheduled_time BIGINT,
+-- rows: covers_from BIGINT, covers_to BIGINT, covers_count BIGINT, covers_exact SMALLINT, create_time BIGINT,
+-- rows: available_time BIGINT, deadline_time BIGINT, start_time BIGINT, attempt_start_time BIGINT, end_time BIGINT,
+-- rows: state TEXT, reason TEXT, gate TEXT, attempt BIGINT, lease_owner TEXT, lease_token TEXT, request_id TEXT,
+-- rows: revision BIGINT, payload TEXT
+-- New executions, some of which have begun already, but for those whose occurrences have their rows: for them no row is
+-- returned.
 INSERT INTO task_executions (
     id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
-    create_time, available_time, deadline_time, end_time, state, reason, gate, request_id, revision, payload)
-VALUES (
-    :id, :task_uid, :task_name, :handler, :trigger, :scheduled_time, :covers_from, :covers_to, :covers_count,
-    :covers_exact, :create_time, :available_time, :deadline_time, :end_time, :state, :reason, :gate, :request_id,
-    :revision, :payload)
+    create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
+    lease_owner, lease_token, request_id, revision, payload)
+SELECT
+    id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
+    create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
+    lease_owner, lease_token, request_id, revision, payload
+FROM rows WHERE true
 ON CONFLICT (task_uid, scheduled_time)
     WHERE scheduled_time IS NOT NULL AND reason IS NULL DO NOTHING
 RETURNING id;

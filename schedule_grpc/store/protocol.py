@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
@@ -18,8 +20,7 @@ from schedule_grpc.registration import Registration, TaskChange
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """An execution that its claimant now runs, with the task as it is at the claim.
 
     What the handler gets is ``payload``: the manual run's own, else the task's.
@@ -45,6 +46,17 @@ class ClaimRequest:
     running: Mapping[str, int]
     now: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
+
+    def room(self, handler: str) -> int:
+        """Return how many more of a handler may run, if they have all slots."""
+        return self.limits.get(handler, self.limit) - self.running.get(handler, 0)
+
+
+class Fired(Struct, frozen=True, kw_only=True):
+    """What firings recorded, and which of it began at once."""
+
+    executions: tuple[Execution, ...]
+    claims: tuple[Claim, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +89,8 @@ class Look:
     """
 
     due: tuple[Task, ...]
-    claimable: bool
+    claimable: frozenset[str]
+    """Handlers of the asker's of which executions can be claimed."""
     expired: bool
     next_time: datetime | None
     unreadable: tuple[Task, ...] = ()
@@ -202,11 +215,14 @@ class Store(Protocol):
     async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
         """Return at most ``limit`` due tasks, whether anything can be claimed, and when to look again."""
 
-    async def fire(self, firings: Sequence[Firing], *, now: datetime) -> tuple[Execution, ...]:
+    async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
         """Move each task on and record its executions; return those recorded.
 
+        Those that can start at once are claimed in the same transaction, as far as their handlers have their share of
+        the slots that are requested: what fires and starts is written once, and nobody sees it wait.
+
         Safe because it is a compare-and-set: a firing whose task changed or was fired by another is dropped; so is an
-        occurrence that has its row already.
+        occurrence that has its row already. A claim is as safe as by `claim`.
         """
 
     async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:

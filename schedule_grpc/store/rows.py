@@ -1,10 +1,11 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
@@ -28,8 +29,7 @@ _FLOATS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
 
-POLICIES_KEPT = 1000
-"""Texts of policies: most tasks have one of a few."""
+POLICIES_KEPT = 1_000
 
 
 def micros(instant: datetime | None) -> int | None:
@@ -60,7 +60,7 @@ def has_place(row: Row) -> bool:
 
 
 def task_parameters(task: Task) -> dict[str, Any]:
-    """Return what insert_task and update_task take."""
+    """Return what insert_tasks and update_tasks take."""
     definition = task.definition
     told = definition_columns(definition) | {
         "uid": task.uid,
@@ -119,8 +119,8 @@ def task_of(row: Row) -> Task:
     return replace(task, definition=_troubled(task.definition, place)) if place.troubles else task
 
 
-def execution_parameters(execution: Execution) -> dict[str, Any]:
-    """Return what insert_execution takes."""
+def execution_parameters(execution: Execution, lease_owner: str | None = None) -> dict[str, Any]:
+    """Return what insert_executions takes; ``lease_owner`` runs it, if it has begun."""
     covers = execution.covers
     return {
         "id": execution.id,
@@ -136,10 +136,15 @@ def execution_parameters(execution: Execution) -> dict[str, Any]:
         "create_time": to_micros(execution.create_time),
         "available_time": to_micros(execution.available_time),
         "deadline_time": micros(execution.deadline_time),
+        "start_time": micros(execution.start_time),
+        "attempt_start_time": micros(execution.attempt_start_time),
         "end_time": micros(execution.end_time),
         "state": execution.state.value,
         "reason": execution.reason.value if execution.reason else None,
         "gate": execution.gate.value if execution.gate else None,
+        "attempt": execution.attempt,
+        "lease_owner": lease_owner if execution.state is State.RUNNING else None,
+        "lease_token": execution.lease_token,
         "request_id": execution.request_id,
         "revision": execution.revision,
         "payload": None if execution.payload is None else encode(dict(execution.payload)),
@@ -147,7 +152,7 @@ def execution_parameters(execution: Execution) -> dict[str, Any]:
 
 
 def settled_parameters(execution: Execution) -> dict[str, Any]:
-    """Return what settle_attempt (with the lease token) and end_pending take."""
+    """Return what settle_attempts (with the lease token) and end_pending take."""
     return {
         "id": execution.id,
         "state": execution.state.value,
@@ -298,20 +303,30 @@ class _Reading(Columns):
 
     def policy(self, text: str) -> Policy:
         """Return a stored policy; what an older row does not tell has its default."""
-        values: dict[str, Any] = {}
-        for name, value in self.json_object("policy", text).items():
-            path = _PATHS.get(name)
-            if path is None:
-                self.cannot_read("policy", text, f"this program knows no {name!r}")
-                continue
-            try:
-                values[path] = _loaded(path, value)
-            except (ValueError, TypeError, OverflowError):
-                self.cannot_read("policy", text, f"this program does not know the value {value!r}", path)
-        found = POLICY.with_fields(values)
-        for violation in found.violations():
-            self.cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+        found, reading = _policy_of(text)
+        self.troubles += reading.troubles
+        self.unread |= reading.unread
         return found
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _policy_of(text: str) -> tuple[Policy, Columns]:
+    """Return a stored policy, and what cannot be read of it: tasks are many, their policies are few."""
+    reading = _Reading()
+    values: dict[str, Any] = {}
+    for name, value in reading.json_object("policy", text).items():
+        path = _PATHS.get(name)
+        if path is None:
+            reading.cannot_read("policy", text, f"this program knows no {name!r}")
+            continue
+        try:
+            values[path] = _loaded(path, value)
+        except (ValueError, TypeError, OverflowError):
+            reading.cannot_read("policy", text, f"this program does not know the value {value!r}", path)
+    found = POLICY.with_fields(values)
+    for violation in found.violations():
+        reading.cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+    return found, reading
 
 
 @lru_cache(maxsize=POLICIES_KEPT)

@@ -13,6 +13,7 @@ from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBa
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import Registration, TaskChange
 from schedule_grpc.store import alert_operations as alerts
+from schedule_grpc.store import claim_operations as claims
 from schedule_grpc.store import clock_operations as clock
 from schedule_grpc.store import declared_operations as declared
 from schedule_grpc.store import execution_operations as executions
@@ -21,7 +22,7 @@ from schedule_grpc.store import replica_operations as replicas
 from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import review_operations as reviews
 from schedule_grpc.store import task_operations as tasks
-from schedule_grpc.store.protocol import Claim, ClaimRequest, LeaseLine, Look, Pruned, Replica, Review
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired, LeaseLine, Look, Pruned, Replica, Review
 from schedule_grpc.store.relay import Abroad
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
@@ -129,13 +130,13 @@ class SqlStore:
         """See Store."""
         return await self._database.read(partial(queue.look, handlers, now, limit))
 
-    async def fire(self, firings: Sequence[Firing], *, now: datetime) -> tuple[Execution, ...]:
+    async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
         """See Store."""
-        return await self._write(tasks.fire, firings, now)
+        return await self._write(claims.fire, firings, now, request, self.shared)
 
     async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
         """See Store."""
-        return await self._write(queue.claim, request, self.shared)
+        return await self._write(claims.claim, request, self.shared)
 
     async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
         """See Store."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from old_files import first_version
+from patient import AT_MOST
 from process import Server, environment, run, serving
 
 from schedule_grpc.cli import contract
@@ -249,7 +250,7 @@ def test_help_loads_nothing_heavy(arguments: str, heavy: set[str]):
         [sys.executable, "-c", code, *arguments.split()],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=AT_MOST,
         check=True,
         env=environment(),
     )

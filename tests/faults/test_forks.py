@@ -9,23 +9,20 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
+from patient import AT_MOST, calling
 from process import Server, served, serves
 from stories import story
 
-from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
 
-pytestmark = pytest.mark.timeout(120)
-
 HANDLERS = "forking_handlers"
-LONG = 120
+LONG = 2 * AT_MOST
 """Seconds that children live: longer than their test."""
 
 
 async def result_of(server: Server, handler: str, **payload: Any) -> Any:
     """Run a handler once, and return its result."""
-    async with AsyncClient(server.address) as client:
+    async with calling(server.address) as client:
         await client.register_task(name=handler, schedule="@manual", handler=handler, payload=payload)
         execution = (await client.run_task_now(handler)).execution
     assert (execution.state, execution.error) == (State.SUCCEEDED, None)
@@ -35,7 +32,7 @@ async def result_of(server: Server, handler: str, **payload: Any) -> Any:
 async def stopped(server: Server) -> str:
     """Stop a server that is healthy, in some seconds; return its log."""
     assert await serves(server)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(AT_MOST):
         code, errors = await asyncio.to_thread(server.terminate)
     assert (code, "Traceback" in errors) == (0, False)
     return errors

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from live import Live
+from patient import AT_MOST
 from process import serving
 
 from schedule_grpc.api.http import events
@@ -126,7 +127,10 @@ async def test_a_stopping_server_ends_its_streams_at_once(tmp_path: Path):
     """SIGTERM with an open stream: it ends, and the server exits 0 within two seconds."""
     with serving(tmp_path, "--http", "127.0.0.1:0") as server:
         url = f"http://{server.http_address}/events"
-        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client, client.stream("GET", url) as response:
+        async with (
+            httpx2.AsyncClient(trust_env=False, timeout=AT_MOST) as client,
+            client.stream("GET", url) as response,
+        ):
             stream = Stream(response)
             await stream.block()
             began = time.monotonic()

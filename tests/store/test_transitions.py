@@ -55,7 +55,9 @@ async def scene(service: Rig, state: State) -> Scene:
     await service.register("task", "@hourly", policy=Policy(retry=RetryPolicy(max_retries=1)))
     if state is State.MISSED:
         await service.clock.advance(3600)
-        await service.engine._loop._fire([await service.service.get_task("task")], service.clock.now())
+        await service.store.fire(
+            [plan(await service.service.get_task("task"), service.clock.now())], now=service.clock.now()
+        )
         await service.clock.advance(3600)
         await service.store.expire(now=service.clock.now())
         (execution,) = await service.history()
