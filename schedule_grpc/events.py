@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-import structlog
 from msgspec import Struct
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.execution import Execution, State
-
-log = structlog.get_logger(__name__)
 
 ENDS_KNOWN = 4096
 """Of the executions that ended last it is known that they did: who asks for the end of one may ask just after it."""
@@ -257,4 +254,7 @@ def _tell(listeners: Iterable[Listener], events: Sequence[Event]) -> None:
         try:
             listener(events)
         except Exception:  # what was committed stays committed, and the others are told all the same
+            import structlog  # noqa: PLC0415 (65 ms, which clients and commands would pay who have events and no log)
+
+            log = structlog.get_logger(__name__)
             log.exception("listener.failed", listener=repr(listener))
