@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import structlog
+from msgspec.structs import replace
 from rig import START, Rig
 from structlog.testing import capture_logs
 
