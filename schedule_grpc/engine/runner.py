@@ -242,7 +242,6 @@ class Runner:
             self._report(running, None)
             return
         self._begun.add(claim.lease_token)
-        self._inside[execution.id] = running
         about = {"execution": execution.id, "task": claim.task.name, "attempt": execution.attempt}
         given = TaskContext(
             task=claim.task,
@@ -270,6 +269,7 @@ class Runner:
             leaving=self._giving_up,
             is_waited_for=partial(self._is_still_ours, running),
         )
+        self._inside[execution.id] = running
 
     @_whatever_happens
     def _performed(self, running: Running, fate: Fate) -> None:

@@ -310,3 +310,31 @@ async def test_what_nobody_starts_ends_missed(service: Rig):
     await service.advance(3600)
     execution = await only(service)
     assert (execution.state, execution.reason) == (State.MISSED, "START_DEADLINE")
+
+
+async def test_an_attempt_that_cannot_be_begun_touches_no_other(service: Rig, monkeypatch):
+    """A fault of ours as it is begun: those claimed with it run, its slot is free, and upkeep finds its row."""
+    place, begun = service.engine._runner._place, []
+
+    class Faulty:
+        env = place.env
+
+        def begin(self, function, ctx):
+            begun.append(ctx.execution_id)
+            if len(begun) == 1:
+                raise ZeroDivisionError
+            return place.begin(function, ctx)
+
+    monkeypatch.setattr(service.engine._runner, "_place", Faulty())
+    policy = Policy(retry=RetryPolicy(max_retries=0))
+    for name in "ab":
+        await service.register(name, "@manual", policy=policy)
+        await service.service.run_now(name, detach=True)
+    with capture_logs() as lines:
+        await service.work()
+    assert [(line["event"], line["execution"]) for line in lines] == [("execution.not_recorded", begun[0])]
+    assert (service.engine.running, service.engine._runner.running_by_handler()) == (0, {})
+    assert sorted([*await service.states("a"), *await service.states("b")]) == ["RUNNING", "SUCCEEDED"]
+    await service.clock.advance(60)
+    await service.engine._upkeep.go_round()
+    assert sorted([*await service.states("a"), *await service.states("b")]) == ["FAILED", "SUCCEEDED"]
