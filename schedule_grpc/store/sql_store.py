@@ -194,6 +194,20 @@ class SqlStore:
             await self._write(reviews.correct_tasks, found, now)
         return found
 
+    async def review_alerted(self, *, now: datetime) -> None:
+        """See Store."""
+        found = await self._database.read(reviews.review_alerted)
+        if not found.finds_nothing:
+            await self._write(reviews.correct_tasks, found, now)
+
+    async def reviewed_by(self) -> str:
+        """See Store."""
+        return await self._database.read(reviews.reviewed_by)
+
+    async def note_reviewed(self, by: str, *, now: datetime) -> None:
+        """See Store."""
+        await self._write(reviews.note_reviewed, by, now)
+
     async def note_unreadable(self, tasks: Sequence[Task], *, now: datetime) -> None:
         """See Store."""
         await self._write(alerts.note_unreadable, tasks, now)
