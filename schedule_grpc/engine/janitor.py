@@ -67,9 +67,8 @@ class Janitor:
         More than a few are reviewed only where another program, or one with other tz data, reviewed them last.
         """
         await self.review_some()
-        if self._review_after is not None and await self._has_reviewed():
-            await self._store.review_alerted(now=self._clock.now())
-            self._review_after = None
+        if not self._store.shared:  # where others may have written tasks since, all are reviewed at every start
+            await self._heed_last_review()
         for _ in range(most - 1):
             await self.review_some()
 
@@ -84,12 +83,17 @@ class Janitor:
             log.info("task.next_run_moved", task=move.task.name, next_run=str(move.next_run_time))
         for task in found.unreadable:
             log.error("task.unreadable", task=task.name, trouble=task.trouble)
-        if found.after is None and not is_first:
+        if found.after is None and not is_first and not self._store.shared:
             await self._store.note_reviewed(await asyncio.to_thread(reviewer), now=self._clock.now())
 
-    async def _has_reviewed(self) -> bool:
-        """Tell whether nobody but such a program can have written tasks since it reviewed all of them."""
-        return not self._store.shared and await self._store.reviewed_by() == await asyncio.to_thread(reviewer)
+    async def _heed_last_review(self) -> None:
+        """Review no more if the same reviewer did it last; else that review counts no longer: this server may write."""
+        last = await self._store.reviewed_by()
+        if self._review_after is not None and last == await asyncio.to_thread(reviewer):
+            await self._store.review_alerted(now=self._clock.now())
+            self._review_after = None
+        elif last:
+            await self._store.note_reviewed("", now=self._clock.now())
 
     async def sweep(self, stopping: asyncio.Event | None = None) -> int:
         """Go one round through the histories that may have something to lose; return how many rows were removed."""

@@ -173,11 +173,12 @@ class SqlStore:
         """See Store."""
         looked_at = task_uids[:TASKS_AT_ONCE]
         found = await self._database.read(partial(retention.histories, looked_at, now, REMOVED_AT_ONCE))
+        changed = [history for history in found if history.loses_something or not history.is_planned(now)]
         removed = 0
-        if any(history.loses_something for history in found):
-            removed = await self._write(retention.remove, found, now)
-        elif unplanned := [history for history in found if not history.is_planned(now)]:
-            await self._write(retention.look_again, unplanned, now)
+        if any(history.loses_something for history in changed):
+            removed = await self._write(retention.remove, changed, now)
+        elif changed:
+            await self._write(retention.look_again, changed, now)
         if sum(len(history.surplus) for history in found) < REMOVED_AT_ONCE:
             return Pruned(removed=removed, left=task_uids[TASKS_AT_ONCE:])
         unfinished = looked_at.index(found[-1].task.uid)  # it may have more
