@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from schedule_grpc.engine.janitor import reviewer
 from schedule_grpc.events import Hub
 from schedule_grpc.registration import registered
 from schedule_grpc.store import open_store
@@ -70,6 +71,16 @@ class Database:
             self.copy(
                 "scheduled_tasks", "name", definition.name, count - 1, uid=_UID[self.postgres], name="name || '-' || n"
             )
+
+    def reviewed(self) -> None:
+        """Leave the database as a server does that has reviewed its tasks once: the next one need not."""
+
+        async def note() -> None:
+            store = await open_store(self.url, Hub())
+            await store.note_reviewed(reviewer(), now=datetime.now(UTC))
+            await store.close()
+
+        asyncio.run(note())
 
     def copy(self, table: str, key: str, of: str, count: int, **changes: str) -> None:
         """Copy a row that many times; the changes are SQL by column, of the row and of its number `n` from 1."""

@@ -32,7 +32,7 @@ OPERATIONS = (
         "alert_told",
     ),
     *("renew_lease", "leave", "shorten_waits"),
-    *("note_unreadable", "correct_tasks"),
+    *("note_unreadable", "correct_tasks", "note_reviewed"),
     "migrate",
 )
 """Of the store, by the names of their functions; ``migrate`` is one step from a schema version to the next."""

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from importlib.metadata import version
 
 import structlog
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import Unavailable
+from schedule_grpc.schedule import rules_digest
 from schedule_grpc.store import Store
 
 log = structlog.get_logger(__name__)
@@ -60,20 +62,38 @@ class Janitor:
             await self._wait_until(self._clock.now() + ROUND, stopping)
 
     async def review(self, most: int) -> None:
-        """Review tasks, at most so many times a few; `run` goes on with the others."""
-        for _ in range(most):
+        """Review tasks, at most so many times a few; `run` goes on with the others.
+
+        More than a few are reviewed only where another program, or one with other tz data, reviewed them last.
+        """
+        await self.review_some()
+        if not self._store.shared:  # where others may have written tasks since, all are reviewed at every start
+            await self._heed_last_review()
+        for _ in range(most - 1):
             await self.review_some()
 
     async def review_some(self) -> None:
         """Review the next few tasks, if not all are reviewed."""
         if self._review_after is None:
             return
+        is_first = not self._review_after
         found = await self._store.review(after=self._review_after, now=self._clock.now())
         self._review_after = found.after
         for move in found.moves:
             log.info("task.next_run_moved", task=move.task.name, next_run=str(move.next_run_time))
         for task in found.unreadable:
             log.error("task.unreadable", task=task.name, trouble=task.trouble)
+        if found.after is None and not is_first and not self._store.shared:
+            await self._store.note_reviewed(await asyncio.to_thread(reviewer), now=self._clock.now())
+
+    async def _heed_last_review(self) -> None:
+        """Review no more if the same reviewer did it last; else that review counts no longer: this server may write."""
+        last = await self._store.reviewed_by()
+        if self._review_after is not None and last == await asyncio.to_thread(reviewer):
+            await self._store.review_alerted(now=self._clock.now())
+            self._review_after = None
+        elif last:
+            await self._store.note_reviewed("", now=self._clock.now())
 
     async def sweep(self, stopping: asyncio.Event | None = None) -> int:
         """Go one round through the histories that may have something to lose; return how many rows were removed."""
@@ -108,6 +128,11 @@ class Janitor:
         # A wall clock that was set back must not keep the history growing: never wait longer than one round.
         while not stopping.is_set() and self._clock.now() < when <= self._clock.now() + ROUND:
             await self._clock.wait_until(when, stopping)
+
+
+def reviewer() -> str:
+    """Return what a review depends on: this program, and the tz data that it finds."""
+    return f"{version('schedule-grpc')} {rules_digest()}"
 
 
 def _is_set(stopping: asyncio.Event | None) -> bool:

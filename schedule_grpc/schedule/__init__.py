@@ -13,7 +13,7 @@ from schedule_grpc.schedule.cron import NAMED, Cron
 from schedule_grpc.schedule.grammar import FIELDS, Fields, Refused, read, shown
 from schedule_grpc.schedule.interval import Interval, read_period
 from schedule_grpc.schedule.once import Manual, Once, Unreadable, read_instant
-from schedule_grpc.schedule.zone import zone_named
+from schedule_grpc.schedule.zone import rules_digest, zone_named
 
 __all__ = [
     "MAX_COUNTED",
@@ -28,6 +28,7 @@ __all__ = [
     "Unreadable",
     "parse",
     "read_stored",
+    "rules_digest",
 ]
 
 MAX_TEXT = 256

@@ -7,10 +7,14 @@ changes all jobs do. The rule is that of the main loop ("wakeup kinds") in cron.
 """
 
 import struct
+import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 from schedule_grpc.schedule.grammar import Refused, shown
@@ -75,6 +79,25 @@ def zone_named(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError, struct.error) as error:
         raise Refused(f"the tz data of {name} cannot be read: {error}") from None
+
+
+def rules_digest() -> str:
+    """Return a digest of the tz data that this process finds: another edition has another one."""
+    digest = sha256()
+    for name in sorted(_known()):
+        digest.update(name.encode())
+        digest.update(_tz_data(name))
+    return digest.hexdigest()
+
+
+def _tz_data(name: str) -> bytes:
+    """Return a zone's file, from where zoneinfo takes it: the system's, or else the package tzdata."""
+    for folder in zoneinfo.TZPATH:
+        try:
+            return Path(folder, name).read_bytes()
+        except OSError:
+            continue
+    return files("tzdata.zoneinfo").joinpath(name).read_bytes()
 
 
 def next_instant(next_local: NextLocal, zone: ZoneInfo, after: datetime, *, wildcard: bool) -> datetime | None:

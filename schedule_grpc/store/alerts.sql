@@ -24,6 +24,11 @@ RETURNING task_uid;
 SELECT task_uid FROM alert_states
 WHERE task_uid > :after AND task_uid <= :last AND "key" = :key AND end_time IS NULL;
 
+-- name: tasks_alerted
+-- Tasks of which a condition holds.
+SELECT * FROM scheduled_tasks
+WHERE uid IN (SELECT task_uid FROM alert_states WHERE "key" = :key AND end_time IS NULL);
+
 -- name: untold_alerts
 -- What is to be told, the oldest first.
 SELECT * FROM alert_states WHERE phase <> 'TOLD' ORDER BY start_time LIMIT :limit;

@@ -308,6 +308,15 @@ class Store(Protocol):
         and set, and the settled time stays.
         """
 
+    async def review_alerted(self, *, now: datetime) -> None:
+        """Look likewise at the tasks that could not be read."""
+
+    async def reviewed_by(self) -> str:
+        """Return by which program and tz data all tasks were last reviewed; empty if none has."""
+
+    async def note_reviewed(self, by: str, *, now: datetime) -> None:
+        """Note that all tasks were reviewed, by which program and tz data."""
+
     async def note_unreadable(self, tasks: Sequence[Task], *, now: datetime) -> None:
         """Begin the alerts of tasks of which a part cannot be read."""
 

@@ -3,11 +3,12 @@
 Other programs wrote them: older or newer ones, with other tz data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import structlog
 
+from schedule_grpc.clock import to_micros
 from schedule_grpc.condition import UNREADABLE, Condition
 from schedule_grpc.database import Operation
 from schedule_grpc.events import Event
@@ -23,19 +24,34 @@ from schedule_grpc.task import Task
 log = structlog.get_logger(__name__)
 
 
+MARK = "review"
+
+
 def review(after: str, limit: int) -> Operation[Review]:
     """Look at the next ``limit`` tasks."""
-    tasks = yield from _tasks_after(after, limit)
-    last = tasks[-1].uid if tasks else ""
-    rows = yield QUERIES.alerts_that_hold, {"after": after, "last": last, "key": UNREADABLE}
-    alerted = {row["task_uid"] for row in rows}
-    living = [task for task in tasks if task.delete_time is None]
-    return Review(
-        moves=tuple(move for task in living if (move := _move(task)) is not None),
-        unreadable=tuple(task for task in living if task.trouble and task.uid not in alerted),
-        readable=tuple(task for task in living if not task.trouble and task.uid in alerted),
-        after=last if len(tasks) == limit else None,
-    )
+    rows = yield QUERIES.tasks_after, {"after": after, "limit": limit}
+    last = rows[-1]["uid"] if rows else ""
+    alerts = yield QUERIES.alerts_that_hold, {"after": after, "last": last, "key": UNREADABLE}
+    alerted = {row["task_uid"] for row in alerts}
+    return _reviewed([task_of(row) for row in rows], alerted, after=last if len(rows) == limit else None)
+
+
+def review_alerted() -> Operation[Review]:
+    """Look at the tasks that could not be read."""
+    rows = yield QUERIES.tasks_alerted, {"key": UNREADABLE}
+    return _reviewed([task_of(row) for row in rows], {row["uid"] for row in rows}, after=None)
+
+
+def reviewed_by() -> Operation[str]:
+    """Read by what all tasks were last reviewed."""
+    rows = yield QUERIES.upkeep_mark, {"name": MARK}
+    return rows[0]["word"] if rows else ""
+
+
+def note_reviewed(by: str, now: datetime) -> Operation[Told[None]]:
+    """Note by what all tasks were reviewed."""
+    yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(now), "word": by}
+    return None, ()
 
 
 def correct_tasks(found: Review, now: datetime) -> Operation[Told[None]]:
@@ -46,10 +62,14 @@ def correct_tasks(found: Review, now: datetime) -> Operation[Told[None]]:
     return None, [*events, *noted]
 
 
-def _tasks_after(uid: str, limit: int) -> Operation[tuple[Task, ...]]:
-    """Read tasks, living or deleted, in the order of their uids."""
-    rows = yield QUERIES.tasks_after, {"after": uid, "limit": limit}
-    return tuple(task_of(row) for row in rows)
+def _reviewed(tasks: Sequence[Task], alerted: Collection[str], after: str | None) -> Review:
+    living = [task for task in tasks if task.delete_time is None]
+    return Review(
+        moves=tuple(move for task in living if (move := _move(task)) is not None),
+        unreadable=tuple(task for task in living if task.trouble and task.uid not in alerted),
+        readable=tuple(task for task in living if not task.trouble and task.uid in alerted),
+        after=after,
+    )
 
 
 def _move(task: Task) -> Firing | None:

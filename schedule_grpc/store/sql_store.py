@@ -183,11 +183,12 @@ class SqlStore:
         """See Store."""
         looked_at = task_uids[:TASKS_AT_ONCE]
         found = await self._database.read(partial(retention.histories, looked_at, now, REMOVED_AT_ONCE))
+        changed = [history for history in found if history.loses_something or not history.is_planned(now)]
         removed = 0
-        if any(history.loses_something for history in found):
-            removed = await self._write(retention.remove, found, now)
-        elif unplanned := [history for history in found if not history.is_planned(now)]:
-            await self._write(retention.look_again, unplanned, now)
+        if any(history.loses_something for history in changed):
+            removed = await self._write(retention.remove, changed, now)
+        elif changed:
+            await self._write(retention.look_again, changed, now)
         if sum(len(history.surplus) for history in found) < REMOVED_AT_ONCE:
             return Pruned(removed=removed, left=task_uids[TASKS_AT_ONCE:])
         unfinished = looked_at.index(found[-1].task.uid)  # it may have more
@@ -203,6 +204,20 @@ class SqlStore:
         if not found.finds_nothing:
             await self._write(reviews.correct_tasks, found, now)
         return found
+
+    async def review_alerted(self, *, now: datetime) -> None:
+        """See Store."""
+        found = await self._database.read(reviews.review_alerted)
+        if not found.finds_nothing:
+            await self._write(reviews.correct_tasks, found, now)
+
+    async def reviewed_by(self) -> str:
+        """See Store."""
+        return await self._database.read(reviews.reviewed_by)
+
+    async def note_reviewed(self, by: str, *, now: datetime) -> None:
+        """See Store."""
+        await self._write(reviews.note_reviewed, by, now)
 
     async def note_unreadable(self, tasks: Sequence[Task], *, now: datetime) -> None:
         """See Store."""

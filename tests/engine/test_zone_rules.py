@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from checker import check
-from rig import at, rig
+from rig import Rig, at, rig
 from zone_rules import Rules, zone_rules
 
 from schedule_grpc.engine import engine
 from schedule_grpc.events import TaskChanged
 from schedule_grpc.registration import Registration
+from schedule_grpc.store import Review, SqlStore
 from schedule_grpc.task import CatchUp, Policy, define
 from schedule_grpc.testing import FakeClock
 
@@ -150,3 +152,41 @@ async def test_thousands_are_reviewed_while_the_server_answers(
             service.engine.stop()
             await running
         assert {(await service.service.get_task(name)).next_run_time for name in names} == {at("2026-02-01T07:00")}
+
+
+async def test_tasks_are_reviewed_again_only_for_other_rules(
+    database: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
+):
+    """A server that starts as the one before looks at the first few, and at those that could not be read."""
+    clock, names = FakeClock(at("2026-01-31T10:00")), [f"task-{number:03}" for number in range(250)]
+    async with rig(database, clock=clock) as service:
+        definitions = [define(name=each, schedule="0 9 * * *", time_zone=ZONE, handler="fate") for each in names]
+        await service.service.register_all([Registration(definition=definition) for definition in definitions])
+        await reviewed(service)
+    looks: list[str] = []
+    review = SqlStore.review
+
+    async def counted(store: SqlStore, *, after: str, now: datetime) -> Review:
+        looks.append(after)
+        return await review(store, after=after, now=now)
+
+    monkeypatch.setattr(SqlStore, "review", counted)
+    async with rig(database, clock=clock) as service:
+        await reviewed(service)
+        assert looks == [""]
+    rules(ZONE, EAST["UTC+2"])
+    async with rig(database, clock=clock) as service:
+        await reviewed(service)
+        assert len(looks) == 1 + 3
+        assert {(await service.service.get_task(name)).next_run_time for name in names} == {at("2026-02-01T07:00")}
+
+
+async def reviewed(service: Rig) -> None:
+    """Start a server, and let it review what there is."""
+    await service.engine.recover()
+    running = asyncio.create_task(service.engine.run())
+    while service.engine._janitor._review_after is not None:
+        await service.clock.advance(0.1)
+        await service.written()
+    service.engine.stop()
+    await service.until_done(running)

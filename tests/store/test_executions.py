@@ -1,12 +1,14 @@
 """What the store promises of executions and their history, on a real file."""
 
 import asyncio
+import threading
 from collections import Counter
 from datetime import timedelta
 from itertools import chain, combinations
+from pathlib import Path
 
 import pytest
-from rig import Rig, at
+from rig import Rig, at, rig
 
 from schedule_grpc.errors import (
     ExecutionNotFound,
@@ -261,3 +263,23 @@ async def test_a_listener_that_raises_harms_nobody(service: Rig):
         await service.work()
     assert len(told) == 4
     assert await service.states() == ["SUCCEEDED"]
+
+
+async def test_a_look_does_not_wait_for_callers_pages(database: Path):
+    """More callers than there are readers ask for what takes long; what is due is seen meanwhile."""
+    go_on = threading.Event()
+
+    def slow():
+        yield "SELECT 1", {}
+        go_on.wait(60)
+
+    async with rig(database) as service:
+        await service.register("task")
+        await service.clock.advance(3600)
+        held = [asyncio.create_task(service.store._database.read(slow)) for _ in range(10)]
+        look = await service.store.look(frozenset({"fate"}), now=service.clock.now(), limit=10)
+        assert [task.name for task in look.due] == ["task"]
+        assert await service.store.cancel_requests("owner") == frozenset()
+        assert not any(read.done() for read in held)
+        go_on.set()
+        await asyncio.gather(*held)

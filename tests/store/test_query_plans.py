@@ -31,6 +31,7 @@ BY_DESIGN = (
         "executions_under_lease",
         "count_open",
         "untold_alerts",
+        "tasks_alerted",
         "end_overdue",
         "overdue_tasks",
     }
