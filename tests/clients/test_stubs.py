@@ -21,8 +21,8 @@ from schedule.v1 import schedule_pb2, schedule_pb2_grpc
 with grpc.insecure_channel(sys.argv[1]) as channel:
     stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
     request = schedule_pb2.RegisterTaskRequest(name="by-protoc", schedule="@daily", handler="fail")
-    task = stub.RegisterTask(request, timeout=AT_MOST)
-    listed = stub.ListTasks(schedule_pb2.ListTasksRequest(), timeout=AT_MOST).tasks
+    task = stub.RegisterTask(request, timeout=60)
+    listed = stub.ListTasks(schedule_pb2.ListTasksRequest(), timeout=60).tasks
     print(json.dumps([task.name, task.uid, [each.name for each in listed]]))
 """
 
