@@ -14,6 +14,9 @@ from typing import Protocol
 MAX_WAIT = 1.0
 """Seconds after which a wait for a wall time looks again: the wall clock may jump or the machine may be suspended."""
 
+EARLY = timedelta(milliseconds=2)
+"""More than a timer of uvloop's is early by: it counts whole milliseconds."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -65,7 +68,8 @@ class SystemClock:
             async with asyncio.timeout(seconds):
                 await event.wait()
         except TimeoutError:
-            return
+            if when is not None and timedelta(0) < when - self.now() < EARLY:
+                await asyncio.sleep(EARLY.total_seconds() / 2)  # or the caller would look for what is not due yet
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""

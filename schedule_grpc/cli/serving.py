@@ -40,6 +40,7 @@ def serve(
     init: Annotated[bool, typer.Option("--init", help="Register the built-in tasks that are not there")] = False,
 ) -> None:
     """Run the server until SIGTERM, SIGINT or SIGHUP."""
+    gc.disable()  # until `_begun`: what a start makes is nearly all there to stay
     import os
     import sys
 
@@ -65,7 +66,6 @@ def serve(
         "api": api,
     }
     log.open_standard_streams()
-    gc.disable()  # until `_begun`: what a start makes is nearly all there to stay
     try:
         settings = load(flags, file=config)
         sys.path.insert(0, str(Path.cwd()))  # handler modules are found there, as with `python -m`
