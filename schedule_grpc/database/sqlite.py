@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,7 +77,7 @@ class SqliteDatabase:
         self._lock = lock
         self._connections = list(connections)
         self._reopening = asyncio.Lock()
-        self._readers = deque(SharedReads(partial(self._connection, 1 + number)) for number in range(READERS))
+        self._reads = SharedReads([partial(self._connection, 1 + number) for number in range(READERS)])
         self._jobs: deque[_Job] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -140,10 +139,8 @@ class SqliteDatabase:
         """
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
-        self._readers.rotate()
-        reader = min(self._readers, key=attrgetter("unanswered"))
         try:
-            return await reader.read(factory)
+            return await self._reads.read(factory)
         except sqlite3.Error as error:
             raise _unavailable(error) from error
 
@@ -178,8 +175,7 @@ class SqliteDatabase:
         self._closing = True
         self._arrived.set()
         await self._writing
-        for reader in self._readers:
-            await reader.finish()
+        await self._reads.finish()
         for connection in reversed(self._connections):
             await connection.close()
         self._lock.release()
