@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,9 +81,9 @@ class SqliteDatabase:
         self._lock = lock
         self._connections = list(connections)
         self._reopening = asyncio.Lock()
-        self._readers = {
-            Lane.ENGINE: deque([SharedReads(partial(self._connection, ENGINE))]),
-            Lane.CALLERS: deque(SharedReads(partial(self._connection, 2 + number)) for number in range(READERS)),
+        self._reads = {
+            Lane.ENGINE: SharedReads([partial(self._connection, ENGINE)]),
+            Lane.CALLERS: SharedReads([partial(self._connection, 2 + number) for number in range(READERS)]),
         }
         self._jobs: deque[_Job] = deque()
         self._arrived = asyncio.Event()
@@ -148,11 +146,8 @@ class SqliteDatabase:
         """
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
-        readers = self._readers[lane]
-        readers.rotate()
-        reader = min(readers, key=attrgetter("unanswered"))
         try:
-            return await reader.read(factory)
+            return await self._reads[lane].read(factory)
         except sqlite3.Error as error:
             raise _unavailable(error) from error
 
@@ -187,8 +182,8 @@ class SqliteDatabase:
         self._closing = True
         self._arrived.set()
         await self._writing
-        for reader in chain.from_iterable(self._readers.values()):
-            await reader.finish()
+        for reads in self._reads.values():
+            await reads.finish()
         for connection in reversed(self._connections):
             await connection.close()
         self._lock.release()

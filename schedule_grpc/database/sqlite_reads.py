@@ -1,6 +1,7 @@
-"""Reads of one connection: those that arrive while it is busy share its next turn.
+"""Reads on a few connections: those that arrive while one is busy share its next turn.
 
-A turn on a connection's thread costs two changes of thread, several times what most reads cost.
+A turn on a connection's thread costs two changes of thread, several times what most reads cost. So another connection
+takes part only where a turn takes long: then it reads what waits.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 TOGETHER = 32
 """Reads in one turn at most: the first of them is answered with the last."""
+LONG = 0.01
+"""Seconds of a turn after which another connection reads what waits for its end."""
 
 
 class Connection(Protocol):
@@ -28,15 +31,19 @@ class Connection(Protocol):
         """Notice an error of this connection."""
 
 
-class SharedReads:
-    """The reads of one connection."""
+Connect = Callable[[], Awaitable[Connection]]
+"""Gives a connection, or another one in its place."""
 
-    def __init__(self, connection: Callable[[], Awaitable[Connection]]) -> None:
-        """``connection`` gives it, or another one in its place."""
-        self._connection = connection
+
+class SharedReads:
+    """The reads of a file."""
+
+    def __init__(self, connections: Sequence[Connect]) -> None:
+        self._connections = len(connections)
+        self._idle = deque(connections)
         self._waiting: deque[tuple[Factory[Any], asyncio.Future[Any]]] = deque()
-        self._reading: asyncio.Task[None] | None = None
-        self.unanswered = 0
+        self._reading: set[asyncio.Task[None]] = set()
+        self._help: asyncio.TimerHandle | None = None
 
     async def read(self, factory: Factory[T]) -> T:
         """Run an operation that only reads, on one consistent state of the database.
@@ -44,45 +51,58 @@ class SharedReads:
         Raises:
             sqlite3.Error: if the file cannot be read.
         """
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
         self._waiting.append((factory, answer))
-        self.unanswered += 1
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read_waiting(), name="sqlite reader")
-        try:
-            return await answer
-        finally:
-            self.unanswered -= 1
+        if len(self._idle) == self._connections:
+            self._begin()
+        elif self._idle and self._help is None:
+            self._help = loop.call_later(LONG, self._begin)
+        return await answer
 
     async def finish(self) -> None:
         """Return when all is read that waits."""
-        if self._reading is not None:
-            await self._reading
+        while self._reading:
+            await asyncio.wait(self._reading)
+        if self._help is not None:
+            self._help.cancel()
 
-    async def _read_waiting(self) -> None:
+    def _begin(self) -> None:
+        self._help = None
+        if self._waiting and self._idle:
+            reading = asyncio.create_task(self._read_waiting(self._idle.popleft()), name="sqlite reader")
+            self._reading.add(reading)
+            reading.add_done_callback(self._reading.discard)
+
+    async def _read_waiting(self, connect: Connect) -> None:
         while self._waiting:
-            together = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
-            wanted = [(factory, answer) for factory, answer in together if not answer.cancelled()]
-            results = await self._results([factory for factory, _ in wanted])
-            for (_, answer), result in zip(wanted, results, strict=True):
-                if answer.cancelled():
-                    continue
-                if isinstance(result, Done):
-                    answer.set_result(result.value)
-                else:
-                    answer.set_exception(result.error)
+            await self._take_turn(connect)
+        self._idle.append(connect)
 
-    async def _results(self, factories: Sequence[Factory[Any]]) -> Sequence[Done | Refused]:
+    async def _take_turn(self, connect: Connect) -> None:
+        together = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+        wanted = [(factory, answer) for factory, answer in together if not answer.cancelled()]
+        results = await _results(connect, [factory for factory, _ in wanted])
+        for (_, answer), result in zip(wanted, results, strict=True):
+            if answer.cancelled():
+                continue
+            if isinstance(result, Done):
+                answer.set_result(result.value)
+            else:
+                answer.set_exception(result.error)
+
+
+async def _results(connect: Connect, factories: Sequence[Factory[Any]]) -> Sequence[Done | Refused]:
+    try:
+        connection = await connect()
         try:
-            connection = await self._connection()
-            try:
-                results = await connection.run(run_reads, factories)
-            except sqlite3.Error as error:
-                connection.look_at(error)
-                raise
-        except Exception as error:  # noqa: BLE001 (who waits for a read must hear of it, whatever went wrong)
-            return [Refused(error) for _ in factories]
-        for result in results:
-            if isinstance(result, Refused):
-                connection.look_at(result.error)
-        return results
+            results = await connection.run(run_reads, factories)
+        except sqlite3.Error as error:
+            connection.look_at(error)
+            raise
+    except Exception as error:  # noqa: BLE001 (who waits for a read must hear of it, whatever went wrong)
+        return [Refused(error) for _ in factories]
+    for result in results:
+        if isinstance(result, Refused):
+            connection.look_at(result.error)
+    return results

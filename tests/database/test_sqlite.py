@@ -345,7 +345,25 @@ async def test_reads_that_wait_together_share_a_turn(opened: SqliteDatabase):
     assert [type(each) for each in answers[::2]] == [ZeroDivisionError, DatabaseUnavailable, ZeroDivisionError]
     assert (answers[1], answers[3], type(answers[5])) == ([1, 2], [1, 2], DatabaseUnavailable)
     assert sorted(begun) == ["failing", "failing", "refused", "refused"]
-    assert turns.count("BEGIN") == turns.count("COMMIT") == 2
+    assert turns.count("BEGIN") == turns.count("COMMIT") == 1
+
+
+async def test_what_waits_for_a_long_turn_is_read_elsewhere(opened: SqliteDatabase):
+    """One slow read holds up no others, but for those of its own turn."""
+    await opened.write(insert(1))
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        yield "SELECT 1", {}
+        ended.wait()
+
+    held = asyncio.create_task(opened.read(slow))
+    await asyncio.to_thread(begun.wait)
+    assert await asyncio.gather(*(opened.read(numbers) for _ in range(3))) == [[1]] * 3
+    assert not held.done()
+    ended.set()
+    await held
 
 
 async def test_what_is_being_read_is_read_to_its_end_before_the_database_closes(opened: SqliteDatabase):

@@ -1,4 +1,4 @@
-"""What holds for every schedule, compared with scans that go minute by minute and know nothing of croniter."""
+"""What holds for every schedule, compared with scans that go minute by minute and know nothing of the search."""
 
 import calendar
 from datetime import UTC, date, datetime, timedelta, timezone
