@@ -67,8 +67,12 @@ def _own_cpu(pid: int) -> float:
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which the benchmark's own modules are found, and nothing configures a server."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SCHEDULE_", "COVERAGE_"))}
+    """Return an environment in which the benchmark's own modules are found, and nothing configures a server.
+
+    Compiled modules are kept, as they are where a server is installed.
+    """
+    ours = ("SCHEDULE_", "COVERAGE_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"PYTHONPATH": str(ROOT)}
 
 

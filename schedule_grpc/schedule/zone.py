@@ -67,13 +67,23 @@ def _known() -> frozenset[str]:
     return frozenset(available_timezones()) - _NO_PLACES
 
 
+@lru_cache(maxsize=1)
+def _packaged() -> frozenset[str]:
+    """Return the zones of the package tzdata, a part of all: to know them, none of the system's 600 files is opened."""
+    try:
+        listed = files("tzdata").joinpath("zones").read_text("utf-8")
+    except (ImportError, OSError):  # whoever packages the service may leave it out
+        return frozenset()
+    return frozenset(listed.split()) - _NO_PLACES
+
+
 def zone_named(name: str) -> ZoneInfo:
     """Return the zone of an IANA name.
 
     Raises:
         Refused: if there is none of that name, or its file is damaged.
     """
-    if name not in _known():
+    if name not in _packaged() and name not in _known():
         raise Refused(f"{shown(ascii(name))} is not a time zone of the IANA database, such as Europe/Berlin")
     try:
         return ZoneInfo(name)

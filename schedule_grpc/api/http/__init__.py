@@ -1,6 +1,7 @@
 """The HTTP interface: JSON as callers of the older service know it, with metrics, documentation and live events.
 
-Imported after gRPC serves: FastAPI takes longer to load than the rest of the server.
+Loaded by `api/http_interface.py` in a thread, once the engine has started what waited for the server: FastAPI takes
+longer to load than the rest.
 """
 
 from schedule_grpc.api.http.application import application

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from schedule_grpc.schedule import parse
+from schedule_grpc.schedule import parse, zone
+from schedule_grpc.schedule.grammar import Refused
 from schedule_grpc.schedule.zone import _PROBED
 
 BERLIN, LORD_HOWE, APIA, CASEY = "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "Antarctica/Casey"
@@ -136,3 +137,31 @@ def _changes_on_file(name):
         indices, seconds, offsets, *_ = zoneinfo._common.load_data(file)
     changes = zip(seconds, indices, strict=True)
     return [at for (_, before), (at, after) in pairwise(changes) if offsets[before] != offsets[after]]
+
+
+def test_a_zone_of_the_package_is_known_without_opening_all_of_the_system(monkeypatch: pytest.MonkeyPatch):
+    """Every process that reads a schedule would pay for six hundred files."""
+    looked = []
+    monkeypatch.setattr(zone, "_known", lambda: looked.append(1) or frozenset({"Moon/Tycho"}))
+    assert zone.zone_named("Europe/Berlin").key == "Europe/Berlin"
+    assert looked == []
+    with pytest.raises(Refused, match="cannot be read"):
+        zone.zone_named("Moon/Tycho")
+    with pytest.raises(Refused, match="is not a time zone"):
+        zone.zone_named("localtime")
+    assert len(looked) == 2
+
+
+def test_without_the_package_the_system_is_asked(monkeypatch: pytest.MonkeyPatch):
+    """Its list is one file less to read, and no more."""
+
+    def missing(_: str) -> None:
+        raise ModuleNotFoundError
+
+    monkeypatch.setattr(zone, "files", missing)
+    zone._packaged.cache_clear()
+    try:
+        assert zone._packaged() == frozenset()
+        assert zone.zone_named("UTC").key == "UTC"
+    finally:
+        zone._packaged.cache_clear()
