@@ -7,6 +7,17 @@ Handler modules import from here; the server, the clients and the contract's stu
     from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
 """
 
-from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
 
 __all__ = ["PermanentFailure", "TaskContext", "handler"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what handler modules import once one of them does: the command line and the clients need none of it."""
+    if name in __all__:
+        return getattr(importlib.import_module("schedule_grpc.handlers"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

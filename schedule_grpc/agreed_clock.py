@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import structlog
 
-from schedule_grpc.clock import Clock, pass_by
+from schedule_grpc.clock import Alarm, Clock, pass_by
 from schedule_grpc.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,10 @@ class AgreedClock:
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""
         return self._machine.timeout(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
+        """Call ``callback`` in the running event loop after so many seconds, unless the alarm is cancelled before."""
+        return self._machine.call_later(seconds, callback)
 
     async def keep_agreeing(self, ask: Callable[[], Awaitable[datetime | None]]) -> NoReturn:
         """Agree anew, for ever; while the database is away, time goes on as it was agreed before."""

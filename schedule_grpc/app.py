@@ -1,13 +1,12 @@
 """The composition root: settings in, a running server out. Everything else gets values."""
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
@@ -15,13 +14,13 @@ from schedule_grpc import builtin, signals
 from schedule_grpc import log as log_set_up
 from schedule_grpc.agreed_clock import AgreedClock
 from schedule_grpc.alerts import Sender, open_targets, read_secret
-from schedule_grpc.api import GrpcServer
+from schedule_grpc.api import GrpcServer, HttpInterface
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import Clock, SystemClock, pass_by
 from schedule_grpc.config import Settings
 from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
-from schedule_grpc.errors import SchedulePassed, Unavailable
+from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
 from schedule_grpc.metrics import Metrics
@@ -30,6 +29,7 @@ from schedule_grpc.service import Service
 from schedule_grpc.setting_values import OFF
 from schedule_grpc.store import SqlStore, open_store, shown
 from schedule_grpc.task import Handler, Task, TaskFilter
+from schedule_grpc.threads import in_thread
 
 if TYPE_CHECKING:
     from schedule_grpc.api.http import HttpServer
@@ -38,11 +38,14 @@ log = structlog.get_logger(__name__)
 
 SQLITE = "sqlite:///"
 DATABASES = (SQLITE, "postgresql://", "postgres://")
-SHOWN_TASKS = 1000
+SHOWN_TASKS = 100
+"""Tasks that a server that starts has shown."""
 COUNTED_EVERY = 10.0
 """Seconds."""
 BEGINS_WITHIN = 5.0
 """Seconds after which a server tells where it answers though its engine has not begun: the database does not let it."""
+CATCHES_UP_WITHIN = 1.0
+"""Seconds after which HTTP is loaded though there is still work that waited for the server."""
 SOON = timedelta(milliseconds=20)
 """How often a server that starts looks whether its engine has begun."""
 STREAM_GRACE = 5.0
@@ -56,6 +59,9 @@ class Running:
     grpc_address: str
     http_address: str | None
     tasks: tuple[Task, ...]
+    """The first ones by name."""
+    more: bool
+    """Whether there are others."""
     offered: frozenset[str]
     """The names of the handlers that are offered."""
     api: bool
@@ -76,6 +82,8 @@ class Parts:
     address: str
     http_address: str | None
     """None: there is no HTTP interface."""
+    http_answers: "asyncio.Task[None] | None"
+    """Ends once callers are answered there."""
 
 
 async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Running], None] | None = None) -> None:
@@ -86,7 +94,7 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
     Args:
         settings: How.
         init: Register the built-in tasks that are not there.
-        ready: Called once the server answers calls.
+        ready: Called in a thread once the server answers calls.
 
     Raises:
         ConfigurationError: if a binding, an alert's target or a handler cannot be used; one of its kind, `CannotStart`,
@@ -106,23 +114,16 @@ async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Runn
     with signals.hearing(asked):
         async with running(settings, clock=clock, init=init) as parts:
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
-                page = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS)
-                offered = frozenset(each.name for each in await parts.service.handlers() if each.offered)
                 engine = asyncio.create_task(parts.engine.run(), name="engine")
                 alerts = asyncio.create_task(parts.sender.run(parts.hub, stopping), name="alerts")
                 hurry.append(parts.engine.stop)
                 try:
                     await _until_begun(parts, engine, stopping, clock)
+                    if parts.http_answers is not None:
+                        await parts.http_answers
                     if ready is not None:
-                        ready(
-                            Running(
-                                grpc_address=parts.address,
-                                http_address=parts.http_address,
-                                tasks=page,
-                                offered=offered,
-                                api=settings.api,
-                            )
-                        )
+                        told = await _running_now(parts, api=settings.api)
+                        await in_thread(lambda _: ready(told), name="ready")
                     await _until_stopped(parts, engine, stopping, clock)
                 finally:
                     await _drain(parts, engine)
@@ -150,7 +151,15 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         engine: Engine | AbsentEngine = AbsentEngine(store=store, clock=clock)
         if settings.engine:
             options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
-            engine = Engine(store=store, clock=clock, hub=hub, registry=registry, env=loops, options=options)
+            engine = Engine(
+                store=store,
+                clock=clock,
+                hub=hub,
+                registry=registry,
+                env=loops,
+                options=options,
+                write_lines=log_set_up.writer(),
+            )
         alerts = settings.alerts
         targets = open_targets(alerts.urls, secret=read_secret(alerts.secret_file), clock=clock)
         sender = Sender(states=store, targets=targets, clock=clock, speaks=lambda: engine.speaks)
@@ -169,17 +178,18 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         server = GrpcServer(service if settings.api else None, answered=metrics.answered)
         address = await server.start(settings.grpc)
         stack.push_async_callback(server.stop, STREAM_GRACE)
-        http_address = None
+        http_address, http_answers = None, None
         if settings.http.address != OFF:
-            http = await _http_server(settings, service, metrics, engine, clock)
-            http_address = await http.start(settings.http.address)
-            stack.push_async_callback(http.stop)
+            make = partial(_http_server, settings, service, metrics, engine, clock)
+            http = HttpInterface(settings.http.address, make)
+            http_address, http_answers = http.address, _opened_http(http, engine, clock, stack)
         log.info(
             "server.started",
             grpc=address,
             http=http_address,
             database=shown(settings.database),
             handlers=len(registry.names()),
+            event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
         )
         yield Parts(
             store=store,
@@ -191,6 +201,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             hub=hub,
             address=address,
             http_address=http_address,
+            http_answers=http_answers,
         )
     log.info("server.stopped")
 
@@ -219,11 +230,10 @@ async def _keep_counting(store: SqlStore, metrics: Metrics, clock: Clock) -> NoR
             metrics.begin(await store.count_open())
 
 
-async def _http_server(
-    settings: Settings, service: Service, metrics: Metrics, engine: Engine | AbsentEngine, clock: Clock
+def _http_server(
+    settings: Settings, service: Service, metrics: Metrics, engine: Engine | AbsentEngine, clock: Clock, http: Any
 ) -> "HttpServer":
-    """Make the HTTP server. Its code is loaded now, in a thread: gRPC answers meanwhile."""
-    http = await asyncio.to_thread(importlib.import_module, "schedule_grpc.api.http")
+    """Make the HTTP server of the module that has it."""
     app = http.application(
         service if settings.api else None,
         registry=metrics.registry,
@@ -235,6 +245,43 @@ async def _http_server(
     guard = http.Guard(app, access=access, clock=clock, answered=metrics.answered_http)
     server: HttpServer = http.HttpServer(guard, grace=STREAM_GRACE)
     return server
+
+
+def _opened_http(
+    http: HttpInterface, engine: Engine | AbsentEngine, clock: Clock, stack: AsyncExitStack
+) -> "asyncio.Task[None]":
+    """Have HTTP loaded, and closed with the stack; the task that is returned ends once it answers."""
+    answers = asyncio.create_task(_answer_http(http, engine, clock), name="load HTTP")
+    stack.push_async_callback(http.close)
+    stack.push_async_callback(_ended, answers)
+    return answers
+
+
+async def _answer_http(http: HttpInterface, engine: Engine | AbsentEngine, clock: Clock) -> None:
+    """Load HTTP once the engine has caught up: what waited for this server goes first."""
+    tries_until = clock.monotonic() + CATCHES_UP_WITHIN
+    never = asyncio.Event()
+    while not engine.caught_up and clock.monotonic() < tries_until:
+        await clock.wait_until(clock.now() + SOON, never)
+    await http.answer()
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Cancel a task, and return when it has ended."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _running_now(parts: Parts, *, api: bool) -> Running:
+    tasks = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS + 1)
+    return Running(
+        grpc_address=parts.address,
+        http_address=parts.http_address,
+        tasks=tasks[:SHOWN_TASKS],
+        more=len(tasks) > SHOWN_TASKS,
+        offered=frozenset(each.name for each in await parts.service.handlers() if each.offered),
+        api=api,
+    )
 
 
 def _troubles(service: Service, engine: Engine | AbsentEngine) -> Sequence[str]:
@@ -298,10 +345,8 @@ async def _register(service: Service, tasks: Sequence[Registration], *, file: st
         handler = wanted.definition.handler
         if handler not in known:
             log.warning("task.handler_unknown", task=wanted.definition.name, handler=handler)
-        try:
-            await service.register(replace(wanted, allow_unknown_handler=True))
-        except SchedulePassed:
-            log.warning("task.passed", task=wanted.definition.name, schedule=wanted.definition.schedule.text, file=file)
+    for passed in await service.declare(tasks):
+        log.warning("task.passed", task=passed.definition.name, schedule=passed.definition.schedule.text, file=file)
 
 
 def _registry(settings: Settings) -> Registry:

@@ -6,6 +6,7 @@ not. Nothing mixes the two.
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -15,6 +16,13 @@ MAX_WAIT = 1.0
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+
+class Alarm(Protocol):
+    """What `Clock.call_later` makes."""
+
+    def cancel(self) -> None:
+        """Do not call."""
 
 
 class Clock(Protocol):
@@ -31,6 +39,9 @@ class Clock(Protocol):
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
+        """Call ``callback`` in the running event loop after so many seconds, unless the alarm is cancelled before."""
 
 
 class SystemClock:
@@ -59,6 +70,10 @@ class SystemClock:
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""
         return asyncio.timeout(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
+        """Call ``callback`` in the running event loop after so many seconds, unless the alarm is cancelled before."""
+        return asyncio.get_running_loop().call_later(seconds, callback)
 
 
 async def pass_by(clock: Clock, seconds: float) -> None:

@@ -134,6 +134,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least that is logged"
     )
+    event_loop: Literal["auto", "asyncio", "uvloop"] = Field(
+        default="auto",
+        description="The server's event loop; auto is uvloop on Linux where it is installed, else asyncio's",
+    )
     engine: bool = Field(
         default=True,
         description="Whether this server fires and runs tasks; on PostgreSQL others can do that for it",
@@ -183,6 +187,7 @@ class Settings(BaseSettings):
         return url
 
     _tasks_file: Path | None = PrivateAttr(default=None)
+    _registrations: tuple[Registration, ...] | None = PrivateAttr(default=None)
 
     @field_validator("grpc")
     @classmethod
@@ -218,10 +223,12 @@ class Settings(BaseSettings):
         Raises:
             WrongSettings: naming the file, and every place and reason.
         """
-        try:
-            return registrations(self.tasks, place="tasks")
-        except InvalidArgument as error:
-            raise WrongSettings(f"{self.tasks_from}: {violation}" for violation in error.violations) from None
+        if self._registrations is None:
+            try:
+                self._registrations = registrations(self.tasks, place="tasks")
+            except InvalidArgument as error:
+                raise WrongSettings(f"{self.tasks_from}: {violation}" for violation in error.violations) from None
+        return self._registrations
 
     def declared_in(self, file: Path) -> None:
         """Note the file that declares ``tasks``, for messages."""

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-import structlog
+from msgspec import Struct
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.execution import Execution, State
-
-log = structlog.get_logger(__name__)
 
 ENDS_KNOWN = 4096
 """Of the executions that ended last it is known that they did: who asks for the end of one may ask just after it."""
@@ -27,8 +25,7 @@ HEARTBEAT = timedelta(seconds=15)
 """After which a watcher is sent something where nothing happened: proxies end what is silent."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True, kw_only=True):
     """An execution changed its state; ``before`` is None where it was just recorded."""
 
     before: State | None
@@ -257,4 +254,7 @@ def _tell(listeners: Iterable[Listener], events: Sequence[Event]) -> None:
         try:
             listener(events)
         except Exception:  # what was committed stays committed, and the others are told all the same
+            import structlog  # noqa: PLC0415 (65 ms, which clients and commands would pay who have events and no log)
+
+            log = structlog.get_logger(__name__)
             log.exception("listener.failed", listener=repr(listener))

@@ -19,7 +19,18 @@ VARIABLE = "SCHEDULE_FAILPOINTS"
 STEPS = ("begun", "written", "committed")
 OPERATIONS = (
     *("change_tasks", "submit", "trigger", "backfill", "cancel", "give_up", "offer_handlers", "fire", "claim"),
-    *("record", "rescue", "take_over", "recover_own", "expire", "remove", "note_overdue", "alert_told"),
+    *(
+        "record",
+        "rescue",
+        "take_over",
+        "recover_own",
+        "expire",
+        "remove",
+        "look_again",
+        "end_round",
+        "note_overdue",
+        "alert_told",
+    ),
     *("renew_lease", "leave", "shorten_waits"),
     *("note_unreadable", "correct_tasks"),
     "migrate",

@@ -16,15 +16,19 @@ import socket
 import stat
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+Descriptors: TypeAlias = Callable[[], Iterable[int]]
+"""Those that an event loop has at a moment and a child must not have."""
 
 LEFT = 70
 """Exit code of a child that came back into the server's event loop: sysexits' EX_SOFTWARE."""
 OPEN = Path("/dev/fd")
+ABOUT = Path("/proc/self/fdinfo")
 
 
 @dataclass(slots=True)
@@ -36,15 +40,15 @@ class _Server:
     descriptors: set[int] = field(default_factory=set)
     ports: set[int] = field(default_factory=set)
     """Of which every socket is the server's, in whatever library it was made."""
-    selectors: "dict[int, tuple[asyncio.AbstractEventLoop, selectors.BaseSelector]]" = field(default_factory=dict)
-    """Event loops, by the thread that they run in."""
+    loops: dict[int, tuple[asyncio.AbstractEventLoop, Descriptors]] = field(default_factory=dict)
+    """Event loops, and what is theirs, by the thread that they run in."""
 
     def clear(self) -> None:
         """Own nothing: this process is a child."""
         self.signals = {}
         self.descriptors.clear()
         self.ports.clear()
-        self.selectors.clear()
+        self.loops.clear()
 
 
 _server = _Server()
@@ -72,18 +76,33 @@ def forget_port(port: int) -> None:
 
 
 @contextmanager
-def keeping_loop(loop: asyncio.AbstractEventLoop, selector: selectors.BaseSelector) -> Iterator[None]:
-    """Within this context forked children get no socket that this thread's event loop waits for, nor the loop itself.
+def keeping_loop(loop: asyncio.AbstractEventLoop, own: Descriptors) -> Iterator[None]:
+    """Within this context forked children get neither this thread's event loop nor the descriptors that are its own.
 
     A child that was forked in the loop's own thread and does not end by itself would go on with it, as a second server
-    with the same work: it is ended instead.
+    with the same work: it is ended instead, once it comes back into the loop. Where the loop is uvloop, in which
+    nothing forks but by mistake, it is ended at once: libuv in two processes breaks the one in the parent.
     """
     thread = threading.get_ident()
-    _server.selectors[thread] = (loop, selector)
+    _server.loops[thread] = (loop, own)
     try:
         yield
     finally:
-        del _server.selectors[thread]
+        del _server.loops[thread]
+
+
+def sockets_of(selector: selectors.BaseSelector) -> list[int]:
+    """Return the sockets that a selector waits for."""
+    return [key.fd for key in (selector.get_map() or {}).values() if _is_socket(key.fd)]
+
+
+def descriptors_of(epoll: int) -> list[int]:
+    """Return an epoll object and all that it waits for, as the kernel tells it; of this process, or of its parent."""
+    try:
+        lines = (ABOUT / str(epoll)).read_text().splitlines()
+    except OSError:
+        return [epoll]
+    return [epoll, *(int(line.split()[1]) for line in lines if line.startswith("tfd:"))]
 
 
 @contextmanager
@@ -112,27 +131,27 @@ def _after_in_child() -> None:
     for number, handler in _server.signals.items():
         signal.signal(number, handler)
     _let_go()
-    if threading.get_ident() in _server.selectors:
-        loop, _ = _server.selectors[threading.get_ident()]
-        with suppress(RuntimeError):  # it is closed
-            loop.call_soon(os._exit, LEFT)
-            _come_first(loop)
+    if threading.get_ident() in _server.loops:
+        _end_in(_server.loops[threading.get_ident()][0])
     _server.clear()
     if _forking.mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
-def _come_first(loop: asyncio.AbstractEventLoop) -> None:
-    """Let a loop call first what it was told last: what is ready besides is the parent's, and would be done twice."""
+def _end_in(loop: asyncio.AbstractEventLoop) -> None:
+    """End this child when it comes back into a loop, before what is ready there: that is the parent's to do."""
     ready = getattr(loop, "_ready", None)  # asyncio offers no other way
-    if isinstance(ready, deque):
+    if not isinstance(ready, deque):
+        os._exit(LEFT)
+    with suppress(RuntimeError):  # it is closed
+        loop.call_soon(os._exit, LEFT)
         ready.rotate(1)
 
 
 def _let_go() -> None:
     held = set(_server.descriptors)
-    for _, selector in _server.selectors.values():
-        held |= {key.fd for key in (selector.get_map() or {}).values() if _is_socket(key.fd)}
+    for _, own in _server.loops.values():
+        held |= set(own())
     if _server.ports:
         held |= {descriptor for descriptor in _open_descriptors() if _port(descriptor) in _server.ports}
     if not held:

@@ -54,17 +54,17 @@ class Lines:
         self._begin()
         os.register_at_fork(after_in_child=_Weakly(self._write_here))
 
-    def put(self, text: str) -> None:
-        """Take a line, with its line break, and return at once."""
-        data = text.encode("utf-8", "backslashreplace")
+    def put(self, *texts: str) -> None:
+        """Take lines, each with its line break, and return at once."""
+        data = [text.encode("utf-8", "backslashreplace") for text in texts]
         if self._own:
             with self._changed:
-                lost = not self._take(data)
+                lost = len(data) - sum(map(self._take, data))
                 self._changed.notify_all()
             if lost:
-                self.dropped(1)
+                self.dropped(lost)
         else:
-            _write(self._descriptor, data)
+            _write(self._descriptor, b"".join(data))
 
     def flush(self, seconds: float = LAST_SECONDS) -> None:
         """Return once all is written that was put, or after so many seconds."""
@@ -111,10 +111,12 @@ class Lines:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._waiting)
             together = [self._waiting.popleft()]
-            while self._waiting and sum(map(len, together)) + len(self._waiting[0]) <= AT_ONCE:
+            size = len(together[0])
+            while self._waiting and size + len(self._waiting[0]) <= AT_ONCE:
                 together.append(self._waiting.popleft())
+                size += len(together[-1])
             data = b"".join(together)
-            self._bytes -= len(data)
+            self._bytes -= size
             self._writing = True
             return data
 

@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
 from schedule_grpc.lines import Lines, text_of
+from schedule_grpc.log_text import Line, Texts
 from schedule_grpc.log_values import presentable
 from schedule_grpc.terminal_text import plain_line, plain_traceback
 
@@ -18,8 +20,17 @@ SAME_AGAIN = 10.0
 MOST_REMEMBERED = 1000
 """Messages that are remembered at most: texts with changing numbers in them are all different."""
 
+BEGIN: Sequence[structlog.typing.Processor] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+"""What adds to a line what every line has."""
+
 _lines: list[Lines] = []
 """Those that this process writes."""
+_texts: list[Texts] = []
+"""How it makes their texts: one, once logging is set up."""
 
 
 def configure(*, style: str, level: str) -> None:
@@ -31,17 +42,13 @@ def configure(*, style: str, level: str) -> None:
     """
     open_standard_streams()
     least = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    tail = _rendering(style)
-    lines = Lines(2, notice=_notice([*shared, *tail]))
+    texts = _texts_in(style)
+    lines = Lines(2, notice=partial(_notice, texts))
     _lines[:] = [lines]
+    _texts[:] = [texts]
     atexit.register(flush)
     structlog.configure(
-        processors=[*shared, *tail],
+        processors=[*BEGIN, texts],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=lambda *_: _Logger(lines),
         cache_logger_on_first_use=True,
@@ -49,13 +56,21 @@ def configure(*, style: str, level: str) -> None:
     foreign = logging.StreamHandler(text_of(lines, 2))
     foreign.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+            foreign_pre_chain=BEGIN,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, texts],
         )
     )
     logging.basicConfig(handlers=[foreign], level=max(least, logging.INFO), force=True)
     logging.getLogger("asyncio").addFilter(_Repeated())
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_farewell)
+
+
+def writer() -> Callable[[Sequence[Line]], None] | None:
+    """Return what writes the lines of a batch by one call; None where logging is not set up by `configure`."""
+    if not _texts:
+        return None
+    lines, texts = _lines[0], _texts[0]
+    return lambda batch: lines.put(*(f"{text}\n" for text in texts.together(batch)))
 
 
 @contextmanager
@@ -133,25 +148,19 @@ class _Repeated(logging.Filter):
         return True
 
 
-def _rendering(style: str) -> Sequence[structlog.typing.Processor]:
+def _texts_in(style: str) -> Texts:
     on_terminal = os.isatty(2)
     if style == "console" or (style == "auto" and on_terminal):
         # rich's own tracebacks would print every local variable, secrets included.
         renderer = structlog.dev.ConsoleRenderer(colors=on_terminal, exception_formatter=plain_traceback)
-        return [presentable, plain_line, renderer]
-    return [presentable, structlog.processors.JSONRenderer()]
+        return Texts(BEGIN, [presentable, plain_line, renderer], plain=False)
+    return Texts(BEGIN, [presentable, structlog.processors.JSONRenderer()], plain=True)
 
 
-def _notice(processors: Sequence[structlog.typing.Processor]) -> Callable[[int], str]:
-    """Return what makes the line that stands for lines which were dropped."""
-
-    def made(count: int) -> str:
-        line: structlog.typing.EventDict = {"event": "log.lines_dropped", "count": count}
-        for processor in processors[:-1]:
-            line = processor(None, "error", line)  # type: ignore[assignment]
-        return f"{processors[-1](None, 'error', line)!s}\n"
-
-    return made
+def _notice(texts: Texts, count: int) -> str:
+    """Return the line that stands for lines which were dropped."""
+    (text,) = texts.together([("error", "log.lines_dropped", {"count": count})])
+    return f"{text}\n"
 
 
 def _is_no_farewell(record: logging.LogRecord) -> bool:

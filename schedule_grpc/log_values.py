@@ -32,7 +32,7 @@ MAX_BYTES = 1024
 
 CUT = "…"
 
-_FIRST = ("timestamp", "level", "event", "execution", "task")
+FIRST = frozenset({"timestamp", "level", "event", "execution", "task"})
 """Fields that are told whatever else there is to tell."""
 
 
@@ -40,7 +40,7 @@ def presentable(logger: WrappedLogger, method: str, line: EventDict) -> EventDic
     """Return a line as plain JSON values, its exception as text: the last structlog processor before a renderer."""
     telling = _Telling()
     whole = _with_traceback(logger, method, line)
-    names = sorted(whole, key=lambda name: name not in _FIRST)[:MAX_ITEMS]
+    names = sorted(whole, key=lambda name: name not in FIRST)[:MAX_ITEMS]
     return {cut(unicode_of(name), MAX_NAME): telling.field(whole[name]) for name in names}
 
 

@@ -47,24 +47,85 @@ class _TaskSeries:
 
     def __init__(self) -> None:
         self._names = _Capped()
-        self._series: dict[str, set[tuple[Counter, tuple[str, ...]]]] = {}
+        self._series: dict[str, dict[tuple[Counter, tuple[str, ...]], Counter]] = {}
         self._gone: dict[str, None] = {}
 
-    def count(self, counter: Counter, execution: Execution, *labels: str) -> None:
-        """Count one of an execution's task; the task's name is the counter's first label."""
-        name = OTHER if execution.task_uid in self._gone else self._names.label(execution.task_name)
-        if name != OTHER:
-            self._series.setdefault(name, set()).add((counter, (name, *labels)))
-        counter.labels(name, *labels).inc()
+    def label(self, execution: Execution) -> str:
+        """Return the label of an execution's task."""
+        return OTHER if execution.task_uid in self._gone else self._names.label(execution.task_name)
+
+    def count(self, counter: Counter, label: str, *labels: str, by: int) -> None:
+        """Count so many of a task; its label is the counter's first."""
+        series = self._series.setdefault(label, {})
+        key = counter, labels
+        if (one := series.get(key)) is None:
+            one = series[key] = counter.labels(label, *labels)
+        one.inc(by)
 
     def remove(self, name: str, uid: str) -> None:
         """Remove the series of a task that was deleted."""
         for counter, labels in self._series.pop(name, ()):
-            counter.remove(*labels)
+            counter.remove(name, *labels)
         self._names.forget(name)
         self._gone[uid] = None
         if len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]
+
+
+class _Sums:
+    """What the events of one batch come to, so that each series is written once."""
+
+    def __init__(self, label: Callable[[Execution], str]) -> None:
+        self._label = label
+        self.queued = 0
+        self.running = 0
+        self.covered = 0
+        self.handed_back = 0
+        self.rescued = 0
+        self.abandoned = 0
+        self.ended: dict[tuple[str, State, Trigger], int] = {}
+        """By the task's label."""
+        self.failed: dict[tuple[str, FailureKind], int] = {}
+        """Attempts, by the task's label."""
+        self.late: list[float] = []
+        """Seconds of each start."""
+        self.took: list[tuple[str, float]] = []
+        """The handler and the seconds of each execution that ran and ended."""
+
+    def add(self, event: Transition) -> None:
+        """Add a transition."""
+        execution, before, state = event.execution, event.before, event.execution.state
+        self.queued += (state is State.PENDING) - (before is State.PENDING)
+        self.running += (state is State.RUNNING) - (before is State.RUNNING)
+        if before is None and execution.covers is not None:
+            self.covered += execution.covers.count
+        if before is State.RUNNING:
+            self._add_attempt(execution)
+        if state is State.RUNNING and execution.attempt_start_time == execution.start_time:
+            self._add_start(execution)
+        if state.ended:
+            self._add_end(execution)
+
+    def _add_attempt(self, execution: Execution) -> None:
+        if execution.newest_attempt_failed:
+            kind = execution.attempts[-1].kind
+            key = self._label(execution), kind
+            self.failed[key] = self.failed.get(key, 0) + 1
+            self.rescued += kind is FailureKind.LEASE_LOST
+        elif execution.state is State.PENDING:
+            self.handed_back += 1
+
+    def _add_start(self, execution: Execution) -> None:
+        scheduled, started = execution.scheduled_time, execution.start_time
+        backfilled = execution.trigger is Trigger.BACKFILL  # somebody asked for the past: that is not late
+        if scheduled is not None and started is not None and not backfilled:
+            self.late.append(max((started - scheduled).total_seconds(), 0))
+
+    def _add_end(self, execution: Execution) -> None:
+        key = self._label(execution), execution.state, execution.trigger
+        self.ended[key] = self.ended.get(key, 0) + 1
+        if execution.start_time is not None and (duration := execution.duration) is not None:
+            self.took.append((execution.handler, duration.total_seconds()))
 
 
 class Metrics:
@@ -74,6 +135,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._tasks = _TaskSeries()
         self._handlers = _Capped()
+        self._durations: dict[str, Histogram] = {}
+        """By the handler's label."""
         registry = self.registry
         self._ended = Counter(
             "schedule_executions", "Executions that ended.", ["task", "state", "trigger"], registry=registry
@@ -121,11 +184,13 @@ class Metrics:
 
     def notice(self, events: Sequence[Event]) -> None:
         """Count transitions and abandoned attempts; a listener of the hub."""
+        sums = _Sums(self._tasks.label)
         for event in events:
             if isinstance(event, Transition):
-                self._count(event)
+                sums.add(event)
             elif isinstance(event, Abandoned):
-                self._abandoned.inc()
+                sums.abandoned += 1
+        self._tell(sums)
 
     def notice_deleted(self, events: Sequence[Event]) -> None:
         """Remove the series of tasks that were deleted, on whichever server; a listener of the hub, before `notice`."""
@@ -167,29 +232,28 @@ class Metrics:
         self._queue.set(counts.get(State.PENDING, 0))
         self._running.set(counts.get(State.RUNNING, 0))
 
-    def _count(self, event: Transition) -> None:
-        execution = event.execution
-        self._queue.inc((execution.state is State.PENDING) - (event.before is State.PENDING))
-        self._running.inc((execution.state is State.RUNNING) - (event.before is State.RUNNING))
-        if event.before is None and execution.covers is not None:
-            self._covered.inc(execution.covers.count)
-        if event.before is State.RUNNING and execution.state is State.PENDING and not execution.newest_attempt_failed:
-            self._handed_back.inc()
-        if event.before is State.RUNNING and execution.newest_attempt_failed:
-            failure = execution.attempts[-1]
-            self._tasks.count(self._attempts_failed, execution, failure.kind.value)
-            self._rescued.inc(failure.kind is FailureKind.LEASE_LOST)
-        if execution.state is State.RUNNING and execution.attempt_start_time == execution.start_time:
-            self._observe_start(event)
-        if execution.state.ended:
-            self._tasks.count(self._ended, execution, execution.state.value, execution.trigger.value)
-            if execution.start_time is not None and execution.duration is not None:
-                self._duration.labels(self._handlers.label(execution.handler)).observe(
-                    execution.duration.total_seconds()
-                )
+    def _tell(self, sums: _Sums) -> None:
+        for instrument, sum_of_batch in (
+            (self._queue, sums.queued),
+            (self._running, sums.running),
+            (self._covered, sums.covered),
+            (self._handed_back, sums.handed_back),
+            (self._rescued, sums.rescued),
+            (self._abandoned, sums.abandoned),
+        ):
+            if sum_of_batch:
+                instrument.inc(sum_of_batch)
+        for (task, state, trigger), number in sums.ended.items():
+            self._tasks.count(self._ended, task, state.value, trigger.value, by=number)
+        for (task, kind), number in sums.failed.items():
+            self._tasks.count(self._attempts_failed, task, kind.value, by=number)
+        for seconds in sums.late:
+            self._lateness.observe(seconds)
+        for handler, seconds in sums.took:
+            self._observe_duration(handler, seconds)
 
-    def _observe_start(self, event: Transition) -> None:
-        scheduled, started = event.execution.scheduled_time, event.execution.start_time
-        backfilled = event.execution.trigger is Trigger.BACKFILL  # somebody asked for the past: that is not late
-        if scheduled is not None and started is not None and not backfilled:
-            self._lateness.observe(max((started - scheduled).total_seconds(), 0))
+    def _observe_duration(self, handler: str, seconds: float) -> None:
+        label = self._handlers.label(handler)
+        if (one := self._durations.get(label)) is None:
+            one = self._durations[label] = self._duration.labels(label)
+        one.observe(seconds)

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskUnreadable
@@ -22,8 +24,7 @@ _LISTED = {CatchUp.LATEST: 2, CatchUp.ALL: CAUGHT_UP + 2, CatchUp.NONE: 3}
 """How many of the newest occurrences a plan looks at: those that run, and two that a row for the others names."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Firing:
+class Firing(Struct, frozen=True, kw_only=True):
     """Everything of one task that is due at one look.
 
     Held to the task as it was read: it is written only while (uid, revision, next_run_time) still stand.

@@ -1,10 +1,12 @@
 """What changes of a task mean. Pure: the store writes a change only if the task is still as it was read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from schedule_grpc.errors import InvalidArgument, SchedulePassed, TaskUnreadable
 from schedule_grpc.execution import Reason

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
 from schedule_grpc.json_input import portable
@@ -46,8 +49,7 @@ SHOWN = 40
 """How many characters of a refused name an error repeats."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True, kw_only=True):
     """What a team registers: valid where `define` made it; shared, so its JSON is read-only.
 
     One that was read back may be in trouble: ``troubles`` names each part that this program cannot read, because a
@@ -58,10 +60,10 @@ class Definition:
     name: str
     schedule: Schedule
     handler: str
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = {}
+    metadata: Mapping[str, Any] = {}
     description: str = ""
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = Policy()
     troubles: tuple[Violation, ...] = ()
     unread: tuple[tuple[str, Any], ...] = ()
 
@@ -128,8 +130,7 @@ class Definition:
         return self.description or (fallback if isinstance(fallback, str) else "")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskStats:
+class TaskStats(Struct, frozen=True, kw_only=True):
     """Counts over a task's life; retention of history does not lower them."""
 
     success_count: int = 0
@@ -139,8 +140,7 @@ class TaskStats:
     last_failure_time: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
+class Task(Struct, frozen=True, kw_only=True):
     """A registered definition and what became of it.
 
     Everything up to ``settled_time`` is accounted for by executions; ``next_run_time`` is the schedule's next
@@ -159,7 +159,7 @@ class Task:
     last_run_time: datetime | None = None
     delete_time: datetime | None = None
     note: str = ""
-    stats: TaskStats = field(default_factory=TaskStats)
+    stats: TaskStats = TaskStats()
 
     @property
     def name(self) -> str:

@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from msgspec import structs
+
 from schedule_grpc.errors import InvalidArgument, Violation
-from schedule_grpc.policy import DEFAULT
+from schedule_grpc.policy import DEFAULT, Policy
 from schedule_grpc.policy_reading import read_policy
 from schedule_grpc.registration import Registration
 from schedule_grpc.task import NAME, define
@@ -103,6 +105,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self._violations: list[Violation] = []
+        self._policies: dict[str, Policy] = {}
 
     def refuse(self, place: str, reason: str) -> None:
         self._violations.append(Violation(field=place, reason=reason))
@@ -140,18 +143,35 @@ class _Reading:
             for key in _REQUIRED:
                 if key not in table:
                     self.refuse(f"{place}.{key}", "is required")
-        policy = read_policy(given.pop("policy", {}), place=f"{place}.policy")
-        self._violations += policy.violations
+        policy, places = self._policy(given.pop("policy", {}), f"{place}.policy")
         enabled = given.pop("enabled", None)
         allow_unknown_handler = given.pop("allow_unknown_handler", False)
         try:
-            definition = define(**{**_ACCEPTED, **given}, policy=DEFAULT.with_fields(policy.values))
+            accepted = define(**{**_ACCEPTED, **given}, policy=policy if places else None)
+            definition = structs.replace(accepted, policy=policy)
         except InvalidArgument as error:
             for violation in error.violations:
                 path = violation.field.removeprefix("policy.")
-                self.refuse(policy.places.get(path, f"{place}.{violation.field}"), violation.reason)
+                self.refuse(places.get(path, f"{place}.{violation.field}"), violation.reason)
             definition = define(**_ACCEPTED)
         return Registration(definition=definition, enabled=enabled, allow_unknown_handler=allow_unknown_handler)
+
+    def _policy(self, told: object, place: str) -> tuple[Policy, Mapping[str, str]]:
+        """Return a policy, and where its values stand if any is out of bounds.
+
+        A file has few different ones, so one that can be accepted is read once.
+        """
+        written = repr(told)
+        if written in self._policies:
+            return self._policies[written], {}
+        reading = read_policy(told, place=place)
+        self._violations += reading.violations
+        policy = DEFAULT.with_fields(reading.values)
+        if any(policy.violations()):
+            return policy, reading.places
+        if not reading.violations:
+            self._policies[written] = policy
+        return policy, {}
 
     def _is_of_its_kind(self, key: str, value: object, place: str) -> bool:
         kind = _KEYS[key]
@@ -173,7 +193,7 @@ def _place(table: object, place: str, number: int) -> str:
 def _marked(registration: Registration, owner: str) -> Registration:
     definition = registration.definition
     marked = {**definition.metadata, MANAGED_BY: owner}
-    return replace(registration, definition=replace(definition, metadata=marked))
+    return replace(registration, definition=structs.replace(definition, metadata=marked))
 
 
 def _hint(key: str, known: tuple[str, ...]) -> str:

@@ -1,9 +1,9 @@
 """Fixtures that several suites share."""
 
 # Before gRPC is loaded, as the server does: what it does at a fork crashes children now and then, initdb's among them.
-import fork_support  # noqa: F401, I001
 import os
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -11,13 +11,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import fork_support  # noqa: F401
 import httpx2
+import memory_folder
 import postgres as postgres_server
 import process
 import pytest
 import structlog
 from checker import check
 from live import Live, serving
+from patient import AT_MOST
 from rig import GATES, Gates, Rig, rig
 from wall_clock import quiet
 from xdist.scheduler import LoadScopeScheduling
@@ -29,6 +32,7 @@ gives_way = False
 # Hundreds of processes are started: compiled once, each is there in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 process.let_children_hear()
+memory_folder.use()
 
 # As the service itself: structlog's own default has rich draw every traceback, which takes longer than most tests.
 structlog.configure(
@@ -51,7 +55,8 @@ class FaultsTogether(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FaultsTogether:
-    """Say which worker gets which tests; the largest scope is begun first."""
+    """Say which worker gets which tests; they are begun in the order in which they were put here."""
+    config.option.loadscopereorder = False
     return FaultsTogether(config, log)
 
 
@@ -63,9 +68,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the fault tests first, and mark what needs PostgreSQL: before pytest selects by marks."""
-    items.sort(key=lambda item: not item.path.is_relative_to(FAULTS))
+    """Put what takes long first, and mark what needs PostgreSQL: before pytest selects by marks.
+
+    The fault tests, then files with slow tests, then the others by size: at the end all workers are busy with files
+    that take a second. Coverage is not measured in slow tests, which it makes twice as slow: they go again and again
+    where quick ones have been.
+    """
+    size = Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.path.is_relative_to(FAULTS), item.path not in slow, -size[item.path]))
     for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
         if isinstance(item, pytest.Function) and needs_postgresql(item):
             item.add_marker("postgresql")
 
@@ -161,7 +175,7 @@ def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def web(http_server: str) -> Iterator[httpx2.Client]:
     """A caller of that server."""
-    with httpx2.Client(base_url=f"http://{http_server}", timeout=60, trust_env=False) as client:
+    with httpx2.Client(base_url=f"http://{http_server}", timeout=AT_MOST, trust_env=False) as client:
         yield client
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import asyncpg
 from load import Load, settled, until
+from patient import calling
 from postgres import Postgres
 from process import Server
 from replicas import Replicas, reaches, replicas
@@ -36,9 +37,9 @@ async def begun(client: AsyncClient, servers: Replicas, handler: str, seconds: f
 
 async def undisturbed(servers: Replicas, *execution_ids: str) -> None:
     """Wait for the end of executions: each succeeded at its first attempt, and no server took anything over."""
-    async with AsyncClient(servers.alive[-1].address) as client:
+    async with calling(servers.alive[-1].address) as client:
         ends: list[Execution] = [
-            await until(reaches(client, each, State.SUCCEEDED, State.FAILED), 90) for each in execution_ids
+            await until(reaches(client, each, State.SUCCEEDED, State.FAILED)) for each in execution_ids
         ]
     found = await settled(servers.alive[-1].address, servers.url, Load().log, replicas=servers.folder)
     for server in servers.alive:
@@ -54,7 +55,7 @@ async def test_suspended_for_as_long_as_is_promised(tmp_path: Path, postgres: Po
     with postgres.database() as url:
         async with replicas(tmp_path, url) as servers:
             server = await servers.start()
-            async with AsyncClient(server.address) as client:
+            async with calling(server.address) as client:
                 running = [(await begun(client, servers, name))[0] for name in ("long", "long-in-thread")]
             await servers.start()
             for _ in range(2 if long else 1):
@@ -71,7 +72,7 @@ async def test_one_handler_blocks_the_event_loop(tmp_path: Path, postgres: Postg
     with postgres.database() as url:
         async with replicas(tmp_path, url) as servers:
             first = await servers.start()
-            async with AsyncClient(first.address) as client:
+            async with calling(first.address) as client:
                 beside, _ = await begun(client, servers, "long-in-thread")
                 blocking, _ = await begun(client, servers, "blocks", 20)
             await servers.start()
@@ -84,7 +85,7 @@ async def test_a_disk_that_stands_still(tmp_path: Path, postgres: Postgres):
     with postgres.database() as url:
         async with replicas(tmp_path, url) as servers:
             first, _ = await servers.start_many(2)
-            async with AsyncClient(first.address) as client:
+            async with calling(first.address) as client:
                 running = [(await begun(client, servers, name))[0] for name in ("long", "long-in-thread")]
             shell = await asyncpg.connect(url)
             async with shell.transaction():
@@ -105,7 +106,7 @@ async def test_a_slow_network(tmp_path: Path, postgres: Postgres):
             async with replicas(tmp_path, url) as servers:
                 await servers.start(url=proxy.before(url))
                 near = await servers.start("--no-engine")
-                async with AsyncClient(near.address) as client:
+                async with calling(near.address) as client:
                     running = [(await begun(client, servers, name))[0] for name in ("long", "long-in-thread")]
                 await servers.start()
                 await undisturbed(servers, *running)

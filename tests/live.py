@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
+from patient import calling
 from wall_clock import QuietClock
 
 from schedule_grpc import app
@@ -43,7 +44,7 @@ async def serving(database: Path, **settings: Any) -> AsyncIterator[Live]:
     async with app.running(whole, clock=clock) as parts:
         engine = asyncio.create_task(parts.engine.run())
         await app._until_begun(parts, engine, asyncio.Event(), clock)
-        async with AsyncClient(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:
+        async with calling(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:
             yield Live(parts=parts, client=client, stub=schedule_pb2_grpc.ScheduleServiceStub(channel))
         parts.engine.stop()
         await engine

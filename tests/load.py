@@ -13,6 +13,7 @@ from checker import check
 from checker.reading import rows
 from effects import contradictions
 from ledger import Ledger
+from patient import AT_MOST, calling
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import Unavailable
@@ -33,7 +34,7 @@ BATCH, PAST = 20, 30
 QUICK = RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=50), max_backoff=timedelta(milliseconds=100))
 
 
-async def until(condition: Callable[[], Awaitable[T]], seconds: float = 40) -> T:
+async def until(condition: Callable[[], Awaitable[T]], seconds: float = AT_MOST) -> T:
     """Return what an async condition gives once it is true.
 
     Raises:
@@ -65,7 +66,7 @@ class Load:
 
     async def prepare(self, address: str) -> None:
         """Register the tasks that fire by themselves, and two for the cron trigger, once."""
-        async with AsyncClient(address, patience=0) as client:  # what a kill cuts off is noted as unanswered
+        async with calling(address, patience=0) as client:  # what a kill cuts off is noted as unanswered
             for name in EVERY_SECOND:
                 handler = "flaky" if "flaky" in name else "quick"
                 await client.register_task(
@@ -78,7 +79,7 @@ class Load:
 
     async def work(self, address: str) -> None:
         """Work until the server goes away."""
-        async with AsyncClient(address, patience=0) as client:  # what a kill cuts off is noted as unanswered
+        async with calling(address, patience=0) as client:  # what a kill cuts off is noted as unanswered
             await asyncio.gather(*(self._client(client) for _ in range(CLIENTS)))
 
     async def acknowledged(self, number: int) -> None:
@@ -95,7 +96,7 @@ class Load:
 
     async def repeat(self, address: str) -> None:
         """Ask again for every run and backfill that was not answered: each is then there once."""
-        async with AsyncClient(address) as client:
+        async with calling(address) as client:
             for request_id, name in list(self.log.unanswered.items()):
                 result = await client.run_task_now(name, detach=True, request_id=request_id)
                 del self.log.unanswered[request_id]
@@ -192,7 +193,7 @@ async def settled(address: str, place: Path | str, log: Ledger, *, replicas: Pat
 
     ``replicas`` is the folder of several servers, whose database is elsewhere.
     """
-    async with AsyncClient(address) as client:
+    async with calling(address) as client:
         async for task in client.tasks():
             if task.definition.schedule.text.startswith("every "):
                 await client.disable_task(task.name)
@@ -200,7 +201,7 @@ async def settled(address: str, place: Path | str, log: Ledger, *, replicas: Pat
     async def nothing_open() -> bool:
         return not await asyncio.to_thread(rows, place, "SELECT 1 FROM task_executions WHERE gate IS NOT NULL LIMIT 1")
 
-    await until(nothing_open, 60)
+    await until(nothing_open)
     found = await asyncio.to_thread(check, place, log.told(), at_rest=True)
     found += await asyncio.to_thread(log.broken, place)
     return found + await asyncio.to_thread(contradictions, place, replicas)

@@ -15,6 +15,7 @@ from typing import IO
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from patient import AT_MOST
 
 COMMAND = str(Path(sys.executable).with_name("schedule-grpc"))
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))
@@ -79,14 +80,14 @@ class Server:
 
     def ended(self) -> int:
         """Wait until it has ended, let go of what it wrote, and return its exit code."""
-        code = self.process.wait(60)
+        code = self.process.wait(AT_MOST)
         self.close()
         return code
 
     def terminate(self) -> tuple[int, str]:
         """Ask it to stop; return its exit code and what it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.process.wait(AT_MOST)
         errors = self.written()
         self.close()
         return self.process.returncode, errors
@@ -142,7 +143,7 @@ def start(folder: Path, *options: str, handlers: str | None = "process_handlers"
         greeting += line
     first, _, _ = greeting.partition("\n")
     if not first.startswith("gRPC on "):
-        process.wait(60)
+        process.wait(AT_MOST)
         errors = _read(log)
         process.stdout.close()
         log.close()
@@ -201,7 +202,7 @@ def _read(log: IO[str]) -> str:
     return os.pread(log.fileno(), size, 0).decode()
 
 
-def run(*arguments: str, folder: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: Path | None = None, timeout: float = AT_MOST) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         [COMMAND, *arguments],

@@ -27,8 +27,9 @@ async def block(ctx: TaskContext) -> None:
 
 
 @handler("stuck-thread", description="A thread that never ends")
-def stuck_thread(_: TaskContext) -> None:
+def stuck_thread(ctx: TaskContext) -> None:
     """Sleep for an hour."""
+    ctx.log.info("stuck.begun")
     time.sleep(3600)
 
 
@@ -45,8 +46,9 @@ async def steps(ctx: TaskContext) -> None:
 
 
 @handler("immortal", description="Swallows its cancellation, again and again")
-async def immortal(_: TaskContext) -> None:
+async def immortal(ctx: TaskContext) -> None:
     """Sleep for ever, whatever anybody asks."""
+    ctx.log.info("stuck.begun")
     while True:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(3600)

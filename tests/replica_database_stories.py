@@ -10,6 +10,7 @@ import asyncpg
 import httpx2
 import pytest
 from load import Load, settled, until
+from patient import AT_MOST, calling
 from postgres import Postgres
 from postgres import serving as serving_postgres
 from process import Server, serves
@@ -27,7 +28,7 @@ HTTP = ("--http", "127.0.0.1:0")
 
 async def status(server: Server) -> int:
     """Return what GET /health answers."""
-    async with httpx2.AsyncClient(base_url=f"http://{server.http_address}", trust_env=False, timeout=60) as caller:
+    async with httpx2.AsyncClient(base_url=f"http://{server.http_address}", trust_env=False, timeout=AT_MOST) as caller:
         return (await caller.get("/health")).status_code
 
 
@@ -114,17 +115,17 @@ async def test_the_network_falls_silent_for_long(tmp_path: Path, postgres: Postg
         with postgres.database() as url:
             async with replicas(tmp_path, url) as servers:
                 afar = await servers.start(*HTTP, url=proxy.before(url))
-                async with AsyncClient(afar.address) as client:
+                async with calling(afar.address) as client:
                     execution_id, _ = await begun_long(servers, client, "task")
                 near = await servers.start(*HTTP)
                 proxy.fall_silent()
-                await until(lambda: ill(afar), 30)
-                async with AsyncClient(near.address) as client:
+                await until(lambda: ill(afar))
+                async with calling(near.address) as client:
                     assert await servers.begun(execution_id, attempts=2) is near
                     assert "lease.lapsed" in afar.written()
                     ended = await until(reaches(client, execution_id, State.SUCCEEDED))
                     proxy.speak_again()
-                    await until(lambda: healthy(afar), 40)
+                    await until(lambda: healthy(afar))
                     assert await client.get_execution(execution_id) == ended
                 found = await settled(afar.address, url, Load().log, replicas=tmp_path)
                 await servers.stop_all()
@@ -137,7 +138,7 @@ async def test_a_table_that_somebody_locks(tmp_path: Path, postgres: Postgres):
     with postgres.database() as url:
         async with replicas(tmp_path, url) as servers:
             first, _ = await servers.start_many(2, *HTTP)
-            async with AsyncClient(first.address, attempts=1, deadline=60) as client:
+            async with calling(first.address, attempts=1) as client:
                 await client.register_task(name="second", schedule="every 1 second", handler="quick")
                 await client.register_task(name="task", schedule="@manual", handler="long", payload={"seconds": 16})
                 running = (await client.run_task_now("task", detach=True)).execution.id
@@ -149,7 +150,7 @@ async def test_a_table_that_somebody_locks(tmp_path: Path, postgres: Postgres):
                 await asyncio.sleep(max(12 - max(took), 0))
                 await locker.execute("ROLLBACK")
                 await locker.close()
-                ended = await until(reaches(client, running, State.SUCCEEDED), 30)
+                ended = await until(reaches(client, running, State.SUCCEEDED))
                 await until(lambda: healthy(first))
                 assert (await client.run_task_now("task", payload={"seconds": 0})).success
             found = await settled(first.address, url, Load().log, replicas=tmp_path)

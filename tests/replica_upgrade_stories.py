@@ -8,20 +8,26 @@ import asyncpg
 import pytest
 from checker.reading import rows
 from load import Load, settled, until
+from patient import calling
 from postgres import Postgres
 from process import run
 from replicas import replicas
 from stories import checked, story
 
-from schedule_grpc.client import AsyncClient
+from schedule_grpc.database import Migration
+from schedule_grpc.database.postgres_migrate import migrate
 from schedule_grpc.failpoints import STEPS, VARIABLE
-from schedule_grpc.store.schema import NEWEST
+from schedule_grpc.store.schema import MIGRATIONS, NEWEST
 
-ADDED = """
+ADDED = Migration(
+    version=NEWEST + 1,
+    script=f"""-- Programs of version {NEWEST} can work with it.
 ALTER TABLE scheduled_tasks ADD COLUMN team TEXT NOT NULL DEFAULT 'nobody';
 ALTER TABLE task_executions ADD COLUMN cost BIGINT NOT NULL DEFAULT 0;
-INSERT INTO schedule_schema (version, oldest_program) VALUES ({version}, {oldest});
-"""
+""",
+)
+APART = Migration(version=NEWEST + 2, script="ALTER TABLE scheduled_tasks ALTER COLUMN team DROP DEFAULT;\n")
+"""What programs of this version cannot work with."""
 
 
 def versions(url: str) -> list[int]:
@@ -35,7 +41,7 @@ async def test_started_at_the_same_instant(tmp_path: Path, postgres: Postgres):
     with postgres.empty_database() as url:
         async with replicas(tmp_path, url) as servers:
             for server in await servers.start_many(3):
-                async with AsyncClient(server.address) as client:
+                async with calling(server.address) as client:
                     await client.register_task(name="task", schedule="@manual", handler="quick")
                     assert (await client.run_task_now("task")).success
             await servers.stop_all()
@@ -63,7 +69,7 @@ async def test_a_newer_version_beside_this_one(tmp_path: Path, postgres: Postgre
     with postgres.database() as url:
         async with replicas(tmp_path, url) as servers:
             first = await servers.start()
-            async with AsyncClient(first.address) as client:
+            async with calling(first.address) as client:
                 for number in range(5):
                     await client.register_task(name=f"second-{number}", schedule="every 1 second", handler="quick")
 
@@ -72,7 +78,7 @@ async def test_a_newer_version_beside_this_one(tmp_path: Path, postgres: Postgre
 
                 await until(has_run)
                 newer = await asyncpg.connect(url)
-                await newer.execute(ADDED.format(version=NEWEST + 1, oldest=NEWEST))
+                await migrate(newer, (*MIGRATIONS, ADDED))
                 before = len((await client.get_task_history("second-0")).executions)
 
                 async def goes_on() -> bool:
@@ -81,9 +87,7 @@ async def test_a_newer_version_beside_this_one(tmp_path: Path, postgres: Postgre
                 await until(goes_on)
                 await client.run_task_now("second-0")
                 second = await servers.start()
-                await newer.execute(
-                    f"INSERT INTO schedule_schema (version, oldest_program) VALUES ({NEWEST + 2}, {NEWEST + 1})"
-                )
+                await migrate(newer, (*MIGRATIONS, ADDED, APART))
                 await newer.close()
                 refused = await asyncio.to_thread(run, "serve", "--database", url, "--grpc", "127.0.0.1:0")
                 assert refused.returncode == 1

@@ -71,7 +71,7 @@ class Replicas:
             at = {server.process.pid: server for server in self.alive}
             return at.get(processes[-1]) if len(processes) >= attempts else None
 
-        return await until(found, 60)
+        return await until(found)
 
     def pause(self, server: Server) -> None:
         """Stop one as a machine that sleeps."""

@@ -1,5 +1,6 @@
 """``schedule-grpc serve``."""
 
+import gc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,19 +65,22 @@ def serve(
         "api": api,
     }
     log.open_standard_streams()
+    gc.disable()  # until `_begun`: what a start makes is nearly all there to stay
     try:
         settings = load(flags, file=config)
         sys.path.insert(0, str(Path.cwd()))  # handler modules are found there, as with `python -m`
         log.configure(style=settings.log_format, level=settings.log_level)
         _allow_many_connections()
         with log.never_waiting():
-            event_loop.run(app.serve(settings, init=init, ready=_greet))
+            event_loop.run(app.serve(settings, init=init, ready=_begun), kind=settings.event_loop)
     except WrongSettings as error:
         fail("\n".join(f"cannot start: {complaint}" for complaint in error.complaints), code=CONFIGURATION)
     except ConfigurationError as error:
         fail(f"cannot start: {error}", code=CANNOT_START if isinstance(error, CannotStart) else CONFIGURATION)
     except ScheduleError as error:
         fail(f"cannot start: {error}", code=CANNOT_START)
+    finally:
+        gc.enable()
 
 
 def _allow_many_connections() -> None:
@@ -87,6 +91,13 @@ def _allow_many_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS tells of no limit, and allows less
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _begun(running: "Running") -> None:
+    """Keep what there is from the garbage collector, whose full rounds would stop everything for 60 ms; greet."""
+    gc.freeze()
+    gc.enable()
+    _greet(running)
 
 
 def _greet(running: "Running") -> None:
@@ -102,6 +113,8 @@ def _greet(running: "Running") -> None:
         return
     if running.tasks:
         output.print_tasks(running.tasks, offered=running.offered)
+        if running.more:
+            print("... and more: schedule-grpc tasks list")
     else:
         print("No tasks yet.")
     print("Try:")

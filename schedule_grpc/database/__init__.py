@@ -7,14 +7,16 @@ between two statements of one operation.
 
 from schedule_grpc.database.migration import Migration, load_migrations
 from schedule_grpc.database.observed import ObservedDatabase
-from schedule_grpc.database.operation import Database, Factory, Operation, Parameters, Row, Rows, Statement
+from schedule_grpc.database.operation import Database, Factory, Lane, Operation, Parameters, Row, Rows, Statement
 from schedule_grpc.database.query import Queries, load_queries
+from schedule_grpc.database.set_query import SetQuery
 from schedule_grpc.database.sqlite import SqliteDatabase
 from schedule_grpc.database.sqlite_prepare import look
 
 __all__ = [
     "Database",
     "Factory",
+    "Lane",
     "Migration",
     "ObservedDatabase",
     "Operation",
@@ -22,6 +24,7 @@ __all__ = [
     "Queries",
     "Row",
     "Rows",
+    "SetQuery",
     "SqliteDatabase",
     "Statement",
     "load_migrations",

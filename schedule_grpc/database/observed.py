@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from schedule_grpc.database.operation import Database, Factory
+from schedule_grpc.database.operation import Database, Factory, Lane
 from schedule_grpc.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -27,10 +27,10 @@ class ObservedDatabase:
             self._on_error("write")
             raise
 
-    async def read(self, factory: Factory[T]) -> T:
+    async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
         """See Database."""
         try:
-            return await self._database.read(factory)
+            return await self._database.read(factory, lane=lane)
         except DatabaseUnavailable:
             self._on_error("read")
             raise

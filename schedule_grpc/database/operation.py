@@ -2,19 +2,32 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any, Protocol, TypeAlias, TypeVar
+
+from schedule_grpc.database.set_query import SetQuery
 
 T = TypeVar("T")
 
 Parameters: TypeAlias = Mapping[str, Any]
 Row: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = Sequence[Row]
-Statement: TypeAlias = tuple[str, Parameters | Sequence[Parameters]]
-"""SQL with named parameters; with a list of them it is run for each, and the rows of all are received together."""
+Statement: TypeAlias = tuple[str | SetQuery, Parameters | Sequence[Parameters]]
+"""SQL with named parameters; with a list of them it is run for each, and the rows of all are received together.
+
+A query over rows is run once for all of them, and not at all for none.
+"""
 
 Operation: TypeAlias = Generator[Statement, Rows, T]
 Factory: TypeAlias = Callable[[], Operation[T]]
 """Begins an operation anew: after a failed commit a batch is run again, one by one."""
+
+
+class Lane(Enum):
+    """Who reads: reads of the engine never wait behind those of callers, however slow they are."""
+
+    CALLERS = auto()
+    ENGINE = auto()
 
 
 class Database(Protocol):
@@ -28,7 +41,7 @@ class Database(Protocol):
         result of what happened, even where its caller has left.
         """
 
-    async def read(self, factory: Factory[T]) -> T:
+    async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
         """Run an operation that only reads.
 
         A file shows it one state of the database, a server to each of its statements what is committed by then.

@@ -12,7 +12,7 @@ import structlog
 from schedule_grpc.clock import SystemClock, from_micros
 from schedule_grpc.database import postgres_text as text
 from schedule_grpc.database.migration import Migration
-from schedule_grpc.database.operation import Factory, Operation, Rows, Statement
+from schedule_grpc.database.operation import Factory, Lane, Operation, Parameters, Rows, Statement
 from schedule_grpc.database.postgres_commit import (
     THIS_TRANSACTION,
     TransactionId,
@@ -23,6 +23,7 @@ from schedule_grpc.database.postgres_commit import (
 )
 from schedule_grpc.database.postgres_errors import FROM_OUTSIDE, Meaning, meaning, unavailable
 from schedule_grpc.database.postgres_migrate import migrate, schema_version
+from schedule_grpc.database.set_query import SetQuery
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 CONNECTIONS = 10
+CALLERS_READS = 6
+"""Connections that callers' reads have at most: the others are left to what is written, and to the engine's reads."""
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 8
 LOCK_SECONDS = 5
@@ -74,6 +77,7 @@ class PostgresDatabase:
         self._writing: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._prepares = prepares
+        self._callers = asyncio.Semaphore(CALLERS_READS)
 
     @classmethod
     async def open(
@@ -114,7 +118,7 @@ class PostgresDatabase:
         writing.add_done_callback(_retrieve)
         return await asyncio.shield(writing)  # a caller who leaves must not leave a transaction open
 
-    async def read(self, factory: Factory[T]) -> T:
+    async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
         """Run an operation that only reads; each of its statements sees what is committed when it runs.
 
         Raises:
@@ -122,7 +126,7 @@ class PostgresDatabase:
         """
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
-        return await self._tried(self._read_once, factory)
+        return await self._tried(self._read_once if lane is Lane.ENGINE else self._read_of_caller, factory)
 
     @property
     def pooled(self) -> bool:
@@ -148,7 +152,7 @@ class PostgresDatabase:
             (row,) = yield f"{_NOW} AS now", {}
             return from_micros(row["now"])
 
-        return await self.read(asked)
+        return await self.read(asked, lane=Lane.ENGINE)
 
     async def close(self) -> None:
         """Let writes under way end, and close the connections."""
@@ -195,6 +199,14 @@ class PostgresDatabase:
             if not await was_committed(lost.transaction, self._ask, self._clock):
                 raise lost.error from lost
         return value
+
+    async def _read_of_caller(self, factory: Factory[T]) -> T:
+        async with self._clock.timeout(ANSWER_SECONDS):
+            await self._callers.acquire()
+        try:
+            return await self._read_once(factory)
+        finally:
+            self._callers.release()
 
     async def _read_once(self, factory: Factory[T]) -> T:
         async with self._connection() as connection:
@@ -316,15 +328,23 @@ async def drive(connection: Connection, factory: Factory[T]) -> T:
 
 async def _run(connection: Connection, statement: Statement) -> Rows:
     sql, parameters = statement
+    sets = parameters if isinstance(parameters, Sequence) else [parameters]
+    if isinstance(sql, SetQuery):
+        return await _run_set(connection, sql, sets)
     if isinstance(parameters, Sequence):
-        if not parameters:
-            return ()
-        many, sets = text.many(sql, parameters)
-        rows: Rows = await connection.fetchmany(many, sets)
+        rows: Rows = await connection.fetchmany(*text.many(sql, sets)) if sets else ()
         return rows
     one, values = text.one(sql, parameters)
     found: Rows = await connection.fetch(one, *values)
     return found
+
+
+async def _run_set(connection: Connection, query: SetQuery, sets: Sequence[Parameters]) -> Rows:
+    if not sets:
+        return () if query.answers else [{"count": 0}]
+    whole, columns = text.of_set(query, sets)
+    rows: Rows = await connection.fetch(whole, *columns)
+    return rows
 
 
 async def _undone(connection: Connection) -> None:

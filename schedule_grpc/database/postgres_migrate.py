@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
+
 from schedule_grpc import failpoints
 from schedule_grpc.database.migration import Migration
 from schedule_grpc.database.postgres_text import expanded
@@ -22,6 +24,8 @@ CREATE TABLE IF NOT EXISTS schedule_schema (
 _NEWEST = "SELECT version, oldest_program FROM schedule_schema ORDER BY version DESC LIMIT 1"
 _OTHERS = "SELECT to_regclass('scheduled_tasks') IS NOT NULL AND to_regclass('schedule_schema') IS NULL"
 MINUTES_10 = 600
+TRIES = 5
+"""Of a step that meets what runs beside it: servers of the version before hold locks on rows of the same tables."""
 
 
 async def migrate(connection: Any, migrations: Sequence[Migration]) -> None:
@@ -34,7 +38,7 @@ async def migrate(connection: Any, migrations: Sequence[Migration]) -> None:
     """
     version = await schema_version(connection, len(migrations)) or 0
     while version < len(migrations):
-        version = await _step(connection, version, migrations)
+        version = await _gone_further(connection, version, migrations)
     await schema_version(connection, len(migrations))  # a newer program may have gone further meanwhile
 
 
@@ -60,6 +64,16 @@ async def schema_version(connection: Any, known: int) -> int | None:
         )
     version: int = newest["version"]
     return version
+
+
+async def _gone_further(connection: Any, version: int, migrations: Sequence[Migration]) -> int:
+    """Return what a step reaches; where it was a deadlock's victim it is undone, and begun again."""
+    for _ in range(TRIES - 1):
+        try:
+            return await _step(connection, version, migrations)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            await connection.execute("ROLLBACK")
+    return await _step(connection, version, migrations)
 
 
 async def _step(connection: Any, version: int, migrations: Sequence[Migration]) -> int:

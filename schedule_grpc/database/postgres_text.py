@@ -7,6 +7,7 @@ from typing import Any
 
 from schedule_grpc import secret_text
 from schedule_grpc.database.named_parameters import names_of, numbered
+from schedule_grpc.database.set_query import SetQuery, for_postgresql
 
 _FRAGMENT = re.compile(r"/\*postgresql\s(.*?)\*/", re.DOTALL)
 NUL, REPLACEMENT = "\x00", "\ufffd"
@@ -30,6 +31,12 @@ def many(sql: str, parameters: Sequence[Mapping[str, Any]]) -> tuple[str, list[l
     names = names_of(source)
     text, _ = numbered(source, parameters[0])
     return text, [[_sent(each[name]) for name in names] for each in parameters]
+
+
+def of_set(query: SetQuery, rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[list[Any]]]:
+    """Return what asyncpg takes to run a query over rows: an array for each column."""
+    columns = [[_sent(value) for value in column] for column in query.by_column(rows)]
+    return expanded(for_postgresql(query)), columns
 
 
 def shown(url: str) -> str:

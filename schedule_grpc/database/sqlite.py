@@ -15,7 +15,7 @@ import aiosqlite
 
 from schedule_grpc.database.file_lock import FileLock
 from schedule_grpc.database.migration import Migration
-from schedule_grpc.database.operation import Factory
+from schedule_grpc.database.operation import Factory, Lane
 from schedule_grpc.database.sqlite_batch import Done, Refused, run_batch
 from schedule_grpc.database.sqlite_prepare import prepare
 from schedule_grpc.database.sqlite_reads import SharedReads
@@ -23,8 +23,10 @@ from schedule_grpc.errors import DatabaseUnavailable
 
 T = TypeVar("T")
 
-WRITER = 0
+WRITER, ENGINE = 0, 1
+"""Connections of their own: of all that is written, and of what the engine reads."""
 READERS = 2
+"""Connections that callers' reads share."""
 ROOM = 64 * 1024
 """Bytes: a run by hand writes about half as much."""
 BATCH = 512
@@ -77,7 +79,10 @@ class SqliteDatabase:
         self._lock = lock
         self._connections = list(connections)
         self._reopening = asyncio.Lock()
-        self._reads = SharedReads([partial(self._connection, 1 + number) for number in range(READERS)])
+        self._reads = {
+            Lane.ENGINE: SharedReads([partial(self._connection, ENGINE)]),
+            Lane.CALLERS: SharedReads([partial(self._connection, 2 + number) for number in range(READERS)]),
+        }
         self._jobs: deque[_Job] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -106,7 +111,7 @@ class SqliteDatabase:
             await asyncio.to_thread(prepare, path, migrations, application_id)
             if new:
                 lock.cover(path)
-            for number in range(1 + READERS):
+            for number in range(2 + READERS):
                 opened.append(await _opened(path, number))  # noqa: PERF401 (where one fails, the others are closed)
         except BaseException:
             for connection in opened:
@@ -131,7 +136,7 @@ class SqliteDatabase:
         result: T = await job.result
         return result
 
-    async def read(self, factory: Factory[T]) -> T:
+    async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
         """Run an operation that only reads, on one consistent state of the database.
 
         Raises:
@@ -140,7 +145,7 @@ class SqliteDatabase:
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
         try:
-            return await self._reads.read(factory)
+            return await self._reads[lane].read(factory)
         except sqlite3.Error as error:
             raise _unavailable(error) from error
 
@@ -175,7 +180,8 @@ class SqliteDatabase:
         self._closing = True
         self._arrived.set()
         await self._writing
-        await self._reads.finish()
+        for reads in self._reads.values():
+            await reads.finish()
         for connection in reversed(self._connections):
             await connection.close()
         self._lock.release()

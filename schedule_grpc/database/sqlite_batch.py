@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schedule_grpc.database.operation import Factory, Row
+from schedule_grpc.database.operation import Factory, Parameters, Row, Rows, Statement
+from schedule_grpc.database.set_query import SetQuery, for_sqlite, portions
 from schedule_grpc.errors import ScheduleError
 
 
@@ -101,14 +102,34 @@ def _in_savepoint(connection: sqlite3.Connection, factory: Factory[Any]) -> Done
 def _drive(connection: sqlite3.Connection, factory: Factory[Any]) -> Any:
     operation = factory()
     try:
-        sql, parameters = next(operation)
+        statement = next(operation)
         while True:
-            if isinstance(parameters, Mapping):
-                rows: list[Row] = connection.execute(sql, parameters).fetchall()
-            else:
-                rows = [row for each in parameters for row in connection.execute(sql, each).fetchall()]
-            sql, parameters = operation.send(rows)
+            statement = operation.send(_run(connection, statement))
     except StopIteration as end:
         return end.value
     finally:
         operation.close()
+
+
+def _run(connection: sqlite3.Connection, statement: Statement) -> Rows:
+    sql, parameters = statement
+    sets = [parameters] if isinstance(parameters, Mapping) else parameters
+    if isinstance(sql, SetQuery):
+        return _run_set(connection, sql, sets)
+    if isinstance(parameters, Mapping):
+        rows: list[Row] = connection.execute(sql, parameters).fetchall()
+        return rows
+    return [row for each in sets for row in connection.execute(sql, each).fetchall()]
+
+
+def _run_set(connection: sqlite3.Connection, query: SetQuery, rows: Sequence[Parameters]) -> Rows:
+    if query.answers:
+        return [
+            row
+            for portion in portions(rows)
+            for row in connection.execute(for_sqlite(query, len(portion)), query.values(portion)).fetchall()
+        ]
+    before = connection.total_changes
+    for portion in portions(rows):
+        connection.execute(for_sqlite(query, len(portion)), query.values(portion))
+    return [{"count": connection.total_changes - before}]

@@ -41,6 +41,11 @@ class AbsentEngine:
             await self._clock.wait_until(None, self._stopping)
         await probe
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether it has asked the database: it has nothing to catch up with."""
+        return self.begun
+
     def stop(self) -> None:
         """Ask no more."""
         self._stopping.set()

@@ -5,13 +5,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.engine.handler_loops import HandlerLoops
 from schedule_grpc.engine.janitor import Janitor
-from schedule_grpc.engine.journal import write_line
+from schedule_grpc.engine.journal import Write, journal, one_by_one
 from schedule_grpc.engine.lease import Lease, SharedLease, SoleLease
 from schedule_grpc.engine.loop import Loop
 from schedule_grpc.engine.runner import Here, Runner, Why
@@ -56,6 +57,7 @@ class Engine:
         registry: Registry,
         env: Env | HandlerLoops,
         options: EngineOptions | None = None,
+        write_lines: Write | None = None,
     ) -> None:
         """Make an engine that does nothing yet.
 
@@ -66,6 +68,7 @@ class Engine:
             registry: The handlers.
             env: The bindings of handlers that run in this event loop; or loops of their own, with theirs.
             options: How much at once.
+            write_lines: Writes the log lines of a batch of executions; None: by a log call each.
         """
         chosen = options or EngineOptions()
         # Random for each start, never a host's name: a restarted server must not take old leases for its own.
@@ -73,6 +76,7 @@ class Engine:
         self._clock = clock
         self._store = store
         self._hub = hub
+        self._journal = partial(journal, write=write_lines or one_by_one)
         self._drain_timeout = chosen.drain_timeout
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -129,7 +133,7 @@ class Engine:
     async def run(self) -> None:
         """Tick and wait until stopped; then let running work end, at most for the drain timeout, and stop the rest."""
         finished = asyncio.Event()
-        with self._hub.listening(self._notice, abroad=True), self._hub.listening(write_line):
+        with self._hub.listening(self._notice, abroad=True), self._hub.listening(self._journal):
             self._lease.keep(on_held=self._woken.set)
             upkeep = asyncio.create_task(self._upkeep.run(finished), name="upkeep")
             janitor = asyncio.create_task(self._janitor.run(self._stopping), name="janitor")
@@ -163,6 +167,11 @@ class Engine:
     def running(self) -> int:
         """How many attempts are running here."""
         return len(self._runner.held())
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether it has begun, and its last look found nothing that was due or could start."""
+        return self.begun and not self._loop.behind
 
     async def idle(self) -> None:
         """Return when no attempt is running here."""
@@ -235,13 +244,17 @@ class Engine:
 
     def _notice(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, CancelRequested) and not event.execution_id:
-                self._upkeep.look_soon()
-            elif isinstance(event, CancelRequested):
-                self._runner.stop(event.execution_id, Why.CANCELLED)
-            elif isinstance(event, TaskChanged) or _waits(event):
+            if isinstance(event, Transition):
+                if event.execution.state is State.PENDING:
+                    self._woken.set()
+            elif isinstance(event, TaskChanged):
                 self._woken.set()
+            elif isinstance(event, CancelRequested):
+                self._stop(event.execution_id)
 
-
-def _waits(event: Event) -> bool:
-    return isinstance(event, Transition) and event.execution.state is State.PENDING
+    def _stop(self, execution_id: str) -> None:
+        """Stop an execution whose end is wanted; without an id, look which it is."""
+        if execution_id:
+            self._runner.stop(execution_id, Why.CANCELLED)
+        else:
+            self._upkeep.look_soon()

@@ -12,14 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
 from schedule_grpc import event_loop
 from schedule_grpc.clock import Clock
+from schedule_grpc.engine.hand_over import HandOver
 from schedule_grpc.engine.watchdog import Watchdog
-from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended
+from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended, name_of
 from schedule_grpc.threads import in_thread
 
 log = structlog.get_logger(__name__)
@@ -44,13 +45,12 @@ class _CallElsewhere(Call):
 
     def __init__(self, function: HandlerFunction, ctx: TaskContext) -> None:
         super().__init__(ctx.clock)
-        self.ctx = ctx
+        self.name = name_of(ctx)
+        self.context = contextvars.copy_context()
         self._function = function
-        self._here = asyncio.get_running_loop()
-        self._context = contextvars.copy_context()
+        self._ctx = ctx
         self._loop: HandlerLoop | None = None
-        self._task: asyncio.Task[End] | None = None
-        self._cancelled = False
+        self._task: asyncio.Task[Any] | None = None
 
     @property
     def held_up(self) -> bool:
@@ -60,57 +60,53 @@ class _CallElsewhere(Call):
 
     def cancel(self) -> None:
         """Cancel the task; what has not begun does not begin."""
-        self._cancelled = True
         loop = self._loop
         if loop is None:
             return
         if loop.withdraws(self):
-            self.deliver(Raised(asyncio.CancelledError(), self.ctx.clock.monotonic()))
-        loop.soon(self._cancel_task)
+            self.deliver(self._now_cancelled())
+        else:
+            loop.soon(self._cancel_task)
 
-    def begin_in(self, loop: "HandlerLoop") -> None:
-        """Wait for a turn in a loop."""
+    def waits_in(self, loop: "HandlerLoop") -> None:
+        """Note in which loop it waits for its turn."""
         self._loop = loop
-        loop.soon(partial(self._begin, loop), context=self._context)
 
     # -- in the handlers' loop
 
-    def _begin(self, loop: "HandlerLoop") -> None:
+    async def turn(self, loop: "HandlerLoop") -> None:
+        """Call the handler, and tell how it ended; nothing if this had gone to another loop, or was withdrawn."""
+        given = self._ctx if self._ctx.env is loop.env else replace(self._ctx, env=loop.env)
         if not loop.takes(self):
-            return  # it has gone to another loop
-        now = self.ctx.clock.monotonic()
-        if self._cancelled:
-            self._tell(Raised(asyncio.CancelledError(), now))
             return
-        self.began = now
-        given = replace(self.ctx, env=loop.env)
-        name = f"{given.task.handler} {given.execution_id}"
-        self._task = asyncio.get_running_loop().create_task(ended(self._function, given), name=name)
-        self._task.add_done_callback(self._end)
+        self._task = asyncio.current_task()
+        self.began = self._ctx.clock.monotonic()
+        loop.done(self, await ended(self._function, given))
 
-    def _end(self, task: "asyncio.Task[End]") -> None:
-        # One that was cancelled before its first step has not come to say how it ended.
-        self._tell(Raised(asyncio.CancelledError(), self.ctx.clock.monotonic()) if task.cancelled() else task.result())
+    def after_turn(self, loop: "HandlerLoop", _: "asyncio.Task[None]") -> None:
+        """Tell of a turn that did not come: a handler that cancels all tasks it finds has cancelled this one's, too."""
+        if loop.withdraws(self):
+            loop.done(self, self._now_cancelled())
+
+    def lost(self) -> Raised:
+        """Return its end if the loop has ended under the handler: it will never go on."""
+        return Raised(RuntimeError("the event loop of this handler ended"), self._ctx.clock.monotonic())
 
     def _cancel_task(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    def lost(self) -> None:
-        """Tell that the loop has ended under the handler: it will never go on."""
-        self._tell(Raised(RuntimeError("the event loop of this handler ended"), self.ctx.clock.monotonic()))
+    def _now_cancelled(self) -> Raised:
+        return Raised(asyncio.CancelledError(), self._ctx.clock.monotonic())
 
-    def _tell(self, end: End) -> None:
-        if self._loop is not None:
-            self._loop.done(self)
-        with suppress(RuntimeError):  # the engine's loop has closed: the server stopped without this handler
-            self._here.call_soon_threadsafe(self.deliver, end)
+
+_Ended: TypeAlias = tuple[_CallElsewhere, End]
 
 
 class HandlerLoop:
     """One event loop, its thread, its bindings, and the calls that wait or run there."""
 
-    def __init__(self, number: int, bindings: Bindings, clock: Clock) -> None:
+    def __init__(self, number: int, bindings: Bindings, clock: Clock, ends: HandOver[_Ended]) -> None:
         self.env = bindings.env
         self._bindings = bindings
         self._watchdog = Watchdog(clock, lagged=lambda _: None)
@@ -119,6 +115,8 @@ class HandlerLoop:
         self._over = asyncio.Event()
         self._own = event_loop.new_loop()
         self._loop = self._own.loop
+        self._turns = HandOver(self._loop, self._give_turn, giver=asyncio.get_running_loop())
+        self._ends = ends
         self._thread = threading.Thread(target=self._run, name=f"handlers {number}", daemon=True)
         self._thread.start()
 
@@ -142,15 +140,16 @@ class HandlerLoop:
         """The task whose turn it is."""
         return asyncio.current_task(self._loop)
 
-    def soon(self, call: Callable[[], None], *, context: contextvars.Context | None = None) -> None:
+    def soon(self, call: Callable[[], None]) -> None:
         """Call something in this loop."""
         with suppress(RuntimeError):  # it has closed
-            self._loop.call_soon_threadsafe(call, context=context)
+            self._loop.call_soon_threadsafe(call)
 
     def give(self, call: _CallElsewhere) -> None:
         """Let a call wait for its turn."""
         self._waiting[call] = None
-        call.begin_in(self)
+        call.waits_in(self)
+        self._turns.give(call)
 
     def takes(self, call: _CallElsewhere) -> bool:
         """Return whether a call's turn has come here; not if it has gone to another loop, or was withdrawn."""
@@ -163,9 +162,10 @@ class HandlerLoop:
         """Let a call wait here no longer; return whether it did. Of several threads that ask, one is told so."""
         return self._waiting.pop(call, self) is not self
 
-    def done(self, call: _CallElsewhere) -> None:
-        """Note the end of a call."""
+    def done(self, call: _CallElsewhere, end: End) -> None:
+        """Tell the engine's loop of the end of a call."""
         self._running.discard(call)
+        self._ends.give((call, end))
 
     def let_go(self) -> list[_CallElsewhere]:
         """Return the calls that wait, for another loop to take."""
@@ -176,12 +176,21 @@ class HandlerLoop:
         self.soon(self._over.set)
         await in_thread(lambda _: self._thread.join(CLOSING_SECONDS), name="close handlers", abandon=True)
 
+    def _give_turn(self, call: _CallElsewhere) -> None:
+        if call not in self._waiting:
+            return
+        # A task of its own for each: what one handler does with its task (cancel it later, fork in it) must not reach
+        # the next one. Behind one that blocks, the others' tasks have not begun, and they still wait for their turn:
+        # so the context is of this turn alone, for two threads cannot be in one.
+        task = self._loop.create_task(call.turn(self), name=call.name, context=call.context.copy())
+        task.add_done_callback(partial(call.after_turn, self))
+
     def _run(self) -> None:
         try:
             event_loop.run(self._until_closed(), within=self._own)
         finally:
             for call in tuple(self._running):
-                call.lost()
+                self.done(call, call.lost())
 
     async def _until_closed(self) -> None:
         with self._watchdog.watching():
@@ -200,6 +209,7 @@ class HandlerLoops:
     clock: Clock
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _loops: list[HandlerLoop] = field(default_factory=list)
+    _ends: HandOver[_Ended] | None = None
 
     def open(self) -> None:
         """Make the first loop.
@@ -207,7 +217,9 @@ class HandlerLoops:
         Raises:
             ConfigurationError: if a binding cannot be made.
         """
-        self._loops.append(HandlerLoop(next(self._numbers), self.bindings(), self.clock))
+        if self._ends is None:
+            self._ends = HandOver(asyncio.get_running_loop(), lambda ended: ended[0].deliver(ended[1]))
+        self._loops.append(HandlerLoop(next(self._numbers), self.bindings(), self.clock, self._ends))
 
     @property
     def current(self) -> HandlerLoop:

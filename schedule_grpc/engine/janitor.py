@@ -1,6 +1,7 @@
-"""Goes through all tasks, a few at a time: once at the start to review them, then for retention."""
+"""Reviews all tasks once at the start, a few at a time; then goes the rounds of retention."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,13 +19,14 @@ FIRST = timedelta(minutes=1)
 PAUSE = timedelta(milliseconds=50)
 """Between two looks of a round: others write meanwhile."""
 
-
 AGAIN_AFTER = timedelta(seconds=1)
 """When to go on with a review that the database did not answer."""
+REMEMBERED = 20_000
+"""Tasks of which a round knows that it looked at them; beyond, some are looked at twice."""
 
 
 class Janitor:
-    """Goes through all tasks, again and again."""
+    """Looks after what was stored: tasks at the start, histories again and again."""
 
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
@@ -74,18 +76,39 @@ class Janitor:
             log.error("task.unreadable", task=task.name, trouble=task.trouble)
 
     async def sweep(self, stopping: asyncio.Event | None = None) -> int:
-        """Go once through all tasks; return how many rows were removed."""
-        removed, after = 0, ""
-        while stopping is None or not stopping.is_set():
-            pruned = await self._store.prune(after=after, now=self._clock.now())
-            removed, after = removed + pruned.removed, pruned.after
-            if not pruned.more:
-                break
-            if stopping is not None:
-                await self._clock.wait_until(self._clock.now() + PAUSE, stopping)
+        """Go one round through the histories that may have something to lose; return how many rows were removed."""
+        removed = 0
+        looked_at: set[str] = set()
+        current = await self._store.begin_round(now=self._clock.now())
+        while not (current.is_over or _is_set(stopping)):
+            found, current = await self._store.next_histories(current)
+            removed += await self._prune([uid for uid in found if uid not in looked_at], stopping)
+            looked_at.update(found)
+            if len(looked_at) > REMEMBERED:
+                looked_at.clear()
+            await self._pause(stopping)
+        if not _is_set(stopping):
+            await self._store.end_round(current)
         return removed
+
+    async def _prune(self, task_uids: Sequence[str], stopping: asyncio.Event | None) -> int:
+        removed = 0
+        while task_uids and not _is_set(stopping):
+            pruned = await self._store.prune(task_uids, now=self._clock.now())
+            removed, task_uids = removed + pruned.removed, pruned.left
+            if task_uids:
+                await self._pause(stopping)
+        return removed
+
+    async def _pause(self, stopping: asyncio.Event | None) -> None:
+        if stopping is not None:
+            await self._clock.wait_until(self._clock.now() + PAUSE, stopping)
 
     async def _wait_until(self, when: datetime, stopping: asyncio.Event) -> None:
         # A wall clock that was set back must not keep the history growing: never wait longer than one round.
         while not stopping.is_set() and self._clock.now() < when <= self._clock.now() + ROUND:
             await self._clock.wait_until(when, stopping)
+
+
+def _is_set(stopping: asyncio.Event | None) -> bool:
+    return stopping is not None and stopping.is_set()

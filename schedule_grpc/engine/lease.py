@@ -145,8 +145,8 @@ class SharedLease:
 
     def _keep(self, begins_to_hold: Callable[[], object]) -> None:
         # A loop of its own, which runs nothing else, and whose connection no forked child keeps open.
-        loop, selector = event_loop.new_loop()
-        with forks.keeping_loop(loop, selector), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        loop, own = event_loop.new_loop()
+        with forks.keeping_loop(loop, own), asyncio.Runner(loop_factory=lambda: loop) as runner:
             line = self._store.lease_line()
             while True:
                 held = self.holds

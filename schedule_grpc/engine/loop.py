@@ -1,7 +1,8 @@
 """What is due? Looks, plans, fires, claims; one short function each."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -10,13 +11,18 @@ from schedule_grpc.engine.lease import Lease
 from schedule_grpc.engine.runner import Runner
 from schedule_grpc.handlers import Registry
 from schedule_grpc.planning import Firing, plan
-from schedule_grpc.store import ClaimRequest, Store
+from schedule_grpc.store import ClaimRequest, Look, Store
 from schedule_grpc.task import Task
 
 log = structlog.get_logger(__name__)
 
 FIRED_AT_ONCE = 500
 """Tasks fired in one transaction: enough to share its cost, few enough that nobody waits long behind it."""
+PATIENCE = timedelta(milliseconds=250)
+"""How long due tasks are left for the next slot that is free, to be recorded as they start: one write instead of two.
+
+Where handlers return soon, slots are free before that. Where none is, what is due is recorded, and waits in the queue.
+"""
 
 
 class Loop:
@@ -43,17 +49,28 @@ class Loop:
         self._concurrency = concurrency
         self._troubled: dict[str, int] = {}
         """Revisions, by uid, of tasks of whose trouble the log has been told."""
+        self._full_since: float | None = None
+        """In monotonic seconds: since when no slot is free."""
         self.next_time: datetime | None = None
+        self.behind = False
+        """Whether the last look saw what was due, or could start and had not."""
 
     async def tick(self) -> bool:
         """Do what there is to do now; return whether there may be more at once."""
         await self._lease.take()
         now = self._clock.now()
-        look = await self._store.look(self._handlers, now=now, limit=FIRED_AT_ONCE)
+        look = await self._store.look(self._handlers, now=now, limit=self._wanted())
         self.next_time = look.next_time
+        self.behind = bool(look.due or look.claimable)
         expired = bool(look.expired) and await self._store.expire(now=now) > 0
-        fired = bool(look.due) and await self._fire(look.due, now)
-        started = (fired or look.claimable) and await self._start_claimable(now)
+        request = self._request(now)
+        has_older = request is not None and any(request.room(handler) > 0 for handler in look.claimable)
+        if look.due and self._is_patient():
+            self.next_time = min(filter(None, (look.next_time, now + PATIENCE)))
+            fired = False
+        else:
+            fired = bool(look.due) and await self._fire(look, None if has_older else request, now)
+        started = has_older and await self._start_claimable(now)
         await self._alert_of(look.unreadable, now)
         return expired or fired or started
 
@@ -70,11 +87,37 @@ class Loop:
         self._troubled[task.uid] = task.revision
         return not known
 
-    async def _fire(self, due: Sequence[Task], now: datetime) -> bool:
-        firings = [firing for task in due if (firing := self._planned(task, now)) is not None]
+    def _wanted(self) -> int:
+        """Return how many due tasks to look at: as many as can start, or all that are to be recorded together."""
+        return min(self._free or (1 if self._is_patient() else FIRED_AT_ONCE), FIRED_AT_ONCE)
+
+    @property
+    def _free(self) -> int:
+        return self._concurrency - sum(self._runner.running_by_handler().values())
+
+    def _is_patient(self) -> bool:
+        """Tell whether due tasks are left a little longer, for a slot that is soon free."""
+        if self._free or not self._lease.holds:
+            self._full_since = None
+            return False
+        if self._full_since is None:
+            self._full_since = self._clock.monotonic()
+        return self._clock.monotonic() - self._full_since < PATIENCE.total_seconds()
+
+    async def _fire(self, look: Look, request: ClaimRequest | None, now: datetime) -> bool:
+        """Fire what is due, and of it start at once what is requested; no handler's before what is older."""
+        firings = [firing for task in look.due if (firing := self._planned(task, now)) is not None]
         if not firings:
             return False
-        await self._store.fire(firings, now=now)
+        if request is None:
+            await self._store.fire(firings, now=now)
+            return True
+        async with self._runner.claiming:
+            term = self._lease.term
+            request = replace(request, handlers=self._handlers - look.claimable)
+            fired = await self._store.fire(firings, now=now, request=request)
+            for claim in fired.claims:
+                self._runner.start(claim, term=term)
         return True
 
     def _planned(self, task: Task, now: datetime) -> Firing | None:
@@ -86,23 +129,25 @@ class Loop:
             return None
 
     async def _start_claimable(self, now: datetime) -> bool:
-        running = self._runner.running_by_handler()
-        if sum(running.values()) >= self._concurrency:
-            return False
-        if not self._lease.holds:
+        request = self._request(now)
+        if request is None:
             return False
         async with self._runner.claiming:
             term = self._lease.term
-            claims = await self._store.claim(
-                ClaimRequest(
-                    owner=self._owner,
-                    handlers=self._handlers,
-                    limit=self._concurrency,
-                    running=running,
-                    now=now,
-                    limits=self._limits,
-                )
-            )
+            claims = await self._store.claim(request)
             for claim in claims:
                 self._runner.start(claim, term=term)
         return bool(claims)
+
+    def _request(self, now: datetime) -> ClaimRequest | None:
+        """Return what asks for all that can start here; None if nothing can."""
+        if self._free <= 0 or not self._lease.holds:
+            return None
+        return ClaimRequest(
+            owner=self._owner,
+            handlers=self._handlers,
+            limit=self._concurrency,
+            running=self._runner.running_by_handler(),
+            now=now,
+            limits=self._limits,
+        )

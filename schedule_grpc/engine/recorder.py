@@ -1,6 +1,8 @@
 """Records outcomes: those that arrive while a write is under way share the next one."""
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import structlog
 
@@ -13,8 +15,10 @@ log = structlog.get_logger(__name__)
 TOGETHER = 200
 """Outcomes in one write at most."""
 
-Report = Outcome | HandBack
-_Waiting = tuple[Report, "asyncio.Future[Execution | None]"]
+Report: TypeAlias = Outcome | HandBack
+Answer: TypeAlias = Execution | Exception | None
+"""The execution as it is then, None if its lease is another's, or why the report was not written."""
+_Waiting: TypeAlias = tuple[Report, Callable[[Answer], None]]
 
 
 class Recorder:
@@ -25,17 +29,14 @@ class Recorder:
         self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def record(self, report: Report) -> Execution | None:
-        """Record what became of an attempt; return the execution as it is then, None if its lease is another's.
+    def record(self, report: Report, on_answer: Callable[[Answer], None]) -> None:
+        """Record what became of an attempt; ``on_answer`` is called with what came of it.
 
-        Raises:
-            DatabaseUnavailable: if it was not written.
+        A callback, and not a future for each report: of thousands of them, those cost more than the reports.
         """
-        result: asyncio.Future[Execution | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((report, result))
+        self._waiting.append((report, on_answer))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write(), name="record")
-        return await result
 
     async def _write(self) -> None:
         while self._waiting:
@@ -43,18 +44,16 @@ class Recorder:
             await self._write_together(together)
 
     async def _write_together(self, together: list[_Waiting]) -> None:
+        answers: Sequence[Answer]
         try:
-            executions = await self._store.record([report for report, _ in together])
+            answers = await self._store.record([report for report, _ in together])
         except Exception as error:
             if len(together) > 1 and not isinstance(error, Unavailable):
                 log.exception("execution.record_failed", together=len(together))
                 for each in together:  # one that cannot be written must not keep the others from it
                     await self._write_together([each])
                 return
-            for _, result in together:
-                if not result.cancelled():
-                    result.set_exception(error)
-            return
-        for (_, result), execution in zip(together, executions, strict=True):
-            if not result.cancelled():
-                result.set_result(execution)
+            answers = [error] * len(together)
+        loop = asyncio.get_running_loop()
+        for (_, on_answer), answer in zip(together, answers, strict=True):
+            loop.call_soon(on_answer, answer)  # one that fails keeps no other from its answer, nor the next write

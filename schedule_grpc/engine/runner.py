@@ -1,14 +1,15 @@
 """One execution, from its claim to its record: resolve → perform → report → record, whatever happens on the way."""
 
 import asyncio
+import contextvars
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
-from functools import partial
-from typing import Any, Protocol, TypeAlias
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias
 
 import structlog
 
@@ -16,11 +17,11 @@ from schedule_grpc.clock import Clock
 from schedule_grpc.condition import Condition
 from schedule_grpc.engine.lease import Lease
 from schedule_grpc.engine.progress import Reporter
-from schedule_grpc.engine.recorder import Recorder
+from schedule_grpc.engine.recorder import Answer, Recorder, Report
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Abandoned, Hub
 from schedule_grpc.execution import HandBack, Outcome, unrecordable
-from schedule_grpc.handlers import Call, Env, Fate, HandlerFunction, Registry, Stop, TaskContext, begin_here, perform
+from schedule_grpc.handlers import Attempt, Call, Env, Fate, HandlerFunction, Registry, Stop, TaskContext, begin_here
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.store import Claim, Store
 
@@ -36,6 +37,7 @@ FAULTS_BORNE = 3
 """How often recording may run into a fault of ours before the attempt is recorded as failed, without what it said."""
 
 
+P = ParamSpec("P")
 Ended: TypeAlias = "asyncio.Future[Any]"
 """Done once a handler has really ended, be it long after it was asked to stop."""
 
@@ -70,7 +72,7 @@ class Why(Enum):
     LEASE_LOST = auto()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Running:
     """An attempt in progress here, begun in a term of this server's lease."""
 
@@ -79,10 +81,33 @@ class Running:
     term: int
     why: Why | None = None
     conditions: list[Condition] = field(default_factory=list)
+    faults: int = 0
+    """How often recording it ran into a fault of ours."""
+    ended: "Ended | None" = None
+    """Made where the next attempt waits for this one's handler."""
+
+
+_Step: TypeAlias = Callable[Concatenate["Runner", Running, P], None]
+
+
+def _whatever_happens(step: _Step[P]) -> _Step[P]:
+    """Make a step of an attempt's life one whose failure ends the attempt here, and touches no other."""
+
+    @wraps(step)
+    def taken(self: "Runner", running: Running, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            step(self, running, *args, **kwargs)
+        except Exception:
+            # The row stays RUNNING under its lease: upkeep hands it back once nobody holds it.
+            claim = running.claim
+            log.exception("execution.not_recorded", execution=claim.execution.id, task=claim.task.name)
+            self._finish(running)
+
+    return taken
 
 
 class Runner:
-    """Runs claims, each in an asyncio task of its own."""
+    """Runs claims. What an attempt waits for calls its next step: only what is out of the ordinary has a task here."""
 
     def __init__(
         self,
@@ -104,9 +129,11 @@ class Runner:
         self._on_free = on_free
         self._running: dict[str, Running] = {}
         self._by_handler: Counter[str] = Counter()
+        self._unfinished = 0
+        self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: set[str] = set()
-        self._inside: dict[str, Ended] = {}
+        self._inside: dict[str, Running] = {}
         self._abandoned: set[Ended] = set()
         self._giving_up = asyncio.Event()
         self.claiming = asyncio.Lock()
@@ -117,9 +144,12 @@ class Runner:
         running = Running(claim, asyncio.get_running_loop().create_future(), term)
         self._running[claim.execution.id] = running
         self._by_handler[claim.execution.handler] += 1
-        task = asyncio.create_task(self._run(running), name=f"run {claim.execution.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._unfinished += 1
+        former = self._inside.get(claim.execution.id)
+        if former is None:
+            self._perform(running)
+        else:
+            self._in_background(self._perform_after(former, running))
 
     def running_by_handler(self) -> Mapping[str, int]:
         """Return how many attempts run here, by handler."""
@@ -149,9 +179,14 @@ class Runner:
 
     async def drain(self, limit: timedelta, hurried: asyncio.Event) -> None:
         """Let running work end; what has not after ``limit``, or when hurried, is asked to stop and handed back."""
-        ends = self._clock.now() + limit
-        while self._tasks and self._clock.now() < ends and not hurried.is_set():
-            await self._any_ended(hurried, ends - self._clock.now())
+        waits = asyncio.ensure_future(hurried.wait()), asyncio.ensure_future(self.idle())
+        try:
+            with suppress(TimeoutError):
+                async with self._clock.timeout(max(limit.total_seconds(), 0)):
+                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
         for execution_id in tuple(self._running):
             self.stop(execution_id, Why.SHUTDOWN)
         self._giving_up.set()
@@ -159,8 +194,9 @@ class Runner:
 
     async def idle(self) -> None:
         """Return when no attempt is running here."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._unfinished:
+            self._idle.clear()
+            await self._idle.wait()
 
     def troubles(self) -> Sequence[str]:
         """Return why this runner is not healthy; empty if it is."""
@@ -175,42 +211,40 @@ class Runner:
     def _covers(self, running: Running) -> bool:
         return self._lease.holds and running.term == self._lease.term
 
-    async def _any_ended(self, hurried: asyncio.Event, limit: timedelta) -> None:
-        hurry = asyncio.ensure_future(hurried.wait())
-        try:
-            with suppress(TimeoutError):
-                async with self._clock.timeout(max(limit.total_seconds(), 0)):
-                    await asyncio.wait({*self._tasks, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            hurry.cancel()
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, running: Running) -> None:
-        claim = running.claim
-        try:
-            report = self._report_of(running, await self._perform(running))
-            if report is not None and await self._record(report):
-                self._begun.discard(claim.lease_token)
-        except Exception:
-            # The row stays RUNNING under its lease: upkeep hands it back once nobody holds it.
-            log.exception("execution.not_recorded", execution=claim.execution.id, task=claim.task.name)
-        finally:
-            # Its next attempt may have begun here already: the record was committed, and its answer got lost.
-            if self._running.get(claim.execution.id) is running:
-                del self._running[claim.execution.id]
-            self._by_handler[claim.execution.handler] -= 1
-            self._on_free()
+    async def _perform_after(self, former: Running, running: Running) -> None:
+        """Wait a little for an earlier attempt that would not stop; two never run side by side here."""
+        log.warning("attempt.waits_for_former", execution=running.claim.execution.id)
+        ended = former.ended = former.ended or asyncio.get_running_loop().create_future()
+        with suppress(TimeoutError):
+            async with self._clock.timeout(WAIT_FOR_FORMER.total_seconds()):
+                await asyncio.wait([ended, running.stop], return_when=asyncio.FIRST_COMPLETED)
+        if ended.done() and not running.stop.done():
+            self._perform(running)
+        else:
+            self._report(running, None)
 
-    async def _perform(self, running: Running) -> Fate | None:
+    @_whatever_happens
+    def _perform(self, running: Running) -> None:
+        """Call the handler; what cannot be called here, or may not, is handed back."""
         claim = running.claim
         execution, timeout = claim.execution, claim.task.policy.timeout
         try:
             offer = self._registry.get(execution.handler)
         except HandlerNotFound:
-            return None
-        if not await self._former_attempt_ended(running) or not self._covers(running):
-            return None
-        ended = self._begin(claim)
-        context = TaskContext(
+            self._report(running, None)
+            return
+        if not self._covers(running):
+            self._report(running, None)
+            return
+        self._begun.add(claim.lease_token)
+        self._inside[execution.id] = running
+        about = {"execution": execution.id, "task": claim.task.name, "attempt": execution.attempt}
+        given = TaskContext(
             task=claim.task,
             execution_id=execution.id,
             attempt=execution.attempt,
@@ -221,52 +255,46 @@ class Runner:
             clock=self._clock,
             conditions=running.conditions,
             report=Reporter(claim, hub=self._hub, clock=self._clock),
-            log=log.bind(execution=execution.id, task=claim.task.name, attempt=execution.attempt),
+            log=structlog.get_logger(__name__, **about),  # bound when it is used
         )
-        with structlog.contextvars.bound_contextvars(execution=execution.id):
-            fate = await perform(
-                offer,
-                context,
-                timeout=timeout,
-                stop=running.stop,
-                begin=self._place.begin,
-                leaving=self._giving_up,
-                is_waited_for=partial(self._is_still_ours, running),
-            )
-        self._note_end(ended, fate)
-        return fate
+        context = contextvars.copy_context()
+        context.run(structlog.contextvars.bind_contextvars, execution=execution.id)
+        Attempt(
+            offer,
+            given,
+            timeout=timeout,
+            stop=running.stop,
+            on_fate=partial(self._performed, running),
+            begin=self._place.begin,
+            context=context,
+            leaving=self._giving_up,
+            is_waited_for=partial(self._is_still_ours, running),
+        )
 
-    async def _former_attempt_ended(self, running: Running) -> bool:
-        """Wait a little for an earlier attempt that would not stop; two never run side by side here."""
-        former = self._inside.get(running.claim.execution.id)
-        if former is None:
-            return True
-        log.warning("attempt.waits_for_former", execution=running.claim.execution.id)
-        with suppress(TimeoutError):
-            async with self._clock.timeout(WAIT_FOR_FORMER.total_seconds()):
-                await asyncio.wait([former, running.stop], return_when=asyncio.FIRST_COMPLETED)
-        return former.done() and not running.stop.done()
-
-    def _begin(self, claim: Claim) -> Ended:
-        """Note that a handler is called; return what `_note_end` takes."""
-        self._begun.add(claim.lease_token)
-        ended: Ended = asyncio.get_running_loop().create_future()
-        self._inside[claim.execution.id] = ended
-        ended.add_done_callback(lambda _: self._forget(claim.execution.id, ended))
-        return ended
-
-    def _forget(self, execution_id: str, ended: Ended) -> None:
-        if self._inside.get(execution_id) is ended:
-            del self._inside[execution_id]
-
-    def _note_end(self, ended: Ended, fate: Fate) -> None:
-        """Note that a handler has ended: now, or, if it would not stop, whenever it does."""
+    @_whatever_happens
+    def _performed(self, running: Running, fate: Fate) -> None:
         if fate.left is None:
-            ended.set_result(None)
-            return
-        self._abandoned.add(fate.left)
-        fate.left.add_done_callback(self._abandoned.discard)
-        fate.left.add_done_callback(lambda _: ended.set_result(None))
+            self._note_end(running)
+        else:
+            self._abandoned.add(fate.left)
+            fate.left.add_done_callback(self._abandoned.discard)
+            fate.left.add_done_callback(lambda _: self._note_end(running))
+        self._report(running, fate)
+
+    def _note_end(self, running: Running) -> None:
+        """Note that a handler has really ended."""
+        if self._inside.get(running.claim.execution.id) is running:
+            del self._inside[running.claim.execution.id]
+        if running.ended is not None:
+            running.ended.set_result(None)
+
+    @_whatever_happens
+    def _report(self, running: Running, fate: Fate | None) -> None:
+        report = self._report_of(running, fate)
+        if report is None:
+            self._finish(running)
+        else:
+            self._record(running, report)
 
     def _report_of(self, running: Running, fate: Fate | None) -> Outcome | HandBack | None:
         """Return what to record of a fate; None where that is not ours to say.
@@ -277,7 +305,7 @@ class Runner:
         now = self._clock.now()
         if fate is None or not fate.begun:
             self._begun.discard(claim.lease_token)
-            return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now, began=False)
+            return _hand_back(claim, now, began=False)
         if fate.abandoned:
             log.error("handler.abandoned", execution=claim.execution.id, handler=claim.execution.handler)
             self._hub.publish([Abandoned(execution_id=claim.execution.id)])
@@ -286,7 +314,7 @@ class Runner:
         elif fate.stopped and running.why is Why.LEASE_LOST:
             fate = replace(fate, kind=FailureKind.LEASE_LOST, error=LEASE_LOST_ERROR)
         elif fate.stopped:
-            return HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now)
+            return _hand_back(claim, now, began=True)
         return Outcome(
             execution_id=claim.execution.id,
             lease_token=claim.lease_token,
@@ -297,36 +325,56 @@ class Runner:
             result=fate.result,
             retry=not fate.abandoned,
             conditions=tuple(running.conditions),
+            claimed=claim.execution,
         )
 
-    async def _record(self, report: Outcome | HandBack) -> bool:
-        """Write a report; while the database is away, keep it and try again, but do not keep a stopping server.
+    def _record(self, running: Running, report: Report) -> None:
+        is_last_try = self._giving_up.is_set()
+        self._recorder.record(report, partial(self._recorded, running, report, is_last_try))
 
-        A report that we cannot write is told as a failure in the end: not written at all, it would be run again.
+    @_whatever_happens
+    def _recorded(self, running: Running, report: Report, is_last_try: bool, answer: Answer) -> None:
+        """End the attempt, if the row knows of it: it is written, or another server has taken the execution.
 
-        Returns:
-            Whether the row knows of it: it was written, or refused because another server has taken the execution.
+        While the database is away, the report is kept and written later, but does not keep a stopping server. One that
+        we cannot write is told as a failure in the end: not written at all, it would be run again.
         """
-        faults = 0
-        while True:
-            last_try = self._giving_up.is_set()
-            try:
-                execution = await self._recorder.record(report)
-            except Unavailable as error:
-                log.warning("execution.record_delayed", execution=report.execution_id, error=str(error))
-                if last_try:
-                    return False
-                await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
-                continue
-            except Exception as error:
-                faults += 1
-                if faults > FAULTS_BORNE or last_try:
-                    raise
-                log.exception("execution.record_failed", execution=report.execution_id)
-                if faults == FAULTS_BORNE and isinstance(report, Outcome):
-                    report = unrecordable(report, error)
-                await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
-                continue
-            if execution is None:
+        if isinstance(answer, Unavailable):
+            log.warning("execution.record_delayed", execution=report.execution_id, error=str(answer))
+            if is_last_try:
+                self._finish(running)
+            else:
+                self._in_background(self._record_later(running, report))
+        elif isinstance(answer, Exception):
+            running.faults += 1
+            if running.faults > FAULTS_BORNE or is_last_try:
+                raise answer
+            log.error("execution.record_failed", execution=report.execution_id, exc_info=answer)
+            if running.faults == FAULTS_BORNE and isinstance(report, Outcome):
+                report = unrecordable(report, answer)
+            self._in_background(self._record_later(running, report))
+        else:
+            if answer is None:
                 log.warning("execution.record_refused", execution=report.execution_id)
-            return True
+            self._begun.discard(running.claim.lease_token)
+            self._finish(running)
+
+    async def _record_later(self, running: Running, report: Report) -> None:
+        await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
+        self._record(running, report)
+
+    def _finish(self, running: Running) -> None:
+        execution = running.claim.execution
+        # Its next attempt may have begun here already: the record was committed, and its answer got lost.
+        if self._running.get(execution.id) is running:
+            del self._running[execution.id]
+        self._by_handler[execution.handler] -= 1
+        self._unfinished -= 1
+        if not self._unfinished:
+            self._idle.set()
+        self._on_free()
+
+
+def _hand_back(claim: Claim, now: datetime, *, began: bool) -> HandBack:
+    execution = claim.execution
+    return HandBack(execution_id=execution.id, lease_token=claim.lease_token, time=now, began=began, claimed=execution)

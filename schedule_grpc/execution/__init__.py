@@ -21,6 +21,7 @@ from schedule_grpc.execution.states import STATES, TRANSITIONS, Gate, Reason, St
 from schedule_grpc.execution.transitions import (
     MAX_HAND_BACKS,
     after,
+    begun,
     cancel_requested,
     deleted,
     handed_back,
@@ -70,6 +71,7 @@ __all__ = [
     "Trigger",
     "admitted",
     "after",
+    "begun",
     "bounded",
     "cancel_requested",
     "deleted",

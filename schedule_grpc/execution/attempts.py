@@ -1,7 +1,8 @@
 """How much an execution keeps of the errors of its failed attempts: each one is bounded, and so are all together."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from schedule_grpc.execution.values import FailedAttempt
 

@@ -14,8 +14,10 @@ Backfills, and what is caught up under ALL, queue whatever the policy is: they r
 one execution of a task holds the gate (ACTIVE); where one waits, another holds it, and its end lets the next through.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from schedule_grpc.execution.states import Gate, Reason, State, Trigger
 from schedule_grpc.execution.transitions import skipped

@@ -3,9 +3,10 @@
 import itertools
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from schedule_grpc.execution.attempts import bounded
 from schedule_grpc.execution.states import Reason, State, Trigger
@@ -66,6 +67,20 @@ def planned(
         covers=covers,
         payload=payload,
         request_id=request_id,
+    )
+
+
+def begun(execution: Execution, *, lease_token: str, revision: int, now: datetime) -> Execution:
+    """Return a PENDING execution whose next attempt begins, under a lease, with its task's newest definition."""
+    return replace(
+        execution,
+        state=State.RUNNING,
+        attempt=execution.attempt + 1,
+        attempt_start_time=now,
+        start_time=execution.start_time or now,
+        deadline_time=None,
+        lease_token=lease_token,
+        revision=revision,
     )
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import Struct
+
 from schedule_grpc.condition import Condition
 from schedule_grpc.errors import Violation
 from schedule_grpc.execution.states import Gate, Reason, State, Trigger
@@ -17,8 +19,7 @@ ON_TIME = timedelta(seconds=30)
 """How late an occurrence may be recorded and still count as fired on schedule."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CoveredRange:
+class CoveredRange(Struct, frozen=True, kw_only=True):
     """Earlier occurrences that an execution accounts for besides its own."""
 
     from_time: datetime
@@ -27,8 +28,7 @@ class CoveredRange:
     exact: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FailedAttempt:
+class FailedAttempt(Struct, frozen=True, kw_only=True):
     """One call of the handler that did not succeed."""
 
     number: int
@@ -38,8 +38,7 @@ class FailedAttempt:
     error: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Execution:
+class Execution(Struct, frozen=True, kw_only=True):
     """The durable record of one occurrence (or one manual run), over all its attempts."""
 
     id: str
@@ -121,8 +120,7 @@ class Backfill:
     existing_count: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What became of one attempt, as its owner reports it under its lease.
 
     ``kind`` None means success. ``retry`` False refuses a retry that the policy would grant (an attempt that could not
@@ -139,10 +137,11 @@ class Outcome:
     retry: bool = True
     conditions: tuple[Condition, ...] = ()
     """What the handler said of lasting conditions: kept with the outcome, told beside it."""
+    claimed: Execution | None = None
+    """The execution as the owner claimed it: where it is told, nobody reads it again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HandBack:
+class HandBack(Struct, frozen=True, kw_only=True):
     """An attempt that its owner gives back.
 
     It stopped the attempt, at shutdown or because its end was asked for, or never called the handler. The row, and the
@@ -154,3 +153,5 @@ class HandBack:
     time: datetime
     began: bool = True
     """Whether the handler was called: where ``max_retries`` is 0, it is not called a second time."""
+    claimed: Execution | None = None
+    """The execution as the owner claimed it: where it is told, nobody reads it again."""

@@ -11,11 +11,12 @@ A decorated handler stays a plain function, which a test can call.
 """
 
 from schedule_grpc.handlers.call import Begin, Call, End, Raised, begin_here, ended
-from schedule_grpc.handlers.context import Env, PermanentFailure, TaskContext
-from schedule_grpc.handlers.perform import Fate, Stop, perform
+from schedule_grpc.handlers.context import Env, PermanentFailure, TaskContext, name_of
+from schedule_grpc.handlers.perform import Attempt, Fate, Stop, perform
 from schedule_grpc.handlers.registry import HandlerFunction, Offer, Registry, handler
 
 __all__ = [
+    "Attempt",
     "Begin",
     "Call",
     "End",
@@ -31,5 +32,6 @@ __all__ = [
     "begin_here",
     "ended",
     "handler",
+    "name_of",
     "perform",
 ]

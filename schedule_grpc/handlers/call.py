@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from schedule_grpc.clock import Clock
-from schedule_grpc.handlers.context import TaskContext
+from schedule_grpc.handlers.context import TaskContext, name_of
 from schedule_grpc.handlers.failure import description_of, text_of
 from schedule_grpc.handlers.registry import HandlerFunction
 from schedule_grpc.json_text import NotJson, encode, normalise
@@ -95,9 +95,15 @@ class _CallHere(Call):
     def __init__(self, function: HandlerFunction, ctx: TaskContext) -> None:
         super().__init__(ctx.clock)
         self.began = ctx.clock.monotonic()
-        name = f"{ctx.task.handler} {ctx.execution_id}"
-        self._task = asyncio.create_task(ended(function, ctx), name=name)
-        self._task.add_done_callback(lambda task: self.deliver(task.result()))
+        self._task = asyncio.create_task(self._run(function, ctx), name=name_of(ctx))
+        self._task.add_done_callback(self._end)
+
+    async def _run(self, function: HandlerFunction, ctx: TaskContext) -> None:
+        self.deliver(await ended(function, ctx))
+
+    def _end(self, _: "asyncio.Task[None]") -> None:
+        # Only of one that was cancelled before its first step this is the first word.
+        self.deliver(Raised(asyncio.CancelledError(), self._clock.monotonic()))
 
     def cancel(self) -> None:
         """Cancel the task."""

@@ -3,9 +3,12 @@
 import math
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from msgspec.structs import replace
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.condition import Condition, checked
@@ -97,12 +100,44 @@ class TaskContext:
         return self.clock.now()
 
 
+class _ForHandler(TaskContext):
+    """A context whose JSON nobody else holds: a handler may change what it is given.
+
+    It is copied when the handler first looks at it: most never ask for the task.
+    """
+
+    _shared: TaskContext
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, with JSON of its own."""
+        task, definition = self._shared.task, self._shared.task.definition
+        payload, metadata = own_copy(dict(definition.payload)), own_copy(dict(definition.metadata))
+        return replace(task, definition=replace(definition, payload=payload, metadata=metadata))
+
+    @cached_property
+    def payload(self) -> Mapping[str, Any]:
+        """The payload, of its own."""
+        copied: dict[str, Any] = own_copy(dict(self._shared.payload))
+        return copied
+
+
+_TAKEN_OVER = tuple(each.name for each in fields(TaskContext) if each.name not in {"task", "payload"})
+
+
 def copy_for_handler(ctx: TaskContext) -> TaskContext:
     """Return a context whose JSON nobody else holds: a handler may change what it is given."""
-    definition = ctx.task.definition
-    payload, metadata = own_copy(dict(definition.payload)), own_copy(dict(definition.metadata))
-    task = replace(ctx.task, definition=replace(definition, payload=payload, metadata=metadata))
-    return replace(ctx, task=task, payload=own_copy(dict(ctx.payload)))
+    copied = object.__new__(_ForHandler)
+    object.__setattr__(copied, "_shared", ctx)
+    for name in _TAKEN_OVER:
+        object.__setattr__(copied, name, getattr(ctx, name))
+    return copied
+
+
+def name_of(ctx: TaskContext) -> str:
+    """Return by what name an attempt's asyncio task goes: handler and execution."""
+    shared = getattr(ctx, "_shared", ctx)  # whose task is no copy
+    return f"{shared.task.handler} {ctx.execution_id}"
 
 
 def _within_one(fraction: float) -> float:

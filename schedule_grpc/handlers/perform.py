@@ -1,15 +1,16 @@
 """One attempt, from the call of the handler to its fate. Nothing a handler does escapes from here as an exception."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeAlias
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.clock import Alarm
 from schedule_grpc.execution import MAX_TEXT_BYTES
-from schedule_grpc.handlers.call import Begin, Call, End, Raised, Unreadable, begin_here, begin_in_thread
+from schedule_grpc.handlers.call import Begin, End, Raised, Unreadable, begin_here, begin_in_thread
 from schedule_grpc.handlers.context import TaskContext, copy_for_handler
 from schedule_grpc.handlers.failure import description_of, kind_of, leaves_of
 from schedule_grpc.handlers.registry import Offer
@@ -59,88 +60,135 @@ Stop: TypeAlias = "asyncio.Future[None]"
 """Resolved by whoever wants an attempt to stop."""
 
 
-async def perform(
-    offer: Offer,
-    ctx: TaskContext,
-    *,
-    timeout: timedelta,
-    stop: Stop,
-    grace: timedelta = GRACE,
-    begin: Begin = begin_here,
-    leaving: asyncio.Event | None = None,
-    is_waited_for: Callable[[], bool] = lambda: False,
-) -> Fate:
-    """Call the handler once and tell what became of it.
+class Attempt:
+    """One attempt under way: it calls the handler, and by callbacks watches for its end, its stop and its time.
 
-    Args:
-        offer: The handler.
-        ctx: What it gets a copy of.
-        timeout: How long it may take, counted from its beginning.
-        stop: When resolved, the handler is asked to stop.
-        grace: How long it may take to stop once asked.
-        begin: Calls it if it is async; by default in this event loop.
-        leaving: When set, a handler gets no more than ``grace``: the process is to end.
-        is_waited_for: Tells, of a handler that has not stopped within ``grace``, whether its end still counts: then it
-            is waited for, up to its timeout.
-
-    Returns:
-        Its fate. A handler that returns only after its timeout (it blocked the event loop) has failed by TIMEOUT too.
+    It has one timer, which rings when the handler's time is up, and once it is asked to stop, when its grace is.
     """
-    clock = ctx.clock
-    given = copy_for_handler(ctx)
-    call = begin(offer.function, given) if offer.is_async else begin_in_thread(offer.function, given)
-    await _until_over(call, clock, timeout, stop)
-    in_time = call.end.done() or stop.done()  # not by the clock: event loops may wake a moment early
-    if not call.end.done():
-        await _ask_to_stop(call, given, grace)
-        await _until_given_up(
-            call, clock, grace, leaving or asyncio.Event(), lambda: _counts(call, timeout, is_waited_for)
-        )
-    if not call.end.done():
-        return Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end)
-    if call.began is None:
-        return Fate(duration=call.taken, kind=FailureKind.ERROR, error="stopped", begun=False, stopped=True)
-    end, duration = call.end.result(), call.taken
-    if not in_time or (duration >= timeout and not stop.done()):
-        return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR)
-    if stop.done() and isinstance(end, Raised):
-        return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", stopped=True)
-    return _judged(end, ctx, duration)
+
+    def __init__(
+        self,
+        offer: Offer,
+        ctx: TaskContext,
+        *,
+        timeout: timedelta,
+        stop: Stop,
+        on_fate: Callable[[Fate], None],
+        grace: timedelta = GRACE,
+        begin: Begin = begin_here,
+        context: contextvars.Context | None = None,
+        leaving: asyncio.Event | None = None,
+        is_waited_for: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Call the handler once, and tell later what became of it.
+
+        Args:
+            offer: The handler.
+            ctx: What it gets a copy of.
+            timeout: How long it may take, counted from its beginning.
+            stop: When resolved, the handler is asked to stop.
+            on_fate: Called once, in this event loop, with its fate.
+            grace: How long it may take to stop once asked.
+            begin: Calls it if it is async; by default in this event loop.
+            context: In which it is called; by default a copy of this one.
+            leaving: When set, a handler gets no more than ``grace``: the process is to end.
+            is_waited_for: Tells, of a handler that has not stopped within ``grace``, whether its end still counts: then
+                it is waited for, up to its timeout.
+        """
+        self._given = copy_for_handler(ctx)
+        self._timeout = timeout
+        self._stop = stop
+        self._on_fate: Callable[[Fate], None] | None = on_fate
+        self._grace = grace
+        self._leaving = leaving
+        self._is_waited_for = is_waited_for
+        self._in_time = True
+        self._held_up = 0
+        call = begin if offer.is_async else begin_in_thread
+        self._call = (context or contextvars.copy_context()).run(call, offer.function, self._given)
+        self._call.end.add_done_callback(self._ended)
+        stop.add_done_callback(self._stopped)
+        self._alarm = self._ring_after(timeout, self._late)
+
+    def _ring_after(self, limit: timedelta, callback: Callable[[], None]) -> Alarm:
+        return self._given.clock.call_later(max(limit.total_seconds(), 0), callback)
+
+    def _late(self) -> None:
+        if self._call.end.done():  # by this, and not by the clock: event loops may wake a moment early
+            return
+        left = self._timeout - self._call.taken
+        if left > EARLY:  # while it had not begun, none of its time passed
+            self._alarm = self._ring_after(left, self._late)
+            return
+        self._in_time = False
+        self._ask_to_stop()
+
+    def _stopped(self, _: Stop) -> None:
+        if self._in_time and not self._call.end.done():
+            self._alarm.cancel()
+            self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
+        self._given.cancelled.set()
+        self._call.cancel()
+        self._alarm = self._ring_after(self._grace, self._give_up)
+
+    def _give_up(self) -> None:
+        """Wait on for a call that has not stopped only if its end still counts, or another one holds it up."""
+        if self._call.end.done():
+            return
+        held_up = self._call.held_up
+        is_leaving = self._leaving is not None and self._leaving.is_set()
+        if not is_leaving and (self._counts() or (held_up and self._held_up < HELD_UP_GRACES)):
+            self._held_up += held_up
+            self._alarm = self._ring_after(self._grace, self._give_up)
+            return
+        call = self._call
+        self._tell(Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end))
+
+    def _counts(self) -> bool:
+        return self._call.taken < self._timeout and self._is_waited_for()
+
+    def _ended(self, end: "asyncio.Future[End]") -> None:
+        self._alarm.cancel()
+        if self._on_fate is not None:  # else it was given up long ago
+            self._tell(self._fate_after(end.result()))
+
+    def _tell(self, fate: Fate) -> None:
+        self._stop.remove_done_callback(self._stopped)
+        on_fate, self._on_fate = self._on_fate, None
+        if on_fate is not None:
+            on_fate(fate)
+
+    def _fate_after(self, end: End) -> Fate:
+        try:
+            return self._fate(end)
+        except Exception as error:  # noqa: BLE001 (no memory is left, say: without a fate it would never end here)
+            told = cut(description_of(error))
+            return Fate(duration=self._call.taken, kind=FailureKind.ERROR, error=told)
+
+    def _fate(self, end: End) -> Fate:
+        """Judge an end. Who returns only after the timeout (it blocked the event loop) has failed by TIMEOUT too."""
+        duration, was_stopped = self._call.taken, self._stop.done()
+        if self._call.began is None:
+            return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", begun=False, stopped=True)
+        if not self._in_time or (duration >= self._timeout and not was_stopped):
+            return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR)
+        if was_stopped and isinstance(end, Raised):
+            return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", stopped=True)
+        return _judged(end, self._given, duration)
 
 
-async def _until_over(call: Call, clock: Clock, timeout: timedelta, stop: Stop) -> None:
-    """Wait for the end of a call, for its stop, or until its time is up; while it has not begun, none of it passes."""
-    await _until_any(clock, timeout, call.end, stop)
-    while not (call.end.done() or stop.done()) and (left := timeout - call.taken) > EARLY:
-        await _until_any(clock, left, call.end, stop)
+async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: Stop, **how: Any) -> Fate:
+    """Call the handler once and return what became of it; arguments as of an `Attempt`."""
+    fate: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
 
+    def tell(found: Fate) -> None:
+        if not fate.done():
+            fate.set_result(found)
 
-async def _ask_to_stop(call: Call, ctx: TaskContext, grace: timedelta) -> None:
-    ctx.cancelled.set()
-    call.cancel()
-    await _until_any(ctx.clock, grace, call.end)
-
-
-async def _until_given_up(
-    call: Call, clock: Clock, grace: timedelta, leaving: asyncio.Event, counts: Callable[[], bool]
-) -> None:
-    """Wait on for a call that has not stopped: its end still counts, or another one, blocking its loop, holds it up."""
-    held_up = 0
-    while not (call.end.done() or leaving.is_set()) and (counts() or (call.held_up and held_up < HELD_UP_GRACES)):
-        held_up += call.held_up
-        await _until_any(clock, grace, call.end)
-
-
-def _counts(call: Call, timeout: timedelta, is_waited_for: Callable[[], bool]) -> bool:
-    return call.taken < timeout and is_waited_for()
-
-
-async def _until_any(clock: Clock, limit: timedelta, *futures: "asyncio.Future[Any]") -> None:
-    try:
-        async with clock.timeout(max(limit.total_seconds(), 0)):
-            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-    except TimeoutError:
-        return
+    Attempt(offer, ctx, timeout=timeout, stop=stop, on_fate=tell, **how)
+    return await fate
 
 
 def _judged(end: End, ctx: TaskContext, duration: timedelta) -> Fate:

@@ -2,11 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from schedule_grpc.clock import Clock
-from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound, Unavailable, Violation
+from schedule_grpc.errors import (
+    EtagMismatch,
+    HandlerNotFound,
+    InvalidArgument,
+    SchedulePassed,
+    TaskNotFound,
+    Unavailable,
+    Violation,
+)
 from schedule_grpc.handlers import Registry
 from schedule_grpc.paging import Page, TaskCursor
 from schedule_grpc.registration import (
@@ -25,6 +34,8 @@ from schedule_grpc.threads import Aside, weight_of
 
 MAX_ETAG = 1024
 """Characters of an etag that is compared; ours have a few."""
+DECLARED_AT_ONCE = 500
+"""Declared tasks that are compared in one reading, and written in one transaction."""
 TRIES = 20
 """How often a change that others overtook is computed anew; each time somebody else made progress."""
 
@@ -61,6 +72,26 @@ class TaskService:
         _refuse_repeated_names(wanted)
         await self._require_handlers(wanted)
         return await self._register(wanted, validate_only=validate_only, place="requests[{}].")
+
+    async def declare(self, wanted: Sequence[Registration]) -> tuple[Registration, ...]:
+        """Register each of the tasks, all of different names; handlers that nobody offers are allowed.
+
+        Those that are registered already are found by one comparison, and the others written many at once.
+
+        Returns:
+            Those that name a single instant that is over, and so are not registered.
+        """
+        passed: list[Registration] = []
+        for first in range(0, len(wanted), DECLARED_AT_ONCE):
+            differing = await self._store.differing(wanted[first : first + DECLARED_AT_ONCE])
+            if not differing:
+                continue
+            changed = await self.aside.compute(partial(_declared, differing, self._clock.now()))
+            if await self._apply(changed.changes):
+                passed += changed.passed
+            else:  # another server changed one of them meanwhile: each by itself
+                passed += [each for each, _ in differing if not await self._declare_alone(each)]
+        return tuple(passed)
 
     async def update(self, wanted: TaskUpdate) -> Task:
         """Change some fields of a task.
@@ -176,6 +207,14 @@ class TaskService:
                 return tuple(change.after for change in changes)
         raise _overtaken(", ".join(each.definition.name for each in wanted[:3]))
 
+    async def _declare_alone(self, wanted: Registration) -> bool:
+        """Register a declared task; return whether it is registered: one whose instant is over is not."""
+        try:
+            await self._register((wanted,), validate_only=False, place="")
+        except SchedulePassed:
+            return False
+        return True
+
     async def _apply(self, changes: Sequence[TaskChange]) -> bool:
         real = [change for change in changes if change.before != change.after]
         return not real or await self._store.change_tasks(real, now=real[0].after.update_time)
@@ -200,6 +239,24 @@ class TaskService:
             for definition in missing:
                 if definition.handler not in known:
                     raise HandlerNotFound(definition.handler, known, task=definition.name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Declared:
+    """What declared tasks change, and those of them that name a single instant that is over."""
+
+    changes: Sequence[TaskChange]
+    passed: Sequence[Registration]
+
+
+def _declared(wanted: Sequence[tuple[Registration, Task | None]], now: datetime) -> _Declared:
+    changes, passed = [], []
+    for each, before in wanted:
+        try:
+            changes.append(registered(before, each.definition, enabled=each.enabled, now=now))
+        except SchedulePassed:
+            passed.append(each)
+    return _Declared(changes=changes, passed=passed)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: d
     for condition in conditions:
         told = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
         if condition.over:
-            rows = yield QUERIES.end_alert, told
+            rows = yield QUERIES.end_alerts, [told]
         else:
             more = {"task_name": name, "title": condition.title, "body": condition.body}
             rows = yield QUERIES.start_alert, told | more
@@ -35,10 +35,10 @@ def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: d
 
 def note_outcomes(ended: Sequence[Execution]) -> Operation[list[Event]]:
     """Look which ended executions begin or end their tasks' failing; the tasks' statistics are written already."""
-    succeeded = [execution for execution in ended if execution.state is State.SUCCEEDED]
-    over = yield QUERIES.end_alert, [_failing_over(execution) for execution in succeeded]
+    succeeded = {execution.task_uid: execution for execution in ended if execution.state is State.SUCCEEDED}
+    over = yield QUERIES.end_alerts, [_failing_over(execution) for execution in succeeded.values()]
     failed = {execution.task_uid: execution for execution in ended if execution.state is State.FAILED}
-    rows = yield QUERIES.find_task_by_uid, [{"uid": uid} for uid in failed]
+    rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in failed]
     events: list[Event] = [AlertsChanged()] if over else []
     for task in map(task_of, rows):
         execution, limit = failed[task.uid], task.policy.alert_after

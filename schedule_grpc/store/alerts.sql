@@ -5,11 +5,13 @@ VALUES (:task_uid, :task_name, :key, :title, :body, 'STARTED', :now)
 ON CONFLICT (task_uid, "key") WHERE end_time IS NULL DO NOTHING
 RETURNING task_uid;
 
--- name: end_alert
--- A condition is over; what nobody was told of is still told first.
-UPDATE alert_states SET end_time = :now, phase = CASE phase WHEN 'TOLD' THEN 'ENDED' ELSE phase END
-WHERE task_uid = :task_uid AND "key" = :key AND end_time IS NULL
-RETURNING task_uid;
+-- name: end_alerts
+-- rows: task_uid TEXT, "key" TEXT, now BIGINT
+-- Conditions are over; what nobody was told of is still told first.
+UPDATE alert_states SET end_time = rows.now, phase = CASE phase WHEN 'TOLD' THEN 'ENDED' ELSE phase END
+FROM rows
+WHERE alert_states.task_uid = rows.task_uid AND alert_states."key" = rows."key" AND alert_states.end_time IS NULL
+RETURNING alert_states.task_uid;
 
 -- name: end_alerts_of_task
 -- All conditions of a task are over: it is deleted.
@@ -37,13 +39,20 @@ DELETE FROM alert_states
 WHERE task_uid = :task_uid AND "key" = :key AND start_time = :start_time AND phase = 'ENDED';
 
 -- name: overdue_tasks
--- Tasks of which an occurrence is not recorded, or not started, though its grace is over.
-SELECT t.* FROM scheduled_tasks t
-WHERE t.overdue_grace IS NOT NULL AND t.delete_time IS NULL
-  AND (t.next_run_time /*postgresql ::numeric */ + t.overdue_grace < :now OR EXISTS (
-      SELECT 1 FROM task_executions e
-      WHERE e.task_uid = t.uid AND e.gate IS NOT NULL AND e.state = 'PENDING' AND e.start_time IS NULL
-        AND e."trigger" IN ('SCHEDULE', 'CATCH_UP') AND e.available_time /*postgresql ::numeric */ + t.overdue_grace < :now));
+-- Tasks of which an occurrence is not recorded, or not started, though its grace is over. Looked for among what is due,
+-- and among what is open and older than the smallest grace.
+SELECT * FROM scheduled_tasks WHERE uid IN (
+    SELECT t.uid FROM scheduled_tasks t
+    WHERE t.next_run_time < :now AND t.overdue_grace IS NOT NULL AND t.delete_time IS NULL
+      AND t.next_run_time /*postgresql ::numeric */ + t.overdue_grace < :now
+    UNION
+    SELECT e.task_uid FROM task_executions e CROSS JOIN scheduled_tasks t
+    WHERE e.gate IS NOT NULL AND e.state = 'PENDING' AND e.start_time IS NULL
+      AND e."trigger" IN ('SCHEDULE', 'CATCH_UP')
+      AND e.create_time < :now /*postgresql ::numeric */ - (
+          SELECT MIN(overdue_grace) FROM scheduled_tasks WHERE overdue_grace IS NOT NULL AND delete_time IS NULL)
+      AND t.uid = e.task_uid AND t.overdue_grace IS NOT NULL AND t.delete_time IS NULL
+      AND e.available_time /*postgresql ::numeric */ + t.overdue_grace < :now);
 
 -- name: end_overdue
 -- Tasks that were overdue and have run since, or are not to run any more.

@@ -23,7 +23,7 @@ def shorten_waits(now: datetime) -> Operation[Told[int]]:
     )
     read = (execution_of(row) for row in rows)
     waiting = sorted((each for each in read if not each.troubles), key=lambda each: each.id)
-    found = yield QUERIES.find_task_by_uid, [{"uid": uid} for uid in sorted({each.task_uid for each in waiting})]
+    found = yield QUERIES.find_tasks, [{"uid": uid} for uid in sorted({each.task_uid for each in waiting})]
     tasks = {row["uid"]: task_of(row) for row in found}
     sooner = [
         shortened

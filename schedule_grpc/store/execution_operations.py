@@ -1,11 +1,11 @@
 """Operations on executions as callers see them: what they ask to run or to end, and the history."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.database import Operation
+from schedule_grpc.database import Operation, Parameters, Row
 from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound, TaskUnreadable
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, Reason, State, Trigger, planned, skipped
@@ -16,6 +16,8 @@ from schedule_grpc.store.task_operations import find_task
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
+_OF_STATE = {State.PENDING: QUERIES.waiting_executions, State.RUNNING: QUERIES.executions_under_lease}
+"""Lists of open executions; each other state is one in which executions ended."""
 FOREVER = 2**63 - 1
 """Microseconds: the latest that a column can hold, so that a list shows rows of which the time cannot be read, too."""
 
@@ -44,7 +46,7 @@ def submit(
 def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
     """Record a run of each task of these names that is there and enabled."""
     yield QUERIES.lock_tasks_by_name, {"names": list(names)}
-    rows = yield QUERIES.find_task, [{"name": name} for name in names]
+    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
     tasks = [task for task in map(task_of, rows) if task.enabled and task.definition.can_run]
     events = yield from record_new(
         [Comer(planned(task, trigger=Trigger.CRON, now=now), task.policy) for task in tasks], now
@@ -89,7 +91,7 @@ def find_execution(execution_id: str) -> Operation[Execution | None]:
 
 def find_executions(execution_ids: Sequence[str]) -> Operation[tuple[Execution, ...]]:
     """Read some executions."""
-    rows = yield QUERIES.find_execution, [{"id": execution_id} for execution_id in execution_ids]
+    rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in execution_ids]
     return tuple(execution_of(row) for row in rows)
 
 
@@ -97,16 +99,25 @@ def list_executions(
     task_name: str | None, chosen: ExecutionFilter, after: tuple[datetime, str] | None, limit: int
 ) -> Operation[tuple[Execution, ...]]:
     """Read executions, newest first."""
-    parameters: dict[str, Any] = _range(chosen, after) | {
-        "states": "".join(f",{state.value}," for state in sorted(chosen.states)),
-        "limit": limit,
-    }
-    if task_name is None:
+    parameters = _range(chosen, after) | {"limit": limit}
+    if task_name is not None:
+        (owner,) = yield QUERIES.last_uid_of_name, {"name": task_name}
+        states = "".join(f",{state.value}," for state in sorted(chosen.states))
+        rows = yield QUERIES.executions_of_task, parameters | {"task_uid": owner["uid"], "states": states}
+    elif chosen.states:
+        rows = yield from _rows_in_states(chosen.states, parameters, limit)
+    else:
         rows = yield QUERIES.executions, parameters
-        return tuple(execution_of(row) for row in rows)
-    (owner,) = yield QUERIES.last_uid_of_name, {"name": task_name}
-    rows = yield QUERIES.executions_of_task, parameters | {"task_uid": owner["uid"]}
     return tuple(execution_of(row) for row in rows)
+
+
+def _rows_in_states(states: Collection[State], parameters: Parameters, limit: int) -> Operation[Sequence[Row]]:
+    """Read a page of each state, which an index has in order, and merge them."""
+    found: list[Row] = []
+    for state in sorted(states):
+        found += yield _OF_STATE.get(state, QUERIES.ended_executions), {**parameters, "state": state.value}
+    found.sort(key=lambda row: (row["create_time"], row["id"]), reverse=True)
+    return found[:limit]
 
 
 def _hold(execution_id: str) -> Operation[Execution | None]:

@@ -1,3 +1,5 @@
+
+
 -- name: find_execution
 -- One execution.
 SELECT * FROM task_executions WHERE id = :id;
@@ -5,6 +7,16 @@ SELECT * FROM task_executions WHERE id = :id;
 -- name: hold_execution
 -- One execution, which nobody else changes until the transaction ends.
 SELECT * FROM task_executions WHERE id = :id /*postgresql FOR NO KEY UPDATE */;
+
+-- name: find_executions
+-- rows: id TEXT
+-- Some executions.
+SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id;
+
+-- name: hold_executions
+-- rows: id TEXT
+-- Some executions, which nobody else changes until the transaction ends.
+SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id /*postgresql FOR NO KEY UPDATE OF e */;
 
 -- name: find_execution_by_request
 -- The execution that a request id stands for.
@@ -15,7 +27,33 @@ SELECT * FROM task_executions WHERE request_id = :request_id;
 SELECT * FROM task_executions
 WHERE create_time <= :newest AND create_time >= :oldest
   AND (create_time, id) < (:after_time, :after_id)
-  AND (:states = '' OR :states LIKE '%,' || state || ',%')
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: ended_executions
+-- Executions of all tasks that ended in one state, newest first, from a place on.
+SELECT * FROM task_executions
+WHERE state = :state AND end_time IS NOT NULL
+  AND create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: waiting_executions
+-- Executions of all tasks that wait, for their gates, their times, or a slot; newest first, from a place on.
+SELECT * FROM task_executions
+WHERE state = 'PENDING' AND gate IS NOT NULL
+  AND create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
+ORDER BY create_time DESC, id DESC
+LIMIT :limit;
+
+-- name: executions_under_lease
+-- Executions of all tasks that run, newest first, from a place on. They are few, and are sorted.
+WITH running AS MATERIALIZED (SELECT * FROM task_executions WHERE lease_owner IS NOT NULL AND state = 'RUNNING')
+SELECT * FROM running
+WHERE create_time <= :newest AND create_time >= :oldest
+  AND (create_time, id) < (:after_time, :after_id)
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
@@ -29,20 +67,24 @@ WHERE task_uid = :task_uid
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
--- name: occupancy
--- Whether one of the task's executions holds its gate, and whether any is open.
+-- name: occupied
+-- rows: task_uid TEXT
+-- Of some tasks, those of which an execution is open, and whether one of them holds the gate.
 SELECT
-    t.uid AS task_uid,
-    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = t.uid AND e.gate = 'ACTIVE') AS active,
-    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = t.uid AND e.gate IS NOT NULL) AS any_open
-FROM scheduled_tasks t WHERE t.uid = :task_uid;
+    rows.task_uid,
+    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate = 'ACTIVE') AS active
+FROM rows
+WHERE EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL);
 
 -- name: next_waiting
--- The execution that waits longest at its task's gate.
-SELECT * FROM task_executions
-WHERE task_uid = :task_uid AND gate = 'WAITING'
-ORDER BY COALESCE(scheduled_time, create_time), create_time, id
-LIMIT 1;
+-- rows: task_uid TEXT
+-- Of each of some tasks, the execution that waits longest at its gate.
+SELECT e.* FROM rows CROSS JOIN task_executions e
+WHERE e.id = (
+    SELECT w.id FROM task_executions w
+    WHERE w.task_uid = rows.task_uid AND w.gate = 'WAITING'
+    ORDER BY COALESCE(w.scheduled_time, w.create_time), w.create_time, w.id
+    LIMIT 1);
 
 -- name: buffered_executions
 -- Executions that wait at their task's gate and do not queue.
@@ -55,19 +97,28 @@ LIMIT :limit;
 SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate = 'ACTIVE' /*postgresql FOR NO KEY UPDATE */;
 
 -- name: let_through
--- An execution that waited at its task's gate holds it now.
-UPDATE task_executions SET gate = 'ACTIVE', deadline_time = :deadline_time WHERE id = :id AND gate = 'WAITING'
-RETURNING id;
+-- rows: id TEXT, deadline_time BIGINT
+-- Executions that waited at their tasks' gates hold them now.
+UPDATE task_executions SET gate = 'ACTIVE', deadline_time = rows.deadline_time
+FROM rows WHERE task_executions.id = rows.id AND task_executions.gate = 'WAITING';
 
--- name: insert_execution
--- A new execution, unless its occurrence has its row already: then no row is returned.
+-- name: insert_executions
+-- rows: id TEXT, task_uid TEXT, task_name TEXT, handler TEXT, "trigger" TEXT, scheduled_time BIGINT,
+-- rows: covers_from BIGINT, covers_to BIGINT, covers_count BIGINT, covers_exact SMALLINT, create_time BIGINT,
+-- rows: available_time BIGINT, deadline_time BIGINT, start_time BIGINT, attempt_start_time BIGINT, end_time BIGINT,
+-- rows: state TEXT, reason TEXT, gate TEXT, attempt BIGINT, lease_owner TEXT, lease_token TEXT, request_id TEXT,
+-- rows: revision BIGINT, payload TEXT
+-- New executions, some of which have begun already, but for those whose occurrences have their rows: for them no row is
+-- returned.
 INSERT INTO task_executions (
     id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
-    create_time, available_time, deadline_time, end_time, state, reason, gate, request_id, revision, payload)
-VALUES (
-    :id, :task_uid, :task_name, :handler, :trigger, :scheduled_time, :covers_from, :covers_to, :covers_count,
-    :covers_exact, :create_time, :available_time, :deadline_time, :end_time, :state, :reason, :gate, :request_id,
-    :revision, :payload)
+    create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
+    lease_owner, lease_token, request_id, revision, payload)
+SELECT
+    id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
+    create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
+    lease_owner, lease_token, request_id, revision, payload
+FROM rows WHERE true
 ON CONFLICT (task_uid, scheduled_time)
     WHERE scheduled_time IS NOT NULL AND reason IS NULL DO NOTHING
 RETURNING id;
@@ -96,43 +147,3 @@ RETURNING id;
 UPDATE task_executions SET cancel_requested_time = :cancel_requested_time, cancel_reason = :cancel_reason
 WHERE id = :id AND state = 'RUNNING' AND cancel_requested_time IS NULL
 RETURNING id;
-
--- name: ended_before
--- Executions of a task that ended before a moment, the oldest first.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND create_time < :before AND end_time < :before
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: surplus_that_ran
--- The newest execution of a task that ran and is beyond the number kept.
-SELECT create_time, id FROM task_executions
-WHERE task_uid = :task_uid AND end_time IS NOT NULL AND state NOT IN ('SKIPPED', 'MISSED')
-ORDER BY create_time DESC, id DESC
-LIMIT 1 OFFSET :kept;
-
--- name: surplus_that_never_ran
--- The newest execution of a task that never ran and is beyond the number kept.
-SELECT create_time, id FROM task_executions
-WHERE task_uid = :task_uid AND state IN ('SKIPPED', 'MISSED')
-ORDER BY create_time DESC, id DESC
-LIMIT 1 OFFSET :kept;
-
--- name: ended_that_ran_up_to
--- Ended executions of a task that ran, from the oldest to a place.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND (create_time, id) <= (:create_time, :id)
-  AND end_time IS NOT NULL AND state NOT IN ('SKIPPED', 'MISSED')
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: never_ran_up_to
--- Executions of a task that never ran, from the oldest to a place.
-SELECT id FROM task_executions
-WHERE task_uid = :task_uid AND (create_time, id) <= (:create_time, :id) AND state IN ('SKIPPED', 'MISSED')
-ORDER BY create_time, id
-LIMIT :limit;
-
--- name: remove_execution
--- An ended execution leaves the history.
-DELETE FROM task_executions WHERE id = :id AND end_time IS NOT NULL RETURNING task_uid, scheduled_time;

@@ -3,9 +3,12 @@
 Whoever does any of these has locked the task first (see `lock_tasks` in tasks.sql).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
+
+from msgspec import Struct
 
 from schedule_grpc.database import Operation
 from schedule_grpc.events import CancelRequested, Event, TaskChanged, Transition
@@ -30,25 +33,31 @@ from schedule_grpc.task import Task
 
 SUPERSEDED = "Cancelled: a newer execution was due (CANCEL_OTHER)"
 ALL_OF_THEM = 2**31
+NOBODY = Occupancy(active=False, any_open=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Comer:
+class Comer(Struct, frozen=True):
     """A planned execution that comes to its task's gate, and the policies by which it is let in."""
 
     execution: Execution
     policy: Policy
 
 
-def record_new(comers: Sequence[Comer], now: datetime) -> Operation[list[Event]]:
+Begin: TypeAlias = Callable[[Execution], Execution]
+"""Returns an execution that was let in as it begins at once, or as it is."""
+
+
+def record_new(
+    comers: Sequence[Comer], now: datetime, *, begin: Begin | None = None, owner: str | None = None
+) -> Operation[list[Event]]:
     """Insert planned executions as their tasks' gates let them in; an occurrence that has its row is left out.
 
     Those of one task come in in their order. The event that tells of an execution follows those of others that made
-    way for it.
+    way for it. What ``begin`` lets begin at once has the ``owner`` for its lease.
     """
     events: list[Event] = []
     for wave in _waves(comers):
-        events += yield from _record_wave(wave, now)
+        events += yield from _record_wave(wave, now, begin, owner)
     return events
 
 
@@ -65,8 +74,8 @@ def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation
 
 def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[Event]]:
     """Give each gate to the execution that waits for it longest, if one does; nobody holds them at this moment."""
-    rows = yield QUERIES.next_waiting, [{"task_uid": uid} for uid in task_uids]
-    tasks = yield QUERIES.find_task_by_uid, [{"uid": row["task_uid"]} for row in rows]
+    rows = yield QUERIES.next_waiting, [{"task_uid": uid} for uid in dict.fromkeys(task_uids)]
+    tasks = yield QUERIES.find_tasks, [{"uid": row["task_uid"]} for row in rows]
     policies = {row["uid"]: task_of(row).policy for row in tasks}
     waiting = [execution_of(row) for row in rows]
     through = [let_through(each, policies[each.task_uid], now) for each in waiting]
@@ -123,7 +132,9 @@ def _waves(comers: Iterable[Comer]) -> Iterator[list[Comer]]:
     return iter(waves)
 
 
-def _record_wave(wave: Sequence[Comer], now: datetime) -> Operation[list[Event]]:
+def _record_wave(
+    wave: Sequence[Comer], now: datetime, begin: Begin | None, owner: str | None
+) -> Operation[list[Event]]:
     coming = [comer for comer in wave if comer.execution.state is State.PENDING]
     found = yield from _occupancies(coming)
     events: dict[str, list[Event]] = {}
@@ -137,20 +148,25 @@ def _record_wave(wave: Sequence[Comer], now: datetime) -> Operation[list[Event]]
         else each.execution
         for each in wave
     ]
-    inserted = yield QUERIES.insert_execution, [execution_parameters(execution) for execution in admitted_ones]
+    as_recorded = admitted_ones if begin is None else [begin(execution) for execution in admitted_ones]
+    rows = [execution_parameters(execution, owner) for execution in as_recorded]
+    inserted = yield QUERIES.insert_executions, rows
     ids = {row["id"] for row in inserted}
     told: list[Event] = []
-    for execution in admitted_ones:
+    for execution, recorded in zip(admitted_ones, as_recorded, strict=True):
         told += events.get(execution.id, ())
         if execution.id in ids:
             told.append(Transition(before=None, execution=execution, time=now))
+            if recorded is not execution:
+                told.append(Transition(before=State.PENDING, execution=recorded, time=now))
     return told
 
 
 def _occupancies(comers: Sequence[Comer]) -> Operation[dict[str, Occupancy]]:
     """See who is at the gates of the comers' tasks."""
-    rows = yield QUERIES.occupancy, [{"task_uid": comer.execution.task_uid} for comer in comers]
-    found = {row["task_uid"]: Occupancy(active=bool(row["active"]), any_open=bool(row["any_open"])) for row in rows}
+    rows = yield QUERIES.occupied, [{"task_uid": comer.execution.task_uid} for comer in comers]
+    found = dict.fromkeys((comer.execution.task_uid for comer in comers), NOBODY)
+    found |= {row["task_uid"]: Occupancy(active=bool(row["active"]), any_open=True) for row in rows}
     asking = [
         comer
         for comer in comers

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
-from schedule_grpc.registration import TaskChange
+from schedule_grpc.registration import Registration, TaskChange
+from schedule_grpc.store.retention_round import Round
 from schedule_grpc.task import Handler, Task, TaskFilter
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """An execution that its claimant now runs, with the task as it is at the claim.
 
     What the handler gets is ``payload``: the manual run's own, else the task's.
@@ -46,6 +48,17 @@ class ClaimRequest:
     now: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
 
+    def room(self, handler: str) -> int:
+        """Return how many more of a handler may run, if they have all slots."""
+        return self.limits.get(handler, self.limit) - self.running.get(handler, 0)
+
+
+class Fired(Struct, frozen=True, kw_only=True):
+    """What firings recorded, and which of it began at once."""
+
+    executions: tuple[Execution, ...]
+    claims: tuple[Claim, ...]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
@@ -60,11 +73,10 @@ class Replica:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pruned:
-    """How many rows were removed, whether there is more to look at, and the place from which to go on."""
+    """How many rows were removed, and which of the tasks are still to be looked at."""
 
     removed: int
-    more: bool
-    after: str
+    left: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +89,8 @@ class Look:
     """
 
     due: tuple[Task, ...]
-    claimable: bool
+    claimable: frozenset[str]
+    """Handlers of the asker's of which executions can be claimed."""
     expired: bool
     next_time: datetime | None
     unreadable: tuple[Task, ...] = ()
@@ -136,6 +149,12 @@ class Store(Protocol):
 
     async def find_tasks(self, names: Sequence[str]) -> Mapping[str, Task]:
         """Return the living tasks of these names, by name; a name of none is left out."""
+
+    async def differing(self, wanted: Sequence[Registration]) -> tuple[tuple[Registration, Task | None], ...]:
+        """Return what is not registered to the letter as it is wanted, in its order, each with the task as it is.
+
+        What is left out would change nothing if it were registered; what is returned may change nothing, either.
+        """
 
     async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
         """Return at most ``limit`` living tasks whose names follow ``after``, in the order of their names."""
@@ -199,11 +218,14 @@ class Store(Protocol):
     async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
         """Return at most ``limit`` due tasks, whether anything can be claimed, and when to look again."""
 
-    async def fire(self, firings: Sequence[Firing], *, now: datetime) -> tuple[Execution, ...]:
+    async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
         """Move each task on and record its executions; return those recorded.
 
+        Those that can start at once are claimed in the same transaction, as far as their handlers have their share of
+        the slots that are requested: what fires and starts is written once, and nobody sees it wait.
+
         Safe because it is a compare-and-set: a firing whose task changed or was fired by another is dropped; so is an
-        occurrence that has its row already.
+        occurrence that has its row already. A claim is as safe as by `claim`.
         """
 
     async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
@@ -258,11 +280,24 @@ class Store(Protocol):
     async def shorten_waits(self, *, now: datetime) -> int:
         """Let nothing wait longer from now than its backoff or jitter, for the clock was set back; return how many."""
 
-    async def prune(self, *, after: str, now: datetime) -> Pruned:
+    async def begin_round(self, *, now: datetime) -> Round:
+        """Return a round of retention, of which nothing has been looked at."""
+
+    async def next_histories(self, current: Round) -> tuple[tuple[str, ...], Round]:
+        """Find the next tasks, by uid, whose histories a round looks at; return them, and the round behind them."""
+
+    async def prune(self, task_uids: Sequence[str], *, now: datetime) -> Pruned:
         """Remove ended executions that their tasks' retention does not keep, and deleted tasks that have none left.
 
-        Looks at a few tasks only, from a place on, so that nobody waits long behind it. Safe at any time: an open row
-        is never removed.
+        Looks at the first few of the tasks, and removes a few rows, so that nobody waits long behind it. Safe at any
+        time: an open row is never removed.
+        """
+
+    async def end_round(self, ended: Round) -> None:
+        """Note that a round is over: the next one looks at what came since it began.
+
+        Safe beside other servers, and where a server dies in the midst of a round: what came meanwhile is looked at
+        twice, nothing is left out.
         """
 
     async def review(self, *, after: str, now: datetime) -> Review:

@@ -10,4 +10,5 @@ QUERIES = load_queries(
     "alerts.sql",
     "replicas.sql",
     "clock.sql",
+    "retention.sql",
 )

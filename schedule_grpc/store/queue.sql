@@ -16,28 +16,40 @@ FROM waiting WHERE handler IS NOT NULL;
 
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.
-SELECT id, task_uid, "trigger", payload, available_time, scheduled_time, attempt FROM task_executions
+SELECT * FROM task_executions
 WHERE handler = :handler AND state = 'PENDING' AND gate IN ('ACTIVE', 'FREE') AND available_time <= :now
 ORDER BY available_time, id
 LIMIT :limit
 /*postgresql FOR NO KEY UPDATE SKIP LOCKED */;
 
--- name: claim_execution
--- One attempt begins, under a lease.
+-- name: claim_executions
+-- rows: id TEXT, attempt BIGINT, attempt_start_time BIGINT, start_time BIGINT, lease_owner TEXT, lease_token TEXT,
+-- rows: revision BIGINT
+-- Attempts begin, under leases.
 UPDATE task_executions SET
-    state = 'RUNNING', attempt = attempt + 1, attempt_start_time = :now, start_time = COALESCE(start_time, :now),
-    deadline_time = NULL, lease_owner = :owner, lease_token = :lease_token, revision = :revision
-WHERE id = :id AND state = 'PENDING'
-RETURNING *;
+    state = 'RUNNING', attempt = rows.attempt, attempt_start_time = rows.attempt_start_time,
+    start_time = rows.start_time, deadline_time = NULL, lease_owner = rows.lease_owner,
+    lease_token = rows.lease_token, revision = rows.revision
+FROM rows WHERE task_executions.id = rows.id AND task_executions.state = 'PENDING';
 
--- name: settle_attempt
--- What an attempt left behind, written only by the holder of its lease.
+-- name: settle_attempts
+-- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, kind TEXT, attempt BIGINT, attempts TEXT, hand_backs BIGINT,
+-- rows: gate TEXT, available_time BIGINT, end_time BIGINT, result TEXT, error TEXT
+-- What attempts left behind, each written only by the holder of its lease.
 UPDATE task_executions SET
-    state = :state, reason = :reason, kind = :kind, attempt = :attempt, attempts = :attempts, hand_backs = :hand_backs, gate = :gate,
-    available_time = :available_time, end_time = :end_time, result = :result, error = :error,
-    lease_owner = NULL
-WHERE id = :id AND lease_token = :lease_token AND state = 'RUNNING'
-RETURNING id;
+    state = rows.state, reason = rows.reason, kind = rows.kind, attempt = rows.attempt, attempts = rows.attempts,
+    hand_backs = rows.hand_backs, gate = rows.gate, available_time = rows.available_time, end_time = rows.end_time,
+    result = rows.result, error = rows.error, lease_owner = NULL
+FROM rows
+WHERE task_executions.id = rows.id AND task_executions.lease_token = rows.lease_token
+  AND task_executions.state = 'RUNNING'
+RETURNING task_executions.id;
+
+-- name: cancels_wanted
+-- rows: id TEXT
+-- Of some executions, those whose end was asked for.
+SELECT e.id, e.cancel_requested_time, e.cancel_reason FROM rows CROSS JOIN task_executions e
+WHERE e.id = rows.id AND e.cancel_requested_time IS NOT NULL;
 
 -- name: running_executions
 -- Every attempt in progress, whoever owns it.

@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 Item = list[Any]
 Find = Callable[[Sequence[str]], Awaitable[Sequence[Execution]]]
 
+_ENCODER = json.JSONEncoder()
 MOST_BYTES = 7500
 """PostgreSQL takes less than 8,000 in one word."""
 
@@ -66,17 +67,21 @@ class Relay:
 
     def _words(self, events: Sequence[Event]) -> Iterator[str]:
         """Return what is to be said of a batch of events."""
-        items: list[Item] = []
+        items: list[str] = []
         size = 0
-        for item in map(_item, events):
-            length = len(json.dumps(item)) + 2
+        for item in map(_ENCODER.encode, map(_item, events)):
+            length = len(item) + 2
             if items and size + length > MOST_BYTES:
-                yield json.dumps([self._name, items])
+                yield self._word(items)
                 items, size = [], 0
             items.append(item)
             size += length
         if items:
-            yield json.dumps([self._name, items])
+            yield self._word(items)
+
+    def _word(self, items: Iterable[str]) -> str:
+        """Return the word of items that are JSON already."""
+        return f'["{self._name}", [{", ".join(items)}]]'
 
     def heard(self, word: str) -> None:
         """Take a word from the channel; one's own are passed over."""

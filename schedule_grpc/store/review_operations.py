@@ -15,7 +15,7 @@ from schedule_grpc.planning import Firing, replanned
 from schedule_grpc.store.alert_operations import note_conditions, note_unreadable
 from schedule_grpc.store.protocol import Review
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.retention_operations import tasks_after
+from schedule_grpc.store.rows import task_of
 from schedule_grpc.store.task_operations import move_next_runs
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 def review(after: str, limit: int) -> Operation[Review]:
     """Look at the next ``limit`` tasks."""
-    tasks = yield from tasks_after(after, limit)
+    tasks = yield from _tasks_after(after, limit)
     last = tasks[-1].uid if tasks else ""
     rows = yield QUERIES.alerts_that_hold, {"after": after, "last": last, "key": UNREADABLE}
     alerted = {row["task_uid"] for row in rows}
@@ -44,6 +44,12 @@ def correct_tasks(found: Review, now: datetime) -> Operation[Told[None]]:
     events += yield from _readable(found.readable, now)
     _, noted = yield from note_unreadable(found.unreadable, now)
     return None, [*events, *noted]
+
+
+def _tasks_after(uid: str, limit: int) -> Operation[tuple[Task, ...]]:
+    """Read tasks, living or deleted, in the order of their uids."""
+    rows = yield QUERIES.tasks_after, {"after": uid, "limit": limit}
+    return tuple(task_of(row) for row in rows)
 
 
 def _move(task: Task) -> Firing | None:

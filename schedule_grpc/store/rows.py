@@ -1,12 +1,13 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from threading import Lock
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
@@ -29,8 +30,11 @@ _INSTANTS = frozenset({"window.start_time", "window.end_time"})
 TASKS_KEPT = 4096
 _TASKS_READ: dict[tuple[Any, ...], Task] = {}
 _TASKS_LOCK = Lock()
+_FLOATS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, float))
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
+POLICIES_KEPT = 1000
+"""Texts of policies: most tasks have one of a few."""
 
 
 def micros(instant: datetime | None) -> int | None:
@@ -38,22 +42,37 @@ def micros(instant: datetime | None) -> int | None:
     return None if instant is None else to_micros(instant)
 
 
-def task_parameters(task: Task) -> dict[str, Any]:
-    """Return what insert_task and update_task take."""
-    definition = task.definition
-    told = {
-        "uid": task.uid,
-        "name": definition.name,
-        "revision": task.revision,
+def definition_columns(definition: Definition) -> dict[str, str]:
+    """Return what a definition is, beside its name, as its columns hold it: equal texts are equal definitions."""
+    return {
         "schedule": definition.schedule.text,
         "time_zone": definition.schedule.time_zone,
         "handler": definition.handler,
-        "enabled": int(task.enabled),
         "payload": encode(dict(definition.payload)),
         "metadata": encode(dict(definition.metadata)),
-        "category": definition.category,
         "description": definition.description,
-        "policy": encode(_policy_json(definition.policy)),
+        "policy": _policy_text(definition.policy),
+    }
+
+
+def has_place(row: Row) -> bool:
+    """Tell whether a row of scheduled_tasks says where the task stands."""
+    reading = Columns()
+    reading.count("revision", row["revision"])
+    reading.required_instant("settled_time", row["settled_time"])
+    reading.instant("next_run_time", row["next_run_time"])
+    return not reading.troubles
+
+
+def task_parameters(task: Task) -> dict[str, Any]:
+    """Return what insert_tasks and update_tasks take."""
+    definition = task.definition
+    told = definition_columns(definition) | {
+        "uid": task.uid,
+        "name": definition.name,
+        "revision": task.revision,
+        "enabled": int(task.enabled),
+        "category": definition.category,
         "note": task.note,
         "create_time": to_micros(task.create_time),
         "update_time": to_micros(task.update_time),
@@ -121,8 +140,8 @@ def task_read_again(row: Row) -> Task:
     return found
 
 
-def execution_parameters(execution: Execution) -> dict[str, Any]:
-    """Return what insert_execution takes."""
+def execution_parameters(execution: Execution, lease_owner: str | None = None) -> dict[str, Any]:
+    """Return what insert_executions takes; ``lease_owner`` runs it, if it has begun."""
     covers = execution.covers
     return {
         "id": execution.id,
@@ -138,10 +157,15 @@ def execution_parameters(execution: Execution) -> dict[str, Any]:
         "create_time": to_micros(execution.create_time),
         "available_time": to_micros(execution.available_time),
         "deadline_time": micros(execution.deadline_time),
+        "start_time": micros(execution.start_time),
+        "attempt_start_time": micros(execution.attempt_start_time),
         "end_time": micros(execution.end_time),
         "state": execution.state.value,
         "reason": execution.reason.value if execution.reason else None,
         "gate": execution.gate.value if execution.gate else None,
+        "attempt": execution.attempt,
+        "lease_owner": lease_owner if execution.state is State.RUNNING else None,
+        "lease_token": execution.lease_token,
         "request_id": execution.request_id,
         "revision": execution.revision,
         "payload": None if execution.payload is None else encode(dict(execution.payload)),
@@ -149,7 +173,7 @@ def execution_parameters(execution: Execution) -> dict[str, Any]:
 
 
 def settled_parameters(execution: Execution) -> dict[str, Any]:
-    """Return what settle_attempt (with the lease token) and end_pending take."""
+    """Return what settle_attempts (with the lease token) and end_pending take."""
     return {
         "id": execution.id,
         "state": execution.state.value,
@@ -300,24 +324,37 @@ class _Reading(Columns):
 
     def policy(self, text: str) -> Policy:
         """Return a stored policy; what an older row does not tell has its default."""
-        values: dict[str, Any] = {}
-        for name, value in self.json_object("policy", text).items():
-            path = _PATHS.get(name)
-            if path is None:
-                self.cannot_read("policy", text, f"this program knows no {name!r}")
-                continue
-            try:
-                values[path] = _loaded(path, value)
-            except (ValueError, TypeError, OverflowError):
-                self.cannot_read("policy", text, f"this program does not know the value {value!r}", path)
-        found = POLICY.with_fields(values)
-        for violation in found.violations():
-            self.cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+        found, reading = _policy_of(text)
+        self.troubles += reading.troubles
+        self.unread |= reading.unread
         return found
 
 
-def _policy_json(policy: Policy) -> dict[str, Any]:
-    return {_stored_name(path): _stored(value) for path, value in policy.fields().items()}
+@lru_cache(maxsize=POLICIES_KEPT, typed=True)
+def _policy_of(text: str) -> tuple[Policy, Columns]:
+    """Return a stored policy, and what cannot be read of it: tasks are many, their policies are few."""
+    reading = _Reading()
+    values: dict[str, Any] = {}
+    for name, value in reading.json_object("policy", text).items():
+        path = _PATHS.get(name)
+        if path is None:
+            reading.cannot_read("policy", text, f"this program knows no {name!r}")
+            continue
+        try:
+            values[path] = _loaded(path, value)
+        except (ValueError, TypeError, OverflowError):
+            reading.cannot_read("policy", text, f"this program does not know the value {value!r}", path)
+    found = POLICY.with_fields(values)
+    for violation in found.violations():
+        reading.cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
+    return found, reading
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _policy_text(policy: Policy) -> str:
+    # A multiplier of 2 is one of 2.0: equal policies have one text.
+    values = {path: float(value) if path in _FLOATS else value for path, value in policy.fields().items()}
+    return encode({_stored_name(path): _stored(value) for path, value in values.items()})
 
 
 def _stored_name(path: str) -> str:

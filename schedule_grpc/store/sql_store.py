@@ -7,21 +7,24 @@ from typing import Any, TypeVar, cast
 
 from schedule_grpc import failpoints
 from schedule_grpc.condition import Alert
-from schedule_grpc.database import Database, ObservedDatabase, Operation
+from schedule_grpc.database import Database, Lane, ObservedDatabase, Operation
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
-from schedule_grpc.registration import TaskChange
+from schedule_grpc.registration import Registration, TaskChange
 from schedule_grpc.store import alert_operations as alerts
+from schedule_grpc.store import claim_operations as claims
 from schedule_grpc.store import clock_operations as clock
+from schedule_grpc.store import declared_operations as declared
 from schedule_grpc.store import execution_operations as executions
 from schedule_grpc.store import queue_operations as queue
 from schedule_grpc.store import replica_operations as replicas
 from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import review_operations as reviews
 from schedule_grpc.store import task_operations as tasks
-from schedule_grpc.store.protocol import Claim, ClaimRequest, LeaseLine, Look, Pruned, Replica, Review
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired, LeaseLine, Look, Pruned, Replica, Review
 from schedule_grpc.store.relay import Abroad
+from schedule_grpc.store.retention_round import Round
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -80,6 +83,10 @@ class SqlStore:
         """See Store."""
         return await self._database.read(partial(tasks.find_tasks, names))
 
+    async def differing(self, wanted: Sequence[Registration]) -> tuple[tuple[Registration, Task | None], ...]:
+        """See Store."""
+        return await self._database.read(partial(declared.differing, wanted))
+
     async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
         """See Store."""
         return await self._database.read(partial(tasks.list_tasks, chosen, after, limit))
@@ -126,15 +133,15 @@ class SqlStore:
 
     async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
         """See Store."""
-        return await self._database.read(partial(queue.look, handlers, now, limit))
+        return await self._database.read(partial(queue.look, handlers, now, limit), lane=Lane.ENGINE)
 
-    async def fire(self, firings: Sequence[Firing], *, now: datetime) -> tuple[Execution, ...]:
+    async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
         """See Store."""
-        return await self._write(tasks.fire, firings, now)
+        return await self._write(claims.fire, firings, now, request, self.shared)
 
     async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
         """See Store."""
-        return await self._write(queue.claim, request, self.shared)
+        return await self._write(claims.claim, request, self.shared)
 
     async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
         """See Store."""
@@ -142,7 +149,7 @@ class SqlStore:
 
     async def cancel_requests(self, owner: str) -> frozenset[str]:
         """See Store."""
-        return await self._database.read(partial(queue.cancel_requests, owner))
+        return await self._database.read(partial(queue.cancel_requests, owner), lane=Lane.ENGINE)
 
     async def rescue(self, *, now: datetime) -> int:
         """See Store."""
@@ -164,17 +171,31 @@ class SqlStore:
         """See Store."""
         return await self._write(clock.shorten_waits, now)
 
-    async def prune(self, *, after: str, now: datetime) -> Pruned:
+    async def begin_round(self, *, now: datetime) -> Round:
         """See Store."""
-        looked_at = await self._database.read(partial(retention.tasks_after, after, TASKS_AT_ONCE))
-        surplus = await self._database.read(partial(retention.surplus, looked_at, now, REMOVED_AT_ONCE))
+        return await self._database.read(partial(retention.begin_round, now))
+
+    async def next_histories(self, current: Round) -> tuple[tuple[str, ...], Round]:
+        """See Store."""
+        return await self._database.read(partial(retention.next_histories, current))
+
+    async def prune(self, task_uids: Sequence[str], *, now: datetime) -> Pruned:
+        """See Store."""
+        looked_at = task_uids[:TASKS_AT_ONCE]
+        found = await self._database.read(partial(retention.histories, looked_at, now, REMOVED_AT_ONCE))
         removed = 0
-        if surplus or any(task.delete_time is not None for task in looked_at):
-            removed = await self._write(retention.remove, surplus, looked_at)
-        if len(surplus) >= REMOVED_AT_ONCE:
-            return Pruned(removed=removed, more=True, after=after)  # the same tasks may have more
-        more = len(looked_at) == TASKS_AT_ONCE
-        return Pruned(removed=removed, more=more, after=looked_at[-1].uid if more else "")
+        if any(history.loses_something for history in found):
+            removed = await self._write(retention.remove, found, now)
+        elif unplanned := [history for history in found if not history.is_planned(now)]:
+            await self._write(retention.look_again, unplanned, now)
+        if sum(len(history.surplus) for history in found) < REMOVED_AT_ONCE:
+            return Pruned(removed=removed, left=task_uids[TASKS_AT_ONCE:])
+        unfinished = looked_at.index(found[-1].task.uid)  # it may have more
+        return Pruned(removed=removed, left=task_uids[unfinished:])
+
+    async def end_round(self, ended: Round) -> None:
+        """See Store."""
+        await self._write(retention.end_round, ended)
 
     async def review(self, *, after: str, now: datetime) -> Review:
         """See Store."""
@@ -193,7 +214,7 @@ class SqlStore:
 
     async def untold_alerts(self) -> tuple[Alert, ...]:
         """See Store."""
-        return await self._database.read(alerts.untold_alerts)
+        return await self._database.read(alerts.untold_alerts, lane=Lane.ENGINE)
 
     async def alert_told(self, alert: Alert) -> None:
         """See Store."""
@@ -225,11 +246,11 @@ class SqlStore:
 
     async def latest_settled(self) -> datetime | None:
         """See Store."""
-        return await self._database.read(tasks.latest_settled)
+        return await self._database.read(tasks.latest_settled, lane=Lane.ENGINE)
 
     async def count_open(self) -> Mapping[State, int]:
         """See Store."""
-        return await self._database.read(queue.count_open)
+        return await self._database.read(queue.count_open, lane=Lane.ENGINE)
 
     @property
     def refused_writes(self) -> int:

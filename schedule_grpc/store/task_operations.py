@@ -1,12 +1,13 @@
 """Operations on tasks, as generators (see schedule_grpc.database): what a registration or a firing writes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.condition import UNREADABLE
 from schedule_grpc.database import Operation, Parameters
-from schedule_grpc.events import AlertsChanged, Event, TaskChanged, Transition
+from schedule_grpc.events import AlertsChanged, Event, TaskChanged
 from schedule_grpc.execution import Execution, Gate, Reason, deleted
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
@@ -32,34 +33,40 @@ def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[Told
     """
     changed = sorted((each for each in changes if each.before != each.after), key=lambda each: each.after.name)
     yield QUERIES.lock_tasks, {"uids": [change.after.uid for change in changed]}
+    inserted = yield QUERIES.insert_tasks, [task_parameters(each.after) for each in changed if each.before is None]
+    updated = yield (
+        QUERIES.update_tasks,
+        [task_parameters(each.after) | _as_read(each.before) for each in changed if each.before is not None],
+    )
+    written = {row["uid"] for row in (*inserted, *updated)}
     events: list[Event] = []
     for change in changed:
-        events += yield from _change_task(change, now)
+        if change.after.uid not in written:
+            raise Overtaken(change.after.name)
+        events += yield from _carry(change, now)
     return None, events
 
 
-def _change_task(change: TaskChange, now: datetime) -> Operation[list[Event]]:
+def _as_read(before: Task) -> dict[str, Any]:
+    unread = dict(before.definition.unread)
+    return {
+        "read_revision": unread.get("revision", before.revision),
+        "read_next_run_time": unread.get("next_run_time", micros(before.next_run_time)),
+    }
+
+
+def _carry(change: TaskChange, now: datetime) -> Operation[list[Event]]:
+    """Carry a change that is written into what its task has open."""
     before, after = change.before, change.after
-    if before is None:
-        written = yield QUERIES.insert_task, task_parameters(after)
-    else:
-        unread = dict(before.definition.unread)
-        read = {
-            "read_revision": unread.get("revision", before.revision),
-            "read_next_run_time": unread.get("next_run_time", micros(before.next_run_time)),
-        }
-        written = yield QUERIES.update_task, task_parameters(after) | read
-    if not written:
-        raise Overtaken(after.name)
     deleted_uid = "" if after.delete_time is None else after.uid
     events: list[Event] = [TaskChanged(name=after.name, deleted_uid=deleted_uid)]
     if before is None:
         return events
     if before.trouble and not after.trouble:
-        ended = yield QUERIES.end_alert, {"task_uid": after.uid, "key": UNREADABLE, "now": to_micros(now)}
+        ended = yield QUERIES.end_alerts, [{"task_uid": after.uid, "key": UNREADABLE, "now": to_micros(now)}]
         events += [AlertsChanged()] if ended else []
     if change.settlement is not None:
-        events += yield from record_new(_comers(change.settlement), now)
+        events += yield from record_new(comers_of([change.settlement]), now)
     if after.delete_time is not None:
         ended = yield QUERIES.end_alerts_of_task, {"task_uid": after.uid, "now": to_micros(now)}
         events += [AlertsChanged()] if ended else []
@@ -79,7 +86,7 @@ def find_task(name: str) -> Operation[Task | None]:
 
 def find_tasks(names: Sequence[str]) -> Operation[dict[str, Task]]:
     """Read the living tasks of some names, by these."""
-    rows = yield QUERIES.find_task, [{"name": name} for name in names]
+    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
     return {task.name: task for task in map(task_of, rows)}
 
 
@@ -115,23 +122,46 @@ def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tu
         asked *= 2
 
 
-def fire(firings: Sequence[Firing], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
-    """Move each task on, if it is still as it was read, and record what it owes."""
+def move_on(firings: Sequence[Firing]) -> Operation[list[Firing]]:
+    """Move tasks on, and return the firings of those that were still as they were read."""
     first: dict[str, Firing] = {}
     for firing in firings:
         first.setdefault(firing.task.uid, firing)
-    advanced = yield QUERIES.advance_task, [_advance(firing) for firing in first.values()]
-    comers = [comer for row in advanced for comer in _comers(first[row["uid"]])]
-    events = yield from record_new(comers, now)
-    recorded = (event for event in events if isinstance(event, Transition) and event.before is None)
-    return tuple(event.execution for event in recorded), events
+    advanced = yield QUERIES.advance_tasks, [_advance(firing) for firing in first.values()]
+    return [first[row["uid"]] for row in advanced]
+
+
+def comers_of(firings: Iterable[Firing]) -> list[Comer]:
+    """Return what firings bring to their tasks' gates."""
+    return [Comer(execution, firing.task.policy) for firing in firings for execution in firing.executions]
 
 
 def move_next_runs(moves: Sequence[Firing]) -> Operation[list[Event]]:
     """Write next runs anew, each if its task is still as it was read."""
-    moved = yield QUERIES.advance_task, [_advance(move) for move in moves]
+    moved = yield QUERIES.advance_tasks, [_advance(move) for move in moves]
     names = {move.task.uid: move.task.name for move in moves}
     return [TaskChanged(name=names[row["uid"]]) for row in moved]
+
+
+def tasks_of(uids: Collection[str]) -> Operation[dict[str, Task]]:
+    """Read tasks, living or deleted, by their uids."""
+    rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in sorted(uids)]
+    return {row["uid"]: task_of(row) for row in rows}
+
+
+def started_by_task(executions: Iterable[Execution]) -> list[Parameters]:
+    """Return what note_runs takes: of each task its newest start."""
+    newest: dict[str, datetime] = {}
+    for execution in executions:
+        began = execution.start_time or execution.attempt_start_time or execution.end_time
+        if began is not None:
+            newest[execution.task_uid] = max(began, newest.get(execution.task_uid, began))
+    return [{"uid": uid, "start_time": to_micros(newest[uid])} for uid in sorted(newest)]
+
+
+def looked_at(stored: Any) -> int:
+    """Return when a look has something to do; never for a value that is no instant."""
+    return stored if type(stored) is int and stored <= LAST else LAST
 
 
 def latest_settled() -> Operation[datetime | None]:
@@ -166,10 +196,6 @@ def _advance(firing: Firing) -> Parameters:
         "settled_time": to_micros(firing.settled_time),
         "next_run_time": micros(firing.next_run_time),
     }
-
-
-def _comers(firing: Firing) -> list[Comer]:
-    return [Comer(execution, firing.task.policy) for execution in firing.executions]
 
 
 def _delete_pending(task: Task, now: datetime) -> Operation[list[Event]]:

@@ -1,10 +1,18 @@
+
+
 -- name: find_task
 -- The living task of a name.
 SELECT * FROM scheduled_tasks WHERE name = :name AND delete_time IS NULL;
 
--- name: find_task_by_uid
--- A task, living or deleted.
-SELECT * FROM scheduled_tasks WHERE uid = :uid;
+-- name: find_tasks
+-- rows: uid TEXT
+-- Tasks, living or deleted.
+SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.uid = rows.uid;
+
+-- name: find_tasks_by_name
+-- rows: name TEXT
+-- The living tasks of some names.
+SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t.delete_time IS NULL;
 
 -- name: lock_tasks
 -- Nobody else changes these tasks, nor who is at their gates, until the transaction ends. In one order, so that no two
@@ -41,34 +49,51 @@ WHERE delete_time IS NULL
 ORDER BY name
 LIMIT :limit;
 
--- name: insert_task
--- A new task, unless the name is taken: then no row is returned.
+-- name: insert_tasks
+-- rows: uid TEXT, name TEXT, revision BIGINT, schedule TEXT, time_zone TEXT, handler TEXT, enabled SMALLINT,
+-- rows: payload TEXT, metadata TEXT, category TEXT, description TEXT, policy TEXT, note TEXT, create_time BIGINT,
+-- rows: update_time BIGINT, settled_time BIGINT, next_run_time BIGINT, overdue_grace BIGINT
+-- New tasks, but for those whose names are taken: for them no row is returned.
 INSERT INTO scheduled_tasks (
     uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description, policy, note,
     create_time, update_time, settled_time, next_run_time, overdue_grace)
-VALUES (
-    :uid, :name, :revision, :schedule, :time_zone, :handler, :enabled, :payload, :metadata, :category, :description,
-    :policy, :note, :create_time, :update_time, :settled_time, :next_run_time, :overdue_grace)
+SELECT
+    uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description, policy, note,
+    create_time, update_time, settled_time, next_run_time, overdue_grace
+FROM rows WHERE true
 ON CONFLICT (name) WHERE delete_time IS NULL DO NOTHING
 RETURNING uid;
 
--- name: update_task
--- A task's new definition, or its deletion, if it is still as it was read.
+-- name: update_tasks
+-- rows: uid TEXT, revision BIGINT, schedule TEXT, time_zone TEXT, handler TEXT, enabled SMALLINT, payload TEXT,
+-- rows: metadata TEXT, category TEXT, description TEXT, policy TEXT, note TEXT, update_time BIGINT,
+-- rows: settled_time BIGINT, next_run_time BIGINT, delete_time BIGINT, overdue_grace BIGINT, read_revision BIGINT,
+-- rows: read_next_run_time BIGINT
+-- Tasks' new definitions, or their deletion, of those that are still as they were read.
 UPDATE scheduled_tasks SET
-    revision = :revision, schedule = :schedule, time_zone = :time_zone, handler = :handler, enabled = :enabled,
-    payload = :payload, metadata = :metadata, category = :category, description = :description, policy = :policy,
-    note = :note, update_time = :update_time, settled_time = :settled_time, next_run_time = :next_run_time,
-    delete_time = :delete_time, overdue_grace = :overdue_grace
-WHERE uid = :uid AND delete_time IS NULL AND revision = :read_revision
-  AND (next_run_time = :read_next_run_time OR (next_run_time IS NULL AND :read_next_run_time IS NULL))
-RETURNING uid;
+    revision = rows.revision, schedule = rows.schedule, time_zone = rows.time_zone, handler = rows.handler,
+    enabled = rows.enabled, payload = rows.payload, metadata = rows.metadata, category = rows.category,
+    description = rows.description, policy = rows.policy, note = rows.note, update_time = rows.update_time,
+    settled_time = rows.settled_time, next_run_time = rows.next_run_time, delete_time = rows.delete_time,
+    overdue_grace = rows.overdue_grace
+FROM rows
+WHERE scheduled_tasks.uid = rows.uid AND scheduled_tasks.delete_time IS NULL
+  AND scheduled_tasks.revision = rows.read_revision
+  AND (scheduled_tasks.next_run_time = rows.read_next_run_time
+       OR (scheduled_tasks.next_run_time IS NULL AND rows.read_next_run_time IS NULL))
+RETURNING scheduled_tasks.uid;
 
--- name: advance_task
--- What a firing does to its task: compare and set. It locks the task, and leaves one that somebody else holds to him.
-UPDATE scheduled_tasks SET settled_time = :settled_time, next_run_time = :next_run_time
-WHERE uid = :uid AND revision = :revision AND next_run_time = :read_next_run_time
-/*postgresql AND uid IN (SELECT uid FROM scheduled_tasks WHERE uid = :uid FOR NO KEY UPDATE SKIP LOCKED) */
-RETURNING uid;
+-- name: advance_tasks
+-- rows: uid TEXT, revision BIGINT, read_next_run_time BIGINT, settled_time BIGINT, next_run_time BIGINT
+-- What firings do to their tasks: compare and set. It locks the tasks, and leaves those that somebody else holds to him.
+UPDATE scheduled_tasks SET settled_time = rows.settled_time, next_run_time = rows.next_run_time
+FROM rows
+WHERE scheduled_tasks.uid = rows.uid AND scheduled_tasks.revision = rows.revision
+  AND scheduled_tasks.next_run_time = rows.read_next_run_time
+  /*postgresql AND scheduled_tasks.uid IN (
+      SELECT held.uid FROM scheduled_tasks held WHERE held.uid IN (SELECT uid FROM rows)
+      ORDER BY held.uid FOR NO KEY UPDATE SKIP LOCKED) */
+RETURNING scheduled_tasks.uid;
 
 -- name: due_tasks
 -- Tasks that are due, the longest overdue first; but for those that another server is just firing.
@@ -79,26 +104,41 @@ SELECT * FROM scheduled_tasks WHERE next_run_time <= :now ORDER BY next_run_time
 -- The earliest next run of all tasks that are not due: a task that cannot be read stays due, and must hide no other.
 SELECT next_run_time AS instant FROM scheduled_tasks WHERE next_run_time > :now ORDER BY next_run_time LIMIT 1;
 
--- name: note_run
--- A task's newest start. A claim holds its execution, so it must not wait here for whoever holds the task and waits for
--- that execution; what it leaves out is noted with the attempt's outcome.
-UPDATE scheduled_tasks SET last_run_time = :start_time
-WHERE uid = :uid AND (last_run_time IS NULL OR last_run_time < :start_time)
-/*postgresql AND uid IN (SELECT uid FROM scheduled_tasks WHERE uid = :uid FOR NO KEY UPDATE SKIP LOCKED) */;
+-- name: note_runs
+-- rows: uid TEXT, start_time BIGINT
+-- Tasks' newest starts. A claim holds its executions, so it must not wait here for whoever holds a task and waits for
+-- one of them; what it leaves out is noted with the attempt's outcome.
+UPDATE scheduled_tasks SET last_run_time = rows.start_time
+FROM rows
+WHERE scheduled_tasks.uid = rows.uid
+  AND (scheduled_tasks.last_run_time IS NULL OR scheduled_tasks.last_run_time < rows.start_time)
+  /*postgresql AND scheduled_tasks.uid IN (
+      SELECT held.uid FROM scheduled_tasks held WHERE held.uid IN (SELECT uid FROM rows)
+      ORDER BY held.uid FOR NO KEY UPDATE SKIP LOCKED) */;
 
--- name: note_success
--- An execution of the task SUCCEEDED.
-UPDATE scheduled_tasks
-SET success_count = CASE WHEN success_count < 9223372036854775807 THEN success_count + 1 ELSE success_count END, consecutive_failures = 0, last_success_time = :end_time,
-    last_run_time = CASE WHEN last_run_time >= :start_time THEN last_run_time ELSE :start_time END
-WHERE uid = :uid;
+-- name: note_successes
+-- rows: uid TEXT, added BIGINT, start_time BIGINT, end_time BIGINT
+-- So many executions of tasks SUCCEEDED, the newest of them at these times.
+UPDATE scheduled_tasks SET
+    success_count = CASE
+        WHEN success_count < 9223372036854775807 - rows.added THEN success_count + rows.added ELSE success_count END,
+    consecutive_failures = 0, last_success_time = rows.end_time,
+    last_run_time = CASE
+        WHEN scheduled_tasks.last_run_time >= rows.start_time THEN scheduled_tasks.last_run_time ELSE rows.start_time END
+FROM rows WHERE scheduled_tasks.uid = rows.uid;
 
--- name: note_failure
--- An execution of the task FAILED.
-UPDATE scheduled_tasks
-SET failure_count = CASE WHEN failure_count < 9223372036854775807 THEN failure_count + 1 ELSE failure_count END, consecutive_failures = CASE WHEN consecutive_failures < 9223372036854775807 THEN consecutive_failures + 1 ELSE consecutive_failures END, last_failure_time = :end_time,
-    last_run_time = CASE WHEN last_run_time >= :start_time THEN last_run_time ELSE :start_time END
-WHERE uid = :uid;
+-- name: note_failures
+-- rows: uid TEXT, added BIGINT, start_time BIGINT, end_time BIGINT
+-- So many executions of tasks FAILED, the newest of them at these times.
+UPDATE scheduled_tasks SET
+    failure_count = CASE
+        WHEN failure_count < 9223372036854775807 - rows.added THEN failure_count + rows.added ELSE failure_count END,
+    consecutive_failures = CASE
+        WHEN consecutive_failures < 9223372036854775807 - rows.added THEN consecutive_failures + rows.added
+        ELSE consecutive_failures END, last_failure_time = rows.end_time,
+    last_run_time = CASE
+        WHEN scheduled_tasks.last_run_time >= rows.start_time THEN scheduled_tasks.last_run_time ELSE rows.start_time END
+FROM rows WHERE scheduled_tasks.uid = rows.uid;
 
 -- name: offer_handler
 -- A handler is offered, maybe for the first time.
@@ -113,18 +153,6 @@ SELECT name, description FROM handlers ORDER BY name;
 -- name: tasks_after
 -- Every task, living or deleted, in the order of their uids, from a place on.
 SELECT * FROM scheduled_tasks WHERE uid > :after ORDER BY uid LIMIT :limit;
-
--- name: note_pruned
--- Up to which occurrence some have left a task's history.
-UPDATE scheduled_tasks SET pruned_time = :pruned_time
-WHERE uid = :uid AND (pruned_time IS NULL OR pruned_time < :pruned_time);
-
--- name: remove_task
--- A deleted task whose last execution is gone.
-DELETE FROM scheduled_tasks
-WHERE uid = :uid AND delete_time IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM task_executions WHERE task_uid = :uid)
-RETURNING uid;
 
 -- name: latest_settled
 -- Up to when the task that is furthest is accounted for, of those that say it; read once, as a server starts.

@@ -1,16 +1,37 @@
 """A clock that moves when it is told to."""
 
 import asyncio
+import contextvars
 import heapq
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from schedule_grpc.clock import MAX_WAIT
+from schedule_grpc.clock import MAX_WAIT, Alarm
 
 TURNS = 20
 """Turns of the event loop after each step: enough for what was woken to run until it waits again."""
+
+
+class _Alarm:
+    """Calls back in an event loop, under the context of who set it, unless it is cancelled before."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self.cancelled = False
+
+    def ring(self) -> None:
+        self._loop.call_soon(self._call, context=self._context)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def _call(self) -> None:
+        if not self.cancelled:
+            self._callback()
 
 
 class FakeClock:
@@ -24,7 +45,7 @@ class FakeClock:
         """
         self._now = _utc(start)
         self._monotonic = 0.0
-        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
+        self._alarms: list[tuple[float, int, _Alarm]] = []
         self._numbers = count()
 
     def now(self) -> datetime:
@@ -51,22 +72,23 @@ class FakeClock:
         """Return a context whose body is cancelled once this clock has moved so far, and then raises TimeoutError."""
         return self._timeout(seconds)
 
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
+        """Call ``callback`` once this clock has moved so far, unless the alarm is cancelled before."""
+        alarm = _Alarm(callback)
+        if seconds <= 0:
+            alarm.ring()
+        else:
+            heapq.heappush(self._alarms, (self._monotonic + seconds, next(self._numbers), alarm))
+        return alarm
+
     @asynccontextmanager
     async def _timeout(self, seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(None) as deadline:  # noqa: TID251 (never fires by itself: this clock decides)
-            finished = False
-            if seconds <= 0:
-                deadline.reschedule(0)
-
-            def ring() -> None:
-                if not finished:
-                    deadline.reschedule(0)
-
-            heapq.heappush(self._alarms, (self._monotonic + seconds, next(self._numbers), ring))
+            alarm = self.call_later(seconds, lambda: deadline.reschedule(0))
             try:
                 yield
             finally:
-                finished = True
+                alarm.cancel()
 
     async def advance(self, by: float | timedelta) -> None:
         """Move wall and monotonic time on by seconds, stopping at each alarm on the way to let the woken run.
@@ -82,9 +104,11 @@ class FakeClock:
         await _settle()  # what was only just started begins to wait by the time as it is
         target = self._monotonic + seconds
         while self._alarms and self._alarms[0][0] <= target:
-            due, _, ring = heapq.heappop(self._alarms)
+            due, _, alarm = heapq.heappop(self._alarms)
+            if alarm.cancelled:
+                continue
             self._move(due)
-            ring()
+            alarm.ring()
             await _settle()
         self._move(target)
         await _settle()

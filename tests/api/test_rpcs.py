@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from live import HANDLER, Code, Live, refused
+from patient import AT_MOST
 from process import GRPCURL
 
 from schedule_grpc import errors
@@ -167,7 +168,7 @@ async def grpcurl(live: Live, *arguments: str) -> tuple[int, str, str]:
         [GRPCURL, "-plaintext", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=AT_MOST,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

@@ -18,6 +18,14 @@ def test_serving_says_where_and_what_to_try(server: Server):
         assert text in server.greeting
 
 
+def test_a_greeting_shows_the_first_hundred_tasks(tmp_path: Path):
+    """And says that there are others, and how to see them."""
+    declared = json.dumps([{"name": f"t{n:03}", "schedule": "@manual", "handler": "by-steps"} for n in range(101)])
+    with serving(tmp_path, SCHEDULE_TASKS=declared) as started:
+        assert re.findall(r"^t\d+", started.greeting, re.MULTILINE) == [f"t{n:03}" for n in range(100)]
+        assert "\n... and more: schedule-grpc tasks list\n" in started.greeting
+
+
 def test_a_handler_that_nobody_offers_is_shown(ask, tmp_path: Path):
     """At start, in the list and with the task: it looks as if it would run, and does not."""
     options = ("--schedule", "@manual", "--handler", "send-raport", "--start-deadline", "2h", "--allow-unknown-handler")

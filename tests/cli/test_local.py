@@ -5,12 +5,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from old_files import first_version
-from process import environment, run, serving
+from patient import AT_MOST
+from process import Server, environment, run, serving
 
 from schedule_grpc.cli import contract
 from schedule_grpc.cli.options import POLICY_OPTIONS
@@ -20,7 +22,18 @@ from schedule_grpc.policy_reading import policy_text
 from schedule_grpc.store import NEWEST, schema_version
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"grpc", "google", "rich", "pydantic_settings", "croniter", "cron_descriptor", "aiosqlite", "sqlite3"}
+HEAVY = {
+    *("grpc", "google", "rich", "pydantic_settings", "croniter", "cron_descriptor", "aiosqlite", "sqlite3"),
+    *("asyncio", "structlog", "prometheus_client", "fastapi"),
+}
+"""What no help needs."""
+NOT_TO_SERVE = {
+    *("fastapi", "starlette", "uvicorn", "httpx2", "obstore", "zstandard", "apprise", "kombu", "asyncpg"),
+    *("croniter", "cron_descriptor"),
+}
+"""What a server loads once somebody needs it, at the earliest when gRPC serves."""
+NOT_TO_ASK = NOT_TO_SERVE | {"structlog", "prometheus_client", "pydantic_settings", "aiosqlite", "sqlite3"}
+"""What a command that asks a server does without."""
 
 
 def test_preview_tells_what_daylight_saving_time_does(tell):
@@ -237,11 +250,66 @@ def test_help_loads_nothing_heavy(arguments: str, heavy: set[str]):
         [sys.executable, "-c", code, *arguments.split()],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=AT_MOST,
         check=True,
         env=environment(),
     )
     assert "Usage: " in done.stdout
     ended, *loaded = done.stderr.split()
     assert ended == "0"
-    assert not {name.partition(".")[0] for name in loaded} & heavy
+    assert not packages(loaded) & heavy
+
+
+def packages(modules: Iterable[str]) -> set[str]:
+    """Return the packages to which modules belong."""
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_a_command_that_asks_a_server_loads_no_server(server: Server):
+    """Nor a log, nor a database."""
+    code = (
+        "import sys\n"
+        "from schedule_grpc.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "tasks", "list", "--server", server.address],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=environment(),
+    )
+    assert "NEXT RUN" in done.stdout
+    ended, *loaded = done.stderr.split()
+    assert ended == "0"
+    assert not packages(loaded) & NOT_TO_ASK
+    assert not {name for name in loaded if name.startswith(("schedule_grpc.engine", "schedule_grpc.handlers"))}
+
+
+def test_a_server_loads_nothing_for_later_before_it_serves(tmp_path: Path):
+    """What HTTP, the built-in tasks, alerts and English need comes when gRPC serves, or when somebody asks."""
+    code = (
+        "import sys\n"
+        "from schedule_grpc.api import GrpcServer\n"
+        "from schedule_grpc.cli import main\n"
+        "from schedule_grpc.errors import CannotStart\n"
+        "async def start(*_): raise CannotStart(' '.join(sys.modules))\n"
+        "GrpcServer.start = start\n"
+        "main()"
+    )
+    arguments = ("serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(),
+        cwd=tmp_path,
+    )
+    _, told, loaded = done.stderr.partition("cannot start: ")
+    assert told
+    assert "schedule_grpc.engine" in loaded.split()
+    assert not packages(loaded.split()) & NOT_TO_SERVE

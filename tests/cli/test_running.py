@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patient import AT_MOST
 from process import COMMAND, Server, environment, run, serving
 
 HANDLERS = Path(__file__).with_name("handlers_on_call.py")
@@ -63,6 +64,7 @@ def until_it_says(stream: Any, text: str) -> list[str]:
     raise AssertionError(f"{text!r} never came: {lines}")
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_while_it_goes_on(ask, steps: str):
     """State, attempts, progress and failures on standard error; the execution on standard output."""
     done = ask("tasks", "run", steps)
@@ -146,7 +148,7 @@ def test_an_interrupted_run_goes_on(ask, server: Server, held):
     with started(server, "tasks", "run", name, "--json") as process:
         until_it_says(process.stderr, "holding")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=AT_MOST)
     assert (process.returncode, out) == (130, "")
     found = re.match(rf"interrupted; ({ID}) goes on\. Look at it or stop it:\n", err)
     assert found
@@ -165,7 +167,7 @@ def test_an_interrupted_run_can_be_cancelled(ask, server: Server, held):
     with started(server, "tasks", "run", name, "--cancel-on-interrupt") as process:
         until_it_says(process.stderr, "holding")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=AT_MOST)
     assert (process.returncode, out) == (130, "")
     assert re.search(rf"^interrupted; {ID} has (been asked to stop|ended CANCELLED)$", err, re.MULTILINE)
     ended = ask("tasks", "history", name, "--limit", "1", "--json")
@@ -191,7 +193,7 @@ def test_a_run_whose_server_goes_away_goes_on(end: str, tmp_path: Path):
         with started(server, "tasks", "run", "holding", "--patience", "0") as process:
             until_it_says(process.stderr, "holding")
             getattr(server, end)()
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=AT_MOST)
     assert (process.returncode, out) == (3, "")
     assert re.search(rf"{server.address}: .*; execution {ID} goes on without this call\n$", err)
 
@@ -208,7 +210,7 @@ def test_a_run_whose_server_is_started_again_is_shown_to_its_end(tmp_path: Path)
             server.kill()
             (tmp_path / "x").touch()
             with serving(tmp_path, "--handlers", HANDLERS.stem, "--grpc", server.address):
-                out, _ = process.communicate(timeout=60)
+                out, _ = process.communicate(timeout=AT_MOST)
     told = json.loads(out)
     assert (process.returncode, told["success"]) == (0, True)
     assert [attempt["kind"] for attempt in told["execution"]["attempts"]] == ["LEASE_LOST"]
@@ -280,7 +282,7 @@ def test_watch_tells_what_happens(ask, server: Server, steps: str):
         execution = ask("tasks", "run", steps, "--json").json["execution"]["id"]
         lines = until_it_says(process.stdout, "SUCCEEDED")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=AT_MOST)
     assert (process.returncode, err) == (130, "interrupted\n")
     assert all(re.match(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ  {execution}  ", line) for line in lines)
     assert [line.split()[3] for line in lines] == ["PENDING", "RUNNING", "50", "PENDING", "RUNNING", "50", "SUCCEEDED"]
@@ -303,5 +305,5 @@ def test_watch_ends_with_its_server(tmp_path: Path):
     with serving(tmp_path) as server, started(server, "executions", "watch", "--patience", "0") as process:
         until_it_says(process.stderr, "Watching")
         server.terminate()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=AT_MOST)
     assert (process.returncode, err) == (3, f"{server.address}: the server stopped\n")

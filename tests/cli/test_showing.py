@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from patient import AT_MOST
 from process import COMMAND, Server, environment
 from rig import at
 
@@ -117,7 +118,7 @@ def test_on_a_terminal_one_line_moves(ask, server: Server):
     os.close(theirs)
     moved = b"".join(until_hung_up(terminal)).decode()
     os.close(terminal)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=AT_MOST)
     assert process.returncode == 0
     assert '"state": "SUCCEEDED"' in out
     assert "PENDING  attempt 1 failed (ERROR)" in moved
@@ -148,7 +149,7 @@ def completed(server: str, line: str, **variables: str) -> list[str]:
         env=environment() | told | {"SCHEDULE_SERVER": server} | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=AT_MOST,
         check=False,
     )
     assert done.stderr == ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from patient import AT_MOST
 from process import COMMAND, environment, run
 
 NAME = "pr\u00fcfung-\u2192-\U0001f4c5"
@@ -19,7 +20,7 @@ def command(*arguments: str, stdout: int | IO[Any], **variables: str) -> tuple[i
         env=environment(**variables),
         stdout=stdout,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=AT_MOST,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from patient import AT_MOST
 from process import serving
 
 from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
@@ -20,8 +21,8 @@ from schedule.v1 import schedule_pb2, schedule_pb2_grpc
 with grpc.insecure_channel(sys.argv[1]) as channel:
     stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
     request = schedule_pb2.RegisterTaskRequest(name="by-protoc", schedule="@daily", handler="fail")
-    task = stub.RegisterTask(request, timeout=10)
-    listed = stub.ListTasks(schedule_pb2.ListTasksRequest(), timeout=10).tasks
+    task = stub.RegisterTask(request, timeout=AT_MOST)
+    listed = stub.ListTasks(schedule_pb2.ListTasksRequest(), timeout=AT_MOST).tasks
     print(json.dumps([task.name, task.uid, [each.name for each in listed]]))
 """
 
@@ -31,8 +32,8 @@ def test_the_bare_stubs_are_a_binding_of_their_own(tmp_path: Path):
     with serving(tmp_path) as server, grpc.insecure_channel(server.address) as channel:
         stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
         request = schedule_pb2.RegisterTaskRequest(name="by-stub", schedule="every 2 hours", handler="fail")
-        registered = stub.RegisterTask(request, timeout=10)
-        assert registered == stub.GetTask(schedule_pb2.GetTaskRequest(name="by-stub"), timeout=10)
+        registered = stub.RegisterTask(request, timeout=AT_MOST)
+        assert registered == stub.GetTask(schedule_pb2.GetTaskRequest(name="by-stub"), timeout=AT_MOST)
         assert schedule_pb2.Task.FromString(registered.SerializeToString()) == registered
 
 
@@ -62,7 +63,7 @@ def test_stubs_of_plain_protoc_work_as_well(tmp_path: Path):
             "schedule/v1/schedule.proto",
         ],
         check=True,
-        timeout=60,
+        timeout=AT_MOST,
     )
     with serving(tmp_path) as server:
         called = subprocess.run(
@@ -70,7 +71,7 @@ def test_stubs_of_plain_protoc_work_as_well(tmp_path: Path):
             cwd=made,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=AT_MOST,
             check=True,
         )
     name, uid, listed = json.loads(called.stdout)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from patient import AT_MOST
 
 from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Watch
 from schedule_grpc.execution import Execution
@@ -99,6 +100,7 @@ def test_a_bound_method_shows_all_its_arguments():
         assert list(inspect.signature(client.run_task_now).parameters) == ["name", "payload", "detach", "request_id"]
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_every_argument_and_answer(tmp_path: Path):
     """Mypy agrees with each assert_type, and refuses each line that names an error for that error."""
     (tmp_path / "typed.py").write_text(TYPED)
@@ -110,7 +112,7 @@ def test_a_type_checker_knows_every_argument_and_answer(tmp_path: Path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=AT_MOST,
         check=False,
     )
     found = [line for line in done.stdout.splitlines() if ": error: " in line]
@@ -130,5 +132,5 @@ def test_the_clients_load_no_server():
     server = ("app", "api", "cli", "config", "service", "engine", "store", "database", "bindings", "builtin", "testing")
     names = [*(f"schedule_grpc.{name}" for name in server), "sqlite3", "aiosqlite", "croniter", "pydantic", "typer"]
     command = [sys.executable, "-c", code, *names]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=AT_MOST, check=True)
     assert done.stdout.strip() == "[]"

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from postgres import Postgres
 
-from schedule_grpc.database import Migration, postgres
+from schedule_grpc.database import Lane, Migration, postgres
 from schedule_grpc.database.postgres import TRIES, PostgresDatabase
 from schedule_grpc.database.postgres_text import shown
 from schedule_grpc.errors import DatabaseUnavailable
@@ -188,6 +188,24 @@ async def test_a_reader_who_leaves_leaves_a_connection_that_can_be_used(opened: 
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert await asyncio.gather(*(opened.read(numbers) for _ in range(20))) == [[]] * 20
+
+
+async def test_the_engines_reads_and_writes_do_not_wait_for_callers_reads(opened: PostgresDatabase, other: Any):
+    """As many of these as there are connections take long: the engine reads and writes meanwhile."""
+    await other.execute("SELECT pg_advisory_lock(7)")
+
+    def slow():
+        yield "SELECT pg_advisory_lock(7), pg_advisory_unlock(7)", {}
+
+    held = [asyncio.create_task(opened.read(slow)) for _ in range(2 * postgres.CONNECTIONS)]
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    while await other.fetchval(waiting) < postgres.CALLERS_READS:
+        pass
+    assert await opened.read(numbers, lane=Lane.ENGINE) == []
+    await opened.write(insert(1))
+    assert not any(read.done() for read in held)
+    await other.execute("SELECT pg_advisory_unlock(7)")
+    await asyncio.gather(*held)
 
 
 async def test_a_row_that_somebody_holds(opened: PostgresDatabase, other: Any, monkeypatch: pytest.MonkeyPatch):

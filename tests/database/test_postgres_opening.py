@@ -10,12 +10,17 @@ from postgres import Postgres
 from schedule_grpc.database import Migration
 from schedule_grpc.database.postgres import PostgresDatabase, look
 from schedule_grpc.database.postgres_channel import Channel
+from schedule_grpc.database.postgres_migrate import TRIES
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused
 
 FIRST = Migration(version=1, script="CREATE TABLE t (n BIGINT);\n")
 SECOND = Migration(version=2, script="CREATE TABLE u (n BIGINT);\n")
 ADDED = Migration(version=2, script="-- Programs of version 1 can work with it.\nALTER TABLE t ADD COLUMN m BIGINT;\n")
 BROKEN = Migration(version=2, script="CREATE TABLE u (n BIGINT);\nSELECT 1/0;\n")
+BOTH = Migration(
+    version=3,
+    script="ALTER TABLE t ADD m BIGINT;\nSELECT pg_advisory_xact_lock(42);\nALTER TABLE u ADD m BIGINT;\n",
+)
 PASSWORD = "s3cr3t-w0rd"
 
 
@@ -55,6 +60,47 @@ async def test_a_migration_that_fails_is_undone(url: str, other: asyncpg.Connect
     await opened(url, FIRST, SECOND)
 
 
+async def test_a_deadlocks_victim_begins_again(url: str, other: asyncpg.Connection):
+    """Whoever works beside it locks the same tables the other way round: it is undone, and then goes through."""
+    await opened(url, FIRST, SECOND)
+    name = await other.fetchval("SELECT current_database()")
+    await other.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '10ms'")
+    await other.execute("SET deadlock_timeout = '1h'")  # who looks first is the victim
+    keeper = await asyncpg.connect(url)
+    await keeper.execute("SELECT pg_advisory_lock(42)")
+    await other.execute("BEGIN; LOCK TABLE u IN ROW EXCLUSIVE MODE")
+    migrating = asyncio.create_task(opened(url, FIRST, SECOND, BOTH))
+    await waiting(keeper, "advisory")
+    locking = asyncio.create_task(other.execute("LOCK TABLE t IN ROW EXCLUSIVE MODE"))
+    await waiting(keeper, "relation")
+    await keeper.execute("SELECT pg_advisory_unlock(42)")
+    await locking
+    assert not migrating.done()
+    await other.execute("COMMIT")
+    await migrating
+    await keeper.close()
+    assert await look(url, [FIRST, SECOND, BOTH]) == BOTH.version
+
+
+async def test_a_step_that_is_always_the_victim_is_given_up(url: str, other: asyncpg.Connection):
+    """After five tries, with the reason; and undone."""
+    await other.execute(
+        "CREATE SEQUENCE tries; CREATE FUNCTION fails() RETURNS int LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM nextval('tries'); RAISE 'too many' USING ERRCODE = 'deadlock_detected'; END $$"
+    )
+    with pytest.raises(DatabaseRefused, match="too many"):
+        await opened(url, FIRST, Migration(version=2, script="CREATE TABLE u (n BIGINT);\nSELECT fails();\n"))
+    assert await other.fetchval("SELECT last_value FROM tries") == TRIES
+    assert await tables(other) == ["schedule_schema", "t"]
+
+
+async def waiting(connection: asyncpg.Connection, kind: str) -> None:
+    """Wait until somebody waits for a lock of a kind."""
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = $1 AND NOT granted"
+    while not await connection.fetchval(waits, kind):  # noqa: ASYNC110 (the server has no event for it)
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
 async def test_many_at_once(url: str, other: asyncpg.Connection, isolation: str):
     """Each version is reached once, whatever the database's default isolation."""
@@ -78,16 +124,14 @@ async def test_a_newer_program_comes_between(url: str, other: asyncpg.Connection
     """While we wait for the lock, it goes further than we can work with: we are refused after all."""
     await other.execute("BEGIN")
     await other.execute("SELECT pg_advisory_xact_lock($1)", 0x53434844)
-    waiting = asyncio.create_task(opened(url, FIRST))
-    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    while not await other.fetchval(waits):  # noqa: ASYNC110 (the server has no event for it)
-        await asyncio.sleep(0)
+    late = asyncio.create_task(opened(url, FIRST))
+    await waiting(other, "advisory")
     await other.execute(
         "CREATE TABLE schedule_schema (version BIGINT PRIMARY KEY, oldest_program BIGINT NOT NULL,"
         " applied_time TIMESTAMPTZ NOT NULL DEFAULT now()); INSERT INTO schedule_schema VALUES (1, 1), (2, 2); COMMIT"
     )
     with pytest.raises(DatabaseRefused, match="of a newer schedule-grpc"):
-        await waiting
+        await late
 
 
 async def test_anothers_tables(url: str, other: asyncpg.Connection):

@@ -11,13 +11,15 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from schedule_grpc.database import Migration, SqliteDatabase, load_queries
+from schedule_grpc.database import Lane, Migration, SqliteDatabase, load_queries
 from schedule_grpc.errors import DatabaseRefused, DatabaseUnavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.store import open_store
 
 SCHEMA = (Migration(version=1, script="CREATE TABLE t (n INTEGER PRIMARY KEY);\nCREATE TABLE u (n INTEGER);\n"),)
 APPLICATION = 42
+READERS = (Lane.ENGINE, Lane.CALLERS, Lane.CALLERS)
+"""Reads in turn, so that each reader has one."""
 
 
 @pytest.fixture
@@ -154,13 +156,28 @@ async def test_a_connection_that_met_an_io_error_is_replaced(opened: SqliteDatab
     for code, kept in ((sqlite3.SQLITE_BUSY, True), (sqlite3.SQLITE_IOERR_READ, False)):
         with pytest.raises(DatabaseUnavailable):
             await opened.write(failing(code))
-        for _ in former[1:]:
+        for lane in READERS:
             with pytest.raises(DatabaseUnavailable):
-                await opened.read(failing(code))
+                await opened.read(failing(code), lane=lane)
         await opened.write(insert(code))
-        for _ in former[1:]:
-            assert code in await opened.read(numbers)
-        assert [now is then for now, then in zip(opened._connections, former, strict=True)] == [kept] * 3
+        for lane in READERS:
+            assert code in await opened.read(numbers, lane=lane)
+        assert [now is then for now, then in zip(opened._connections, former, strict=True)] == [kept] * 4
+
+
+async def test_the_engines_reads_do_not_wait_for_callers(opened: SqliteDatabase):
+    """Many callers' reads take long: the engine reads meanwhile."""
+    go_on = threading.Event()
+
+    def slow():
+        yield "SELECT 1", {}
+        go_on.wait(60)
+
+    held = [asyncio.create_task(opened.read(slow)) for _ in range(10)]
+    assert await opened.read(numbers, lane=Lane.ENGINE) == []
+    assert not any(read.done() for read in held)
+    go_on.set()
+    await asyncio.gather(*held)
 
 
 async def test_a_closed_database_is_unavailable(database: Path):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from engines import place
+from loops_scene import scene
 from rig import Rig, rig
 
-__all__ = ["place"]
+__all__ = ["place", "scene"]
 
 
 @pytest.fixture

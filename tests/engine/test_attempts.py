@@ -1,10 +1,10 @@
 """One execution over its attempts: retries, timeouts, handlers that misbehave."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from rig import Rig, at
 from structlog.testing import capture_logs
 

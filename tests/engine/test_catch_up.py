@@ -1,9 +1,9 @@
 """Catch-up, window and jitter: which occurrences run, when, and what accounts for the rest."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from rig import START, Rig, at
 
 from schedule_grpc.execution import CoveredRange, Execution, Reason, State, Trigger

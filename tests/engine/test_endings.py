@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from rig import Gates, Rig, at
 
+from schedule_grpc.engine.runner import Why
 from schedule_grpc.errors import ExecutionNotFound
 from schedule_grpc.execution import Execution, Reason, State, Trigger
 from schedule_grpc.handlers.perform import GRACE
@@ -248,8 +249,7 @@ async def test_a_handler_runs_so_many_at_once_as_it_may(service: Rig, gate):
     await service.engine.tick()
     assert service.engine._runner.running_by_handler() == {"fate": 2, "in-thread": 1}
     gates.opened.set()
-    for running in service.engine._runner.held().values():
-        if running.claim.execution.handler == "in-thread":
-            running.stop.set_result(None)
+    (in_thread,) = await service.history("other")
+    service.engine._runner.stop(in_thread.id, Why.SHUTDOWN)
     await service.work()
     assert [await service.states(name) for name in "abcd"] == [["SUCCEEDED"]] * 4

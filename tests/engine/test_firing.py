@@ -14,6 +14,20 @@ from schedule_grpc.task import Overlap, Policy
 from schedule_grpc.testing import FakeClock
 
 
+async def test_an_engine_has_caught_up_once_nothing_is_left(service: Rig):
+    """Not before it has begun, nor while its last look saw what was due."""
+    await service.register()
+    await service.work()
+    assert not service.engine.caught_up
+    service.engine.begun = True
+    assert service.engine.caught_up
+    await service.clock.advance(3600)
+    await service.engine.tick()
+    assert not service.engine.caught_up
+    await service.work()
+    assert service.engine.caught_up
+
+
 async def test_registering_never_fires(service: Rig):
     """A task that has never run does not fire at once, whatever its schedule."""
     await service.register("yearly", "@yearly")

@@ -192,6 +192,7 @@ async def seen(scene: Scene, new: Execution) -> str:
     return ", ".join(told)
 
 
+@pytest.mark.no_cover  # as slow tests: 280 ways through the same lines
 @pytest.mark.parametrize(("overlap", "situation", "trigger"), CASES)
 async def test_the_gate(service: Rig, gate: Callable[[str], Gates], overlap: Overlap, situation: str, trigger: str):
     """What the table says happens, to the new one and to the others; and in the end everything has ended."""

@@ -8,9 +8,9 @@ import pytest
 from rig import Rig
 from structlog.testing import capture_logs
 
-from schedule_grpc.engine.recorder import TOGETHER, Recorder
+from schedule_grpc.engine.recorder import TOGETHER, Answer, Recorder
 from schedule_grpc.errors import DatabaseUnavailable
-from schedule_grpc.execution import Outcome, State
+from schedule_grpc.execution import Execution, Outcome, State
 from schedule_grpc.policy import Policy
 from schedule_grpc.retry import RetryPolicy
 
@@ -31,6 +31,14 @@ async def claimed(service: Rig, number: int) -> list[Outcome]:
     ]
 
 
+async def recorded(recorder: Recorder, *outcomes: Outcome) -> list[Answer]:
+    """Record outcomes; return the answers."""
+    answers = [asyncio.get_running_loop().create_future() for _ in outcomes]
+    for outcome, answer in zip(outcomes, answers, strict=True):
+        recorder.record(outcome, answer.set_result)
+    return await asyncio.gather(*answers)
+
+
 async def test_outcomes_that_wait_together_share_a_write(service: Rig, monkeypatch: pytest.MonkeyPatch):
     """The first is written by itself, those that come meanwhile together, and each hears of its own."""
     outcomes = await claimed(service, 10)
@@ -42,9 +50,10 @@ async def test_outcomes_that_wait_together_share_a_write(service: Rig, monkeypat
 
     monkeypatch.setattr(service.store, "record", counted)
     recorder = Recorder(service.store)
-    found = await asyncio.gather(*(recorder.record(each) for each in outcomes))
-    assert [each.id for each in found if each] == [each.execution_id for each in outcomes]
-    assert {each.state for each in found if each} == {State.SUCCEEDED}
+    found = await recorded(recorder, *outcomes)
+    executions = [each for each in found if isinstance(each, Execution)]
+    assert [each.id for each in executions] == [each.execution_id for each in outcomes]
+    assert {each.state for each in executions} == {State.SUCCEEDED}
     assert written == [10]
     assert max(written) <= TOGETHER
 
@@ -56,7 +65,7 @@ async def test_an_outcome_whose_lease_is_anothers(service: Rig):
     stale = Outcome(
         execution_id=stale.execution_id, lease_token="x", end_time=stale.end_time, duration=timedelta(seconds=1)
     )
-    kept, refused = await asyncio.gather(recorder.record(whole), recorder.record(stale))
+    kept, refused = await recorded(recorder, whole, stale)
     assert kept is not None
     assert refused is None
 
@@ -74,7 +83,7 @@ async def test_one_that_cannot_be_written(service: Rig, monkeypatch: pytest.Monk
     monkeypatch.setattr(service.store, "record", faulty)
     recorder = Recorder(service.store)
     with capture_logs() as logged:
-        found = await asyncio.gather(*(recorder.record(each) for each in outcomes), return_exceptions=True)
+        found = await recorded(recorder, *outcomes)
     assert [(line["event"], line["together"]) for line in logged] == [("execution.record_failed", 4)]
     assert [type(each).__name__ for each in found] == ["Execution", "ZeroDivisionError", "Execution", "Execution"]
 
@@ -89,20 +98,24 @@ async def test_the_database_is_away(service: Rig, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(service.store, "record", away)
     recorder = Recorder(service.store)
-    found = await asyncio.gather(*(recorder.record(each) for each in outcomes), return_exceptions=True)
+    found = await recorded(recorder, *outcomes)
     assert {type(each) for each in found} == {DatabaseUnavailable}
     assert tries == [3]
 
 
-async def test_who_has_left_keeps_nobody(service: Rig):
-    """One of them is cancelled while it waits: the others hear of theirs, and its own is written all the same."""
+async def test_one_that_cannot_take_its_answer(service: Rig):
+    """It keeps neither the others from theirs, nor the next write; its own is written all the same."""
     outcomes = await claimed(service, 3)
     recorder = Recorder(service.store)
-    waiting = [asyncio.create_task(recorder.record(each)) for each in outcomes]
-    await asyncio.sleep(0)
-    waiting[0].cancel()
-    found = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(each).__name__ for each in found] == ["CancelledError", "Execution", "Execution"]
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["exception"]))
+
+    def fails(_: Answer) -> None:
+        raise ZeroDivisionError
+
+    recorder.record(outcomes[0], fails)
+    found = await recorded(recorder, outcomes[1]) + await recorded(recorder, outcomes[2])
+    assert [type(each).__name__ for each in (*complaints, *found)] == ["ZeroDivisionError", "Execution", "Execution"]
     assert [await service.states(f"task-{each}") for each in range(3)] == [["SUCCEEDED"]] * 3
 
 
@@ -123,15 +136,16 @@ async def test_the_next_attempt_begins_before_the_record_is_answered(
     await service.register("task", "@manual", payload={"fate": "fail-at-first", "times": 1}, policy=AT_ONCE)
     await service.service.run_now("task", detach=True)
     await service.engine.tick()
-    (first,) = service.engine._runner._tasks
     await recorded.wait()
     await service.register("task", "@manual", payload={"gate": "second"}, policy=AT_ONCE)
     await service.clock.advance(1)
     await service.engine.tick()
     await held.came.wait()
     assert service.engine.running == 1
+    assert service.engine._runner.running_by_handler() == {"fate": 2}
     answer.set()
-    await first
+    while service.engine._runner.running_by_handler() != {"fate": 1}:
+        await service.clock.advance(0)
     assert service.engine.running == 1
     held.opened.set()
     await service.engine.idle()

@@ -121,7 +121,7 @@ async def test_what_waits_of_a_task_that_cannot_be_read_waits_on(unchecked: Rig)
         yield "UPDATE scheduled_tasks SET payload = :stored", {"stored": "{"}
 
     await unchecked.store._database.write(operation)
-    await unchecked.store.prune(after="", now=unchecked.clock.now())
+    await unchecked.engine.prune()
     await unchecked.work()
     assert await unchecked.states("task") == ["PENDING"]
     await unchecked.register("task")

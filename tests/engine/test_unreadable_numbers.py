@@ -49,6 +49,7 @@ async def shown(service: Rig) -> None:
         execution_to(execution)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", TASK)
 async def test_a_task_is_in_trouble_alone(place: Path | str, column: str):
     """A server starts with it, fires the others, looks after alerts and history; it can be put right and deleted."""
@@ -79,6 +80,7 @@ async def test_a_task_is_in_trouble_alone(place: Path | str, column: str):
             await service.advance(3600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "WAITING"])
 @pytest.mark.parametrize("column", EXECUTION)
 async def test_an_execution_is_in_trouble_alone(place: Path | str, column: str, state: str):

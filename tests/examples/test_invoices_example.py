@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patient import AT_MOST
 from process import run, serving
 from wall_clock import quiet
 
@@ -25,11 +26,12 @@ def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, tmp_path / "mine", ignore=shutil.ignore_patterns("*.db*", "*cache*")))
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(copy: Path):
     """With pytest, in its folder."""
     tests = re.findall(r"^(?:async )?def test_", (copy / "test_invoices.py").read_text(), re.MULTILINE)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=AT_MOST, check=False)
     assert (done.returncode, f"{len(tests)} passed" in done.stdout) == (0, True), done.stdout
 
 
@@ -47,7 +49,7 @@ def test_it_is_started_in_one_line(copy: Path):
             failed = client.run_task_now("import-invoices")
             assert (failed.success, failed.execution.state) == (False, State.FAILED)
             assert "no such table: invoices" in (failed.execution.error or "")
-            subprocess.run([sys.executable, "sample.py"], cwd=copy, timeout=60, check=True)
+            subprocess.run([sys.executable, "sample.py"], cwd=copy, timeout=AT_MOST, check=True)
             imported = client.run_task_now("import-invoices")
             assert imported.execution.result["success"] is True
         code, _ = server.terminate()

@@ -16,6 +16,8 @@ FOLDER = Path(__file__).parent
 LONGEST = FOLDER / "test_replicas.py"
 AT_ONCE = 6
 """Stories told at a time: they wait a lot, and each has a server that works now and then."""
+PATIENCE = 1800
+"""Seconds after which pytest ends a test here, which may be the first to wait for stories that are all in one queue."""
 
 pytest.register_assert_rewrite(
     "lease_stories", "replica_stories", "replica_database_stories", "replica_upgrade_stories", "replicas"
@@ -25,11 +27,13 @@ pytest.register_assert_rewrite(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let stories come first, for they stand still while another test waits, and those of replicas before the others.
 
-    What waits for a lease's end takes longest, and leaves the machine to the rest.
+    What waits for a lease's end takes longest, and leaves the machine to the rest. All have time enough: what they
+    claim of time they measure.
     """
     here = [place for place, item in enumerate(items) if item.path.is_relative_to(FOLDER)]
     for place, item in zip(here, sorted((items[place] for place in here), key=_comes_later), strict=True):
         items[place] = item
+        item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
 def _comes_later(item: pytest.Item) -> tuple[bool, bool]:

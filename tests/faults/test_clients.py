@@ -20,13 +20,12 @@ from hostile_handlers import MEGABYTE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from load import registrations, until
+from patient import AT_MOST, calling
 from process import Server, serving
 
 from schedule_grpc.client import AsyncClient, Client
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.execution import Execution
-
-pytestmark = pytest.mark.timeout(120)
 
 Code = grpc.StatusCode
 NUMBERS = count()
@@ -60,7 +59,7 @@ def task() -> str:
 @pytest.fixture
 async def execution(server: Server, task: str) -> Execution:
     """What that task has run."""
-    async with AsyncClient(server.address) as client:
+    async with calling(server.address) as client:
         await client.register_task(name=task, schedule="@manual", handler="quick")
         return (await client.run_task_now(task)).execution
 
@@ -93,16 +92,16 @@ async def test_callers_who_go_away(server: Server, execution: Execution, folder:
     ends: Counter[grpc.StatusCode] = Counter()
     async with channel_to(server) as channel:
         ask, request = stub(channel, rpc), accepted(rpc, execution.task_name, execution.id)
-        await ask(request, timeout=5).code() if rpc != WATCH else None
+        await ask(request, timeout=AT_MOST).code() if rpc != WATCH else None
         for number in range(200 if long else 20):
-            given_up = ask(request, timeout=5)
+            given_up = ask(request, timeout=AT_MOST)
             too_late = ask(request, timeout=moments.uniform(0.0001, 0.002))
             await asyncio.sleep(number and moments.uniform(0, 0.002))
             given_up.cancel()
             ends.update([await code_of(given_up), await code_of(too_late)])
         write_lock_is_free(folder)
         if rpc != WATCH:
-            assert await ask(request, timeout=5).code() in {Code.OK, Code.NOT_FOUND}
+            assert await ask(request, timeout=AT_MOST).code() in {Code.OK, Code.NOT_FOUND}
     assert ends[Code.CANCELLED] + ends[Code.DEADLINE_EXCEEDED] > 0
     assert not FAULTS_OF_OURS & set(ends)
 
@@ -115,8 +114,8 @@ async def test_messages_that_are_none(server: Server, execution: Execution, fold
     hostile = [noise.randbytes(size) for size in (1, 7, 64, 4096)] + [b"\xff" * 64, whole + b"\x0a\xff"]
     async with channel_to(server) as channel:
         ask = raw(channel, rpc)
-        codes = {await ask(message, timeout=0.3 if rpc == WATCH else 5).code() for message in hostile}
-        oversized = await ask(b"\x0a" * (2 * MEGABYTE), timeout=5).code()
+        codes = {await ask(message, timeout=0.3 if rpc == WATCH else AT_MOST).code() for message in hostile}
+        oversized = await ask(b"\x0a" * (2 * MEGABYTE), timeout=AT_MOST).code()
     # Some bytes happen to be a message, with fields that nobody knows: then it is asked, and may be answered.
     assert codes <= {Code.INVALID_ARGUMENT, Code.OK, Code.NOT_FOUND, Code.DEADLINE_EXCEEDED}
     assert Code.INVALID_ARGUMENT in codes
@@ -130,7 +129,7 @@ async def test_sql_in_every_text(server: Server, execution: Execution, folder: P
     async with channel_to(server) as channel:
         for text in SQL:
             for path, request in with_text(rpc, text, execution.task_name, execution.id):
-                code = await stub(channel, rpc)(request, timeout=0.3 if rpc == WATCH else 5).code()
+                code = await stub(channel, rpc)(request, timeout=0.3 if rpc == WATCH else AT_MOST).code()
                 assert code not in FAULTS_OF_OURS, (path, text)
     with closing(sqlite3.connect(f"file:{folder / 'schedule.db'}?mode=ro", uri=True)) as connection:
         (there,) = connection.execute(
@@ -142,9 +141,9 @@ async def test_sql_in_every_text(server: Server, execution: Execution, folder: P
 
 async def test_a_watcher_who_stops_reading(server: Server, task: str):
     """What waits for it is bounded; others see everything, and the server's memory stays where it was."""
-    async with AsyncClient(server.address) as client, channel_to(server, **{"http2.lookahead_bytes": 1}) as channel:
+    async with calling(server.address) as client, channel_to(server, **{"http2.lookahead_bytes": 1}) as channel:
         await client.batch_register_tasks(registrations([task], "@manual"))
-        deaf = [stub(channel, WATCH)(accepted(WATCH, task, ""), timeout=100) for _ in range(20)]
+        deaf = [stub(channel, WATCH)(accepted(WATCH, task, ""), timeout=AT_MOST) for _ in range(20)]
         await asyncio.gather(*(call.wait_for_connection() for call in deaf))
         await rounds(client, task, 100)
         before = server.resident()
@@ -162,7 +161,7 @@ async def test_a_page_that_stops_reading_its_events(server: Server, task: str):
     """The same over HTTP: the socket fills up, and the server neither waits nor hoards."""
     assert server.http_address is not None
     host, _, port = server.http_address.rpartition(":")
-    async with AsyncClient(server.address) as client, AsyncExitStack() as stack:
+    async with calling(server.address) as client, AsyncExitStack() as stack:
         await client.batch_register_tasks(registrations([task], "@manual"))
         for _ in range(20):
             deaf = stack.enter_context(socket.socket())
@@ -201,7 +200,7 @@ async def test_a_thousand_connections(server: Server, long: bool):
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(channel_to(server)) for _ in range(number)]
         codes = await asyncio.gather(
-            *(stub(each, "ListHandlers")(accepted("ListHandlers", "", ""), timeout=60).code() for each in channels)
+            *(stub(each, "ListHandlers")(accepted("ListHandlers", "", ""), timeout=AT_MOST).code() for each in channels)
         )
         assert set(codes) == {Code.OK}
         assert server.count("fd") >= open_before + number
@@ -231,7 +230,7 @@ async def test_ten_thousand_calls_in_flight(server: Server, execution: Execution
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(channel_to(server)) for _ in range(number // 2_500)]
         calls = [
-            stub(channel, rpc)(accepted(rpc, execution.task_name, execution.id), timeout=100)
+            stub(channel, rpc)(accepted(rpc, execution.task_name, execution.id), timeout=AT_MOST)
             for channel in channels
             for rpc in rpcs
             for _ in range(number // len(rpcs) // len(channels))

@@ -8,32 +8,29 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import pytest
 from checker import Acknowledged
 from effects import contradictions
 from load import until
+from patient import calling
 from process import Server, served, serves
 from stories import checked, story
 from wall_clock import WallClock
 
-from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import Execution, State, Trigger
 from schedule_grpc.failpoints import VARIABLE
-
-pytestmark = pytest.mark.timeout(120)
 
 HOUR, DAY = 3600, 86400
 
 
 async def history(server: Server, name: str) -> tuple[Execution, ...]:
     """Return a task's executions, newest first."""
-    async with AsyncClient(server.address) as client:
+    async with calling(server.address) as client:
         return (await client.get_task_history(name, page_size=1000)).executions
 
 
 async def prepared(server: Server) -> None:
     """Register a task of every second and one of every minute."""
-    async with AsyncClient(server.address) as client:
+    async with calling(server.address) as client:
         await client.register_task(name="second", schedule="every 1 second", handler="quick")
         await client.register_task(name="minute", schedule="* * * * *", handler="quick")
 
@@ -97,7 +94,7 @@ async def test_the_clock_is_set_back(tmp_path: Path):
         before = await history(server, "second")
         await asyncio.sleep(2.5)
         assert await history(server, "second") == before
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             assert (await client.run_task_now("minute")).success
         assert not await serves(server)
         clock.jump(0)
@@ -137,7 +134,7 @@ async def test_a_process_that_sleeps(tmp_path: Path):
     seconds = 10
     async with served(tmp_path, handlers="fault_handlers") as server:
         await prepared(server)
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             await client.register_task(name="by-hand", schedule="@manual", handler="slow")
             running = await client.run_task_now("by-hand", detach=True)
         os.kill(server.process.pid, signal.SIGSTOP)
@@ -168,7 +165,7 @@ async def test_a_process_that_sleeps_in_the_midst_of_a_commit(tmp_path: Path):
     """Stopped for 12 s while a claim is being written: its heart beats first, and takes nothing for lost."""
     point = {VARIABLE: "claim.written=stop"}
     async with served(tmp_path, handlers="fault_handlers", **point) as server:
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             await client.register_task(name="by-hand", schedule="@manual", handler="slow")
             running = (await client.run_task_now("by-hand", detach=True)).execution
 

@@ -16,17 +16,15 @@ import effects
 import pytest
 from checker import Acknowledged
 from load import until
+from patient import calling
 from process import Server, run, served, serves, serving
 from replicas import reaches
 from stories import checked, story
 
-from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.execution import State
 from schedule_grpc.retry import RetryPolicy
 from schedule_grpc.task import Policy
-
-pytestmark = pytest.mark.timeout(120)
 
 MEGABYTE = 1024 * 1024
 NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -55,13 +53,13 @@ class Team:
 
     async def begin(self) -> None:
         """Register a task of every second."""
-        async with AsyncClient(self.server.address) as client:
+        async with calling(self.server.address) as client:
             await client.register_task(name="every-second", schedule="every 1 second", handler="quick")
         self.tasks.append("every-second")
 
     async def register(self, number: int) -> None:
         """Register tasks with some kilobytes each."""
-        async with AsyncClient(self.server.address, attempts=1, deadline=30) as client:
+        async with calling(self.server.address, attempts=1) as client:
             for _ in range(number):
                 name = f"task-{len(self.tasks)}"
                 payload = {"filling": "x" * 30_000}
@@ -119,7 +117,7 @@ async def test_a_disk_that_fills_up_while_nothing_is_due(tmp_path: Path):
                 while True:
                     filler.write(b"x" * 4096)
             await until(team.red)
-            async with AsyncClient(server.address) as client:
+            async with calling(server.address) as client:
                 with pytest.raises(Unavailable):
                     await client.register_task(name="task", schedule="@manual", handler="quick")
             (folder / "filler").unlink()
@@ -163,7 +161,7 @@ async def test_a_file_that_another_process_holds(tmp_path: Path):
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(Unavailable, match="The database cannot be used: database is locked"):
                 await team.register(1)
-            async with AsyncClient(server.address) as client:
+            async with calling(server.address) as client:
                 assert len((await client.list_tasks()).tasks) == 1
             await until(team.red)
             other.execute("ROLLBACK")
@@ -176,7 +174,7 @@ async def test_work_goes_on_without_its_database(tmp_path: Path, long: bool):
     database, seconds = tmp_path / "schedule.db", 40 if long else 14
     policy = Policy(timeout=timedelta(hours=1), retry=RetryPolicy(max_retries=0))
     handlers = ("long", "long-in-thread")
-    async with served(tmp_path, handlers="fault_handlers") as server, AsyncClient(server.address) as client:
+    async with served(tmp_path, handlers="fault_handlers") as server, calling(server.address) as client:
         for name, ends in itertools.product(handlers, (seconds // 2, seconds + 2)):
             await client.register_task(
                 name=f"{name}-{ends}", schedule="@manual", handler=name, payload={"seconds": ends}, policy=policy
@@ -195,7 +193,7 @@ async def test_work_goes_on_without_its_database(tmp_path: Path, long: bool):
             await asyncio.sleep(seconds)
             shell.execute("ROLLBACK")
         for execution_id in running:
-            ended = await until(reaches(client, execution_id, State.SUCCEEDED, State.FAILED), 60)
+            ended = await until(reaches(client, execution_id, State.SUCCEEDED, State.FAILED))
             assert (ended.state, ended.attempt, ended.attempts) == (State.SUCCEEDED, 1, ())
     assert sorted(each.execution for each in effects.begun(tmp_path)) == sorted(running)
     assert await checked(database, Acknowledged(succeeded=running), at_rest=True) == []

@@ -9,23 +9,20 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
+from patient import AT_MOST, calling
 from process import Server, served, serves
 from stories import story
 
-from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
 
-pytestmark = pytest.mark.timeout(120)
-
 HANDLERS = "forking_handlers"
-LONG = 120
+LONG = 2 * AT_MOST
 """Seconds that children live: longer than their test."""
 
 
 async def result_of(server: Server, handler: str, **payload: Any) -> Any:
     """Run a handler once, and return its result."""
-    async with AsyncClient(server.address) as client:
+    async with calling(server.address) as client:
         await client.register_task(name=handler, schedule="@manual", handler=handler, payload=payload)
         execution = (await client.run_task_now(handler)).execution
     assert (execution.state, execution.error) == (State.SUCCEEDED, None)
@@ -35,7 +32,7 @@ async def result_of(server: Server, handler: str, **payload: Any) -> Any:
 async def stopped(server: Server) -> str:
     """Stop a server that is healthy, in some seconds; return its log."""
     assert await serves(server)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(AT_MOST):
         code, errors = await asyncio.to_thread(server.terminate)
     assert (code, "Traceback" in errors) == (0, False)
     return errors
@@ -67,7 +64,19 @@ async def test_the_signals_of_children_are_theirs(tmp_path: Path):
 @story
 async def test_children_outlive_a_server_that_was_killed(tmp_path: Path):
     """The next one gets the file and both addresses; callers of the dead one hear at once that it is gone."""
-    async with served(tmp_path, "--http", "127.0.0.1:0", handlers=HANDLERS) as server:
+    await outlived(tmp_path, "auto")
+
+
+@story
+async def test_children_outlive_a_server_on_asyncios_own_loop(tmp_path: Path):
+    """The same, where uvloop is not installed or not wanted."""
+    await outlived(tmp_path, "asyncio")
+
+
+async def outlived(tmp_path: Path, event_loop: str) -> None:
+    """Kill a server whose handlers have left children behind, and start it again."""
+    loop = {"SCHEDULE_EVENT_LOOP": event_loop}
+    async with served(tmp_path, "--http", "127.0.0.1:0", handlers=HANDLERS, **loop) as server:
         addresses = [server.address, server.http_address or ""]
         callers = [socket.create_connection(place.split(":")) for place in addresses]  # type: ignore[arg-type]
         async with children(server):
@@ -79,7 +88,7 @@ async def test_children_outlive_a_server_that_was_killed(tmp_path: Path):
                         pass
                 caller.close()
             again = "--grpc", addresses[0], "--http", addresses[1]
-            async with served(tmp_path, *again, handlers=HANDLERS) as second:
+            async with served(tmp_path, *again, handlers=HANDLERS, **loop) as second:
                 await stopped(second)
 
 

@@ -12,14 +12,12 @@ from pathlib import Path
 
 import pytest
 from load import Load, settled, until
+from patient import calling
 from process import Server, served, start
 from stories import checked, story
 
-from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
 from schedule_grpc.failpoints import OPERATIONS, VARIABLE
-
-pytestmark = pytest.mark.timeout(1500)
 
 SHORT, LONG = 5, 200
 BETWEEN_KILLS = 5
@@ -136,11 +134,11 @@ async def test_killed_while_it_looks_after_what_runs(tmp_path: Path):
     """In a round of the upkeep, while a handler runs long: it runs again, once."""
     variables = {VARIABLE: "recover_own.written=kill@2"}
     server = await asyncio.to_thread(start, tmp_path, handlers="hostile_handlers", **variables)
-    async with AsyncClient(server.address) as client:
+    async with calling(server.address) as client:
         await client.register_task(name="task", schedule="@manual", handler="slow", payload={"seconds": 25})
         execution = (await client.run_task_now("task", detach=True)).execution
     assert await asyncio.to_thread(server.ended) == -9
-    async with served(tmp_path, handlers="hostile_handlers") as server, AsyncClient(server.address) as client:
+    async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
 
         async def runs_again() -> bool:
             found = await client.get_execution(execution.id)
@@ -184,7 +182,7 @@ async def test_a_claim_or_a_result_that_is_lost_on_its_way(tmp_path: Path):
         async def all_reached() -> bool:
             return server.written().count("FailpointReached: ") == len(LOST)
 
-        await until(all_reached, 40)  # handed back in the second round of upkeep, where all were claimed at once
+        await until(all_reached)  # handed back in the second round of upkeep, where all were claimed at once
         found = await settled(server.address, tmp_path / "schedule.db", load.log)
         code, _ = await asyncio.to_thread(server.terminate)
     assert (code, found) == (0, [])

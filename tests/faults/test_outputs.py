@@ -4,15 +4,16 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import pytest
 from checker import Acknowledged, check
 from load import QUICK, until
+from patient import AT_MOST, calling
 from process import COMMAND, environment
 
-from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
 from schedule_grpc.policy import Policy
 
@@ -52,12 +53,12 @@ async def test_a_log_that_cannot_be_written(tmp_path: Path, request: pytest.Fixt
     try:
         assert process.stdout is not None
         address = process.stdout.readline().strip().removeprefix("gRPC on ")
-        async with AsyncClient(address) as client:
+        async with calling(address) as client:
             await client.register_task(name="task", schedule="@manual", handler="flaky", policy=Policy(retry=QUICK))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(AT_MOST):
                 runs = [(await client.run_task_now("task")).execution for _ in range(3)]
         process.terminate()
-        code = await asyncio.to_thread(process.wait, 20)
+        code = await asyncio.to_thread(process.wait, AT_MOST)
     finally:
         process.kill()
         process.communicate()
@@ -81,7 +82,7 @@ def test_a_greeting_that_cannot_be_written(tmp_path: Path, request: pytest.Fixtu
         assert process.stderr is not None
         assert "server.started" in process.stderr.readline()
         process.terminate()
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=AT_MOST)
     finally:
         process.kill()
     assert (process.returncode, "Traceback" in errors) == (0, False)
@@ -97,7 +98,9 @@ async def test_streams_that_are_closed_at_start(tmp_path: Path, streams: str):
         descriptors = Path(f"/proc/{process.pid}/fd")
 
         async def opened() -> bool:
-            return any(each.readlink().name == "schedule.db-wal" for each in descriptors.iterdir() if each.exists())
+            with suppress(FileNotFoundError):  # a descriptor that was closed while we looked
+                return any(each.readlink().name == "schedule.db-wal" for each in descriptors.iterdir())
+            return False
 
         await until(opened)
         first = [str((descriptors / str(number)).readlink()) for number in range(3)]
@@ -105,7 +108,7 @@ async def test_streams_that_are_closed_at_start(tmp_path: Path, streams: str):
         assert first[2] == os.devnull
     finally:
         process.terminate()
-        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert await asyncio.to_thread(process.wait, AT_MOST) == 0
 
 
 async def test_a_reader_who_does_not_read(tmp_path: Path):
@@ -128,12 +131,12 @@ async def test_a_reader_who_does_not_read(tmp_path: Path):
     try:
         assert process.stdout is not None
         address = process.stdout.readline().strip().removeprefix("gRPC on ")
-        async with AsyncClient(address) as client:
+        async with calling(address) as client:
             await client.register_task(name="talks", schedule="@manual", handler="talks")
             for _ in range(2):
                 assert (await client.run_task_now("talks")).success
         process.terminate()
-        _, errors = await asyncio.to_thread(process.communicate, timeout=20)
+        _, errors = await asyncio.to_thread(process.communicate, timeout=AT_MOST)
     finally:
         process.kill()
     assert process.returncode == 0

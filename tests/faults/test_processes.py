@@ -6,19 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import grpc
-import pytest
 from checker import Acknowledged
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from load import until
+from patient import calling
 from process import run, served
 from stories import checked, story
 
-from schedule_grpc.client import AsyncClient
 from schedule_grpc.execution import State
 from schedule_grpc.retry import FailureKind, RetryPolicy
 from schedule_grpc.task import Policy
-
-pytestmark = pytest.mark.timeout(60)
 
 
 @story
@@ -26,7 +23,7 @@ async def test_kill_while_a_handler_runs(tmp_path: Path):
     """After kill -9 in mid-run and a restart: LEASE_LOST as attempt 1, then attempt 2, which succeeds."""
     notes = tmp_path / "notes"
     async with served(tmp_path) as server:
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             await client.register_task(
                 name="task", schedule="@manual", handler="note", payload={"file": str(notes), "seconds": 2}
             )
@@ -37,7 +34,7 @@ async def test_kill_while_a_handler_runs(tmp_path: Path):
 
             await until(begun)
         await asyncio.to_thread(server.kill)
-    async with served(tmp_path) as server, AsyncClient(server.address) as client:
+    async with served(tmp_path) as server, calling(server.address) as client:
 
         async def ended():
             found = await client.get_execution(result.execution.id)
@@ -56,7 +53,7 @@ async def test_kill_while_a_handler_runs(tmp_path: Path):
 async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(tmp_path: Path):
     """Every second, four seconds down: one CATCH_UP execution covers what is missing; nothing twice, nothing lost."""
     async with served(tmp_path) as server:
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             await client.register_task(
                 name="task", schedule="every 1 second", handler="note", payload={"file": str(tmp_path / "notes")}
             )
@@ -68,7 +65,7 @@ async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(
         await asyncio.to_thread(server.kill)
     await asyncio.sleep(4)
     async with served(tmp_path) as server:
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
 
             async def caught_up():
                 found = (await client.get_task_history("task")).executions
@@ -86,7 +83,7 @@ async def test_what_was_due_while_the_server_was_down_runs_once_after_the_start(
 async def test_sigterm_lets_running_work_end(tmp_path: Path):
     """A run of 1.5 s that began before the signal ends, is recorded, and the server exits 0."""
     async with served(tmp_path) as server:
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             await client.register_task(
                 name="task",
                 schedule="@manual",
@@ -110,21 +107,20 @@ async def test_handlers_that_never_end_do_not_keep_the_server(tmp_path: Path):
     """A thread, a coroutine that swallows its cancellation: 10 s of grace, exit 0, rescued at the next start."""
     stuck = ("stuck-thread", "immortal")
     async with served(tmp_path, "--drain-timeout", "0s") as server:
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             for handler in stuck:
                 await client.register_task(name=handler, schedule="@manual", handler=handler)
             started = [await client.run_task_now(handler, detach=True) for handler in stuck]
 
-            async def running():
-                found = [await client.get_execution(each.execution.id) for each in started]
-                return all(each.state is State.RUNNING for each in found)
+            async def begun():
+                return server.written().count("stuck.begun") == len(stuck)
 
-            await until(running)
+            await until(begun)
         code, errors = await asyncio.to_thread(server.terminate)
     assert code == 0
     (left,) = [line for line in errors.splitlines() if "server.left_behind" in line]
     assert f"immortal {started[1].execution.id}" in left
-    async with served(tmp_path) as server, AsyncClient(server.address) as client:
+    async with served(tmp_path) as server, calling(server.address) as client:
         for each in started:
             execution = await client.get_execution(each.execution.id)
             assert execution.attempts[0].kind is FailureKind.LEASE_LOST
@@ -134,7 +130,7 @@ async def test_handlers_that_never_end_do_not_keep_the_server(tmp_path: Path):
 async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: Path):
     """2 s of time.sleep in an async handler with a timeout of 1 s: TIMEOUT, and the log names it."""
     async with served(tmp_path) as server:
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             await client.register_task(
                 name="task",
                 schedule="@manual",
@@ -158,7 +154,7 @@ async def test_a_second_server_on_the_file_is_refused(tmp_path: Path):
         assert second.returncode == 1
         assert f"another schedule-grpc server (process {server.process.pid}) is using this file" in second.stderr
         assert "Traceback" not in second.stderr
-        async with AsyncClient(server.address) as client:
+        async with calling(server.address) as client:
             await client.list_tasks()
 
 

@@ -1,6 +1,5 @@
 """What befalls several servers on one PostgreSQL database, and it: told elsewhere, so that all of it waits together."""
 
-import pytest
 from lease_stories import (
     test_a_disk_that_stands_still,
     test_a_slow_network,
@@ -46,5 +45,3 @@ __all__ = [
     "test_the_network_falls_silent_for_long",
     "test_wrong_clocks",
 ]
-
-pytestmark = pytest.mark.timeout(900)

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from checker import check
 from load import until
+from patient import AT_MOST, calling
 from postgres import Postgres
 from process import Server, run, serves, start
 from replicas import reaches, replicas
@@ -26,8 +27,6 @@ from schedule_grpc.client import AsyncClient
 from schedule_grpc.errors import TaskNotFound
 from schedule_grpc.events import Lost, Transition
 from schedule_grpc.execution import State
-
-pytestmark = pytest.mark.timeout(120)
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +71,8 @@ def together(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> It
 @pytest.fixture
 async def client(together: Together) -> AsyncIterator[AsyncClient]:
     """A caller of the server that runs nothing."""
-    async with AsyncClient(together.api.address) as calling:
-        yield calling
+    async with calling(together.api.address) as there:
+        yield there
 
 
 @asynccontextmanager
@@ -88,7 +87,7 @@ async def watching(server: Server, name: str) -> AsyncIterator["asyncio.Queue[tu
                 if isinstance(event, Transition):
                     told.put_nowait((event.execution.state, time.monotonic()))
 
-    async with AsyncClient(server.address) as client:
+    async with calling(server.address) as client:
         ready = asyncio.Event()
         reading = asyncio.create_task(read(client, ready))
         await ready.wait()
@@ -102,11 +101,11 @@ async def test_a_handler_that_one_server_knows(together: Together, client: Async
     await client.register_task(name=name, schedule="@manual", handler="quick")
     ran = []
     for server in (together.api, together.other, together.engine):
-        async with AsyncClient(server.address) as calling:
-            result = await calling.run_task_now(name)
+        async with calling(server.address) as there:
+            result = await there.run_task_now(name)
             assert result.success
             ran.append(result.execution.id)
-            offered = {handler.name: handler.offered for handler in await calling.list_handlers()}
+            offered = {handler.name: handler.offered for handler in await there.list_handlers()}
             assert offered["quick"]
     processes = {each.process for each in effects.begun(together.folder) if each.execution in ran}
     assert processes == {together.engine.process.pid}
@@ -115,22 +114,22 @@ async def test_a_handler_that_one_server_knows(together: Together, client: Async
 async def test_changes_are_seen_at_once(together: Together, client: AsyncClient, name: str):
     """A task updated, disabled, enabled and deleted through one server: all read it so, and its engine fires by it."""
     await client.register_task(name=name, schedule="@daily", handler="quick")
-    async with AsyncClient(together.engine.address) as calling:
+    async with calling(together.engine.address) as there:
         await client.update_task(name, schedule="every 1 second")
-        assert (await calling.get_task(name)).definition.schedule.text == "every 1 second"
+        assert (await there.get_task(name)).definition.schedule.text == "every 1 second"
 
         async def fired() -> bool:
-            return bool((await calling.get_task_history(name)).executions)
+            return bool((await there.get_task_history(name)).executions)
 
         await until(fired, 5)
         await client.disable_task(name)
-        assert not (await calling.get_task(name)).enabled
-        before = len((await calling.get_task_history(name)).executions)
+        assert not (await there.get_task(name)).enabled
+        before = len((await there.get_task_history(name)).executions)
         await asyncio.sleep(1.5)
-        assert len((await calling.get_task_history(name)).executions) == before
+        assert len((await there.get_task_history(name)).executions) == before
         await client.delete_task(name)
         with pytest.raises(TaskNotFound):
-            await calling.get_task(name)
+            await there.get_task(name)
 
 
 async def test_what_runs_elsewhere_is_told(together: Together, client: AsyncClient, name: str):
@@ -162,7 +161,7 @@ async def test_the_event_stream_tells_of_the_others(together: Together, client: 
     await client.register_task(name=name, schedule="@manual", handler="slow")
     base = f"http://{together.other.http_address}"
     async with (
-        httpx2.AsyncClient(base_url=base, trust_env=False, timeout=20) as caller,
+        httpx2.AsyncClient(base_url=base, trust_env=False, timeout=AT_MOST) as caller,
         caller.stream("GET", "/events") as response,
     ):
         lines = response.aiter_lines()
@@ -185,7 +184,7 @@ async def test_a_server_without_an_api(together: Together):
         code = await channel.unary_unary("/schedule.v1.ScheduleService/ListTasks")(b"").code()
     assert code is grpc.StatusCode.UNIMPLEMENTED
     base = f"http://{together.worker.http_address}"
-    async with httpx2.AsyncClient(base_url=base, trust_env=False, timeout=20) as caller:
+    async with httpx2.AsyncClient(base_url=base, trust_env=False, timeout=AT_MOST) as caller:
         answers = {path: (await caller.get(path)).status_code for path in ("/health", "/metrics", "/tasks", "/")}
     assert answers == {"/health": 200, "/metrics": 200, "/tasks": 404, "/": 404}
 
@@ -207,7 +206,7 @@ async def test_servers_that_do_not_hear_each_other(tmp_path: Path, postgres: Pos
                     servers.start(url=proxy.before(url)),
                     servers.start("--no-engine", url=proxy.before(url), handlers=None),
                 )
-                async with AsyncClient(api.address) as client:
+                async with calling(api.address) as client:
                     await client.register_task(name="task", schedule="@manual", handler="long", payload={"seconds": 20})
                     asked = time.monotonic()
                     execution = (await client.run_task_now("task", detach=True)).execution
@@ -218,7 +217,7 @@ async def test_servers_that_do_not_hear_each_other(tmp_path: Path, postgres: Pos
                     log.info(
                         "unheard: running after %.1f s, cancelled after %.1f s", begun - asked, time.monotonic() - begun
                     )
-                    async with client.watch_executions("task") as watch, asyncio.timeout(10):
+                    async with client.watch_executions("task") as watch, asyncio.timeout(AT_MOST):
                         assert isinstance(await anext(aiter(watch)), Lost)
                     assert (await client.run_task_now("task", payload={"seconds": 0})).success
                 assert "channel.deaf" in engine.written()

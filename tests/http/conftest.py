@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from checker import check
 from live import Live, serving
+from patient import AT_MOST
 
 
 @pytest.fixture
@@ -21,6 +22,6 @@ async def inside(database: Path, tmp_path: Path) -> AsyncIterator[Live]:
 async def caller(inside: Live) -> AsyncIterator[httpx2.AsyncClient]:
     """A caller of it."""
     async with httpx2.AsyncClient(
-        base_url=f"http://{inside.parts.http_address}", timeout=60, trust_env=False
+        base_url=f"http://{inside.parts.http_address}", timeout=AT_MOST, trust_env=False
     ) as client:
         yield client

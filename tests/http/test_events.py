@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from live import Live
+from patient import AT_MOST
 from process import serving
 
 from schedule_grpc.api.http import events
@@ -123,10 +124,13 @@ async def test_there_are_only_so_many_streams(caller: httpx2.AsyncClient, monkey
 
 
 async def test_a_stopping_server_ends_its_streams_at_once(tmp_path: Path):
-    """SIGTERM with an open stream: it ends, and the server exits 0 within two seconds."""
+    """SIGTERM with an open stream: it ends, and the server exits 0 before its patience with open calls is over."""
     with serving(tmp_path, "--http", "127.0.0.1:0") as server:
         url = f"http://{server.http_address}/events"
-        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client, client.stream("GET", url) as response:
+        async with (
+            httpx2.AsyncClient(trust_env=False, timeout=AT_MOST) as client,
+            client.stream("GET", url) as response,
+        ):
             stream = Stream(response)
             await stream.block()
             began = time.monotonic()
@@ -134,4 +138,4 @@ async def test_a_stopping_server_ends_its_streams_at_once(tmp_path: Path):
             with pytest.raises(EOFError):
                 await stream.event()
             code, _ = await stopping
-    assert (code, time.monotonic() - began < 2) == (0, True)
+    assert (code, time.monotonic() - began < 4) == (0, True)  # calls that are open have 5 s

@@ -21,9 +21,9 @@ from schedule_grpc.policy import CatchUp, Overlap, Policy
 from schedule_grpc.registration import TaskUpdate
 from schedule_grpc.retry import RetryPolicy
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.slow]
 
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "600" if os.environ.get("FAULTS") == "long" else "25"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "600" if os.environ.get("FAULTS") == "long" else "15"))
 PHASES = (Phase.generate, Phase.shrink) if os.environ.get("MACHINE_SHRINK") else (Phase.generate,)
 STEPS = 25
 

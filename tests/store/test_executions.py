@@ -1,7 +1,9 @@
 """What the store promises of executions and their history, on a real file."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
+from itertools import chain, combinations
 
 import pytest
 from rig import Rig, at
@@ -14,8 +16,9 @@ from schedule_grpc.errors import (
     TaskDisabled,
     TaskNotFound,
 )
-from schedule_grpc.execution import ExecutionFilter, State
+from schedule_grpc.execution import STATES, ExecutionFilter, State
 from schedule_grpc.paging import Page
+from schedule_grpc.policy import Overlap, Policy
 from schedule_grpc.store.sharing import shares
 
 
@@ -51,6 +54,51 @@ async def test_pages_go_newest_first_and_cover_every_execution_once(service: Rig
     assert len({execution.id for execution in seen}) == len(seen) == 25
     keys = [(execution.create_time, execution.id) for execution in seen]
     assert keys == sorted(keys, reverse=True)
+
+
+async def in_every_state(service: Rig) -> None:
+    """Leave two executions in each state, created in turn, some at one instant."""
+    open_to_all = Policy(overlap=Overlap.ALLOW_ALL, start_deadline=timedelta(seconds=1))
+    for name in ("task", "late"):
+        await service.register(name, "@manual", policy=open_to_all)
+
+    async def run(name: str = "task", **payload: str) -> str:
+        return (await service.service.run_now(name, payload=payload, detach=True)).id
+
+    for _ in range(2):
+        await run()
+        await run(fate="reject")
+        await service.work()
+        await service.service.cancel(await run())
+        await service.store.give_up(await run(), now=service.clock.now())
+        await run("late")
+        await service.clock.advance(2)
+        await service.store.expire(now=service.clock.now())
+        await run()
+        await service.claim("another server")
+        await service.clock.advance(0.5)
+    for _ in range(2):
+        await run()
+
+
+async def test_each_choice_of_states_has_its_pages(service: Rig):
+    """Pages of one state, of several merged, of one task or all, show what a list of everything shows of them."""
+    await in_every_state(service)
+    everything = (await service.service.executions(ExecutionFilter(), Page(size=1000))).executions
+    assert Counter(execution.state for execution in everything) == dict.fromkeys(STATES, 2)
+    last = everything[0].create_time
+    for states in chain.from_iterable(combinations(STATES, count) for count in (1, 2, len(STATES))):
+        for end_time in (None, last):
+            chosen = ExecutionFilter(states=frozenset(states), end_time=end_time)
+            wanted = [each for each in everything if each.state in states and (not end_time or each.create_time < last)]
+            token, seen = "", []
+            while token or not seen:
+                page = await service.service.executions(chosen, Page(size=3, token=token))
+                seen += [*page.executions, None]
+                token = page.next_page_token
+            assert [each for each in seen if each] == wanted
+            history = await service.service.history("task", chosen, Page(size=1000))
+            assert list(history.executions) == [each for each in wanted if each.task_name == "task"]
 
 
 async def test_history_is_filtered_by_state_and_time(service: Rig):

@@ -3,14 +3,21 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
+from postgres import Postgres
 
-from schedule_grpc.database import load_migrations
+from schedule_grpc.database import SetQuery, load_migrations, postgres_text
+from schedule_grpc.database.named_parameters import names_of
+from schedule_grpc.database.set_query import for_sqlite
 from schedule_grpc.database.sqlite_prepare import prepare
+from schedule_grpc.events import Hub
+from schedule_grpc.store import open_store
 from schedule_grpc.store.queries import QUERIES
 
-LOCKS = {name for name, sql in QUERIES._statements.items() if sql.startswith("/*")}
+LOCKS = {name for name, sql in QUERIES._statements.items() if isinstance(sql, str) and sql.startswith("/*")}
 """Nothing at all on SQLite."""
 SMALL = {"replicas", "replicas_seen"}
 """Tables of a few rows."""
@@ -21,6 +28,7 @@ BY_DESIGN = (
         "known_handlers",
         "running_executions",
         "executions_without_lease",
+        "executions_under_lease",
         "count_open",
         "untold_alerts",
         "end_overdue",
@@ -30,8 +38,13 @@ BY_DESIGN = (
 """Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now,
 what runs, or what asks to be watched."""
 
+LOOPS = {"SCAN waiting", "SCAN following", "SCAN CONSTANT ROW"}
+"""Steps of loose index scans: each row of them is one search."""
+
 WALK_A_TASKS_HISTORY = {
     "executions_of_task",
+    "histories_after",
+    "history_of",
     "ended_before",
     "surplus_that_ran",
     "surplus_that_never_ran",
@@ -40,6 +53,16 @@ WALK_A_TASKS_HISTORY = {
     "remove_task",
 }
 """Pages of the history, and retention, which reads beside the writer every ten minutes."""
+
+
+HANDED_OVER = {"SCAN rows", "SCAN 8 CONSTANT ROWS"}
+"""Walks over the rows that are handed over."""
+
+
+def _explained(query: str | SetQuery) -> tuple[str, Any]:
+    if isinstance(query, SetQuery):
+        return f"EXPLAIN QUERY PLAN {for_sqlite(query, 8)}", [0] * 8 * len(query.columns)
+    return f"EXPLAIN QUERY PLAN {query}", Anything()
 
 
 class Anything(dict):
@@ -54,9 +77,130 @@ def test_no_query_scans_a_table(database: Path, name: str):
     """SQLite's plan searches an index at every step, sorts nothing, and walks no task's whole history for its gate."""
     prepare(database, load_migrations("schedule_grpc.store.migrations"), 1)
     with closing(sqlite3.connect(database)) as connection:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {getattr(QUERIES, name)}", Anything()).fetchall()
+        plan = connection.execute(*_explained(getattr(QUERIES, name))).fetchall()
     steps = [row[3] for row in plan]
-    assert not [step for step in steps if step.startswith("SCAN") and step not in ("SCAN waiting", "SCAN CONSTANT ROW")]
+    assert not [step for step in steps if step.startswith("SCAN") and step not in LOOPS | HANDED_OVER]
     assert not [step for step in steps if "TEMP B-TREE" in step]
     if name not in WALK_A_TASKS_HISTORY:
         assert not [step for step in steps if "execution_of_task_by_age" in step]
+
+
+SEARCHED = {
+    "ended_executions": {"execution_ended"},
+    "waiting_executions": {"execution_open"},
+    "executions_under_lease": {"execution_by_owner"},
+    "executions": {"execution_by_age"},
+    "executions_of_task": {"execution_of_task_by_age"},
+    "histories_due": {"task_to_prune"},
+    "histories_that_grew": {"execution_by_age"},
+    "tasks_that_changed": {"task_changed"},
+    "histories_after": {"execution_of_task_by_age"},
+    "history_of": {"execution_of_task_by_age", "execution_by_gate"},
+    "overdue_tasks": {"task_by_next_run", "execution_open", "task_watched"},
+}
+"""Statements of lists and of upkeep, and the indexes that they search."""
+ASKED = {
+    "newest": 20_000,
+    "oldest": 0,
+    "after_time": 20_000,
+    "after_id": "",
+    "limit": 10,
+    "states": "",
+    "state": "FAILED",
+    "now": 1_500,
+    "instant": 19_900,
+    "id": "",
+    "task_uid": "t1",
+    "kept": 10,
+}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_lists_and_upkeep_search_their_indexes(database: Path, name: str):
+    """On SQLite, which plans by the indexes alone."""
+    prepare(database, load_migrations("schedule_grpc.store.migrations"), 1)
+    with closing(sqlite3.connect(database)) as connection:
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {getattr(QUERIES, name)}", Anything()).fetchall())
+    assert all(index in plan for index in SEARCHED[name])
+
+
+FILLED = """
+INSERT INTO scheduled_tasks (uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category,
+    description, policy, note, create_time, update_time, settled_time, next_run_time, overdue_grace)
+SELECT 't' || n, 't' || n, n % 2 + 1, '@hourly', 'UTC', 'fate', 1, '{}', '{}', '', '', '{}', '', n, n, n, n * 1000,
+    CASE n % 10 WHEN 0 THEN 60 END
+FROM generate_series(1, 200) n;
+INSERT INTO task_executions (id, task_uid, task_name, handler, "trigger", create_time, available_time, revision, state,
+    gate, end_time, lease_owner)
+SELECT 'e' || n, 't' || n % 200 + 1, '', 'fate', 'MANUAL', n, n, 1,
+    CASE WHEN n > 19990 THEN 'PENDING' WHEN n > 19980 THEN 'RUNNING' WHEN n % 50 = 0 THEN 'FAILED' ELSE 'SUCCEEDED' END,
+    CASE WHEN n > 19980 THEN 'FREE' END, CASE WHEN n <= 19980 THEN n END,
+    CASE WHEN n BETWEEN 19981 AND 19990 THEN 'server' END
+FROM generate_series(1, 20000) n;
+UPDATE scheduled_tasks SET prune_time = 1000000 + create_time;
+ANALYZE
+"""
+
+
+async def test_postgresql_searches_the_same_indexes(postgres: Postgres, postgres_database: str):
+    """It plans by what is in the tables, so there is something in them."""
+    url = postgres.url(postgres_database)
+    await (await open_store(url, Hub())).close()
+    connection = await asyncpg.connect(url)
+    await connection.execute(FILLED)
+    for name, indexes in SEARCHED.items():
+        sql = getattr(QUERIES, name)
+        values = {each: ASKED[each] for each in names_of(postgres_text.expanded(sql))}
+        text, sent = postgres_text.one(sql, values)
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}", *sent))
+        assert all(index in plan for index in indexes), (name, plan)
+    await connection.close()
+
+
+BY_ROWS = {
+    "advance_tasks": {"scheduled_tasks_pkey"},
+    "cancels_wanted": {"task_executions_pkey"},
+    "claim_executions": {"task_executions_pkey"},
+    "end_alerts": {"alert_that_holds"},
+    "find_executions": {"task_executions_pkey"},
+    "find_tasks": {"scheduled_tasks_pkey"},
+    "hold_executions": {"task_executions_pkey"},
+    "let_through": {"task_executions_pkey"},
+    "next_waiting": {"execution_waiting", "task_executions_pkey"},
+    "note_failures": {"scheduled_tasks_pkey"},
+    "note_runs": {"scheduled_tasks_pkey"},
+    "note_successes": {"scheduled_tasks_pkey"},
+    "occupied": {"execution_at_gate", "execution_by_gate"},
+    "settle_attempts": {"task_executions_pkey"},
+    "update_tasks": {"scheduled_tasks_pkey"},
+}
+"""Queries over rows that search the tables of tasks and executions, and the indexes by which."""
+HELD = """
+INSERT INTO scheduled_tasks (uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category,
+    description, policy, note, create_time, update_time, settled_time)
+SELECT 'u' || n, 'u' || n, 1, '@hourly', 'UTC', 'fate', 1, '{}', '{}', '', '', '{}', '', n, n, n
+FROM generate_series(1, 20000) n;
+INSERT INTO alert_states (task_uid, task_name, "key", title, body, phase, start_time, end_time)
+SELECT 'u' || n, '', 'k', '', '', 'TOLD', n, CASE WHEN n > 4000 THEN n END FROM generate_series(1, 5000) n;
+INSERT INTO task_executions (id, task_uid, task_name, handler, "trigger", create_time, available_time, revision, state,
+    gate)
+SELECT 'w' || n, 'u' || n, '', 'fate', 'MANUAL', n, n, 1, 'PENDING', 'WAITING' FROM generate_series(1, 5000) n;
+ANALYZE
+"""
+
+
+async def test_postgresql_searches_for_the_rows_that_are_handed_over(postgres: Postgres, postgres_database: str):
+    """A few among thousands: it walks no table for them."""
+    url = postgres.url(postgres_database)
+    await (await open_store(url, Hub())).close()
+    connection = await asyncpg.connect(url)
+    await connection.execute(FILLED)
+    await connection.execute(HELD)
+    for name, indexes in BY_ROWS.items():
+        query = getattr(QUERIES, name)
+        values = {column: "t1" if kind == "TEXT" else 1 for column, kind in query.columns}
+        text, columns = postgres_text.of_set(query, [values] * 5)
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}", *columns))
+        assert all(index in plan for index in indexes), (name, plan)
+        assert "Seq Scan on task_executions" not in plan, (name, plan)
+    await connection.close()

@@ -1,8 +1,7 @@
 """What the store promises of tasks, on a real file."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from rig import Rig, at
 
 from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound
@@ -93,8 +92,8 @@ async def test_a_firing_of_an_overtaken_task_is_dropped(service: Rig):
     await service.clock.advance(3600)
     now = service.clock.now()
     firing, again = plan(task, now), plan(task, now)
-    assert len(await service.store.fire([firing, again], now=now)) == 1
-    assert await service.store.fire([again], now=now) == ()
+    assert len((await service.store.fire([firing, again], now=now)).executions) == 1
+    assert (await service.store.fire([again], now=now)).executions == ()
     assert len(await service.history()) == 1
 
 

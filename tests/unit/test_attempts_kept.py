@@ -1,9 +1,9 @@
 """The errors of failed attempts are bounded together: an execution's message fits into what clients accept."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from rig import START
 
 from schedule_grpc import wire

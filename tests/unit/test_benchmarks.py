@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from patient import AT_MOST
 
 from benchmarks.measure import Bench, Headline, Measure, Sides, Size
 from benchmarks.measures import MEASURES
@@ -85,7 +86,7 @@ def test_the_program_runs_from_end_to_end(tmp_path: Path):
     """A tiny run of one measure, through a real server, prints its headlines and writes the same as JSON."""
     file = tmp_path / "bench.json"
     command = [sys.executable, "-m", "benchmarks", "--tiny", "--only", "restart", "--json", str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=AT_MOST, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(file.read_text())
     assert {"commit", "python", "sqlite", "cpu", "cores", "load average"} <= set(document["header"])

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 CODE = {path: path.read_text() for path in (ROOT / "schedule_grpc").rglob("*.py")}
-TOLD_BY_NAME = {"execution.recorded", "alert.started", "alert.ended", "log.lines_dropped"}
+TOLD_BY_NAME = {"execution.recorded", "attempt.failed", "alert.started", "alert.ended", "log.lines_dropped"}
 """Warnings whose name or level stands in a variable."""
 
 

@@ -1,10 +1,10 @@
 """An execution's life: every function that changes a state changes it as the table allows."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rig import START
 
 from schedule_grpc.execution import (

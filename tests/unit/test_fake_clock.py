@@ -1,7 +1,9 @@
 """The clock that tests are given: it stands still until it is told to move."""
 
 import asyncio
+import contextvars
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 from rig import START, at
@@ -64,6 +66,26 @@ async def test_a_timeout_of_nothing_fires_at_once(clock: FakeClock):
         with pytest.raises(TimeoutError):
             async with clock.timeout(seconds):
                 await asyncio.Event().wait()
+
+
+async def test_an_alarm_rings_once_at_its_time(clock: FakeClock):
+    """Under the context of who set it; one that was cancelled does not ring, be it between its time and its call."""
+    rung: list[tuple[str, float, str]] = []
+    variable = contextvars.ContextVar("variable", default="nothing")
+
+    def ring(name: str) -> None:
+        rung.append((name, clock.monotonic(), variable.get()))
+
+    variable.set("set")
+    clock.call_later(2, partial(ring, "b"))
+    clock.call_later(1, partial(ring, "a"))
+    clock.call_later(1, partial(ring, "never")).cancel()
+    clock.call_later(0, partial(ring, "never")).cancel()
+    variable.set("changed")
+    clock.call_later(-1, partial(ring, "at once"))
+    assert rung == []
+    await clock.advance(10)
+    assert rung == [("at once", 0, "changed"), ("a", 1, "set"), ("b", 2, "set")]
 
 
 async def test_whoever_waits_is_woken_in_the_order_of_time(clock: FakeClock):

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from patient import AT_MOST
 
 from schedule_grpc.handlers import Registry, TaskContext
 from schedule_grpc.task_file import registrations
@@ -68,7 +69,9 @@ def test_its_tests_pass_as_a_reader_runs_them(tmp_path: Path):
         (tmp_path / name).write_text(text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     alone = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONPATH"))}
-    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=AT_MOST, check=False
+    )
     assert (done.returncode, f"{len(TESTS)} passed" in done.stdout) == (0, True), done.stdout
 
 

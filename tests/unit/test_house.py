@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patient import AT_MOST
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "schedule_grpc"
@@ -52,5 +53,5 @@ def test_every_test_states_its_fact():
 def test_importing_the_package_loads_neither_server_nor_driver():
     """`import schedule_grpc` is cheap, for handler modules and clients alike."""
     code = f"import sys, schedule_grpc; print([name for name in {HEAVY!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=AT_MOST, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rig import START
 
 from schedule_grpc import wire
@@ -84,8 +85,7 @@ def test_a_stored_integer_beyond_two_to_the_53_is_shown_as_text_over_grpc(intege
 def test_a_task_with_an_older_payload_can_be_changed_and_shown():
     """What stays is not checked again; what is sent anew is."""
     fresh = define(name="a", schedule="@daily", handler="h")
-    object.__setattr__(fresh, "payload", {"n": BEYOND})
-    object.__setattr__(fresh, "metadata", {"n": BEYOND, "description": "d"})
+    fresh = replace(fresh, payload={"n": BEYOND}, metadata={"n": BEYOND, "description": "d"})
     task = registered(None, fresh, enabled=None, now=START).after
     changed = TaskUpdate(name="a", fields={"schedule": "@hourly"}, policy={}).applied_to(task)
     assert (changed.payload, changed.metadata, changed.schedule.text) == (fresh.payload, fresh.metadata, "@hourly")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
+from patient import AT_MOST
 
 from schedule_grpc.log_values import CUT, MAX_CHARACTERS, MAX_TEXT, presentable
 
@@ -216,7 +217,7 @@ def test_a_server_logs_so(style: str):
         "structlog.get_logger().info('ours', value={(1, 2): 10**5000});"
         "logging.getLogger('theirs').info('theirs %s', {(1, 2): 3})"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=AT_MOST, check=True)
     ours, theirs = done.stderr.splitlines()
     assert "an integer of 16610 bits" in ours
     assert "theirs {(1, 2): 3}" in theirs

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import generate_latest
 from rig import START, Rig
 
-from schedule_grpc.events import TaskChanged
+from schedule_grpc.events import Event, TaskChanged
 from schedule_grpc.execution import HandBack
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.retry import RetryPolicy
@@ -176,6 +176,45 @@ def test_the_names_are_those_of_the_documents():
         "schedule_rpcs_total",
         "schedule_http_requests_total",
     }
+
+
+async def test_a_batch_counts_as_its_events_do_one_by_one(service: Rig, gate):
+    """Whatever is in it: starts, failures, retries, skipped ones, ends of several tasks, and what was covered."""
+    one_by_one, batch = Metrics(), Metrics()
+    told: list[Event] = []
+    with service.hub.listening(told.extend):
+        await service.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
+        await service.register("another", "@hourly", payload={"fate": "reject"})
+        service.clock.set_wall(service.clock.now() + timedelta(hours=3))
+        await service.work()
+        await service.advance(2)
+        gate("g")
+        await service.register("held", "@manual", payload={"gate": "g"})
+        for _ in range(3):
+            await service.service.run_now("held", detach=True)
+        await service.engine.tick()
+        await service.engine.recover()
+        gate("g").opened.set()
+        await service.work()
+    batch.notice(told)
+    for event in told:
+        one_by_one.notice([event])
+    assert samples(batch) == samples(one_by_one)
+    states = ("SUCCEEDED", "FAILED", "SKIPPED")
+    assert {labels["state"] for name, labels, _ in samples(batch) if name == "schedule_executions_total"} == {*states}
+
+
+def samples(metrics: Metrics) -> list[tuple[str, dict[str, str], float]]:
+    """Return all samples but the times at which series began."""
+    return sorted(
+        (
+            (sample.name, sample.labels, sample.value)
+            for family in metrics.registry.collect()
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        ),
+        key=repr,
+    )
 
 
 async def test_a_tasks_series_go_with_it(service: Rig, gate):

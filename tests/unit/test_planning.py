@@ -1,10 +1,10 @@
 """What is due, what covers it, and what becomes of it when the task changes."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rig import START, at
 
 from schedule_grpc.errors import InvalidArgument

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patient import AT_MOST
+
 TESTS = Path(__file__).parents[1]
 CHILD = """
 import signal
@@ -25,5 +27,5 @@ subprocess.run([sys.executable, "-c", {CHILD!r}], check=True)
 
 def test_a_suite_in_the_background_lets_its_children_be_interrupted():
     """`make test &` in a script ignores SIGINT: so does the suite itself, but not the servers that it starts."""
-    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, timeout=AT_MOST, check=False)
     assert (done.returncode, done.stdout) == (0, "[False, False, False]\nset()\n")

@@ -111,6 +111,7 @@ VALUES = [True, 5, -1, 0.5, float("nan"), float("inf"), date(2026, 1, 31), datet
 VALUES += [[], [1], [[]], [{}], ["x"], ["[", "{"], {}, {"a": 1}, {"a": []}, {"a": {"b": 1}}, {"address": {}}, 10**30]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES, ids=".".join)
 def test_no_value_of_a_setting_ends_in_anything_but_a_complaint(place: tuple[str, ...], tmp_path: Path, monkeypatch):
     """Every setting with every wrong kind of value: in the environment, in the file, as a flag; a line for each."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from patient import AT_MOST
 from rig import START
 
 from schedule_grpc import PermanentFailure, TaskContext, handler
@@ -383,5 +384,5 @@ def test_testing_a_handler_loads_no_network():
         "print([n for n in sys.argv[1:] if n in sys.modules and n not in before])"
     )
     command = [sys.executable, "-c", code, *heavy]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=AT_MOST, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,9 +1,9 @@
 """Retry policy, JSON text, definitions, executions, pages: the pure values."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from rig import START, at
 
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule

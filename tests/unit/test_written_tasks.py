@@ -1,9 +1,9 @@
 """Tasks as they are sent: what is kept is what would be written."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from schedule_grpc import wire
 from schedule_grpc.api import written_tasks

@@ -11,9 +11,8 @@ import uvicorn
 
 from schedule_grpc.api.http.connection import BoundedConnection
 from schedule_grpc.api.http.crowd import Crowd
-from schedule_grpc.errors import CannotStart
+from schedule_grpc.api.http_interface import BACKLOG
 
-BACKLOG = 1024
 IDLE_SECONDS = 75
 """How long a connection without a request is kept."""
 
@@ -40,16 +39,9 @@ class HttpServer:
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
 
-    async def start(self, address: str) -> str:
-        """Listen, answer, and return the address bound (port 0 takes a free one).
-
-        Raises:
-            CannotStart: if the address cannot be listened on.
-        """
-        host, _, port = address.rpartition(":")
-        listener = _listening(host.strip("[]"), int(port), address)
+    def start(self, listener: socket.socket) -> None:
+        """Answer on a socket that listens."""
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
-        return f"{host}:{listener.getsockname()[1]}"
 
     async def stop(self) -> None:
         """Accept no more calls, and let those under way end."""
@@ -65,21 +57,3 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Take none."""
         yield
-
-
-def _listening(host: str, port: int, address: str) -> socket.socket:
-    # Bound by hand: uvicorn would end the process where the port is in use.
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(place)
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise CannotStart(f"http: cannot listen on {address}: {error.strerror or error}") from error
-    return listener

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import zstandard
 from builtin_rig import NOW, attempt, context
+from patient import AT_MOST
 
 from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.dump import read_dump
@@ -115,7 +116,7 @@ def test_a_file_that_may_not_grow_is_told_and_left_nowhere(settings: BackupSetti
         text=True,
         check=True,
         cwd=Path(__file__).parents[2],
-        timeout=60,
+        timeout=AT_MOST,
     )
     said = done.stdout.splitlines()[-1]
     assert said.startswith("BindingError: DB: copying ")

@@ -1,9 +1,9 @@
 """What a handler may do on purpose or by bad luck, beyond `test_perform.py`: no way leads around `perform`."""
 
 import asyncio
+import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 import structlog
 from rig import START
 
+from schedule_grpc.clock import Alarm
 from schedule_grpc.handlers import Fate, Offer, PermanentFailure, TaskContext, perform
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
 from schedule_grpc.registration import registered
@@ -23,11 +24,11 @@ TIMEOUT = timedelta(seconds=29)
 
 
 class HastyClock(FakeClock):
-    """Its timeouts fire a little early, as uvloop's do."""
+    """Its alarms ring a little early, as uvloop's do."""
 
-    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
         """Fire a millisecond before time."""
-        return super().timeout(seconds - 0.001)
+        return super().call_later(seconds - 0.001, callback)
 
 
 class Hostile(Mapping[str, Any]):
@@ -312,3 +313,17 @@ async def test_a_rejection_before_the_timeout_is_not_retried_and_after_it_is_a_t
     attempt = performing(function, clock)
     await clock.advance(TIMEOUT)
     assert (await attempt).kind is FailureKind.TIMEOUT
+
+
+async def test_a_result_that_cannot_be_judged_is_a_failure(clock: FakeClock, monkeypatch):
+    """No memory is left for it, say: without a fate the attempt would keep its slot for ever."""
+
+    def fails(*_: Any) -> None:
+        raise MemoryError
+
+    async def function(_: TaskContext) -> str:
+        return "done"
+
+    monkeypatch.setattr(sys.modules[perform.__module__], "read_only", fails)
+    fate = await performing(function, clock)
+    assert (fate.kind, fate.error) == (FailureKind.ERROR, "MemoryError: ")

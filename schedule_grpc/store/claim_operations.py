@@ -1,0 +1,144 @@
+"""Operations that begin attempts: of what waits in the queue, and of what is just due."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from schedule_grpc.clock import to_micros
+from schedule_grpc.database import Operation, Parameters, Row, Rows
+from schedule_grpc.events import Transition
+from schedule_grpc.execution import Execution, Gate, State, begun, new_lease_token
+from schedule_grpc.planning import Firing
+from schedule_grpc.store.gate_operations import record_new
+from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired
+from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.rows import can_begin, execution_of, micros
+from schedule_grpc.store.sharing import shares
+from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, started_by_task, tasks_of
+from schedule_grpc.store.told import Told
+from schedule_grpc.task import Task
+
+PAST_THE_GATE = (Gate.ACTIVE, Gate.FREE)
+
+
+class _Beginning:
+    """Lets new executions begin at once, each handler's up to its share of the free slots.
+
+    Where several of one task come together none does: one that came later might have made the first one end before it
+    ever began.
+    """
+
+    def __init__(self, request: ClaimRequest, executions: Sequence[Execution]) -> None:
+        self._request = request
+        self._coming = Counter(each.task_uid for each in executions if each.state is State.PENDING)
+        ready = Counter(each.handler for each in executions if self._is_ready(each))
+        self._left = shares(request.limit, request.running, ready, request.limits)
+
+    def begun(self, execution: Execution) -> Execution:
+        """Return an execution that was let in as it begins, or as it is."""
+        if not (self._is_ready(execution) and execution.gate in PAST_THE_GATE and self._left.get(execution.handler)):
+            return execution
+        self._left[execution.handler] -= 1
+        return _begun(execution, execution.revision, self._request)
+
+    def _is_ready(self, execution: Execution) -> bool:
+        return (
+            execution.state is State.PENDING
+            and self._coming[execution.task_uid] == 1
+            and execution.available_time <= self._request.now
+            and execution.handler in self._request.handlers
+        )
+
+
+def fire(
+    firings: Sequence[Firing], now: datetime, request: ClaimRequest | None, shared: bool
+) -> Operation[Told[Fired]]:
+    """Move each task on, if it is still as it was read, and record what it owes.
+
+    What of it can start now, and has its share of the slots that are requested, is recorded as RUNNING at once. In a
+    shared database only under the owner's lease, which nobody ends before it is written.
+    """
+    if request is not None and not (yield from _may_claim(request, shared)):
+        request = None
+    moved = yield from move_on(firings)
+    comers = comers_of(moved)
+    if request is None:
+        events = yield from record_new(comers, now)
+    else:
+        beginning = _Beginning(request, [comer.execution for comer in comers])
+        events = yield from record_new(comers, now, begin=beginning.begun, owner=request.owner)
+    new = [event for event in events if isinstance(event, Transition)]
+    started = [event.execution for event in new if event.execution.state is State.RUNNING]
+    yield QUERIES.note_runs, started_by_task(started)
+    tasks = {firing.task.uid: firing.task for firing in moved}
+    claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
+    return Fired(executions=tuple(event.execution for event in new if event.before is None), claims=claims), events
+
+
+def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ...]]]:
+    """Begin attempts: of each waiting handler its share, the longest available first.
+
+    In a shared database only under the owner's lease, which nobody ends before these attempts are written.
+    """
+    if not (yield from _may_claim(request, shared)):
+        return (), ()
+    chosen, tasks = yield from _chosen(request)
+    executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
+    (written,) = yield QUERIES.claim_executions, [_claimed(execution, request.owner) for execution in executions]
+    if written["count"] != len(executions):
+        raise AssertionError("what is claimed was read, and held, in this transaction")
+    first = [execution for execution in executions if execution.attempt_start_time == execution.start_time]
+    yield QUERIES.note_runs, started_by_task(first)
+    claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
+    return claims, [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
+
+
+def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
+    return not shared or bool((yield QUERIES.hold_lease, {"id": request.owner}))
+
+
+def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:
+    """Read what to claim, and its tasks. What cannot be read waits, and takes no other's place."""
+    waiting = yield QUERIES.waiting_handlers, {}
+    now = to_micros(request.now)
+    ready = [row["handler"] for row in waiting if looked_at(row["available_time"]) <= now]
+    handlers = [handler for handler in ready if handler in request.handlers]
+    left: set[str] = set()
+    while True:
+        candidates: dict[str, Rows] = {}
+        for handler in handlers:
+            asked = {"handler": handler, "now": now, "limit": request.limit + len(left)}
+            rows = yield QUERIES.available_executions, asked
+            candidates[handler] = [row for row in rows if row["id"] not in left]
+        counts = {handler: len(rows) for handler, rows in candidates.items()}
+        chosen = [
+            row
+            for handler, share in shares(request.limit, request.running, counts, request.limits).items()
+            for row in candidates[handler][:share]
+        ]
+        tasks = yield from tasks_of({row["task_uid"] for row in chosen})
+        unread = {r["id"] for r in chosen if not (can_begin(r) and tasks[r["task_uid"]].definition.can_run)}
+        if not unread:
+            return chosen, tasks
+        left |= unread
+
+
+def _begun(execution: Execution, revision: int, request: ClaimRequest) -> Execution:
+    return begun(execution, lease_token=new_lease_token(), revision=revision, now=request.now)
+
+
+def _claimed(execution: Execution, owner: str) -> Parameters:
+    return {
+        "id": execution.id,
+        "attempt": execution.attempt,
+        "attempt_start_time": micros(execution.attempt_start_time),
+        "start_time": micros(execution.start_time),
+        "lease_owner": owner,
+        "lease_token": execution.lease_token,
+        "revision": execution.revision,
+    }
+
+
+def _claim(execution: Execution, task: Task) -> Claim:
+    payload = task.definition.payload if execution.payload is None else execution.payload
+    return Claim(execution=execution, task=task, lease_token=execution.lease_token or "", payload=payload)

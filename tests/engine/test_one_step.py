@@ -1,0 +1,122 @@
+"""When due tasks are recorded: as they start, or, where no slot is free for a while, to wait in the queue."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from rig import Rig, rig
+
+from schedule_grpc.engine.loop import PATIENCE
+from schedule_grpc.policy import Policy
+from schedule_grpc.retry import RetryPolicy
+
+ONCE = RetryPolicy(max_retries=0)
+
+
+@pytest.fixture
+async def narrow(place: Path | str) -> AsyncIterator[Rig]:
+    """A service with one slot."""
+    async with rig(place, concurrency=1) as service:
+        yield service
+
+
+async def states(service: Rig, *names: str) -> list[list[str]]:
+    """Return the states of the executions of each task."""
+    return [await service.states(name) for name in names]
+
+
+async def due(service: Rig, *names: str) -> None:
+    """Register tasks that wait at a gate of their name, and let them come due, one after the other."""
+    for number, name in enumerate(names):
+        await service.register(name, f"{number} 11 * * *", payload={"gate": name})
+    await service.clock.advance(3600 + 60 * len(names))
+
+
+async def test_what_is_due_starts_as_it_is_recorded(service: Rig, gate):
+    """One look is enough: nobody sees it wait."""
+    held = gate("task")
+    await due(service, "task")
+    assert await service.engine.tick()
+    assert await service.states("task") == ["RUNNING"]
+    held.opened.set()
+    await service.work()
+    assert await service.states("task") == ["SUCCEEDED"]
+
+
+async def test_what_has_no_slot_is_recorded_after_a_while(narrow: Rig, gate):
+    """It stays due until then; no slot is free, and it waits in the queue."""
+    held = gate("a")
+    gate("b").opened.set()
+    await due(narrow, "a", "b")
+    while await narrow.engine.tick():
+        pass
+    assert await states(narrow, "a", "b") == [["RUNNING"], []]
+    assert narrow.engine.next_time is not None
+    assert narrow.engine.next_time <= narrow.clock.now() + PATIENCE
+    await narrow.clock.advance(PATIENCE.total_seconds())
+    assert await narrow.engine.tick()
+    assert await states(narrow, "a", "b") == [["RUNNING"], ["PENDING"]]
+    held.opened.set()
+    await narrow.work()
+    assert await states(narrow, "a", "b") == [["SUCCEEDED"], ["SUCCEEDED"]]
+
+
+async def test_what_finds_a_slot_soon_starts_without_waiting_in_the_queue(narrow: Rig, gate):
+    """The slot is free before patience ends: the next one that is due begins at once, in the order of their times."""
+    first, second, _ = gate("a"), gate("b"), gate("c")
+    await due(narrow, "a", "b", "c")
+    while await narrow.engine.tick():
+        pass
+    first.opened.set()
+    await narrow.engine.idle()
+    while await narrow.engine.tick():
+        pass
+    assert await states(narrow, "a", "b", "c") == [["SUCCEEDED"], ["RUNNING"], []]
+    second.opened.set()
+    await narrow.engine.idle()
+    await narrow.engine.tick()
+    assert await states(narrow, "a", "b", "c") == [["SUCCEEDED"], ["SUCCEEDED"], ["RUNNING"]]
+    gate("c").opened.set()
+    await narrow.work()
+
+
+async def test_what_waits_in_the_queue_comes_before_what_is_due(narrow: Rig, gate):
+    """A run by hand that waited for the slot is older."""
+    held, run = gate("a"), gate("run")
+    await narrow.register("by-hand", "@manual", payload={"gate": "run"})
+    await narrow.register("b", "30 11 * * *", payload={"gate": "b"})
+    await due(narrow, "a")
+    await narrow.engine.tick()
+    await narrow.service.run_now("by-hand", detach=True)
+    await narrow.clock.advance(1800)
+    held.opened.set()
+    await narrow.engine.idle()
+    while await narrow.engine.tick():
+        pass
+    assert await states(narrow, "by-hand", "b") == [["RUNNING"], ["PENDING"]]
+    run.opened.set()
+    gate("b").opened.set()
+    await narrow.work()
+    assert await states(narrow, "by-hand", "b") == [["SUCCEEDED"], ["SUCCEEDED"]]
+
+
+async def test_a_handler_with_its_own_limit_does_not_keep_others_from_one_step(service: Rig, gate):
+    """Those of its executions that wait cannot start, whatever else does."""
+    service.engine._loop._limits = {"fate": 1}
+    held = gate("a")
+    await service.register(
+        "other", "30 11 * * *", handler="in-thread", policy=Policy(timeout=timedelta(seconds=30), retry=ONCE)
+    )
+    await due(service, "a", "b")
+    while await service.engine.tick():
+        pass
+    assert await states(service, "a", "b") == [["RUNNING"], ["PENDING"]]
+    await service.clock.advance(1800)
+    await service.engine.tick()
+    assert await service.states("other") == ["RUNNING"]
+    held.opened.set()
+    gate("b").opened.set()
+    await service.clock.advance(30)  # its timeout ends the one in a thread
+    await service.work()
+    assert await states(service, "a", "b") == [["SUCCEEDED"]] * 2
