@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from schedule_grpc.schedule import english
 from schedule_grpc.schedule.base import Schedule
 from schedule_grpc.schedule.grammar import Fields
-from schedule_grpc.schedule.matches import next_match
+from schedule_grpc.schedule.matches import LONGEST_REST, next_match
 from schedule_grpc.schedule.notes import clock_changes
 from schedule_grpc.schedule.zone import EARLIEST, next_instant
 
@@ -22,9 +22,6 @@ NAMED = {
     "@annually": ("0 0 1 1 *", "On January 1st at midnight"),
 }
 """The names of cron's own (crontab(5)): what each stands for, and how it reads."""
-
-_LONGEST_REST = 50
-"""Years; no expression that can fire rests longer than 40 (29 February on a certain weekday)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +68,6 @@ def _next_after(schedule: Cron, instant: datetime) -> datetime | None:
     try:
         return next_instant(partial(next_match, meaning), schedule.zone, instant, wildcard=meaning.wildcard)
     except OverflowError:
-        if instant.year < MAXYEAR - _LONGEST_REST:
+        if instant.year < MAXYEAR - LONGEST_REST:
             raise  # it cannot come from the end of the calendar
         return None

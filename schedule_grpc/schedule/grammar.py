@@ -72,6 +72,11 @@ class Fields:
     either_day: bool
     wildcard: bool = field(compare=False)
 
+    @property
+    def means_every_day(self) -> bool:
+        """Whether it is due on all days."""
+        return len(self.days) + len(self.months) + len(self.weekdays) == len(EVERY_DAY) + MONTHS + len(EVERY_WEEKDAY)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Column:
@@ -86,7 +91,7 @@ _HOUR = _Column(name="hour", low=0, high=23)
 _DAY = _Column(name="day of month", low=1, high=31)
 _MONTH = _Column(name="month", low=1, high=12, names=_MONTHS)
 _WEEKDAY = _Column(name="day of week", low=0, high=7, names=_WEEKDAYS)
-EVERY_DAY, EVERY_WEEKDAY = range(1, 32), range(7)
+EVERY_DAY, EVERY_WEEKDAY, MONTHS = range(1, 32), range(7), 12
 
 
 @lru_cache(maxsize=4096)
