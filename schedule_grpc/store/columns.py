@@ -1,10 +1,14 @@
 """Columns of a row read one by one: what cannot be read is named, and has a value that harms nothing."""
 
 from datetime import UTC, datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from schedule_grpc.clock import EPOCH, from_micros, to_micros
 from schedule_grpc.errors import Violation
+from schedule_grpc.json_text import decode, normalise
+
+E = TypeVar("E", bound=StrEnum)
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -66,6 +70,35 @@ class Columns:
     def text_or_none(self, column: str, stored: Any) -> str | None:
         """Return the text in a column that may have none."""
         return None if stored is None else self.text(column, stored)
+
+    def json(self, column: str, text: str | None) -> Any:
+        """Return the JSON in a column that may have none; None, too, for what is none."""
+        try:
+            found = None if text is None else decode(text)
+            # Only an escape can stand for half of a character.
+            return normalise(found) if text is not None and "\\u" in text else found
+        except (ValueError, TypeError, RecursionError) as error:
+            self.cannot_read(column, text or "", f"the stored text is not JSON: {error}")
+            return None
+
+    def json_object(self, column: str, text: str) -> dict[str, Any]:
+        """Return the JSON object in a column that must have one; an empty one for what is none."""
+        found = self.json(column, text)
+        if isinstance(found, dict):
+            return found
+        if column not in self.unread:
+            self.cannot_read(column, text, "the stored JSON is not an object")
+        return {}
+
+    def word(self, words: type[E], column: str, stored: str | None) -> E | None:
+        """Return the word of a few in a column that may have none; None, too, for one that is none of them."""
+        if not stored:
+            return None
+        try:
+            return words(stored)
+        except ValueError:
+            self.cannot_read(column, stored, f"this program knows no {stored!r}")
+            return None
 
     def cannot_read(self, column: str, stored: Any, reason: str, path: str = "") -> None:
         """Note a column, or a part of it by its ``path``, that cannot be read."""

@@ -12,29 +12,23 @@ from msgspec.structs import replace
 from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
-from schedule_grpc.json_text import decode, encode, normalise
+from schedule_grpc.json_text import encode
 from schedule_grpc.policy import Policy
 from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import Schedule, read_stored
 from schedule_grpc.store.columns import MAX_NUMBER, Columns
+from schedule_grpc.store.policies import policy_text, stored_policy
 from schedule_grpc.task import Definition, Task, TaskStats
 
 E = TypeVar("E", bound=StrEnum)
 
 MICROSECOND = timedelta(microseconds=1)
-POLICY = Policy()
-POLICY_FIELDS = POLICY.fields()
-_DURATIONS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, timedelta))
-_INSTANTS = frozenset({"window.start_time", "window.end_time"})
 TASKS_KEPT = 4096
 _TASKS_READ: dict[tuple[Any, ...], Task] = {}
 _TASKS_LOCK = Lock()
-_FLOATS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, float))
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
-POLICIES_KEPT = 1000
-"""Texts of policies: most tasks have one of a few."""
 
 
 def micros(instant: datetime | None) -> int | None:
@@ -51,7 +45,7 @@ def definition_columns(definition: Definition) -> dict[str, str]:
         "payload": encode(dict(definition.payload)),
         "metadata": encode(dict(definition.metadata)),
         "description": definition.description,
-        "policy": _policy_text(definition.policy),
+        "policy": policy_text(definition.policy),
     }
 
 
@@ -289,32 +283,6 @@ class _Reading(Columns):
         )
         return covers if len(self.troubles) == known else None
 
-    def json(self, column: str, text: str | None) -> Any:
-        try:
-            found = None if text is None else decode(text)
-            # Only an escape can stand for half of a character.
-            return normalise(found) if text is not None and "\\u" in text else found
-        except (ValueError, TypeError, RecursionError) as error:
-            self.cannot_read(column, text or "", f"the stored text is not JSON: {error}")
-            return None
-
-    def json_object(self, column: str, text: str) -> dict[str, Any]:
-        found = self.json(column, text)
-        if isinstance(found, dict):
-            return found
-        if column not in self.unread:
-            self.cannot_read(column, text, "the stored JSON is not an object")
-        return {}
-
-    def word(self, words: type[E], column: str, stored: str | None) -> E | None:
-        if not stored:
-            return None
-        try:
-            return words(stored)
-        except ValueError:
-            self.cannot_read(column, stored, f"this program knows no {stored!r}")
-            return None
-
     def attempts(self, text: str | None) -> tuple[FailedAttempt, ...]:
         try:
             return bounded([_attempt_of(told) for told in self.json("attempts", text) or ()])
@@ -324,67 +292,10 @@ class _Reading(Columns):
 
     def policy(self, text: str) -> Policy:
         """Return a stored policy; what an older row does not tell has its default."""
-        found, reading = _policy_of(text)
+        found, reading = stored_policy(text)
         self.troubles += reading.troubles
         self.unread |= reading.unread
         return found
-
-
-@lru_cache(maxsize=POLICIES_KEPT, typed=True)
-def _policy_of(text: str) -> tuple[Policy, Columns]:
-    """Return a stored policy, and what cannot be read of it: tasks are many, their policies are few."""
-    reading = _Reading()
-    values: dict[str, Any] = {}
-    for name, value in reading.json_object("policy", text).items():
-        path = _PATHS.get(name)
-        if path is None:
-            reading.cannot_read("policy", text, f"this program knows no {name!r}")
-            continue
-        try:
-            values[path] = _loaded(path, value)
-        except (ValueError, TypeError, OverflowError):
-            reading.cannot_read("policy", text, f"this program does not know the value {value!r}", path)
-    found = POLICY.with_fields(values)
-    for violation in found.violations():
-        reading.cannot_read("policy", text, violation.reason, violation.field.removeprefix("policy."))
-    return found, reading
-
-
-@lru_cache(maxsize=POLICIES_KEPT)
-def _policy_text(policy: Policy) -> str:
-    # A multiplier of 2 is one of 2.0: equal policies have one text.
-    values = {path: float(value) if path in _FLOATS else value for path, value in policy.fields().items()}
-    return encode({_stored_name(path): _stored(value) for path, value in values.items()})
-
-
-def _stored_name(path: str) -> str:
-    """Return the last part of a path, which no other path has, with its unit."""
-    name = path.rpartition(".")[2]
-    return f"{name}_us" if path in _DURATIONS or path in _INSTANTS else name
-
-
-def _stored(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return value // MICROSECOND
-    return to_micros(value) if isinstance(value, datetime) else value
-
-
-def _loaded(path: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if path in _DURATIONS:
-        return timedelta(microseconds=value)
-    if path in _INSTANTS:
-        return from_micros(value)
-    kind = type(POLICY_FIELDS[path])
-    if issubclass(kind, StrEnum):
-        return kind(value)
-    if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
-        raise TypeError(path)
-    return value
-
-
-_PATHS = {_stored_name(path): path for path in POLICY_FIELDS}
 
 
 def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:

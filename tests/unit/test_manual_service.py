@@ -72,7 +72,7 @@ async def test_tasks_fire_in_the_order_of_time():
         await service.register("b", "*/20 * * * *", notes)
         await service.register("a", "every 30 minutes", notes)
         await service.advance(3600)
-    assert order == [("b", "10:20"), ("a", "10:30"), ("b", "10:40"), *sorted(order[3:])]
+    assert order[:3] == [("b", "10:20"), ("a", "10:30"), ("b", "10:40")]
     assert sorted(order[3:]) == [("a", "11:00"), ("b", "11:00")]
 
 

@@ -15,7 +15,7 @@ from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
 from schedule_grpc.policy_reading import read_policy, understood
 from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.store.rows import _policy_text, _Reading
+from schedule_grpc.store.policies import policy_text, stored_policy
 from schedule_grpc.wire import policy_asked, policy_to, policy_told
 
 durations = st.integers(0, 10**13).map(lambda micros: timedelta(microseconds=micros))
@@ -47,7 +47,7 @@ def test_a_policy_survives_the_contract_and_the_database(policy: Policy):
     """As a caller asks for it, as a server tells of it, and as a row keeps it."""
     assert policy_asked(policy_to(policy)) == policy
     assert policy_told(policy_to(policy)) == policy
-    assert _Reading().policy(_policy_text(policy)) == policy
+    assert stored_policy(policy_text(policy))[0] == policy
 
 
 @given(policies)
@@ -97,7 +97,7 @@ def test_rows_of_the_first_version_keep_their_policies():
         "max_backoff_us": 2,
     }
     microsecond = timedelta(microseconds=1)
-    assert _Reading().policy(encode(told)) == Policy(
+    assert stored_policy(encode(told))[0] == Policy(
         timeout=timedelta(seconds=5),
         start_deadline=timedelta(minutes=1),
         overlap=Overlap.ALLOW_ALL,
