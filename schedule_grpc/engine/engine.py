@@ -79,6 +79,7 @@ class Engine:
         self._journal = partial(journal, write=write_lines or one_by_one)
         self._drain_timeout = chosen.drain_timeout
         self._woken = asyncio.Event()
+        self._slots_were_free = False
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
         replica = Replica(id=owner, start_time=clock.now(), handlers=frozenset(registry.names()))
@@ -90,7 +91,7 @@ class Engine:
             place=env if isinstance(env, HandlerLoops) else Here(env),
             hub=hub,
             lease=self._lease,
-            on_free=self._woken.set,
+            on_free=self._notice_free,
         )
         self._janitor = Janitor(store=store, clock=clock)
         self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, hub=hub, lease=self._lease, owner=owner)
@@ -206,6 +207,7 @@ class Engine:
 
     async def _look_once(self) -> None:
         self._woken.clear()
+        self._slots_were_free = False
         try:
             more = await self.tick()
         except Unavailable as error:
@@ -222,8 +224,16 @@ class Engine:
         self._error = None
         self.begun = True
         self._looked = self._clock.monotonic()
-        if not more:
+        if self._slots_were_free and self._loop.wants_slots:
+            return
+        if self._loop.is_done or not more:
             await self._clock.wait_until(self._loop.next_time, self._woken)
+
+    def _notice_free(self) -> None:
+        """Look again, if something waits for a slot; a look under way may have seen that one taken."""
+        self._slots_were_free = True
+        if self._loop.wants_slots:
+            self._woken.set()
 
     async def _keep_loops(self, finished: asyncio.Event) -> None:
         if self._loops is not None:

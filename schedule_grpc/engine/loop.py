@@ -54,6 +54,8 @@ class Loop:
         self.next_time: datetime | None = None
         self.behind = False
         """Whether the last look saw what was due, or could start and had not."""
+        self.is_done = False
+        """Whether the last look saw only what has been started since: then ``next_time`` is when there is more."""
 
     async def tick(self) -> bool:
         """Do what there is to do now; return whether there may be more at once."""
@@ -70,9 +72,19 @@ class Loop:
             fired = False
         else:
             fired = bool(look.due) and await self._fire(look, None if has_older else request, now)
-        started = has_older and await self._start_claimable(now)
+        started = await self._start_claimable(now) if has_older else 0
+        self.is_done = bool(started) and not (look.due or expired) and self._has_started_all(look, started)
         await self._alert_of(look.unreadable, now)
-        return expired or fired or started
+        return expired or fired or bool(started)
+
+    @property
+    def wants_slots(self) -> bool:
+        """Whether a slot that is free now may let something start."""
+        return self.behind and not self.is_done
+
+    def _has_started_all(self, look: Look, started: int) -> bool:
+        """Tell whether what was claimed is all that could be: nothing was left for want of slots, or of a share."""
+        return started < self._free and not look.claimable & self._limits.keys()
 
     async def _alert_of(self, unreadable: Sequence[Task], now: datetime) -> None:
         """Tell, once for each definition, which tasks are due and do not fire because they cannot be read."""
@@ -128,16 +140,16 @@ class Loop:
                 log.exception("task.cannot_be_planned", task=task.name)
             return None
 
-    async def _start_claimable(self, now: datetime) -> bool:
+    async def _start_claimable(self, now: datetime) -> int:
         request = self._request(now)
         if request is None:
-            return False
+            return 0
         async with self._runner.claiming:
             term = self._lease.term
             claims = await self._store.claim(request)
             for claim in claims:
                 self._runner.start(claim, term=term)
-        return bool(claims)
+        return len(claims)
 
     def _request(self, now: datetime) -> ClaimRequest | None:
         """Return what asks for all that can start here; None if nothing can."""

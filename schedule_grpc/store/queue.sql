@@ -1,5 +1,6 @@
 -- name: waiting_handlers
--- Every handler with a claimable execution, by one index seek each (a loose index scan).
+-- Every handler with a claimable execution, by one index seek each (a loose index scan): when its first one is
+-- available, and when the first one after now.
 WITH RECURSIVE waiting (handler) AS (
     SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
     UNION ALL
@@ -11,7 +12,11 @@ SELECT
     handler,
     (SELECT e.available_time FROM task_executions e
      WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
-     ORDER BY e.available_time LIMIT 1) AS available_time
+     ORDER BY e.available_time LIMIT 1) AS available_time,
+    (SELECT e.available_time FROM task_executions e
+     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
+       AND e.available_time > :now
+     ORDER BY e.available_time LIMIT 1) AS next_time
 FROM waiting WHERE handler IS NOT NULL;
 
 -- name: available_executions

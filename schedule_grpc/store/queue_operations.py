@@ -58,13 +58,18 @@ class Settlement(Struct, frozen=True, kw_only=True):
 def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]:
     """See what is due, claimable or expired, and when the next of these will be."""
     due, unreadable = yield from due_tasks(now, limit)
-    waiting = yield QUERIES.waiting_handlers, {}
-    deadlines = yield QUERIES.next_deadline, {}
-    next_runs = [] if due else (yield QUERIES.next_run_time, {"now": to_micros(now)})
-    available = {row["handler"]: looked_at(row["available_time"]) for row in waiting if row["handler"] in handlers}
-    expiring = [looked_at(row["instant"]) for row in deadlines]
-    instants = [*available.values(), *expiring, *(looked_at(row["instant"]) for row in next_runs)]
     now_micros = to_micros(now)
+    waiting = yield QUERIES.waiting_handlers, {"now": now_micros}
+    deadlines = yield QUERIES.next_deadline, {}
+    next_runs = [] if due else (yield QUERIES.next_run_time, {"now": now_micros})
+    ours = [row for row in waiting if row["handler"] in handlers]
+    available = {row["handler"]: looked_at(row["available_time"]) for row in ours}
+    expiring = [looked_at(row["instant"]) for row in deadlines]
+    instants = [
+        *(looked_at(row["next_time"]) for row in ours),
+        *expiring,
+        *(looked_at(row["instant"]) for row in next_runs),
+    ]
     return Look(
         due=due,
         unreadable=unreadable,
