@@ -1,8 +1,10 @@
 """What is due? Looks, plans, fires, claims; one short function each."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -11,7 +13,7 @@ from schedule_grpc.engine.lease import Lease
 from schedule_grpc.engine.runner import Runner
 from schedule_grpc.handlers import Registry
 from schedule_grpc.planning import Firing, plan
-from schedule_grpc.store import ClaimRequest, Look, Store
+from schedule_grpc.store import Claim, ClaimRequest, Look, Store
 from schedule_grpc.task import Task
 
 log = structlog.get_logger(__name__)
@@ -72,8 +74,9 @@ class Loop:
             fired = False
         else:
             fired = bool(look.due) and await self._fire(look, None if has_older else request, now)
-        started = await self._start_claimable(now) if has_older else 0
-        self.is_done = bool(started) and not (look.due or expired) and self._has_started_all(look, started)
+        claims = self._request(now) if has_older else None
+        started = 0 if claims is None else await self._start_claimable(claims)
+        self.is_done = claims is not None and not (look.due or expired) and self._is_all(look, claims, started)
         await self._alert_of(look.unreadable, now)
         return expired or fired or bool(started)
 
@@ -82,9 +85,13 @@ class Loop:
         """Whether a slot that is free now may let something start."""
         return self.behind and not self.is_done
 
-    def _has_started_all(self, look: Look, started: int) -> bool:
-        """Tell whether what was claimed is all that could be: nothing was left for want of slots, or of a share."""
-        return started < self._free and not look.claimable & self._limits.keys()
+    def _is_all(self, look: Look, request: ClaimRequest, started: int) -> bool:
+        """Tell whether what was started is all that could be claimed.
+
+        Of one handler alone that is so while a slot of the request is left; among several it may be their shares.
+        """
+        (handler, *others) = look.claimable
+        return not others and handler not in self._limits and 0 < started < request.free
 
     async def _alert_of(self, unreadable: Sequence[Task], now: datetime) -> None:
         """Tell, once for each definition, which tasks are due and do not fire because they cannot be read."""
@@ -124,12 +131,11 @@ class Loop:
         if request is None:
             await self._store.fire(firings, now=now)
             return True
-        async with self._runner.claiming:
-            term = self._lease.term
-            request = replace(request, handlers=self._handlers - look.claimable)
+        request = replace(request, handlers=self._handlers - look.claimable)
+        async with self._starting() as start:
             fired = await self._store.fire(firings, now=now, request=request)
             for claim in fired.claims:
-                self._runner.start(claim, term=term)
+                start(claim)
         return True
 
     def _planned(self, task: Task, now: datetime) -> Firing | None:
@@ -140,16 +146,18 @@ class Loop:
                 log.exception("task.cannot_be_planned", task=task.name)
             return None
 
-    async def _start_claimable(self, now: datetime) -> int:
-        request = self._request(now)
-        if request is None:
-            return 0
-        async with self._runner.claiming:
-            term = self._lease.term
+    async def _start_claimable(self, request: ClaimRequest) -> int:
+        async with self._starting() as start:
             claims = await self._store.claim(request)
             for claim in claims:
-                self._runner.start(claim, term=term)
+                start(claim)
         return len(claims)
+
+    @asynccontextmanager
+    async def _starting(self) -> AsyncIterator[Callable[[Claim], None]]:
+        """Within this context claims are made; what it gives runs each, in the term of the lease in which it began."""
+        async with self._runner.claiming:
+            yield partial(self._runner.start, term=self._lease.term)
 
     def _request(self, now: datetime) -> ClaimRequest | None:
         """Return what asks for all that can start here; None if nothing can."""

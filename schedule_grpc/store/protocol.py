@@ -48,6 +48,11 @@ class ClaimRequest:
     now: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def free(self) -> int:
+        """How many more may run, of all handlers together."""
+        return self.limit - sum(self.running.values())
+
     def room(self, handler: str) -> int:
         """Return how many more of a handler may run, if they have all slots."""
         return self.limits.get(handler, self.limit) - self.running.get(handler, 0)

@@ -12,6 +12,7 @@ from schedule_grpc.policy import Policy
 from schedule_grpc.retry import RetryPolicy
 
 ONCE = RetryPolicy(max_retries=0)
+HALF_A_MINUTE = timedelta(seconds=30)
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ async def test_a_handler_with_its_own_limit_does_not_keep_others_from_one_step(s
     service.engine._loop._limits = {"fate": 1}
     held = gate("a")
     await service.register(
-        "other", "30 11 * * *", handler="in-thread", policy=Policy(timeout=timedelta(seconds=30), retry=ONCE)
+        "other", "30 11 * * *", handler="in-thread", policy=Policy(timeout=HALF_A_MINUTE, retry=ONCE)
     )
     await due(service, "a", "b")
     while await service.engine.tick():
@@ -120,3 +121,35 @@ async def test_a_handler_with_its_own_limit_does_not_keep_others_from_one_step(s
     await service.clock.advance(30)  # its timeout ends the one in a thread
     await service.work()
     assert await states(service, "a", "b") == [["SUCCEEDED"]] * 2
+
+
+async def test_a_free_slot_is_wanted_while_a_share_keeps_some_waiting(place: Path | str, gate):
+    """Slots are kept for others: one of the greedy handler's starts though four are free, and three of it wait."""
+    patient = Policy(timeout=HALF_A_MINUTE, retry=ONCE)
+    async with rig(place, concurrency=20) as service:
+        held = gate("greedy")
+        for number in range(19):
+            await service.register(f"t{number}", "@manual", payload={"gate": "greedy"})
+            await service.service.run_now(f"t{number}", detach=True)
+            if number == 14:  # the others come while these run
+                await service.engine.tick()
+        await service.register("other", "@manual", handler="in-thread", policy=patient)
+        await service.service.run_now("other", detach=True)
+        await service.engine.tick()
+        assert service.engine.running == 17
+        assert service.engine._loop.wants_slots
+        held.opened.set()
+        await service.clock.advance(30)
+        await service.work()
+
+
+async def test_a_look_that_saw_only_what_was_started_is_done(service: Rig, gate):
+    """Nothing waits for a slot then."""
+    held = gate("one")
+    await service.register("task", "@manual", payload={"gate": "one"})
+    await service.service.run_now("task", detach=True)
+    await service.engine.tick()
+    assert service.engine._loop.is_done
+    assert not service.engine._loop.wants_slots
+    held.opened.set()
+    await service.work()
