@@ -191,6 +191,10 @@ class Hub:
         """Whether anybody is subscribed."""
         return bool(self._subscriptions)
 
+    def awaits(self, execution_id: str) -> bool:
+        """Tell whether anybody waits for the end of an execution."""
+        return execution_id in self._waiting
+
     def close(self) -> None:
         """End every subscription, for the server is stopping; listeners are told to the last."""
         self._closed = True

@@ -126,9 +126,8 @@ class Rig:
         """Let some owner claim what waits, as another server would."""
         await self.hold_lease(owner)
         fates = frozenset({"fate"})
-        return await self.store.claim(
-            ClaimRequest(owner=owner, handlers=fates, limit=10, running={}, now=self.clock.now())
-        )
+        asked = ClaimRequest(owner=owner, handlers=fates, limit=10, running={}, now=self.clock.now())
+        return (await self.store.claim(asked)).claims
 
     async def hold_lease(self, owner: str) -> Replica | None:
         """Let some owner take or renew its lease, where servers need one; return it as it stands."""

@@ -20,7 +20,7 @@ from schedule_grpc.engine.upkeep import Upkeep
 from schedule_grpc.engine.write_probe import WriteProbe
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
-from schedule_grpc.execution import State
+from schedule_grpc.execution import State, Trigger
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.store import Replica, Store
 
@@ -81,6 +81,7 @@ class Engine:
         self._woken = asyncio.Event()
         self._slots_were_free = False
         self._stopping = asyncio.Event()
+        self._ticking = False
         self._hurried = asyncio.Event()
         replica = Replica(id=owner, start_time=clock.now(), handlers=frozenset(registry.names()))
         self._lease: Lease = SharedLease(store=store, replica=replica, now=clock.now) if store.shared else SoleLease()
@@ -92,6 +93,7 @@ class Engine:
             hub=hub,
             lease=self._lease,
             on_free=self._notice_free,
+            may_wait=self._may_wait,
         )
         self._janitor = Janitor(store=store, clock=clock)
         self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, hub=hub, lease=self._lease, owner=owner)
@@ -141,8 +143,11 @@ class Engine:
             loops = asyncio.create_task(self._keep_loops(finished), name="handlers' loops")
             probe = asyncio.create_task(self._probe.run(finished), name="write probe")
             try:
+                self._ticking = True
                 while not self._stopping.is_set():
                     await self._look_once()
+                self._ticking = False
+                self._runner.write_reports()
                 await self._runner.drain(self._drain_timeout, self._hurried)
             finally:
                 finished.set()
@@ -208,6 +213,7 @@ class Engine:
     async def _look_once(self) -> None:
         self._woken.clear()
         self._slots_were_free = False
+        self._runner.write_reports()  # in the commit of what this look starts
         try:
             more = await self.tick()
         except Unavailable as error:
@@ -224,16 +230,22 @@ class Engine:
         self._error = None
         self.begun = True
         self._looked = self._clock.monotonic()
-        if self._slots_were_free and self._loop.wants_slots:
+        if self._slots_were_free and self._loop.behind:
             return
         if self._loop.is_done or not more:
+            if not self._loop.ticks_soon:
+                self._runner.write_reports()
             await self._clock.wait_until(self._loop.next_time, self._woken)
 
     def _notice_free(self) -> None:
         """Look again, if something waits for a slot; a look under way may have seen that one taken."""
         self._slots_were_free = True
-        if self._loop.wants_slots:
+        if self._loop.behind:
             self._woken.set()
+
+    def _may_wait(self, execution_id: str) -> bool:
+        """Tell whether the report of an attempt may wait for the next tick: one comes soon, and nothing needs it."""
+        return self._ticking and self._loop.ticks_soon and not self._loop.behind and not self._hub.awaits(execution_id)
 
     async def _keep_loops(self, finished: asyncio.Event) -> None:
         if self._loops is not None:
@@ -255,7 +267,8 @@ class Engine:
     def _notice(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, Transition):
-                if event.execution.state is State.PENDING:
+                if event.execution.state is State.PENDING and not _was_fired(event):
+                    self._loop.expect(event.execution)
                     self._woken.set()
             elif isinstance(event, TaskChanged):
                 self._woken.set()
@@ -268,3 +281,8 @@ class Engine:
             self._runner.stop(execution_id, Why.CANCELLED)
         else:
             self._upkeep.look_soon()
+
+
+def _was_fired(event: Transition) -> bool:
+    """Tell whether it is the loop itself that recorded an execution: what comes of it, its look behind it has seen."""
+    return event.before is None and event.execution.trigger in {Trigger.SCHEDULE, Trigger.CATCH_UP}

@@ -11,6 +11,7 @@ import structlog
 from schedule_grpc.clock import Clock
 from schedule_grpc.engine.lease import Lease
 from schedule_grpc.engine.runner import Runner
+from schedule_grpc.execution import Execution
 from schedule_grpc.handlers import Registry
 from schedule_grpc.planning import Firing, plan
 from schedule_grpc.store import Claim, ClaimRequest, Look, Store
@@ -25,6 +26,9 @@ PATIENCE = timedelta(milliseconds=250)
 
 Where handlers return soon, slots are free before that. Where none is, what is due is recorded, and waits in the queue.
 """
+MOMENT = timedelta(milliseconds=10)
+"""What becomes due or available so soon one after the other is started in one step, and shares its commit."""
+NOTHING = Look(due=(), claimable=frozenset(), expired=False, next_time=None)
 
 
 class Loop:
@@ -53,45 +57,65 @@ class Loop:
         """Revisions, by uid, of tasks of whose trouble the log has been told."""
         self._full_since: float | None = None
         """In monotonic seconds: since when no slot is free."""
-        self.next_time: datetime | None = None
-        self.behind = False
-        """Whether the last look saw what was due, or could start and had not."""
+        self._looks_behind = not store.shared
+        """Whether a step also looks at what is behind it. Over a network those that it starts would wait for that."""
+        self._seen = NOTHING
+        """The last look."""
+        self._comes = False
+        """Whether something has come since that can be claimed now."""
+        self._next: datetime | None = None
+        self._ticked = clock.now()
         self.is_done = False
-        """Whether the last look saw only what has been started since: then ``next_time`` is when there is more."""
+        """Whether nothing was left to do behind the last tick: then ``next_time`` is when there is more."""
+
+    @property
+    def next_time(self) -> datetime | None:
+        """When to tick next: as the last look saw it, and a moment after the last tick at the earliest."""
+        return None if self._next is None else max(self._next, self._ticked + MOMENT)
+
+    @property
+    def ticks_soon(self) -> bool:
+        """Whether the next tick is no more than a moment away."""
+        return self._next is not None and self._next - self._clock.now() <= MOMENT
+
+    @property
+    def behind(self) -> bool:
+        """Whether the last look saw what was due, or could start and had not."""
+        return bool(self._seen.due or self._seen.claimable)
+
+    def expect(self, execution: Execution) -> None:
+        """Note that an execution waits, to be claimed by the next tick if it is available now."""
+        self._comes |= execution.available_time <= self._clock.now()
 
     async def tick(self) -> bool:
         """Do what there is to do now; return whether there may be more at once."""
         await self._lease.take()
-        now = self._clock.now()
+        now = self._ticked = self._clock.now()
+        if self._sees_claims_alone(now):
+            return await self._claim(now) or not self.is_done
         look = await self._store.look(self._handlers, now=now, limit=self._wanted())
-        self.next_time = look.next_time
-        self.behind = bool(look.due or look.claimable)
-        expired = bool(look.expired) and await self._store.expire(now=now) > 0
+        self._note(look)
+        expired = look.expired and await self._store.expire(now=now) > 0
         request = self._request(now)
         has_older = request is not None and any(request.room(handler) > 0 for handler in look.claimable)
-        if look.due and self._is_patient():
-            self.next_time = min(filter(None, (look.next_time, now + PATIENCE)))
-            fired = False
-        else:
-            fired = bool(look.due) and await self._fire(look, None if has_older else request, now)
-        claims = self._request(now) if has_older else None
-        started = 0 if claims is None else await self._start_claimable(claims)
-        self.is_done = claims is not None and not (look.due or expired) and self._is_all(look, claims, started)
+        fired = bool(look.due) and await self._fire(look, None if has_older else request, now)
+        claimed = has_older and await self._claim(now)
         await self._alert_of(look.unreadable, now)
-        return expired or fired or bool(started)
+        return expired or fired or claimed
 
-    @property
-    def wants_slots(self) -> bool:
-        """Whether a slot that is free now may let something start."""
-        return self.behind and not self.is_done
+    def _sees_claims_alone(self, now: datetime) -> bool:
+        """Tell whether all that there is to do, as far as is known, is to claim what waits: it needs no look before."""
+        if not (self._looks_behind and self._request(now)) or self._seen.due or self._seen.expired:
+            return False
+        first = self._seen.next_claim_time
+        return self._comes or (first is not None and first <= now)
 
-    def _is_all(self, look: Look, request: ClaimRequest, started: int) -> bool:
-        """Tell whether what was started is all that could be claimed.
-
-        Of one handler alone that is so while a slot of the request is left; among several it may be their shares.
-        """
-        (handler, *others) = look.claimable
-        return not others and handler not in self._limits and 0 < started < request.free
+    def _note(self, look: Look | None) -> None:
+        """Note what a look saw; of a step that did not look, that there may be more."""
+        self.is_done = look is not None and not (look.due or look.claimable or look.expired)
+        if look is not None:
+            self._seen = look
+            self._next = look.next_time
 
     async def _alert_of(self, unreadable: Sequence[Task], now: datetime) -> None:
         """Tell, once for each definition, which tasks are due and do not fire because they cannot be read."""
@@ -125,6 +149,9 @@ class Loop:
 
     async def _fire(self, look: Look, request: ClaimRequest | None, now: datetime) -> bool:
         """Fire what is due, and of it start at once what is requested; no handler's before what is older."""
+        if self._is_patient():
+            self._next = min(filter(None, (look.next_time, now + PATIENCE)))
+            return False
         firings = [firing for task in look.due if (firing := self._planned(task, now)) is not None]
         if not firings:
             return False
@@ -136,6 +163,7 @@ class Loop:
             fired = await self._store.fire(firings, now=now, request=request)
             for claim in fired.claims:
                 start(claim)
+        self._note(fired.look and replace(fired.look, claimable=fired.look.claimable | look.claimable))
         return True
 
     def _planned(self, task: Task, now: datetime) -> Firing | None:
@@ -146,12 +174,18 @@ class Loop:
                 log.exception("task.cannot_be_planned", task=task.name)
             return None
 
-    async def _start_claimable(self, request: ClaimRequest) -> int:
+    async def _claim(self, now: datetime) -> bool:
+        """Start what waits; return whether anything did."""
+        request = self._request(now)
+        if request is None:
+            return False
+        self._comes = False
         async with self._starting() as start:
-            claims = await self._store.claim(request)
-            for claim in claims:
+            claimed = await self._store.claim(request)
+            for claim in claimed.claims:
                 start(claim)
-        return len(claims)
+        self._note(claimed.look)
+        return bool(claimed.claims)
 
     @asynccontextmanager
     async def _starting(self) -> AsyncIterator[Callable[[Claim], None]]:
@@ -170,4 +204,5 @@ class Loop:
             running=self._runner.running_by_handler(),
             now=now,
             limits=self._limits,
+            looks=self._looks_behind,
         )

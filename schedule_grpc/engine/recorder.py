@@ -24,8 +24,15 @@ _Waiting: TypeAlias = tuple[Report, Callable[[Answer], None]]
 class Recorder:
     """Hands reports to the store, many at once."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, may_wait: Callable[[str], bool] = lambda _: False) -> None:
+        """Take a store.
+
+        Args:
+            store: Where reports are written.
+            may_wait: Tells of an execution whether its report may wait until `write` is called.
+        """
         self._store = store
+        self._may_wait = may_wait
         self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -35,7 +42,12 @@ class Recorder:
         A callback, and not a future for each report: of thousands of them, those cost more than the reports.
         """
         self._waiting.append((report, on_answer))
-        if self._writing is None or self._writing.done():
+        if not self._may_wait(report.execution_id):
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits."""
+        if self._waiting and (self._writing is None or self._writing.done()):
             self._writing = asyncio.create_task(self._write(), name="record")
 
     async def _write(self) -> None:

@@ -119,8 +119,9 @@ class Runner:
         hub: Hub,
         lease: Lease,
         on_free: Callable[[], None],
+        may_wait: Callable[[str], bool],
     ) -> None:
-        self._recorder = Recorder(store)
+        self._recorder = Recorder(store, may_wait=may_wait)
         self._clock = clock
         self._lease = lease
         self._registry = registry
@@ -176,6 +177,10 @@ class Runner:
         if running is not None and not running.stop.done():
             running.why = why
             running.stop.set_result(None)
+
+    def write_reports(self) -> None:
+        """Write the reports that wait to be written together."""
+        self._recorder.write()
 
     async def drain(self, limit: timedelta, hurried: asyncio.Event) -> None:
         """Let running work end; what has not after ``limit``, or when hurried, is asked to stop and handed back."""

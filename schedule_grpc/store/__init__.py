@@ -1,7 +1,18 @@
 """The durable state: the Store protocol speaks of operations; SqlStore is its one implementation, over any database."""
 
 from schedule_grpc.store.opening import found_version, is_shared, open_store, shown
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired, LeaseLine, Look, Pruned, Replica, Review, Store
+from schedule_grpc.store.protocol import (
+    Claim,
+    Claimed,
+    ClaimRequest,
+    Fired,
+    LeaseLine,
+    Look,
+    Pruned,
+    Replica,
+    Review,
+    Store,
+)
 from schedule_grpc.store.schema import NEWEST, schema_version
 from schedule_grpc.store.sql_store import SqlStore
 
@@ -9,6 +20,7 @@ __all__ = [
     "NEWEST",
     "Claim",
     "ClaimRequest",
+    "Claimed",
     "Fired",
     "LeaseLine",
     "Look",

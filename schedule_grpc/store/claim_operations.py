@@ -10,8 +10,9 @@ from schedule_grpc.events import Transition
 from schedule_grpc.execution import Execution, Gate, State, begun, new_lease_token
 from schedule_grpc.planning import Firing
 from schedule_grpc.store.gate_operations import record_new
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired
+from schedule_grpc.store.protocol import Claim, Claimed, ClaimRequest, Fired, Look
 from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.queue_operations import look
 from schedule_grpc.store.rows import can_begin, execution_of, micros
 from schedule_grpc.store.sharing import shares
 from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, started_by_task, tasks_of
@@ -72,16 +73,18 @@ def fire(
     yield QUERIES.note_runs, started_by_task(started)
     tasks = {firing.task.uid: firing.task for firing in moved}
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
-    return Fired(executions=tuple(event.execution for event in new if event.before is None), claims=claims), events
+    behind = yield from _look_behind(request)
+    executions = tuple(event.execution for event in new if event.before is None)
+    return Fired(executions=executions, claims=claims, look=behind), events
 
 
-def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ...]]]:
+def claim(request: ClaimRequest, shared: bool) -> Operation[Told[Claimed]]:
     """Begin attempts: of each waiting handler its share, the longest available first.
 
     In a shared database only under the owner's lease, which nobody ends before these attempts are written.
     """
     if not (yield from _may_claim(request, shared)):
-        return (), ()
+        return Claimed(), ()
     chosen, tasks = yield from _chosen(request)
     executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
     (written,) = yield QUERIES.claim_executions, [_claimed(execution, request.owner) for execution in executions]
@@ -90,7 +93,14 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ..
     first = [execution for execution in executions if execution.attempt_start_time == execution.start_time]
     yield QUERIES.note_runs, started_by_task(first)
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
-    return claims, [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
+    behind = yield from _look_behind(request)
+    events = [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
+    return Claimed(claims=claims, look=behind), events
+
+
+def _look_behind(request: ClaimRequest | None) -> Operation[Look | None]:
+    """Look at what is left to do, in the step that did the rest: that spares a look of its own."""
+    return (yield from look(request.handlers, request.now, 1)) if request is not None and request.looks else None
 
 
 def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:

@@ -47,6 +47,8 @@ class ClaimRequest:
     running: Mapping[str, int]
     now: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
+    looks: bool = False
+    """Whether to look, in the same step, at what there is to do behind it."""
 
     @property
     def free(self) -> int:
@@ -58,11 +60,17 @@ class ClaimRequest:
         return self.limits.get(handler, self.limit) - self.running.get(handler, 0)
 
 
-class Fired(Struct, frozen=True, kw_only=True):
+class Claimed(Struct, frozen=True, kw_only=True):
+    """Attempts that began, and what there is to do behind them, if it was looked at: of due tasks one at most."""
+
+    claims: tuple[Claim, ...] = ()
+    look: "Look | None" = None
+
+
+class Fired(Claimed, frozen=True, kw_only=True):
     """What firings recorded, and which of it began at once."""
 
     executions: tuple[Execution, ...]
-    claims: tuple[Claim, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +106,8 @@ class Look:
     """Handlers of the asker's of which executions can be claimed."""
     expired: bool
     next_time: datetime | None
+    next_claim_time: datetime | None = None
+    """The earliest instant, after now, at which a claimable execution becomes available."""
     unreadable: tuple[Task, ...] = ()
 
 
@@ -233,7 +243,7 @@ class Store(Protocol):
         occurrence that has its row already. A claim is as safe as by `claim`.
         """
 
-    async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
+    async def claim(self, request: ClaimRequest) -> Claimed:
         """Make available executions RUNNING under a lease with a fresh token each.
 
         Safe because a row is claimed from PENDING only, and every later write is held to the token. In a shared

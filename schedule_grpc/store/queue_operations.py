@@ -65,17 +65,15 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
     ours = [row for row in waiting if row["handler"] in handlers]
     available = {row["handler"]: looked_at(row["available_time"]) for row in ours}
     expiring = [looked_at(row["instant"]) for row in deadlines]
-    instants = [
-        *(looked_at(row["next_time"]) for row in ours),
-        *expiring,
-        *(looked_at(row["instant"]) for row in next_runs),
-    ]
+    claims = [looked_at(row["next_time"]) for row in ours]
+    instants = [*claims, *expiring, *(looked_at(row["instant"]) for row in next_runs)]
     return Look(
         due=due,
         unreadable=unreadable,
         claimable=frozenset(handler for handler, time in available.items() if time <= now_micros),
         expired=any(time <= now_micros for time in expiring),
-        next_time=from_micros(following) if (following := _first_after(now_micros, instants)) is not None else None,
+        next_time=_first_after(now_micros, instants),
+        next_claim_time=_first_after(now_micros, claims),
     )
 
 
@@ -150,8 +148,9 @@ def count_open() -> Operation[Mapping[State, int]]:
     return {State(row["state"]): row["count"] for row in rows if row["state"] in STATES}
 
 
-def _first_after(now: int, instants: Iterable[int]) -> int | None:
-    return min((time for time in instants if now < time < LAST), default=None)
+def _first_after(now: int, instants: Iterable[int]) -> datetime | None:
+    first = min((time for time in instants if now < time < LAST), default=None)
+    return None if first is None else from_micros(first)
 
 
 def _is_past(stored: Any, now: datetime) -> bool:

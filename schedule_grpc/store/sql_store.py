@@ -22,7 +22,7 @@ from schedule_grpc.store import replica_operations as replicas
 from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import review_operations as reviews
 from schedule_grpc.store import task_operations as tasks
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired, LeaseLine, Look, Pruned, Replica, Review
+from schedule_grpc.store.protocol import Claimed, ClaimRequest, Fired, LeaseLine, Look, Pruned, Replica, Review
 from schedule_grpc.store.relay import Abroad
 from schedule_grpc.store.retention_round import Round
 from schedule_grpc.store.told import Told
@@ -139,7 +139,7 @@ class SqlStore:
         """See Store."""
         return await self._write(claims.fire, firings, now, request, self.shared)
 
-    async def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
+    async def claim(self, request: ClaimRequest) -> Claimed:
         """See Store."""
         return await self._write(claims.claim, request, self.shared)
 

@@ -74,7 +74,7 @@ async def nobody(_service: Rig, _name: str) -> None:
 async def one_runs(service: Rig, name: str) -> None:
     """An attempt is in progress."""
     await service.service.run_now(name, detach=True)
-    assert len(await service.store.claim(request(service))) == 1
+    assert len((await service.store.claim(request(service))).claims) == 1
 
 
 async def one_runs_and_one_waits(service: Rig, name: str) -> None:
@@ -103,14 +103,14 @@ async def test_one_step_is_two(service: Rig, before: Any, overlap: Overlap, catc
 
     told = told_by(service)
     fired = await service.store.fire([two], now=now)
-    claimed = await service.store.claim(request(service))
+    claimed = (await service.store.claim(request(service))).claims
     by_two, told[:] = _moves(told), []
     at_once = await service.store.fire([one], now=now, request=request(service))
 
     # Of several that come together none begins at once.
     coming = [execution for execution in one.executions if execution.state is State.PENDING]
     assert len(at_once.claims) == (len(claimed) if len(coming) == 1 else 0)
-    begun = (*at_once.claims, *await service.store.claim(request(service)))
+    begun = (*at_once.claims, *(await service.store.claim(request(service))).claims)
 
     assert len(at_once.executions) == len(fired.executions)
     assert len(begun) == len(claimed)

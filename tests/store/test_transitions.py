@@ -46,7 +46,7 @@ def request(service: Rig, owner: str = "me") -> ClaimRequest:
 
 async def claim(service: Rig) -> Claim:
     """Claim the one execution there is."""
-    (found,) = await service.store.claim(request(service))
+    (found,) = (await service.store.claim(request(service))).claims
     return found
 
 
