@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 FIRED_AT_ONCE = 500
 """Tasks fired in one transaction: enough to share its cost, few enough that nobody waits long behind it."""
+FIRED_BESIDE = 64
+"""The same while others wait for their time, which may come meanwhile: they start late by what this takes."""
 PATIENCE = timedelta(milliseconds=250)
 """How long due tasks are left for the next slot that is free, to be recorded as they start: one write instead of two.
 
@@ -132,7 +134,8 @@ class Loop:
 
     def _wanted(self) -> int:
         """Return how many due tasks to look at: as many as can start, or all that are to be recorded together."""
-        return min(self._free or (1 if self._is_patient() else FIRED_AT_ONCE), FIRED_AT_ONCE)
+        together = FIRED_AT_ONCE if self._seen.next_claim_time is None else FIRED_BESIDE
+        return min(self._free or (1 if self._is_patient() else together), together)
 
     @property
     def _free(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rig import Rig, rig
 
-from schedule_grpc.engine.loop import PATIENCE
+from schedule_grpc.engine.loop import MOMENT, PATIENCE
 from schedule_grpc.policy import Policy
 from schedule_grpc.retry import RetryPolicy
 
@@ -137,19 +137,81 @@ async def test_a_free_slot_is_wanted_while_a_share_keeps_some_waiting(place: Pat
         await service.service.run_now("other", detach=True)
         await service.engine.tick()
         assert service.engine.running == 17
-        assert service.engine._loop.wants_slots
+        assert service.engine._loop.behind
         held.opened.set()
         await service.clock.advance(30)
         await service.work()
 
 
-async def test_a_look_that_saw_only_what_was_started_is_done(service: Rig, gate):
-    """Nothing waits for a slot then."""
+async def test_nothing_waits_for_a_slot_once_all_is_started(service: Rig, gate):
+    """The step that started it looks behind itself; in a shared database the next look does."""
     held = gate("one")
     await service.register("task", "@manual", payload={"gate": "one"})
     await service.service.run_now("task", detach=True)
     await service.engine.tick()
-    assert service.engine._loop.is_done
-    assert not service.engine._loop.wants_slots
+    assert service.engine._loop.is_done != service.store.shared
+    if service.store.shared:
+        await service.engine.tick()
+    assert not service.engine._loop.behind
     held.opened.set()
+    await service.work()
+
+
+class Ticks:
+    """An engine that runs, the looks that it takes of its own, and the commits that it makes."""
+
+    def __init__(self, service: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        for name in ("look", "fire", "claim", "record"):
+            monkeypatch.setattr(service.store, name, self._noted(name, getattr(service.store, name)))
+
+    def _noted(self, name, method):
+        async def noting(*arguments, **options):
+            self.asked.append(name)
+            return await method(*arguments, **options)
+
+        return noting
+
+
+async def test_what_waits_for_its_time_is_claimed_without_a_look_before(service: Rig, gate, monkeypatch):
+    """The step before has seen when it comes: on a file one step claims it, and looks behind itself."""
+    gate("late").opened.set()
+    await service.register("task", "@hourly", payload={"gate": "late"}, policy=Policy(jitter=HALF_A_MINUTE))
+    await service.clock.advance(3600)
+    while await service.engine.tick():
+        await service.engine.idle()
+    (waiting,) = await service.history()
+    ticks = Ticks(service, monkeypatch)
+    await service.clock.advance((waiting.available_time - service.clock.now()).total_seconds())
+    await service.engine.tick()
+    await service.engine.idle()
+    assert ticks.asked == (["look", "claim", "record"] if service.store.shared else ["claim", "record"])
+    assert await service.states() == ["SUCCEEDED"]
+
+
+async def test_what_came_due_meanwhile_is_not_passed_over(service: Rig, gate):
+    """A claim without a look before it sees behind itself what else there is to do."""
+    gate("late").opened.set()
+    await service.register("task", "@hourly", payload={"gate": "late"}, policy=Policy(jitter=HALF_A_MINUTE))
+    await service.clock.advance(3600)
+    await service.work()
+    await service.register("other", "1 * * * *")
+    await service.clock.advance(60)
+    while await service.engine.tick():
+        await service.engine.idle()
+    assert await states(service, "task", "other") == [["SUCCEEDED"], ["SUCCEEDED"]]
+
+
+async def test_what_comes_within_a_moment_comes_together(service: Rig, gate):
+    """The next tick is a moment after the last one at the earliest: what became available since shares its commit."""
+    first, second = gate("first"), gate("second")
+    await service.register("first", "@hourly", payload={"gate": "first"})
+    await service.clock.advance(3600)
+    await service.register("second", "@manual", payload={"gate": "second"})
+    await service.engine.tick()
+    now = service.clock.now()
+    service.engine._loop._next = now + MOMENT / 10  # as of what becomes available then
+    assert service.engine.next_time == now + MOMENT
+    for each in (first, second):
+        each.opened.set()
     await service.work()
