@@ -53,6 +53,7 @@ def run_burst(
         database = make()
         due = datetime.now(UTC) + timedelta(seconds=lead)
         fill(database, due)
+        database.reviewed()  # as a server leaves it: its first start reviews all tasks once, in the background
         try:
             with _together(servers, folder, database.url) as processes:
                 figures = _watched(database, due, count, processes, database_cpu)

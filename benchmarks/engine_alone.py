@@ -1,12 +1,13 @@
 """The engine and the store alone, in a process of their own: `python -m benchmarks.engine_alone FILE COUNT`."""
 
 import asyncio
+import gc
 import json
 import resource
 import sys
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from benchmarks.bursts import once
 from benchmarks.database import Database
 from benchmarks.handlers import nothing
+from schedule_grpc import event_loop
 from schedule_grpc.bindings import Environment
 from schedule_grpc.clock import SystemClock
 from schedule_grpc.engine import Engine, EngineOptions
@@ -32,8 +34,11 @@ def cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def drain(path: Path, count: int) -> dict[str, float]:
-    """Start the engine at an instant at which all tasks are due; return the figures until all are recorded."""
+async def drain(path: Path, count: int, due: datetime) -> dict[str, float]:
+    """Start the engine at the instant at which all tasks are due; return the figures until all are recorded.
+
+    In the event loop that a server has, with the tasks reviewed as a server leaves them.
+    """
     clock, hub, registry = SystemClock(), Hub(), Registry()
     registry.add_function(nothing)
     store = await open_store(path, hub)
@@ -47,6 +52,10 @@ async def drain(path: Path, count: int) -> dict[str, float]:
         if recorded >= count:
             ended.set()
 
+    await engine.recover()
+    while clock.now() < due:
+        await clock.wait_until(due, asyncio.Event())
+    gc.freeze()  # as a server does
     with hub.listening(note):
         used, began = cpu(), time.perf_counter()
         running = asyncio.create_task(engine.run())
@@ -62,9 +71,10 @@ def main(path: str, count: int) -> None:
     """Fill the file, wait for the instant, and print the figures."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     due = SystemClock().now() + timedelta(seconds=FILLS_WITHIN)
-    once(count)(Database(f"sqlite:///{path}"), due)
-    time.sleep(max((due - SystemClock().now()).total_seconds(), 0))
-    print(json.dumps(asyncio.run(drain(Path(path), count))))
+    database = Database(f"sqlite:///{path}")
+    once(count)(database, due)
+    database.reviewed()
+    print(json.dumps(event_loop.run(drain(Path(path), count, due), kind="auto")))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ reads the store again now and then. Where servers share a database, each also he
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,7 +158,7 @@ class Hub:
         self._listeners: list[Listener] = []
         self._abroad: list[Listener] = []
         self._waiting: dict[str, set[Ending]] = {}
-        self._ended: dict[str, None] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
         self._subscriptions: set[Subscription] = set()
         self._closed = False
 
@@ -247,7 +247,7 @@ class Hub:
     def _end(self, execution_id: str, execution: Execution | None) -> None:
         self._ended[execution_id] = None
         if len(self._ended) > ENDS_KNOWN:
-            del self._ended[next(iter(self._ended))]
+            self._ended.popitem(last=False)
         for waiter in self._waiting.get(execution_id, ()):
             waiter.execution = waiter.execution or execution
             waiter.set()

@@ -23,6 +23,8 @@ _BEFORE_THE_NEXT = timedelta(seconds=1)
 _LISTED = {CatchUp.LATEST: 2, CatchUp.ALL: CAUGHT_UP + 2, CatchUp.NONE: 3}
 """How many of the newest occurrences a plan looks at: those that run, and two that a row for the others names."""
 
+NOTHING = Due()
+
 
 class Firing(Struct, frozen=True, kw_only=True):
     """Everything of one task that is due at one look.
@@ -42,7 +44,7 @@ def plan(task: Task, now: datetime) -> Firing:
     What is older than the catch-up window is one MISSED row; of the rest, the task's catch-up policy says what runs.
     """
     window_began = just_before(now - task.policy.catchup_window)
-    too_old = Due()
+    too_old = NOTHING
     if task.settled_time < window_began:
         too_old = task.definition.due(task.settled_time, window_began, newest=2)
     listed = _LISTED[task.policy.catch_up]

@@ -5,11 +5,10 @@ already waits for the handler that blocks. What a binding opens belongs to the l
 """
 
 import asyncio
-import contextvars
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
@@ -18,9 +17,10 @@ import structlog
 
 from schedule_grpc import event_loop
 from schedule_grpc.clock import Clock
+from schedule_grpc.engine.given import context_of_execution
 from schedule_grpc.engine.hand_over import HandOver
 from schedule_grpc.engine.watchdog import Watchdog
-from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended, name_of
+from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended, name_of, with_env
 from schedule_grpc.threads import in_thread
 
 log = structlog.get_logger(__name__)
@@ -45,8 +45,6 @@ class _CallElsewhere(Call):
 
     def __init__(self, function: HandlerFunction, ctx: TaskContext) -> None:
         super().__init__(ctx.clock)
-        self.name = name_of(ctx)
-        self.context = contextvars.copy_context()
         self._function = function
         self._ctx = ctx
         self._loop: HandlerLoop | None = None
@@ -74,9 +72,14 @@ class _CallElsewhere(Call):
 
     # -- in the handlers' loop
 
+    def create_task(self, loop: "HandlerLoop") -> "asyncio.Task[None]":
+        """Give it its turn, in a task and a context of its own."""
+        context = context_of_execution(self._ctx.execution_id)
+        return asyncio.get_running_loop().create_task(self.turn(loop), name=name_of(self._ctx), context=context)
+
     async def turn(self, loop: "HandlerLoop") -> None:
         """Call the handler, and tell how it ended; nothing if this had gone to another loop, or was withdrawn."""
-        given = self._ctx if self._ctx.env is loop.env else replace(self._ctx, env=loop.env)
+        given = self._ctx if self._ctx.env is loop.env else with_env(self._ctx, loop.env)
         if not loop.takes(self):
             return
         self._task = asyncio.current_task()
@@ -182,7 +185,7 @@ class HandlerLoop:
         # A task of its own for each: what one handler does with its task (cancel it later, fork in it) must not reach
         # the next one. Behind one that blocks, the others' tasks have not begun, and they still wait for their turn:
         # so the context is of this turn alone, for two threads cannot be in one.
-        task = self._loop.create_task(call.turn(self), name=call.name, context=call.context.copy())
+        task = call.create_task(self)
         task.add_done_callback(partial(call.after_turn, self))
 
     def _run(self) -> None:

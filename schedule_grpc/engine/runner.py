@@ -1,7 +1,6 @@
 """One execution, from its claim to its record: resolve → perform → report → record, whatever happens on the way."""
 
 import asyncio
-import contextvars
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -15,13 +14,25 @@ import structlog
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.condition import Condition
+from schedule_grpc.engine.given import Given, context_of_execution
 from schedule_grpc.engine.lease import Lease
-from schedule_grpc.engine.progress import Reporter
 from schedule_grpc.engine.recorder import Answer, Recorder, Report
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Abandoned, Hub
 from schedule_grpc.execution import HandBack, Outcome, unrecordable
-from schedule_grpc.handlers import Attempt, Call, Env, Fate, HandlerFunction, Registry, Stop, TaskContext, begin_here
+from schedule_grpc.handlers import (
+    Attempt,
+    Call,
+    Env,
+    Fate,
+    HandlerFunction,
+    Registry,
+    Stop,
+    TaskContext,
+    begin_here,
+    begin_in_thread,
+    context_of,
+)
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.store import Claim, Store
 
@@ -61,7 +72,7 @@ class Here:
 
     def begin(self, function: HandlerFunction, ctx: TaskContext) -> Call:
         """Call an async handler."""
-        return begin_here(function, ctx)
+        return context_of_execution(ctx.execution_id).run(begin_here, function, ctx)
 
 
 class Why(Enum):
@@ -247,30 +258,21 @@ class Runner:
             self._report(running, None)
             return
         self._begun.add(claim.lease_token)
-        about = {"execution": execution.id, "task": claim.task.name, "attempt": execution.attempt}
-        given = TaskContext(
-            task=claim.task,
-            execution_id=execution.id,
-            attempt=execution.attempt,
-            scheduled_time=execution.scheduled_time,
+        given = Given(
+            claim,
             deadline=self._clock.now() + timeout,
-            payload=claim.payload,
             env=self._place.env,
             clock=self._clock,
+            hub=self._hub,
             conditions=running.conditions,
-            report=Reporter(claim, hub=self._hub, clock=self._clock),
-            log=structlog.get_logger(__name__, **about),  # bound when it is used
         )
-        context = contextvars.copy_context()
-        context.run(structlog.contextvars.bind_contextvars, execution=execution.id)
         Attempt(
             offer,
-            given,
+            context_of(given),
             timeout=timeout,
             stop=running.stop,
             on_fate=partial(self._performed, running),
-            begin=self._place.begin,
-            context=context,
+            begin=self._place.begin if offer.is_async else _begin_in_thread,
             leaving=self._giving_up,
             is_waited_for=partial(self._is_still_ours, running),
         )
@@ -378,6 +380,10 @@ class Runner:
         if not self._unfinished:
             self._idle.set()
         self._on_free()
+
+
+def _begin_in_thread(function: HandlerFunction, ctx: TaskContext) -> Call:
+    return context_of_execution(ctx.execution_id).run(begin_in_thread, function, ctx)
 
 
 def _hand_back(claim: Claim, now: datetime, *, began: bool) -> HandBack:

@@ -10,8 +10,8 @@
 A decorated handler stays a plain function, which a test can call.
 """
 
-from schedule_grpc.handlers.call import Begin, Call, End, Raised, begin_here, ended
-from schedule_grpc.handlers.context import Env, PermanentFailure, TaskContext, name_of
+from schedule_grpc.handlers.call import Begin, Call, End, Raised, begin_here, begin_in_thread, ended
+from schedule_grpc.handlers.context import Env, Parts, PermanentFailure, TaskContext, context_of, name_of, with_env
 from schedule_grpc.handlers.perform import Attempt, Fate, Stop, perform
 from schedule_grpc.handlers.registry import HandlerFunction, Offer, Registry, handler
 
@@ -24,14 +24,18 @@ __all__ = [
     "Fate",
     "HandlerFunction",
     "Offer",
+    "Parts",
     "PermanentFailure",
     "Raised",
     "Registry",
     "Stop",
     "TaskContext",
     "begin_here",
+    "begin_in_thread",
+    "context_of",
     "ended",
     "handler",
     "name_of",
     "perform",
+    "with_env",
 ]

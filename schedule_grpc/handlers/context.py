@@ -103,41 +103,70 @@ class TaskContext:
 class _ForHandler(TaskContext):
     """A context whose JSON nobody else holds: a handler may change what it is given.
 
-    It is copied when the handler first looks at it: most never ask for the task.
+    Its parts are taken when the handler first looks at them: most look at few.
     """
 
-    _shared: TaskContext
+    _parts: "Parts"
+
+    def __getattr__(self, name: str) -> Any:
+        """Take a part that nobody has looked at yet."""
+        if name not in _NAMES:
+            raise AttributeError(name)
+        part = getattr(self._parts, name)
+        object.__setattr__(self, name, part)
+        return part
 
     @cached_property
     def task(self) -> Task:
         """The task, with JSON of its own."""
-        task, definition = self._shared.task, self._shared.task.definition
+        task, definition = self._parts.task, self._parts.task.definition
         payload, metadata = own_copy(dict(definition.payload)), own_copy(dict(definition.metadata))
         return replace(task, definition=replace(definition, payload=payload, metadata=metadata))
 
     @cached_property
     def payload(self) -> Mapping[str, Any]:
         """The payload, of its own."""
-        copied: dict[str, Any] = own_copy(dict(self._shared.payload))
+        copied: dict[str, Any] = own_copy(dict(self._parts.payload))
         return copied
 
 
-_TAKEN_OVER = tuple(each.name for each in fields(TaskContext) if each.name not in {"task", "payload"})
+_NAMES = frozenset(each.name for each in fields(TaskContext))
 
 
-def copy_for_handler(ctx: TaskContext) -> TaskContext:
+class Parts(Protocol):
+    """What a context is made of: each of its parts by name, as of `TaskContext`; asked for at most once by a thread."""
+
+    @property
+    def task(self) -> Task:
+        """See TaskContext."""
+
+    @property
+    def execution_id(self) -> str:
+        """See TaskContext."""
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """See TaskContext."""
+
+
+def context_of(parts: Parts) -> TaskContext:
     """Return a context whose JSON nobody else holds: a handler may change what it is given."""
-    copied = object.__new__(_ForHandler)
-    object.__setattr__(copied, "_shared", ctx)
-    for name in _TAKEN_OVER:
-        object.__setattr__(copied, name, getattr(ctx, name))
-    return copied
+    made = object.__new__(_ForHandler)
+    object.__setattr__(made, "_parts", parts)
+    return made
+
+
+def with_env(ctx: TaskContext, env: Env) -> TaskContext:
+    """Return the context for a handler that reaches the world by other bindings."""
+    made = context_of(ctx)
+    object.__setattr__(made, "env", env)
+    return made
 
 
 def name_of(ctx: TaskContext) -> str:
     """Return by what name an attempt's asyncio task goes: handler and execution."""
-    shared = getattr(ctx, "_shared", ctx)  # whose task is no copy
-    return f"{shared.task.handler} {ctx.execution_id}"
+    parts = getattr(ctx, "_parts", ctx)  # whose task is no copy
+    return f"{parts.task.handler} {parts.execution_id}"
 
 
 def _within_one(fraction: float) -> float:

@@ -1,7 +1,6 @@
 """One attempt, from the call of the handler to its fate. Nothing a handler does escapes from here as an exception."""
 
 import asyncio
-import contextvars
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +10,7 @@ from typing import Any, TypeAlias
 from schedule_grpc.clock import Alarm
 from schedule_grpc.execution import MAX_TEXT_BYTES
 from schedule_grpc.handlers.call import Begin, End, Raised, Unreadable, begin_here, begin_in_thread
-from schedule_grpc.handlers.context import TaskContext, copy_for_handler
+from schedule_grpc.handlers.context import TaskContext, context_of
 from schedule_grpc.handlers.failure import description_of, kind_of, leaves_of
 from schedule_grpc.handlers.registry import Offer
 from schedule_grpc.json_text import encode
@@ -75,8 +74,7 @@ class Attempt:
         stop: Stop,
         on_fate: Callable[[Fate], None],
         grace: timedelta = GRACE,
-        begin: Begin = begin_here,
-        context: contextvars.Context | None = None,
+        begin: Begin | None = None,
         leaving: asyncio.Event | None = None,
         is_waited_for: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -84,18 +82,17 @@ class Attempt:
 
         Args:
             offer: The handler.
-            ctx: What it gets a copy of.
+            ctx: What it gets.
             timeout: How long it may take, counted from its beginning.
             stop: When resolved, the handler is asked to stop.
             on_fate: Called once, in this event loop, with its fate.
             grace: How long it may take to stop once asked.
-            begin: Calls it if it is async; by default in this event loop.
-            context: In which it is called; by default a copy of this one.
+            begin: Calls it; by default in this event loop if it is async, else in a thread.
             leaving: When set, a handler gets no more than ``grace``: the process is to end.
             is_waited_for: Tells, of a handler that has not stopped within ``grace``, whether its end still counts: then
                 it is waited for, up to its timeout.
         """
-        self._given = copy_for_handler(ctx)
+        self._given = ctx
         self._timeout = timeout
         self._stop = stop
         self._on_fate: Callable[[Fate], None] | None = on_fate
@@ -104,8 +101,7 @@ class Attempt:
         self._is_waited_for = is_waited_for
         self._in_time = True
         self._held_up = 0
-        call = begin if offer.is_async else begin_in_thread
-        self._call = (context or contextvars.copy_context()).run(call, offer.function, self._given)
+        self._call = (begin or _default_begin(offer))(offer.function, ctx)
         self._call.end.add_done_callback(self._ended)
         stop.add_done_callback(self._stopped)
         self._alarm = self._ring_after(timeout, self._late)
@@ -179,6 +175,10 @@ class Attempt:
         return _judged(end, self._given, duration)
 
 
+def _default_begin(offer: Offer) -> Begin:
+    return begin_here if offer.is_async else begin_in_thread
+
+
 async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: Stop, **how: Any) -> Fate:
     """Call the handler once and return what became of it; arguments as of an `Attempt`."""
     fate: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
@@ -187,7 +187,7 @@ async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: S
         if not fate.done():
             fate.set_result(found)
 
-    Attempt(offer, ctx, timeout=timeout, stop=stop, on_fate=tell, **how)
+    Attempt(offer, context_of(ctx), timeout=timeout, stop=stop, on_fate=tell, **how)
     return await fate
 
 

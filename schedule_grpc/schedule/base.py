@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import Struct
+
 from schedule_grpc.schedule.grammar import Fields, read
 
 MAX_COUNTED = 10_000
@@ -12,8 +14,7 @@ MAX_COUNTED = 10_000
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Due:
+class Due(Struct, frozen=True, kw_only=True):
     """What is due in a stretch of time.
 
     ``newest`` holds as many of the newest occurrences as were asked for, in ascending order; ``oldest`` is the first of
@@ -150,6 +151,8 @@ class Preview:
 
 
 def _in_utc(instant: datetime) -> datetime:
+    if instant.tzinfo is UTC:
+        return instant
     if instant.utcoffset() is None:
         raise ValueError("a naive time is not an instant")
     try:

@@ -12,7 +12,7 @@ import structlog
 from schedule_grpc.condition import Condition
 from schedule_grpc.execution import new_execution_id
 from schedule_grpc.handlers import Env, Fate, Offer, TaskContext, perform
-from schedule_grpc.handlers.context import copy_for_handler
+from schedule_grpc.handlers.context import context_of
 from schedule_grpc.json_text import decode, encode
 from schedule_grpc.policy import DEFAULT, Policy
 from schedule_grpc.read_only import own_copy
@@ -115,7 +115,7 @@ async def run(
             log=_logger(lines),
             report=lambda fraction, text: reports.append((fraction, text)),
         )
-        context = copy_for_handler(given)
+        context = context_of(given)
         fate = await _performed(offer, context, time, timeout, advance)
     exception = _raised(fate, lines)
     return Ran(
