@@ -1,6 +1,7 @@
 """SQLite through aiosqlite: one writer that commits in groups, readers apart from it."""
 
 import asyncio
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ class SqliteDatabase:
         on_commit: Callable[[int], None],
     ) -> None:
         self._path = path
-        files = (path.with_name(path.name + part) for part in ("", "-wal", "-shm"))
+        files = [f"{path}{part}" for part in ("", "-wal", "-shm")]
         self._identities = {each: _identity(each) for each in files}
         self._on_commit = on_commit
         self._lock = lock
@@ -159,10 +160,10 @@ class SqliteDatabase:
         """
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
-        await self._require_the_same_files()
         try:
             writer = await self._connection(WRITER)
             try:
+                await writer.run(self._require_the_same_files)
                 await writer.run(_write_first_page)
                 await writer.run(lambda _: self._lock.require_room(ROOM))
             except sqlite3.Error as error:
@@ -198,9 +199,8 @@ class SqliteDatabase:
 
     async def _write_batch(self, batch: list[_Job]) -> None:
         try:
-            await self._require_the_same_files()
             writer = await self._connection(WRITER)
-            results = await writer.run(run_batch, [job.factory for job in batch])
+            results = await writer.run(self._run, [job.factory for job in batch])
             self._on_commit(len(batch))
             for result in results:
                 if isinstance(result, Refused):
@@ -233,14 +233,20 @@ class SqliteDatabase:
                 await former.close()
         return self._connections[number]
 
-    async def _require_the_same_files(self) -> None:
+    # -- on the writer's thread
+
+    def _run(self, connection: sqlite3.Connection, factories: Sequence[Factory[Any]]) -> Sequence[Done | Refused]:
+        self._require_the_same_files(connection)
+        return run_batch(connection, factories)
+
+    def _require_the_same_files(self, connection: sqlite3.Connection) -> None:
         """Refuse to write into files that nobody will find again: without a name, or where another has their name.
 
         What the newest commits wrote into a lost -wal is still in reach: it is moved into the file.
         """
         for path, identity in self._identities.items():
             if _identity(path) != identity:
-                await self._connections[WRITER].run(_checkpoint)
+                _checkpoint(connection)
                 raise DatabaseUnavailable(
                     f"{path}: was removed or replaced while it was open: put it back, or restart the server"
                 )
@@ -273,9 +279,9 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 (a Path costs more than the call, and each commit asks of three)
     except OSError:
         return None
     return found.st_dev, found.st_ino

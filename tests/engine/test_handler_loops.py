@@ -17,7 +17,7 @@ from schedule_grpc.retry import FailureKind
 
 
 async def test_handlers_run_apart_from_the_server(scene: Scene):
-    """Async ones, in one loop, with its bindings; each in a context in which the lines of the log name its execution."""
+    """Async ones, in one loop, with its bindings; each in a context in which lines of the log name its execution."""
 
     async def bound(_: TaskContext) -> Any:
         return structlog.contextvars.get_contextvars()
