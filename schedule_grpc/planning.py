@@ -35,6 +35,8 @@ class Firing(Struct, frozen=True, kw_only=True):
     task: Task
     settled_time: datetime
     next_run_time: datetime | None
+    start_delay: timedelta = timedelta(0)
+    """Of the next run."""
     executions: tuple[Execution, ...]
 
 
@@ -55,10 +57,12 @@ def plan(task: Task, now: datetime) -> Firing:
         *_PLANS[task.policy.catch_up](task, due, now, alone=alone),
     ]
     settled_time = max(task.settled_time, now)
+    following = task.definition.next_after(settled_time)
     return Firing(
         task=task,
         settled_time=settled_time,
-        next_run_time=task.definition.next_after(settled_time),
+        next_run_time=following,
+        start_delay=start_delay(task, following),
         executions=tuple(executions),
     )
 
@@ -74,7 +78,13 @@ def replanned(task: Task) -> Firing | None:
     next_run_time = task.definition.next_after(task.settled_time)
     if next_run_time == task.next_run_time:
         return None
-    return Firing(task=task, settled_time=task.settled_time, next_run_time=next_run_time, executions=())
+    return Firing(
+        task=task,
+        settled_time=task.settled_time,
+        next_run_time=next_run_time,
+        start_delay=start_delay(task, next_run_time),
+        executions=(),
+    )
 
 
 def settlement(before: Task, now: datetime, *, ended_for: Reason | None) -> Firing | None:
@@ -153,7 +163,7 @@ def _running(
         task,
         trigger=Trigger.SCHEDULE if on_schedule else Trigger.CATCH_UP,
         now=now,
-        available_time=occurrence + _jitter(task, occurrence) if on_schedule else now,
+        available_time=occurrence + start_delay(task, occurrence) if on_schedule else now,
         scheduled_time=occurrence,
         covers=covers,
     )
@@ -181,11 +191,14 @@ def _without_newest(due: Due, count: int) -> Due:
     return Due(newest=left, oldest=due.oldest, count=due.count - count, exact=due.exact)
 
 
-def _jitter(task: Task, occurrence: datetime) -> timedelta:
-    """Return how much later this occurrence starts: always the same for it, and before the next one is due."""
+def start_delay(task: Task, occurrence: datetime | None) -> timedelta:
+    """Return how much later an occurrence starts, its jitter: always the same for it, and before the next one is due.
+
+    So a task is fired no sooner than its occurrence starts: what waited in the queue until then would be written twice.
+    """
     longest = task.policy.jitter
-    if not longest:
-        return longest
+    if not longest or occurrence is None:
+        return timedelta(0)
     following = task.definition.next_after(occurrence)
     if following is not None:
         longest = max(min(longest, following - occurrence - _BEFORE_THE_NEXT), timedelta(0))

@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _SECOND, _HOUR, _DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 _TEN_YEARS = 3650 * _DAY
+MAX_JITTER = _DAY
 MAX_RETAINED = 1_000_000
 MAX_ALERT_AFTER = 1000
 
@@ -138,7 +139,7 @@ _BOUNDS: tuple[tuple[str, Any, Any, str], ...] = (
     ("timeout", _SECOND, _DAY, "1 s and 24 h"),
     ("start_deadline", _SECOND, 365 * _DAY, "1 s and 365 days"),
     ("catchup_window", timedelta(0), _TEN_YEARS, "0 s and 3650 days"),
-    ("jitter", timedelta(0), _DAY, "0 s and 24 h"),
+    ("jitter", timedelta(0), MAX_JITTER, "0 s and 24 h"),
     ("retention.max_age", _HOUR, _TEN_YEARS, "1 h and 3650 days"),
     ("retention.max_count", 1, MAX_RETAINED, "1 and 1000000"),
     ("alert_after", 0, MAX_ALERT_AFTER, "0 and 1000"),

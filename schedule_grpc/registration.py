@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from schedule_grpc.errors import InvalidArgument, SchedulePassed, TaskUnreadable
 from schedule_grpc.execution import Reason
-from schedule_grpc.planning import Firing, settlement
+from schedule_grpc.planning import Firing, settlement, start_delay
 from schedule_grpc.policy import DEFAULT
 from schedule_grpc.task import PLACE, Definition, Task, define
 
@@ -163,7 +163,7 @@ def _changed(before: Task, wanted: Task, now: datetime) -> TaskChange:
         raise TaskUnreadable(after.name, after.trouble)
     schedule_is_new = not (before.definition.has_place and before.definition.fires_as(after.definition))
     if not schedule_is_new and before.enabled == after.enabled:
-        return TaskChange(before=before, after=after)
+        return TaskChange(before=before, after=_with_next_run(after, after.next_run_time))
     return TaskChange(
         before=before,
         after=_counting_from(after, now, schedule_is_new=schedule_is_new),
@@ -177,4 +177,8 @@ def _counting_from(task: Task, now: datetime, *, schedule_is_new: bool) -> Task:
     if schedule_is_new and task.schedule.is_once and task.schedule.next_after(settled_time) is None:
         raise SchedulePassed.at(task.schedule.text)
     next_run_time = task.definition.next_after(settled_time)
-    return replace(task, settled_time=settled_time, next_run_time=next_run_time if task.enabled else None)
+    return _with_next_run(replace(task, settled_time=settled_time), next_run_time if task.enabled else None)
+
+
+def _with_next_run(task: Task, next_run_time: datetime | None) -> Task:
+    return replace(task, next_run_time=next_run_time, start_delay=start_delay(task, next_run_time))

@@ -42,7 +42,7 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 MAX_DESCRIPTION = 4096
 MAX_NOTE = 1024
-PLACE = frozenset({"revision", "settled_time", "next_run_time"})
+PLACE = frozenset({"revision", "settled_time", "next_run_time", "start_delay"})
 """Where a task stands: what each change of it writes anew."""
 EMPTY: Mapping[str, Any] = read_only({})
 SHOWN = 40
@@ -146,6 +146,8 @@ class Task(Struct, frozen=True, kw_only=True):
     Everything up to ``settled_time`` is accounted for by executions; ``next_run_time`` is the schedule's next
     occurrence after it, None while the task is disabled or will not fire again. ``revision`` counts changes of the
     definition and of ``enabled``, not firings.
+
+    It is fired ``start_delay`` later than its next run: its jitter then.
     """
 
     definition: Definition
@@ -156,6 +158,7 @@ class Task(Struct, frozen=True, kw_only=True):
     update_time: datetime
     settled_time: datetime
     next_run_time: datetime | None = None
+    start_delay: timedelta = timedelta(0)
     last_run_time: datetime | None = None
     delete_time: datetime | None = None
     note: str = ""

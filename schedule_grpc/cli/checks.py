@@ -269,7 +269,7 @@ def _schedule(task: Task, now: datetime) -> Check:
     if task.next_run_time is None:
         advice = "it is @manual, or its last occurrence is over, or its window has ended: run or update it"
         return warn("schedule", f"{told} will not fire any more by itself", advice)
-    if task.next_run_time < now - LATE:
+    if task.next_run_time + task.policy.jitter < now - LATE:
         advice = "the server's loop is behind, or its clock was set back: see its log and its clock"
         return bad("schedule", f"{told} is overdue since {time_shown(task.next_run_time)}", advice)
     return ok("schedule", f"{told}, next {', '.join(map(time_shown, task.next_run_times(3)))}")

@@ -48,8 +48,8 @@ WHERE task_uid = :task_uid AND "key" = :key AND start_time = :start_time AND pha
 -- and among what is open and older than the smallest grace.
 SELECT * FROM scheduled_tasks WHERE uid IN (
     SELECT t.uid FROM scheduled_tasks t
-    WHERE t.next_run_time < :now AND t.overdue_grace IS NOT NULL AND t.delete_time IS NULL
-      AND t.next_run_time /*postgresql ::numeric */ + t.overdue_grace < :now
+    WHERE t.next_run_time + t.start_delay < :now AND t.overdue_grace IS NOT NULL AND t.delete_time IS NULL
+      AND t.next_run_time /*postgresql ::numeric */ + t.start_delay + t.overdue_grace < :now
     UNION
     SELECT e.task_uid FROM task_executions e CROSS JOIN scheduled_tasks t
     WHERE e.gate IS NOT NULL AND e.state = 'PENDING' AND e.start_time IS NULL

@@ -13,7 +13,7 @@ from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.database import Row
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
 from schedule_grpc.json_text import encode
-from schedule_grpc.policy import Policy
+from schedule_grpc.policy import MAX_JITTER, Policy
 from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import Schedule, read_stored
@@ -24,6 +24,7 @@ from schedule_grpc.task import Definition, Task, TaskStats
 E = TypeVar("E", bound=StrEnum)
 
 MICROSECOND = timedelta(microseconds=1)
+LONGEST_DELAY = MAX_JITTER // MICROSECOND
 TASKS_KEPT = 4096
 _TASKS_READ: dict[tuple[Any, ...], Task] = {}
 _TASKS_LOCK = Lock()
@@ -55,6 +56,7 @@ def has_place(row: Row) -> bool:
     reading.count("revision", row["revision"])
     reading.required_instant("settled_time", row["settled_time"])
     reading.instant("next_run_time", row["next_run_time"])
+    reading.count("start_delay", row["start_delay"], LONGEST_DELAY)
     return not reading.troubles
 
 
@@ -72,6 +74,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "update_time": to_micros(task.update_time),
         "settled_time": to_micros(task.settled_time),
         "next_run_time": micros(task.next_run_time),
+        "start_delay": task.start_delay // MICROSECOND,
         "delete_time": micros(task.delete_time),
         "overdue_grace": definition.policy.overdue_grace // MICROSECOND or None,
     }
@@ -104,6 +107,7 @@ def task_of(row: Row) -> Task:
         update_time=past.required_instant("update_time", row["update_time"]),
         settled_time=place.required_instant("settled_time", row["settled_time"]),
         next_run_time=place.instant("next_run_time", row["next_run_time"]),
+        start_delay=place.count("start_delay", row["start_delay"], LONGEST_DELAY) * MICROSECOND,
         last_run_time=past.instant("last_run_time", row["last_run_time"]),
         delete_time=None if row["delete_time"] is None else past.required_instant("delete_time", row["delete_time"]),
         note=past.text("note", row["note"]),

@@ -14,7 +14,7 @@ from schedule_grpc.registration import TaskChange
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import Comer, end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, micros, task_of, task_parameters, task_read_again
+from schedule_grpc.store.rows import MICROSECOND, execution_of, micros, task_of, task_parameters, task_read_again
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -195,6 +195,7 @@ def _advance(firing: Firing) -> Parameters:
         "read_next_run_time": micros(firing.task.next_run_time),
         "settled_time": to_micros(firing.settled_time),
         "next_run_time": micros(firing.next_run_time),
+        "start_delay": firing.start_delay // MICROSECOND,
     }
 
 

@@ -52,14 +52,14 @@ LIMIT :limit;
 -- name: insert_tasks
 -- rows: uid TEXT, name TEXT, revision BIGINT, schedule TEXT, time_zone TEXT, handler TEXT, enabled SMALLINT,
 -- rows: payload TEXT, metadata TEXT, category TEXT, description TEXT, policy TEXT, note TEXT, create_time BIGINT,
--- rows: update_time BIGINT, settled_time BIGINT, next_run_time BIGINT, overdue_grace BIGINT
+-- rows: update_time BIGINT, settled_time BIGINT, next_run_time BIGINT, start_delay BIGINT, overdue_grace BIGINT
 -- New tasks, but for those whose names are taken: for them no row is returned.
 INSERT INTO scheduled_tasks (
     uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description, policy, note,
-    create_time, update_time, settled_time, next_run_time, overdue_grace)
+    create_time, update_time, settled_time, next_run_time, start_delay, overdue_grace)
 SELECT
     uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description, policy, note,
-    create_time, update_time, settled_time, next_run_time, overdue_grace
+    create_time, update_time, settled_time, next_run_time, start_delay, overdue_grace
 FROM rows WHERE true
 ON CONFLICT (name) WHERE delete_time IS NULL DO NOTHING
 RETURNING uid;
@@ -67,15 +67,15 @@ RETURNING uid;
 -- name: update_tasks
 -- rows: uid TEXT, revision BIGINT, schedule TEXT, time_zone TEXT, handler TEXT, enabled SMALLINT, payload TEXT,
 -- rows: metadata TEXT, category TEXT, description TEXT, policy TEXT, note TEXT, update_time BIGINT,
--- rows: settled_time BIGINT, next_run_time BIGINT, delete_time BIGINT, overdue_grace BIGINT, read_revision BIGINT,
--- rows: read_next_run_time BIGINT
+-- rows: settled_time BIGINT, next_run_time BIGINT, start_delay BIGINT, delete_time BIGINT, overdue_grace BIGINT,
+-- rows: read_revision BIGINT, read_next_run_time BIGINT
 -- Tasks' new definitions, or their deletion, of those that are still as they were read.
 UPDATE scheduled_tasks SET
     revision = rows.revision, schedule = rows.schedule, time_zone = rows.time_zone, handler = rows.handler,
     enabled = rows.enabled, payload = rows.payload, metadata = rows.metadata, category = rows.category,
     description = rows.description, policy = rows.policy, note = rows.note, update_time = rows.update_time,
-    settled_time = rows.settled_time, next_run_time = rows.next_run_time, delete_time = rows.delete_time,
-    overdue_grace = rows.overdue_grace
+    settled_time = rows.settled_time, next_run_time = rows.next_run_time, start_delay = rows.start_delay,
+    delete_time = rows.delete_time, overdue_grace = rows.overdue_grace
 FROM rows
 WHERE scheduled_tasks.uid = rows.uid AND scheduled_tasks.delete_time IS NULL
   AND scheduled_tasks.revision = rows.read_revision
@@ -84,9 +84,11 @@ WHERE scheduled_tasks.uid = rows.uid AND scheduled_tasks.delete_time IS NULL
 RETURNING scheduled_tasks.uid;
 
 -- name: advance_tasks
--- rows: uid TEXT, revision BIGINT, read_next_run_time BIGINT, settled_time BIGINT, next_run_time BIGINT
+-- rows: uid TEXT, revision BIGINT, read_next_run_time BIGINT, settled_time BIGINT, next_run_time BIGINT,
+-- rows: start_delay BIGINT
 -- What firings do to their tasks: compare and set. It locks the tasks, and leaves those that somebody else holds to him.
-UPDATE scheduled_tasks SET settled_time = rows.settled_time, next_run_time = rows.next_run_time
+UPDATE scheduled_tasks SET
+    settled_time = rows.settled_time, next_run_time = rows.next_run_time, start_delay = rows.start_delay
 FROM rows
 WHERE scheduled_tasks.uid = rows.uid AND scheduled_tasks.revision = rows.revision
   AND scheduled_tasks.next_run_time = rows.read_next_run_time
@@ -97,12 +99,14 @@ RETURNING scheduled_tasks.uid;
 
 -- name: due_tasks
 -- Tasks that are due, the longest overdue first; but for those that another server is just firing.
-SELECT * FROM scheduled_tasks WHERE next_run_time <= :now ORDER BY next_run_time, uid LIMIT :limit
+SELECT * FROM scheduled_tasks WHERE next_run_time + start_delay <= :now
+ORDER BY next_run_time + start_delay, uid LIMIT :limit
 /*postgresql FOR SHARE SKIP LOCKED */;
 
 -- name: next_run_time
--- The earliest next run of all tasks that are not due: a task that cannot be read stays due, and must hide no other.
-SELECT next_run_time AS instant FROM scheduled_tasks WHERE next_run_time > :now ORDER BY next_run_time LIMIT 1;
+-- When the next task is due of all that are not: a task that cannot be read stays due, and must hide no other.
+SELECT next_run_time + start_delay AS instant FROM scheduled_tasks WHERE next_run_time + start_delay > :now
+ORDER BY next_run_time + start_delay LIMIT 1;
 
 -- name: note_runs
 -- rows: uid TEXT, start_time BIGINT

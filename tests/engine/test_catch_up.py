@@ -213,14 +213,51 @@ def _settled(found: Task, settled) -> Task:
 async def test_a_jittered_occurrence_starts_later_and_its_deadline_with_it(service: Rig):
     """The start deadline counts from when it could start."""
     policy = Policy(jitter=timedelta(minutes=30), start_deadline=timedelta(seconds=5))
-    await service.register("task", "@hourly", policy=policy)
+    delay = (await service.register("task", "@hourly", policy=policy)).start_delay
+    assert timedelta(0) < delay < timedelta(minutes=30)
+    await service.advance(3600 + delay.total_seconds() - 0.001)
+    assert await service.history() == ()
+    assert service.engine.next_time == at("2026-01-31T11:00") + delay
+    await service.advance(0.001)
+    (execution,) = await service.history()
+    assert (execution.state, execution.scheduled_time) == (State.SUCCEEDED, at("2026-01-31T11:00"))
+    assert execution.start_time == at("2026-01-31T11:00") + delay
+
+
+async def test_what_is_settled_before_its_start_waits_for_it(service: Rig):
+    """A changed schedule records what has come due; that starts when it would have, as does its deadline."""
+    policy = Policy(jitter=timedelta(minutes=30), start_deadline=timedelta(seconds=5))
+    delay = (await service.register("task", "@hourly", policy=policy)).start_delay
     await service.advance(3600)
+    await service.register("task", "@daily", policy=policy)
     (waiting,) = await service.history()
-    assert (waiting.state, waiting.scheduled_time) == (State.PENDING, at("2026-01-31T11:00"))
-    assert waiting.available_time > waiting.create_time
+    assert (waiting.state, waiting.available_time) == (State.PENDING, at("2026-01-31T11:00") + delay)
     assert waiting.deadline_time == waiting.available_time + timedelta(seconds=5)
-    await service.advance((waiting.available_time - service.clock.now()).total_seconds())
+    await service.advance(delay.total_seconds())
     assert await service.states() == ["SUCCEEDED"]
+
+
+async def test_another_jitter_counts_at_once(service: Rig):
+    """For the next run that is planned already, too."""
+    await service.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))
+    assert (await service.register("task", "@hourly")).start_delay == timedelta(0)
+    await service.advance(3600)
+    assert await service.states() == ["SUCCEEDED"]
+
+
+async def test_a_task_of_an_older_program_starts_no_sooner(service: Rig):
+    """Its row tells no delay yet: it is fired at its occurrence, and waits in the queue as it always did."""
+    delay = (await service.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))).start_delay
+
+    def as_it_was():
+        yield "UPDATE scheduled_tasks SET start_delay = 0", {}
+
+    await service.store._database.write(as_it_was)
+    await service.advance(3600)
+    assert await service.states() == ["PENDING"]
+    await service.advance(delay.total_seconds())
+    assert await service.states() == ["SUCCEEDED"]
+    assert (await service.get_task("task")).start_delay > timedelta(0)
 
 
 async def test_what_is_run_by_hand_backfilled_or_caught_up_has_no_jitter(service: Rig):

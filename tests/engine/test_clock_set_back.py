@@ -80,11 +80,11 @@ async def test_what_waits_for_a_slot_waits_for_nothing_else(place: Path | str):
 
 
 async def test_jitter_is_waited_for_once(service: Rig):
-    """An occurrence that was recorded to start up to a minute later."""
+    """An occurrence that was recorded to start up to a minute later: its task's schedule changed meanwhile."""
     policy = Policy(jitter=timedelta(minutes=1))
     await service.register("task", "@hourly", policy=policy)
     await service.clock.advance(HOUR)
-    await service.engine.tick()
+    await service.register("task", "@daily", policy=policy)
     (execution,) = await service.history()
     wait = execution.available_time - execution.create_time
     assert timedelta(0) < wait <= timedelta(minutes=1)

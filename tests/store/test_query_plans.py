@@ -97,7 +97,7 @@ SEARCHED = {
     "tasks_that_changed": {"task_changed"},
     "histories_after": {"execution_of_task_by_age"},
     "history_of": {"execution_of_task_by_age", "execution_by_gate"},
-    "overdue_tasks": {"task_by_next_run", "execution_open", "task_watched"},
+    "overdue_tasks": {"task_by_start", "execution_open", "task_watched"},
 }
 """Statements of lists and of upkeep, and the indexes that they search."""
 ASKED = {
