@@ -7,7 +7,18 @@ between two statements of one operation.
 
 from schedule_grpc.database.migration import Migration, load_migrations
 from schedule_grpc.database.observed import ObservedDatabase
-from schedule_grpc.database.operation import Database, Factory, Lane, Operation, Parameters, Row, Rows, Statement
+from schedule_grpc.database.operation import (
+    Database,
+    Factory,
+    Lane,
+    Operation,
+    Parameters,
+    Row,
+    Rows,
+    Statement,
+    Together,
+    together,
+)
 from schedule_grpc.database.query import Queries, load_queries
 from schedule_grpc.database.set_query import SetQuery
 from schedule_grpc.database.sqlite import SqliteDatabase
@@ -27,7 +38,9 @@ __all__ = [
     "SetQuery",
     "SqliteDatabase",
     "Statement",
+    "Together",
     "load_migrations",
     "load_queries",
     "look",
+    "together",
 ]

@@ -1,6 +1,7 @@
 """What an operation is, and what a database does with one."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -18,9 +19,33 @@ Statement: TypeAlias = tuple[str | SetQuery, Parameters | Sequence[Parameters]]
 A query over rows is run once for all of them, and not at all for none.
 """
 
-Operation: TypeAlias = Generator[Statement, Rows, T]
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Queries over rows that share one round trip to a server, which runs them as one statement: see `together`."""
+
+    queries: tuple[tuple[SetQuery, Sequence[Parameters]], ...]
+
+
+Operation: TypeAlias = Generator[Statement | Together, Rows, T]
 Factory: TypeAlias = Callable[[], Operation[T]]
 """Begins an operation anew: after a failed commit a batch is run again, one by one."""
+
+
+def together(*queries: tuple[SetQuery, Sequence[Parameters]]) -> Operation[list[list[str]]]:
+    """Run queries over rows in one round trip; return what each of them answered.
+
+    That is the texts of the one column that it selects or returns, else how many rows it wrote; nothing for no rows.
+
+    None of them may read what another one writes, and no two may write the same row. A file runs them in their order;
+    to a server they are one statement, in which each sees the database as it was before all of them.
+    """
+    asked = [number for number, (_, parameters) in enumerate(queries) if parameters]
+    answers: list[list[str]] = [[] for _ in queries]
+    if asked:
+        for row in (yield Together(tuple(queries[number] for number in asked))):
+            answers[asked[row["number"]]].append(row["answer"])
+    return answers
 
 
 class Lane(Enum):

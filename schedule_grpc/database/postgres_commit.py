@@ -19,7 +19,10 @@ PAUSE = timedelta(milliseconds=200)
 
 # Statistics do not survive a crash, so their age tells one life of a server from the next, and from its standby's.
 LIFE = "SELECT stats_reset::text FROM pg_stat_bgwriter"
-THIS_TRANSACTION = f"SELECT pg_current_xact_id()::text AS number, ({LIFE}) AS life"
+_NUMBER = "pg_current_xact_id()::text"
+THIS_TRANSACTION = f"SELECT {_NUMBER} AS number, ({LIFE}) AS life"
+AND_THIS_TRANSACTION = f"UNION ALL SELECT -1, {_NUMBER} UNION ALL SELECT -2, ({LIFE})"
+"""The same, in two rows more of a statement that several queries share."""
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 # A standby does not know yet what its primary committed last.
 _STATUS = f"""

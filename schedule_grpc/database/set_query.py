@@ -92,9 +92,31 @@ def for_sqlite(query: SetQuery, count: int) -> str:
 @lru_cache(maxsize=512)
 def for_postgresql(query: SetQuery) -> str:
     """Return the statement for any number of rows, with ``$1`` for the array of each column."""
-    names = ", ".join(f'"{name}"' for name, _ in query.columns)
-    arrays = ", ".join(f"${number}::{kind}[]" for number, (_, kind) in enumerate(query.columns, 1))
-    rows = f"WITH rows ({names}) AS (SELECT * FROM unnest({arrays}))"  # noqa: S608 (of a .sql file)
     if query.answers:
-        return f"{rows}\n{query.text}"
-    return f"{rows}, written AS ({query.text} RETURNING 1) SELECT count(*) AS count FROM written"  # noqa: S608
+        return f"{_with_rows(query, 1)}\n{query.text}"
+    return f"{_with_rows(query, 1)}, written AS ({query.text} RETURNING 1) SELECT count(*) AS count FROM written"  # noqa: S608
+
+
+@lru_cache(maxsize=512)
+def together_for_postgresql(queries: tuple[SetQuery, ...]) -> str:
+    """Return one statement of several queries, with ``$1`` for the array of the first one's first column, and so on.
+
+    Its rows are the ``number`` of a query and one ``answer`` of it: see `together`.
+    """
+    parts, answers, before = [], [], 1
+    for number, query in enumerate(queries):
+        rows = _with_rows(query, before)
+        before += len(query.columns)
+        if query.answers:
+            parts.append(f"query_{number} (answer) AS ({rows}\n{query.text})")
+            answers.append(f"SELECT {number} AS number, answer FROM query_{number}")  # noqa: S608
+        else:
+            parts.append(f"query_{number} AS ({rows}\n{query.text} RETURNING 1)")
+            answers.append(f"SELECT {number} AS number, count(*)::text AS answer FROM query_{number}")  # noqa: S608
+    return f"WITH {', '.join(parts)}\n{' UNION ALL '.join(answers)}"
+
+
+def _with_rows(query: SetQuery, first: int) -> str:
+    names = ", ".join(f'"{name}"' for name, _ in query.columns)
+    arrays = ", ".join(f"${number}::{kind}[]" for number, (_, kind) in enumerate(query.columns, first))
+    return f"WITH rows ({names}) AS (SELECT * FROM unnest({arrays}))"  # noqa: S608 (of a .sql file)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schedule_grpc.database.operation import Factory, Parameters, Row, Rows, Statement
+from schedule_grpc.database.operation import Factory, Parameters, Row, Rows, Statement, Together
 from schedule_grpc.database.set_query import SetQuery, for_sqlite, portions
 from schedule_grpc.errors import ScheduleError
 
@@ -111,7 +111,9 @@ def _drive(connection: sqlite3.Connection, factory: Factory[Any]) -> Any:
         operation.close()
 
 
-def _run(connection: sqlite3.Connection, statement: Statement) -> Rows:
+def _run(connection: sqlite3.Connection, statement: Statement | Together) -> Rows:
+    if isinstance(statement, Together):
+        return _run_together(connection, statement)
     sql, parameters = statement
     sets = [parameters] if isinstance(parameters, Mapping) else parameters
     if isinstance(sql, SetQuery):
@@ -133,3 +135,13 @@ def _run_set(connection: sqlite3.Connection, query: SetQuery, rows: Sequence[Par
     for portion in portions(rows):
         connection.execute(for_sqlite(query, len(portion)), query.values(portion))
     return [{"count": connection.total_changes - before}]
+
+
+def _run_together(connection: sqlite3.Connection, together: Together) -> Rows:
+    answered = enumerate(_run_set(connection, query, rows) for query, rows in together.queries)
+    return [{"number": number, "answer": _only_value(row)} for number, rows in answered for row in rows]
+
+
+def _only_value(row: Row) -> str:
+    (column,) = row.keys()
+    return str(row[column])

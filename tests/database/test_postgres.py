@@ -208,9 +208,15 @@ async def test_the_engines_reads_and_writes_do_not_wait_for_callers_reads(opened
     await asyncio.gather(*held)
 
 
-async def test_a_row_that_somebody_holds(opened: PostgresDatabase, other: Any, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions wait for locks no longer than 50 ms."""
+    monkeypatch.setitem(postgres.SETTINGS, "lock_timeout", "50ms")
+
+
+@pytest.mark.usefixtures("short_waits")
+async def test_a_row_that_somebody_holds(opened: PostgresDatabase, other: Any):
     """It is waited for a while; then the caller hears that the database cannot be used, and why."""
-    monkeypatch.setattr(postgres, "_BEGIN", postgres._BEGIN.replace("lock_timeout = '5s'", "lock_timeout = '50ms'"))
     await opened.write(insert(1))
     await other.execute("BEGIN; UPDATE t SET said = 'held'")
 
