@@ -17,6 +17,7 @@ from schedule_grpc.database.operation import (
     Rows,
     Statement,
     Together,
+    count,
     together,
 )
 from schedule_grpc.database.query import Queries, load_queries
@@ -39,6 +40,7 @@ __all__ = [
     "SqliteDatabase",
     "Statement",
     "Together",
+    "count",
     "load_migrations",
     "load_queries",
     "look",

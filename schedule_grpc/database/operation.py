@@ -48,6 +48,11 @@ def together(*queries: tuple[SetQuery, Sequence[Parameters]]) -> Operation[list[
     return answers
 
 
+def count(answer: Sequence[str]) -> int:
+    """Return how many rows a query wrote that shared a round trip, by its answer."""
+    return sum(map(int, answer))
+
+
 class Lane(Enum):
     """Who reads: reads of the engine never wait behind those of callers, however slow they are."""
 

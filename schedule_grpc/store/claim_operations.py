@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.database import Operation, Parameters, Row, Rows
+from schedule_grpc.database import Operation, Parameters, Row, Rows, count, together
 from schedule_grpc.events import Transition
 from schedule_grpc.execution import Execution, Gate, State, begun, new_lease_token
 from schedule_grpc.planning import Firing
@@ -58,9 +58,9 @@ def fire(
     What of it can start now, and has its share of the slots that are requested, is recorded as RUNNING at once. In a
     shared database only under the owner's lease, which nobody ends before it is written.
     """
-    if request is not None and not (yield from _may_claim(request, shared)):
+    is_leased, moved = yield from move_on(firings, request.owner if request is not None and shared else None)
+    if not is_leased:
         request = None
-    moved = yield from move_on(firings)
     comers = comers_of(moved)
     if request is None:
         events = yield from record_new(comers, now)
@@ -84,17 +84,19 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ..
         return (), ()
     chosen, tasks = yield from _chosen(request)
     executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
-    (written,) = yield QUERIES.claim_executions, [_claimed(execution, request.owner) for execution in executions]
-    if written["count"] != len(executions):
-        raise AssertionError("what is claimed was read, and held, in this transaction")
     first = [execution for execution in executions if execution.attempt_start_time == execution.start_time]
-    yield QUERIES.note_runs, started_by_task(first)
+    written, _ = yield from together(
+        (QUERIES.claim_executions, [_claimed(execution, request.owner) for execution in executions]),
+        (QUERIES.note_runs, started_by_task(first)),
+    )
+    if count(written) != len(executions):
+        raise AssertionError("what is claimed was read, and held, in this transaction")
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
     return claims, [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
 
 
 def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
-    return not shared or bool((yield QUERIES.hold_lease, {"id": request.owner}))
+    return not shared or bool((yield QUERIES.hold_lease, [{"id": request.owner}]))
 
 
 def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:

@@ -76,6 +76,12 @@ SELECT
 FROM rows
 WHERE EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL);
 
+-- name: gates_awaited
+-- rows: task_uid TEXT
+-- Of some tasks, those at whose gates an execution waits.
+SELECT rows.task_uid FROM rows
+WHERE EXISTS (SELECT 1 FROM task_executions w WHERE w.task_uid = rows.task_uid AND w.gate = 'WAITING');
+
 -- name: next_waiting
 -- rows: task_uid TEXT
 -- Of each of some tasks, the execution that waits longest at its gate.

@@ -47,14 +47,16 @@ UPDATE task_executions SET
     result = rows.result, error = rows.error, lease_owner = NULL
 FROM rows
 WHERE task_executions.id = rows.id AND task_executions.lease_token = rows.lease_token
-  AND task_executions.state = 'RUNNING'
-RETURNING task_executions.id;
+  AND task_executions.state = 'RUNNING';
 
--- name: cancels_wanted
+-- name: hold_attempts
 -- rows: id TEXT
--- Of some executions, those whose end was asked for.
-SELECT e.id, e.cancel_requested_time, e.cancel_reason FROM rows CROSS JOIN task_executions e
-WHERE e.id = rows.id AND e.cancel_requested_time IS NOT NULL;
+-- Of some executions, those that run: under which leases, and whether their end was asked for. Their tasks are held
+-- first, as by lock_tasks; the rows are read as they are once both are held.
+SELECT e.id, e.lease_token, e.cancel_requested_time, e.cancel_reason FROM rows CROSS JOIN task_executions e
+/*postgresql JOIN scheduled_tasks t ON t.uid = e.task_uid */
+WHERE e.id = rows.id AND e.state = 'RUNNING'
+/*postgresql ORDER BY t.uid, e.id FOR NO KEY UPDATE OF t, e */;
 
 -- name: running_executions
 -- Every attempt in progress, whoever owns it.

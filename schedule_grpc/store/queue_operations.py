@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schedule_grpc.clock import from_micros, to_micros
-from schedule_grpc.database import Operation, Parameters, Row
-from schedule_grpc.events import Event, Transition
+from schedule_grpc.database import Operation, Parameters, Row, count, together
+from schedule_grpc.events import AlertsChanged, Event, Transition
 from schedule_grpc.execution import (
     STATES,
     Execution,
@@ -26,7 +26,7 @@ from schedule_grpc.execution import (
     never_begun,
     succeeded,
 )
-from schedule_grpc.store.alert_operations import note_conditions, note_missed, note_outcomes
+from schedule_grpc.store.alert_operations import failing_over, note_conditions, note_failures, note_missed
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
 from schedule_grpc.store.protocol import Look
@@ -43,7 +43,7 @@ ORPHAN_AGE = timedelta(seconds=10)
 """A claim of one's own that is older, and that one does not run, was lost on its way back."""
 EXPIRED_AT_ONCE = 1000
 """Executions ended in one transaction at most."""
-_COUNTS = {State.SUCCEEDED: QUERIES.note_successes, State.FAILED: QUERIES.note_failures}
+COUNTED = (State.SUCCEEDED, State.FAILED)
 """Ends that a task's statistics count."""
 
 
@@ -89,8 +89,8 @@ def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execut
         Settlement(before=execution, after=_judged(execution, report, tasks), now=_time(report))
         for execution, report in running
     ]
-    settled, events = yield from _settle(settlements)
-    now_is = {(each.after.id, each.before.lease_token): each.after for each in settled}
+    events = yield from _settle(settlements)
+    now_is = {(each.after.id, each.before.lease_token): each.after for each in settlements}
     for execution, report in running:
         if isinstance(report, Outcome) and report.conditions and _key(report) in now_is:
             named = execution.task_uid, execution.task_name
@@ -189,28 +189,28 @@ def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Oper
         for rows, become in groups
         for execution in (taken[row["id"]] for row in rows if row["id"] in taken)
     ]
-    settled, events = yield from _settle(settlements)
-    return len(settled), events
+    events = yield from _settle(settlements)
+    return len(settlements), events
 
 
 def _running(reports: Sequence[Outcome | HandBack]) -> Operation[list[tuple[Execution, Outcome | HandBack]]]:
-    """Return the executions that reports are of, as far as they may still run under these leases.
+    """Hold the executions that reports are of, as far as they still run under these leases, and return them.
 
     What its owner claimed is as it was claimed, but for the wish for its end: nobody else writes what runs.
     """
-    claimed = {_key(report): report.claimed for report in reports if report.claimed is not None}
-    unknown = sorted({report.execution_id for report in reports if report.claimed is None})
-    yield QUERIES.lock_tasks_of, {"execution_ids": sorted({report.execution_id for report in reports})}
-    rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in unknown]
-    read = {(row["id"], row["lease_token"]): execution_of(row) for row in rows if row["state"] == State.RUNNING}
-    wishes = yield QUERIES.cancels_wanted, [{"id": each.id} for each in claimed.values()]
-    wished = {row["id"]: row for row in wishes}
-    known = read | {key: _as_wished(each, wished.get(each.id)) for key, each in claimed.items()}
-    return [(known[key], report) for key, report in {_key(each): each for each in reports}.items() if key in known]
+    rows = yield QUERIES.hold_attempts, [{"id": each} for each in sorted({report.execution_id for report in reports})]
+    held = {(row["id"], row["lease_token"]): row for row in rows}
+    running = {_key(report): report for report in reports if _key(report) in held}
+    known = {
+        key: _as_wished(report.claimed, held[key]) for key, report in running.items() if report.claimed is not None
+    }
+    read = yield QUERIES.find_executions, [{"id": each} for each, _ in sorted(running.keys() - known.keys())]
+    known |= {(row["id"], row["lease_token"]): execution_of(row) for row in read}
+    return [(known[key], report) for key, report in running.items()]
 
 
-def _as_wished(claimed: Execution, row: Row | None) -> Execution:
-    if row is None:
+def _as_wished(claimed: Execution, row: Row) -> Execution:
+    if row["cancel_requested_time"] is None:
         return claimed
     reading = Columns()
     wanted = reading.instant("cancel_requested_time", row["cancel_requested_time"])
@@ -225,29 +225,33 @@ def _key(report: Outcome | HandBack) -> tuple[str, str]:
     return report.execution_id, report.lease_token
 
 
-def _settle(settlements: Sequence[Settlement]) -> Operation[tuple[list[Settlement], list[Event]]]:
+def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:
     """Write how attempts left their executions; count those that ended, and let the next ones through their gates.
 
-    Returns:
-        Those that were written, and what happened; one whose lease does not stand is not written.
+    Whoever calls holds the executions' tasks, and has seen since that these attempts are still in progress.
     """
     in_order = sorted(settlements, key=lambda each: each.after.id)
-    written = yield QUERIES.settle_attempts, [_settlement(each.before, each.after) for each in in_order]
-    ids = {row["id"] for row in written}
-    settled = [each for each in settlements if each.after.id in ids]
+    ended = [each for each in settlements if each.after.state.ended]
+    of_state = {state: [each.after for each in ended if each.after.state is state] for state in State}
+    left = [each.before.task_uid for each in ended if each.before.gate is Gate.ACTIVE]
+    written, _, over, awaited = yield from together(
+        (QUERIES.settle_attempts, [_settlement(each.before, each.after) for each in in_order]),
+        (QUERIES.note_successes, _counted(of_state[State.SUCCEEDED])),
+        (QUERIES.end_alerts, failing_over(of_state[State.SUCCEEDED])),
+        (QUERIES.gates_awaited, [{"task_uid": uid} for uid in dict.fromkeys(left)]),
+    )
+    if count(written) != len(settlements):
+        raise AssertionError("what is settled was read, and held, in this transaction")
+    yield QUERIES.note_failures, _counted(of_state[State.FAILED])
+    yield QUERIES.note_runs, started_by_task(each.after for each in ended if each.after.state not in COUNTED)
     events: list[Event] = [
-        Transition(before=each.before.state, execution=each.after, time=each.now) for each in settled
+        *(Transition(before=each.before.state, execution=each.after, time=each.now) for each in settlements),
+        *([AlertsChanged()] if over else []),
     ]
-    ended = [each for each in settled if each.after.state.ended]
-    for state, note in _COUNTS.items():
-        yield note, _counted([each.after for each in ended if each.after.state is state])
-    yield QUERIES.note_runs, started_by_task(each.after for each in ended if each.after.state not in _COUNTS)
-    events += yield from note_outcomes([each.after for each in ended])
-    left = [each for each in ended if each.before.gate is Gate.ACTIVE]
-    if left:
-        uids = [each.before.task_uid for each in left]
-        events += yield from let_next_through(uids, max(each.now for each in left))
-    return settled, events
+    events += yield from note_failures(of_state[State.FAILED])
+    if awaited:
+        events += yield from let_next_through(awaited, max(each.now for each in ended))
+    return events
 
 
 def _settlement(before: Execution, settled: Execution) -> Parameters:

@@ -6,7 +6,7 @@ from typing import Any
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.condition import UNREADABLE
-from schedule_grpc.database import Operation, Parameters
+from schedule_grpc.database import Operation, Parameters, together
 from schedule_grpc.events import AlertsChanged, Event, TaskChanged
 from schedule_grpc.execution import Execution, Gate, Reason, deleted
 from schedule_grpc.planning import Firing
@@ -122,13 +122,20 @@ def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tu
         asked *= 2
 
 
-def move_on(firings: Sequence[Firing]) -> Operation[list[Firing]]:
-    """Move tasks on, and return the firings of those that were still as they were read."""
+def move_on(firings: Sequence[Firing], owner: str | None) -> Operation[tuple[bool, list[Firing]]]:
+    """Move tasks on, and hold the lease of an owner, if one is named.
+
+    Returns:
+        Whether the lease is held that was asked for, and the firings of those tasks that were still as they were read.
+    """
     first: dict[str, Firing] = {}
     for firing in firings:
         first.setdefault(firing.task.uid, firing)
-    advanced = yield QUERIES.advance_tasks, [_advance(firing) for firing in first.values()]
-    return [first[row["uid"]] for row in advanced]
+    held, advanced = yield from together(
+        (QUERIES.hold_lease, [] if owner is None else [{"id": owner}]),
+        (QUERIES.advance_tasks, [_advance(firing) for firing in first.values()]),
+    )
+    return owner is None or bool(held), [first[uid] for uid in advanced]
 
 
 def comers_of(firings: Iterable[Firing]) -> list[Comer]:

@@ -160,11 +160,12 @@ async def test_postgresql_searches_the_same_indexes(postgres: Postgres, postgres
 
 BY_ROWS = {
     "advance_tasks": {"scheduled_tasks_pkey"},
-    "cancels_wanted": {"task_executions_pkey"},
     "claim_executions": {"task_executions_pkey"},
     "end_alerts": {"alert_that_holds"},
     "find_executions": {"task_executions_pkey"},
     "find_tasks": {"scheduled_tasks_pkey"},
+    "gates_awaited": {"execution_waiting"},
+    "hold_attempts": {"task_executions_pkey"},
     "hold_executions": {"task_executions_pkey"},
     "let_through": {"task_executions_pkey"},
     "next_waiting": {"execution_waiting", "task_executions_pkey"},
