@@ -18,7 +18,7 @@ from schedule_grpc.database.operation import Factory, Lane, Operation
 from schedule_grpc.database.postgres_commit import Unanswered, closed, was_committed
 from schedule_grpc.database.postgres_errors import FROM_OUTSIDE, Meaning, meaning, unavailable
 from schedule_grpc.database.postgres_migrate import migrate, schema_version
-from schedule_grpc.database.postgres_transaction import SETTINGS, Transaction, drive, run
+from schedule_grpc.database.postgres_transaction import PLANS, SETTINGS, Transaction, drive, run
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -89,7 +89,9 @@ class PostgresDatabase:
             if pooled:
                 log.warning("database.pooled", database=text.shown(url))
             pool = await (
-                _pool(url, statements=0) if pooled else _pool(url, statements=STATEMENTS_KEPT, settings=SETTINGS)
+                _pool(url, statements=0)
+                if pooled
+                else _pool(url, statements=STATEMENTS_KEPT, settings=SETTINGS | PLANS)
             )
             return cls(url, pool, on_commit, prepares=not pooled)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from schedule_grpc.database import postgres_text as text
-from schedule_grpc.database.operation import Factory, Parameters, Row, Rows, Statement, Together
+from schedule_grpc.database.operation import Factory, Parameters, Rows, Statement, Together
 from schedule_grpc.database.postgres_commit import AND_THIS_TRANSACTION, THIS_TRANSACTION, TransactionId, commit
 from schedule_grpc.database.set_query import SetQuery
 
@@ -29,6 +29,11 @@ SETTINGS = {
     "synchronous_commit": "on",
 }
 """Of each transaction: a connection of our own has them from its start, a pooler's takes them with BEGIN only."""
+PLANS = {"enable_seqscan": "off", "jit": "off"}
+"""Of a connection of our own: each statement searches its index.
+
+A kept plan stays until its table is analyzed; one that was made while the table was small would walk it then.
+"""
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 
@@ -37,7 +42,6 @@ class Transaction:
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        self._has_begun = False
         self._id: TransactionId | None = None
 
     async def begin(self, *, pooled: bool) -> None:
@@ -51,29 +55,20 @@ class Transaction:
     async def run(self, statement: Statement | Together) -> Rows:
         """Run a statement of an operation."""
         if not isinstance(statement, Together):
-            rows = await run(self._connection, statement)
-        else:
-            sql, columns = text.of_together(statement)
-            rows = self._without_id(await self._connection.fetch(f"{sql} {AND_THIS_TRANSACTION}", *columns))
-        self._check()
-        return rows
+            return await run(self._connection, statement)
+        sql, columns = text.of_together(statement)
+        rows: Rows = await self._connection.fetch(f"{sql} {AND_THIS_TRANSACTION}", *columns)
+        *answers, number, life = rows
+        self._id = TransactionId(number=number["answer"], life=life["answer"])
+        return answers
 
     async def commit(self) -> None:
         """Commit. See `postgres_commit.commit`."""
         if self._id is None:
             self._id = TransactionId(**await self._connection.fetchrow(THIS_TRANSACTION))
-            self._check()
-        await commit(self._connection, self._id)
-
-    def _without_id(self, rows: Sequence[Row]) -> Rows:
-        *answers, number, life = rows
-        self._id = TransactionId(number=number["answer"], life=life["answer"])
-        return answers
-
-    def _check(self) -> None:
-        """Make sure that what runs can be undone: BEGIN went past the driver."""
         if not self._connection.is_in_transaction():
             raise AssertionError("the driver did not let BEGIN go before the first statement")
+        await commit(self._connection, self._id)
 
 
 async def drive(running: Callable[[Statement | Together], Awaitable[Rows]], factory: Factory[T]) -> T:

@@ -1,6 +1,7 @@
 """What a look, a claim, a record cost does not grow with what is registered or kept."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from postgres import Postgres
 
 from schedule_grpc.database import SetQuery, load_migrations, postgres_text
 from schedule_grpc.database.named_parameters import names_of
+from schedule_grpc.database.postgres_transaction import PLANS
 from schedule_grpc.database.set_query import for_sqlite
 from schedule_grpc.database.sqlite_prepare import prepare
 from schedule_grpc.events import Hub
@@ -143,18 +145,41 @@ ANALYZE
 """
 
 
+async def set_all(connection: Any, settings: Mapping[str, str]) -> None:
+    """Set what a connection of the service has set."""
+    for name, value in settings.items():
+        await connection.execute(f"SET {name} = {value}")
+
+
+async def planned(connection: Any, text: str, sent: Sequence[Any]) -> str:
+    """Return the plan of a prepared statement: where the values do not count, that for any."""
+    await connection.execute(f"PREPARE planned AS {text}")
+    values = ", ".join(literal(value) for value in sent)
+    rows = await connection.fetch(f"EXPLAIN EXECUTE planned ({values})" if sent else "EXPLAIN EXECUTE planned")
+    await connection.execute("DEALLOCATE planned")
+    return "\n".join(row[0] for row in rows)
+
+
+def literal(value: Any) -> str:
+    """Return a value as SQL has it."""
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(literal, value))}]"
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
 async def test_postgresql_searches_the_same_indexes(postgres: Postgres, postgres_database: str):
-    """It plans by what is in the tables, so there is something in them."""
+    """It plans by what is in the tables, so there is something in them; and as the service's connections let it."""
     url = postgres.url(postgres_database)
     await (await open_store(url, Hub())).close()
     connection = await asyncpg.connect(url)
     await connection.execute(FILLED)
-    for name, indexes in SEARCHED.items():
-        sql = getattr(QUERIES, name)
-        values = {each: ASKED[each] for each in names_of(postgres_text.expanded(sql))}
-        text, sent = postgres_text.one(sql, values)
-        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}", *sent))
-        assert all(index in plan for index in indexes), (name, plan)
+    for settings in ({}, PLANS):
+        await set_all(connection, settings)
+        for name, indexes in SEARCHED.items():
+            sql = getattr(QUERIES, name)
+            values = {each: ASKED[each] for each in names_of(postgres_text.expanded(sql))}
+            plan = await planned(connection, *postgres_text.one(sql, values))
+            assert all(index in plan for index in indexes), (name, plan)
     await connection.close()
 
 
@@ -198,11 +223,12 @@ async def test_postgresql_searches_for_the_rows_that_are_handed_over(postgres: P
     connection = await asyncpg.connect(url)
     await connection.execute(FILLED)
     await connection.execute(HELD)
-    for name, indexes in BY_ROWS.items():
-        query = getattr(QUERIES, name)
-        values = {column: "t1" if kind == "TEXT" else 1 for column, kind in query.columns}
-        text, columns = postgres_text.of_set(query, [values] * 5)
-        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}", *columns))
-        assert all(index in plan for index in indexes), (name, plan)
-        assert "Seq Scan on task_executions" not in plan, (name, plan)
+    for settings in ({}, PLANS):
+        await set_all(connection, settings)
+        for name, indexes in BY_ROWS.items():
+            query = getattr(QUERIES, name)
+            values = {column: "t1" if kind == "TEXT" else 1 for column, kind in query.columns}
+            plan = await planned(connection, *postgres_text.of_set(query, [values] * 5))
+            assert all(index in plan for index in indexes), (name, plan)
+            assert "Seq Scan on task_executions" not in plan, (name, plan)
     await connection.close()
