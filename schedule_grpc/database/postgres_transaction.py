@@ -29,10 +29,16 @@ SETTINGS = {
     "synchronous_commit": "on",
 }
 """Of each transaction: a connection of our own has them from its start, a pooler's takes them with BEGIN only."""
-PLANS = {"enable_seqscan": "off", "jit": "off"}
-"""Of a connection of our own: each statement searches its index.
+PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+}
+"""Of a connection of our own: each statement is planned once, and searches its index for each row that is handed over.
 
-A kept plan stays until its table is analyzed; one that was made while the table was small would walk it then.
+Left alone, a statement over few rows is planned anew each time, which costs more than to run it. And a plan stays until
+its table is analyzed: one that was made while the table was small walks all of it, or of an index, ever after.
 """
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 

@@ -87,12 +87,10 @@ RETURNING scheduled_tasks.uid;
 -- rows: uid TEXT, revision BIGINT, read_next_run_time BIGINT, settled_time BIGINT, next_run_time BIGINT
 -- What firings do to their tasks: compare and set. It locks the tasks, and leaves those that somebody else holds to him.
 UPDATE scheduled_tasks SET settled_time = rows.settled_time, next_run_time = rows.next_run_time
-FROM rows
+FROM rows /*postgresql CROSS JOIN LATERAL (
+    SELECT FROM scheduled_tasks t WHERE t.uid = rows.uid FOR NO KEY UPDATE SKIP LOCKED) held */
 WHERE scheduled_tasks.uid = rows.uid AND scheduled_tasks.revision = rows.revision
   AND scheduled_tasks.next_run_time = rows.read_next_run_time
-  /*postgresql AND scheduled_tasks.uid IN (
-      SELECT held.uid FROM scheduled_tasks held WHERE held.uid IN (SELECT uid FROM rows)
-      ORDER BY held.uid FOR NO KEY UPDATE SKIP LOCKED) */
 RETURNING scheduled_tasks.uid;
 
 -- name: due_tasks
@@ -109,12 +107,10 @@ SELECT next_run_time AS instant FROM scheduled_tasks WHERE next_run_time > :now 
 -- Tasks' newest starts. A claim holds its executions, so it must not wait here for whoever holds a task and waits for
 -- one of them; what it leaves out is noted with the attempt's outcome.
 UPDATE scheduled_tasks SET last_run_time = rows.start_time
-FROM rows
+FROM rows /*postgresql CROSS JOIN LATERAL (
+    SELECT FROM scheduled_tasks t WHERE t.uid = rows.uid FOR NO KEY UPDATE SKIP LOCKED) held */
 WHERE scheduled_tasks.uid = rows.uid
-  AND (scheduled_tasks.last_run_time IS NULL OR scheduled_tasks.last_run_time < rows.start_time)
-  /*postgresql AND scheduled_tasks.uid IN (
-      SELECT held.uid FROM scheduled_tasks held WHERE held.uid IN (SELECT uid FROM rows)
-      ORDER BY held.uid FOR NO KEY UPDATE SKIP LOCKED) */;
+  AND (scheduled_tasks.last_run_time IS NULL OR scheduled_tasks.last_run_time < rows.start_time);
 
 -- name: note_successes
 -- rows: uid TEXT, added BIGINT, start_time BIGINT, end_time BIGINT

@@ -189,7 +189,7 @@ BY_ROWS = {
     "end_alerts": {"alert_that_holds"},
     "find_executions": {"task_executions_pkey"},
     "find_tasks": {"scheduled_tasks_pkey"},
-    "gates_awaited": {"execution_waiting"},
+    "gates_awaited": {"Index Only Scan"},
     "hold_attempts": {"task_executions_pkey"},
     "hold_executions": {"task_executions_pkey"},
     "let_through": {"task_executions_pkey"},
