@@ -10,7 +10,8 @@ from schedule_grpc.events import AlertsChanged, Event
 from schedule_grpc.execution import Execution, State
 from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import micros, task_of
+from schedule_grpc.store.rows import task_of
+from schedule_grpc.store.tables import no_longer_failing
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -36,7 +37,7 @@ def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: d
 def note_outcomes(ended: Sequence[Execution]) -> Operation[list[Event]]:
     """Look which ended executions begin or end their tasks' failing; the tasks' statistics are written already."""
     succeeded = {execution.task_uid: execution for execution in ended if execution.state is State.SUCCEEDED}
-    over = yield QUERIES.end_alerts, [_failing_over(execution) for execution in succeeded.values()]
+    over = yield QUERIES.end_alerts, no_longer_failing(succeeded)
     failed = {execution.task_uid: execution for execution in ended if execution.state is State.FAILED}
     rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in failed]
     events: list[Event] = [AlertsChanged()] if over else []
@@ -125,7 +126,3 @@ def _failing(task: Task, execution: Execution) -> Condition:
     return Condition(
         key=FAILING, title=f"Task {task.name} {times}", body=f"{execution.kind}: {execution.error}\n{execution.id}"
     )
-
-
-def _failing_over(execution: Execution) -> Parameters:
-    return {"task_uid": execution.task_uid, "key": FAILING, "now": micros(execution.end_time)}

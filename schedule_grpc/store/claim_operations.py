@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.database import Operation, Parameters, Row, Rows
+from schedule_grpc.database import Operation, Row, Rows
 from schedule_grpc.events import Transition
 from schedule_grpc.execution import Execution, Gate, State, begun, new_lease_token
 from schedule_grpc.planning import Firing
 from schedule_grpc.store.gate_operations import record_new
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import can_begin, execution_of, micros
+from schedule_grpc.store.rows import can_begin, execution_of
 from schedule_grpc.store.sharing import shares
-from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, started_by_task, tasks_of
+from schedule_grpc.store.tables import begun_executions, started_runs
+from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, tasks_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -69,7 +70,7 @@ def fire(
         events = yield from record_new(comers, now, begin=beginning.begun, owner=request.owner)
     new = [event for event in events if isinstance(event, Transition)]
     started = [event.execution for event in new if event.execution.state is State.RUNNING]
-    yield QUERIES.note_runs, started_by_task(started)
+    yield QUERIES.note_runs, started_runs(started)
     tasks = {firing.task.uid: firing.task for firing in moved}
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
     return Fired(executions=tuple(event.execution for event in new if event.before is None), claims=claims), events
@@ -84,11 +85,11 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ..
         return (), ()
     chosen, tasks = yield from _chosen(request)
     executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
-    (written,) = yield QUERIES.claim_executions, [_claimed(execution, request.owner) for execution in executions]
+    (written,) = yield QUERIES.claim_executions, begun_executions(executions, request.owner)
     if written["count"] != len(executions):
         raise AssertionError("what is claimed was read, and held, in this transaction")
     first = [execution for execution in executions if execution.attempt_start_time == execution.start_time]
-    yield QUERIES.note_runs, started_by_task(first)
+    yield QUERIES.note_runs, started_runs(first)
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
     return claims, [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
 
@@ -125,18 +126,6 @@ def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]
 
 def _begun(execution: Execution, revision: int, request: ClaimRequest) -> Execution:
     return begun(execution, lease_token=new_lease_token(), revision=revision, now=request.now)
-
-
-def _claimed(execution: Execution, owner: str) -> Parameters:
-    return {
-        "id": execution.id,
-        "attempt": execution.attempt,
-        "attempt_start_time": micros(execution.attempt_start_time),
-        "start_time": micros(execution.start_time),
-        "lease_owner": owner,
-        "lease_token": execution.lease_token,
-        "revision": execution.revision,
-    }
 
 
 def _claim(execution: Execution, task: Task) -> Claim:

@@ -1,6 +1,5 @@
 """Operations on the queue: what is there to do, and what became of it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -9,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schedule_grpc.clock import from_micros, to_micros
-from schedule_grpc.database import Operation, Parameters, Row
+from schedule_grpc.database import Operation, Row, Table
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import (
     STATES,
@@ -31,8 +30,9 @@ from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
 from schedule_grpc.store.protocol import Look
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, micros, settled_parameters
-from schedule_grpc.store.task_operations import due_tasks, looked_at, started_by_task, tasks_of
+from schedule_grpc.store.rows import execution_of
+from schedule_grpc.store.tables import counted_ends, settled_attempts, started_runs
+from schedule_grpc.store.task_operations import due_tasks, looked_at, tasks_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -203,7 +203,7 @@ def _running(reports: Sequence[Outcome | HandBack]) -> Operation[list[tuple[Exec
     yield QUERIES.lock_tasks_of, {"execution_ids": sorted({report.execution_id for report in reports})}
     rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in unknown]
     read = {(row["id"], row["lease_token"]): execution_of(row) for row in rows if row["state"] == State.RUNNING}
-    wishes = yield QUERIES.cancels_wanted, [{"id": each.id} for each in claimed.values()]
+    wishes = yield QUERIES.cancels_wanted, Table({"id": [each.id for each in claimed.values()]})
     wished = {row["id"]: row for row in wishes}
     known = read | {key: _as_wished(each, wished.get(each.id)) for key, each in claimed.items()}
     return [(known[key], report) for key, report in {_key(each): each for each in reports}.items() if key in known]
@@ -232,7 +232,10 @@ def _settle(settlements: Sequence[Settlement]) -> Operation[tuple[list[Settlemen
         Those that were written, and what happened; one whose lease does not stand is not written.
     """
     in_order = sorted(settlements, key=lambda each: each.after.id)
-    written = yield QUERIES.settle_attempts, [_settlement(each.before, each.after) for each in in_order]
+    written = yield (
+        QUERIES.settle_attempts,
+        settled_attempts([each.after for each in in_order], [each.before.lease_token for each in in_order]),
+    )
     ids = {row["id"] for row in written}
     settled = [each for each in settlements if each.after.id in ids]
     events: list[Event] = [
@@ -240,32 +243,11 @@ def _settle(settlements: Sequence[Settlement]) -> Operation[tuple[list[Settlemen
     ]
     ended = [each for each in settled if each.after.state.ended]
     for state, note in _COUNTS.items():
-        yield note, _counted([each.after for each in ended if each.after.state is state])
-    yield QUERIES.note_runs, started_by_task(each.after for each in ended if each.after.state not in _COUNTS)
+        yield note, counted_ends([each.after for each in ended if each.after.state is state])
+    yield QUERIES.note_runs, started_runs(each.after for each in ended if each.after.state not in _COUNTS)
     events += yield from note_outcomes([each.after for each in ended])
     left = [each for each in ended if each.before.gate is Gate.ACTIVE]
     if left:
         uids = [each.before.task_uid for each in left]
         events += yield from let_next_through(uids, max(each.now for each in left))
     return settled, events
-
-
-def _settlement(before: Execution, settled: Execution) -> Parameters:
-    return settled_parameters(settled) | {
-        "lease_token": before.lease_token,
-        "hand_backs": settled.hand_backs,
-        "gate": settled.gate.value if settled.gate else None,
-        "available_time": micros(settled.available_time),
-    }
-
-
-def _counted(ended: Sequence[Execution]) -> list[Parameters]:
-    """Return what note_successes and note_failures take: one row for each task."""
-    number = Counter(execution.task_uid for execution in ended)
-    newest = {
-        each.task_uid: each.end_time for each in sorted(ended, key=lambda each: each.end_time or each.create_time)
-    }
-    return [
-        started | {"added": number[started["uid"]], "end_time": micros(newest[started["uid"]])}
-        for started in map(dict, started_by_task(ended))
-    ]

@@ -134,55 +134,6 @@ def task_read_again(row: Row) -> Task:
     return found
 
 
-def execution_parameters(execution: Execution, lease_owner: str | None = None) -> dict[str, Any]:
-    """Return what insert_executions takes; ``lease_owner`` runs it, if it has begun."""
-    covers = execution.covers
-    return {
-        "id": execution.id,
-        "task_uid": execution.task_uid,
-        "task_name": execution.task_name,
-        "handler": execution.handler,
-        "trigger": execution.trigger.value,
-        "scheduled_time": micros(execution.scheduled_time),
-        "covers_from": to_micros(covers.from_time) if covers else None,
-        "covers_to": to_micros(covers.to_time) if covers else None,
-        "covers_count": covers.count if covers else None,
-        "covers_exact": int(covers.exact) if covers else None,
-        "create_time": to_micros(execution.create_time),
-        "available_time": to_micros(execution.available_time),
-        "deadline_time": micros(execution.deadline_time),
-        "start_time": micros(execution.start_time),
-        "attempt_start_time": micros(execution.attempt_start_time),
-        "end_time": micros(execution.end_time),
-        "state": execution.state.value,
-        "reason": execution.reason.value if execution.reason else None,
-        "gate": execution.gate.value if execution.gate else None,
-        "attempt": execution.attempt,
-        "lease_owner": lease_owner if execution.state is State.RUNNING else None,
-        "lease_token": execution.lease_token,
-        "request_id": execution.request_id,
-        "revision": execution.revision,
-        "payload": None if execution.payload is None else encode(dict(execution.payload)),
-    }
-
-
-def settled_parameters(execution: Execution) -> dict[str, Any]:
-    """Return what settle_attempts (with the lease token) and end_pending take."""
-    return {
-        "id": execution.id,
-        "state": execution.state.value,
-        "reason": execution.reason.value if execution.reason else None,
-        "kind": execution.kind.value if execution.kind else None,
-        "attempt": execution.attempt,
-        "attempts": encode([_attempt_json(attempt) for attempt in execution.attempts]) if execution.attempts else None,
-        "end_time": micros(execution.end_time),
-        "result": None if execution.result is None else encode(execution.result),
-        "error": execution.error,
-        "cancel_requested_time": micros(execution.cancel_requested_time),
-        "cancel_reason": execution.cancel_reason,
-    }
-
-
 def execution_of(row: Row) -> Execution:
     """Return the execution in a row of task_executions; what cannot be read of it is named in its ``troubles``."""
     reading = _Reading()
@@ -296,16 +247,6 @@ class _Reading(Columns):
         self.troubles += reading.troubles
         self.unread |= reading.unread
         return found
-
-
-def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "start_us": to_micros(attempt.start_time),
-        "duration_us": attempt.duration // MICROSECOND,
-        "kind": attempt.kind.value,
-        "error": attempt.error,
-    }
 
 
 def _attempt_of(told: dict[str, Any]) -> FailedAttempt:
