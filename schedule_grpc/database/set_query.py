@@ -24,7 +24,7 @@ Form: TypeAlias = tuple[int, ...]
 """The columns, by their places, that all rows have alike; never the first one."""
 
 TYPES = frozenset({"TEXT", "BIGINT", "SMALLINT"})
-TOGETHER = (64, 8, 1)
+TOGETHER = (64, 16, 4, 1)
 """So many rows has a statement on SQLite: few different texts, each of them prepared once.
 
 More than 64 in one were no quicker: a statement's own cost is spread over enough of them then.
@@ -110,11 +110,11 @@ def set_query(name: str, declared: str, text: str) -> SetQuery:
 def for_sqlite(query: SetQuery, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
     """Return the statements for rows, each for a portion of them, and the values that each takes."""
     columns = query.by_column(rows)
-    for portion in portions(columns):
-        form = query.form(portion) if len(portion[0]) > 1 else ()
-        once = [portion[place][0] for place in form]
-        for_each = [column for place, column in enumerate(portion) if place not in form]
-        yield sqlite_text(query, len(portion[0]), form), [*once, *chain.from_iterable(zip(*for_each, strict=True))]
+    form = query.form(columns) if len(rows) > 1 else ()
+    once = [columns[place][0] for place in form]
+    of_each = [column for place, column in enumerate(columns) if place not in form]
+    for portion in portions(of_each):
+        yield sqlite_text(query, len(portion[0]), form), [*once, *chain.from_iterable(zip(*portion, strict=True))]
 
 
 def portions(columns: Sequence[Column]) -> Iterator[Sequence[Column]]:

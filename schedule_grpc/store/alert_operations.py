@@ -10,7 +10,7 @@ from schedule_grpc.events import AlertsChanged, Event
 from schedule_grpc.execution import Execution, State
 from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import task_of
+from schedule_grpc.store.rows import tasks_in
 from schedule_grpc.store.tables import no_longer_failing
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
@@ -41,7 +41,7 @@ def note_outcomes(ended: Sequence[Execution]) -> Operation[list[Event]]:
     failed = {execution.task_uid: execution for execution in ended if execution.state is State.FAILED}
     rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in failed]
     events: list[Event] = [AlertsChanged()] if over else []
-    for task in map(task_of, rows):
+    for task in tasks_in(rows):
         execution, limit = failed[task.uid], task.policy.alert_after
         if limit and task.stats.consecutive_failures >= limit:
             now = execution.end_time or execution.create_time
@@ -63,7 +63,7 @@ def note_overdue(now: datetime) -> Operation[Told[None]]:
     if ended:
         events.append(AlertsChanged())
     rows = yield QUERIES.overdue_tasks, {"now": to_micros(now)}
-    for task in map(task_of, rows):
+    for task in tasks_in(rows):
         events += yield from note_conditions(task.uid, task.name, (_overdue(task),), now)
     return None, events
 

@@ -28,7 +28,7 @@ from schedule_grpc.execution import (
 )
 from schedule_grpc.policy import Overlap, Policy
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, micros, task_of
+from schedule_grpc.store.rows import execution_of, micros, tasks_in
 from schedule_grpc.store.tables import ended_pending, new_executions
 from schedule_grpc.task import Task
 
@@ -77,7 +77,7 @@ def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[
     """Give each gate to the execution that waits for it longest, if one does; nobody holds them at this moment."""
     rows = yield QUERIES.next_waiting, Table({"task_uid": list(dict.fromkeys(task_uids))})
     tasks = yield QUERIES.find_tasks, [{"uid": row["task_uid"]} for row in rows]
-    policies = {row["uid"]: task_of(row).policy for row in tasks}
+    policies = {task.uid: task.policy for task in tasks_in(tasks)}
     waiting = [execution_of(row) for row in rows]
     through = [let_through(each, policies[each.task_uid], now) for each in waiting]
     yield QUERIES.let_through, [{"id": each.id, "deadline_time": micros(each.deadline_time)} for each in through]

@@ -1,10 +1,13 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from itertools import product
+from operator import itemgetter
 from threading import Lock
+from types import NoneType
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -17,9 +20,9 @@ from schedule_grpc.policy import Policy
 from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import Schedule, read_stored
-from schedule_grpc.store.columns import MAX_NUMBER, Columns
+from schedule_grpc.store.columns import MAX_COUNT, MAX_NUMBER, Columns
 from schedule_grpc.store.policies import policy_text, stored_policy
-from schedule_grpc.task import Definition, Task, TaskStats
+from schedule_grpc.task import EMPTY, Definition, Task, TaskStats
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -28,7 +31,19 @@ TASKS_KEPT = 4096
 _TASKS_READ: dict[tuple[Any, ...], Task] = {}
 _TASKS_LOCK = Lock()
 DEFINITIONS_KEPT = 20_000
-"""Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
+"""Parsed definitions kept by their columns: a task is read each time that it is due, and rarely changes."""
+_DEFINITION = ("name", "schedule", "time_zone", "handler", "payload", "metadata", "description", "policy")
+_COUNTS = ("revision", "success_count", "failure_count", "consecutive_failures")
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys((*_DEFINITION, "uid", "note"), (str,)),
+    **dict.fromkeys(("enabled", *_COUNTS, "create_time", "update_time", "settled_time"), (int,)),
+    **dict.fromkeys(
+        ("next_run_time", "last_run_time", "delete_time", "last_success_time", "last_failure_time"), (int, NoneType)
+    ),
+}
+_PLAIN = frozenset(product(*_KINDS.values()))
+"""The kinds of the values in a row of a task as it is written."""
+_BY_NAME: Callable[[Any], tuple[Any, ...]] = itemgetter(*_KINDS)
 
 
 def micros(instant: datetime | None) -> int | None:
@@ -86,8 +101,6 @@ def task_of(row: Row) -> Task:
     place, past = Columns(), Columns()
     task = Task(
         definition=_definition(
-            row["uid"],
-            row["revision"],
             row["name"],
             row["schedule"],
             row["time_zone"],
@@ -116,6 +129,57 @@ def task_of(row: Row) -> Task:
         ),
     )
     return replace(task, definition=_troubled(task.definition, place)) if place.troubles else task
+
+
+def tasks_in(rows: Sequence[Row]) -> list[Task]:
+    """Return the tasks in rows of scheduled_tasks that one statement has read: what `task_of` returns of each, sooner.
+
+    Columns are picked by their places: a driver's row looks for a name among all of its names. Where all values are of
+    the kinds that are written, none is checked by itself.
+    """
+    if not rows:
+        return []
+    first: Any = rows[0]
+    pick = _BY_NAME if isinstance(first, Mapping) else _places(tuple(first.keys()))
+    return [_plain_task(*pick(row)) or task_of(row) for row in rows]
+
+
+@lru_cache(maxsize=8)
+def _places(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    return itemgetter(*map(names.index, _KINDS))
+
+
+def _plain_task(*row: Any) -> Task | None:
+    """Return the task in a row of plain values; None where a value is of another kind, or beyond what it may be."""
+    if tuple(map(type, row)) not in _PLAIN:
+        return None
+    definition, (uid, note, enabled), counts, times = row[:8], row[8:11], row[11:15], row[15:]
+    if not 0 <= min(counts) <= max(counts) <= MAX_COUNT:
+        return None
+    try:
+        created, updated, settled, next_run, last_run, deleted, last_success, last_failure = map(_instant, times)
+    except OverflowError:
+        return None
+    return Task(
+        definition=_definition(*definition),
+        uid=uid,
+        revision=counts[0],
+        enabled=bool(enabled),
+        create_time=created,
+        update_time=updated,
+        settled_time=settled,
+        next_run_time=next_run,
+        last_run_time=last_run,
+        delete_time=deleted,
+        note=note,
+        stats=TaskStats(
+            success_count=counts[1],
+            failure_count=counts[2],
+            consecutive_failures=counts[3],
+            last_success_time=last_success,
+            last_failure_time=last_failure,
+        ),
+    )
 
 
 def task_read_again(row: Row) -> Task:
@@ -183,8 +247,6 @@ def can_begin(row: Row) -> bool:
 
 @lru_cache(maxsize=DEFINITIONS_KEPT)
 def _definition(
-    _uid: str,
-    _revision: int,
     name: str,
     schedule: str,
     time_zone: str,
@@ -199,13 +261,17 @@ def _definition(
         name=reading.text("name", name),
         schedule=reading.schedule(reading.text("schedule", schedule), reading.text("time_zone", time_zone)),
         handler=reading.text("handler", handler),
-        payload=read_only(reading.json_object("payload", payload)),
-        metadata=read_only(reading.json_object("metadata", metadata)),
+        payload=reading.shared_object("payload", payload),
+        metadata=reading.shared_object("metadata", metadata),
         description=reading.text("description", description),
         policy=reading.policy(policy),
         troubles=tuple(reading.troubles),
         unread=tuple(reading.unread.items()),
     )
+
+
+def _instant(stored: int | None) -> Any:
+    return None if stored is None else from_micros(stored)
 
 
 def _troubled(definition: Definition, place: Columns) -> Definition:
@@ -223,6 +289,10 @@ class _Reading(Columns):
         found, trouble = read_stored(text, time_zone)
         self.troubles += [] if trouble is None else [trouble]
         return found
+
+    def shared_object(self, column: str, text: str) -> Mapping[str, Any]:
+        """Return a JSON object, read-only; most are empty."""
+        return EMPTY if text == "{}" else read_only(self.json_object(column, text))
 
     def covers(self, row: Row) -> CoveredRange | None:
         known = len(self.troubles)

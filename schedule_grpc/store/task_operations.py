@@ -14,7 +14,7 @@ from schedule_grpc.registration import TaskChange
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import Comer, end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, micros, task_of, task_parameters, task_read_again
+from schedule_grpc.store.rows import execution_of, micros, task_parameters, task_read_again, tasks_in
 from schedule_grpc.store.tables import advanced_tasks
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
@@ -88,7 +88,7 @@ def find_task(name: str) -> Operation[Task | None]:
 def find_tasks(names: Sequence[str]) -> Operation[dict[str, Task]]:
     """Read the living tasks of some names, by these."""
     rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
-    return {task.name: task for task in map(task_of, rows)}
+    return {task.name: task for task in tasks_in(rows)}
 
 
 def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Task, ...]]:
@@ -116,7 +116,7 @@ def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tu
     asked = limit
     while True:
         rows = yield QUERIES.due_tasks, {"now": to_micros(now), "limit": asked}
-        tasks = [task_of(row) for row in rows]
+        tasks = tasks_in(rows)
         readable = tuple(task for task in tasks if not task.trouble)
         if len(readable) >= limit or len(rows) < asked:
             return readable[:limit], tuple(task for task in tasks if task.trouble)
@@ -147,7 +147,7 @@ def move_next_runs(moves: Sequence[Firing]) -> Operation[list[Event]]:
 def tasks_of(uids: Collection[str]) -> Operation[dict[str, Task]]:
     """Read tasks, living or deleted, by their uids."""
     rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in sorted(uids)]
-    return {row["uid"]: task_of(row) for row in rows}
+    return {task.uid: task for task in tasks_in(rows)}
 
 
 def looked_at(stored: Any) -> int:

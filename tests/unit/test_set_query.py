@@ -81,7 +81,7 @@ def test_values_come_in_the_order_of_the_columns():
     assert one.by_column(table) == one.by_column(list(table)) == [["x", "y"]]
 
 
-@pytest.mark.parametrize("count", [1, 8, 64])
+@pytest.mark.parametrize("count", TOGETHER)
 def test_no_rows_or_few_are_a_table_too(count: int):
     """Of none there is no statement."""
     query = set_query("q", "a TEXT, b BIGINT", UPDATE)
@@ -93,13 +93,13 @@ def test_no_rows_or_few_are_a_table_too(count: int):
 def test_what_all_rows_have_alike_is_bound_once():
     """Before what each of them has; it is one table all the same, and the first column is bound for each."""
     query = set_query("q", "a TEXT, b BIGINT, c TEXT", f"{UPDATE} AND c = c")
-    alike = Table({"a": ["x"] * 8, "b": list(range(8)), "c": [None] * 8})
+    alike = Table({"a": ["x"] * 16, "b": list(range(16)), "c": [None] * 16})
     ((text, values),) = for_sqlite(query, alike)
-    row = ", ".join(["(?, ?)"] * 8)
+    row = ", ".join(["(?, ?)"] * 16)
     assert text.startswith(
         f'WITH rows ("a", "b", "c") AS (SELECT column1, column2, ?1 FROM (VALUES {row}) AS given LIMIT -1)\n'
     )
-    assert values == [None, *(value for number in range(8) for value in ("x", number))]
+    assert values == [None, *(value for number in range(16) for value in ("x", number))]
     ((text, values),) = for_sqlite(query, alike[:1])
     assert text == sqlite_text(query, 1)
     assert values == ["x", 0, None]
@@ -113,7 +113,7 @@ def test_few_forms_of_a_statement_are_made():
         texts = set()
         for alike in range(2 ** len(names)):
             columns = {
-                name: ["same"] * 8 if alike & 1 << place else [f"{name}{number}" for number in range(8)]
+                name: ["same"] * 4 if alike & 1 << place else [f"{name}{number}" for number in range(4)]
                 for place, name in enumerate(names)
             }
             ((text, values),) = for_sqlite(query, Table(columns))
@@ -134,7 +134,7 @@ def test_a_postgresql_statement_counts_what_it_writes():
 AS_THEY_ARE = ["", "\x00", "a\x00b", "'\"\\", "\U0010ffff", 2**63 - 1, -(2**63), 0.1, b"\xff\x00", None, 1, 1.0]
 
 
-@pytest.mark.parametrize("more", [[], *([value] * 7 for value in AS_THEY_ARE)], ids=repr)
+@pytest.mark.parametrize("more", [[], *([value] * 3 for value in AS_THEY_ARE)], ids=repr)
 def test_values_arrive_as_they_are(more: list[object]):
     """Texts with every character, numbers at their bounds, bytes, nothing: none passes through another notation.
 
