@@ -19,8 +19,6 @@ from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, t
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
-PAST_THE_GATE = (Gate.ACTIVE, Gate.FREE)
-
 
 class _Beginning:
     """Lets new executions begin at once, each handler's up to its share of the free slots.
@@ -31,24 +29,26 @@ class _Beginning:
 
     def __init__(self, request: ClaimRequest, executions: Sequence[Execution]) -> None:
         self._request = request
-        self._coming = Counter(each.task_uid for each in executions if each.state is State.PENDING)
-        ready = Counter(each.handler for each in executions if self._is_ready(each))
-        self._left = shares(request.limit, request.running, ready, request.limits)
+        coming = Counter([each.task_uid for each in executions if each.state is State.PENDING])
+        ready = [
+            each
+            for each in executions
+            if each.state is State.PENDING
+            and coming[each.task_uid] == 1
+            and each.available_time <= request.now
+            and each.handler in request.handlers
+        ]
+        self._ready = {each.id for each in ready}
+        handlers = Counter([each.handler for each in ready])
+        self._left = shares(request.limit, request.running, handlers, request.limits)
 
     def begun(self, execution: Execution) -> Execution:
         """Return an execution that was let in as it begins, or as it is."""
-        if not (self._is_ready(execution) and execution.gate in PAST_THE_GATE and self._left.get(execution.handler)):
+        past_the_gate = execution.gate is Gate.ACTIVE or execution.gate is Gate.FREE
+        if not (past_the_gate and execution.id in self._ready and self._left.get(execution.handler)):
             return execution
         self._left[execution.handler] -= 1
         return _begun(execution, execution.revision, self._request)
-
-    def _is_ready(self, execution: Execution) -> bool:
-        return (
-            execution.state is State.PENDING
-            and self._coming[execution.task_uid] == 1
-            and execution.available_time <= self._request.now
-            and execution.handler in self._request.handlers
-        )
 
 
 def fire(

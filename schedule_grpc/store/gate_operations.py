@@ -125,8 +125,9 @@ def _waves(comers: Iterable[Comer]) -> Iterator[list[Comer]]:
     waves: list[list[Comer]] = []
     came: dict[str, int] = {}
     for comer in comers:
-        number = came.get(comer.execution.task_uid, 0)
-        came[comer.execution.task_uid] = number + 1
+        uid = comer.execution.task_uid
+        number = came.get(uid, 0)
+        came[uid] = number + 1
         if number == len(waves):
             waves.append([])
         waves[number].append(comer)
@@ -142,7 +143,8 @@ def _record_wave(
     crowded = [comer for comer in coming if makes_way(comer.execution, comer.policy, found[comer.execution.task_uid])]
     for comer in crowded:
         events[comer.execution.id] = yield from _make_way(comer, now)
-    found |= yield from _occupancies(crowded)
+    if crowded:
+        found |= yield from _occupancies(crowded)
     admitted_ones = [
         admitted(each.execution, each.policy, found[each.execution.task_uid])
         if each.execution.state is State.PENDING

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schedule_grpc.clock import from_micros, to_micros
-from schedule_grpc.database import Operation, Row, Table
+from schedule_grpc.database import Operation, Row
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import (
     STATES,
@@ -36,6 +36,9 @@ from schedule_grpc.store.task_operations import due_tasks, looked_at, tasks_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
+Report: TypeAlias = Outcome | HandBack
+Key: TypeAlias = tuple[str, str]
+"""What a report is of: an execution, under a lease token."""
 Become: TypeAlias = Callable[[Execution, Task, datetime], Execution]
 """How an attempt that nobody will report leaves its execution."""
 
@@ -79,12 +82,12 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
     )
 
 
-def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execution | None, ...]]]:
+def record(reports: Sequence[Report]) -> Operation[Told[tuple[Execution | None, ...]]]:
     """Write what became of attempts, each only under its lease."""
-    running = yield from _running(reports)
+    keys = [(report.execution_id, report.lease_token) for report in reports]
+    running = yield from _running(dict(zip(keys, reports, strict=True)))
     # The common case asks no policy, and so reads no task.
-    asking = {each.task_uid for each, report in running if isinstance(report, HandBack) or report.kind}
-    tasks = yield from tasks_of(asking)
+    tasks = yield from tasks_of({each.task_uid for each, report in running if _asks_policy(report)})
     settlements = [
         Settlement(before=execution, after=_judged(execution, report, tasks), now=_time(report))
         for execution, report in running
@@ -92,14 +95,14 @@ def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execut
     settled, events = yield from _settle(settlements)
     now_is = {(each.after.id, each.before.lease_token): each.after for each in settled}
     for execution, report in running:
-        if isinstance(report, Outcome) and report.conditions and _key(report) in now_is:
+        if isinstance(report, Outcome) and report.conditions and (execution.id, report.lease_token) in now_is:
             named = execution.task_uid, execution.task_name
             events += yield from note_conditions(*named, report.conditions, report.end_time)
     # A record that is repeated finds its own row.
-    unsettled = sorted({report.execution_id for report in reports if _key(report) not in now_is})
+    unsettled = sorted({key[0] for key in keys if key not in now_is})
     rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in unsettled]
     now_is |= {(row["id"], row["lease_token"]): execution_of(row) for row in rows}
-    return tuple(now_is.get(_key(report)) for report in reports), events
+    return tuple(map(now_is.get, keys)), events
 
 
 def cancel_requests(owner: str) -> Operation[frozenset[str]]:
@@ -159,7 +162,7 @@ def _is_past(stored: Any, now: datetime) -> bool:
     return isinstance(stored, int | float) and stored <= to_micros(now)
 
 
-def _judged(execution: Execution, report: Outcome | HandBack, tasks: Mapping[str, Task]) -> Execution:
+def _judged(execution: Execution, report: Report, tasks: Mapping[str, Task]) -> Execution:
     if isinstance(report, HandBack):
         become = handed_back if report.began else never_begun
         return become(execution, tasks[execution.task_uid], report.time)
@@ -168,7 +171,7 @@ def _judged(execution: Execution, report: Outcome | HandBack, tasks: Mapping[str
     return after(execution, report, tasks[execution.task_uid])
 
 
-def _time(report: Outcome | HandBack) -> datetime:
+def _time(report: Report) -> datetime:
     return report.time if isinstance(report, HandBack) else report.end_time
 
 
@@ -193,36 +196,43 @@ def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Oper
     return len(settled), events
 
 
-def _running(reports: Sequence[Outcome | HandBack]) -> Operation[list[tuple[Execution, Outcome | HandBack]]]:
+def _running(reports: Mapping[Key, Report]) -> Operation[list[tuple[Execution, Report]]]:
     """Return the executions that reports are of, as far as they may still run under these leases.
 
-    What its owner claimed is as it was claimed, but for the wish for its end: nobody else writes what runs.
+    What its owner claimed is as it was claimed, but for the wish for its end: nobody else writes what runs. Where the
+    wish changes nothing, it is told by the row once that is written.
     """
-    claimed = {_key(report): report.claimed for report in reports if report.claimed is not None}
-    unknown = sorted({report.execution_id for report in reports if report.claimed is None})
-    yield QUERIES.lock_tasks_of, {"execution_ids": sorted({report.execution_id for report in reports})}
+    unknown = sorted({report.execution_id for report in reports.values() if report.claimed is None})
+    yield QUERIES.lock_tasks_of, {"execution_ids": sorted({execution_id for execution_id, _ in reports})}
     rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in unknown]
     read = {(row["id"], row["lease_token"]): execution_of(row) for row in rows if row["state"] == State.RUNNING}
-    wishes = yield QUERIES.cancels_wanted, Table({"id": [each.id for each in claimed.values()]})
+    asking = [{"id": key[0]} for key, report in reports.items() if report.claimed and _asks_policy(report)]
+    wishes = yield QUERIES.cancels_wanted, asking
     wished = {row["id"]: row for row in wishes}
-    known = read | {key: _as_wished(each, wished.get(each.id)) for key, each in claimed.items()}
-    return [(known[key], report) for key, report in {_key(each): each for each in reports}.items() if key in known]
+    found = [
+        (_as_wished(report.claimed, wished) if report.claimed else read.get(key), report)
+        for key, report in reports.items()
+    ]
+    return [(execution, report) for execution, report in found if execution is not None]
 
 
-def _as_wished(claimed: Execution, row: Row | None) -> Execution:
+def _asks_policy(report: Report) -> bool:
+    """Tell whether more than the report says what becomes of an execution: its task's policy, a wish for its end."""
+    return isinstance(report, HandBack) or report.kind is not None
+
+
+def _as_wished(execution: Execution, wished: Mapping[str, Row]) -> Execution:
+    """Return an execution with the wish for its end, if there is one."""
+    row = wished.get(execution.id)
     if row is None:
-        return claimed
+        return execution
     reading = Columns()
     wanted = reading.instant("cancel_requested_time", row["cancel_requested_time"])
     return replace(
-        claimed,
+        execution,
         cancel_requested_time=wanted,
         cancel_reason=reading.text_or_none("cancel_reason", row["cancel_reason"]),
     )
-
-
-def _key(report: Outcome | HandBack) -> tuple[str, str]:
-    return report.execution_id, report.lease_token
 
 
 def _settle(settlements: Sequence[Settlement]) -> Operation[tuple[list[Settlement], list[Event]]]:
@@ -237,7 +247,10 @@ def _settle(settlements: Sequence[Settlement]) -> Operation[tuple[list[Settlemen
         settled_attempts([each.after for each in in_order], [each.before.lease_token for each in in_order]),
     )
     ids = {row["id"] for row in written}
+    wished = {row["id"]: row for row in written if row["cancel_requested_time"] is not None}
     settled = [each for each in settlements if each.after.id in ids]
+    if wished:
+        settled = [replace(each, after=_as_wished(each.after, wished)) for each in settled]
     events: list[Event] = [
         Transition(before=each.before.state, execution=each.after, time=each.now) for each in settled
     ]

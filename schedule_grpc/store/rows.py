@@ -157,9 +157,10 @@ def _plain_task(*row: Any) -> Task | None:
     if not 0 <= min(counts) <= max(counts) <= MAX_COUNT:
         return None
     try:
-        created, updated, settled, next_run, last_run, deleted, last_success, last_failure = map(_instant, times)
+        instants: list[Any] = [None if stored is None else from_micros(stored) for stored in times]
     except OverflowError:
         return None
+    created, updated, settled, next_run, last_run, deleted, last_success, last_failure = instants
     return Task(
         definition=_definition(*definition),
         uid=uid,
@@ -268,10 +269,6 @@ def _definition(
         troubles=tuple(reading.troubles),
         unread=tuple(reading.unread.items()),
     )
-
-
-def _instant(stored: int | None) -> Any:
-    return None if stored is None else from_micros(stored)
 
 
 def _troubled(definition: Definition, place: Columns) -> Definition:

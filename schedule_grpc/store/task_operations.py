@@ -117,9 +117,9 @@ def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tu
     while True:
         rows = yield QUERIES.due_tasks, {"now": to_micros(now), "limit": asked}
         tasks = tasks_in(rows)
-        readable = tuple(task for task in tasks if not task.trouble)
+        readable = tuple([task for task in tasks if not task.definition.troubles])
         if len(readable) >= limit or len(rows) < asked:
-            return readable[:limit], tuple(task for task in tasks if task.trouble)
+            return readable[:limit], tuple([task for task in tasks if task.definition.troubles])
         asked *= 2
 
 

@@ -93,7 +93,7 @@ def test_no_query_scans_a_table(database: Path, name: str):
 
 SEARCHED = {
     "ended_executions": {"execution_ended"},
-    "waiting_executions": {"execution_open"},
+    "waiting_executions": {"execution_pending"},
     "executions_under_lease": {"execution_by_owner"},
     "executions": {"execution_by_age"},
     "executions_of_task": {"execution_of_task_by_age"},
@@ -102,7 +102,7 @@ SEARCHED = {
     "tasks_that_changed": {"task_changed"},
     "histories_after": {"execution_of_task_by_age"},
     "history_of": {"execution_of_task_by_age", "execution_by_gate"},
-    "overdue_tasks": {"task_by_next_run", "execution_open", "task_watched"},
+    "overdue_tasks": {"task_by_next_run", "execution_pending", "task_watched"},
 }
 """Statements of lists and of upkeep, and the indexes that they search."""
 ASKED = {
