@@ -21,7 +21,7 @@ from schedule_grpc.database.operation import (
     together,
 )
 from schedule_grpc.database.query import Queries, load_queries
-from schedule_grpc.database.set_query import SetQuery
+from schedule_grpc.database.set_query import SetQuery, Table
 from schedule_grpc.database.sqlite import SqliteDatabase
 from schedule_grpc.database.sqlite_prepare import look
 
@@ -39,6 +39,7 @@ __all__ = [
     "SetQuery",
     "SqliteDatabase",
     "Statement",
+    "Table",
     "Together",
     "count",
     "load_migrations",

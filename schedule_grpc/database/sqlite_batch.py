@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schedule_grpc.database.operation import Factory, Parameters, Row, Rows, Statement, Together
-from schedule_grpc.database.set_query import SetQuery, for_sqlite, portions
+from schedule_grpc.database.set_query import SetQuery, for_sqlite
 from schedule_grpc.errors import ScheduleError
 
 
@@ -126,14 +126,10 @@ def _run(connection: sqlite3.Connection, statement: Statement | Together) -> Row
 
 def _run_set(connection: sqlite3.Connection, query: SetQuery, rows: Sequence[Parameters]) -> Rows:
     if query.answers:
-        return [
-            row
-            for portion in portions(rows)
-            for row in connection.execute(for_sqlite(query, len(portion)), query.values(portion)).fetchall()
-        ]
+        return [row for statement in for_sqlite(query, rows) for row in connection.execute(*statement).fetchall()]
     before = connection.total_changes
-    for portion in portions(rows):
-        connection.execute(for_sqlite(query, len(portion)), query.values(portion))
+    for statement in for_sqlite(query, rows):
+        connection.execute(*statement)
     return [{"count": connection.total_changes - before}]
 
 

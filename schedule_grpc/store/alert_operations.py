@@ -10,7 +10,7 @@ from schedule_grpc.events import AlertsChanged, Event
 from schedule_grpc.execution import Execution
 from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import micros, task_of
+from schedule_grpc.store.rows import tasks_in
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -33,18 +33,12 @@ def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: d
     return [AlertsChanged()] if changed else []
 
 
-def failing_over(succeeded: Sequence[Execution]) -> list[Parameters]:
-    """Return what end_alerts takes of executions that SUCCEEDED: their tasks fail no longer."""
-    newest = {execution.task_uid: execution for execution in succeeded}
-    return [{"task_uid": uid, "key": FAILING, "now": micros(each.end_time)} for uid, each in newest.items()]
-
-
 def note_failures(failed: Sequence[Execution]) -> Operation[list[Event]]:
     """Look which executions that FAILED begin their tasks' failing; the tasks' statistics are written already."""
     newest = {execution.task_uid: execution for execution in failed}
     rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in newest]
     events: list[Event] = []
-    for task in map(task_of, rows):
+    for task in tasks_in(rows):
         execution, limit = newest[task.uid], task.policy.alert_after
         if limit and task.stats.consecutive_failures >= limit:
             now = execution.end_time or execution.create_time
@@ -66,7 +60,7 @@ def note_overdue(now: datetime) -> Operation[Told[None]]:
     if ended:
         events.append(AlertsChanged())
     rows = yield QUERIES.overdue_tasks, {"now": to_micros(now)}
-    for task in map(task_of, rows):
+    for task in tasks_in(rows):
         events += yield from note_conditions(task.uid, task.name, (_overdue(task),), now)
     return None, events
 

@@ -5,20 +5,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.database import Operation, Parameters, Row, Rows, count, together
+from schedule_grpc.database import Operation, Row, Rows, count, together
 from schedule_grpc.events import Transition
 from schedule_grpc.execution import Execution, Gate, State, begun, new_lease_token
 from schedule_grpc.planning import Firing
 from schedule_grpc.store.gate_operations import record_new
 from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import can_begin, execution_of, micros
+from schedule_grpc.store.rows import can_begin, execution_of
 from schedule_grpc.store.sharing import shares
-from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, started_by_task, tasks_of
+from schedule_grpc.store.tables import begun_executions, started_runs
+from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, tasks_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
-
-PAST_THE_GATE = (Gate.ACTIVE, Gate.FREE)
 
 
 class _Beginning:
@@ -30,24 +29,26 @@ class _Beginning:
 
     def __init__(self, request: ClaimRequest, executions: Sequence[Execution]) -> None:
         self._request = request
-        self._coming = Counter(each.task_uid for each in executions if each.state is State.PENDING)
-        ready = Counter(each.handler for each in executions if self._is_ready(each))
-        self._left = shares(request.limit, request.running, ready, request.limits)
+        coming = Counter([each.task_uid for each in executions if each.state is State.PENDING])
+        ready = [
+            each
+            for each in executions
+            if each.state is State.PENDING
+            and coming[each.task_uid] == 1
+            and each.available_time <= request.now
+            and each.handler in request.handlers
+        ]
+        self._ready = {each.id for each in ready}
+        handlers = Counter([each.handler for each in ready])
+        self._left = shares(request.limit, request.running, handlers, request.limits)
 
     def begun(self, execution: Execution) -> Execution:
         """Return an execution that was let in as it begins, or as it is."""
-        if not (self._is_ready(execution) and execution.gate in PAST_THE_GATE and self._left.get(execution.handler)):
+        past_the_gate = execution.gate is Gate.ACTIVE or execution.gate is Gate.FREE
+        if not (past_the_gate and execution.id in self._ready and self._left.get(execution.handler)):
             return execution
         self._left[execution.handler] -= 1
         return _begun(execution, execution.revision, self._request)
-
-    def _is_ready(self, execution: Execution) -> bool:
-        return (
-            execution.state is State.PENDING
-            and self._coming[execution.task_uid] == 1
-            and execution.available_time <= self._request.now
-            and execution.handler in self._request.handlers
-        )
 
 
 def fire(
@@ -69,7 +70,7 @@ def fire(
         events = yield from record_new(comers, now, begin=beginning.begun, owner=request.owner)
     new = [event for event in events if isinstance(event, Transition)]
     started = [event.execution for event in new if event.execution.state is State.RUNNING]
-    yield QUERIES.note_runs, started_by_task(started)
+    yield QUERIES.note_runs, started_runs(started)
     tasks = {firing.task.uid: firing.task for firing in moved}
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
     return Fired(executions=tuple(event.execution for event in new if event.before is None), claims=claims), events
@@ -86,8 +87,8 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ..
     executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
     first = [execution for execution in executions if execution.attempt_start_time == execution.start_time]
     written, _ = yield from together(
-        (QUERIES.claim_executions, [_claimed(execution, request.owner) for execution in executions]),
-        (QUERIES.note_runs, started_by_task(first)),
+        (QUERIES.claim_executions, begun_executions(executions, request.owner)),
+        (QUERIES.note_runs, started_runs(first)),
     )
     if count(written) != len(executions):
         raise AssertionError("what is claimed was read, and held, in this transaction")
@@ -127,18 +128,6 @@ def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]
 
 def _begun(execution: Execution, revision: int, request: ClaimRequest) -> Execution:
     return begun(execution, lease_token=new_lease_token(), revision=revision, now=request.now)
-
-
-def _claimed(execution: Execution, owner: str) -> Parameters:
-    return {
-        "id": execution.id,
-        "attempt": execution.attempt,
-        "attempt_start_time": micros(execution.attempt_start_time),
-        "start_time": micros(execution.start_time),
-        "lease_owner": owner,
-        "lease_token": execution.lease_token,
-        "revision": execution.revision,
-    }
 
 
 def _claim(execution: Execution, task: Task) -> Claim:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from schedule_grpc.database import Operation
+from schedule_grpc.database import Operation, Table
 from schedule_grpc.events import CancelRequested, Event, TaskChanged, Transition
 from schedule_grpc.execution import (
     Execution,
@@ -28,7 +28,8 @@ from schedule_grpc.execution import (
 )
 from schedule_grpc.policy import Overlap, Policy
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, execution_parameters, micros, settled_parameters, task_of
+from schedule_grpc.store.rows import execution_of, micros, tasks_in
+from schedule_grpc.store.tables import ended_pending, new_executions
 from schedule_grpc.task import Task
 
 SUPERSEDED = "Cancelled: a newer execution was due (CANCEL_OTHER)"
@@ -63,7 +64,7 @@ def record_new(
 
 def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation[list[Event]]:
     """Write the end of an execution that nobody runs, if it is still PENDING, and let the next one through."""
-    rows = yield QUERIES.end_pending, settled_parameters(ended)
+    rows = yield QUERIES.end_pending, ended_pending(ended)
     if not rows:
         return []
     events: list[Event] = [Transition(before=State.PENDING, execution=ended, time=now)]
@@ -74,9 +75,9 @@ def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation
 
 def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[Event]]:
     """Give each gate to the execution that waits for it longest, if one does; nobody holds them at this moment."""
-    rows = yield QUERIES.next_waiting, [{"task_uid": uid} for uid in dict.fromkeys(task_uids)]
+    rows = yield QUERIES.next_waiting, Table({"task_uid": list(dict.fromkeys(task_uids))})
     tasks = yield QUERIES.find_tasks, [{"uid": row["task_uid"]} for row in rows]
-    policies = {row["uid"]: task_of(row).policy for row in tasks}
+    policies = {task.uid: task.policy for task in tasks_in(tasks)}
     waiting = [execution_of(row) for row in rows]
     through = [let_through(each, policies[each.task_uid], now) for each in waiting]
     yield QUERIES.let_through, [{"id": each.id, "deadline_time": micros(each.deadline_time)} for each in through]
@@ -124,8 +125,9 @@ def _waves(comers: Iterable[Comer]) -> Iterator[list[Comer]]:
     waves: list[list[Comer]] = []
     came: dict[str, int] = {}
     for comer in comers:
-        number = came.get(comer.execution.task_uid, 0)
-        came[comer.execution.task_uid] = number + 1
+        uid = comer.execution.task_uid
+        number = came.get(uid, 0)
+        came[uid] = number + 1
         if number == len(waves):
             waves.append([])
         waves[number].append(comer)
@@ -141,7 +143,8 @@ def _record_wave(
     crowded = [comer for comer in coming if makes_way(comer.execution, comer.policy, found[comer.execution.task_uid])]
     for comer in crowded:
         events[comer.execution.id] = yield from _make_way(comer, now)
-    found |= yield from _occupancies(crowded)
+    if crowded:
+        found |= yield from _occupancies(crowded)
     admitted_ones = [
         admitted(each.execution, each.policy, found[each.execution.task_uid])
         if each.execution.state is State.PENDING
@@ -149,8 +152,7 @@ def _record_wave(
         for each in wave
     ]
     as_recorded = admitted_ones if begin is None else [begin(execution) for execution in admitted_ones]
-    rows = [execution_parameters(execution, owner) for execution in as_recorded]
-    inserted = yield QUERIES.insert_executions, rows
+    inserted = yield QUERIES.insert_executions, new_executions(as_recorded, owner)
     ids = {row["id"] for row in inserted}
     told: list[Event] = []
     for execution, recorded in zip(admitted_ones, as_recorded, strict=True):
@@ -164,8 +166,9 @@ def _record_wave(
 
 def _occupancies(comers: Sequence[Comer]) -> Operation[dict[str, Occupancy]]:
     """See who is at the gates of the comers' tasks."""
-    rows = yield QUERIES.occupied, [{"task_uid": comer.execution.task_uid} for comer in comers]
-    found = dict.fromkeys((comer.execution.task_uid for comer in comers), NOBODY)
+    uids = [comer.execution.task_uid for comer in comers]
+    rows = yield QUERIES.occupied, Table({"task_uid": uids})
+    found = dict.fromkeys(uids, NOBODY)
     found |= {row["task_uid"]: Occupancy(active=bool(row["active"]), any_open=True) for row in rows}
     asking = [
         comer

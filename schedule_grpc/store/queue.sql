@@ -40,7 +40,7 @@ FROM rows WHERE task_executions.id = rows.id AND task_executions.state = 'PENDIN
 -- name: settle_attempts
 -- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, kind TEXT, attempt BIGINT, attempts TEXT, hand_backs BIGINT,
 -- rows: gate TEXT, available_time BIGINT, end_time BIGINT, result TEXT, error TEXT
--- What attempts left behind, each written only by the holder of its lease.
+-- What attempts left behind, each written only by the holder of its lease; whether their end was asked for meanwhile.
 UPDATE task_executions SET
     state = rows.state, reason = rows.reason, kind = rows.kind, attempt = rows.attempt, attempts = rows.attempts,
     hand_backs = rows.hand_backs, gate = rows.gate, available_time = rows.available_time, end_time = rows.end_time,
