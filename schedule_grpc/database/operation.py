@@ -37,8 +37,8 @@ def together(*queries: tuple[SetQuery, Sequence[Parameters]]) -> Operation[list[
 
     That is the texts of the one column that it selects or returns, else how many rows it wrote; nothing for no rows.
 
-    None of them may read what another one writes, and no two may write the same row. A file runs them in their order;
-    to a server they are one statement, in which each sees the database as it was before all of them.
+    None of them may depend on what an earlier one writes, and no two may write the same row. A file runs them in their
+    order; to a server they are one statement, in which each sees the database as it was before all of them.
     """
     asked = [number for number, (_, parameters) in enumerate(queries) if parameters]
     answers: list[list[str]] = [[] for _ in queries]

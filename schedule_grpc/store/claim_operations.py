@@ -42,6 +42,11 @@ class _Beginning:
         handlers = Counter([each.handler for each in ready])
         self._left = shares(request.limit, request.running, handlers, request.limits)
 
+    @property
+    def owner(self) -> str:
+        """Who runs what begins."""
+        return self._request.owner
+
     def begun(self, execution: Execution) -> Execution:
         """Return an execution that was let in as it begins, or as it is."""
         past_the_gate = execution.gate is Gate.ACTIVE or execution.gate is Gate.FREE
@@ -49,6 +54,10 @@ class _Beginning:
             return execution
         self._left[execution.handler] -= 1
         return _begun(execution, execution.revision, self._request)
+
+    def take_back(self, execution: Execution) -> None:
+        """Free the slot of an execution that was not recorded as it begins."""
+        self._left[execution.handler] += 1
 
 
 def fire(
@@ -63,14 +72,10 @@ def fire(
     if not is_leased:
         request = None
     comers = comers_of(moved)
-    if request is None:
-        events = yield from record_new(comers, now)
-    else:
-        beginning = _Beginning(request, [comer.execution for comer in comers])
-        events = yield from record_new(comers, now, begin=beginning.begun, owner=request.owner)
+    beginning = None if request is None else _Beginning(request, [comer.execution for comer in comers])
+    events = yield from record_new(comers, now, beginning=beginning)
     new = [event for event in events if isinstance(event, Transition)]
     started = [event.execution for event in new if event.execution.state is State.RUNNING]
-    yield QUERIES.note_runs, started_runs(started)
     tasks = {firing.task.uid: firing.task for firing in moved}
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
     return Fired(executions=tuple(event.execution for event in new if event.before is None), claims=claims), events

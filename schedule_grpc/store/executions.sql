@@ -113,9 +113,9 @@ FROM rows WHERE task_executions.id = rows.id AND task_executions.gate = 'WAITING
 -- rows: covers_from BIGINT, covers_to BIGINT, covers_count BIGINT, covers_exact SMALLINT, create_time BIGINT,
 -- rows: available_time BIGINT, deadline_time BIGINT, start_time BIGINT, attempt_start_time BIGINT, end_time BIGINT,
 -- rows: state TEXT, reason TEXT, gate TEXT, attempt BIGINT, lease_owner TEXT, lease_token TEXT, request_id TEXT,
--- rows: revision BIGINT, payload TEXT
--- New executions, some of which have begun already, but for those whose occurrences have their rows: for them no row is
--- returned.
+-- rows: revision BIGINT, payload TEXT, alone SMALLINT
+-- New executions, some of which have begun already, but for those whose occurrences have their rows, and those that are
+-- to be alone where others of their tasks are open: for them no row is returned.
 INSERT INTO task_executions (
     id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
     create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
@@ -124,7 +124,9 @@ SELECT
     id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
     create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
     lease_owner, lease_token, request_id, revision, payload
-FROM rows WHERE true
+FROM rows
+WHERE rows.alone = 0
+   OR NOT EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL)
 ON CONFLICT (task_uid, scheduled_time)
     WHERE scheduled_time IS NOT NULL AND reason IS NULL DO NOTHING
 RETURNING id;

@@ -18,8 +18,11 @@ T = TypeVar("T")
 MICROSECOND = timedelta(microseconds=1)
 
 
-def new_executions(executions: Sequence[Execution], lease_owner: str | None = None) -> Table:
-    """Return what insert_executions takes; ``lease_owner`` runs those that have begun."""
+def new_executions(executions: Sequence[Execution], lease_owner: str | None = None, *, alone: bool = False) -> Table:
+    """Return what insert_executions takes; ``lease_owner`` runs those that have begun.
+
+    Where they are ``alone``, those that are not ended are left out whose tasks have others open.
+    """
     covers = [each.covers for each in executions]
     return Table(
         {
@@ -48,6 +51,18 @@ def new_executions(executions: Sequence[Execution], lease_owner: str | None = No
             "request_id": [each.request_id for each in executions],
             "revision": [each.revision for each in executions],
             "payload": [None if each.payload is None else encode(dict(each.payload)) for each in executions],
+            "alone": [int(alone and each.gate is not None) for each in executions],
+        }
+    )
+
+
+def first_runs(executions: Sequence[Execution]) -> Table:
+    """Return what note_first_runs takes of executions that have just begun."""
+    return Table(
+        {
+            "uid": [each.task_uid for each in executions],
+            "start_time": instants([each.start_time for each in executions]),
+            "scheduled_time": instants([each.scheduled_time for each in executions]),
         }
     )
 

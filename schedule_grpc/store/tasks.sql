@@ -112,6 +112,19 @@ FROM rows /*postgresql CROSS JOIN LATERAL (
 WHERE scheduled_tasks.uid = rows.uid
   AND (scheduled_tasks.last_run_time IS NULL OR scheduled_tasks.last_run_time < rows.start_time);
 
+-- name: note_first_runs
+-- rows: uid TEXT, start_time BIGINT, scheduled_time BIGINT
+-- Tasks' newest starts, of executions that are inserted next as alone: those of which nothing is open, nor this
+-- occurrence has its row. Whoever inserts holds the tasks.
+UPDATE scheduled_tasks SET last_run_time = rows.start_time
+FROM rows
+WHERE scheduled_tasks.uid = rows.uid
+  AND (scheduled_tasks.last_run_time IS NULL OR scheduled_tasks.last_run_time < rows.start_time)
+  AND NOT EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.uid AND e.gate IS NOT NULL)
+  AND NOT EXISTS (
+      SELECT 1 FROM task_executions e
+      WHERE e.task_uid = rows.uid AND e.scheduled_time = rows.scheduled_time AND e.reason IS NULL);
+
 -- name: note_successes
 -- rows: uid TEXT, added BIGINT, start_time BIGINT, end_time BIGINT
 -- So many executions of tasks SUCCEEDED, the newest of them at these times.

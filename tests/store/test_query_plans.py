@@ -200,6 +200,7 @@ BY_ROWS = {
     "let_through": {"task_executions_pkey"},
     "next_waiting": {"execution_waiting", "task_executions_pkey"},
     "note_failures": {"scheduled_tasks_pkey"},
+    "note_first_runs": {"scheduled_tasks_pkey", "execution_by_occurrence"},
     "note_runs": {"scheduled_tasks_pkey"},
     "note_successes": {"scheduled_tasks_pkey"},
     "occupied": {"execution_at_gate", "execution_by_gate"},
