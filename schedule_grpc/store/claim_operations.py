@@ -1,7 +1,7 @@
 """Operations that begin attempts: of what waits in the queue, and of what is just due."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import to_micros
@@ -9,8 +9,8 @@ from schedule_grpc.database import Operation, Parameters, Row, Rows
 from schedule_grpc.events import Transition
 from schedule_grpc.execution import Execution, Gate, State, begun, new_lease_token
 from schedule_grpc.planning import Firing
-from schedule_grpc.store.gate_operations import record_new
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired
+from schedule_grpc.store.claims import Claim, ClaimRequest, Fired
+from schedule_grpc.store.gate_operations import Comer, record_new
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import can_begin, execution_of, micros
 from schedule_grpc.store.sharing import shares
@@ -58,10 +58,17 @@ def fire(
     What of it can start now, and has its share of the slots that are requested, is recorded as RUNNING at once. In a
     shared database only under the owner's lease, which nobody ends before it is written.
     """
-    if request is not None and not (yield from _may_claim(request, shared)):
+    if request is not None and not (yield from may_claim(request, shared)):
         request = None
     moved = yield from move_on(firings)
-    comers = comers_of(moved)
+    tasks = {firing.task.uid: firing.task for firing in moved}
+    return (yield from record_and_begin(comers_of(moved), tasks, request, now))
+
+
+def record_and_begin(
+    comers: Sequence[Comer], tasks: Mapping[str, Task], request: ClaimRequest | None, now: datetime
+) -> Operation[Told[Fired]]:
+    """Record new executions of tasks, by uid; what of them can start now begins, as far as slots are requested."""
     if request is None:
         events = yield from record_new(comers, now)
     else:
@@ -70,7 +77,6 @@ def fire(
     new = [event for event in events if isinstance(event, Transition)]
     started = [event.execution for event in new if event.execution.state is State.RUNNING]
     yield QUERIES.note_runs, started_by_task(started)
-    tasks = {firing.task.uid: firing.task for firing in moved}
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
     return Fired(executions=tuple(event.execution for event in new if event.before is None), claims=claims), events
 
@@ -80,7 +86,7 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ..
 
     In a shared database only under the owner's lease, which nobody ends before these attempts are written.
     """
-    if not (yield from _may_claim(request, shared)):
+    if not (yield from may_claim(request, shared)):
         return (), ()
     chosen, tasks = yield from _chosen(request)
     executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
@@ -93,7 +99,8 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[tuple[Claim, ..
     return claims, [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
 
 
-def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
+def may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
+    """Tell whether the owner holds its lease, in a shared database; nobody ends it before the transaction is over."""
     return not shared or bool((yield QUERIES.hold_lease, {"id": request.owner}))
 
 
