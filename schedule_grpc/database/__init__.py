@@ -19,6 +19,7 @@ from schedule_grpc.database.operation import (
     Together,
     count,
     together,
+    together_with,
 )
 from schedule_grpc.database.query import Queries, load_queries
 from schedule_grpc.database.set_query import SetQuery, Table
@@ -46,4 +47,5 @@ __all__ = [
     "load_queries",
     "look",
     "together",
+    "together_with",
 ]

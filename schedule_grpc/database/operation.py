@@ -22,9 +22,14 @@ A query over rows is run once for all of them, and not at all for none.
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Queries over rows that share one round trip to a server, which runs them as one statement: see `together`."""
+    """Queries over rows that share one round trip to a server, which runs them as one statement: see `together`.
+
+    Each row has the ``number`` of a query and one ``answer`` of it; where it is of the first one that is ``whole``, it
+    has all columns, and no answer.
+    """
 
     queries: tuple[tuple[SetQuery, Sequence[Parameters]], ...]
+    whole: bool = False
 
 
 Operation: TypeAlias = Generator[Statement | Together, Rows, T]
@@ -41,11 +46,24 @@ def together(*queries: tuple[SetQuery, Sequence[Parameters]]) -> Operation[list[
     order; to a server they are one statement, in which each sees the database as it was before all of them.
     """
     asked = [number for number, (_, parameters) in enumerate(queries) if parameters]
+    rows = (yield Together(tuple(queries[number] for number in asked))) if asked else ()
     answers: list[list[str]] = [[] for _ in queries]
-    if asked:
-        for row in (yield Together(tuple(queries[number] for number in asked))):
-            answers[asked[row["number"]]].append(row["answer"])
+    for row in rows:
+        answers[asked[row["number"]]].append(row["answer"])
     return answers
+
+
+def together_with(
+    first: tuple[SetQuery, Sequence[Parameters]], *queries: tuple[SetQuery, Sequence[Parameters]]
+) -> Operation[tuple[Rows, list[list[str]]]]:
+    """Do the same, and return the whole rows of a first query, which selects, beside the answers of the others."""
+    asked = [number for number, (_, parameters) in enumerate(queries) if parameters]
+    rows = yield Together((first, *(queries[number] for number in asked)), whole=True)
+    answers: list[list[str]] = [[] for _ in queries]
+    for row in rows:
+        if row["number"]:
+            answers[asked[row["number"] - 1]].append(row["answer"])
+    return [row for row in rows if not row["number"]], answers
 
 
 def count(answer: Sequence[str]) -> int:

@@ -40,9 +40,9 @@ def of_set(query: SetQuery, rows: Sequence[Mapping[str, Any]]) -> tuple[str, lis
     return expanded(for_postgresql(query)), columns
 
 
-def of_together(together: Together) -> tuple[str, list[list[Any]]]:
-    """Return what asyncpg takes to run several queries over rows as one statement."""
-    sql = together_for_postgresql(tuple(query for query, _ in together.queries))
+def of_together(together: Together, more: str = "") -> tuple[str, list[list[Any]]]:
+    """Return what asyncpg takes to run several queries over rows as one statement, which answers with ``more``."""
+    sql = together_for_postgresql(tuple(query for query, _ in together.queries), whole=together.whole, more=more)
     columns = [column for query, rows in together.queries for column in query.by_column(rows)]
     return expanded(sql), [[_sent(value) for value in column] for column in columns]
 

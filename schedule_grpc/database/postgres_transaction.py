@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from schedule_grpc.database import postgres_text as text
 from schedule_grpc.database.operation import Factory, Parameters, Rows, Statement, Together
-from schedule_grpc.database.postgres_commit import AND_THIS_TRANSACTION, THIS_TRANSACTION, TransactionId, commit
+from schedule_grpc.database.postgres_commit import (
+    LIFE,
+    MORE_THIS_TRANSACTION,
+    NUMBER,
+    THIS_TRANSACTION,
+    TransactionId,
+    commit,
+)
 from schedule_grpc.database.set_query import SetQuery
 
 if TYPE_CHECKING:
@@ -62,11 +69,11 @@ class Transaction:
         """Run a statement of an operation."""
         if not isinstance(statement, Together):
             return await run(self._connection, statement)
-        sql, columns = text.of_together(statement)
-        rows: Rows = await self._connection.fetch(f"{sql} {AND_THIS_TRANSACTION}", *columns)
-        *answers, number, life = rows
-        self._id = TransactionId(number=number["answer"], life=life["answer"])
-        return answers
+        sql, columns = text.of_together(statement, MORE_THIS_TRANSACTION)
+        rows: Rows = await self._connection.fetch(sql, *columns)
+        told = {row["number"]: row["answer"] for row in rows if row["number"] < 0}
+        self._id = TransactionId(number=told[NUMBER], life=told[LIFE])
+        return [row for row in rows if row["number"] >= 0]
 
     async def commit(self) -> None:
         """Commit. See `postgres_commit.commit`."""

@@ -157,22 +157,31 @@ def for_postgresql(query: SetQuery) -> str:
 
 
 @lru_cache(maxsize=512)
-def together_for_postgresql(queries: tuple[SetQuery, ...]) -> str:
+def together_for_postgresql(queries: tuple[SetQuery, ...], *, whole: bool, more: str = "") -> str:
     """Return one statement of several queries, with ``$1`` for the array of the first one's first column, and so on.
 
-    Its rows are the ``number`` of a query and one ``answer`` of it: see `together`.
+    Its rows are those that `Together` tells of; ``more`` are further ones.
     """
     parts, answers, before = [], [], 1
     for number, query in enumerate(queries):
         rows = _with_rows(query, before)
         before += len(query.columns)
-        if query.answers:
+        if whole and number == 0:
+            parts.append(f"query_0 AS ({rows}\n{query.text})")
+        elif query.answers:
             parts.append(f"query_{number} (answer) AS ({rows}\n{query.text})")
             answers.append(f"SELECT {number} AS number, answer FROM query_{number}")  # noqa: S608
         else:
             parts.append(f"query_{number} AS ({rows}\n{query.text} RETURNING 1)")
             answers.append(f"SELECT {number} AS number, count(*)::text AS answer FROM query_{number}")  # noqa: S608
-    return f"WITH {', '.join(parts)}\n{' UNION ALL '.join(answers)}"
+    answers += [more] if more else []
+    told = " UNION ALL ".join(answers)
+    if whole:
+        told = (
+            "SELECT query_0.*, 0 AS number, NULL AS answer FROM query_0 UNION ALL "  # noqa: S608
+            f"SELECT query_0.*, answered.* FROM ({told}) answered LEFT JOIN query_0 ON false"
+        )
+    return f"WITH {', '.join(parts)}\n{told}"
 
 
 def _with_rows(query: SetQuery, first: int) -> str:

@@ -134,8 +134,9 @@ def _run_set(connection: sqlite3.Connection, query: SetQuery, rows: Sequence[Par
 
 
 def _run_together(connection: sqlite3.Connection, together: Together) -> Rows:
-    answered = enumerate(_run_set(connection, query, rows) for query, rows in together.queries)
-    return [{"number": number, "answer": _only_value(row)} for number, rows in answered for row in rows]
+    answered = list(enumerate(_run_set(connection, query, rows) for query, rows in together.queries))
+    whole = [{**row, "number": 0} for row in answered.pop(0)[1]] if together.whole else []
+    return [*whole, *({"number": number, "answer": _only_value(row)} for number, rows in answered for row in rows)]
 
 
 def _only_value(row: Row) -> str:

@@ -1,6 +1,6 @@
 """What is due? Looks, plans, fires, claims; one short function each."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from schedule_grpc.engine.lease import Lease
 from schedule_grpc.engine.runner import Runner
 from schedule_grpc.handlers import Registry
 from schedule_grpc.planning import Firing, plan
-from schedule_grpc.store import Claim, ClaimRequest, Look, Store
+from schedule_grpc.store import ClaimRequest, Look, Slots, Store
 from schedule_grpc.task import Task
 
 log = structlog.get_logger(__name__)
@@ -73,9 +73,8 @@ class Loop:
             self.next_time = min(filter(None, (look.next_time, now + PATIENCE)))
             fired = False
         else:
-            fired = bool(look.due) and await self._fire(look, None if has_older else request, now)
-        claims = self._request(now) if has_older else None
-        started = 0 if claims is None else await self._start_claimable(claims)
+            fired = bool(look.due) and await self._fire(look, now, begins=not has_older)
+        claims, started = await self._start_claimable(now) if has_older else (None, 0)
         self.is_done = claims is not None and not (look.due or expired) and self._is_all(look, claims, started)
         await self._alert_of(look.unreadable, now)
         return expired or fired or bool(started)
@@ -123,19 +122,22 @@ class Loop:
             self._full_since = self._clock.monotonic()
         return self._clock.monotonic() - self._full_since < PATIENCE.total_seconds()
 
-    async def _fire(self, look: Look, request: ClaimRequest | None, now: datetime) -> bool:
-        """Fire what is due, and of it start at once what is requested; no handler's before what is older."""
+    async def _fire(self, look: Look, now: datetime, *, begins: bool) -> bool:
+        """Fire what is due, and start what of it ``begins`` at once; no handler's before what is older."""
         firings = [firing for task in look.due if (firing := self._planned(task, now)) is not None]
         if not firings:
             return False
-        if request is None:
+        if not begins:
             await self._store.fire(firings, now=now)
             return True
-        request = replace(request, handlers=self._handlers - look.claimable)
-        async with self._starting() as start:
+        async with self.free_slots(now) as slots:
+            if slots is None:
+                await self._store.fire(firings, now=now)
+                return True
+            request = replace(slots.request, handlers=self._handlers - look.claimable)
             fired = await self._store.fire(firings, now=now, request=request)
             for claim in fired.claims:
-                start(claim)
+                slots.start(claim)
         return True
 
     def _planned(self, task: Task, now: datetime) -> Firing | None:
@@ -146,18 +148,26 @@ class Loop:
                 log.exception("task.cannot_be_planned", task=task.name)
             return None
 
-    async def _start_claimable(self, request: ClaimRequest) -> int:
-        async with self._starting() as start:
-            claims = await self._store.claim(request)
+    async def _start_claimable(self, now: datetime) -> tuple[ClaimRequest | None, int]:
+        """Start what can be claimed; return what was asked for, and how many started."""
+        async with self.free_slots(now) as slots:
+            if slots is None:
+                return None, 0
+            claims = await self._store.claim(slots.request)
             for claim in claims:
-                start(claim)
-        return len(claims)
+                slots.start(claim)
+        return slots.request, len(claims)
 
     @asynccontextmanager
-    async def _starting(self) -> AsyncIterator[Callable[[Claim], None]]:
-        """Within this context claims are made; what it gives runs each, in the term of the lease in which it began."""
+    async def free_slots(self, now: datetime) -> AsyncIterator[Slots | None]:
+        """Within this context nobody else here makes claims, so the slots given stay free; None if nothing can start.
+
+        Each claim runs in the term of the lease in which the context began.
+        """
         async with self._runner.claiming:
-            yield partial(self._runner.start, term=self._lease.term)
+            request = self._request(now)
+            start = partial(self._runner.start, term=self._lease.term)
+            yield None if request is None else Slots(request=request, start=start)
 
     def _request(self, now: datetime) -> ClaimRequest | None:
         """Return what asks for all that can start here; None if nothing can."""

@@ -1,7 +1,7 @@
 """Operations that begin attempts: of what waits in the queue, and of what is just due."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import to_micros
@@ -9,8 +9,8 @@ from schedule_grpc.database import Operation, Row, Rows, count, together
 from schedule_grpc.events import Transition
 from schedule_grpc.execution import Execution, Gate, State, begun, new_lease_token
 from schedule_grpc.planning import Firing
-from schedule_grpc.store.gate_operations import record_new
-from schedule_grpc.store.protocol import Claim, ClaimRequest, Fired
+from schedule_grpc.store.claims import Claim, ClaimRequest, Fired
+from schedule_grpc.store.gate_operations import Comer, record_new
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import can_begin, execution_of
 from schedule_grpc.store.sharing import shares
@@ -69,14 +69,18 @@ def fire(
     shared database only under the owner's lease, which nobody ends before it is written.
     """
     is_leased, moved = yield from move_on(firings, request.owner if request is not None and shared else None)
-    if not is_leased:
-        request = None
-    comers = comers_of(moved)
+    tasks = {firing.task.uid: firing.task for firing in moved}
+    return (yield from record_and_begin(comers_of(moved), tasks, request if is_leased else None, now))
+
+
+def record_and_begin(
+    comers: Sequence[Comer], tasks: Mapping[str, Task], request: ClaimRequest | None, now: datetime
+) -> Operation[Told[Fired]]:
+    """Record new executions of tasks, by uid; what of them can start now begins, as far as slots are requested."""
     beginning = None if request is None else _Beginning(request, [comer.execution for comer in comers])
     events = yield from record_new(comers, now, beginning=beginning)
     new = [event for event in events if isinstance(event, Transition)]
     started = [event.execution for event in new if event.execution.state is State.RUNNING]
-    tasks = {firing.task.uid: firing.task for firing in moved}
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
     return Fired(executions=tuple(event.execution for event in new if event.before is None), claims=claims), events
 

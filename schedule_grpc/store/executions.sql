@@ -18,9 +18,10 @@ SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id;
 -- Some executions, which nobody else changes until the transaction ends.
 SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id /*postgresql FOR NO KEY UPDATE OF e */;
 
--- name: find_execution_by_request
--- The execution that a request id stands for.
-SELECT * FROM task_executions WHERE request_id = :request_id;
+-- name: find_executions_by_request
+-- rows: request_id TEXT
+-- The executions that request ids stand for.
+SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.request_id = rows.request_id;
 
 -- name: executions
 -- Executions of all tasks, newest first, from a place on.

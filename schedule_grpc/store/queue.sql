@@ -19,6 +19,26 @@ SELECT
      ORDER BY e.available_time LIMIT 1) AS next_time
 FROM waiting WHERE handler IS NOT NULL;
 
+-- name: older_work
+-- rows: now BIGINT
+-- The handlers of which an execution could start by now, by one index seek each; and none by name if a task is due that
+-- has not fired.
+SELECT waiting.handler FROM rows CROSS JOIN (
+    WITH RECURSIVE following (handler) AS (
+        SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
+        UNION ALL
+        SELECT (
+            SELECT MIN(e.handler) FROM task_executions e
+            WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler > following.handler)
+        FROM following WHERE following.handler IS NOT NULL)
+    SELECT handler FROM following WHERE handler IS NOT NULL) waiting
+WHERE EXISTS (
+    SELECT 1 FROM task_executions e
+    WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
+      AND e.available_time <= rows.now)
+UNION ALL
+SELECT '' FROM rows WHERE EXISTS (SELECT 1 FROM scheduled_tasks WHERE next_run_time <= rows.now);
+
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.
 SELECT * FROM task_executions

@@ -19,6 +19,12 @@ SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t
 -- wait for each other. SQLite has one writer, and nothing to lock.
 /*postgresql SELECT uid FROM scheduled_tasks WHERE uid = ANY(:uids) ORDER BY uid FOR NO KEY UPDATE */;
 
+-- name: hold_tasks_by_name
+-- rows: name TEXT
+-- The living tasks of some names, held as by lock_tasks.
+SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t.delete_time IS NULL
+/*postgresql ORDER BY t.uid FOR NO KEY UPDATE OF t */;
+
 -- name: lock_tasks_by_name
 -- The same, of living tasks.
 /*postgresql SELECT uid FROM scheduled_tasks WHERE name = ANY(:names) AND delete_time IS NULL
