@@ -18,17 +18,17 @@ PATIENCE = 10.0
 PAUSE = timedelta(milliseconds=200)
 
 # Statistics do not survive a crash, so their age tells one life of a server from the next, and from its standby's.
-_LIFE = "SELECT stats_reset::text FROM pg_stat_bgwriter"
+LIFE = "SELECT stats_reset::text FROM pg_stat_bgwriter"
 _NUMBER = "pg_current_xact_id()::text"
-THIS_TRANSACTION = f"SELECT {_NUMBER} AS number, ({_LIFE}) AS life"
-NUMBER, LIFE = -1, -2
-MORE_THIS_TRANSACTION = f"SELECT {NUMBER} AS number, {_NUMBER} AS answer UNION ALL SELECT {LIFE}, ({_LIFE})"
+THIS_TRANSACTION = f"SELECT {_NUMBER} AS number, ({LIFE}) AS life"
+NUMBER_ROW, LIFE_ROW = -1, -2
+MORE_THIS_TRANSACTION = f"SELECT {NUMBER_ROW} AS number, {_NUMBER} AS answer UNION ALL SELECT {LIFE_ROW}, ({LIFE})"
 """The same, as two rows more that queries answer with which share a round trip."""
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 # A standby does not know yet what its primary committed last.
 _STATUS = f"""
 SELECT
-    ({_LIFE}) AS life,
+    ({LIFE}) AS life,
     CASE WHEN pg_is_in_recovery() THEN 'in recovery' ELSE pg_xact_status($1::text::xid8) END AS status
 """
 # One that still waits for a statement never got our COMMIT, and its connection is gone: nobody will send one.
@@ -52,7 +52,7 @@ class TransactionId:
 
     number: str
     life: str | None
-    """Of the server, as `_LIFE` tells it."""
+    """Of the server, as `LIFE` tells it."""
 
 
 class Unanswered(Exception):

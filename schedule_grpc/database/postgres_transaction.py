@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 from schedule_grpc.database import postgres_text as text
 from schedule_grpc.database.operation import Factory, Parameters, Rows, Statement, Together
 from schedule_grpc.database.postgres_commit import (
-    LIFE,
+    LIFE_ROW,
     MORE_THIS_TRANSACTION,
-    NUMBER,
+    NUMBER_ROW,
     THIS_TRANSACTION,
     TransactionId,
     commit,
@@ -72,7 +72,7 @@ class Transaction:
         sql, columns = text.of_together(statement, MORE_THIS_TRANSACTION)
         rows: Rows = await self._connection.fetch(sql, *columns)
         told = {row["number"]: row["answer"] for row in rows if row["number"] < 0}
-        self._id = TransactionId(number=told[NUMBER], life=told[LIFE])
+        self._id = TransactionId(number=told[NUMBER_ROW], life=told[LIFE_ROW])
         return [row for row in rows if row["number"] >= 0]
 
     async def commit(self) -> None:
