@@ -23,8 +23,7 @@ FOREVER = 2**63 - 1
 
 def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
     """Record a run of each task of these names that is there and enabled."""
-    yield QUERIES.lock_tasks_by_name, {"names": list(names)}
-    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
+    rows = yield QUERIES.hold_tasks_by_name, [{"name": name} for name in names]
     tasks = [task for task in map(task_of, rows) if task.enabled and task.definition.can_run]
     events = yield from record_new(
         [Comer(planned(task, trigger=Trigger.CRON, now=now), task.policy) for task in tasks], now

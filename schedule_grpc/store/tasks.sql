@@ -25,11 +25,6 @@ SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t
 SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t.delete_time IS NULL
 /*postgresql ORDER BY t.uid FOR NO KEY UPDATE OF t */;
 
--- name: lock_tasks_by_name
--- The same, of living tasks.
-/*postgresql SELECT uid FROM scheduled_tasks WHERE name = ANY(:names) AND delete_time IS NULL
-ORDER BY uid FOR NO KEY UPDATE */;
-
 -- name: lock_tasks_of
 -- The same, of the tasks to which executions belong.
 /*postgresql SELECT uid FROM scheduled_tasks

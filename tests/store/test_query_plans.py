@@ -197,6 +197,7 @@ BY_ROWS = {
     "gates_awaited": {"Index Only Scan"},
     "hold_attempts": {"task_executions_pkey"},
     "hold_executions": {"task_executions_pkey"},
+    "hold_tasks_by_name": {"living_task_by_name"},
     "let_through": {"task_executions_pkey"},
     "next_waiting": {"execution_waiting", "task_executions_pkey"},
     "note_failures": {"scheduled_tasks_pkey"},
