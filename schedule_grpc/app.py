@@ -165,7 +165,8 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         sender = Sender(states=store, targets=targets, clock=clock, speaks=lambda: engine.speaks)
         stack.push_async_callback(sender.aclose)
         defaults = builtin.default_definitions()
-        service = Service(store=store, clock=clock, hub=hub, registry=registry, defaults=defaults)
+        starter = engine if isinstance(engine, Engine) else None
+        service = Service(store=store, clock=clock, hub=hub, registry=registry, defaults=defaults, starter=starter)
         await store.offer_handlers(
             [Handler(name=offer.name, description=offer.description) for offer in registry], now=clock.now()
         )

@@ -192,7 +192,7 @@ async def rig(
             env=Environment({}),
             options=EngineOptions(**options),
         )
-        service = Service(store=store, clock=clock, hub=hub, registry=registry)
+        service = Service(store=store, clock=clock, hub=hub, registry=registry, starter=engine)
         if recover:
             await engine.recover()
         yield Rig(place=place, clock=clock, hub=hub, store=store, engine=engine, service=service, registry=registry)

@@ -7,9 +7,22 @@ between two statements of one operation.
 
 from schedule_grpc.database.migration import Migration, load_migrations
 from schedule_grpc.database.observed import ObservedDatabase
-from schedule_grpc.database.operation import Database, Factory, Lane, Operation, Parameters, Row, Rows, Statement
+from schedule_grpc.database.operation import (
+    Database,
+    Factory,
+    Lane,
+    Operation,
+    Parameters,
+    Row,
+    Rows,
+    Statement,
+    Together,
+    count,
+    together,
+    together_with,
+)
 from schedule_grpc.database.query import Queries, load_queries
-from schedule_grpc.database.set_query import SetQuery
+from schedule_grpc.database.set_query import SetQuery, Table
 from schedule_grpc.database.sqlite import SqliteDatabase
 from schedule_grpc.database.sqlite_prepare import look
 
@@ -27,7 +40,12 @@ __all__ = [
     "SetQuery",
     "SqliteDatabase",
     "Statement",
+    "Table",
+    "Together",
+    "count",
     "load_migrations",
     "load_queries",
     "look",
+    "together",
+    "together_with",
 ]

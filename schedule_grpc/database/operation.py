@@ -1,6 +1,7 @@
 """What an operation is, and what a database does with one."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -18,9 +19,56 @@ Statement: TypeAlias = tuple[str | SetQuery, Parameters | Sequence[Parameters]]
 A query over rows is run once for all of them, and not at all for none.
 """
 
-Operation: TypeAlias = Generator[Statement, Rows, T]
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Queries over rows that share one round trip to a server, which runs them as one statement: see `together`.
+
+    Each row has the ``number`` of a query and one ``answer`` of it; where it is of the first one that is ``whole``, it
+    has all columns, and no answer.
+    """
+
+    queries: tuple[tuple[SetQuery, Sequence[Parameters]], ...]
+    whole: bool = False
+
+
+Operation: TypeAlias = Generator[Statement | Together, Rows, T]
 Factory: TypeAlias = Callable[[], Operation[T]]
 """Begins an operation anew: after a failed commit a batch is run again, one by one."""
+
+
+def together(*queries: tuple[SetQuery, Sequence[Parameters]]) -> Operation[list[list[str]]]:
+    """Run queries over rows in one round trip; return what each of them answered.
+
+    That is the texts of the one column that it selects or returns, else how many rows it wrote; nothing for no rows.
+
+    None of them may depend on what an earlier one writes, and no two may write the same row. A file runs them in their
+    order; to a server they are one statement, in which each sees the database as it was before all of them.
+    """
+    asked = [number for number, (_, parameters) in enumerate(queries) if parameters]
+    rows = (yield Together(tuple(queries[number] for number in asked))) if asked else ()
+    answers: list[list[str]] = [[] for _ in queries]
+    for row in rows:
+        answers[asked[row["number"]]].append(row["answer"])
+    return answers
+
+
+def together_with(
+    first: tuple[SetQuery, Sequence[Parameters]], *queries: tuple[SetQuery, Sequence[Parameters]]
+) -> Operation[tuple[Rows, list[list[str]]]]:
+    """Do the same, and return the whole rows of a first query, which selects, beside the answers of the others."""
+    asked = [number for number, (_, parameters) in enumerate(queries) if parameters]
+    rows = yield Together((first, *(queries[number] for number in asked)), whole=True)
+    answers: list[list[str]] = [[] for _ in queries]
+    for row in rows:
+        if row["number"]:
+            answers[asked[row["number"] - 1]].append(row["answer"])
+    return [row for row in rows if not row["number"]], answers
+
+
+def count(answer: Sequence[str]) -> int:
+    """Return how many rows a query wrote that shared a round trip, by its answer."""
+    return sum(map(int, answer))
 
 
 class Lane(Enum):

@@ -1,9 +1,11 @@
 """PostgreSQL through asyncpg: each operation in a transaction of its own, on one of a few connections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
+from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import asyncpg
@@ -12,18 +14,11 @@ import structlog
 from schedule_grpc.clock import SystemClock, from_micros
 from schedule_grpc.database import postgres_text as text
 from schedule_grpc.database.migration import Migration
-from schedule_grpc.database.operation import Factory, Lane, Operation, Parameters, Rows, Statement
-from schedule_grpc.database.postgres_commit import (
-    THIS_TRANSACTION,
-    TransactionId,
-    Unanswered,
-    closed,
-    commit,
-    was_committed,
-)
+from schedule_grpc.database.operation import Factory, Lane, Operation
+from schedule_grpc.database.postgres_commit import Unanswered, closed, was_committed
 from schedule_grpc.database.postgres_errors import FROM_OUTSIDE, Meaning, meaning, unavailable
 from schedule_grpc.database.postgres_migrate import migrate, schema_version
-from schedule_grpc.database.set_query import SetQuery
+from schedule_grpc.database.postgres_transaction import PLANS, SETTINGS, Transaction, drive, run
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -34,10 +29,6 @@ CONNECTIONS = 10
 CALLERS_READS = 6
 """Connections that callers' reads have at most: the others are left to what is written, and to the engine's reads."""
 CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 8
-LOCK_SECONDS = 5
-IDLE_SECONDS = 10
-"""A transaction whose process is stopped, or cut off, holds its locks no longer than this."""
 ANSWER_SECONDS = 10.0
 """How long an answer is waited for: longer than the server lets a statement run, so its own words come first."""
 TRIES = 5
@@ -45,11 +36,6 @@ TRIES_IF_LOST = TRIES + CONNECTIONS
 """Where a connection was lost: all that are kept may be, and each try takes one."""
 STATEMENTS_KEPT = 256
 
-_BEGIN = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; "
-    f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
-    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; SET LOCAL synchronous_commit = on"
-)
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
@@ -59,6 +45,10 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # its package has n
     def get_reset_query(self) -> str:
         """Return what is run as a connection is given back to its pool: nothing."""
         return ""
+
+    def send_before_next(self, messages: bytes) -> None:
+        """Send messages that are answered together with the next statement."""
+        self._transport.write(messages)
 
 
 class PostgresDatabase:
@@ -98,7 +88,11 @@ class PostgresDatabase:
                 connection.terminate()
             if pooled:
                 log.warning("database.pooled", database=text.shown(url))
-            pool = await _pool(url, statements=0 if pooled else STATEMENTS_KEPT)
+            pool = await (
+                _pool(url, statements=0)
+                if pooled
+                else _pool(url, statements=STATEMENTS_KEPT, settings=SETTINGS | PLANS)
+            )
             return cls(url, pool, on_commit, prepares=not pooled)
 
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
@@ -191,10 +185,10 @@ class PostgresDatabase:
     async def _write_once(self, factory: Factory[T]) -> T:
         try:
             async with self._connection() as connection:
-                await connection.execute(_BEGIN)
-                transaction = TransactionId(**await connection.fetchrow(THIS_TRANSACTION))
-                value = await drive(connection, factory)
-                await commit(connection, transaction)
+                transaction = Transaction(connection)
+                await transaction.begin(pooled=not self._prepares)
+                value = await drive(transaction.run, factory)
+                await transaction.commit()
         except Unanswered as lost:
             if not await was_committed(lost.transaction, self._ask, self._clock):
                 raise lost.error from lost
@@ -210,11 +204,12 @@ class PostgresDatabase:
 
     async def _read_once(self, factory: Factory[T]) -> T:
         async with self._connection() as connection:
+            running = partial(run, connection)
             if self._prepares:
-                return await drive(connection, factory)
+                return await drive(running, factory)
             # A pooler may give every statement outside of a transaction another connection.
             await connection.execute("BEGIN")
-            value = await drive(connection, factory)
+            value = await drive(running, factory)
             await connection.execute("COMMIT")
             return value
 
@@ -297,7 +292,7 @@ def _named(url: str) -> dict[str, str]:
     return {} if "application_name" in url else {"application_name": "schedule-grpc"}
 
 
-async def _pool(url: str, *, statements: int) -> asyncpg.Pool:
+async def _pool(url: str, *, statements: int, settings: Mapping[str, str] = MappingProxyType({})) -> asyncpg.Pool:
     return await asyncpg.create_pool(
         url,
         min_size=0,
@@ -308,43 +303,8 @@ async def _pool(url: str, *, statements: int) -> asyncpg.Pool:
         statement_cache_size=statements,
         max_cached_statement_lifetime=0,
         max_inactive_connection_lifetime=60,
-        server_settings=_named(url),
+        server_settings={**_named(url), **settings},
     )
-
-
-async def drive(connection: Connection, factory: Factory[T]) -> T:
-    """Run an operation on a connection, in the transaction that is open there or each statement in one of its own."""
-    operation = factory()
-    try:
-        statement = next(operation)
-        while True:
-            statement = operation.send(await _run(connection, statement))
-    except StopIteration as end:
-        value: T = end.value
-        return value
-    finally:
-        operation.close()
-
-
-async def _run(connection: Connection, statement: Statement) -> Rows:
-    sql, parameters = statement
-    sets = parameters if isinstance(parameters, Sequence) else [parameters]
-    if isinstance(sql, SetQuery):
-        return await _run_set(connection, sql, sets)
-    if isinstance(parameters, Sequence):
-        rows: Rows = await connection.fetchmany(*text.many(sql, sets)) if sets else ()
-        return rows
-    one, values = text.one(sql, parameters)
-    found: Rows = await connection.fetch(one, *values)
-    return found
-
-
-async def _run_set(connection: Connection, query: SetQuery, sets: Sequence[Parameters]) -> Rows:
-    if not sets:
-        return () if query.answers else [{"count": 0}]
-    whole, columns = text.of_set(query, sets)
-    rows: Rows = await connection.fetch(whole, *columns)
-    return rows
 
 
 async def _undone(connection: Connection) -> None:

@@ -19,7 +19,11 @@ PAUSE = timedelta(milliseconds=200)
 
 # Statistics do not survive a crash, so their age tells one life of a server from the next, and from its standby's.
 LIFE = "SELECT stats_reset::text FROM pg_stat_bgwriter"
-THIS_TRANSACTION = f"SELECT pg_current_xact_id()::text AS number, ({LIFE}) AS life"
+_NUMBER = "pg_current_xact_id()::text"
+THIS_TRANSACTION = f"SELECT {_NUMBER} AS number, ({LIFE}) AS life"
+NUMBER_ROW, LIFE_ROW = -1, -2
+MORE_THIS_TRANSACTION = f"SELECT {NUMBER_ROW} AS number, {_NUMBER} AS answer UNION ALL SELECT {LIFE_ROW}, ({LIFE})"
+"""The same, as two rows more that queries answer with which share a round trip."""
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 # A standby does not know yet what its primary committed last.
 _STATUS = f"""

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import asyncpg
 
 from schedule_grpc.clock import SystemClock
 from schedule_grpc.database.operation import Factory
-from schedule_grpc.database.postgres import Connection, connect_alone, drive
+from schedule_grpc.database.postgres import Connection, connect_alone
 from schedule_grpc.database.postgres_errors import FROM_OUTSIDE, unavailable
+from schedule_grpc.database.postgres_transaction import drive, run
 
 T = TypeVar("T")
 
@@ -41,11 +43,12 @@ class Line:
             async with self._clock.timeout(seconds):
                 if self._connection is None:
                     self._connection = await connect_alone(self._url, statements=0 if self._pooled() else STATEMENTS)
+                running = partial(run, self._connection)
                 if not self._pooled():
-                    return await drive(self._connection, factory)
+                    return await drive(running, factory)
                 # A pooler may give every statement outside of a transaction another connection.
                 async with self._connection.transaction():
-                    return await drive(self._connection, factory)
+                    return await drive(running, factory)
         except FROM_OUTSIDE as error:
             await self.close()
             raise unavailable(error) from error

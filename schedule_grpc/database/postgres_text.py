@@ -7,7 +7,8 @@ from typing import Any
 
 from schedule_grpc import secret_text
 from schedule_grpc.database.named_parameters import names_of, numbered
-from schedule_grpc.database.set_query import SetQuery, for_postgresql
+from schedule_grpc.database.operation import Together
+from schedule_grpc.database.set_query import SetQuery, for_postgresql, together_for_postgresql
 
 _FRAGMENT = re.compile(r"/\*postgresql\s(.*?)\*/", re.DOTALL)
 NUL, REPLACEMENT = "\x00", "\ufffd"
@@ -37,6 +38,13 @@ def of_set(query: SetQuery, rows: Sequence[Mapping[str, Any]]) -> tuple[str, lis
     """Return what asyncpg takes to run a query over rows: an array for each column."""
     columns = [[_sent(value) for value in column] for column in query.by_column(rows)]
     return expanded(for_postgresql(query)), columns
+
+
+def of_together(together: Together, more: str = "") -> tuple[str, list[list[Any]]]:
+    """Return what asyncpg takes to run several queries over rows as one statement, which answers with ``more``."""
+    sql = together_for_postgresql(tuple(query for query, _ in together.queries), whole=together.whole, more=more)
+    columns = [column for query, rows in together.queries for column in query.by_column(rows)]
+    return expanded(sql), [[_sent(value) for value in column] for column in columns]
 
 
 def shown(url: str) -> str:

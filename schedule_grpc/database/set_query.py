@@ -7,7 +7,8 @@ In its .sql file such a query names the columns of the rows that are handed over
 -- A sentence.
 UPDATE alert_states SET end_time = rows.now FROM rows WHERE alert_states.task_uid = rows.task_uid
 
-SQLite takes the rows as VALUES, PostgreSQL as one array for each column.
+SQLite takes the rows as VALUES, and what all of them have alike only once: it costs as much to bind a value as to write
+it. PostgreSQL takes one array for each column.
 """
 
 import re
@@ -16,18 +17,45 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias, overload
+
+Column: TypeAlias = Sequence[Any]
+Form: TypeAlias = tuple[int, ...]
+"""The columns, by their places, that all rows have alike; never the first one."""
 
 TYPES = frozenset({"TEXT", "BIGINT", "SMALLINT"})
-TOGETHER = (64, 8, 1)
+TOGETHER = (64, 16, 4, 1)
 """So many rows has a statement on SQLite: few different texts, each of them prepared once.
 
 More than 64 in one were no quicker: a statement's own cost is spread over enough of them then.
 """
+FORMS = 8
+"""Forms of one query on SQLite: each is a text of its own, too, that is prepared and kept."""
 
 _COLUMN = re.compile(r'"?(?P<name>[a-z_]+)"? (?P<type>[A-Z]+)')
 _NOTES = re.compile(r"/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 _READS = re.compile(r"\s*SELECT\b|.*\bRETURNING\b", re.DOTALL)
+
+
+class Table(Sequence[Mapping[str, Any]]):
+    """Rows that are made column by column: what all of them have alike is made once."""
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        """Take columns of one length, by their names."""
+        self.columns = columns
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        return len(next(iter(self.columns.values())))
+
+    @overload
+    def __getitem__(self, place: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Table": ...
+    def __getitem__(self, place: int | slice) -> "Mapping[str, Any] | Table":
+        """Return a row by its place, or some of them."""
+        picked = {name: column[place] for name, column in self.columns.items()}
+        return Table(picked) if isinstance(place, slice) else picked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,15 +68,22 @@ class SetQuery:
     answers: bool
     """Whether it selects or returns."""
     _values: Callable[[Mapping[str, Any]], Any] = field(repr=False)
+    _forms: set[Form] = field(default_factory=set, repr=False)
 
-    def values(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Return the values of rows, one row after the other, in the order of the columns."""
-        picked = map(self._values, rows)
-        return list(picked if len(self.columns) == 1 else chain.from_iterable(picked))
-
-    def by_column(self, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    def by_column(self, rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         """Return the values of each column."""
-        return [[row[name] for row in rows] for name, _ in self.columns]
+        if isinstance(rows, Table):
+            return [rows.columns[name] for name, _ in self.columns]
+        picked = map(self._values, rows)
+        return [list(picked)] if len(self.columns) == 1 else list(zip(*picked, strict=True))
+
+    def form(self, columns: Sequence[Column]) -> Form:
+        """Return which columns are bound once for all rows: those that are alike, as far as few forms have them."""
+        alike = tuple(place for place, column in enumerate(columns) if place and _is_alike(column))
+        if alike in self._forms or len(self._forms) < FORMS:
+            self._forms.add(alike)
+            return alike
+        return max((form for form in self._forms if set(form) <= set(alike)), key=len, default=())
 
 
 def set_query(name: str, declared: str, text: str) -> SetQuery:
@@ -72,29 +107,84 @@ def set_query(name: str, declared: str, text: str) -> SetQuery:
     return SetQuery(text, tuple(columns), bool(_READS.match(said)), itemgetter(*(column for column, _ in columns)))
 
 
-def portions(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """Cut rows into portions of few different sizes."""
-    at = 0
+def for_sqlite(query: SetQuery, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
+    """Return the statements for rows, each for a portion of them, and the values that each takes."""
+    columns = query.by_column(rows)
+    form = query.form(columns) if len(rows) > 1 else ()
+    once = [columns[place][0] for place in form]
+    of_each = [column for place, column in enumerate(columns) if place not in form]
+    for portion in portions(of_each):
+        yield sqlite_text(query, len(portion[0]), form), [*once, *chain.from_iterable(zip(*portion, strict=True))]
+
+
+def portions(columns: Sequence[Column]) -> Iterator[Sequence[Column]]:
+    """Cut the columns of rows into portions of few different lengths."""
+    at, count = 0, len(columns[0]) if columns else 0
     for size in TOGETHER:
-        while len(rows) - at >= size:
-            yield rows[at : at + size]
+        while count - at >= size:
+            yield columns if size == count else [column[at : at + size] for column in columns]
             at += size
 
 
 @lru_cache(maxsize=1024)
-def for_sqlite(query: SetQuery, count: int) -> str:
-    """Return the statement for so many rows, with ``?`` for each value."""
+def sqlite_text(query: SetQuery, count: int, form: Form = ()) -> str:
+    """Return the statement for so many rows: ``?1`` and on for what all have alike, ``?`` for each other value."""
     names = ", ".join(f'"{name}"' for name, _ in query.columns)
-    row = f"({', '.join('?' * len(query.columns))})"
-    return f"WITH rows ({names}) AS (VALUES {', '.join([row] * count)})\n{query.text}"
+    row = f"({', '.join('?' * (len(query.columns) - len(form)))})"
+    values = f"VALUES {', '.join([row] * count)}"
+    if form:
+        each = (f"column{number}" for number in range(1, len(query.columns) + 1))
+        chosen = [f"?{form.index(place) + 1}" if place in form else next(each) for place in range(len(query.columns))]
+        # With a limit it stays a table of its own: no search begins with what is alike.
+        values = f"SELECT {', '.join(chosen)} FROM ({values}) AS given LIMIT -1"  # noqa: S608 (of a .sql file)
+    return f"WITH rows ({names}) AS ({values})\n{query.text}"
+
+
+def _is_alike(column: Column) -> bool:
+    """Tell whether all values of a column are one; 1, 1.0 and True are equal, and are not."""
+    first = column[0]
+    if column.count(first) < len(column):
+        return False
+    return first is None or isinstance(first, str) or set(map(type, column)) == {int}
 
 
 @lru_cache(maxsize=512)
 def for_postgresql(query: SetQuery) -> str:
     """Return the statement for any number of rows, with ``$1`` for the array of each column."""
-    names = ", ".join(f'"{name}"' for name, _ in query.columns)
-    arrays = ", ".join(f"${number}::{kind}[]" for number, (_, kind) in enumerate(query.columns, 1))
-    rows = f"WITH rows ({names}) AS (SELECT * FROM unnest({arrays}))"  # noqa: S608 (of a .sql file)
     if query.answers:
-        return f"{rows}\n{query.text}"
-    return f"{rows}, written AS ({query.text} RETURNING 1) SELECT count(*) AS count FROM written"  # noqa: S608
+        return f"{_with_rows(query, 1)}\n{query.text}"
+    return f"{_with_rows(query, 1)}, written AS ({query.text} RETURNING 1) SELECT count(*) AS count FROM written"  # noqa: S608
+
+
+@lru_cache(maxsize=512)
+def together_for_postgresql(queries: tuple[SetQuery, ...], *, whole: bool, more: str = "") -> str:
+    """Return one statement of several queries, with ``$1`` for the array of the first one's first column, and so on.
+
+    Its rows are those that `Together` tells of; ``more`` are further ones.
+    """
+    parts, answers, before = [], [], 1
+    for number, query in enumerate(queries):
+        rows = _with_rows(query, before)
+        before += len(query.columns)
+        if whole and number == 0:
+            parts.append(f"query_0 AS ({rows}\n{query.text})")
+        elif query.answers:
+            parts.append(f"query_{number} (answer) AS ({rows}\n{query.text})")
+            answers.append(f"SELECT {number} AS number, answer FROM query_{number}")  # noqa: S608
+        else:
+            parts.append(f"query_{number} AS ({rows}\n{query.text} RETURNING 1)")
+            answers.append(f"SELECT {number} AS number, count(*)::text AS answer FROM query_{number}")  # noqa: S608
+    answers += [more] if more else []
+    told = " UNION ALL ".join(answers)
+    if whole:
+        told = (
+            "SELECT query_0.*, 0 AS number, NULL AS answer FROM query_0 UNION ALL "  # noqa: S608
+            f"SELECT query_0.*, answered.* FROM ({told}) answered LEFT JOIN query_0 ON false"
+        )
+    return f"WITH {', '.join(parts)}\n{told}"
+
+
+def _with_rows(query: SetQuery, first: int) -> str:
+    names = ", ".join(f'"{name}"' for name, _ in query.columns)
+    arrays = ", ".join(f"${number}::{kind}[]" for number, (_, kind) in enumerate(query.columns, first))
+    return f"WITH rows ({names}) AS (SELECT * FROM unnest({arrays}))"  # noqa: S608 (of a .sql file)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schedule_grpc.database.operation import Factory, Parameters, Row, Rows, Statement
-from schedule_grpc.database.set_query import SetQuery, for_sqlite, portions
+from schedule_grpc.database.operation import Factory, Parameters, Row, Rows, Statement, Together
+from schedule_grpc.database.set_query import SetQuery, for_sqlite
 from schedule_grpc.errors import ScheduleError
 
 
@@ -111,7 +111,9 @@ def _drive(connection: sqlite3.Connection, factory: Factory[Any]) -> Any:
         operation.close()
 
 
-def _run(connection: sqlite3.Connection, statement: Statement) -> Rows:
+def _run(connection: sqlite3.Connection, statement: Statement | Together) -> Rows:
+    if isinstance(statement, Together):
+        return _run_together(connection, statement)
     sql, parameters = statement
     sets = [parameters] if isinstance(parameters, Mapping) else parameters
     if isinstance(sql, SetQuery):
@@ -124,12 +126,19 @@ def _run(connection: sqlite3.Connection, statement: Statement) -> Rows:
 
 def _run_set(connection: sqlite3.Connection, query: SetQuery, rows: Sequence[Parameters]) -> Rows:
     if query.answers:
-        return [
-            row
-            for portion in portions(rows)
-            for row in connection.execute(for_sqlite(query, len(portion)), query.values(portion)).fetchall()
-        ]
+        return [row for statement in for_sqlite(query, rows) for row in connection.execute(*statement).fetchall()]
     before = connection.total_changes
-    for portion in portions(rows):
-        connection.execute(for_sqlite(query, len(portion)), query.values(portion))
+    for statement in for_sqlite(query, rows):
+        connection.execute(*statement)
     return [{"count": connection.total_changes - before}]
+
+
+def _run_together(connection: sqlite3.Connection, together: Together) -> Rows:
+    answered = list(enumerate(_run_set(connection, query, rows) for query, rows in together.queries))
+    whole = [{**row, "number": 0} for row in answered.pop(0)[1]] if together.whole else []
+    return [*whole, *({"number": number, "answer": _only_value(row)} for number, rows in answered for row in rows)]
+
+
+def _only_value(row: Row) -> str:
+    (column,) = row.keys()
+    return str(row[column])

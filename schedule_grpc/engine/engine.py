@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +23,7 @@ from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.execution import State, Trigger
 from schedule_grpc.handlers import Env, Registry
-from schedule_grpc.store import Replica, Store
+from schedule_grpc.store import Replica, Slots, Store
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +149,8 @@ class Engine:
                     await self._look_once()
                 self._ticking = False
                 self._runner.write_reports()
+                async with self._runner.claiming:
+                    pass  # what a call is just recording is held here before all of it is drained
                 await self._runner.drain(self._drain_timeout, self._hurried)
             finally:
                 finished.set()
@@ -178,6 +181,15 @@ class Engine:
     def caught_up(self) -> bool:
         """Whether it has begun, and its last look found nothing that was due or could start."""
         return self.begun and not self._loop.behind
+
+    @asynccontextmanager
+    async def free_slots(self) -> AsyncIterator[Slots | None]:
+        """Within this context nobody else here makes claims: what is recorded meanwhile may begin in these slots.
+
+        None where nothing can begin at once: the engine does not run, stops, holds no lease, or has no slot free.
+        """
+        async with self._loop.free_slots(self._clock.now()) as slots:
+            yield slots if self.begun and not self._stopping.is_set() else None
 
     async def idle(self) -> None:
         """Return when no attempt is running here."""
@@ -265,9 +277,11 @@ class Engine:
                 log.warning("clock.set_back", waits_shortened=shortened)
 
     def _notice(self, events: Sequence[Event]) -> None:
+        begun = {each.execution.id for each in events if isinstance(each, Transition) and each.before is State.PENDING}
         for event in events:
             if isinstance(event, Transition):
-                if event.execution.state is State.PENDING and not _was_fired(event):
+                was_begun = event.execution.id in begun
+                if event.execution.state is State.PENDING and not (was_begun or _was_fired(event)):
                     self._loop.expect(event.execution)
                     self._woken.set()
             elif isinstance(event, TaskChanged):

@@ -1,7 +1,7 @@
 """What is due? Looks, plans, fires, claims; one short function each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from schedule_grpc.engine.runner import Runner
 from schedule_grpc.execution import Execution
 from schedule_grpc.handlers import Registry
 from schedule_grpc.planning import Firing, plan
-from schedule_grpc.store import Claim, ClaimRequest, Look, Store
+from schedule_grpc.store import ClaimRequest, Look, Slots, Store
 from schedule_grpc.task import Task
 
 log = structlog.get_logger(__name__)
@@ -102,9 +102,9 @@ class Loop:
         request = self._request(now)
         has_older = request is not None and any(request.room(handler) > 0 for handler in look.claimable)
         if has_older:  # it starts first; both share a commit
-            fired, claimed = await asyncio.gather(self._fire(look, None, now), self._claim(now))
+            fired, claimed = await asyncio.gather(self._fire(look, now, begins=False), self._claim(now))
         else:
-            fired, claimed = await self._fire(look, request, now), False
+            fired, claimed = await self._fire(look, now, begins=True), False
         await self._alert_of(look.unreadable, now)
         return expired or fired or claimed
 
@@ -153,8 +153,8 @@ class Loop:
             self._full_since = self._clock.monotonic()
         return self._clock.monotonic() - self._full_since < PATIENCE.total_seconds()
 
-    async def _fire(self, look: Look, request: ClaimRequest | None, now: datetime) -> bool:
-        """Fire what is due, and of it start at once what is requested; no handler's before what is older."""
+    async def _fire(self, look: Look, now: datetime, *, begins: bool) -> bool:
+        """Fire what is due, and start what of it ``begins`` at once; no handler's before what is older."""
         if not look.due:
             return False
         if self._is_patient():
@@ -163,14 +163,17 @@ class Loop:
         firings = [firing for task in look.due if (firing := self._planned(task, now)) is not None]
         if not firings:
             return False
-        if request is None:
+        if not begins:
             await self._store.fire(firings, now=now)
             return True
-        request = replace(request, handlers=self._handlers - look.claimable)
-        async with self._starting() as start:
+        async with self.free_slots(now) as slots:
+            if slots is None:
+                await self._store.fire(firings, now=now)
+                return True
+            request = replace(slots.request, handlers=self._handlers - look.claimable)
             fired = await self._store.fire(firings, now=now, request=request)
             for claim in fired.claims:
-                start(claim)
+                slots.start(claim)
         self._note(fired.look and replace(fired.look, claimable=fired.look.claimable | look.claimable))
         return True
 
@@ -184,22 +187,26 @@ class Loop:
 
     async def _claim(self, now: datetime) -> bool:
         """Start what waits; return whether anything did."""
-        request = self._request(now)
-        if request is None:
-            return False
-        self._comes = False
-        async with self._starting() as start:
-            claimed = await self._store.claim(request)
+        async with self.free_slots(now) as slots:
+            if slots is None:
+                return False
+            self._comes = False
+            claimed = await self._store.claim(slots.request)
             for claim in claimed.claims:
-                start(claim)
+                slots.start(claim)
         self._note(claimed.look)
         return bool(claimed.claims)
 
     @asynccontextmanager
-    async def _starting(self) -> AsyncIterator[Callable[[Claim], None]]:
-        """Within this context claims are made; what it gives runs each, in the term of the lease in which it began."""
+    async def free_slots(self, now: datetime) -> AsyncIterator[Slots | None]:
+        """Within this context nobody else here makes claims, so the slots given stay free; None if nothing can start.
+
+        Each claim runs in the term of the lease in which the context began.
+        """
         async with self._runner.claiming:
-            yield partial(self._runner.start, term=self._lease.term)
+            request = self._request(now)
+            start = partial(self._runner.start, term=self._lease.term)
+            yield None if request is None else Slots(request=request, start=start)
 
     def _request(self, now: datetime) -> ClaimRequest | None:
         """Return what asks for all that can start here; None if nothing can."""

@@ -42,8 +42,7 @@ def queues(trigger: Trigger, policy: Policy) -> bool:
 
 def makes_way(execution: Execution, policy: Policy, found: Occupancy) -> bool:
     """Tell whether others of the task must make way for a new execution: they are cancelled, or skipped if waiting."""
-    ordinary = not queues(execution.trigger, policy)
-    return ordinary and policy.overlap is Overlap.CANCEL_OTHER and found.active
+    return found.active and policy.overlap is Overlap.CANCEL_OTHER and not queues(execution.trigger, policy)
 
 
 def admitted(execution: Execution, policy: Policy, found: Occupancy) -> Execution:

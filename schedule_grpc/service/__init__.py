@@ -10,6 +10,7 @@ from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
 from schedule_grpc.schedule import Preview, parse
 from schedule_grpc.service.executions import ExecutionService
+from schedule_grpc.service.manual_runs import ManualRuns, Starter
 from schedule_grpc.service.tasks import TaskService
 from schedule_grpc.store import Store
 from schedule_grpc.task import Definition
@@ -25,9 +26,18 @@ class Service(TaskService, ExecutionService):
     """Registers, changes, lists and runs tasks, reads and watches their history; both edges call this."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, hub: Hub, registry: Registry, defaults: Sequence[Definition] = ()
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        registry: Registry,
+        defaults: Sequence[Definition] = (),
+        starter: Starter | None = None,
     ) -> None:
+        """Take what it works with; ``starter`` is the engine in this process, if there is one."""
         self._store = store
+        self._runs = ManualRuns(store, clock, starter)
         self._clock = clock
         self._hub = hub
         self._registry = registry

@@ -22,7 +22,8 @@ from schedule_grpc.handlers import Registry
 from schedule_grpc.paging import MAX_PAGE_SIZE, ExecutionCursor, Page
 from schedule_grpc.planning import backfill
 from schedule_grpc.schedule import Schedule, parse
-from schedule_grpc.store import Store
+from schedule_grpc.service.manual_runs import ManualRuns
+from schedule_grpc.store import ManualRun, Store
 from schedule_grpc.task import TaskFilter, checked_payload
 from schedule_grpc.text import checked
 from schedule_grpc.threads import Aside, weight_of
@@ -43,6 +44,7 @@ class ExecutionService:
     """The part of the Service that concerns executions."""
 
     _store: Store
+    _runs: ManualRuns
     _clock: Clock
     _hub: Hub
     _registry: Registry
@@ -63,11 +65,12 @@ class ExecutionService:
         """
         if self._draining.is_set():
             raise ShuttingDown
-        execution = await self._store.submit(
-            name,
-            payload=None if payload is None else await self._checked(payload),
-            request_id=checked("request_id", request_id, most=MAX_REQUEST_ID) or None,
-            now=self._clock.now(),
+        execution = await self._runs.record(
+            ManualRun(
+                name=name,
+                payload=None if payload is None else await self._checked(payload),
+                request_id=checked("request_id", request_id, most=MAX_REQUEST_ID) or None,
+            )
         )
         if detach or execution.state.ended:
             return execution

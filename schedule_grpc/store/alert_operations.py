@@ -7,10 +7,10 @@ from schedule_grpc.clock import from_micros, to_micros
 from schedule_grpc.condition import FAILING, MAX_BODY, OVERDUE, UNREADABLE, Alert, Condition, Phase
 from schedule_grpc.database import Operation, Parameters, Row
 from schedule_grpc.events import AlertsChanged, Event
-from schedule_grpc.execution import Execution, State
+from schedule_grpc.execution import Execution
 from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import micros, task_of
+from schedule_grpc.store.rows import tasks_in
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -33,15 +33,13 @@ def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: d
     return [AlertsChanged()] if changed else []
 
 
-def note_outcomes(ended: Sequence[Execution]) -> Operation[list[Event]]:
-    """Look which ended executions begin or end their tasks' failing; the tasks' statistics are written already."""
-    succeeded = {execution.task_uid: execution for execution in ended if execution.state is State.SUCCEEDED}
-    over = yield QUERIES.end_alerts, [_failing_over(execution) for execution in succeeded.values()]
-    failed = {execution.task_uid: execution for execution in ended if execution.state is State.FAILED}
-    rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in failed]
-    events: list[Event] = [AlertsChanged()] if over else []
-    for task in map(task_of, rows):
-        execution, limit = failed[task.uid], task.policy.alert_after
+def note_failures(failed: Sequence[Execution]) -> Operation[list[Event]]:
+    """Look which executions that FAILED begin their tasks' failing; the tasks' statistics are written already."""
+    newest = {execution.task_uid: execution for execution in failed}
+    rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in newest]
+    events: list[Event] = []
+    for task in tasks_in(rows):
+        execution, limit = newest[task.uid], task.policy.alert_after
         if limit and task.stats.consecutive_failures >= limit:
             now = execution.end_time or execution.create_time
             events += yield from note_conditions(task.uid, task.name, (_failing(task, execution),), now)
@@ -62,7 +60,7 @@ def note_overdue(now: datetime) -> Operation[Told[None]]:
     if ended:
         events.append(AlertsChanged())
     rows = yield QUERIES.overdue_tasks, {"now": to_micros(now)}
-    for task in map(task_of, rows):
+    for task in tasks_in(rows):
         events += yield from note_conditions(task.uid, task.name, (_overdue(task),), now)
     return None, events
 
@@ -125,7 +123,3 @@ def _failing(task: Task, execution: Execution) -> Condition:
     return Condition(
         key=FAILING, title=f"Task {task.name} {times}", body=f"{execution.kind}: {execution.error}\n{execution.id}"
     )
-
-
-def _failing_over(execution: Execution) -> Parameters:
-    return {"task_uid": execution.task_uid, "key": FAILING, "now": micros(execution.end_time)}

@@ -46,10 +46,13 @@ WHERE task_uid = :task_uid AND "key" = :key AND start_time = :start_time AND pha
 -- name: overdue_tasks
 -- Tasks of which an occurrence is not recorded, or not started, though its grace is over. Looked for among what is due,
 -- and among what is open and older than the smallest grace.
+WITH due AS MATERIALIZED (
+    SELECT uid, next_run_time, start_delay, overdue_grace FROM scheduled_tasks
+    WHERE next_run_time + start_delay < :now AND delete_time IS NULL)
 SELECT * FROM scheduled_tasks WHERE uid IN (
-    SELECT t.uid FROM scheduled_tasks t
-    WHERE t.next_run_time + t.start_delay < :now AND t.overdue_grace IS NOT NULL AND t.delete_time IS NULL
-      AND t.next_run_time /*postgresql ::numeric */ + t.start_delay + t.overdue_grace < :now
+    SELECT uid FROM due
+    WHERE overdue_grace IS NOT NULL
+      AND next_run_time /*postgresql ::numeric */ + start_delay + overdue_grace < :now
     UNION
     SELECT e.task_uid FROM task_executions e CROSS JOIN scheduled_tasks t
     WHERE e.gate IS NOT NULL AND e.state = 'PENDING' AND e.start_time IS NULL

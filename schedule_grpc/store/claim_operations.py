@@ -1,25 +1,24 @@
 """Operations that begin attempts: of what waits in the queue, and of what is just due."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from schedule_grpc.clock import to_micros
-from schedule_grpc.database import Operation, Parameters, Row, Rows
+from schedule_grpc.database import Operation, Row, Rows, count, together
 from schedule_grpc.events import Transition
 from schedule_grpc.execution import Execution, Gate, State, begun, new_lease_token
 from schedule_grpc.planning import Firing
-from schedule_grpc.store.gate_operations import record_new
-from schedule_grpc.store.protocol import Claim, Claimed, ClaimRequest, Fired, Look
+from schedule_grpc.store.claims import Claim, Claimed, ClaimRequest, Fired, Look
+from schedule_grpc.store.gate_operations import Comer, record_new
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.queue_operations import look
-from schedule_grpc.store.rows import can_begin, execution_of, micros
+from schedule_grpc.store.rows import can_begin, execution_of
 from schedule_grpc.store.sharing import shares
-from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, started_by_task, tasks_of
+from schedule_grpc.store.tables import begun_executions, started_runs
+from schedule_grpc.store.task_operations import comers_of, looked_at, move_on, tasks_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
-
-PAST_THE_GATE = (Gate.ACTIVE, Gate.FREE)
 
 
 class _Beginning:
@@ -31,24 +30,35 @@ class _Beginning:
 
     def __init__(self, request: ClaimRequest, executions: Sequence[Execution]) -> None:
         self._request = request
-        self._coming = Counter(each.task_uid for each in executions if each.state is State.PENDING)
-        ready = Counter(each.handler for each in executions if self._is_ready(each))
-        self._left = shares(request.limit, request.running, ready, request.limits)
+        coming = Counter([each.task_uid for each in executions if each.state is State.PENDING])
+        ready = [
+            each
+            for each in executions
+            if each.state is State.PENDING
+            and coming[each.task_uid] == 1
+            and each.available_time <= request.now
+            and each.handler in request.handlers
+        ]
+        self._ready = {each.id for each in ready}
+        handlers = Counter([each.handler for each in ready])
+        self._left = shares(request.limit, request.running, handlers, request.limits)
+
+    @property
+    def owner(self) -> str:
+        """Who runs what begins."""
+        return self._request.owner
 
     def begun(self, execution: Execution) -> Execution:
         """Return an execution that was let in as it begins, or as it is."""
-        if not (self._is_ready(execution) and execution.gate in PAST_THE_GATE and self._left.get(execution.handler)):
+        past_the_gate = execution.gate is Gate.ACTIVE or execution.gate is Gate.FREE
+        if not (past_the_gate and execution.id in self._ready and self._left.get(execution.handler)):
             return execution
         self._left[execution.handler] -= 1
         return _begun(execution, execution.revision, self._request)
 
-    def _is_ready(self, execution: Execution) -> bool:
-        return (
-            execution.state is State.PENDING
-            and self._coming[execution.task_uid] == 1
-            and execution.available_time <= self._request.now
-            and execution.handler in self._request.handlers
-        )
+    def take_back(self, execution: Execution) -> None:
+        """Free the slot of an execution that was not recorded as it begins."""
+        self._left[execution.handler] += 1
 
 
 def fire(
@@ -59,19 +69,19 @@ def fire(
     What of it can start now, and has its share of the slots that are requested, is recorded as RUNNING at once. In a
     shared database only under the owner's lease, which nobody ends before it is written.
     """
-    if request is not None and not (yield from _may_claim(request, shared)):
-        request = None
-    moved = yield from move_on(firings)
-    comers = comers_of(moved)
-    if request is None:
-        events = yield from record_new(comers, now)
-    else:
-        beginning = _Beginning(request, [comer.execution for comer in comers])
-        events = yield from record_new(comers, now, begin=beginning.begun, owner=request.owner)
+    is_leased, moved = yield from move_on(firings, request.owner if request is not None and shared else None)
+    tasks = {firing.task.uid: firing.task for firing in moved}
+    return (yield from record_and_begin(comers_of(moved), tasks, request if is_leased else None, now))
+
+
+def record_and_begin(
+    comers: Sequence[Comer], tasks: Mapping[str, Task], request: ClaimRequest | None, now: datetime
+) -> Operation[Told[Fired]]:
+    """Record new executions of tasks, by uid; what of them can start now begins, as far as slots are requested."""
+    beginning = None if request is None else _Beginning(request, [comer.execution for comer in comers])
+    events = yield from record_new(comers, now, beginning=beginning)
     new = [event for event in events if isinstance(event, Transition)]
     started = [event.execution for event in new if event.execution.state is State.RUNNING]
-    yield QUERIES.note_runs, started_by_task(started)
-    tasks = {firing.task.uid: firing.task for firing in moved}
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
     behind = yield from _look_behind(request)
     executions = tuple(event.execution for event in new if event.before is None)
@@ -87,11 +97,13 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[Claimed]]:
         return Claimed(), ()
     chosen, tasks = yield from _chosen(request)
     executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
-    (written,) = yield QUERIES.claim_executions, [_claimed(execution, request.owner) for execution in executions]
-    if written["count"] != len(executions):
-        raise AssertionError("what is claimed was read, and held, in this transaction")
     first = [execution for execution in executions if execution.attempt_start_time == execution.start_time]
-    yield QUERIES.note_runs, started_by_task(first)
+    written, _ = yield from together(
+        (QUERIES.claim_executions, begun_executions(executions, request.owner)),
+        (QUERIES.note_runs, started_runs(first)),
+    )
+    if count(written) != len(executions):
+        raise AssertionError("what is claimed was read, and held, in this transaction")
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
     behind = yield from _look_behind(request)
     events = [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
@@ -104,7 +116,7 @@ def _look_behind(request: ClaimRequest | None) -> Operation[Look | None]:
 
 
 def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
-    return not shared or bool((yield QUERIES.hold_lease, {"id": request.owner}))
+    return not shared or bool((yield QUERIES.hold_lease, [{"id": request.owner}]))
 
 
 def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:
@@ -135,18 +147,6 @@ def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]
 
 def _begun(execution: Execution, revision: int, request: ClaimRequest) -> Execution:
     return begun(execution, lease_token=new_lease_token(), revision=revision, now=request.now)
-
-
-def _claimed(execution: Execution, owner: str) -> Parameters:
-    return {
-        "id": execution.id,
-        "attempt": execution.attempt,
-        "attempt_start_time": micros(execution.attempt_start_time),
-        "start_time": micros(execution.start_time),
-        "lease_owner": owner,
-        "lease_token": execution.lease_token,
-        "revision": execution.revision,
-    }
 
 
 def _claim(execution: Execution, task: Task) -> Claim:

@@ -6,7 +6,7 @@ from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation
 from schedule_grpc.execution import waiting_no_longer
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, task_of
+from schedule_grpc.store.rows import execution_of, tasks_in
 from schedule_grpc.store.told import Told
 
 
@@ -24,7 +24,7 @@ def shorten_waits(now: datetime) -> Operation[Told[int]]:
     read = (execution_of(row) for row in rows)
     waiting = sorted((each for each in read if not each.troubles), key=lambda each: each.id)
     found = yield QUERIES.find_tasks, [{"uid": uid} for uid in sorted({each.task_uid for each in waiting})]
-    tasks = {row["uid"]: task_of(row) for row in found}
+    tasks = {task.uid: task for task in tasks_in(found)}
     sooner = [
         shortened
         for execution in waiting

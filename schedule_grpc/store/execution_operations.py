@@ -1,12 +1,11 @@
 """Operations on executions as callers see them: what they ask to run or to end, and the history."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.database import Operation, Parameters, Row
-from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound, TaskUnreadable
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, Reason, State, Trigger, planned, skipped
 from schedule_grpc.store.gate_operations import Comer, end_pending, record_new, request_cancel
@@ -22,31 +21,9 @@ FOREVER = 2**63 - 1
 """Microseconds: the latest that a column can hold, so that a list shows rows of which the time cannot be read, too."""
 
 
-def submit(
-    name: str, payload: Mapping[str, Any] | None, request_id: str | None, now: datetime
-) -> Operation[Told[Execution]]:
-    """Record a manual run, or find the one that the request id stands for already."""
-    yield QUERIES.lock_tasks_by_name, {"names": [name]}
-    if request_id is not None:
-        rows = yield QUERIES.find_execution_by_request, {"request_id": request_id}
-        if rows:
-            return _same_request(execution_of(rows[0]), name, payload), ()
-    task = yield from find_task(name)
-    if task is None:
-        raise TaskNotFound(name)
-    if not task.enabled:
-        raise TaskDisabled(name)
-    if not task.definition.can_run:
-        raise TaskUnreadable(name, task.trouble)
-    execution = planned(task, trigger=Trigger.MANUAL, now=now, payload=payload, request_id=request_id)
-    events = yield from record_new([Comer(execution, task.policy)], now)
-    return _recorded(events)[0], events
-
-
 def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
     """Record a run of each task of these names that is there and enabled."""
-    yield QUERIES.lock_tasks_by_name, {"names": list(names)}
-    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
+    rows = yield QUERIES.hold_tasks_by_name, [{"name": name} for name in names]
     tasks = [task for task in map(task_of, rows) if task.enabled and task.definition.can_run]
     events = yield from record_new(
         [Comer(planned(task, trigger=Trigger.CRON, now=now), task.policy) for task in tasks], now
@@ -139,9 +116,3 @@ def _range(chosen: ExecutionFilter, after: tuple[datetime, str] | None) -> dict[
 
 def _recorded(events: Sequence[Event]) -> tuple[Execution, ...]:
     return tuple(event.execution for event in events if isinstance(event, Transition) and event.before is None)
-
-
-def _same_request(execution: Execution, name: str, payload: Mapping[str, Any] | None) -> Execution:
-    if execution.task_name != name or execution.payload != payload:
-        raise InvalidArgument.of("request_id", "was used for another task or another payload")
-    return execution

@@ -18,9 +18,10 @@ SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id;
 -- Some executions, which nobody else changes until the transaction ends.
 SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id /*postgresql FOR NO KEY UPDATE OF e */;
 
--- name: find_execution_by_request
--- The execution that a request id stands for.
-SELECT * FROM task_executions WHERE request_id = :request_id;
+-- name: find_executions_by_request
+-- rows: request_id TEXT
+-- The executions that request ids stand for.
+SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.request_id = rows.request_id;
 
 -- name: executions
 -- Executions of all tasks, newest first, from a place on.
@@ -76,6 +77,12 @@ SELECT
 FROM rows
 WHERE EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL);
 
+-- name: gates_awaited
+-- rows: task_uid TEXT
+-- Of some tasks, those at whose gates an execution waits.
+SELECT rows.task_uid FROM rows
+WHERE EXISTS (SELECT 1 FROM task_executions w WHERE w.task_uid = rows.task_uid AND w.gate = 'WAITING');
+
 -- name: next_waiting
 -- rows: task_uid TEXT
 -- Of each of some tasks, the execution that waits longest at its gate.
@@ -107,9 +114,9 @@ FROM rows WHERE task_executions.id = rows.id AND task_executions.gate = 'WAITING
 -- rows: covers_from BIGINT, covers_to BIGINT, covers_count BIGINT, covers_exact SMALLINT, create_time BIGINT,
 -- rows: available_time BIGINT, deadline_time BIGINT, start_time BIGINT, attempt_start_time BIGINT, end_time BIGINT,
 -- rows: state TEXT, reason TEXT, gate TEXT, attempt BIGINT, lease_owner TEXT, lease_token TEXT, request_id TEXT,
--- rows: revision BIGINT, payload TEXT
--- New executions, some of which have begun already, but for those whose occurrences have their rows: for them no row is
--- returned.
+-- rows: revision BIGINT, payload TEXT, alone SMALLINT
+-- New executions, some of which have begun already, but for those whose occurrences have their rows, and those that are
+-- to be alone where others of their tasks are open: for them no row is returned.
 INSERT INTO task_executions (
     id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
     create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
@@ -118,7 +125,9 @@ SELECT
     id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
     create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
     lease_owner, lease_token, request_id, revision, payload
-FROM rows WHERE true
+FROM rows
+WHERE rows.alone = 0
+   OR NOT EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL)
 ON CONFLICT (task_uid, scheduled_time)
     WHERE scheduled_time IS NOT NULL AND reason IS NULL DO NOTHING
 RETURNING id;

@@ -3,14 +3,14 @@
 Whoever does any of these has locked the task first (see `lock_tasks` in tasks.sql).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Protocol
 
 from msgspec import Struct
 
-from schedule_grpc.database import Operation
+from schedule_grpc.database import Operation, Table, together
 from schedule_grpc.events import CancelRequested, Event, TaskChanged, Transition
 from schedule_grpc.execution import (
     Execution,
@@ -28,7 +28,8 @@ from schedule_grpc.execution import (
 )
 from schedule_grpc.policy import Overlap, Policy
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, execution_parameters, micros, settled_parameters, task_of
+from schedule_grpc.store.rows import execution_of, micros, tasks_in
+from schedule_grpc.store.tables import ended_pending, first_runs, new_executions, started_runs
 from schedule_grpc.task import Task
 
 SUPERSEDED = "Cancelled: a newer execution was due (CANCEL_OTHER)"
@@ -43,27 +44,40 @@ class Comer(Struct, frozen=True):
     policy: Policy
 
 
-Begin: TypeAlias = Callable[[Execution], Execution]
-"""Returns an execution that was let in as it begins at once, or as it is."""
+class Beginning(Protocol):
+    """Lets what was let in begin at once, under its owner's lease, as far as there are slots."""
+
+    @property
+    def owner(self) -> str:
+        """Who runs what begins."""
+
+    def begun(self, execution: Execution) -> Execution:
+        """Return an execution that was let in as it begins at once, or as it is."""
+
+    def take_back(self, execution: Execution) -> None:
+        """Free the slot of an execution that was not recorded as it begins."""
 
 
-def record_new(
-    comers: Sequence[Comer], now: datetime, *, begin: Begin | None = None, owner: str | None = None
-) -> Operation[list[Event]]:
+def record_new(comers: Sequence[Comer], now: datetime, *, beginning: Beginning | None = None) -> Operation[list[Event]]:
     """Insert planned executions as their tasks' gates let them in; an occurrence that has its row is left out.
 
     Those of one task come in in their order. The event that tells of an execution follows those of others that made
-    way for it. What ``begin`` lets begin at once has the ``owner`` for its lease.
+    way for it. Most tasks have nothing open, so the first of each is recorded as if it were alone, in one round trip;
+    where it is not, the statement leaves it out, and its gate is looked at.
     """
     events: list[Event] = []
-    for wave in _waves(comers):
-        events += yield from _record_wave(wave, now, begin, owner)
+    for number, wave in enumerate(_waves(comers)):
+        told = (yield from _record_alone(wave, now, beginning)) if number == 0 else {}
+        beside = [comer for comer in wave if comer.execution.id not in told]
+        if beside:
+            told |= yield from _record_beside(beside, now, beginning)
+        events += [event for comer in wave for event in told[comer.execution.id]]
     return events
 
 
 def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation[list[Event]]:
     """Write the end of an execution that nobody runs, if it is still PENDING, and let the next one through."""
-    rows = yield QUERIES.end_pending, settled_parameters(ended)
+    rows = yield QUERIES.end_pending, ended_pending(ended)
     if not rows:
         return []
     events: list[Event] = [Transition(before=State.PENDING, execution=ended, time=now)]
@@ -74,9 +88,9 @@ def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation
 
 def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[Event]]:
     """Give each gate to the execution that waits for it longest, if one does; nobody holds them at this moment."""
-    rows = yield QUERIES.next_waiting, [{"task_uid": uid} for uid in dict.fromkeys(task_uids)]
+    rows = yield QUERIES.next_waiting, Table({"task_uid": list(dict.fromkeys(task_uids))})
     tasks = yield QUERIES.find_tasks, [{"uid": row["task_uid"]} for row in rows]
-    policies = {row["uid"]: task_of(row).policy for row in tasks}
+    policies = {task.uid: task.policy for task in tasks_in(tasks)}
     waiting = [execution_of(row) for row in rows]
     through = [let_through(each, policies[each.task_uid], now) for each in waiting]
     yield QUERIES.let_through, [{"id": each.id, "deadline_time": micros(each.deadline_time)} for each in through]
@@ -124,48 +138,77 @@ def _waves(comers: Iterable[Comer]) -> Iterator[list[Comer]]:
     waves: list[list[Comer]] = []
     came: dict[str, int] = {}
     for comer in comers:
-        number = came.get(comer.execution.task_uid, 0)
-        came[comer.execution.task_uid] = number + 1
+        uid = comer.execution.task_uid
+        number = came.get(uid, 0)
+        came[uid] = number + 1
         if number == len(waves):
             waves.append([])
         waves[number].append(comer)
     return iter(waves)
 
 
-def _record_wave(
-    wave: Sequence[Comer], now: datetime, begin: Begin | None, owner: str | None
-) -> Operation[list[Event]]:
+def _record_alone(
+    wave: Sequence[Comer], now: datetime, beginning: Beginning | None
+) -> Operation[dict[str, list[Event]]]:
+    """Record those executions of which nothing else of their task is open; return what happened, by their ids."""
+    alone = [_let_in(comer, NOBODY) for comer in wave]
+    recorded = alone if beginning is None else [beginning.begun(execution) for execution in alone]
+    _, inserted = yield from together(
+        (QUERIES.note_first_runs, first_runs([each for each in recorded if each.state is State.RUNNING])),
+        (QUERIES.insert_executions, new_executions(recorded, _owner(beginning), alone=True)),
+    )
+    ids = set(inserted)
+    if beginning is not None:
+        for each in recorded:
+            if each.id not in ids and each.state is State.RUNNING:
+                beginning.take_back(each)
+    return {let_in.id: _told(let_in, each, now) for let_in, each in zip(alone, recorded, strict=True) if each.id in ids}
+
+
+def _record_beside(
+    wave: Sequence[Comer], now: datetime, beginning: Beginning | None
+) -> Operation[dict[str, list[Event]]]:
+    """Record executions as their tasks' gates let them in beside others; return what happened, by their ids."""
     coming = [comer for comer in wave if comer.execution.state is State.PENDING]
     found = yield from _occupancies(coming)
-    events: dict[str, list[Event]] = {}
+    events: dict[str, list[Event]] = {comer.execution.id: [] for comer in wave}
     crowded = [comer for comer in coming if makes_way(comer.execution, comer.policy, found[comer.execution.task_uid])]
     for comer in crowded:
         events[comer.execution.id] = yield from _make_way(comer, now)
-    found |= yield from _occupancies(crowded)
-    admitted_ones = [
-        admitted(each.execution, each.policy, found[each.execution.task_uid])
-        if each.execution.state is State.PENDING
-        else each.execution
-        for each in wave
-    ]
-    as_recorded = admitted_ones if begin is None else [begin(execution) for execution in admitted_ones]
-    rows = [execution_parameters(execution, owner) for execution in as_recorded]
-    inserted = yield QUERIES.insert_executions, rows
+    if crowded:
+        found |= yield from _occupancies(crowded)
+    let_in = [_let_in(each, found.get(each.execution.task_uid, NOBODY)) for each in wave]
+    recorded = let_in if beginning is None else [beginning.begun(execution) for execution in let_in]
+    inserted = yield QUERIES.insert_executions, new_executions(recorded, _owner(beginning))
     ids = {row["id"] for row in inserted}
-    told: list[Event] = []
-    for execution, recorded in zip(admitted_ones, as_recorded, strict=True):
-        told += events.get(execution.id, ())
-        if execution.id in ids:
-            told.append(Transition(before=None, execution=execution, time=now))
-            if recorded is not execution:
-                told.append(Transition(before=State.PENDING, execution=recorded, time=now))
-    return told
+    yield QUERIES.note_runs, started_runs(each for each in recorded if each.id in ids and each.state is State.RUNNING)
+    for execution, each in zip(let_in, recorded, strict=True):
+        if each.id in ids:
+            events[each.id] += _told(execution, each, now)
+    return events
+
+
+def _owner(beginning: Beginning | None) -> str | None:
+    return None if beginning is None else beginning.owner
+
+
+def _let_in(comer: Comer, found: Occupancy) -> Execution:
+    if comer.execution.state is not State.PENDING:
+        return comer.execution
+    return admitted(comer.execution, comer.policy, found)
+
+
+def _told(let_in: Execution, recorded: Execution, now: datetime) -> list[Event]:
+    """Return what happened to an execution that was recorded: it came, and maybe it began."""
+    came: list[Event] = [Transition(before=None, execution=let_in, time=now)]
+    return came if recorded is let_in else [*came, Transition(before=State.PENDING, execution=recorded, time=now)]
 
 
 def _occupancies(comers: Sequence[Comer]) -> Operation[dict[str, Occupancy]]:
     """See who is at the gates of the comers' tasks."""
-    rows = yield QUERIES.occupied, [{"task_uid": comer.execution.task_uid} for comer in comers]
-    found = dict.fromkeys((comer.execution.task_uid for comer in comers), NOBODY)
+    uids = [comer.execution.task_uid for comer in comers]
+    rows = yield QUERIES.occupied, Table({"task_uid": uids})
+    found = dict.fromkeys(uids, NOBODY)
     found |= {row["task_uid"]: Occupancy(active=bool(row["active"]), any_open=True) for row in rows}
     asking = [
         comer

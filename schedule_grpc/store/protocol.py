@@ -7,70 +7,17 @@ All raise DatabaseUnavailable where the database does not answer or refuses the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
-
-from msgspec import Struct
+from typing import Protocol
 
 from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import Registration, TaskChange
+from schedule_grpc.store.claims import Claimed, ClaimRequest, Fired, Look, ManualRun, Submitted
 from schedule_grpc.store.retention_round import Round
 from schedule_grpc.task import Handler, Task, TaskFilter
-
-
-class Claim(Struct, frozen=True, kw_only=True):
-    """An execution that its claimant now runs, with the task as it is at the claim.
-
-    What the handler gets is ``payload``: the manual run's own, else the task's.
-    """
-
-    execution: Execution
-    task: Task
-    lease_token: str
-    payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClaimRequest:
-    """Who wants to run how much of what.
-
-    ``running`` counts what the claimant runs already, by handler: no handler gets more than its share of ``limit``
-    while another one waits, and none more than its own in ``limits``.
-    """
-
-    owner: str
-    handlers: frozenset[str]
-    limit: int
-    running: Mapping[str, int]
-    now: datetime
-    limits: Mapping[str, int] = field(default_factory=dict)
-    looks: bool = False
-    """Whether to look, in the same step, at what there is to do behind it."""
-
-    @property
-    def free(self) -> int:
-        """How many more may run, of all handlers together."""
-        return self.limit - sum(self.running.values())
-
-    def room(self, handler: str) -> int:
-        """Return how many more of a handler may run, if they have all slots."""
-        return self.limits.get(handler, self.limit) - self.running.get(handler, 0)
-
-
-class Claimed(Struct, frozen=True, kw_only=True):
-    """Attempts that began, and what there is to do behind them, if it was looked at: of due tasks one at most."""
-
-    claims: tuple[Claim, ...] = ()
-    look: "Look | None" = None
-
-
-class Fired(Claimed, frozen=True, kw_only=True):
-    """What firings recorded, and which of it began at once."""
-
-    executions: tuple[Execution, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,25 +37,6 @@ class Pruned:
 
     removed: int
     left: Sequence[str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """What there is to do now, and when to look again.
-
-    ``next_time`` is the earliest instant, after now, at which a task is due, a claimable execution becomes available,
-    or a start deadline passes; None if nothing is in sight. ``unreadable`` are tasks whose next run has come, but of
-    which this program cannot read a part.
-    """
-
-    due: tuple[Task, ...]
-    claimable: frozenset[str]
-    """Handlers of the asker's of which executions can be claimed."""
-    expired: bool
-    next_time: datetime | None
-    next_claim_time: datetime | None = None
-    """The earliest instant, after now, at which a claimable execution becomes available."""
-    unreadable: tuple[Task, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,15 +105,15 @@ class Store(Protocol):
     # -- executions
 
     async def submit(
-        self, name: str, *, payload: Mapping[str, Any] | None, request_id: str | None, now: datetime
-    ) -> Execution:
-        """Record a manual run of an enabled task, let in or skipped by its gate.
+        self, runs: Sequence[ManualRun], *, now: datetime, request: ClaimRequest | None = None
+    ) -> Submitted:
+        """Record manual runs of enabled tasks, each let in or skipped by its gate; each is answered for itself.
 
-        Safe to repeat with a request id: the execution recorded first is returned, whatever became of it.
+        Those that can start at once are claimed in the same transaction, as by `fire`, unless something older waits.
 
-        Raises:
-            TaskNotFound, TaskDisabled, TaskUnreadable.
-            InvalidArgument: if the request id was used for another task or another payload.
+        Safe to repeat with a request id: the execution recorded first is the answer, whatever became of it. An answer
+        may be an error: TaskNotFound, TaskDisabled, TaskUnreadable, or InvalidArgument where the request id was used
+        for another task or another payload.
         """
 
     async def trigger(self, names: Sequence[str], *, now: datetime) -> tuple[Execution, ...]:

@@ -19,6 +19,26 @@ SELECT
      ORDER BY e.available_time LIMIT 1) AS next_time
 FROM waiting WHERE handler IS NOT NULL;
 
+-- name: older_work
+-- rows: now BIGINT
+-- The handlers of which an execution could start by now, by one index seek each; and none by name if a task is due that
+-- has not fired.
+SELECT waiting.handler FROM rows CROSS JOIN (
+    WITH RECURSIVE following (handler) AS (
+        SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
+        UNION ALL
+        SELECT (
+            SELECT MIN(e.handler) FROM task_executions e
+            WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler > following.handler)
+        FROM following WHERE following.handler IS NOT NULL)
+    SELECT handler FROM following WHERE handler IS NOT NULL) waiting
+WHERE EXISTS (
+    SELECT 1 FROM task_executions e
+    WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
+      AND e.available_time <= rows.now)
+UNION ALL
+SELECT '' FROM rows WHERE EXISTS (SELECT 1 FROM scheduled_tasks WHERE next_run_time <= rows.now);
+
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.
 SELECT * FROM task_executions
@@ -40,21 +60,23 @@ FROM rows WHERE task_executions.id = rows.id AND task_executions.state = 'PENDIN
 -- name: settle_attempts
 -- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, kind TEXT, attempt BIGINT, attempts TEXT, hand_backs BIGINT,
 -- rows: gate TEXT, available_time BIGINT, end_time BIGINT, result TEXT, error TEXT
--- What attempts left behind, each written only by the holder of its lease.
+-- What attempts left behind, each written only by the holder of its lease; whether their end was asked for meanwhile.
 UPDATE task_executions SET
     state = rows.state, reason = rows.reason, kind = rows.kind, attempt = rows.attempt, attempts = rows.attempts,
     hand_backs = rows.hand_backs, gate = rows.gate, available_time = rows.available_time, end_time = rows.end_time,
     result = rows.result, error = rows.error, lease_owner = NULL
 FROM rows
 WHERE task_executions.id = rows.id AND task_executions.lease_token = rows.lease_token
-  AND task_executions.state = 'RUNNING'
-RETURNING task_executions.id;
+  AND task_executions.state = 'RUNNING';
 
--- name: cancels_wanted
+-- name: hold_attempts
 -- rows: id TEXT
--- Of some executions, those whose end was asked for.
-SELECT e.id, e.cancel_requested_time, e.cancel_reason FROM rows CROSS JOIN task_executions e
-WHERE e.id = rows.id AND e.cancel_requested_time IS NOT NULL;
+-- Of some executions, those that run: under which leases, and whether their end was asked for. Their tasks are held
+-- first, as by lock_tasks; the rows are read as they are once both are held.
+SELECT e.id, e.lease_token, e.cancel_requested_time, e.cancel_reason FROM rows CROSS JOIN task_executions e
+/*postgresql JOIN scheduled_tasks t ON t.uid = e.task_uid */
+WHERE e.id = rows.id AND e.state = 'RUNNING'
+/*postgresql ORDER BY t.uid, e.id FOR NO KEY UPDATE OF t, e */;
 
 -- name: running_executions
 -- Every attempt in progress, whoever owns it.

@@ -1,6 +1,5 @@
 """Operations on the queue: what is there to do, and what became of it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -9,8 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schedule_grpc.clock import from_micros, to_micros
-from schedule_grpc.database import Operation, Parameters, Row
-from schedule_grpc.events import Event, Transition
+from schedule_grpc.database import Operation, Row, Table, count, together
+from schedule_grpc.events import AlertsChanged, Event, Transition
 from schedule_grpc.execution import (
     STATES,
     Execution,
@@ -26,16 +25,20 @@ from schedule_grpc.execution import (
     never_begun,
     succeeded,
 )
-from schedule_grpc.store.alert_operations import note_conditions, note_missed, note_outcomes
+from schedule_grpc.store.alert_operations import note_conditions, note_failures, note_missed
+from schedule_grpc.store.claims import Look
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import end_pending, let_next_through
-from schedule_grpc.store.protocol import Look
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, micros, settled_parameters
-from schedule_grpc.store.task_operations import due_tasks, looked_at, started_by_task, tasks_of
+from schedule_grpc.store.rows import execution_of
+from schedule_grpc.store.tables import counted_ends, no_longer_failing, settled_attempts, started_runs
+from schedule_grpc.store.task_operations import due_tasks, looked_at, tasks_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
+Report: TypeAlias = Outcome | HandBack
+Key: TypeAlias = tuple[str, str]
+"""What a report is of: an execution, under a lease token."""
 Become: TypeAlias = Callable[[Execution, Task, datetime], Execution]
 """How an attempt that nobody will report leaves its execution."""
 
@@ -43,7 +46,7 @@ ORPHAN_AGE = timedelta(seconds=10)
 """A claim of one's own that is older, and that one does not run, was lost on its way back."""
 EXPIRED_AT_ONCE = 1000
 """Executions ended in one transaction at most."""
-_COUNTS = {State.SUCCEEDED: QUERIES.note_successes, State.FAILED: QUERIES.note_failures}
+COUNTED = (State.SUCCEEDED, State.FAILED)
 """Ends that a task's statistics count."""
 
 
@@ -77,27 +80,27 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
     )
 
 
-def record(reports: Sequence[Outcome | HandBack]) -> Operation[Told[tuple[Execution | None, ...]]]:
+def record(reports: Sequence[Report]) -> Operation[Told[tuple[Execution | None, ...]]]:
     """Write what became of attempts, each only under its lease."""
-    running = yield from _running(reports)
+    keys = [(report.execution_id, report.lease_token) for report in reports]
+    running = yield from _running(dict(zip(keys, reports, strict=True)))
     # The common case asks no policy, and so reads no task.
-    asking = {each.task_uid for each, report in running if isinstance(report, HandBack) or report.kind}
-    tasks = yield from tasks_of(asking)
+    tasks = yield from tasks_of({each.task_uid for each, report in running if _asks_policy(report)})
     settlements = [
         Settlement(before=execution, after=_judged(execution, report, tasks), now=_time(report))
         for execution, report in running
     ]
-    settled, events = yield from _settle(settlements)
-    now_is = {(each.after.id, each.before.lease_token): each.after for each in settled}
+    events = yield from _settle(settlements)
+    now_is = {(each.after.id, each.before.lease_token): each.after for each in settlements}
     for execution, report in running:
-        if isinstance(report, Outcome) and report.conditions and _key(report) in now_is:
+        if isinstance(report, Outcome) and report.conditions and (execution.id, report.lease_token) in now_is:
             named = execution.task_uid, execution.task_name
             events += yield from note_conditions(*named, report.conditions, report.end_time)
     # A record that is repeated finds its own row.
-    unsettled = sorted({report.execution_id for report in reports if _key(report) not in now_is})
+    unsettled = sorted({key[0] for key in keys if key not in now_is})
     rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in unsettled]
     now_is |= {(row["id"], row["lease_token"]): execution_of(row) for row in rows}
-    return tuple(now_is.get(_key(report)) for report in reports), events
+    return tuple(map(now_is.get, keys)), events
 
 
 def cancel_requests(owner: str) -> Operation[frozenset[str]]:
@@ -158,7 +161,7 @@ def _is_past(stored: Any, now: datetime) -> bool:
     return isinstance(stored, int | float) and stored <= to_micros(now)
 
 
-def _judged(execution: Execution, report: Outcome | HandBack, tasks: Mapping[str, Task]) -> Execution:
+def _judged(execution: Execution, report: Report, tasks: Mapping[str, Task]) -> Execution:
     if isinstance(report, HandBack):
         become = handed_back if report.began else never_begun
         return become(execution, tasks[execution.task_uid], report.time)
@@ -167,7 +170,7 @@ def _judged(execution: Execution, report: Outcome | HandBack, tasks: Mapping[str
     return after(execution, report, tasks[execution.task_uid])
 
 
-def _time(report: Outcome | HandBack) -> datetime:
+def _time(report: Report) -> datetime:
     return report.time if isinstance(report, HandBack) else report.end_time
 
 
@@ -188,83 +191,70 @@ def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Oper
         for rows, become in groups
         for execution in (taken[row["id"]] for row in rows if row["id"] in taken)
     ]
-    settled, events = yield from _settle(settlements)
-    return len(settled), events
+    events = yield from _settle(settlements)
+    return len(settlements), events
 
 
-def _running(reports: Sequence[Outcome | HandBack]) -> Operation[list[tuple[Execution, Outcome | HandBack]]]:
-    """Return the executions that reports are of, as far as they may still run under these leases.
+def _running(reports: Mapping[Key, Report]) -> Operation[list[tuple[Execution, Report]]]:
+    """Hold the executions that reports are of, as far as they still run under these leases, and return them.
 
     What its owner claimed is as it was claimed, but for the wish for its end: nobody else writes what runs.
     """
-    claimed = {_key(report): report.claimed for report in reports if report.claimed is not None}
-    unknown = sorted({report.execution_id for report in reports if report.claimed is None})
-    yield QUERIES.lock_tasks_of, {"execution_ids": sorted({report.execution_id for report in reports})}
-    rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in unknown]
-    read = {(row["id"], row["lease_token"]): execution_of(row) for row in rows if row["state"] == State.RUNNING}
-    wishes = yield QUERIES.cancels_wanted, [{"id": each.id} for each in claimed.values()]
-    wished = {row["id"]: row for row in wishes}
-    known = read | {key: _as_wished(each, wished.get(each.id)) for key, each in claimed.items()}
-    return [(known[key], report) for key, report in {_key(each): each for each in reports}.items() if key in known]
+    rows = yield QUERIES.hold_attempts, [{"id": each} for each in sorted({execution_id for execution_id, _ in reports})]
+    held = {(row["id"], row["lease_token"]): row for row in rows}
+    running = {key: report for key, report in reports.items() if key in held}
+    unknown = sorted(key[0] for key, report in running.items() if report.claimed is None)
+    read = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in unknown]
+    found = {row["id"]: execution_of(row) for row in read}
+    return [(_as_wished(report.claimed or found[key[0]], held[key]), report) for key, report in running.items()]
 
 
-def _as_wished(claimed: Execution, row: Row | None) -> Execution:
-    if row is None:
-        return claimed
+def _asks_policy(report: Report) -> bool:
+    """Tell whether more than the report says what becomes of an execution: its task's policy."""
+    return isinstance(report, HandBack) or report.kind is not None
+
+
+def _as_wished(execution: Execution, row: Row) -> Execution:
+    """Return an execution with the wish for its end, if there is one."""
+    if row["cancel_requested_time"] is None:
+        return execution
     reading = Columns()
     wanted = reading.instant("cancel_requested_time", row["cancel_requested_time"])
     return replace(
-        claimed,
+        execution,
         cancel_requested_time=wanted,
         cancel_reason=reading.text_or_none("cancel_reason", row["cancel_reason"]),
     )
 
 
-def _key(report: Outcome | HandBack) -> tuple[str, str]:
-    return report.execution_id, report.lease_token
-
-
-def _settle(settlements: Sequence[Settlement]) -> Operation[tuple[list[Settlement], list[Event]]]:
+def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:
     """Write how attempts left their executions; count those that ended, and let the next ones through their gates.
 
-    Returns:
-        Those that were written, and what happened; one whose lease does not stand is not written.
+    Whoever calls holds the executions' tasks, and has seen since that these attempts are still in progress.
     """
     in_order = sorted(settlements, key=lambda each: each.after.id)
-    written = yield QUERIES.settle_attempts, [_settlement(each.before, each.after) for each in in_order]
-    ids = {row["id"] for row in written}
-    settled = [each for each in settlements if each.after.id in ids]
+    ended = [each for each in settlements if each.after.state.ended]
+    succeeded = [each.after for each in ended if each.after.state is State.SUCCEEDED]
+    failed = [each.after for each in ended if each.after.state is State.FAILED]
+    left = [each.before.task_uid for each in ended if each.before.gate is Gate.ACTIVE]
+    written, _, over, awaited = yield from together(
+        (
+            QUERIES.settle_attempts,
+            settled_attempts([each.after for each in in_order], [each.before.lease_token for each in in_order]),
+        ),
+        (QUERIES.note_successes, counted_ends(succeeded)),
+        (QUERIES.end_alerts, no_longer_failing({each.task_uid: each for each in succeeded})),
+        (QUERIES.gates_awaited, Table({"task_uid": list(dict.fromkeys(left))})),
+    )
+    if count(written) != len(settlements):
+        raise AssertionError("what is settled was read, and held, in this transaction")
+    yield QUERIES.note_failures, counted_ends(failed)
+    yield QUERIES.note_runs, started_runs(each.after for each in ended if each.after.state not in COUNTED)
     events: list[Event] = [
-        Transition(before=each.before.state, execution=each.after, time=each.now) for each in settled
+        *(Transition(before=each.before.state, execution=each.after, time=each.now) for each in settlements),
+        *([AlertsChanged()] if over else []),
     ]
-    ended = [each for each in settled if each.after.state.ended]
-    for state, note in _COUNTS.items():
-        yield note, _counted([each.after for each in ended if each.after.state is state])
-    yield QUERIES.note_runs, started_by_task(each.after for each in ended if each.after.state not in _COUNTS)
-    events += yield from note_outcomes([each.after for each in ended])
-    left = [each for each in ended if each.before.gate is Gate.ACTIVE]
-    if left:
-        uids = [each.before.task_uid for each in left]
-        events += yield from let_next_through(uids, max(each.now for each in left))
-    return settled, events
-
-
-def _settlement(before: Execution, settled: Execution) -> Parameters:
-    return settled_parameters(settled) | {
-        "lease_token": before.lease_token,
-        "hand_backs": settled.hand_backs,
-        "gate": settled.gate.value if settled.gate else None,
-        "available_time": micros(settled.available_time),
-    }
-
-
-def _counted(ended: Sequence[Execution]) -> list[Parameters]:
-    """Return what note_successes and note_failures take: one row for each task."""
-    number = Counter(execution.task_uid for execution in ended)
-    newest = {
-        each.task_uid: each.end_time for each in sorted(ended, key=lambda each: each.end_time or each.create_time)
-    }
-    return [
-        started | {"added": number[started["uid"]], "end_time": micros(newest[started["uid"]])}
-        for started in map(dict, started_by_task(ended))
-    ]
+    events += yield from note_failures(failed)
+    if awaited:
+        events += yield from let_next_through(awaited, max(each.now for each in ended))
+    return events

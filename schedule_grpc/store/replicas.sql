@@ -12,8 +12,9 @@ SELECT * FROM replicas ORDER BY start_time, id;
 SELECT * FROM replicas WHERE seen_time >= :since ORDER BY start_time, id;
 
 -- name: hold_lease
+-- rows: id TEXT
 -- A server's lease, which nobody ends until the transaction is over; it can be renewed meanwhile.
-SELECT id FROM replicas WHERE id = :id /*postgresql FOR KEY SHARE */;
+SELECT r.id FROM rows CROSS JOIN replicas r WHERE r.id = rows.id /*postgresql FOR KEY SHARE OF r */;
 
 -- name: end_lease
 -- A lease that was not renewed since it was read is over; but not one that is just being renewed or claimed under.

@@ -16,7 +16,7 @@ from schedule_grpc.planning import Firing, replanned
 from schedule_grpc.store.alert_operations import note_conditions, note_unreadable
 from schedule_grpc.store.protocol import Review
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import task_of
+from schedule_grpc.store.rows import tasks_in
 from schedule_grpc.store.task_operations import move_next_runs
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
@@ -33,13 +33,13 @@ def review(after: str, limit: int) -> Operation[Review]:
     last = rows[-1]["uid"] if rows else ""
     alerts = yield QUERIES.alerts_that_hold, {"after": after, "last": last, "key": UNREADABLE}
     alerted = {row["task_uid"] for row in alerts}
-    return _reviewed([task_of(row) for row in rows], alerted, after=last if len(rows) == limit else None)
+    return _reviewed(tasks_in(rows), alerted, after=last if len(rows) == limit else None)
 
 
 def review_alerted() -> Operation[Review]:
     """Look at the tasks that could not be read."""
     rows = yield QUERIES.tasks_alerted, {"key": UNREADABLE}
-    return _reviewed([task_of(row) for row in rows], {row["uid"] for row in rows}, after=None)
+    return _reviewed(tasks_in(rows), {row["uid"] for row in rows}, after=None)
 
 
 def reviewed_by() -> Operation[str]:

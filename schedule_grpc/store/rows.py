@@ -1,10 +1,13 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from itertools import product
+from operator import itemgetter
 from threading import Lock
+from types import NoneType
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -17,9 +20,9 @@ from schedule_grpc.policy import MAX_JITTER, Policy
 from schedule_grpc.read_only import read_only
 from schedule_grpc.retry import FailureKind
 from schedule_grpc.schedule import Schedule, read_stored
-from schedule_grpc.store.columns import MAX_NUMBER, Columns
+from schedule_grpc.store.columns import MAX_COUNT, MAX_NUMBER, Columns
 from schedule_grpc.store.policies import policy_text, stored_policy
-from schedule_grpc.task import Definition, Task, TaskStats
+from schedule_grpc.task import EMPTY, Definition, Task, TaskStats
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -29,7 +32,19 @@ TASKS_KEPT = 4096
 _TASKS_READ: dict[tuple[Any, ...], Task] = {}
 _TASKS_LOCK = Lock()
 DEFINITIONS_KEPT = 20_000
-"""Parsed definitions kept by (uid, revision): claims read the task each time, and it rarely changes."""
+"""Parsed definitions kept by their columns: a task is read each time that it is due, and rarely changes."""
+_DEFINITION = ("name", "schedule", "time_zone", "handler", "payload", "metadata", "description", "policy")
+_COUNTS = ("revision", "success_count", "failure_count", "consecutive_failures")
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys((*_DEFINITION, "uid", "note"), (str,)),
+    **dict.fromkeys(("enabled", *_COUNTS, "create_time", "update_time", "settled_time"), (int,)),
+    **dict.fromkeys(
+        ("next_run_time", "last_run_time", "delete_time", "last_success_time", "last_failure_time"), (int, NoneType)
+    ),
+}
+_PLAIN = frozenset(product(*_KINDS.values()))
+"""The kinds of the values in a row of a task as it is written."""
+_BY_NAME: Callable[[Any], tuple[Any, ...]] = itemgetter(*_KINDS)
 
 
 def micros(instant: datetime | None) -> int | None:
@@ -89,8 +104,6 @@ def task_of(row: Row) -> Task:
     place, past = Columns(), Columns()
     task = Task(
         definition=_definition(
-            row["uid"],
-            row["revision"],
             row["name"],
             row["schedule"],
             row["time_zone"],
@@ -122,6 +135,58 @@ def task_of(row: Row) -> Task:
     return replace(task, definition=_troubled(task.definition, place)) if place.troubles else task
 
 
+def tasks_in(rows: Sequence[Row]) -> list[Task]:
+    """Return the tasks in rows of scheduled_tasks that one statement has read: what `task_of` returns of each, sooner.
+
+    Columns are picked by their places: a driver's row looks for a name among all of its names. Where all values are of
+    the kinds that are written, none is checked by itself.
+    """
+    if not rows:
+        return []
+    first: Any = rows[0]
+    pick = _BY_NAME if isinstance(first, Mapping) else _places(tuple(first.keys()))
+    return [_plain_task(*pick(row)) or task_of(row) for row in rows]
+
+
+@lru_cache(maxsize=8)
+def _places(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    return itemgetter(*map(names.index, _KINDS))
+
+
+def _plain_task(*row: Any) -> Task | None:
+    """Return the task in a row of plain values; None where a value is of another kind, or beyond what it may be."""
+    if tuple(map(type, row)) not in _PLAIN:
+        return None
+    definition, (uid, note, enabled), counts, times = row[:8], row[8:11], row[11:15], row[15:]
+    if not 0 <= min(counts) <= max(counts) <= MAX_COUNT:
+        return None
+    try:
+        instants: list[Any] = [None if stored is None else from_micros(stored) for stored in times]
+    except OverflowError:
+        return None
+    created, updated, settled, next_run, last_run, deleted, last_success, last_failure = instants
+    return Task(
+        definition=_definition(*definition),
+        uid=uid,
+        revision=counts[0],
+        enabled=bool(enabled),
+        create_time=created,
+        update_time=updated,
+        settled_time=settled,
+        next_run_time=next_run,
+        last_run_time=last_run,
+        delete_time=deleted,
+        note=note,
+        stats=TaskStats(
+            success_count=counts[1],
+            failure_count=counts[2],
+            consecutive_failures=counts[3],
+            last_success_time=last_success,
+            last_failure_time=last_failure,
+        ),
+    )
+
+
 def task_read_again(row: Row) -> Task:
     """Return the same as `task_of`, and the same value as long as the row is the same: callers ask again and again."""
     # A driver's row is iterated by its values, a mapping by its columns. No two of different kinds are equal: a column
@@ -136,55 +201,6 @@ def task_read_again(row: Row) -> Task:
                 del _TASKS_READ[next(iter(_TASKS_READ))]
             _TASKS_READ[values] = found
     return found
-
-
-def execution_parameters(execution: Execution, lease_owner: str | None = None) -> dict[str, Any]:
-    """Return what insert_executions takes; ``lease_owner`` runs it, if it has begun."""
-    covers = execution.covers
-    return {
-        "id": execution.id,
-        "task_uid": execution.task_uid,
-        "task_name": execution.task_name,
-        "handler": execution.handler,
-        "trigger": execution.trigger.value,
-        "scheduled_time": micros(execution.scheduled_time),
-        "covers_from": to_micros(covers.from_time) if covers else None,
-        "covers_to": to_micros(covers.to_time) if covers else None,
-        "covers_count": covers.count if covers else None,
-        "covers_exact": int(covers.exact) if covers else None,
-        "create_time": to_micros(execution.create_time),
-        "available_time": to_micros(execution.available_time),
-        "deadline_time": micros(execution.deadline_time),
-        "start_time": micros(execution.start_time),
-        "attempt_start_time": micros(execution.attempt_start_time),
-        "end_time": micros(execution.end_time),
-        "state": execution.state.value,
-        "reason": execution.reason.value if execution.reason else None,
-        "gate": execution.gate.value if execution.gate else None,
-        "attempt": execution.attempt,
-        "lease_owner": lease_owner if execution.state is State.RUNNING else None,
-        "lease_token": execution.lease_token,
-        "request_id": execution.request_id,
-        "revision": execution.revision,
-        "payload": None if execution.payload is None else encode(dict(execution.payload)),
-    }
-
-
-def settled_parameters(execution: Execution) -> dict[str, Any]:
-    """Return what settle_attempts (with the lease token) and end_pending take."""
-    return {
-        "id": execution.id,
-        "state": execution.state.value,
-        "reason": execution.reason.value if execution.reason else None,
-        "kind": execution.kind.value if execution.kind else None,
-        "attempt": execution.attempt,
-        "attempts": encode([_attempt_json(attempt) for attempt in execution.attempts]) if execution.attempts else None,
-        "end_time": micros(execution.end_time),
-        "result": None if execution.result is None else encode(execution.result),
-        "error": execution.error,
-        "cancel_requested_time": micros(execution.cancel_requested_time),
-        "cancel_reason": execution.cancel_reason,
-    }
 
 
 def execution_of(row: Row) -> Execution:
@@ -236,8 +252,6 @@ def can_begin(row: Row) -> bool:
 
 @lru_cache(maxsize=DEFINITIONS_KEPT)
 def _definition(
-    _uid: str,
-    _revision: int,
     name: str,
     schedule: str,
     time_zone: str,
@@ -252,8 +266,8 @@ def _definition(
         name=reading.text("name", name),
         schedule=reading.schedule(reading.text("schedule", schedule), reading.text("time_zone", time_zone)),
         handler=reading.text("handler", handler),
-        payload=read_only(reading.json_object("payload", payload)),
-        metadata=read_only(reading.json_object("metadata", metadata)),
+        payload=reading.shared_object("payload", payload),
+        metadata=reading.shared_object("metadata", metadata),
         description=reading.text("description", description),
         policy=reading.policy(policy),
         troubles=tuple(reading.troubles),
@@ -276,6 +290,10 @@ class _Reading(Columns):
         found, trouble = read_stored(text, time_zone)
         self.troubles += [] if trouble is None else [trouble]
         return found
+
+    def shared_object(self, column: str, text: str) -> Mapping[str, Any]:
+        """Return a JSON object, read-only; most are empty."""
+        return EMPTY if text == "{}" else read_only(self.json_object(column, text))
 
     def covers(self, row: Row) -> CoveredRange | None:
         known = len(self.troubles)
@@ -300,16 +318,6 @@ class _Reading(Columns):
         self.troubles += reading.troubles
         self.unread |= reading.unread
         return found
-
-
-def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "start_us": to_micros(attempt.start_time),
-        "duration_us": attempt.duration // MICROSECOND,
-        "kind": attempt.kind.value,
-        "error": attempt.error,
-    }
 
 
 def _attempt_of(told: dict[str, Any]) -> FailedAttempt:

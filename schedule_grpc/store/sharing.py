@@ -17,7 +17,7 @@ def shares(
         waiting: Claimable executions, by handler (counted up to ``limit`` at least).
         limits: How many at most, by handler, where it is not ``limit``.
 
-    Slots are given one at a time in turn, so a long queue never starves a short one.
+    Slots are given in turn, one to each that still wants one, so a long queue never starves a short one.
     """
     free = limit - sum(running.values())
     room = {handler: limits.get(handler, limit) - running.get(handler, 0) for handler in waiting}
@@ -30,7 +30,8 @@ def shares(
         hungry = [handler for handler in sorted(wanted) if given.get(handler, 0) < wanted[handler]][:free]
         if not hungry:
             break
+        turns = min(free // len(hungry), *(wanted[handler] - given.get(handler, 0) for handler in hungry))
         for handler in hungry:
-            given[handler] = given.get(handler, 0) + 1
-        free -= len(hungry)
+            given[handler] = given.get(handler, 0) + turns
+        free -= turns * len(hungry)
     return given

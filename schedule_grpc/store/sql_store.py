@@ -21,8 +21,10 @@ from schedule_grpc.store import queue_operations as queue
 from schedule_grpc.store import replica_operations as replicas
 from schedule_grpc.store import retention_operations as retention
 from schedule_grpc.store import review_operations as reviews
+from schedule_grpc.store import submit_operations as submissions
 from schedule_grpc.store import task_operations as tasks
-from schedule_grpc.store.protocol import Claimed, ClaimRequest, Fired, LeaseLine, Look, Pruned, Replica, Review
+from schedule_grpc.store.claims import Claimed, ClaimRequest, Fired, Look, ManualRun, Submitted
+from schedule_grpc.store.protocol import LeaseLine, Pruned, Replica, Review
 from schedule_grpc.store.relay import Abroad
 from schedule_grpc.store.retention_round import Round
 from schedule_grpc.store.told import Told
@@ -92,10 +94,10 @@ class SqlStore:
         return await self._database.read(partial(tasks.list_tasks, chosen, after, limit))
 
     async def submit(
-        self, name: str, *, payload: Mapping[str, Any] | None, request_id: str | None, now: datetime
-    ) -> Execution:
+        self, runs: Sequence[ManualRun], *, now: datetime, request: ClaimRequest | None = None
+    ) -> Submitted:
         """See Store."""
-        return await self._write(executions.submit, name, payload, request_id, now)
+        return await self._write(submissions.submit, runs, now, request, self.shared)
 
     async def trigger(self, names: Sequence[str], *, now: datetime) -> tuple[Execution, ...]:
         """See Store."""

@@ -6,15 +6,16 @@ from typing import Any
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.condition import UNREADABLE
-from schedule_grpc.database import Operation, Parameters
+from schedule_grpc.database import Operation, together
 from schedule_grpc.events import AlertsChanged, Event, TaskChanged
-from schedule_grpc.execution import Execution, Gate, Reason, deleted
+from schedule_grpc.execution import Gate, Reason, deleted
 from schedule_grpc.planning import Firing
 from schedule_grpc.registration import TaskChange
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import Comer, end_all_pending, end_pending, record_new
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import MICROSECOND, execution_of, micros, task_of, task_parameters, task_read_again
+from schedule_grpc.store.rows import execution_of, micros, task_parameters, task_read_again, tasks_in
+from schedule_grpc.store.tables import advanced_tasks
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Handler, Task, TaskFilter
 
@@ -87,7 +88,7 @@ def find_task(name: str) -> Operation[Task | None]:
 def find_tasks(names: Sequence[str]) -> Operation[dict[str, Task]]:
     """Read the living tasks of some names, by these."""
     rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
-    return {task.name: task for task in map(task_of, rows)}
+    return {task.name: task for task in tasks_in(rows)}
 
 
 def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Task, ...]]:
@@ -115,20 +116,27 @@ def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tu
     asked = limit
     while True:
         rows = yield QUERIES.due_tasks, {"now": to_micros(now), "limit": asked}
-        tasks = [task_of(row) for row in rows]
-        readable = tuple(task for task in tasks if not task.trouble)
+        tasks = tasks_in(rows)
+        readable = tuple([task for task in tasks if not task.definition.troubles])
         if len(readable) >= limit or len(rows) < asked:
-            return readable[:limit], tuple(task for task in tasks if task.trouble)
+            return readable[:limit], tuple([task for task in tasks if task.definition.troubles])
         asked *= 2
 
 
-def move_on(firings: Sequence[Firing]) -> Operation[list[Firing]]:
-    """Move tasks on, and return the firings of those that were still as they were read."""
+def move_on(firings: Sequence[Firing], owner: str | None) -> Operation[tuple[bool, list[Firing]]]:
+    """Move tasks on, and hold the lease of an owner, if one is named.
+
+    Returns:
+        Whether the lease is held that was asked for, and the firings of those tasks that were still as they were read.
+    """
     first: dict[str, Firing] = {}
     for firing in firings:
         first.setdefault(firing.task.uid, firing)
-    advanced = yield QUERIES.advance_tasks, [_advance(firing) for firing in first.values()]
-    return [first[row["uid"]] for row in advanced]
+    held, advanced = yield from together(
+        (QUERIES.hold_lease, [] if owner is None else [{"id": owner}]),
+        (QUERIES.advance_tasks, advanced_tasks(list(first.values()))),
+    )
+    return owner is None or bool(held), [first[uid] for uid in advanced]
 
 
 def comers_of(firings: Iterable[Firing]) -> list[Comer]:
@@ -138,7 +146,7 @@ def comers_of(firings: Iterable[Firing]) -> list[Comer]:
 
 def move_next_runs(moves: Sequence[Firing]) -> Operation[list[Event]]:
     """Write next runs anew, each if its task is still as it was read."""
-    moved = yield QUERIES.advance_tasks, [_advance(move) for move in moves]
+    moved = yield QUERIES.advance_tasks, advanced_tasks(moves)
     names = {move.task.uid: move.task.name for move in moves}
     return [TaskChanged(name=names[row["uid"]]) for row in moved]
 
@@ -146,17 +154,7 @@ def move_next_runs(moves: Sequence[Firing]) -> Operation[list[Event]]:
 def tasks_of(uids: Collection[str]) -> Operation[dict[str, Task]]:
     """Read tasks, living or deleted, by their uids."""
     rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in sorted(uids)]
-    return {row["uid"]: task_of(row) for row in rows}
-
-
-def started_by_task(executions: Iterable[Execution]) -> list[Parameters]:
-    """Return what note_runs takes: of each task its newest start."""
-    newest: dict[str, datetime] = {}
-    for execution in executions:
-        began = execution.start_time or execution.attempt_start_time or execution.end_time
-        if began is not None:
-            newest[execution.task_uid] = max(began, newest.get(execution.task_uid, began))
-    return [{"uid": uid, "start_time": to_micros(newest[uid])} for uid in sorted(newest)]
+    return {task.uid: task for task in tasks_in(rows)}
 
 
 def looked_at(stored: Any) -> int:
@@ -186,17 +184,6 @@ def known_handlers() -> Operation[tuple[Handler, ...]]:
     """Read every handler ever offered."""
     rows = yield QUERIES.known_handlers, {}
     return tuple(Handler(name=row["name"], description=row["description"], offered=False) for row in rows)
-
-
-def _advance(firing: Firing) -> Parameters:
-    return {
-        "uid": firing.task.uid,
-        "revision": firing.task.revision,
-        "read_next_run_time": micros(firing.task.next_run_time),
-        "settled_time": to_micros(firing.settled_time),
-        "next_run_time": micros(firing.next_run_time),
-        "start_delay": firing.start_delay // MICROSECOND,
-    }
 
 
 def _delete_pending(task: Task, now: datetime) -> Operation[list[Event]]:

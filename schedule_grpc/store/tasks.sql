@@ -19,10 +19,11 @@ SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t
 -- wait for each other. SQLite has one writer, and nothing to lock.
 /*postgresql SELECT uid FROM scheduled_tasks WHERE uid = ANY(:uids) ORDER BY uid FOR NO KEY UPDATE */;
 
--- name: lock_tasks_by_name
--- The same, of living tasks.
-/*postgresql SELECT uid FROM scheduled_tasks WHERE name = ANY(:names) AND delete_time IS NULL
-ORDER BY uid FOR NO KEY UPDATE */;
+-- name: hold_tasks_by_name
+-- rows: name TEXT
+-- The living tasks of some names, held as by lock_tasks.
+SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t.delete_time IS NULL
+/*postgresql ORDER BY t.uid FOR NO KEY UPDATE OF t */;
 
 -- name: lock_tasks_of
 -- The same, of the tasks to which executions belong.
@@ -89,12 +90,10 @@ RETURNING scheduled_tasks.uid;
 -- What firings do to their tasks: compare and set. It locks the tasks, and leaves those that somebody else holds to him.
 UPDATE scheduled_tasks SET
     settled_time = rows.settled_time, next_run_time = rows.next_run_time, start_delay = rows.start_delay
-FROM rows
+FROM rows /*postgresql CROSS JOIN LATERAL (
+    SELECT FROM scheduled_tasks t WHERE t.uid = rows.uid FOR NO KEY UPDATE SKIP LOCKED) held */
 WHERE scheduled_tasks.uid = rows.uid AND scheduled_tasks.revision = rows.revision
   AND scheduled_tasks.next_run_time = rows.read_next_run_time
-  /*postgresql AND scheduled_tasks.uid IN (
-      SELECT held.uid FROM scheduled_tasks held WHERE held.uid IN (SELECT uid FROM rows)
-      ORDER BY held.uid FOR NO KEY UPDATE SKIP LOCKED) */
 RETURNING scheduled_tasks.uid;
 
 -- name: due_tasks
@@ -113,12 +112,23 @@ ORDER BY next_run_time + start_delay LIMIT 1;
 -- Tasks' newest starts. A claim holds its executions, so it must not wait here for whoever holds a task and waits for
 -- one of them; what it leaves out is noted with the attempt's outcome.
 UPDATE scheduled_tasks SET last_run_time = rows.start_time
+FROM rows /*postgresql CROSS JOIN LATERAL (
+    SELECT FROM scheduled_tasks t WHERE t.uid = rows.uid FOR NO KEY UPDATE SKIP LOCKED) held */
+WHERE scheduled_tasks.uid = rows.uid
+  AND (scheduled_tasks.last_run_time IS NULL OR scheduled_tasks.last_run_time < rows.start_time);
+
+-- name: note_first_runs
+-- rows: uid TEXT, start_time BIGINT, scheduled_time BIGINT
+-- Tasks' newest starts, of executions that are inserted next as alone: those of which nothing is open, nor this
+-- occurrence has its row. Whoever inserts holds the tasks.
+UPDATE scheduled_tasks SET last_run_time = rows.start_time
 FROM rows
 WHERE scheduled_tasks.uid = rows.uid
   AND (scheduled_tasks.last_run_time IS NULL OR scheduled_tasks.last_run_time < rows.start_time)
-  /*postgresql AND scheduled_tasks.uid IN (
-      SELECT held.uid FROM scheduled_tasks held WHERE held.uid IN (SELECT uid FROM rows)
-      ORDER BY held.uid FOR NO KEY UPDATE SKIP LOCKED) */;
+  AND NOT EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.uid AND e.gate IS NOT NULL)
+  AND NOT EXISTS (
+      SELECT 1 FROM task_executions e
+      WHERE e.task_uid = rows.uid AND e.scheduled_time = rows.scheduled_time AND e.reason IS NULL);
 
 -- name: note_successes
 -- rows: uid TEXT, added BIGINT, start_time BIGINT, end_time BIGINT

@@ -10,9 +10,13 @@ import asyncpg
 import pytest
 from postgres import Postgres
 
-from schedule_grpc.database import Lane, Migration, postgres
+from schedule_grpc.database import Lane, Migration, Table, postgres, together, together_with
+from schedule_grpc.database import count as counted
 from schedule_grpc.database.postgres import TRIES, PostgresDatabase
+from schedule_grpc.database.postgres_commit import THIS_TRANSACTION
 from schedule_grpc.database.postgres_text import shown
+from schedule_grpc.database.postgres_transaction import PLANS, SETTINGS
+from schedule_grpc.database.set_query import set_query
 from schedule_grpc.errors import DatabaseUnavailable
 
 SCHEMA = (Migration(version=1, script="CREATE TABLE t (n BIGINT PRIMARY KEY, said TEXT);\n"),)
@@ -74,6 +78,98 @@ async def test_what_was_written_is_read(opened: PostgresDatabase):
 
     assert await opened.write(many) == ([0, 1, 2], [])
     assert await opened.read(numbers) == [0, 1, 2]
+
+
+ADD = set_query("add", "n BIGINT, said TEXT", "INSERT INTO t SELECT n, said FROM rows WHERE true RETURNING t.said")
+SAY = set_query("say", "n BIGINT, said TEXT", "UPDATE t SET said = rows.said FROM rows WHERE t.n = rows.n")
+HOLD = set_query(
+    "hold", "n BIGINT", "SELECT t.* FROM rows CROSS JOIN t WHERE t.n = rows.n /*postgresql FOR UPDATE OF t */"
+)
+
+
+def of(**columns: list[Any]) -> Table:
+    """Return rows of columns."""
+    return Table(columns)
+
+
+async def test_what_shares_a_round_trip(opened: PostgresDatabase):
+    """Each answers with what it returns, or with how many rows it wrote, of the database as it was before all."""
+
+    def shared():
+        nothing = yield from together((ADD, of(n=[], said=[])))
+        added, said = yield from together((ADD, of(n=[2, 3], said=["b", "c"])), (SAY, of(n=[1, 2], said=["A", "B"])))
+        rows, (more, none, again) = yield from together_with(
+            (HOLD, of(n=[1, 9])),
+            (ADD, of(n=[4], said=["d"])),
+            (SAY, of(n=[], said=[])),
+            (SAY, of(n=[3, 4], said=["C", "D"])),
+        )
+        return (
+            nothing,
+            sorted(added),
+            counted(said),
+            [(row["n"], row["said"]) for row in rows],
+            more,
+            none,
+            counted(again),
+        )
+
+    await opened.write(insert(1))
+    assert await opened.write(shared) == ([[]], ["b", "c"], 1, [(1, "A")], ["d"], [], 1)
+    assert await opened.read(numbers) == [1, 2, 3, 4]
+
+
+async def test_it_tells_the_transactions_id(opened: PostgresDatabase, monkeypatch: pytest.MonkeyPatch):
+    """So nobody asks for it before COMMIT; where nothing shares a round trip, it is asked for."""
+    asked: list[str] = []
+    fetchrow = postgres.Connection.fetchrow
+
+    async def noted(connection: Any, sql: str, *values: Any) -> Any:
+        asked.append(sql)
+        return await fetchrow(connection, sql, *values)
+
+    monkeypatch.setattr(postgres.Connection, "fetchrow", noted)
+
+    def shared():
+        yield from together((ADD, of(n=[1], said=["a"])))
+
+    await opened.write(shared)
+    assert asked == []
+    await opened.write(insert(2))
+    assert asked == [THIS_TRANSACTION]
+
+
+async def test_a_first_statement_that_fails_is_undone_with_its_begin(opened: PostgresDatabase):
+    """BEGIN was on its way with it: the connection is as it was, and what follows is in a transaction of its own."""
+
+    def wrong():
+        yield "SELECT 1 / :n", {"n": 0}
+
+    def none():
+        raise LookupError("before any statement")
+        yield
+
+    for _ in range(3):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await opened.write(wrong)
+        with pytest.raises(LookupError):
+            await opened.write(none)
+        await opened.try_write()
+    assert await opened.write(insert(1)) == 1
+    assert await opened.read(numbers) == [1]
+
+
+async def test_connections_have_the_settings_of_transactions(opened: PostgresDatabase):
+    """They need not be said again with each BEGIN; a transaction has them, whatever the database's defaults are."""
+
+    def said():
+        found = []
+        for name in SETTINGS | PLANS:
+            (row,) = yield f"SHOW {name}", {}
+            found.append(row[name])
+        return found
+
+    assert await opened.write(said) == [*SETTINGS.values(), *PLANS.values()]
 
 
 async def test_an_operations_own_error_undoes_it_and_reaches_its_caller(opened: PostgresDatabase):
@@ -208,9 +304,15 @@ async def test_the_engines_reads_and_writes_do_not_wait_for_callers_reads(opened
     await asyncio.gather(*held)
 
 
-async def test_a_row_that_somebody_holds(opened: PostgresDatabase, other: Any, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions wait for locks no longer than 50 ms."""
+    monkeypatch.setitem(postgres.SETTINGS, "lock_timeout", "50ms")
+
+
+@pytest.mark.usefixtures("short_waits")
+async def test_a_row_that_somebody_holds(opened: PostgresDatabase, other: Any):
     """It is waited for a while; then the caller hears that the database cannot be used, and why."""
-    monkeypatch.setattr(postgres, "_BEGIN", postgres._BEGIN.replace("lock_timeout = '5s'", "lock_timeout = '50ms'"))
     await opened.write(insert(1))
     await other.execute("BEGIN; UPDATE t SET said = 'held'")
 

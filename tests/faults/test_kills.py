@@ -149,6 +149,24 @@ async def test_killed_while_it_looks_after_what_runs(tmp_path: Path):
 
 
 @story
+async def test_killed_between_the_record_of_a_run_and_its_beginning(tmp_path: Path):
+    """Recorded RUNNING as it was asked for, and its handler never called: rescued as what a claim left behind is."""
+    server = await asyncio.to_thread(
+        start, tmp_path, handlers="hostile_handlers", **{VARIABLE: "submit.committed=kill"}
+    )
+    async with calling(server.address) as client:
+        await client.register_task(name="task", schedule="@manual", handler="slow", payload={"seconds": 0})
+        call = asyncio.create_task(client.run_task_now("task", request_id="r"))
+        assert await asyncio.to_thread(server.ended) == -9
+        call.cancel()
+        await asyncio.wait([call])
+    async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
+        run = (await client.run_task_now("task", request_id="r")).execution
+    assert (run.state, run.attempt, len(run.attempts)) == (State.SUCCEEDED, 2, 1)
+    assert await checked(tmp_path / "schedule.db") == []
+
+
+@story
 async def test_a_fault_in_a_write_is_no_ones_loss(tmp_path: Path):
     """Exceptions of ours in transactions: the others go on, and what was asked for happens at the next try."""
     load, database = Load(), tmp_path / "schedule.db"

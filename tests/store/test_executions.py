@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import Counter
 from datetime import timedelta
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,11 @@ from schedule_grpc.errors import (
     TaskDisabled,
     TaskNotFound,
 )
-from schedule_grpc.execution import STATES, ExecutionFilter, State
+from schedule_grpc.execution import STATES, ExecutionFilter, Outcome, State
 from schedule_grpc.paging import Page
 from schedule_grpc.policy import Overlap, Policy
+from schedule_grpc.retry import FailureKind
+from schedule_grpc.store import ClaimRequest
 from schedule_grpc.store.sharing import shares
 
 
@@ -225,6 +227,43 @@ async def test_an_expiry_leaves_retries_alone(service: Rig):
     assert await service.store.expire(now=service.clock.now() + timedelta(days=400)) == 0
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["as claimed", "to be read"])
+@pytest.mark.parametrize("kind", [None, FailureKind.ERROR])
+async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
+    service: Rig, kind: FailureKind | None, told: bool
+):
+    """It came after the claim: one that succeeds all the same keeps it, one that fails is CANCELLED for it."""
+    for name in ("wanted", "other"):
+        await service.register(name, "@manual")
+        await service.service.run_now(name, detach=True)
+    await service.hold_lease("me")
+    now = service.clock.now()
+    asked = ClaimRequest(owner="me", handlers=frozenset({"fate"}), limit=9, running={}, now=now)
+    claims = {claim.task.name: claim for claim in await service.store.claim(asked)}
+    await service.store.cancel(claims["wanted"].execution.id, reason="enough", now=now)
+    outcomes = [
+        Outcome(
+            execution_id=claim.execution.id,
+            lease_token=claim.lease_token,
+            end_time=now,
+            duration=timedelta(0),
+            kind=kind,
+            error=kind and "broken",
+            retry=False,
+            claimed=claim.execution if told else None,
+        )
+        for claim in (claims["wanted"], claims["other"])
+    ]
+    seen = []
+    with service.hub.listening(seen.extend):
+        wanted, other = await service.store.record(outcomes)
+    assert (wanted.cancel_requested_time, wanted.cancel_reason) == (now, "enough")
+    assert wanted.state is (State.CANCELLED if kind else State.SUCCEEDED)
+    assert (other.cancel_requested_time, other.state) == (None, State.FAILED if kind else State.SUCCEEDED)
+    assert [event.execution for event in seen if getattr(event, "before", None) is State.RUNNING] == [wanted, other]
+    assert [await service.store.find_execution(each.id) for each in (wanted, other)] == [wanted, other]
+
+
 @pytest.mark.parametrize(
     ("limit", "running", "waiting", "limits", "given"),
     [
@@ -248,6 +287,26 @@ async def test_an_expiry_leaves_retries_alone(service: Rig):
 def test_slots_are_shared(limit: int, running: dict, waiting: dict, limits: dict, given: dict):
     """One at a time in turn; at most 80 % for one handler while another waits; never more than are free or allowed."""
     assert shares(limit, running, waiting, limits) == given
+
+
+def one_at_a_time(limit: int, counts: dict[str, int]) -> dict[str, int]:
+    """Return shares of slots that are all free, as they are meant: each in turn takes one until there is none."""
+    most = max(int(limit * 0.8), 1)
+    given = dict.fromkeys(counts, 0)
+    for _ in range(limit):
+        for handler in sorted(counts):
+            if given[handler] < min(counts[handler], most) and sum(given.values()) < limit:
+                given[handler] += 1
+    return given
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 10, 100])
+def test_many_turns_at_once_are_as_many_turns(limit: int):
+    """Whatever waits of three handlers: the shares are the same as if each slot were given by itself."""
+    for counts in product((1, 2, 7, 40, 500), repeat=3):
+        waiting = dict(zip("abc", counts, strict=True))
+        found = shares(limit, {}, waiting, {})
+        assert {handler: found.get(handler, 0) for handler in waiting} == one_at_a_time(limit, waiting)
 
 
 async def test_a_listener_that_raises_harms_nobody(service: Rig):

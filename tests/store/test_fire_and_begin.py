@@ -1,90 +1,24 @@
 """What is due begins in one step or in two, fired and then claimed: both leave the same rows and tell the same."""
 
-import re
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from checker.reading import rows
+from begin_scene import BEFORE, ME, left_behind, moves, request, states, told_by
 from msgspec.structs import replace
 from rig import Rig
 
-from schedule_grpc.events import Event, Transition
 from schedule_grpc.execution import State
 from schedule_grpc.planning import Firing, plan
 from schedule_grpc.policy import CatchUp, Overlap, Policy
-from schedule_grpc.store import ClaimRequest
 
-ME = "me"
 SECOND = timedelta(seconds=1)
-
-
-def request(service: Rig, *, limit: int = 100, limits: dict[str, int] | None = None) -> ClaimRequest:
-    """Return what asks for attempts of ``fate``."""
-    return ClaimRequest(
-        owner=ME,
-        handlers=frozenset({"fate"}),
-        limit=limit,
-        running={},
-        now=service.clock.now(),
-        limits=limits or {},
-    )
 
 
 async def plans(service: Rig, *names: str) -> list[Firing]:
     """Return the firings of tasks that are due."""
     now = service.clock.now()
     return [plan(await service.service.get_task(name), now) for name in names]
-
-
-def told_by(service: Rig) -> list[Event]:
-    """Return a list to which is added whatever is told from now on."""
-    told: list[Event] = []
-    service.hub.listening(told.extend).__enter__()
-    return told
-
-
-def shown(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows without what no two of them share."""
-    return [
-        {
-            column: re.sub(r"(one|two)-step|exec_\S+", "…", value) if isinstance(value, str) else value
-            for column, value in row.items()
-            if column not in {"id", "uid", "task_uid", "lease_token"}
-        }
-        for row in found
-    ]
-
-
-def left_behind(service: Rig, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the rows of a task and of its executions."""
-    executions = "SELECT * FROM task_executions WHERE task_name = '{}' ORDER BY create_time, scheduled_time, id"
-    tasks = "SELECT * FROM scheduled_tasks WHERE name = '{}'"
-    return (
-        shown([dict(row) for row in rows(service.place, tasks.format(name))]),
-        shown([dict(row) for row in rows(service.place, executions.format(name))]),
-    )
-
-
-async def nobody(_service: Rig, _name: str) -> None:
-    """Nothing is open."""
-
-
-async def one_runs(service: Rig, name: str) -> None:
-    """An attempt is in progress."""
-    await service.service.run_now(name, detach=True)
-    assert len((await service.store.claim(request(service))).claims) == 1
-
-
-async def one_runs_and_one_waits(service: Rig, name: str) -> None:
-    """An attempt is in progress, and a run waits behind it, or runs beside it where the policy lets it."""
-    await one_runs(service, name)
-    await service.service.run_now(name, detach=True)
-    await service.store.claim(request(service))
-
-
-BEFORE = (nobody, one_runs, one_runs_and_one_waits)
 
 
 @pytest.mark.parametrize("catch_up", CatchUp)
@@ -104,7 +38,7 @@ async def test_one_step_is_two(service: Rig, before: Any, overlap: Overlap, catc
     told = told_by(service)
     fired = await service.store.fire([two], now=now)
     claimed = (await service.store.claim(request(service))).claims
-    by_two, told[:] = _moves(told), []
+    by_two, told[:] = moves(told), []
     at_once = await service.store.fire([one], now=now, request=request(service))
 
     # Of several that come together none begins at once.
@@ -114,19 +48,10 @@ async def test_one_step_is_two(service: Rig, before: Any, overlap: Overlap, catc
 
     assert len(at_once.executions) == len(fired.executions)
     assert len(begun) == len(claimed)
-    assert sorted(_moves(told)) == sorted(by_two)
+    assert sorted(moves(told)) == sorted(by_two)
     assert left_behind(service, "one-step") == left_behind(service, "two-step")
     for claim in begun:
         assert claim.execution == await service.store.find_execution(claim.execution.id)
-
-
-def _moves(told: Sequence[Event]) -> list[tuple[str, str]]:
-    return [(str(event.before), str(event.execution.state)) for event in told if isinstance(event, Transition)]
-
-
-async def states(service: Rig, *names: str) -> list[str]:
-    """Return the states of all executions of some tasks."""
-    return [state for name in names for state in await service.states(name)]
 
 
 async def test_what_waits_for_its_jitter_does_not_begin(service: Rig):

@@ -1,6 +1,7 @@
 """What a look, a claim, a record cost does not grow with what is registered or kept."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from postgres import Postgres
 
 from schedule_grpc.database import SetQuery, load_migrations, postgres_text
 from schedule_grpc.database.named_parameters import names_of
-from schedule_grpc.database.set_query import for_sqlite
+from schedule_grpc.database.postgres_transaction import PLANS
+from schedule_grpc.database.set_query import sqlite_text
 from schedule_grpc.database.sqlite_prepare import prepare
 from schedule_grpc.events import Hub
 from schedule_grpc.store import open_store
@@ -56,14 +58,19 @@ WALK_A_TASKS_HISTORY = {
 """Pages of the history, and retention, which reads beside the writer every ten minutes."""
 
 
-HANDED_OVER = {"SCAN rows", "SCAN 8 CONSTANT ROWS"}
+HANDED_OVER = {"SCAN rows", "SCAN given", "SCAN 8 CONSTANT ROWS"}
 """Walks over the rows that are handed over."""
 
 
-def _explained(query: str | SetQuery) -> tuple[str, Any]:
+def _explained(query: str | SetQuery) -> list[tuple[str, Any]]:
+    """Return what explains a query; one over rows with nothing that they have alike, and with all that they can."""
     if isinstance(query, SetQuery):
-        return f"EXPLAIN QUERY PLAN {for_sqlite(query, 8)}", [0] * 8 * len(query.columns)
-    return f"EXPLAIN QUERY PLAN {query}", Anything()
+        last = len(query.columns)
+        forms = [sqlite_text(query, 8, form) for form in {(), tuple(range(1, last))}]
+        return [
+            (f"EXPLAIN QUERY PLAN {text}", [0] * (8 * last if "?1" not in text else 8 + last - 1)) for text in forms
+        ]
+    return [(f"EXPLAIN QUERY PLAN {query}", Anything())]
 
 
 class Anything(dict):
@@ -78,8 +85,8 @@ def test_no_query_scans_a_table(database: Path, name: str):
     """SQLite's plan searches an index at every step, sorts nothing, and walks no task's whole history for its gate."""
     prepare(database, load_migrations("schedule_grpc.store.migrations"), 1)
     with closing(sqlite3.connect(database)) as connection:
-        plan = connection.execute(*_explained(getattr(QUERIES, name))).fetchall()
-    steps = [row[3] for row in plan]
+        plans = [connection.execute(*each).fetchall() for each in _explained(getattr(QUERIES, name))]
+    steps = [row[3] for plan in plans for row in plan]
     assert not [step for step in steps if step.startswith("SCAN") and step not in LOOPS | HANDED_OVER]
     assert not [step for step in steps if "TEMP B-TREE" in step]
     if name not in WALK_A_TASKS_HISTORY:
@@ -88,7 +95,7 @@ def test_no_query_scans_a_table(database: Path, name: str):
 
 SEARCHED = {
     "ended_executions": {"execution_ended"},
-    "waiting_executions": {"execution_open"},
+    "waiting_executions": {"execution_pending"},
     "executions_under_lease": {"execution_by_owner"},
     "executions": {"execution_by_age"},
     "executions_of_task": {"execution_of_task_by_age"},
@@ -97,7 +104,7 @@ SEARCHED = {
     "tasks_that_changed": {"task_changed"},
     "histories_after": {"execution_of_task_by_age"},
     "history_of": {"execution_of_task_by_age", "execution_by_gate"},
-    "overdue_tasks": {"task_by_start", "execution_open", "task_watched"},
+    "overdue_tasks": {"task_by_start", "execution_pending", "task_watched"},
 }
 """Statements of lists and of upkeep, and the indexes that they search."""
 ASKED = {
@@ -143,32 +150,58 @@ ANALYZE
 """
 
 
+async def set_all(connection: Any, settings: Mapping[str, str]) -> None:
+    """Set what a connection of the service has set."""
+    for name, value in settings.items():
+        await connection.execute(f"SET {name} = {value}")
+
+
+async def planned(connection: Any, text: str, sent: Sequence[Any]) -> str:
+    """Return the plan of a prepared statement: where the values do not count, that for any."""
+    await connection.execute(f"PREPARE planned AS {text}")
+    values = ", ".join(literal(value) for value in sent)
+    rows = await connection.fetch(f"EXPLAIN EXECUTE planned ({values})" if sent else "EXPLAIN EXECUTE planned")
+    await connection.execute("DEALLOCATE planned")
+    return "\n".join(row[0] for row in rows)
+
+
+def literal(value: Any) -> str:
+    """Return a value as SQL has it."""
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(literal, value))}]"
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
 async def test_postgresql_searches_the_same_indexes(postgres: Postgres, postgres_database: str):
-    """It plans by what is in the tables, so there is something in them."""
+    """It plans by what is in the tables, so there is something in them; and as the service's connections let it."""
     url = postgres.url(postgres_database)
     await (await open_store(url, Hub())).close()
     connection = await asyncpg.connect(url)
     await connection.execute(FILLED)
-    for name, indexes in SEARCHED.items():
-        sql = getattr(QUERIES, name)
-        values = {each: ASKED[each] for each in names_of(postgres_text.expanded(sql))}
-        text, sent = postgres_text.one(sql, values)
-        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}", *sent))
-        assert all(index in plan for index in indexes), (name, plan)
+    for settings in ({}, PLANS):
+        await set_all(connection, settings)
+        for name, indexes in SEARCHED.items():
+            sql = getattr(QUERIES, name)
+            values = {each: ASKED[each] for each in names_of(postgres_text.expanded(sql))}
+            plan = await planned(connection, *postgres_text.one(sql, values))
+            assert all(index in plan for index in indexes), (name, plan)
     await connection.close()
 
 
 BY_ROWS = {
     "advance_tasks": {"scheduled_tasks_pkey"},
-    "cancels_wanted": {"task_executions_pkey"},
     "claim_executions": {"task_executions_pkey"},
     "end_alerts": {"alert_that_holds"},
     "find_executions": {"task_executions_pkey"},
     "find_tasks": {"scheduled_tasks_pkey"},
+    "gates_awaited": {"Index Only Scan"},
+    "hold_attempts": {"task_executions_pkey"},
     "hold_executions": {"task_executions_pkey"},
+    "hold_tasks_by_name": {"living_task_by_name"},
     "let_through": {"task_executions_pkey"},
     "next_waiting": {"execution_waiting", "task_executions_pkey"},
     "note_failures": {"scheduled_tasks_pkey"},
+    "note_first_runs": {"scheduled_tasks_pkey", "execution_by_occurrence"},
     "note_runs": {"scheduled_tasks_pkey"},
     "note_successes": {"scheduled_tasks_pkey"},
     "occupied": {"execution_at_gate", "execution_by_gate"},
@@ -197,11 +230,12 @@ async def test_postgresql_searches_for_the_rows_that_are_handed_over(postgres: P
     connection = await asyncpg.connect(url)
     await connection.execute(FILLED)
     await connection.execute(HELD)
-    for name, indexes in BY_ROWS.items():
-        query = getattr(QUERIES, name)
-        values = {column: "t1" if kind == "TEXT" else 1 for column, kind in query.columns}
-        text, columns = postgres_text.of_set(query, [values] * 5)
-        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {text}", *columns))
-        assert all(index in plan for index in indexes), (name, plan)
-        assert "Seq Scan on task_executions" not in plan, (name, plan)
+    for settings in ({}, PLANS):
+        await set_all(connection, settings)
+        for name, indexes in BY_ROWS.items():
+            query = getattr(QUERIES, name)
+            values = {column: "t1" if kind == "TEXT" else 1 for column, kind in query.columns}
+            plan = await planned(connection, *postgres_text.of_set(query, [values] * 5))
+            assert all(index in plan for index in indexes), (name, plan)
+            assert "Seq Scan on task_executions" not in plan, (name, plan)
     await connection.close()

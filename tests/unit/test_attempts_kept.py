@@ -21,7 +21,8 @@ from schedule_grpc.execution import (
 )
 from schedule_grpc.registration import registered
 from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.store.rows import execution_of, execution_parameters, settled_parameters
+from schedule_grpc.store.rows import execution_of
+from schedule_grpc.store.tables import ended_pending, new_executions
 from schedule_grpc.task import Policy, define
 
 CLIENTS_ACCEPT = 4 * 1024 * 1024
@@ -89,8 +90,7 @@ def test_each_attempt_of_a_hundred_adds_its_error_within_the_bound():
 def test_a_row_of_an_older_program_is_read_within_the_bound():
     """Eighty-one attempts of 64 KiB were 5 MiB, which RunTaskNow and GetExecution could not answer."""
     old = full(81)
-    times = {"start_time": None, "attempt_start_time": None, "hand_backs": 0, "lease_token": None}
-    found = execution_of(execution_parameters(old) | settled_parameters(old) | times)
+    found = execution_of({**new_executions([old])[0], **ended_pending(old), "hand_backs": 0})
     assert len(found.attempts) == 81
     assert total(found.attempts) <= MAX_ERRORS_BYTES
     assert wire.execution_to(found).ByteSize() < CLIENTS_ACCEPT

@@ -1,11 +1,14 @@
 """Rows that another program wrote, or that are damaged: what can be read is read, the rest is named and kept."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from rig import START
 
 from schedule_grpc.registration import registered
 from schedule_grpc.schedule import Unreadable
-from schedule_grpc.store.rows import task_of, task_parameters, task_read_again
+from schedule_grpc.store.rows import task_of, task_parameters, task_read_again, tasks_in
 from schedule_grpc.task import Task, TaskStats, define
 
 DAMAGES = {
@@ -95,3 +98,26 @@ def test_a_damaged_row_that_is_read_again_is_the_same_task(column: str, stored: 
     row = _row(**{column: stored})
     assert task_read_again(row) is task_read_again(dict(row))
     assert task_read_again(row) == task_of(row)
+
+
+ODD = (-1, 0, 7, 2**53, 2**53 + 1, 2**62, -(2**62), 1.5, "", "x", b"x", None)
+
+
+def _from_database(found: list[dict[str, object]]) -> list[sqlite3.Row]:
+    """Return rows as a driver does."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        columns = ", ".join(f'? AS "{column}"' for column in found[0])
+        return [connection.execute(f"SELECT {columns}", tuple(row.values())).fetchone() for row in found]
+
+
+def test_rows_that_are_read_together_are_the_same_tasks():
+    """Plain ones, which are read the short way, and damaged ones, whatever is damaged; in any order of columns."""
+    odd = [_row(**{column: value}) for column in _row() for value in ODD if (column, value) != ("name", None)]
+    every = [_row(), *(_row(**{column: stored}) for column, stored, _ in DAMAGES.values()), *odd]
+    one_by_one = [task_of(row) for row in every]
+    assert tasks_in(every) == one_by_one
+    assert tasks_in(_from_database(every)) == one_by_one
+    assert tasks_in(_from_database([dict(reversed(row.items())) for row in every])) == one_by_one
+    assert tasks_in([]) == []
+    assert 1 < sum(task.trouble == "" for task in one_by_one) < len(every)

@@ -5,7 +5,16 @@ from contextlib import closing
 
 import pytest
 
-from schedule_grpc.database.set_query import TOGETHER, for_postgresql, for_sqlite, portions, set_query
+from schedule_grpc.database.set_query import (
+    FORMS,
+    TOGETHER,
+    Table,
+    for_postgresql,
+    for_sqlite,
+    portions,
+    set_query,
+    sqlite_text,
+)
 from schedule_grpc.database.sqlite_batch import run_batch
 
 UPDATE = "UPDATE t SET b = rows.b FROM rows WHERE t.a = rows.a"
@@ -53,19 +62,64 @@ def test_whether_it_answers_is_seen_in_its_text(text: str, answers: bool):
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 63, 64, 65, 500])
 def test_portions_cover_every_row_once(count: int):
     """In their order, and in sizes of which there are few: each size is a statement that is prepared."""
-    rows = [{"a": number} for number in range(count)]
-    cut = list(portions(rows))
-    assert [row for portion in cut for row in portion] == rows
-    assert {len(portion) for portion in cut} <= set(TOGETHER)
+    numbers = list(range(count))
+    cut = list(portions([numbers, numbers[::-1]]))
+    assert [number for portion, _ in cut for number in portion] == numbers
+    assert [number for _, portion in cut for number in portion] == numbers[::-1]
+    assert {len(portion) for portion, _ in cut} <= set(TOGETHER)
 
 
 def test_values_come_in_the_order_of_the_columns():
-    """Whatever else a row has."""
+    """Whatever else a row has, and whether it is made by rows or by columns."""
     query = set_query("q", "a TEXT, b BIGINT", UPDATE)
-    rows = [{"b": 1, "a": "x", "c": None}, {"a": "y", "b": None}]
-    assert query.values(rows) == ["x", 1, "y", None]
-    assert query.by_column(rows) == [["x", "y"], [1, None]]
-    assert set_query("q", "a TEXT", "SELECT 1 FROM rows WHERE a = 1").values(rows) == ["x", "y"]
+    table = Table({"b": [1, None], "a": ["x", "y"], "c": [None, None]})
+    assert [dict(row) for row in table] == [{"b": 1, "a": "x", "c": None}, {"b": None, "a": "y", "c": None}]
+    for rows in (table, list(table), table[:]):
+        assert [list(column) for column in query.by_column(rows)] == [["x", "y"], [1, None]]
+        assert [values for _, values in for_sqlite(query, rows)] == [["x", 1], ["y", None]]
+    one = set_query("q", "a TEXT", "SELECT 1 FROM rows WHERE a = 1")
+    assert one.by_column(table) == one.by_column(list(table)) == [["x", "y"]]
+
+
+@pytest.mark.parametrize("count", TOGETHER)
+def test_no_rows_or_few_are_a_table_too(count: int):
+    """Of none there is no statement."""
+    query = set_query("q", "a TEXT, b BIGINT", UPDATE)
+    assert not Table({"a": [], "b": []})
+    assert list(for_sqlite(query, Table({"a": [], "b": []}))) == list(for_sqlite(query, [])) == []
+    assert len(list(for_sqlite(query, Table({"a": ["x"] * count, "b": [1] * count})))) == 1
+
+
+def test_what_all_rows_have_alike_is_bound_once():
+    """Before what each of them has; it is one table all the same, and the first column is bound for each."""
+    query = set_query("q", "a TEXT, b BIGINT, c TEXT", f"{UPDATE} AND c = c")
+    alike = Table({"a": ["x"] * 16, "b": list(range(16)), "c": [None] * 16})
+    ((text, values),) = for_sqlite(query, alike)
+    row = ", ".join(["(?, ?)"] * 16)
+    assert text.startswith(
+        f'WITH rows ("a", "b", "c") AS (SELECT column1, column2, ?1 FROM (VALUES {row}) AS given LIMIT -1)\n'
+    )
+    assert values == [None, *(value for number in range(16) for value in ("x", number))]
+    ((text, values),) = for_sqlite(query, alike[:1])
+    assert text == sqlite_text(query, 1)
+    assert values == ["x", 0, None]
+
+
+def test_few_forms_of_a_statement_are_made():
+    """Each is prepared and kept: what has no form of its own takes one that binds more."""
+    names = [f"c{chr(number)}" for number in range(97, 101)]
+    query = set_query("q", ", ".join(f"{name} TEXT" for name in names), f"SELECT {', '.join(names)} FROM rows")
+    with closing(sqlite3.connect(":memory:")) as connection:
+        texts = set()
+        for alike in range(2 ** len(names)):
+            columns = {
+                name: ["same"] * 4 if alike & 1 << place else [f"{name}{number}" for number in range(4)]
+                for place, name in enumerate(names)
+            }
+            ((text, values),) = for_sqlite(query, Table(columns))
+            texts.add(text)
+            assert connection.execute(text, values).fetchall() == list(zip(*columns.values(), strict=True))
+    assert len(texts) <= FORMS + 1
 
 
 def test_a_postgresql_statement_counts_what_it_writes():
@@ -77,13 +131,23 @@ def test_a_postgresql_statement_counts_what_it_writes():
     )
 
 
-def test_values_arrive_as_they_are():
-    """Texts with every character, numbers at their bounds, bytes, nothing: none passes through another notation."""
-    values = ["", "\x00", "a\x00b", "'\"\\", "\U0010ffff", 2**63 - 1, -(2**63), 0.1, b"\xff\x00", None]
-    echo = set_query("echo", "a TEXT", "SELECT a FROM rows")
+AS_THEY_ARE = ["", "\x00", "a\x00b", "'\"\\", "\U0010ffff", 2**63 - 1, -(2**63), 0.1, b"\xff\x00", None, 1, 1.0]
+
+
+@pytest.mark.parametrize("more", [[], *([value] * 3 for value in AS_THEY_ARE)], ids=repr)
+def test_values_arrive_as_they_are(more: list[object]):
+    """Texts with every character, numbers at their bounds, bytes, nothing: none passes through another notation.
+
+    Not where all rows have one value alike either, and not where values are equal and yet not the same.
+    """
+    echo = set_query("echo", "a TEXT, b TEXT", "SELECT a, b, typeof(a), typeof(b) FROM rows")
+    kinds = {str: "text", int: "integer", float: "real", bytes: "blob", type(None): "null"}
     with closing(sqlite3.connect(":memory:")) as connection:
-        found = connection.execute(for_sqlite(echo, len(values)), echo.values([{"a": value} for value in values]))
-        assert [value for (value,) in found] == values
+        for value in AS_THEY_ARE:
+            given = [*more, value]
+            rows = [{"a": each, "b": each} for each in given]
+            found = [row for text, values in for_sqlite(echo, rows) for row in connection.execute(text, values)]
+            assert found == [(each, each, kinds[type(each)], kinds[type(each)]) for each in given]
 
 
 def test_how_many_were_written_is_told():

@@ -1,5 +1,5 @@
 -- A task with jitter is fired when it may start, not at its occurrence: what waits is not written.
--- Programs of version 6 can work with it: they record the occurrence when its start comes.
+-- Programs of versions 6 and 7 can work with it: they record the occurrence when its start comes.
 
 -- How much later than its next run a task is fired.
 ALTER TABLE scheduled_tasks ADD COLUMN start_delay BIGINT NOT NULL DEFAULT 0;

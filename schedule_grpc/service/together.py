@@ -1,0 +1,54 @@
+"""Work that is asked for while other such work is under way is done together, in one write."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from schedule_grpc.errors import ScheduleError
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+AT_ONCE = 200
+"""Asked for in one write at most."""
+
+Work: TypeAlias = Callable[[Sequence[A]], Coroutine[Any, Any, Sequence[R | ScheduleError]]]
+"""Answers each of those that ask, in their order; what it raises is the answer to all."""
+
+
+class Together(Generic[A, R]):
+    """Hands what callers ask for to the work, many at once. A caller that leaves stops nothing."""
+
+    def __init__(self, work: Work[A, R], name: str) -> None:
+        self._work = work
+        self._name = name
+        self._waiting: list[tuple[A, asyncio.Future[R]]] = []
+        self._working: asyncio.Task[None] | None = None
+
+    async def ask(self, asked: A) -> R:
+        """Return the answer to it.
+
+        Raises:
+            ScheduleError: if that is the answer.
+        """
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, answer))
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._keep_working(), name=self._name)
+        return await answer
+
+    async def _keep_working(self) -> None:
+        while self._waiting:
+            together, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            answers: Sequence[R | Exception]
+            try:
+                answers = await self._work([asked for asked, _ in together])
+            except Exception as error:  # noqa: BLE001 (each of them must hear of it)
+                answers = [error] * len(together)
+            for (_, answer), given in zip(together, answers, strict=True):
+                if answer.done():
+                    continue
+                if isinstance(given, Exception):
+                    answer.set_exception(given)
+                else:
+                    answer.set_result(given)

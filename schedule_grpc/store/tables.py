@@ -1,0 +1,206 @@
+"""What is written of many executions or tasks at once, column by column: what all have alike is made once."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from schedule_grpc.clock import to_micros
+from schedule_grpc.condition import FAILING
+from schedule_grpc.database import Table
+from schedule_grpc.execution import Execution, FailedAttempt, State
+from schedule_grpc.json_text import encode
+from schedule_grpc.planning import Firing
+
+T = TypeVar("T")
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+def new_executions(executions: Sequence[Execution], lease_owner: str | None = None, *, alone: bool = False) -> Table:
+    """Return what insert_executions takes; ``lease_owner`` runs those that have begun.
+
+    Where they are ``alone``, those that are not ended are left out whose tasks have others open.
+    """
+    covers = [each.covers for each in executions]
+    return Table(
+        {
+            "id": [each.id for each in executions],
+            "task_uid": [each.task_uid for each in executions],
+            "task_name": [each.task_name for each in executions],
+            "handler": [each.handler for each in executions],
+            "trigger": words([each.trigger for each in executions]),
+            "scheduled_time": instants([each.scheduled_time for each in executions]),
+            "covers_from": instants([None if each is None else each.from_time for each in covers]),
+            "covers_to": instants([None if each is None else each.to_time for each in covers]),
+            "covers_count": [None if each is None else each.count for each in covers],
+            "covers_exact": [None if each is None else int(each.exact) for each in covers],
+            "create_time": instants([each.create_time for each in executions]),
+            "available_time": instants([each.available_time for each in executions]),
+            "deadline_time": instants([each.deadline_time for each in executions]),
+            "start_time": instants([each.start_time for each in executions]),
+            "attempt_start_time": instants([each.attempt_start_time for each in executions]),
+            "end_time": instants([each.end_time for each in executions]),
+            "state": words([each.state for each in executions]),
+            "reason": words([each.reason for each in executions]),
+            "gate": words([each.gate for each in executions]),
+            "attempt": [each.attempt for each in executions],
+            "lease_owner": [lease_owner if each.state is State.RUNNING else None for each in executions],
+            "lease_token": [each.lease_token for each in executions],
+            "request_id": [each.request_id for each in executions],
+            "revision": [each.revision for each in executions],
+            "payload": [None if each.payload is None else encode(dict(each.payload)) for each in executions],
+            "alone": [int(alone and each.gate is not None) for each in executions],
+        }
+    )
+
+
+def first_runs(executions: Sequence[Execution]) -> Table:
+    """Return what note_first_runs takes of executions that have just begun."""
+    return Table(
+        {
+            "uid": [each.task_uid for each in executions],
+            "start_time": instants([each.start_time for each in executions]),
+            "scheduled_time": instants([each.scheduled_time for each in executions]),
+        }
+    )
+
+
+def begun_executions(executions: Sequence[Execution], lease_owner: str) -> Table:
+    """Return what claim_executions takes."""
+    return Table(
+        {
+            "id": [each.id for each in executions],
+            "attempt": [each.attempt for each in executions],
+            "attempt_start_time": instants([each.attempt_start_time for each in executions]),
+            "start_time": instants([each.start_time for each in executions]),
+            "lease_owner": [lease_owner] * len(executions),
+            "lease_token": [each.lease_token for each in executions],
+            "revision": [each.revision for each in executions],
+        }
+    )
+
+
+def settled_attempts(executions: Sequence[Execution], lease_tokens: Sequence[str | None]) -> Table:
+    """Return what settle_attempts takes: how attempts under these leases left their executions."""
+    return Table(
+        {
+            **_what_attempts_leave(executions),
+            "lease_token": lease_tokens,
+            "hand_backs": [each.hand_backs for each in executions],
+            "gate": words([each.gate for each in executions]),
+            "available_time": instants([each.available_time for each in executions]),
+        }
+    )
+
+
+def ended_pending(execution: Execution) -> Mapping[str, Any]:
+    """Return what end_pending takes."""
+    told = {
+        **_what_attempts_leave([execution]),
+        "cancel_requested_time": instants([execution.cancel_requested_time]),
+        "cancel_reason": [execution.cancel_reason],
+    }
+    return Table(told)[0]
+
+
+def advanced_tasks(firings: Sequence[Firing]) -> Table:
+    """Return what advance_tasks takes."""
+    tasks = [firing.task for firing in firings]
+    return Table(
+        {
+            "uid": [task.uid for task in tasks],
+            "revision": [task.revision for task in tasks],
+            "read_next_run_time": instants([task.next_run_time for task in tasks]),
+            "settled_time": instants([firing.settled_time for firing in firings]),
+            "next_run_time": instants([firing.next_run_time for firing in firings]),
+            "start_delay": [firing.start_delay // MICROSECOND for firing in firings],
+        }
+    )
+
+
+def started_runs(executions: Iterable[Execution]) -> Table:
+    """Return what note_runs takes: of each task its newest start."""
+    newest: dict[str, datetime] = {}
+    for execution in executions:
+        began = execution.start_time or execution.attempt_start_time or execution.end_time
+        if began is not None:
+            newest[execution.task_uid] = max(began, newest.get(execution.task_uid, began))
+    uids = sorted(newest)
+    return Table({"uid": uids, "start_time": instants([newest[uid] for uid in uids])})
+
+
+def counted_ends(ended: Sequence[Execution]) -> Table:
+    """Return what note_successes and note_failures take: one row for each task."""
+    started = started_runs(ended)
+    uids = started.columns["uid"]
+    number = Counter([execution.task_uid for execution in ended])
+    newest: dict[str, datetime] = {}
+    for execution in ended:
+        end = execution.end_time or execution.create_time
+        newest[execution.task_uid] = max(end, newest.get(execution.task_uid, end))
+    return Table(
+        {
+            **started.columns,
+            "added": [number[uid] for uid in uids],
+            "end_time": instants([newest[uid] for uid in uids]),
+        }
+    )
+
+
+def no_longer_failing(succeeded: Mapping[str, Execution]) -> Table:
+    """Return what end_alerts takes of tasks, by their uids, of which an execution has succeeded."""
+    return Table(
+        {
+            "task_uid": list(succeeded),
+            "key": [FAILING] * len(succeeded),
+            "now": instants([execution.end_time for execution in succeeded.values()]),
+        }
+    )
+
+
+def instants(column: Sequence[datetime | None]) -> Sequence[int | None]:
+    """Return the column's values of instants."""
+    return _each(to_micros, column)
+
+
+def words(column: Sequence[StrEnum | None]) -> Sequence[str | None]:
+    """Return the column's values of words."""
+    return _each(str, column)
+
+
+def _what_attempts_leave(executions: Sequence[Execution]) -> dict[str, Sequence[Any]]:
+    return {
+        "id": [each.id for each in executions],
+        "state": words([each.state for each in executions]),
+        "reason": words([each.reason for each in executions]),
+        "kind": words([each.kind for each in executions]),
+        "attempt": [each.attempt for each in executions],
+        "attempts": [_attempts_text(each.attempts) for each in executions],
+        "end_time": instants([each.end_time for each in executions]),
+        "result": [None if each.result is None else encode(each.result) for each in executions],
+        "error": [each.error for each in executions],
+    }
+
+
+def _attempts_text(attempts: Sequence[FailedAttempt]) -> str | None:
+    return encode([_attempt_json(attempt) for attempt in attempts]) if attempts else None
+
+
+def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "start_us": to_micros(attempt.start_time),
+        "duration_us": attempt.duration // MICROSECOND,
+        "kind": attempt.kind.value,
+        "error": attempt.error,
+    }
+
+
+def _each(made: Callable[[T], Any], column: Sequence[T | None]) -> Sequence[Any]:
+    """Make each value of a column, once if all are alike."""
+    first = column[0] if column else None
+    if column.count(first) == len(column):
+        return [None if first is None else made(first)] * len(column)
+    return [None if value is None else made(value) for value in column]

@@ -1,0 +1,48 @@
+"""A record on PostgreSQL holds tasks before their executions, and reads both as they are then."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+from begin_scene import request
+from postgres import Postgres
+from rig import rig
+
+from schedule_grpc.execution import Outcome, State
+from schedule_grpc.retry import FailureKind, RetryPolicy
+from schedule_grpc.task import Policy
+
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+async def test_a_wish_that_is_written_while_a_record_waits(postgres: Postgres, postgres_database: str):
+    """Whoever holds the task can write its execution, so nothing is locked crosswise; and the record sees the wish."""
+    url = postgres.url(postgres_database)
+    async with rig(url) as service:
+        await service.hold_lease("me")
+        await service.register("task", policy=Policy(retry=RetryPolicy(max_retries=3)))
+        await service.service.run_now("task", detach=True)
+        (claim,) = await service.store.claim(request(service))
+        failure = Outcome(
+            execution_id=claim.execution.id,
+            lease_token=claim.lease_token,
+            end_time=service.clock.now(),
+            duration=timedelta(0),
+            kind=FailureKind.ERROR,
+            error="would be tried again",
+            claimed=claim.execution,
+        )
+        other = await asyncpg.connect(url, server_settings={"lock_timeout": "2s"})
+        async with other.transaction():
+            await other.execute("SELECT 1 FROM scheduled_tasks WHERE name = 'task' FOR NO KEY UPDATE")
+            recording = asyncio.create_task(service.store.record([failure]))
+            while not recording.done() and not await other.fetchval(WAITS):
+                pass
+            await other.execute(
+                "UPDATE task_executions SET cancel_requested_time = create_time, cancel_reason = 'no' WHERE id = $1",
+                claim.execution.id,
+            )
+        (recorded,) = await recording
+        await other.close()
+        assert recorded is not None
+        assert (recorded.state, recorded.cancel_reason) == (State.CANCELLED, "no")
