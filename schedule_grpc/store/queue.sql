@@ -37,7 +37,7 @@ WHERE EXISTS (
     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
       AND e.available_time <= rows.now)
 UNION ALL
-SELECT '' FROM rows WHERE EXISTS (SELECT 1 FROM scheduled_tasks WHERE next_run_time <= rows.now);
+SELECT '' FROM rows WHERE EXISTS (SELECT 1 FROM scheduled_tasks WHERE next_run_time + start_delay <= rows.now);
 
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.

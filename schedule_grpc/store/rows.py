@@ -37,7 +37,7 @@ _DEFINITION = ("name", "schedule", "time_zone", "handler", "payload", "metadata"
 _COUNTS = ("revision", "success_count", "failure_count", "consecutive_failures")
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys((*_DEFINITION, "uid", "note"), (str,)),
-    **dict.fromkeys(("enabled", *_COUNTS, "create_time", "update_time", "settled_time"), (int,)),
+    **dict.fromkeys(("enabled", "start_delay", *_COUNTS, "create_time", "update_time", "settled_time"), (int,)),
     **dict.fromkeys(
         ("next_run_time", "last_run_time", "delete_time", "last_success_time", "last_failure_time"), (int, NoneType)
     ),
@@ -157,8 +157,8 @@ def _plain_task(*row: Any) -> Task | None:
     """Return the task in a row of plain values; None where a value is of another kind, or beyond what it may be."""
     if tuple(map(type, row)) not in _PLAIN:
         return None
-    definition, (uid, note, enabled), counts, times = row[:8], row[8:11], row[11:15], row[15:]
-    if not 0 <= min(counts) <= max(counts) <= MAX_COUNT:
+    definition, (uid, note, enabled, start_delay), counts, times = row[:8], row[8:12], row[12:16], row[16:]
+    if not (0 <= min(counts) <= max(counts) <= MAX_COUNT and 0 <= start_delay <= LONGEST_DELAY):
         return None
     try:
         instants: list[Any] = [None if stored is None else from_micros(stored) for stored in times]
@@ -174,6 +174,7 @@ def _plain_task(*row: Any) -> Task | None:
         update_time=updated,
         settled_time=settled,
         next_run_time=next_run,
+        start_delay=start_delay * MICROSECOND,
         last_run_time=last_run,
         delete_time=deleted,
         note=note,
