@@ -139,14 +139,7 @@ def tasks_in(rows: Sequence[Row]) -> list[Task]:
     """
     if not rows:
         return []
-    first: Any = rows[0]
-    pick = _BY_NAME if isinstance(first, Mapping) else _places(tuple(first.keys()))
-    return [_plain_task(*pick(row)) or task_of(row) for row in rows]
-
-
-@lru_cache(maxsize=8)
-def _places(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    return itemgetter(*map(names.index, _KINDS))
+    return [_plain_task(*_BY_NAME(row)) or task_of(row) for row in rows]
 
 
 def _plain_task(*row: Any) -> Task | None:
