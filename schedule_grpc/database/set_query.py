@@ -83,7 +83,8 @@ class SetQuery:
         if alike in self._forms or len(self._forms) < FORMS:
             self._forms.add(alike)
             return alike
-        return max((form for form in self._forms if set(form) <= set(alike)), key=len, default=())
+        known = list(self._forms)  # at one moment: other threads read, too
+        return max((form for form in known if set(form) <= set(alike)), key=len, default=())
 
 
 def set_query(name: str, declared: str, text: str) -> SetQuery:

@@ -131,7 +131,7 @@ def _run_set(connection: sqlite3.Connection, query: SetQuery, rows: Sequence[Par
 
 
 def _rows(cursor: sqlite3.Cursor) -> list[Row]:
-    """Return rows as dicts: one of the driver's looks for a name among all of its names, one after the other."""
+    """Return rows as dicts: a row of the driver's own looks for a name among all of its names, one after the other."""
     found = cursor.fetchall()
     if not found:
         return []

@@ -134,11 +134,8 @@ def task_of(row: Row) -> Task:
 def tasks_in(rows: Sequence[Row]) -> list[Task]:
     """Return the tasks in rows of scheduled_tasks that one statement has read: what `task_of` returns of each, sooner.
 
-    Columns are picked by their places: a driver's row looks for a name among all of its names. Where all values are of
-    the kinds that are written, none is checked by itself.
+    Where all values of a row are of the kinds that are written, none is checked by itself.
     """
-    if not rows:
-        return []
     return [_plain_task(*_BY_NAME(row)) or task_of(row) for row in rows]
 
 
