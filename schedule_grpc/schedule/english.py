@@ -64,6 +64,8 @@ def _time(fields: Fields) -> str:
     Of many minutes in some hours cron-descriptor says "every minute, at 09:00 and 10:00", or "every minute, every 2
     hours": it reads the two as if each stood alone.
     """
+    if len(fields.minutes) == len(fields.hours) == 1:  # as cron-descriptor has it, which takes a millisecond for each
+        return f"At {fields.hours[0]:02}:{fields.minutes[0]:02}"
     minutes = _spelt(fields.minutes, range(60))
     if len(fields.minutes) == 1:
         return _read(minutes=minutes, hours=_spelt(fields.hours, range(24)))

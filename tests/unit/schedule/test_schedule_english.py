@@ -2,7 +2,7 @@
 
 import pytest
 
-from schedule_grpc.schedule import parse
+from schedule_grpc.schedule import english, parse
 
 READINGS = [
     ("@hourly", "Every hour, on the hour"),
@@ -69,3 +69,10 @@ READINGS = [
 def test_schedule_reads_in_english(text, reading):
     """The reading says what the schedule means."""
     assert parse(text).description == reading
+
+
+@pytest.mark.parametrize("hour", [0, 1, 9, 10, 12, 13, 23])
+@pytest.mark.parametrize("minute", [0, 5, 10, 59])
+def test_a_time_of_day_reads_as_cron_descriptor_has_it(hour, minute):
+    """We say it ourselves: there are many of them."""
+    assert parse(f"{minute} {hour} * * *").description == english._read(minutes=str(minute), hours=str(hour))
