@@ -71,8 +71,14 @@ def test_schedule_reads_in_english(text, reading):
     assert parse(text).description == reading
 
 
-@pytest.mark.parametrize("hour", [0, 1, 9, 10, 12, 13, 23])
-@pytest.mark.parametrize("minute", [0, 5, 10, 59])
-def test_a_time_of_day_reads_as_cron_descriptor_has_it(hour, minute):
-    """We say it ourselves: there are many of them."""
-    assert parse(f"{minute} {hour} * * *").description == english._read(minutes=str(minute), hours=str(hour))
+@pytest.mark.parametrize("hours", ["0", "1", "9", "10", "12", "13", "23", "0,1", "3,9", "0,12,13", "1,4,9,12,23"])
+@pytest.mark.parametrize("minute", ["0", "5", "10", "59"])
+def test_times_of_day_read_as_cron_descriptor_has_them(hours, minute):
+    """We say them ourselves: there are many of them."""
+    assert parse(f"{minute} {hours} * * *").description == english._read(minutes=minute, hours=hours)
+
+
+@pytest.mark.parametrize("minutes", ["0,30", "5,7", "0,1,3", "0,26,56,59", "1,2,4,8,16,32"])
+def test_lists_of_minutes_read_as_cron_descriptor_has_them(minutes):
+    """So do these."""
+    assert parse(f"{minutes} * * * *").description == english._read(minutes=minutes, hours="*")
