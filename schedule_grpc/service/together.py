@@ -4,11 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
-import structlog
-
 from schedule_grpc.errors import ScheduleError, Unavailable
-
-log = structlog.get_logger(__name__)
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -50,9 +46,8 @@ class Together(Generic[A, R]):
         answers: Sequence[R | Exception]
         try:
             answers = await self._work([asked for asked, _ in together])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (each of them must hear of it)
             if len(together) > 1 and not isinstance(error, Unavailable):
-                log.exception("together.failed", work=self._name, together=len(together))
                 for each in together:  # all was undone; one that cannot be done must not keep the others from it
                     await self._do([each])
                 return
