@@ -55,6 +55,7 @@ async def test_whatever_changes_is_listed(service: Rig, learned: list[str], chan
         case "fires":
             await service.clock.advance(timedelta(hours=1).total_seconds())
             await service.engine.tick()
+            await service.engine.idle()
         case "runs":
             await service.service.run_now("b", detach=True)
             await service.work()
