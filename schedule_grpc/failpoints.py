@@ -18,7 +18,18 @@ from typing import Any
 VARIABLE = "SCHEDULE_FAILPOINTS"
 STEPS = ("begun", "written", "committed")
 OPERATIONS = (
-    *("change_tasks", "submit", "trigger", "backfill", "cancel", "give_up", "offer_handlers", "fire", "claim"),
+    *(
+        "register_tasks",
+        "change_tasks",
+        "submit",
+        "trigger",
+        "backfill",
+        "cancel",
+        "give_up",
+        "offer_handlers",
+        "fire",
+        "claim",
+    ),
     *(
         "record",
         "rescue",

@@ -43,6 +43,20 @@ class Registration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FreshTask:
+    """What a registration makes where there is no task of that name: computed before anybody looks whether there is."""
+
+    wanted: Registration
+    task: Task
+
+    def beside(self, before: Task | None) -> Task | None:
+        """Return the task as it is once it is registered; None if that changes a task, which takes computing."""
+        if before is None:
+            return self.task
+        return before if _is_as_wanted(before, self.wanted.definition, self.wanted.enabled) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskUpdate:
     """What UpdateTask asks for: ``fields`` by the names of `define`, ``policy`` by its paths; None is the default."""
 
@@ -134,10 +148,20 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
             settled_time=now,
         )
         return TaskChange(before=None, after=_counting_from(fresh, now, schedule_is_new=True))
-    chosen = before.enabled if enabled is None else enabled
-    if before.definition == definition and before.enabled == chosen:
+    if _is_as_wanted(before, definition, enabled):
         return TaskChange(before=before, after=before)
+    chosen = before.enabled if enabled is None else enabled
     return _changed(before, replace(before, definition=definition, enabled=chosen), now)
+
+
+def fresh_task(wanted: Registration, now: datetime) -> FreshTask:
+    """Return what is wanted as a new task.
+
+    Raises:
+        SchedulePassed: as `registered`.
+    """
+    change = registered(None, wanted.definition, enabled=wanted.enabled, now=now)
+    return FreshTask(wanted=wanted, task=change.after)
 
 
 def switched(before: Task, *, enabled: bool, note: str, now: datetime) -> TaskChange:
@@ -162,6 +186,10 @@ def removed(before: Task, now: datetime) -> TaskChange:
         next_run_time=None,
     )
     return TaskChange(before=before, after=after, settlement=settlement(before, now, ended_for=Reason.TASK_DELETED))
+
+
+def _is_as_wanted(before: Task, definition: Definition, enabled: bool | None) -> bool:
+    return enabled in (None, before.enabled) and before.definition == definition
 
 
 def _changed(before: Task, wanted: Task, now: datetime) -> TaskChange:

@@ -44,9 +44,9 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self._aside = service.aside
         self._written = WrittenTasks(lambda task: wire.task_to(task).SerializeToString(), service.aside)
 
-    async def RegisterTask(self, request: pb.RegisterTaskRequest, context: Context) -> pb.Task:
+    async def RegisterTask(self, request: pb.RegisterTaskRequest, context: Context) -> Written:
         """See the contract."""
-        return await self._task(await self._service.register(await self._read(wire.registration_from, request)))
+        return await self._written.one(await self._service.register(await self._read(wire.registration_from, request)))
 
     async def BatchRegisterTasks(
         self, request: pb.BatchRegisterTasksRequest, context: Context

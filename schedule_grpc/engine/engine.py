@@ -188,8 +188,11 @@ class Engine:
 
         None where nothing can begin at once: the engine does not run, stops, holds no lease, or has no slot free.
         """
+        if not self.begun or self._stopping.is_set():
+            yield None
+            return
         async with self._loop.free_slots(self._clock.now()) as slots:
-            yield slots if self.begun and not self._stopping.is_set() else None
+            yield None if self._stopping.is_set() else slots
 
     async def idle(self) -> None:
         """Return when no attempt is running here."""

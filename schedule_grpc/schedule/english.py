@@ -4,6 +4,7 @@ cron-descriptor takes expressions by their spelling and is wrong about some (``0
 every 45 minutes, ``0-7`` as Sunday through Sunday), so it is given the values an expression means, spelt plainly.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -66,8 +67,25 @@ def _time(fields: Fields) -> str:
     """
     minutes = _spelt(fields.minutes, range(60))
     if len(fields.minutes) == 1:
-        return _read(minutes=minutes, hours=_spelt(fields.hours, range(24)))
+        hours = _spelt(fields.hours, range(24))
+        if hours == _listed(fields.hours):
+            return _at([f"{hour:02}:{fields.minutes[0]:02}" for hour in fields.hours])
+        return _read(minutes=minutes, hours=hours)
+    if minutes == _listed(fields.minutes):
+        return _past_the_hour(fields.minutes) + _hours(fields.hours)
     return _read(minutes=minutes, hours="*") + _hours(fields.hours)
+
+
+def _at(times: Sequence[str]) -> str:
+    """Return the reading of times of day, as cron-descriptor has it: they are many, and it takes a millisecond each."""
+    *some, last = times
+    return f"At {', '.join(some)} and {last}" if some else f"At {last}"
+
+
+def _past_the_hour(minutes: Sequence[int]) -> str:
+    """Return the reading of a list of minutes, likewise."""
+    *some, last = map(str, minutes)
+    return f"At {', '.join(some)}{',' if len(some) > 1 else ''} and {last} minutes past the hour"
 
 
 def _hours(hours: tuple[int, ...]) -> str:

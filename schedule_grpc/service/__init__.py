@@ -11,7 +11,8 @@ from schedule_grpc.handlers import Registry
 from schedule_grpc.schedule import Preview, parse
 from schedule_grpc.service.executions import ExecutionService
 from schedule_grpc.service.manual_runs import ManualRuns, Starter
-from schedule_grpc.service.tasks import TaskService
+from schedule_grpc.service.tasks import Registrations, TaskService
+from schedule_grpc.service.together import Together
 from schedule_grpc.store import Store
 from schedule_grpc.task import Definition
 from schedule_grpc.threads import Aside
@@ -37,6 +38,7 @@ class Service(TaskService, ExecutionService):
     ) -> None:
         """Take what it works with; ``starter`` is the engine in this process, if there is one."""
         self._store = store
+        self._registrations: Registrations = Together(store.register_tasks, "registrations")
         self._runs = ManualRuns(store, clock, starter)
         self._clock = clock
         self._hub = hub

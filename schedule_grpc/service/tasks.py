@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import TypeAlias
 
 from schedule_grpc.clock import Clock
 from schedule_grpc.errors import (
@@ -19,19 +20,24 @@ from schedule_grpc.errors import (
 from schedule_grpc.handlers import Registry
 from schedule_grpc.paging import Page, TaskCursor
 from schedule_grpc.registration import (
+    FreshTask,
     Registration,
     TaskChange,
     TaskUpdate,
     check_batch,
+    fresh_task,
     registered,
     removed,
     switched,
 )
+from schedule_grpc.service.together import Together
 from schedule_grpc.store import Store
 from schedule_grpc.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
 from schedule_grpc.text import checked
-from schedule_grpc.threads import Aside, weight_of
+from schedule_grpc.threads import LIGHT, Aside, weight_of
 
+FRESH = LIGHT // 25
+"""What the first run of a task weighs."""
 MAX_ETAG = 1024
 """Characters of an etag that is compared; ours have a few."""
 DECLARED_AT_ONCE = 500
@@ -40,10 +46,15 @@ TRIES = 20
 """How often a change that others overtook is computed anew; each time somebody else made progress."""
 
 
+Registrations: TypeAlias = Together[Sequence[FreshTask], tuple[Task, ...] | None]
+"""Calls that register one task: those that come during one write share the next."""
+
+
 class TaskService:
     """The part of the Service that concerns definitions."""
 
     _store: Store
+    _registrations: Registrations
     _clock: Clock
     _registry: Registry
     _defaults: Sequence[Definition]
@@ -194,6 +205,8 @@ class TaskService:
 
     async def _register(self, wanted: Sequence[Registration], *, validate_only: bool, place: str) -> tuple[Task, ...]:
         """Register all or none; ``place`` is how faults name a request, by its number."""
+        if not validate_only and (tasks := await self._registered_at_once(wanted)) is not None:
+            return tasks
         for _ in range(TRIES):
             now = self._clock.now()
             found = await self._store.find_tasks([each.definition.name for each in wanted])
@@ -206,6 +219,21 @@ class TaskService:
             if validate_only or await self._apply(changes):
                 return tuple(change.after for change in changes)
         raise _overtaken(", ".join(each.definition.name for each in wanted[:3]))
+
+    async def _registered_at_once(self, wanted: Sequence[Registration]) -> tuple[Task, ...] | None:
+        """Register in one write what is new, or is as it is wanted; None, and nothing written, where more is asked."""
+        if any(each.etag for each in wanted):
+            return None
+        now = self._clock.now()
+        weight = FRESH * len(wanted)
+        try:
+            fresh = await self.aside.compute(lambda: [fresh_task(each, now) for each in wanted], weight=weight)
+        except SchedulePassed:  # unless it is registered so already
+            return None
+        if len(fresh) == 1:
+            return await self._registrations.ask(fresh)
+        (tasks,) = await self._store.register_tasks([fresh])
+        return tasks
 
     async def _declare_alone(self, wanted: Registration) -> bool:
         """Register a declared task; return whether it is registered: one whose instant is over is not."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from schedule_grpc.errors import ScheduleError
+from schedule_grpc.errors import ScheduleError, Unavailable
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -13,7 +13,7 @@ AT_ONCE = 200
 """Asked for in one write at most."""
 
 Work: TypeAlias = Callable[[Sequence[A]], Coroutine[Any, Any, Sequence[R | ScheduleError]]]
-"""Answers each of those that ask, in their order; what it raises is the answer to all."""
+"""Answers each of those that ask, in their order; what it raises undid all of it."""
 
 
 class Together(Generic[A, R]):
@@ -40,15 +40,22 @@ class Together(Generic[A, R]):
     async def _keep_working(self) -> None:
         while self._waiting:
             together, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-            answers: Sequence[R | Exception]
-            try:
-                answers = await self._work([asked for asked, _ in together])
-            except Exception as error:  # noqa: BLE001 (each of them must hear of it)
-                answers = [error] * len(together)
-            for (_, answer), given in zip(together, answers, strict=True):
-                if answer.done():
-                    continue
-                if isinstance(given, Exception):
-                    answer.set_exception(given)
-                else:
-                    answer.set_result(given)
+            await self._do(together)
+
+    async def _do(self, together: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
+        answers: Sequence[R | Exception]
+        try:
+            answers = await self._work([asked for asked, _ in together])
+        except Exception as error:  # noqa: BLE001 (each of them must hear of it)
+            if len(together) > 1 and not isinstance(error, Unavailable):
+                for each in together:  # all was undone; one that cannot be done must not keep the others from it
+                    await self._do([each])
+                return
+            answers = [error] * len(together)
+        for (_, answer), given in zip(together, answers, strict=True):
+            if answer.done():
+                continue
+            if isinstance(given, Exception):
+                answer.set_exception(given)
+            else:
+                answer.set_result(given)

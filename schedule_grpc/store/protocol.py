@@ -14,7 +14,7 @@ from typing import Protocol
 from schedule_grpc.condition import Alert
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
-from schedule_grpc.registration import Registration, TaskChange
+from schedule_grpc.registration import FreshTask, Registration, TaskChange
 from schedule_grpc.store.claims import Claimed, ClaimRequest, Fired, Look, ManualRun, Submitted
 from schedule_grpc.store.retention_round import Round
 from schedule_grpc.task import Handler, Task, TaskFilter
@@ -85,6 +85,14 @@ class Store(Protocol):
         (uid, revision, next_run_time), or another one took the name. A changed handler is written into PENDING rows;
         disabling ends never-attempted rows of SCHEDULE, CATCH_UP and BACKFILL as SKIPPED; deleting ends all PENDING
         rows, SKIPPED where they never started, else FAILED.
+        """
+
+    async def register_tasks(self, calls: Sequence[Sequence[FreshTask]]) -> tuple[tuple[Task, ...] | None, ...]:
+        """Create the tasks that calls want and that are not there: of each call all, or none; return them as they are.
+
+        Safe because a name is unique. None, and nothing of the call written, where a task is there and not as it is
+        wanted: what that changes takes computing, and is `change_tasks`'s to write. It may also stand for a call that
+        another one overtook.
         """
 
     async def find_task(self, name: str) -> Task | None:

@@ -11,7 +11,7 @@ from schedule_grpc.database import Database, Lane, ObservedDatabase, Operation
 from schedule_grpc.events import Hub
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
 from schedule_grpc.planning import Firing
-from schedule_grpc.registration import Registration, TaskChange
+from schedule_grpc.registration import FreshTask, Registration, TaskChange
 from schedule_grpc.store import alert_operations as alerts
 from schedule_grpc.store import claim_operations as claims
 from schedule_grpc.store import clock_operations as clock
@@ -76,6 +76,13 @@ class SqlStore:
         except tasks.Overtaken:
             return False
         return True
+
+    async def register_tasks(self, calls: Sequence[Sequence[FreshTask]]) -> tuple[tuple[Task, ...] | None, ...]:
+        """See Store."""
+        try:
+            return await self._write(tasks.register_tasks, calls)
+        except tasks.Overtaken:
+            return (None,) * len(calls)
 
     async def find_task(self, name: str) -> Task | None:
         """See Store."""

@@ -10,9 +10,10 @@ from schedule_grpc.database import Operation, together
 from schedule_grpc.events import AlertsChanged, Event, TaskChanged
 from schedule_grpc.execution import Gate, Reason, deleted
 from schedule_grpc.planning import Firing
-from schedule_grpc.registration import TaskChange
+from schedule_grpc.registration import FreshTask, TaskChange
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.gate_operations import Comer, end_all_pending, end_pending, record_new
+from schedule_grpc.store.listed_tasks import LISTED, places_in
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, micros, task_parameters, task_read_again, tasks_in
 from schedule_grpc.store.tables import advanced_tasks
@@ -46,6 +47,30 @@ def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[Told
             raise Overtaken(change.after.name)
         events += yield from _carry(change, now)
     return None, events
+
+
+def register_tasks(calls: Sequence[Sequence[FreshTask]]) -> Operation[Told[tuple[tuple[Task, ...] | None, ...]]]:
+    """Create the tasks that calls want and that are not there; a call that would change one is left out, whole.
+
+    Raises:
+        Overtaken: if another server took a name meanwhile.
+    """
+    names = dict.fromkeys(fresh.task.name for call in calls for fresh in call)
+    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
+    there = {task.name: task for task in map(task_read_again, rows)}
+    answers: list[tuple[Task, ...] | None] = []
+    new: list[Task] = []
+    for call in calls:
+        tasks = tuple(filter(None, (fresh.beside(there.get(fresh.task.name)) for fresh in call)))
+        answers.append(tasks if len(tasks) == len(call) else None)
+        if answers[-1] is not None:
+            created = [task for task in tasks if task.name not in there]
+            there |= {task.name: task for task in created}
+            new += created
+    inserted = yield QUERIES.insert_tasks, [task_parameters(task) for task in new]
+    if len(inserted) < len(new):
+        raise Overtaken("one of them was created by another server")
+    return tuple(answers), [TaskChanged(name=task.name) for task in new]
 
 
 def _as_read(before: Task) -> dict[str, Any]:
@@ -105,7 +130,11 @@ def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Ta
             "limit": limit,
         },
     )
-    return tuple(task_read_again(row) for row in rows)
+    places = places_in(rows)
+    known = {place[0]: LISTED.known(place) for place in places}
+    whole = yield QUERIES.find_tasks, [{"uid": uid} for uid, task in known.items() if task is None]
+    known |= {row["uid"]: LISTED.learn(row) for row in whole}
+    return tuple(task for task in known.values() if task is not None)
 
 
 def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tuple[Task, ...]]]:

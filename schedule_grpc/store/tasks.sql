@@ -39,8 +39,11 @@ SELECT COALESCE(
 ) AS uid;
 
 -- name: list_tasks
--- Living tasks in the order of their names, from a place on.
-SELECT * FROM scheduled_tasks
+-- Where living tasks stand, in the order of their names, from a place on.
+SELECT
+    uid, revision, settled_time, next_run_time, last_run_time, success_count, failure_count, consecutive_failures,
+    last_success_time, last_failure_time
+FROM scheduled_tasks
 WHERE delete_time IS NULL
   AND name > :after
   AND name >= :name_from AND (name < :name_to OR :name_to IS NULL)

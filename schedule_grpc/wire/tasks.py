@@ -1,6 +1,7 @@
 """Tasks and handlers between our values and the contract's messages."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -21,7 +22,7 @@ from schedule_grpc.wire.values import instant_from, instant_to, json_asked, json
 
 _LENGTH_DELIMITED = 2
 _TASKS = bytes([pb.ListTasksResponse.TASKS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
-"""What stands before each of the tasks in a ListTasksResponse, and before its length."""
+"""What says that one of the tasks of a ListTasksResponse follows; its length comes next."""
 _SEVEN_BITS, _MORE = 0x7F, 0x80
 
 
@@ -147,7 +148,7 @@ def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
     In protobuf's encoding messages that follow each other are one, so what is written of each field is put in a row.
     """
     token = pb.ListTasksResponse(next_page_token=next_page_token).SerializeToString()
-    return b"".join(part for task in tasks for part in (_TASKS, _varint(len(task)), task)) + token
+    return b"".join(part for task in tasks for part in (_before_task(len(task)), task)) + token
 
 
 def task_from(message: pb.Task) -> Task:
@@ -196,6 +197,12 @@ def handler_from(message: pb.Handler) -> Handler:
         offered=message.offered,
         concurrency=message.concurrency if message.HasField("concurrency") else None,
     )
+
+
+@lru_cache(maxsize=4096)
+def _before_task(length: int) -> bytes:
+    """Return what stands before a task of so many bytes: tasks are many, and their lengths few."""
+    return _TASKS + _varint(length)
 
 
 def _varint(number: int) -> bytes:

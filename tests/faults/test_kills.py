@@ -23,6 +23,7 @@ SHORT, LONG = 5, 200
 BETWEEN_KILLS = 5
 """Executions acknowledged on the average, at least."""
 VISITS = {
+    "register_tasks": (4, 9),
     "change_tasks": (4, 9),
     "submit": (3, 6),
     "fire": (1, 3),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schedule_grpc.schedule import parse
+from schedule_grpc.schedule import english, parse
 
 READINGS = [
     ("@hourly", "Every hour, on the hour"),
@@ -69,3 +69,16 @@ READINGS = [
 def test_schedule_reads_in_english(text, reading):
     """The reading says what the schedule means."""
     assert parse(text).description == reading
+
+
+@pytest.mark.parametrize("hours", ["0", "1", "9", "10", "12", "13", "23", "0,1", "3,9", "0,12,13", "1,4,9,12,23"])
+@pytest.mark.parametrize("minute", ["0", "5", "10", "59"])
+def test_times_of_day_read_as_cron_descriptor_has_them(hours, minute):
+    """We say them ourselves: there are many of them."""
+    assert parse(f"{minute} {hours} * * *").description == english._read(minutes=minute, hours=hours)
+
+
+@pytest.mark.parametrize("minutes", ["0,30", "5,7", "0,1,3", "0,26,56,59", "1,2,4,8,16,32"])
+def test_lists_of_minutes_read_as_cron_descriptor_has_them(minutes):
+    """So do these."""
+    assert parse(f"{minutes} * * * *").description == english._read(minutes=minutes, hours="*")

@@ -1,0 +1,60 @@
+"""Tasks that are listed again, known by what changes of them: of a page that is as it was, little is read."""
+
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any, TypeAlias
+
+from schedule_grpc.database import Row
+from schedule_grpc.store.rows import task_of
+from schedule_grpc.task import Task
+
+MOST_KEPT = 4096
+"""Tasks."""
+COLUMNS = (
+    "uid",
+    "revision",
+    "settled_time",
+    "next_run_time",
+    "last_run_time",
+    "success_count",
+    "failure_count",
+    "consecutive_failures",
+    "last_success_time",
+    "last_failure_time",
+)
+"""What list_tasks reads: a task of this revision has one definition, one note, and is enabled or not."""
+
+Place: TypeAlias = tuple[Any, ...]
+"""The values of these columns: where a task stands."""
+
+
+class ListedTasks:
+    """Keeps the tasks that were listed last, each with its place."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Place, Task]] = {}
+        self._lock = Lock()  # several threads read
+
+    def known(self, place: Place) -> Task | None:
+        """Return the task that stands there; None if it was not listed so."""
+        kept = self._kept.get(place[0])
+        return kept[1] if kept is not None and kept[0] == place else None
+
+    def learn(self, row: Row) -> Task:
+        """Return the task in a whole row, and keep it."""
+        task = task_of(row)
+        with self._lock:
+            if task.uid not in self._kept and len(self._kept) >= MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[task.uid] = tuple(row[column] for column in COLUMNS), task
+        return task
+
+
+def places_in(rows: Sequence[Row]) -> list[Place]:
+    """Return the places in the rows of list_tasks."""
+    given: Sequence[Any] = rows  # a driver's row is iterated by its values, a mapping by its columns
+    return [tuple(row.values() if isinstance(row, Mapping) else row) for row in given]
+
+
+LISTED = ListedTasks()
+"""Of all stores of this process: uids are never given twice."""
