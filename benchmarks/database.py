@@ -29,7 +29,11 @@ _NUMBERS = {
     False: "(WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) "
     "SELECT n FROM numbers) AS numbers",
 }
-_UID = {True: "replace(gen_random_uuid()::text, '-', '')", False: "lower(hex(randomblob(16)))"}
+_UID = {
+    True: "substr(uid, 1, 12) || lpad(to_hex(n), 8, '0') || substr(md5(random()::text), 1, 12)",
+    False: "substr(uid, 1, 12) || printf('%08x', n) || lower(hex(randomblob(6)))",
+}
+"""As the service makes them: see `schedule_grpc.registration.new_uid`."""
 
 
 class Database:

@@ -1,10 +1,11 @@
 """What changes of a task mean. Pure: the store writes a change only if the task is still as it was read."""
 
+import itertools
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from msgspec.structs import replace
 
@@ -16,6 +17,9 @@ from schedule_grpc.task import PLACE, Definition, Task, define
 
 MAX_BATCH = 1000
 """Tasks in one BatchRegisterTasks."""
+
+_NUMBERS = itertools.count()
+_NUMBERED = 16**8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +101,15 @@ def check_batch(count: int) -> None:
         raise InvalidArgument.of("requests", f"must be 1 to {MAX_BATCH}, not {count}")
 
 
+def new_uid(now: datetime) -> str:
+    """Return 32 hexadecimal digits that no other task has, greater than those of the tasks before it.
+
+    Tasks that are registered together are often due together: their rows, and what every index by task has of their
+    executions, then stand on a few pages instead of one each.
+    """
+    return f"{int(now.timestamp() * 1000):012x}{next(_NUMBERS) % _NUMBERED:08x}{secrets.token_hex(6)}"
+
+
 def registered(before: Task | None, definition: Definition, *, enabled: bool | None, now: datetime) -> TaskChange:
     """Return the change that makes ``definition`` the task's, or one whose sides are equal if nothing changes.
 
@@ -113,7 +126,7 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
     if before is None:
         fresh = Task(
             definition=definition,
-            uid=uuid4().hex,
+            uid=new_uid(now),
             revision=1,
             enabled=enabled is not False,
             create_time=now,

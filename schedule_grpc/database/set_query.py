@@ -30,7 +30,7 @@ TOGETHER = (64, 16, 4, 1)
 More than 64 in one were no quicker: a statement's own cost is spread over enough of them then.
 """
 FORMS = 8
-"""Forms of one query on SQLite: each is a text of its own, too, that is prepared and kept."""
+"""Forms of one query on SQLite that are known at a time: each is a text of its own, too, that is prepared and kept."""
 
 _COLUMN = re.compile(r'"?(?P<name>[a-z_]+)"? (?P<type>[A-Z]+)')
 _NOTES = re.compile(r"/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
@@ -78,12 +78,19 @@ class SetQuery:
         return [list(picked)] if len(self.columns) == 1 else list(zip(*picked, strict=True))
 
     def form(self, columns: Sequence[Column]) -> Form:
-        """Return which columns are bound once for all rows: those that are alike, as far as few forms have them."""
+        """Return which columns are bound once for all rows: those that are alike, as far as a known form has them.
+
+        Where no known form suits, others are met now than were before, and what was known is forgotten.
+        """
         alike = tuple(place for place, column in enumerate(columns) if place and _is_alike(column))
-        if alike in self._forms or len(self._forms) < FORMS:
-            self._forms.add(alike)
-            return alike
-        return max((form for form in self._forms if set(form) <= set(alike)), key=len, default=())
+        known = list(self._forms)  # at one moment: other threads read, too
+        suited = [form for form in known if set(form) <= set(alike)]
+        if alike in suited or (suited and len(known) >= FORMS):
+            return max(suited, key=len)
+        if len(known) >= FORMS:
+            self._forms.clear()
+        self._forms.add(alike)
+        return alike
 
 
 def set_query(name: str, declared: str, text: str) -> SetQuery:

@@ -119,14 +119,13 @@ def _run(connection: sqlite3.Connection, statement: Statement | Together) -> Row
     if isinstance(sql, SetQuery):
         return _run_set(connection, sql, sets)
     if isinstance(parameters, Mapping):
-        rows: list[Row] = connection.execute(sql, parameters).fetchall()
-        return rows
-    return [row for each in sets for row in connection.execute(sql, each).fetchall()]
+        return _rows(connection.execute(sql, parameters))
+    return [row for each in sets for row in _rows(connection.execute(sql, each))]
 
 
 def _run_set(connection: sqlite3.Connection, query: SetQuery, rows: Sequence[Parameters]) -> Rows:
     if query.answers:
-        return [row for statement in for_sqlite(query, rows) for row in connection.execute(*statement).fetchall()]
+        return [row for statement in for_sqlite(query, rows) for row in _rows(connection.execute(*statement))]
     before = connection.total_changes
     for statement in for_sqlite(query, rows):
         connection.execute(*statement)
@@ -140,5 +139,14 @@ def _run_together(connection: sqlite3.Connection, together: Together) -> Rows:
 
 
 def _only_value(row: Row) -> str:
-    (column,) = row.keys()
-    return str(row[column])
+    (value,) = row.values()
+    return str(value)
+
+
+def _rows(cursor: sqlite3.Cursor) -> list[Row]:
+    """Return rows as dicts: a row of the driver's own looks for a name among all of its names, one after the other."""
+    found = cursor.fetchall()
+    if not found:
+        return []
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in found]

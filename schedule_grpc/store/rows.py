@@ -138,19 +138,9 @@ def task_of(row: Row) -> Task:
 def tasks_in(rows: Sequence[Row]) -> list[Task]:
     """Return the tasks in rows of scheduled_tasks that one statement has read: what `task_of` returns of each, sooner.
 
-    Columns are picked by their places: a driver's row looks for a name among all of its names. Where all values are of
-    the kinds that are written, none is checked by itself.
+    Where all values of a row are of the kinds that are written, none is checked by itself.
     """
-    if not rows:
-        return []
-    first: Any = rows[0]
-    pick = _BY_NAME if isinstance(first, Mapping) else _places(tuple(first.keys()))
-    return [_plain_task(*pick(row)) or task_of(row) for row in rows]
-
-
-@lru_cache(maxsize=8)
-def _places(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    return itemgetter(*map(names.index, _KINDS))
+    return [_plain_task(*_BY_NAME(row)) or task_of(row) for row in rows]
 
 
 def _plain_task(*row: Any) -> Task | None:

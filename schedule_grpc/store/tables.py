@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from schedule_grpc.clock import to_micros
@@ -122,11 +123,8 @@ def advanced_tasks(firings: Sequence[Firing]) -> Table:
 
 def started_runs(executions: Iterable[Execution]) -> Table:
     """Return what note_runs takes: of each task its newest start."""
-    newest: dict[str, datetime] = {}
-    for execution in executions:
-        began = execution.start_time or execution.attempt_start_time or execution.end_time
-        if began is not None:
-            newest[execution.task_uid] = max(began, newest.get(execution.task_uid, began))
+    starts = [(each.task_uid, each.start_time or each.attempt_start_time or each.end_time) for each in executions]
+    newest = _newest([(uid, start) for uid, start in starts if start is not None])
     uids = sorted(newest)
     return Table({"uid": uids, "start_time": instants([newest[uid] for uid in uids])})
 
@@ -136,10 +134,7 @@ def counted_ends(ended: Sequence[Execution]) -> Table:
     started = started_runs(ended)
     uids = started.columns["uid"]
     number = Counter([execution.task_uid for execution in ended])
-    newest: dict[str, datetime] = {}
-    for execution in ended:
-        end = execution.end_time or execution.create_time
-        newest[execution.task_uid] = max(end, newest.get(execution.task_uid, end))
+    newest = _newest([(each.task_uid, each.end_time or each.create_time) for each in ended])
     return Table(
         {
             **started.columns,
@@ -168,6 +163,11 @@ def instants(column: Sequence[datetime | None]) -> Sequence[int | None]:
 def words(column: Sequence[StrEnum | None]) -> Sequence[str | None]:
     """Return the column's values of words."""
     return _each(str, column)
+
+
+def _newest(times: Iterable[tuple[str, datetime]]) -> dict[str, datetime]:
+    """Return of each key its latest time."""
+    return dict(sorted(times, key=itemgetter(1)))
 
 
 def _what_attempts_leave(executions: Sequence[Execution]) -> dict[str, Sequence[Any]]:

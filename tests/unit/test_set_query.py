@@ -1,6 +1,7 @@
 """Queries over rows: what their form is, and what becomes of them on SQLite."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
@@ -105,21 +106,40 @@ def test_what_all_rows_have_alike_is_bound_once():
     assert values == ["x", 0, None]
 
 
-def test_few_forms_of_a_statement_are_made():
-    """Each is prepared and kept: what has no form of its own takes one that binds more."""
-    names = [f"c{chr(number)}" for number in range(97, 101)]
-    query = set_query("q", ", ".join(f"{name} TEXT" for name in names), f"SELECT {', '.join(names)} FROM rows")
+COLUMNS = [f"c{chr(number)}" for number in range(97, 103)]
+
+
+def alike_in(columns: int) -> Table:
+    """Return rows that have some of the columns alike, by the bits of a number."""
+    return Table(
+        {
+            name: ["same"] * 4 if columns & 1 << place else [f"{name}{number}" for number in range(4)]
+            for place, name in enumerate(COLUMNS)
+        }
+    )
+
+
+@pytest.mark.parametrize("order", [range(64), range(63, -1, -1)], ids=["nothing alike first", "all alike first"])
+def test_rows_arrive_in_whatever_form_their_statement_has(order: Sequence[int]):
+    """Whichever columns they have alike, and whatever came before."""
+    query = set_query("q", ", ".join(f"{name} TEXT" for name in COLUMNS), f"SELECT {', '.join(COLUMNS)} FROM rows")
     with closing(sqlite3.connect(":memory:")) as connection:
-        texts = set()
-        for alike in range(2 ** len(names)):
-            columns = {
-                name: ["same"] * 4 if alike & 1 << place else [f"{name}{number}" for number in range(4)]
-                for place, name in enumerate(names)
-            }
-            ((text, values),) = for_sqlite(query, Table(columns))
-            texts.add(text)
-            assert connection.execute(text, values).fetchall() == list(zip(*columns.values(), strict=True))
-    assert len(texts) <= FORMS + 1
+        for columns in order:
+            table = alike_in(columns)
+            ((text, values),) = for_sqlite(query, table)
+            assert connection.execute(text, values).fetchall() == list(zip(*table.columns.values(), strict=True))
+
+
+def test_few_forms_of_a_statement_are_known():
+    """Each is prepared and kept: what has none of its own takes one that binds more, as long as there is one."""
+    query = set_query("q", ", ".join(f"{name} TEXT" for name in COLUMNS), f"SELECT {', '.join(COLUMNS)} FROM rows")
+    forms = {query.form(query.by_column(alike_in(columns))) for columns in range(0, 64, 2)}
+    assert len(forms) == FORMS
+    assert query.form(query.by_column(alike_in(63))) in forms
+    query = set_query("q", ", ".join(f"{name} TEXT" for name in COLUMNS), f"SELECT {', '.join(COLUMNS)} FROM rows")
+    for columns in range(62, 62 - 2 * FORMS, -2):
+        query.form(query.by_column(alike_in(columns)))
+    assert query.form(query.by_column(alike_in(0b100))) == (2,)
 
 
 def test_a_postgresql_statement_counts_what_it_writes():

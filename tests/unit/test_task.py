@@ -1,5 +1,6 @@
 """What a task may hold: each limit at, below and above, and what an error says."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -157,3 +158,13 @@ def test_a_task_is_known_by_its_names():
     """The id callers know, the etag of its revision."""
     task = registered(None, define(name="a-b", schedule="@daily", handler="h"), enabled=None, now=START).after
     assert (task.id, task.name, task.handler, task.etag) == ("task_a-b", "a-b", "h", "1")
+
+
+def test_the_uids_of_new_tasks_ascend():
+    """Within a moment and from one to the next: tasks that come together stand together. No two are the same."""
+    definition = define(name="a", schedule="@daily", handler="h")
+    moments = [START] * 1000 + [START + timedelta(milliseconds=1)] * 1000
+    uids = [registered(None, definition, enabled=None, now=now).after.uid for now in moments]
+    assert uids == sorted(uids)
+    assert len({uid[-12:] for uid in uids}) == len(uids)
+    assert all(re.fullmatch("[0-9a-f]{32}", uid) for uid in uids)
