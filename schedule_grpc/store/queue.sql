@@ -20,8 +20,8 @@ SELECT
 FROM waiting WHERE handler IS NOT NULL;
 
 -- name: what_is_ahead
--- What a look asks beside what is due: the same of every handler; the earliest start deadline; and the earliest next run
--- of all tasks that are not due (a task that cannot be read stays due, and must hide no other).
+-- What a look asks beside what is due: the same of every handler; the earliest start deadline; and when the next task
+-- is due of all that are not (a task that cannot be read stays due, and must hide no other).
 WITH RECURSIVE waiting (handler) AS (
     SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
     UNION ALL
@@ -43,7 +43,8 @@ UNION ALL SELECT 'DEADLINE', '', NULL, (
     SELECT deadline_time FROM task_executions WHERE deadline_time IS NOT NULL AND state = 'PENDING'
     ORDER BY deadline_time LIMIT 1)
 UNION ALL SELECT 'RUN', '', NULL, (
-    SELECT next_run_time FROM scheduled_tasks WHERE next_run_time > :now ORDER BY next_run_time LIMIT 1);
+    SELECT next_run_time + start_delay FROM scheduled_tasks WHERE next_run_time + start_delay > :now
+    ORDER BY next_run_time + start_delay LIMIT 1);
 
 -- name: older_work
 -- rows: now BIGINT
@@ -63,7 +64,7 @@ WHERE EXISTS (
     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
       AND e.available_time <= rows.now)
 UNION ALL
-SELECT '' FROM rows WHERE EXISTS (SELECT 1 FROM scheduled_tasks WHERE next_run_time <= rows.now);
+SELECT '' FROM rows WHERE EXISTS (SELECT 1 FROM scheduled_tasks WHERE next_run_time + start_delay <= rows.now);
 
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.
