@@ -61,7 +61,7 @@ async def nobody(_service: Rig, _name: str) -> None:
 async def one_runs(service: Rig, name: str) -> None:
     """An attempt is in progress."""
     await service.service.run_now(name, detach=True)
-    assert len(await service.store.claim(request(service))) == 1
+    assert len((await service.store.claim(request(service))).claims) == 1
 
 
 async def one_runs_and_one_waits(service: Rig, name: str) -> None:

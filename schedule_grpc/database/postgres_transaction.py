@@ -40,6 +40,7 @@ PLANS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
+    "enable_mergejoin": "off",
     "jit": "off",
 }
 """Of a connection of our own: each statement is planned once, and searches its index for each row that is handed over.

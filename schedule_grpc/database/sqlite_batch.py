@@ -139,8 +139,8 @@ def _run_together(connection: sqlite3.Connection, together: Together) -> Rows:
 
 
 def _only_value(row: Row) -> str:
-    (column,) = row.keys()
-    return str(row[column])
+    (value,) = row.values()
+    return str(value)
 
 
 def _rows(cursor: sqlite3.Cursor) -> list[Row]:

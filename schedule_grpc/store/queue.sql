@@ -19,6 +19,33 @@ SELECT
      ORDER BY e.available_time LIMIT 1) AS next_time
 FROM waiting WHERE handler IS NOT NULL;
 
+-- name: what_is_ahead
+-- What a look asks beside what is due: the same of every handler; the earliest start deadline; and when the next task
+-- is due of all that are not (a task that cannot be read stays due, and must hide no other).
+WITH RECURSIVE waiting (handler) AS (
+    SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
+    UNION ALL
+    SELECT (
+        SELECT MIN(e.handler) FROM task_executions e
+        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler > waiting.handler)
+    FROM waiting WHERE waiting.handler IS NOT NULL)
+SELECT
+    'HANDLER' AS what, handler,
+    (SELECT e.available_time FROM task_executions e
+     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
+     ORDER BY e.available_time LIMIT 1) AS available_time,
+    (SELECT e.available_time FROM task_executions e
+     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
+       AND e.available_time > :now
+     ORDER BY e.available_time LIMIT 1) AS next_time
+FROM waiting WHERE handler IS NOT NULL
+UNION ALL SELECT 'DEADLINE', '', NULL, (
+    SELECT deadline_time FROM task_executions WHERE deadline_time IS NOT NULL AND state = 'PENDING'
+    ORDER BY deadline_time LIMIT 1)
+UNION ALL SELECT 'RUN', '', NULL, (
+    SELECT next_run_time + start_delay FROM scheduled_tasks WHERE next_run_time + start_delay > :now
+    ORDER BY next_run_time + start_delay LIMIT 1);
+
 -- name: older_work
 -- rows: now BIGINT
 -- The handlers of which an execution could start by now, by one index seek each; and none by name if a task is due that
@@ -98,11 +125,6 @@ SELECT id, lease_token FROM task_executions WHERE lease_owner = :owner AND cance
 -- name: overdue_executions
 -- What nobody started before its start deadline.
 SELECT * FROM task_executions WHERE deadline_time <= :now AND state = 'PENDING' ORDER BY deadline_time LIMIT :limit;
-
--- name: next_deadline
--- The earliest start deadline.
-SELECT deadline_time AS instant FROM task_executions
-WHERE deadline_time IS NOT NULL AND state = 'PENDING' ORDER BY deadline_time LIMIT 1;
 
 -- name: count_open
 -- How many executions are open, by state.

@@ -62,14 +62,14 @@ def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]
     """See what is due, claimable or expired, and when the next of these will be."""
     due, unreadable = yield from due_tasks(now, limit)
     now_micros = to_micros(now)
-    waiting = yield QUERIES.waiting_handlers, {"now": now_micros}
-    deadlines = yield QUERIES.next_deadline, {}
-    next_runs = [] if due else (yield QUERIES.next_run_time, {"now": now_micros})
-    ours = [row for row in waiting if row["handler"] in handlers]
+    ahead = yield QUERIES.what_is_ahead, {"now": now_micros}
+    ours = [row for row in ahead if row["what"] == "HANDLER" and row["handler"] in handlers]
     available = {row["handler"]: looked_at(row["available_time"]) for row in ours}
-    expiring = [looked_at(row["instant"]) for row in deadlines]
     claims = [looked_at(row["next_time"]) for row in ours]
-    instants = [*claims, *expiring, *(looked_at(row["instant"]) for row in next_runs)]
+    expiring = [looked_at(row["next_time"]) for row in ahead if row["what"] == "DEADLINE"]
+    # What is due wakes by itself: then the next run is not waited for.
+    next_runs = [] if due else [looked_at(row["next_time"]) for row in ahead if row["what"] == "RUN"]
+    instants = [*claims, *expiring, *next_runs]
     return Look(
         due=due,
         unreadable=unreadable,

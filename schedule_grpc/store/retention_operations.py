@@ -65,8 +65,9 @@ def next_histories(current: Round) -> Operation[tuple[tuple[str, ...], Round]]:
 def histories(task_uids: Sequence[str], now: datetime, limit: int) -> Operation[tuple[History, ...]]:
     """Look at the histories of tasks, one by one, until ``limit`` executions are found that are not kept."""
     rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in task_uids]
+    tasks = {row["uid"]: row for row in rows}  # a server answers in any order
     found: list[History] = []
-    for row in rows:
+    for row in (tasks[uid] for uid in task_uids if uid in tasks):
         if limit <= 0:
             break
         history = yield from _history(row, now, limit)

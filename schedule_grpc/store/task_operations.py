@@ -165,7 +165,8 @@ def move_on(firings: Sequence[Firing], owner: str | None) -> Operation[tuple[boo
         (QUERIES.hold_lease, [] if owner is None else [{"id": owner}]),
         (QUERIES.advance_tasks, advanced_tasks(list(first.values()))),
     )
-    return owner is None or bool(held), [first[uid] for uid in advanced]
+    moved = set(advanced)  # a server answers in any order
+    return owner is None or bool(held), [firing for uid, firing in first.items() if uid in moved]
 
 
 def comers_of(firings: Iterable[Firing]) -> list[Comer]:

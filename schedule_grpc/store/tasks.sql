@@ -105,11 +105,6 @@ SELECT * FROM scheduled_tasks WHERE next_run_time + start_delay <= :now
 ORDER BY next_run_time + start_delay, uid LIMIT :limit
 /*postgresql FOR SHARE SKIP LOCKED */;
 
--- name: next_run_time
--- When the next task is due of all that are not: a task that cannot be read stays due, and must hide no other.
-SELECT next_run_time + start_delay AS instant FROM scheduled_tasks WHERE next_run_time + start_delay > :now
-ORDER BY next_run_time + start_delay LIMIT 1;
-
 -- name: note_runs
 -- rows: uid TEXT, start_time BIGINT
 -- Tasks' newest starts. A claim holds its executions, so it must not wait here for whoever holds a task and waits for

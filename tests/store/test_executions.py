@@ -239,7 +239,7 @@ async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
     await service.hold_lease("me")
     now = service.clock.now()
     asked = ClaimRequest(owner="me", handlers=frozenset({"fate"}), limit=9, running={}, now=now)
-    claims = {claim.task.name: claim for claim in await service.store.claim(asked)}
+    claims = {claim.task.name: claim for claim in (await service.store.claim(asked)).claims}
     await service.store.cancel(claims["wanted"].execution.id, reason="enough", now=now)
     outcomes = [
         Outcome(

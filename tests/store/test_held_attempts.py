@@ -22,7 +22,7 @@ async def test_a_wish_that_is_written_while_a_record_waits(postgres: Postgres, p
         await service.hold_lease("me")
         await service.register("task", policy=Policy(retry=RetryPolicy(max_retries=3)))
         await service.service.run_now("task", detach=True)
-        (claim,) = await service.store.claim(request(service))
+        (claim,) = (await service.store.claim(request(service))).claims
         failure = Outcome(
             execution_id=claim.execution.id,
             lease_token=claim.lease_token,

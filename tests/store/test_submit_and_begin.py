@@ -39,7 +39,7 @@ async def test_one_step_is_two(service: Rig, before: Any, overlap: Overlap, payl
 
     told = told_by(service)
     later = await submitted(service, two)
-    claimed = await service.store.claim(request(service))
+    claimed = (await service.store.claim(request(service))).claims
     by_two, told[:] = moves(told), []
     at_once = await submitted(service, one, request=request(service))
 
@@ -116,7 +116,7 @@ async def test_nothing_overtakes_what_waits_for_the_handler(service: Rig):
     await submitted(service, ManualRun(name="a"))
     found = await submitted(service, ManualRun(name="b"), request=request(service))
     assert (answered(found), found.claims) == (["PENDING"], ())
-    first, second = await service.store.claim(request(service))
+    first, second = (await service.store.claim(request(service))).claims
     assert (first.task.name, second.task.name) == ("a", "b")
 
 
