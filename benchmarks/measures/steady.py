@@ -31,9 +31,8 @@ NEVER = 3600.0
 def steady(bench: Bench) -> Iterator[Sides]:
     """Executions at a steady rate: how late they start, and what they cost.
 
-    Tasks of every ten seconds (in a full run), ten times as many as the rate, all due at once and spread by a jitter of
-    nine seconds: a share of them each second, and every tenth second the work of firing them all. An occurrence is late
-    by what lies between the instant at which its jitter lets it start and its start as recorded, over a whole number of
+    Tasks of every ten seconds (in a full run), ten times as many as the rate, all with the same occurrences, which a
+    jitter of nine seconds spreads: a share of them each second. An occurrence is late by what lies between the instant at which its jitter lets it start and its start as recorded, over a whole number of
     periods; one that did not start within a second after the last period counts as an hour late.
     "cores" is the CPU of the server's process by time. Beside it, in turn, asyncio's own timers of the same rate in a
     bare process: no Python server starts anything earlier than they do.
@@ -81,8 +80,10 @@ class Spread:
 def _served(bench: Bench, rate: int, spread: Spread) -> Figures:
     database = Database.file(bench.folder)
     database.register_many(spread.definition, rate * spread.every)
+    database.reviewed()
     with server(bench.folder) as process:
-        begin = spread.next_period(datetime.now(UTC) + timedelta(seconds=1))
+        first = spread.next_period(datetime.now(UTC) + timedelta(seconds=1))
+        begin = spread.next_period(first)  # copies of one task are fired together once, at the start of that one
         end = begin + timedelta(seconds=spread.seconds)
         _sleep_until(begin - BEFORE)
         used = process.cpu()

@@ -85,6 +85,7 @@ async def test_jitter_is_waited_for_once(service: Rig):
     await service.register("task", "@hourly", policy=policy)
     await service.clock.advance(HOUR)
     await service.register("task", "@daily", policy=policy)
+    await service.engine.tick()
     (execution,) = await service.history()
     wait = execution.available_time - execution.create_time
     assert timedelta(0) < wait <= timedelta(minutes=1)

@@ -195,12 +195,13 @@ async def test_a_deleted_tasks_retry_is_not_made(service: Rig):
 
 async def test_a_deleted_tasks_running_attempt_fails_for_good(service: Rig, gate):
     """The failure comes after the deletion: there is nothing to try again."""
+    held = gate("g")
     await service.register("task", "@manual", payload={"gate": "g", "fate": "raise"}, policy=Policy(timeout=LONG))
     await service.service.run_now("task", detach=True)
     await service.engine.tick()
-    await gate("g").came.wait()
+    await held.came.wait()
     await service.service.delete("task")
-    gate("g").opened.set()
+    held.opened.set()
     await service.engine.idle()
     (ended,) = await service.history()
     assert (ended.state, ended.reason, ended.attempt) == (State.FAILED, Reason.TASK_DELETED, 1)

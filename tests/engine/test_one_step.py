@@ -1,5 +1,6 @@
 """When due tasks are recorded: as they start, or, where no slot is free for a while, to wait in the queue."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from rig import Rig, rig
 
 from schedule_grpc.engine.loop import MOMENT, PATIENCE
+from schedule_grpc.execution import Execution, State
 from schedule_grpc.policy import Policy
 from schedule_grpc.retry import RetryPolicy
 
@@ -173,14 +175,23 @@ class Ticks:
         return noting
 
 
+async def one_that_waits(service: Rig, gate) -> Execution:
+    """Return an execution that waits for its jitter: a changed schedule has settled its occurrence."""
+    gate("late").opened.set()
+    policy = Policy(jitter=HALF_A_MINUTE)
+    await service.register("task", "@hourly", payload={"gate": "late"}, policy=policy)
+    await service.clock.advance(3600)
+    await service.register("task", "@yearly", payload={"gate": "late"}, policy=policy)
+    (waiting,) = await service.history()
+    assert waiting.state is State.PENDING
+    return waiting
+
+
 async def test_what_waits_for_its_time_is_claimed_without_a_look_before(service: Rig, gate, monkeypatch):
     """The step before has seen when it comes: on a file one step claims it, and looks behind itself."""
-    gate("late").opened.set()
-    await service.register("task", "@hourly", payload={"gate": "late"}, policy=Policy(jitter=HALF_A_MINUTE))
-    await service.clock.advance(3600)
+    waiting = await one_that_waits(service, gate)
     while await service.engine.tick():
         await service.engine.idle()
-    (waiting,) = await service.history()
     ticks = Ticks(service, monkeypatch)
     await service.clock.advance((waiting.available_time - service.clock.now()).total_seconds())
     await service.engine.tick()
@@ -191,9 +202,7 @@ async def test_what_waits_for_its_time_is_claimed_without_a_look_before(service:
 
 async def test_what_came_due_meanwhile_is_not_passed_over(service: Rig, gate):
     """A claim without a look before it sees behind itself what else there is to do."""
-    gate("late").opened.set()
-    await service.register("task", "@hourly", payload={"gate": "late"}, policy=Policy(jitter=HALF_A_MINUTE))
-    await service.clock.advance(3600)
+    await one_that_waits(service, gate)
     await service.work()
     await service.register("other", "1 * * * *")
     await service.clock.advance(60)
@@ -202,16 +211,51 @@ async def test_what_came_due_meanwhile_is_not_passed_over(service: Rig, gate):
     assert await states(service, "task", "other") == [["SUCCEEDED"], ["SUCCEEDED"]]
 
 
-async def test_what_comes_within_a_moment_comes_together(service: Rig, gate):
+async def test_what_comes_within_a_moment_comes_together(service: Rig):
     """The next tick is a moment after the last one at the earliest: what became available since shares its commit."""
-    first, second = gate("first"), gate("second")
-    await service.register("first", "@hourly", payload={"gate": "first"})
-    await service.clock.advance(3600)
-    await service.register("second", "@manual", payload={"gate": "second"})
-    await service.engine.tick()
-    now = service.clock.now()
-    service.engine._loop._next = now + MOMENT / 10  # as of what becomes available then
-    assert service.engine.next_time == now + MOMENT
-    for each in (first, second):
-        each.opened.set()
+    clock = service.clock
+    await service.register("first", "every 10 seconds")
+    await clock.advance(10)
     await service.work()
+    await service.register("second", (clock.now() + timedelta(seconds=1, milliseconds=1)).isoformat())
+    await service.register("third", (clock.now() + timedelta(seconds=1, milliseconds=4)).isoformat())
+    await clock.advance(1.001)
+    while await service.engine.tick():
+        pass
+    assert service.engine.next_time == clock.now() + MOMENT
+    await clock.advance(0.01)
+    await service.work()
+    assert await states(service, "second", "third") == [["SUCCEEDED"], ["SUCCEEDED"]]
+
+
+async def test_reports_wait_for_a_tick_that_comes_soon(service: Rig, gate, monkeypatch):
+    """They are written in the commit of what it starts: at once where somebody waits for one, or nothing comes soon."""
+    held, waited_for = gate("held"), gate("waited for")
+    for name, opens in (("held", held), ("waited for", waited_for)):
+        await service.register(name.replace(" ", "-"), "@manual", payload={"gate": name})
+    engine, soon = service.engine, [False]
+    monkeypatch.setattr(type(engine._loop), "ticks_soon", property(lambda _: bool(soon[0])))
+    running = asyncio.create_task(engine.run())
+    asked = asyncio.create_task(service.service.run_now("waited-for"))
+    await waited_for.came.wait()
+    execution = await service.service.run_now("held", detach=True)
+    await held.came.wait()
+    soon[0] = True
+    waited_for.opened.set()
+    assert (await asked).state is State.SUCCEEDED
+    reported, record = asyncio.Event(), engine._runner._recorder.record
+
+    def noted(*arguments):
+        record(*arguments)
+        reported.set()
+
+    monkeypatch.setattr(engine._runner._recorder, "record", noted)
+    held.opened.set()
+    await reported.wait()
+    await service.written()
+    assert (await service.service.execution(execution.id)).state is State.RUNNING
+    engine._woken.set()
+    await engine.idle()
+    assert (await service.service.execution(execution.id)).state is State.SUCCEEDED
+    engine.stop()
+    await service.until_done(running)
