@@ -29,6 +29,8 @@ TOGETHER = (64, 16, 4, 1)
 
 More than 64 in one were no quicker: a statement's own cost is spread over enough of them then.
 """
+WORTH_A_FORM = 16
+"""Rows of the smallest set that has a form of its own: of a few rows anything may be alike, and forms are prepared."""
 FORMS = 8
 """Forms of one query on SQLite that are known at a time: each is a text of its own, too, that is prepared and kept."""
 
@@ -117,7 +119,7 @@ def set_query(name: str, declared: str, text: str) -> SetQuery:
 def for_sqlite(query: SetQuery, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
     """Return the statements for rows, each for a portion of them, and the values that each takes."""
     columns = query.by_column(rows)
-    form = query.form(columns) if len(rows) > 1 else ()
+    form = query.form(columns) if len(rows) >= WORTH_A_FORM else ()
     once = [columns[place][0] for place in form]
     of_each = [column for place, column in enumerate(columns) if place not in form]
     for portion in portions(of_each):

@@ -228,7 +228,6 @@ class Engine:
     async def _look_once(self) -> None:
         self._woken.clear()
         self._slots_were_free = False
-        self._runner.write_reports()  # in the commit of what this look starts
         try:
             more = await self.tick()
         except Unavailable as error:
@@ -247,9 +246,9 @@ class Engine:
         self._looked = self._clock.monotonic()
         if self._slots_were_free and self._loop.behind:
             return
+        if not (more and self._loop.ticks_soon):
+            self._runner.write_reports()
         if self._loop.is_done or not more:
-            if not self._loop.ticks_soon:
-                self._runner.write_reports()
             await self._clock.wait_until(self._loop.next_time, self._woken)
 
     def _notice_free(self) -> None:

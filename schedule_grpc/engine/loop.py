@@ -1,6 +1,5 @@
 """What is due? Looks, plans, fires, claims; one short function each."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -29,7 +28,7 @@ PATIENCE = timedelta(milliseconds=250)
 
 Where handlers return soon, slots are free before that. Where none is, what is due is recorded, and waits in the queue.
 """
-MOMENT = timedelta(milliseconds=10)
+MOMENT = timedelta(milliseconds=15)
 """What becomes due or available so soon one after the other is started in one step, and shares its commit."""
 NOTHING = Look(due=(), claimable=frozenset(), expired=False, next_time=None)
 
@@ -101,10 +100,8 @@ class Loop:
         expired = look.expired and await self._store.expire(now=now) > 0
         request = self._request(now)
         has_older = request is not None and any(request.room(handler) > 0 for handler in look.claimable)
-        if has_older:  # it starts first; both share a commit
-            fired, claimed = await asyncio.gather(self._fire(look, now, begins=False), self._claim(now))
-        else:
-            fired, claimed = await self._fire(look, now, begins=True), False
+        fired = await self._fire(look, now, begins=not has_older)
+        claimed = has_older and await self._claim(now)
         await self._alert_of(look.unreadable, now)
         return expired or fired or claimed
 
@@ -204,6 +201,7 @@ class Loop:
         Each claim runs in the term of the lease in which the context began.
         """
         async with self._runner.claiming:
+            self._runner.write_reports()  # in the commit of what begins
             request = self._request(now)
             start = partial(self._runner.start, term=self._lease.term)
             yield None if request is None else Slots(request=request, start=start)

@@ -223,7 +223,7 @@ async def test_what_comes_within_a_moment_comes_together(service: Rig):
     while await service.engine.tick():
         pass
     assert service.engine.next_time == clock.now() + MOMENT
-    await clock.advance(0.01)
+    await clock.advance(MOMENT.total_seconds())
     await service.work()
     assert await states(service, "second", "third") == [["SUCCEEDED"], ["SUCCEEDED"]]
 
@@ -231,7 +231,7 @@ async def test_what_comes_within_a_moment_comes_together(service: Rig):
 async def test_reports_wait_for_a_tick_that_comes_soon(service: Rig, gate, monkeypatch):
     """They are written in the commit of what it starts: at once where somebody waits for one, or nothing comes soon."""
     held, waited_for = gate("held"), gate("waited for")
-    for name, opens in (("held", held), ("waited for", waited_for)):
+    for name in ("held", "waited for"):
         await service.register(name.replace(" ", "-"), "@manual", payload={"gate": name})
     engine, soon = service.engine, [False]
     monkeypatch.setattr(type(engine._loop), "ticks_soon", property(lambda _: bool(soon[0])))
