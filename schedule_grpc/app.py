@@ -145,7 +145,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         # Before the others: what ends with a task is counted as of one that is gone.
         stack.enter_context(hub.listening(metrics.notice_deleted, abroad=True))
         stack.enter_context(hub.listening(metrics.notice))
-        loops = HandlerLoops(bindings=partial(_bindings, settings, clock), clock=clock, kind=settings.event_loop)
+        loops = HandlerLoops(bindings=partial(_bindings, settings, clock), clock=clock)
         loops.open()
         stack.push_async_callback(loops.close)
         engine: Engine | AbsentEngine = AbsentEngine(store=store, clock=clock)

@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     )
     event_loop: Literal["auto", "asyncio", "uvloop"] = Field(
         default="auto",
-        description="The server's event loop and its async handlers'; auto is uvloop on Linux where it is installed",
+        description="The server's event loop; auto is uvloop on Linux where it is installed, else asyncio's",
     )
     engine: bool = Field(
         default=True,

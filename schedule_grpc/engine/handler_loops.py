@@ -109,17 +109,15 @@ _Ended: TypeAlias = tuple[_CallElsewhere, End]
 class HandlerLoop:
     """One event loop, its thread, its bindings, and the calls that wait or run there."""
 
-    def __init__(
-        self, number: int, bindings: Bindings, clock: Clock, ends: HandOver[_Ended], own: event_loop.NewLoop
-    ) -> None:
+    def __init__(self, number: int, bindings: Bindings, clock: Clock, ends: HandOver[_Ended]) -> None:
         self.env = bindings.env
         self._bindings = bindings
         self._watchdog = Watchdog(clock, lagged=lambda _: None)
         self._waiting: dict[_CallElsewhere, None] = {}
         self._running: set[_CallElsewhere] = set()
         self._over = asyncio.Event()
-        self._own = own
-        self._loop = own.loop
+        self._own = event_loop.new_loop()
+        self._loop = self._own.loop
         self._turns = HandOver(self._loop, self._give_turn, giver=asyncio.get_running_loop())
         self._ends = ends
         self._thread = threading.Thread(target=self._run, name=f"handlers {number}", daemon=True)
@@ -212,8 +210,6 @@ class HandlerLoops:
     bindings: Callable[[], Bindings]
     """Makes those of one more loop."""
     clock: Clock
-    kind: event_loop.Kind = "asyncio"
-    """Of the event loops."""
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _loops: list[HandlerLoop] = field(default_factory=list)
     _ends: HandOver[_Ended] | None = None
@@ -226,9 +222,7 @@ class HandlerLoops:
         """
         if self._ends is None:
             self._ends = HandOver(asyncio.get_running_loop(), lambda ended: ended[0].deliver(ended[1]))
-        self._loops.append(
-            HandlerLoop(next(self._numbers), self.bindings(), self.clock, self._ends, event_loop.new_loop(self.kind))
-        )
+        self._loops.append(HandlerLoop(next(self._numbers), self.bindings(), self.clock, self._ends))
 
     @property
     def current(self) -> HandlerLoop:
