@@ -1,5 +1,6 @@
 -- A task with jitter is fired when it may start, not at its occurrence: what waits is not written.
--- Programs of versions 6 and 7 can work with it: they record the occurrence when its start comes.
+-- Programs of version 5 can work with it.
+-- They record the occurrence at its time, and look for what is due without an index.
 
 -- How much later than its next run a task is fired.
 ALTER TABLE scheduled_tasks ADD COLUMN start_delay BIGINT NOT NULL DEFAULT 0;
