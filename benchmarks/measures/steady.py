@@ -32,8 +32,9 @@ def steady(bench: Bench) -> Iterator[Sides]:
     """Executions at a steady rate: how late they start, and what they cost.
 
     Tasks of every ten seconds (in a full run), ten times as many as the rate, all with the same occurrences, which a
-    jitter of nine seconds spreads: a share of them each second. An occurrence is late by what lies between the instant at which its jitter lets it start and its start as recorded, over a whole number of
-    periods; one that did not start within a second after the last period counts as an hour late.
+    jitter of nine seconds spreads: a share of them each second. An occurrence is late by what lies between the instant
+    at which its jitter lets it start and its start as recorded, over a whole number of periods; one that did not start
+    within a second after the last period counts as an hour late.
     "cores" is the CPU of the server's process by time. Beside it, in turn, asyncio's own timers of the same rate in a
     bare process: no Python server starts anything earlier than they do.
     """
