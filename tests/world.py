@@ -21,7 +21,7 @@ T = TypeVar("T")
 LOOKS = 2000
 """How often it is looked whether all is quiet before that is called a fault."""
 WAITING = "SELECT count(*) FROM task_executions WHERE state = 'PENDING' AND gate <> 'WAITING' AND available_time <= ?"
-DUE = "SELECT count(*) FROM scheduled_tasks WHERE next_run_time <= ?"
+DUE = "SELECT count(*) FROM scheduled_tasks WHERE next_run_time + start_delay <= ?"
 RUNNING = "SELECT count(*) FROM task_executions WHERE state = 'RUNNING'"
 ENDED = "SELECT id, state, reason, end_time, attempt, result FROM task_executions WHERE end_time IS NOT NULL"
 

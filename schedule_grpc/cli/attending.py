@@ -99,6 +99,13 @@ async def _show(events: AsyncIterator[Told], execution: Execution, shown: Displa
         if isinstance(event, Progress) and event.execution_id == execution.id:
             shown.progressed(event)
         elif isinstance(event, Transition) and event.execution.id == execution.id:
+            if _begins(event.execution) < _begins(execution):
+                continue  # it was recorded as it began: that it waited before is no news
             shown.changed(event.execution)
             if event.execution.state.ended:
                 return
+
+
+def _begins(execution: Execution) -> int:
+    """Return how often attempts of an execution have begun."""
+    return execution.attempt + execution.hand_backs

@@ -1,5 +1,6 @@
 """What an attempt is given: its handler's context, of which each part is made when the handler first looks at it."""
 
+import asyncio
 import contextvars
 import threading
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ class Given:
         self.conditions = conditions
         self._claim = claim
         self._hub = hub
+        self._loop = asyncio.get_running_loop()
 
     @property
     def task(self) -> Task:
@@ -60,7 +62,7 @@ class Given:
     @property
     def report(self) -> Reporter:
         """What hands its progress on."""
-        return Reporter(self._claim, hub=self._hub, clock=self.clock)
+        return Reporter(self._claim, hub=self._hub, clock=self.clock, loop=self._loop)
 
     @property
     def log(self) -> FilteringBoundLogger:

@@ -13,11 +13,12 @@ PAUSE = 0.1
 class Reporter:
     """Publishes the progress of one attempt; may be called from the event loop's thread and from a handler's own."""
 
-    def __init__(self, claim: Claim, *, hub: Hub, clock: Clock) -> None:
+    def __init__(self, claim: Claim, *, hub: Hub, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        """Take a claim; ``loop`` is the hub's."""
         self._execution = claim.execution
         self._hub = hub
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._heard = float("-inf")
 
     def __call__(self, fraction: float, text: str) -> None:

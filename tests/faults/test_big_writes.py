@@ -42,7 +42,7 @@ async def test_killed_in_a_batch_of_a_thousand(tmp_path: Path):
     names = [f"task-{number}" for number in range(MANY)]
     expected = {"begun": 0, "written": 0, "committed": MANY}
     for step in STEPS:
-        server = await started(tmp_path, **{VARIABLE: f"change_tasks.{step}=kill"})
+        server = await started(tmp_path, **{VARIABLE: f"register_tasks.{step}=kill"})
         async with calling(server.address, attempts=1) as client:
             with pytest.raises(Unavailable):
                 await client.batch_register_tasks(registrations(names, "@daily"))

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -166,8 +167,10 @@ async def test_a_process_that_sleeps_in_the_midst_of_a_commit(tmp_path: Path):
     point = {VARIABLE: "claim.written=stop"}
     async with served(tmp_path, handlers="fault_handlers", **point) as server:
         async with calling(server.address) as client:
-            await client.register_task(name="by-hand", schedule="@manual", handler="slow")
-            running = (await client.run_task_now("by-hand", detach=True)).execution
+            await client.register_task(name="yearly", schedule="@yearly", handler="slow")
+            end = datetime.now(UTC)
+            past = await client.backfill_task("yearly", start_time=end - timedelta(days=366), end_time=end)
+            running = past.executions[0]
 
             async def asleep() -> bool:
                 return server.asleep()
