@@ -107,10 +107,11 @@ class Loop:
 
     def _sees_claims_alone(self, now: datetime) -> bool:
         """Tell whether all that there is to do, as far as is known, is to claim what waits: it needs no look before."""
-        if not (self._looks_behind and self._request(now)) or self._seen.due or self._seen.expired:
-            return False
         first = self._seen.next_claim_time
-        return self._comes or (first is not None and first <= now)
+        comes = self._comes or (first is not None and first <= now)
+        if not (comes and self._looks_behind) or self._seen.due or self._seen.expired:
+            return False
+        return self._request(now) is not None
 
     def _note(self, look: Look | None) -> None:
         """Note what a look saw; of a step that did not look, that there may be more."""

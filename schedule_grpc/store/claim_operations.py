@@ -122,7 +122,7 @@ def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
 def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:
     """Read what to claim, and its tasks. What cannot be read waits, and takes no other's place."""
     now = to_micros(request.now)
-    waiting = yield QUERIES.waiting_handlers, {"now": now}
+    waiting = yield QUERIES.waiting_handlers, {}
     ready = [row["handler"] for row in waiting if looked_at(row["available_time"]) <= now]
     handlers = [handler for handler in ready if handler in request.handlers]
     left: set[str] = set()

@@ -16,7 +16,7 @@ def shorten_waits(now: datetime) -> Operation[Told[int]]:
     Without a lock on tasks: a row that was claimed or ended meanwhile is not written. Rows are written in the order of
     their ids, as by others.
     """
-    handlers = yield QUERIES.waiting_handlers, {"now": to_micros(now)}
+    handlers = yield QUERIES.waiting_handlers, {}
     rows = yield (
         QUERIES.postponed_executions,
         [{"handler": row["handler"], "now": to_micros(now)} for row in handlers],

@@ -1,11 +1,11 @@
 """Tasks that are listed again, known by what changes of them: of a page that is as it was, little is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any, TypeAlias
 
 from schedule_grpc.database import Row
-from schedule_grpc.store.rows import task_of
+from schedule_grpc.store.rows import task_of, values_of
 from schedule_grpc.task import Task
 
 MOST_KEPT = 4096
@@ -52,8 +52,7 @@ class ListedTasks:
 
 def places_in(rows: Sequence[Row]) -> list[Place]:
     """Return the places in the rows of list_tasks."""
-    given: Sequence[Any] = rows  # a driver's row is iterated by its values, a mapping by its columns
-    return [tuple(row.values() if isinstance(row, Mapping) else row) for row in given]
+    return [values_of(row) for row in rows]
 
 
 LISTED = ListedTasks()

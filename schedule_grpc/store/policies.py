@@ -5,12 +5,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from schedule_grpc.clock import from_micros, to_micros
+from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.json_text import encode
 from schedule_grpc.policy import Policy
 from schedule_grpc.store.columns import Columns
 
-MICROSECOND = timedelta(microseconds=1)
 POLICY = Policy()
 POLICY_FIELDS = POLICY.fields()
 _DURATIONS = frozenset(path for path, value in POLICY_FIELDS.items() if isinstance(value, timedelta))

@@ -1,6 +1,6 @@
 -- name: waiting_handlers
--- Every handler with a claimable execution, by one index seek each (a loose index scan): when its first one is
--- available, and when the first one after now.
+-- Every handler with a claimable execution, by one index seek each (a loose index scan), and when its first one is
+-- available.
 WITH RECURSIVE waiting (handler) AS (
     SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
     UNION ALL
@@ -12,16 +12,13 @@ SELECT
     handler,
     (SELECT e.available_time FROM task_executions e
      WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
-     ORDER BY e.available_time LIMIT 1) AS available_time,
-    (SELECT e.available_time FROM task_executions e
-     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
-       AND e.available_time > :now
-     ORDER BY e.available_time LIMIT 1) AS next_time
+     ORDER BY e.available_time LIMIT 1) AS available_time
 FROM waiting WHERE handler IS NOT NULL;
 
 -- name: what_is_ahead
--- What a look asks beside what is due: the same of every handler; the earliest start deadline; and when the next task
--- is due of all that are not (a task that cannot be read stays due, and must hide no other).
+-- What a look asks beside what is due: of every handler the same, and when its first execution after now is available;
+-- the earliest start deadline; and when the next task is due of all that are not (a task that cannot be read stays due,
+-- and must hide no other).
 WITH RECURSIVE waiting (handler) AS (
     SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
     UNION ALL
@@ -87,7 +84,7 @@ FROM rows WHERE task_executions.id = rows.id AND task_executions.state = 'PENDIN
 -- name: settle_attempts
 -- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, kind TEXT, attempt BIGINT, attempts TEXT, hand_backs BIGINT,
 -- rows: gate TEXT, available_time BIGINT, end_time BIGINT, result TEXT, error TEXT
--- What attempts left behind, each written only by the holder of its lease; whether their end was asked for meanwhile.
+-- What attempts left behind, each written only by the holder of its lease.
 UPDATE task_executions SET
     state = rows.state, reason = rows.reason, kind = rows.kind, attempt = rows.attempt, attempts = rows.attempts,
     hand_backs = rows.hand_backs, gate = rows.gate, available_time = rows.available_time, end_time = rows.end_time,

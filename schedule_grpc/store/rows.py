@@ -1,7 +1,7 @@
 """Rows to values and back. Times are microseconds, JSON is text, flags are 0 or 1."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from itertools import product
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from schedule_grpc.clock import from_micros, to_micros
+from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.database import Row
 from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
 from schedule_grpc.json_text import encode
@@ -26,7 +26,6 @@ from schedule_grpc.task import EMPTY, Definition, Task, TaskStats
 
 E = TypeVar("E", bound=StrEnum)
 
-MICROSECOND = timedelta(microseconds=1)
 LONGEST_DELAY = MAX_JITTER // MICROSECOND
 TASKS_KEPT = 4096
 _TASKS_READ: dict[tuple[Any, ...], Task] = {}
@@ -178,12 +177,15 @@ def _plain_task(*row: Any) -> Task | None:
     )
 
 
+def values_of(row: Row) -> tuple[Any, ...]:
+    """Return the values of a row, in the order of its columns."""
+    given: Any = row  # a driver's row is iterated by its values, a mapping by its columns
+    return tuple(given.values() if isinstance(given, Mapping) else given)
+
+
 def task_read_again(row: Row) -> Task:
     """Return the same as `task_of`, and the same value as long as the row is the same: callers ask again and again."""
-    # A driver's row is iterated by its values, a mapping by its columns. No two of different kinds are equal: a column
-    # of numbers makes a whole number of 1.0.
-    given: Any = row
-    values = tuple(given.values() if isinstance(given, Mapping) else given)
+    values = values_of(row)  # no two of different kinds are equal: a column of numbers makes a whole number of 1.0
     found = _TASKS_READ.get(values)
     if found is None:
         found = task_of(row)

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from schedule_grpc.clock import to_micros
+from schedule_grpc.clock import MICROSECOND, to_micros
 from schedule_grpc.condition import FAILING
 from schedule_grpc.database import Table
 from schedule_grpc.execution import Execution, FailedAttempt, State
@@ -15,8 +15,6 @@ from schedule_grpc.json_text import encode
 from schedule_grpc.planning import Firing
 
 T = TypeVar("T")
-
-MICROSECOND = timedelta(microseconds=1)
 
 
 def new_executions(executions: Sequence[Execution], lease_owner: str | None = None, *, alone: bool = False) -> Table:
