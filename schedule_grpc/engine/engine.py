@@ -233,13 +233,13 @@ class Engine:
         except Unavailable as error:
             self._error = str(error)
             log.error("engine.database_unavailable", error=str(error))  # noqa: TRY400 (no traceback: it is not ours)
-            await self._clock.wait_until(self._clock.now() + AFTER_ERROR, self._stopping)
+            await self._pause_after_error()
             return
         except Exception as error:
             # The loop outlives whatever one look ran into: stopping would silence every task.
             self._error = f"{type(error).__name__} while looking for what is due"
             log.exception("engine.tick_failed")
-            await self._clock.wait_until(self._clock.now() + AFTER_ERROR, self._stopping)
+            await self._pause_after_error()
             return
         self._error = None
         self.begun = True
@@ -250,6 +250,11 @@ class Engine:
             self._runner.write_reports()
         if self._loop.is_done or not more:
             await self._clock.wait_until(self._loop.next_time, self._woken)
+
+    async def _pause_after_error(self) -> None:
+        """Wait a little; what attempts left behind is not kept waiting by looks that fail."""
+        self._runner.write_reports()
+        await self._clock.wait_until(self._clock.now() + AFTER_ERROR, self._stopping)
 
     def _notice_free(self) -> None:
         """Look again, if something waits for a slot; a look under way may have seen that one taken."""

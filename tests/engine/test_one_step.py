@@ -259,3 +259,27 @@ async def test_reports_wait_for_a_tick_that_comes_soon(service: Rig, gate, monke
     assert (await service.service.execution(execution.id)).state is State.SUCCEEDED
     engine.stop()
     await service.until_done(running)
+
+
+async def test_looks_that_fail_keep_no_report_waiting(service: Rig, gate, monkeypatch):
+    """A report that waits for the next tick is written though that one fails, and the next."""
+    held = gate("held")
+    await service.register("task", "@manual", payload={"gate": "held"})
+    engine = service.engine
+    running = asyncio.create_task(engine.run())
+    execution = await service.service.run_now("task", detach=True)
+    await held.came.wait()
+
+    async def failing(*_arguments, **_options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(engine._loop), "ticks_soon", property(lambda _: True))
+    monkeypatch.setattr(engine._loop, "tick", failing)
+    held.opened.set()
+    engine._woken.set()
+    while engine.running:
+        await service.clock.advance(1)
+        await service.written()
+    assert (await service.service.execution(execution.id)).state is State.SUCCEEDED
+    engine.stop()
+    await service.until_done(running)
