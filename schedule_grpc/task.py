@@ -170,6 +170,11 @@ class Task(Struct, frozen=True, kw_only=True):
         return self.definition.name
 
     @property
+    def due_time(self) -> datetime | None:
+        """When it is fired next: its next run, and ``start_delay`` later."""
+        return None if self.next_run_time is None else self.next_run_time + self.start_delay
+
+    @property
     def id(self) -> str:
         """The id that callers of the older service know."""
         return f"task_{self.definition.name}"

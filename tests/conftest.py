@@ -120,6 +120,14 @@ async def service(place: Path | str) -> AsyncIterator[Rig]:
 
 
 @pytest.fixture
+async def deaf(place: Path | str) -> AsyncIterator[Rig]:
+    """The same, whose engine hears of nothing that happens: it does what a test says, and nothing else."""
+    async with rig(place, hears=False) as built:
+        yield built
+    assert check(place) == []
+
+
+@pytest.fixture
 def gate() -> Iterator[Callable[[str], Gates]]:
     """Make gates by name, at which the handler ``fate`` waits."""
 

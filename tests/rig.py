@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,9 +174,12 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    place: Path | str, *, clock: FakeClock | None = None, recover: bool = False, **options: Any
+    place: Path | str, *, clock: FakeClock | None = None, recover: bool = False, hears: bool = True, **options: Any
 ) -> AsyncIterator[Rig]:
-    """Build a Rig on a file, or on the database of a URL; with ``recover`` as a server does that finds it."""
+    """Build a Rig on a file, or on the database of a URL; with ``recover`` as a server does that finds it.
+
+    Unless it ``hears``, its engine is not told of what happens: each of its ticks looks, and nothing stops at once.
+    """
     clock = clock or FakeClock(START)
     hub = Hub()
     registry = Registry()
@@ -195,6 +198,7 @@ async def rig(
         service = Service(store=store, clock=clock, hub=hub, registry=registry, starter=engine)
         if recover:
             await engine.recover()
-        yield Rig(place=place, clock=clock, hub=hub, store=store, engine=engine, service=service, registry=registry)
+        with engine.hearing() if hears else nullcontext():
+            yield Rig(place=place, clock=clock, hub=hub, store=store, engine=engine, service=service, registry=registry)
     finally:
         await store.close()

@@ -24,10 +24,11 @@ Form: TypeAlias = tuple[int, ...]
 """The columns, by their places, that all rows have alike; never the first one."""
 
 TYPES = frozenset({"TEXT", "BIGINT", "SMALLINT"})
-TOGETHER = (64, 16, 4, 1)
+TOGETHER = (64, 16, 12, 8, 7, 6, 5, 4, 3, 2, 1)
 """So many rows has a statement on SQLite: few different texts, each of them prepared once.
 
-More than 64 in one were no quicker: a statement's own cost is spread over enough of them then.
+A few rows cost little more than one: so there is a text for each such number. More than 64 in one were no quicker: a
+statement's own cost is spread over enough of them then.
 """
 WORTH_A_FORM = 16
 """Rows of the smallest set that has a form of its own: of a few rows anything may be alike, and forms are prepared."""

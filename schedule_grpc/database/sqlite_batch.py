@@ -124,6 +124,8 @@ def _run(connection: sqlite3.Connection, statement: Statement | Together) -> Row
 
 
 def _run_set(connection: sqlite3.Connection, query: SetQuery, rows: Sequence[Parameters]) -> Rows:
+    if not rows:
+        return [] if query.answers else [{"count": 0}]
     if query.answers:
         return [row for statement in for_sqlite(query, rows) for row in _rows(connection.execute(*statement))]
     before = connection.total_changes

@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -137,7 +137,7 @@ class Engine:
     async def run(self) -> None:
         """Tick and wait until stopped; then let running work end, at most for the drain timeout, and stop the rest."""
         finished = asyncio.Event()
-        with self._hub.listening(self._notice, abroad=True), self._hub.listening(self._journal):
+        with self.hearing(), self._hub.listening(self._journal):
             self._lease.keep(on_held=self._woken.set)
             upkeep = asyncio.create_task(self._upkeep.run(finished), name="upkeep")
             janitor = asyncio.create_task(self._janitor.run(self._stopping), name="janitor")
@@ -159,6 +159,12 @@ class Engine:
                 await loops
                 await probe
                 await self._lease.leave()
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """Within this context it hears of what happens: it ticks for it, and does not look for what it knows."""
+        with self._hub.listening(self._notice, abroad=True), self._loop.hearing():
+            yield
 
     def stop(self) -> None:
         """Start nothing more; called again, do not wait for running work either."""
@@ -292,6 +298,7 @@ class Engine:
                     self._loop.expect(event.execution)
                     self._woken.set()
             elif isinstance(event, TaskChanged):
+                self._loop.look_again()
                 self._woken.set()
             elif isinstance(event, CancelRequested):
                 self._stop(event.execution_id)

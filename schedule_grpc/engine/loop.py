@@ -1,7 +1,7 @@
 """What is due? Looks, plans, fires, claims; one short function each."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from schedule_grpc.clock import Clock
+from schedule_grpc.engine.foresight import Foresight
 from schedule_grpc.engine.lease import Lease
 from schedule_grpc.engine.runner import Runner
 from schedule_grpc.execution import Execution
@@ -30,6 +31,8 @@ Where handlers return soon, slots are free before that. Where none is, what is d
 """
 MOMENT = timedelta(milliseconds=15)
 """What becomes due or available so soon one after the other is started in one step, and shares its commit."""
+LOOKED_AT = 100
+"""How many of the tasks that come next a step looks at, where it has fired all that was due."""
 NOTHING = Look(due=(), claimable=frozenset(), expired=False, next_time=None)
 
 
@@ -63,6 +66,7 @@ class Loop:
         """Whether a step also looks at what is behind it. Over a network those that it starts would wait for that."""
         self._seen = NOTHING
         """The last look."""
+        self._foresight = Foresight()
         self._comes = False
         """Whether something has come since that can be claimed now."""
         self._next: datetime | None = None
@@ -88,14 +92,31 @@ class Loop:
     def expect(self, execution: Execution) -> None:
         """Note that an execution waits, to be claimed by the next tick if it is available now."""
         self._comes |= execution.available_time <= self._clock.now()
+        self._foresight.forget()
+
+    def look_again(self) -> None:
+        """Note that a task may have changed: what was seen of it counts no longer."""
+        self._foresight.forget()
+
+    def hearing(self) -> AbstractContextManager[None]:
+        """Within this context `expect` and `look_again` are called for all that changes, but for what the loop does."""
+        return nullcontext() if self._store.shared else self._foresight.hearing()
 
     async def tick(self) -> bool:
         """Do what there is to do now; return whether there may be more at once."""
+        try:
+            return await self._tick()
+        except BaseException:
+            self._foresight.forget()  # whether anything was written is not known
+            raise
+
+    async def _tick(self) -> bool:
         await self._lease.take()
         now = self._ticked = self._clock.now()
         if self._sees_claims_alone(now):
             return await self._claim(now) or not self.is_done
-        look = await self._store.look(self._handlers, now=now, limit=self._wanted())
+        wanted = self._wanted()
+        look = self._foresight.look(now, wanted) or await self._look(now, wanted)
         self._note(look)
         expired = look.expired and await self._store.expire(now=now) > 0
         request = self._request(now)
@@ -104,6 +125,12 @@ class Loop:
         claimed = has_older and await self._claim(now)
         await self._alert_of(look.unreadable, now)
         return expired or fired or claimed
+
+    async def _look(self, now: datetime, wanted: int) -> Look:
+        changes = self._foresight.changes
+        look = await self._store.look(self._handlers, now=now, limit=wanted, horizon=self._foresight.horizon)
+        self._foresight.learn(look, now, changes=changes)
+        return look
 
     def _sees_claims_alone(self, now: datetime) -> bool:
         """Tell whether all that there is to do, as far as is known, is to claim what waits: it needs no look before."""
@@ -161,19 +188,48 @@ class Loop:
         firings = [firing for task in look.due if (firing := self._planned(task, now)) is not None]
         if not firings:
             return False
+        if len(firings) < len(look.due):
+            self._foresight.forget()
         if not begins:
-            await self._store.fire(firings, now=now)
-            return True
+            return await self._record(firings, now)
+        return await self._begin(firings, look, now)
+
+    async def _begin(self, firings: Sequence[Firing], look: Look, now: datetime) -> bool:
+        """Fire what a look saw, and start at once what has a slot; it looks behind itself where no more is known."""
         async with self.free_slots(now) as slots:
             if slots is None:
-                await self._store.fire(firings, now=now)
-                return True
-            request = replace(slots.request, handlers=self._handlers - look.claimable)
+                return await self._record(firings, now)
+            request = replace(
+                slots.request,
+                handlers=self._handlers - look.claimable,
+                looks_at=self._looked_at_behind(look, now),
+                horizon=self._foresight.horizon,
+            )
+            changes = self._foresight.changes
             fired = await self._store.fire(firings, now=now, request=request)
             for claim in fired.claims:
                 slots.start(claim)
-        self._note(fired.look and replace(fired.look, claimable=fired.look.claimable | look.claimable))
+        if fired.look is not None:
+            self._foresight.learn(fired.look, now, changes=changes)
+            self._note(replace(fired.look, claimable=fired.look.claimable | look.claimable))
+            return True
+        self._foresight.moved(firings)
+        if fired.waits:
+            self._foresight.forget()
+        self._note(self._foresight.look(now, 1))
         return True
+
+    async def _record(self, firings: Sequence[Firing], now: datetime) -> bool:
+        """Fire what cannot begin at once: it waits."""
+        await self._store.fire(firings, now=now)
+        self._foresight.forget()
+        return True
+
+    def _looked_at_behind(self, look: Look, now: datetime) -> int:
+        """Return how many tasks to look at behind the firing of what a look saw; 0 where more than these are known."""
+        if not self._looks_behind or self._foresight.suffices_without(len(look.due), now):
+            return 0
+        return 1 if look.due[-1].due_time == look.known_until else LOOKED_AT
 
     def _planned(self, task: Task, now: datetime) -> Firing | None:
         try:
@@ -189,9 +245,14 @@ class Loop:
             if slots is None:
                 return False
             self._comes = False
-            claimed = await self._store.claim(slots.request)
+            changes = self._foresight.changes
+            looks_at = LOOKED_AT if self._looks_behind else 0
+            request = replace(slots.request, looks_at=looks_at, horizon=self._foresight.horizon)
+            claimed = await self._store.claim(request)
             for claim in claimed.claims:
                 slots.start(claim)
+        if claimed.look is not None:
+            self._foresight.learn(claimed.look, now, changes=changes)
         self._note(claimed.look)
         return bool(claimed.claims)
 
@@ -218,5 +279,4 @@ class Loop:
             running=self._runner.running_by_handler(),
             now=now,
             limits=self._limits,
-            looks=self._looks_behind,
         )

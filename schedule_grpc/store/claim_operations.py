@@ -112,7 +112,9 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[Claimed]]:
 
 def _look_behind(request: ClaimRequest | None) -> Operation[Look | None]:
     """Look at what is left to do, in the step that did the rest: that spares a look of its own."""
-    return (yield from look(request.handlers, request.now, 1)) if request is not None and request.looks else None
+    if request is None or not request.looks_at:
+        return None
+    return (yield from look(request.handlers, request.now, request.looks_at, request.horizon))
 
 
 def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
 
 from schedule_grpc.errors import ScheduleError
-from schedule_grpc.execution import Execution
+from schedule_grpc.execution import Execution, State
 from schedule_grpc.task import Task
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -38,8 +40,10 @@ class ClaimRequest:
     running: Mapping[str, int]
     now: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
-    looks: bool = False
-    """Whether to look, in the same step, at what there is to do behind it."""
+    looks_at: int = 0
+    """How many of the tasks that are due next to look at behind it, in the same step; 0: that step does not look."""
+    horizon: timedelta = timedelta(0)
+    """How far that look sees."""
 
     @property
     def free(self) -> int:
@@ -53,7 +57,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """What there is to do now, and when to look again.
+    """What there is to do now, what comes next, and when to look again.
 
     ``next_time`` is the earliest instant, after now, at which a task is due, a claimable execution becomes available,
     or a start deadline passes; None if nothing is in sight. ``unreadable`` are tasks whose next run has come, but of
@@ -65,13 +69,19 @@ class Look:
     """Handlers of the asker's of which executions can be claimed."""
     expired: bool
     next_time: datetime | None
+    next_wait_time: datetime | None = None
+    """The same of executions alone."""
     next_claim_time: datetime | None = None
     """The earliest instant, after now, at which a claimable execution becomes available."""
     unreadable: tuple[Task, ...] = ()
+    coming: tuple[Task, ...] = ()
+    """Tasks that are due later, the first ones, as far as the look saw."""
+    known_until: datetime = LONG_AGO
+    """Of the tasks that are due before this instant none is missing, neither in `due` nor in `coming`."""
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
-    """Attempts that began, and what there is to do behind them, if it was looked at: of due tasks one at most."""
+    """Attempts that began, and what there is to do behind them, if it was looked at."""
 
     claims: tuple[Claim, ...] = ()
     look: Look | None = None
@@ -81,6 +91,12 @@ class Fired(Claimed, frozen=True, kw_only=True):
     """What firings recorded, and which of it began at once."""
 
     executions: tuple[Execution, ...]
+
+    @property
+    def waits(self) -> bool:
+        """Whether any of it is left waiting."""
+        begun = {claim.execution.id for claim in self.claims}
+        return any(each.state is State.PENDING and each.id not in begun for each in self.executions)
 
 
 class ManualRun(Struct, frozen=True, kw_only=True):

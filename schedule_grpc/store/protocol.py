@@ -8,7 +8,7 @@ All raise DatabaseUnavailable where the database does not answer or refuses the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from schedule_grpc.condition import Alert
@@ -166,8 +166,10 @@ class Store(Protocol):
 
     # -- the engine's
 
-    async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
-        """Return at most ``limit`` due tasks, whether anything can be claimed, and when to look again."""
+    async def look(
+        self, handlers: frozenset[str], *, now: datetime, limit: int, horizon: timedelta = timedelta(0)
+    ) -> Look:
+        """Return what there is to do, and when to look again; of tasks that are due, and of those that come next."""
 
     async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
         """Move each task on and record its executions; return those recorded.

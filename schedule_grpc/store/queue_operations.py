@@ -32,7 +32,7 @@ from schedule_grpc.store.gate_operations import end_pending, let_next_through
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of
 from schedule_grpc.store.tables import counted_ends, no_longer_failing, settled_attempts, started_runs
-from schedule_grpc.store.task_operations import due_tasks, looked_at, tasks_of
+from schedule_grpc.store.task_operations import looked_at, next_tasks, tasks_of
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -58,26 +58,46 @@ class Settlement(Struct, frozen=True, kw_only=True):
     now: datetime
 
 
-def look(handlers: frozenset[str], now: datetime, limit: int) -> Operation[Look]:
-    """See what is due, claimable or expired, and when the next of these will be."""
-    due, unreadable = yield from due_tasks(now, limit)
+def look(handlers: frozenset[str], now: datetime, limit: int, horizon: timedelta = timedelta(0)) -> Operation[Look]:
+    """See what is due, claimable or expired, and when the next of these will be; of tasks at most ``limit``."""
+    tasks, unreadable = yield from next_tasks(now + horizon, limit)
+    due = tuple([task for task in tasks if _is_due(task, now)])
     now_micros = to_micros(now)
     ahead = yield QUERIES.what_is_ahead, {"now": now_micros}
     ours = [row for row in ahead if row["what"] == "HANDLER" and row["handler"] in handlers]
     available = {row["handler"]: looked_at(row["available_time"]) for row in ours}
     claims = [looked_at(row["next_time"]) for row in ours]
     expiring = [looked_at(row["next_time"]) for row in ahead if row["what"] == "DEADLINE"]
-    # What is due wakes by itself: then the next run is not waited for.
-    next_runs = [] if due else [looked_at(row["next_time"]) for row in ahead if row["what"] == "RUN"]
-    instants = [*claims, *expiring, *next_runs]
+    next_run = min([looked_at(row["next_time"]) for row in ahead if row["what"] == "RUN"], default=LAST)
+    waits = [*claims, *expiring]
     return Look(
         due=due,
-        unreadable=unreadable,
+        coming=tasks[len(due) :],
+        known_until=_known_until(tasks, unreadable, now + horizon, limit, next_run),
+        unreadable=tuple([task for task in unreadable if _is_due(task, now)]),
         claimable=frozenset(handler for handler, time in available.items() if time <= now_micros),
         expired=any(time <= now_micros for time in expiring),
-        next_time=_first_after(now_micros, instants),
+        # What is due wakes by itself: then the next run is not waited for.
+        next_time=_first_after(now_micros, waits if due else [*waits, next_run]),
+        next_wait_time=_first_after(now_micros, waits),
         next_claim_time=_first_after(now_micros, claims),
     )
+
+
+def _is_due(task: Task, now: datetime) -> bool:
+    return task.due_time is not None and task.due_time <= now
+
+
+def _known_until(
+    tasks: Sequence[Task], unreadable: Sequence[Task], horizon: datetime, limit: int, next_run: int
+) -> datetime:
+    """Return until when a look has seen all tasks: to its last one where there may be more, else as far as it looked.
+
+    Where it saw none that far, until the first one is due. One that cannot be read is for another look to tell of.
+    """
+    last = tasks[-1].due_time if len(tasks) == limit else None
+    bounds = [last or (horizon if tasks else max(horizon, from_micros(next_run)))]
+    return min([*bounds, *(task.due_time for task in unreadable if task.due_time is not None)])
 
 
 def record(reports: Sequence[Report]) -> Operation[Told[tuple[Execution | None, ...]]]:

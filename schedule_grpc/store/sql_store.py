@@ -1,7 +1,7 @@
 """The one implementation of the Store protocol: operations over a database, events after their commit."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -140,9 +140,11 @@ class SqlStore:
         """See Store."""
         return await self._database.read(tasks.known_handlers)
 
-    async def look(self, handlers: frozenset[str], *, now: datetime, limit: int) -> Look:
+    async def look(
+        self, handlers: frozenset[str], *, now: datetime, limit: int, horizon: timedelta = timedelta(0)
+    ) -> Look:
         """See Store."""
-        return await self._database.read(partial(queue.look, handlers, now, limit), lane=Lane.ENGINE)
+        return await self._database.read(partial(queue.look, handlers, now, limit, horizon), lane=Lane.ENGINE)
 
     async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
         """See Store."""

@@ -137,14 +137,14 @@ def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Ta
     return tuple(task for task in known.values() if task is not None)
 
 
-def due_tasks(now: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tuple[Task, ...]]]:
-    """Read at most ``limit`` due tasks, the longest overdue first, and beside them those that cannot be read.
+def next_tasks(until: datetime, limit: int) -> Operation[tuple[tuple[Task, ...], tuple[Task, ...]]]:
+    """Read at most ``limit`` tasks that are due by then, the first ones first, and beside them what cannot be read.
 
     Tasks that cannot be read stay due, and crowd out no others: as many more are read.
     """
     asked = limit
     while True:
-        rows = yield QUERIES.due_tasks, {"now": to_micros(now), "limit": asked}
+        rows = yield QUERIES.due_tasks, {"now": to_micros(until), "limit": asked}
         tasks = tasks_in(rows)
         readable = tuple([task for task in tasks if not task.definition.troubles])
         if len(readable) >= limit or len(rows) < asked:

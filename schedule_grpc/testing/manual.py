@@ -2,8 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from schedule_grpc import builtin
 from schedule_grpc.clock import SystemClock
 from schedule_grpc.engine import Engine, EngineOptions
-from schedule_grpc.events import Event, Hub
+from schedule_grpc.events import Hub
 from schedule_grpc.execution import Execution, ExecutionFilter, State
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.handlers.perform import GRACE
@@ -51,6 +51,8 @@ class ManualService:
     service: Service = field(init=False)
     """Every operation of the contract: cancel, backfill, disable, watching, ..."""
     engine: Engine = field(init=False)
+    hearing: ExitStack = field(init=False, repr=False, default_factory=ExitStack)
+    """Within it the engine hears of what happens, as one does that runs by itself: what is cancelled stops."""
     _at_work: AtWork = field(init=False, repr=False, default_factory=AtWork)
 
     def __post_init__(self) -> None:
@@ -172,7 +174,7 @@ class ManualService:
     # -- inside
 
     def _new_engine(self) -> Engine:
-        return Engine(
+        engine = Engine(
             store=self.store,
             clock=self.clock,
             hub=self.hub,
@@ -180,6 +182,9 @@ class ManualService:
             env=self.env,
             options=self.options,
         )
+        self.hearing.close()
+        self.hearing.enter_context(engine.hearing())
+        return engine
 
     def _offer(self, function: Callable[..., Any]) -> str:
         offer = offer_of(function)
@@ -258,11 +263,7 @@ async def manual_service(
         offered = [Handler(name=offer.name, description=offer.description) for offer in registry]
         await store.offer_handlers(offered, now=time.now())
         await service.engine.recover()
-
-        def notice(events: Sequence[Event]) -> None:
-            service.engine._notice(events)  # noqa: SLF001 (as it listens while it runs by itself: what is cancelled stops)
-
-        stack.enter_context(hub.listening(notice))
+        stack.callback(service.hearing.close)
         stack.push_async_callback(_stop, service)
         yield service
 

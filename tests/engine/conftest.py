@@ -13,6 +13,9 @@ __all__ = ["place", "scene"]
 
 @pytest.fixture
 async def unchecked(place: Path | str) -> AsyncIterator[Rig]:
-    """A whole service on a FakeClock, without the checker: that cannot read either what these tests write."""
-    async with rig(place) as built:
+    """A whole service on a FakeClock, without the checker: that cannot read either what these tests write.
+
+    Nor does its engine hear of that.
+    """
+    async with rig(place, hears=False) as built:
         yield built

@@ -31,8 +31,7 @@ async def begun(place: Path | str) -> AsyncIterator[Rig]:
     async with rig(place, concurrency=2) as service:
         await service.engine.tick()
         service.engine.begun = True
-        with service.hub.listening(service.engine._notice):
-            yield service
+        yield service
 
 
 async def register(service: Rig, gate, *names: str) -> None:

@@ -85,13 +85,13 @@ async def test_a_running_handler_is_cancelled(service: Rig, gate):
     assert (ended.state, ended.error, ended.attempts) == (State.CANCELLED, "enough", ())
 
 
-async def test_a_success_that_was_faster_stands(service: Rig, gate):
+async def test_a_success_that_was_faster_stands(deaf: Rig, gate):
     """It was asked to end, and had ended well."""
-    execution = await started(service, gate("g"))
-    await service.service.cancel(execution.id)
+    execution = await started(deaf, gate("g"))
+    await deaf.service.cancel(execution.id)
     gate("g").opened.set()
-    await service.engine.idle()
-    (ended,) = await service.history()
+    await deaf.engine.idle()
+    (ended,) = await deaf.history()
     assert (ended.state, ended.result) == (State.SUCCEEDED, {"success": True, "seen": {"gate": "g"}})
 
 

@@ -194,13 +194,13 @@ async def seen(scene: Scene, new: Execution) -> str:
 
 @pytest.mark.no_cover  # as slow tests: 280 ways through the same lines
 @pytest.mark.parametrize(("overlap", "situation", "trigger"), CASES)
-async def test_the_gate(service: Rig, gate: Callable[[str], Gates], overlap: Overlap, situation: str, trigger: str):
+async def test_the_gate(deaf: Rig, gate: Callable[[str], Gates], overlap: Overlap, situation: str, trigger: str):
     """What the table says happens, to the new one and to the others; and in the end everything has ended."""
     gates = {name: gate(name) for name in ("first", "second")}
-    service.gates = gates.__getitem__  # type: ignore[attr-defined]
-    scene = Scene(service=service)
+    deaf.gates = gates.__getitem__  # type: ignore[attr-defined]
+    scene = Scene(service=deaf)
     policy = Policy(timeout=LONG, start_deadline=LONG, retry=RetryPolicy(initial_backoff=LONG, max_backoff=LONG))
-    await service.register("task", SCHEDULE, policy=policy)
+    await deaf.register("task", SCHEDULE, policy=policy)
     await SETUPS[situation](scene)
     await scene.policy(overlap=overlap, catch_up=CatchUp.ALL if trigger == "catch-up" else CatchUp.LATEST)
 
