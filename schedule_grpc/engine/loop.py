@@ -32,7 +32,7 @@ Where handlers return soon, slots are free before that. Where none is, what is d
 MOMENT = timedelta(milliseconds=15)
 """What becomes due or available so soon one after the other is started in one step, and shares its commit."""
 LOOKED_AT = 100
-"""How many of the tasks that come next a step looks at, where it has fired all that was due."""
+"""How many of the tasks that come next are looked at together: enough to share its cost, few enough to be read soon."""
 NOTHING = Look(due=(), claimable=frozenset(), expired=False, next_time=None)
 
 
@@ -128,7 +128,9 @@ class Loop:
 
     async def _look(self, now: datetime, wanted: int) -> Look:
         changes = self._foresight.changes
-        look = await self._store.look(self._handlers, now=now, limit=wanted, horizon=self._foresight.horizon)
+        horizon = timedelta(0) if self.behind else self._foresight.horizon
+        limit = min(wanted, LOOKED_AT) if horizon else wanted
+        look = await self._store.look(self._handlers, now=now, limit=limit, horizon=horizon)
         self._foresight.learn(look, now, changes=changes)
         return look
 
