@@ -84,7 +84,8 @@ def _served(bench: Bench, rate: int, spread: Spread) -> Figures:
     database.reviewed()
     with server(bench.folder) as process:
         first = spread.next_period(datetime.now(UTC) + timedelta(seconds=1))
-        begin = spread.next_period(first)  # copies of one task are fired together once, at the start of that one
+        # Copies of one task are fired together in their first period; the second one is to be calm again.
+        begin = spread.next_period(spread.next_period(first))
         end = begin + timedelta(seconds=spread.seconds)
         _sleep_until(begin - BEFORE)
         used = process.cpu()

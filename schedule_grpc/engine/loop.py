@@ -23,7 +23,10 @@ log = structlog.get_logger(__name__)
 FIRED_AT_ONCE = 500
 """Tasks fired in one transaction: enough to share its cost, few enough that nobody waits long behind it."""
 FIRED_BESIDE = 32
-"""The same while others wait for their time, which may come meanwhile: they start late by what this takes."""
+"""The same while others wait for their time, which may come meanwhile: they start late by what this takes.
+
+It doubles from step to step as long as more is due: small sets cost more, and would fall behind what comes.
+"""
 PATIENCE = timedelta(milliseconds=250)
 """How long due tasks are left for the next slot that is free, to be recorded as they start: one write instead of two.
 
@@ -67,6 +70,7 @@ class Loop:
         self._seen = NOTHING
         """The last look."""
         self._foresight = Foresight()
+        self._fired_beside = FIRED_BESIDE
         self._comes = False
         """Whether something has come since that can be claimed now."""
         self._next: datetime | None = None
@@ -118,6 +122,8 @@ class Loop:
         wanted = self._wanted()
         look = self._foresight.look(now, wanted) or await self._look(now, wanted)
         self._note(look)
+        is_full = len(look.due) >= self._fired_beside
+        self._fired_beside = min(2 * self._fired_beside, FIRED_AT_ONCE) if is_full else FIRED_BESIDE
         expired = look.expired and await self._store.expire(now=now) > 0
         request = self._request(now)
         has_older = request is not None and any(request.room(handler) > 0 for handler in look.claimable)
@@ -164,7 +170,7 @@ class Loop:
 
     def _wanted(self) -> int:
         """Return how many due tasks to look at: as many as can start, or all that are to be recorded together."""
-        together = FIRED_AT_ONCE if self._seen.next_claim_time is None else FIRED_BESIDE
+        together = FIRED_AT_ONCE if self._seen.next_claim_time is None else self._fired_beside
         return min(self._free or (1 if self._is_patient() else together), together)
 
     @property

@@ -1,17 +1,20 @@
 """When due tasks are recorded: as they start, or, where no slot is free for a while, to wait in the queue."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rig import Rig, rig
 
-from schedule_grpc.engine.loop import MOMENT, PATIENCE
+from schedule_grpc.engine.loop import FIRED_AT_ONCE, FIRED_BESIDE, MOMENT, PATIENCE
 from schedule_grpc.execution import Execution, State
+from schedule_grpc.planning import Firing
 from schedule_grpc.policy import Policy
 from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.store.claims import Fired
 
 ONCE = RetryPolicy(max_retries=0)
 HALF_A_MINUTE = timedelta(seconds=30)
@@ -284,3 +287,25 @@ async def test_looks_that_fail_keep_no_report_waiting(service: Rig, gate, monkey
     assert (await service.service.execution(execution.id)).state is State.SUCCEEDED
     engine.stop()
     await service.until_done(running)
+
+
+async def test_what_is_due_while_others_wait_goes_in_growing_sets(tmp_path: Path):
+    """Small at first, so that nobody who waits is late; larger while more is due than one step takes."""
+    async with rig(tmp_path / "schedule.db", concurrency=FIRED_AT_ONCE) as service:
+        await service.register("fails", "@manual", payload={"fate": "raise"}, policy=Policy(retry=RetryPolicy()))
+        for number in range(5 * FIRED_BESIDE):
+            await service.register(f"task-{number}", "0 11 * * *")
+        await service.clock.advance(3599.5)
+        await service.service.run_now("fails", detach=True)
+        await service.work()
+        assert await service.states("fails") == ["PENDING"]
+        sizes = []
+        fire = service.store.fire
+
+        async def watched(firings: Sequence[Firing], **named: Any) -> Fired:
+            sizes.append(len(firings))
+            return await fire(firings, **named)
+
+        service.store.fire = watched  # type: ignore[method-assign]
+        await service.advance(0.5)
+        assert sizes == [FIRED_BESIDE, 2 * FIRED_BESIDE, 2 * FIRED_BESIDE]
