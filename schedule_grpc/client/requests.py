@@ -13,7 +13,7 @@ from schedule_grpc import wire
 from schedule_grpc.client import responses
 from schedule_grpc.client.call import Call, Pages, Run
 from schedule_grpc.client.responses import RunResult
-from schedule_grpc.client.values import instant, policy_message, state_numbers, struct
+from schedule_grpc.client.values import given, instant, policy_message, registrations_given, state_numbers, struct
 from schedule_grpc.events import Told
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -94,7 +94,7 @@ def batch_register_tasks(
     """
     request = request_of(
         pb.BatchRegisterTasksRequest,
-        requests=[wire.registration_to(registration) for registration in registrations],
+        requests=[wire.registration_to(each) for each in registrations_given(registrations)],
         validate_only=validate_only,
     )
     return Call(rpc="BatchRegisterTasks", request=request, read=responses.tasks)
@@ -180,7 +180,7 @@ def get_task(name: str) -> Call[Task]:
 
 def list_tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, page_token: str = "") -> Call[TaskPage]:
     """Return one page of the tasks chosen, in the order of their names; 100 of them if ``page_size`` is 0."""
-    wanted = chosen or TaskFilter()
+    wanted = given(TaskFilter, "chosen", chosen) or TaskFilter()
     request = request_of(
         pb.ListTasksRequest,
         page_size=page_size,
@@ -389,7 +389,7 @@ def initialize_default_tasks() -> Call[tuple[Task, ...]]:
 
 
 def _filter(chosen: ExecutionFilter | None) -> dict[str, Any]:
-    wanted = chosen or ExecutionFilter()
+    wanted = given(ExecutionFilter, "chosen", chosen) or ExecutionFilter()
     return {
         "states": state_numbers(wanted.states),
         "start_time": instant("start_time", wanted.start_time),

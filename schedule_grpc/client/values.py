@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,6 +15,40 @@ from schedule_grpc.json_text import NotJson
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.policy import DEFAULT, Policy
 from schedule_grpc.policy_reading import read_policy
+from schedule_grpc.registration import Registration
+from schedule_grpc.task import Definition
+
+T = TypeVar("T")
+
+
+def given(kind: type[T], field: str, value: T | None) -> T | None:
+    """Return a value of a kind, or None.
+
+    Raises:
+        InvalidArgument: if it is of another kind.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise InvalidArgument.of(field, f"{type(value).__name__} is not a {kind.__name__}")
+    return value
+
+
+def registrations_given(values: Any) -> list[Registration]:
+    """Return registrations, each of a definition.
+
+    Raises:
+        InvalidArgument: if they are no list of such; with the place of the first that is none.
+    """
+    if not isinstance(values, Iterable):
+        raise InvalidArgument.of("requests", f"{type(values).__name__} is not a list of Registration")
+    found = list(values)
+    for number, each in enumerate(found):
+        if not isinstance(each, Registration):
+            raise InvalidArgument.of(f"requests[{number}]", f"{type(each).__name__} is not a Registration")
+        definition: object = each.definition
+        if not isinstance(definition, Definition):
+            kind = type(definition).__name__
+            raise InvalidArgument.of(f"requests[{number}]", f"{kind} is not a Definition, such as define(...) returns")
+    return found
 
 
 def struct(field: str, value: Mapping[str, Any]) -> Struct:

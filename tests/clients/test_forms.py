@@ -1,12 +1,16 @@
 """What a caller may say to a client: policies in every form, and what is refused before it is sent."""
 
-from datetime import datetime, timedelta
+import contextlib
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from schedule_grpc import errors
+from schedule_grpc.client import requests
 from schedule_grpc.execution import ExecutionFilter
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.policy import Overlap, Policy
@@ -165,3 +169,51 @@ async def test_a_task_is_enabled_by_what_is_true_for_protobuf(asker, scripted, e
         await asker.ask(asker(scripted.address), "update_task", "t", enabled=enabled)
     (updated,) = scripted.seen
     assert updated.request.task.enabled
+
+
+JUNK = (5, -1, None, True, 1.5, b"x", LONE, [], [5], {}, {"a": 1}, object(), ("a",))
+NEEDED = {
+    "name": "t",
+    "schedule": "@daily",
+    "handler": "h",
+    "cron": "0 0 * * *",
+    "execution_id": "e",
+    "registrations": [],
+    "start_time": datetime(2026, 1, 31, tzinfo=UTC),
+    "end_time": datetime(2026, 2, 1, tzinfo=UTC),
+}
+ARGUMENTS = [
+    (function, argument)
+    for name, function in vars(requests).items()
+    if inspect.isfunction(function) and function.__module__ == requests.__name__ and not name.startswith("_")
+    for argument in inspect.signature(function).parameters
+]
+
+
+@pytest.mark.parametrize(("function", "argument"), ARGUMENTS, ids=lambda each: getattr(each, "__name__", each))
+def test_whatever_a_caller_gives_is_asked_or_refused(function: Callable[..., object], argument: str):
+    """Any value at all, as any argument: what is no such thing is InvalidArgument, and no other error."""
+    needed = [each.name for each in inspect.signature(function).parameters.values() if each.default is each.empty]
+    for junk in JUNK:
+        with contextlib.suppress(errors.InvalidArgument):
+            function(**({name: NEEDED[name] for name in needed} | {argument: junk}))
+
+
+@pytest.mark.parametrize(
+    ("registrations", "complaint"),
+    [
+        (5, "requests: int is not a list of Registration"),
+        ([BATCHED, 5], r"requests\[1\]: int is not a Registration"),
+        ([Registration(definition="daily")], r"requests\[0\]: str is not a Definition, such as define\(...\) returns"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_batch_is_of_registrations(registrations: Any, complaint: str):
+    """Its complaint names the place."""
+    with pytest.raises(errors.InvalidArgument, match=complaint):
+        requests.batch_register_tasks(registrations)
+
+
+def test_a_filter_is_of_its_kind():
+    """One of executions chooses no tasks."""
+    with pytest.raises(errors.InvalidArgument, match="chosen: ExecutionFilter is not a TaskFilter"):
+        requests.list_tasks(ExecutionFilter())  # type: ignore[arg-type]
