@@ -77,7 +77,7 @@ def test_values_come_in_the_order_of_the_columns():
     assert [dict(row) for row in table] == [{"b": 1, "a": "x", "c": None}, {"b": None, "a": "y", "c": None}]
     for rows in (table, list(table), table[:]):
         assert [list(column) for column in query.by_column(rows)] == [["x", "y"], [1, None]]
-        assert [values for _, values in for_sqlite(query, rows)] == [["x", 1], ["y", None]]
+        assert [values for _, values in for_sqlite(query, rows)] == [["x", 1, "y", None]]
     one = set_query("q", "a TEXT", "SELECT 1 FROM rows WHERE a = 1")
     assert one.by_column(table) == one.by_column(list(table)) == [["x", "y"]]
 
