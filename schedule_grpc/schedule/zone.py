@@ -130,10 +130,11 @@ def next_instant(next_local: NextLocal, zone: ZoneInfo, after: datetime, *, wild
     """
     steady = _steady_at(zone, after)
     if steady is not None:
-        local = next_local(_local(after, steady.offset))
+        start = _local(after, steady.offset)
+        local = next_local(start)
         if local is None:
             return None
-        instant = _instant(local, steady.offset)
+        instant = after + (local - start)
         if instant < steady.until:
             return instant
     return next_instant_through_changes(next_local, zone, after, wildcard=wildcard)
