@@ -42,19 +42,17 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._aside = service.aside
-        self._written = WrittenTasks(lambda task: wire.task_to(task).SerializeToString(), service.aside)
+        self._written = WrittenTasks(wire.written_task, service.aside)
 
     async def RegisterTask(self, request: pb.RegisterTaskRequest, context: Context) -> Written:
         """See the contract."""
         return await self._written.one(await self._service.register(await self._read(wire.registration_from, request)))
 
-    async def BatchRegisterTasks(
-        self, request: pb.BatchRegisterTasksRequest, context: Context
-    ) -> pb.BatchRegisterTasksResponse:
+    async def BatchRegisterTasks(self, request: pb.BatchRegisterTasksRequest, context: Context) -> Written:
         """See the contract."""
         wanted = await self._read(wire.registrations_from, request)
         tasks = await self._service.register_all(wanted, validate_only=request.validate_only)
-        return pb.BatchRegisterTasksResponse(tasks=await self._tasks(tasks))
+        return wire.batch_of_written(await self._written.batch(tasks))
 
     async def UpdateTask(self, request: pb.UpdateTaskRequest, context: Context) -> pb.Task:
         """See the contract."""

@@ -1,6 +1,6 @@
 """Tasks as callers are sent them, kept: callers ask for the same tasks again and again, and tasks rarely change."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from schedule_grpc.paging import fitting
 from schedule_grpc.task import Task
@@ -36,20 +36,43 @@ class WrittenTasks:
     async def page(self, tasks: Sequence[Task]) -> list[bytes]:
         """Return tasks as they are sent: the first ones, as many as one page may have."""
         known = [self._known(task) for task in tasks]
-        fresh = [task for task, written in zip(tasks, known, strict=True) if written is None]
-        weight = EACH * len(fresh) + weight_of(
-            *(value for task in fresh for value in (task.definition.payload, task.definition.metadata))
-        )
-        each = (written or self._write(task) for task, written in zip(tasks, known, strict=True))
-        page = await self._aside.compute(lambda: fitting(each, len), weight=weight)
+        page = await self._all(tasks, known, lambda each: fitting(each, len))
         for task, before, written in zip(tasks, known, page, strict=False):
             if before is None:
                 self._keep(task, written)
         return page
 
+    async def batch(self, tasks: Sequence[Task]) -> list[bytes]:
+        """Return all of the tasks as they are sent, and keep none: who registers a batch does not ask for it next."""
+        return await self._all(tasks, [self._known(task) for task in tasks], list)
+
+    async def _all(
+        self,
+        tasks: Sequence[Task],
+        known: Sequence[bytes | None],
+        taken: Callable[[Iterator[bytes]], list[bytes]],
+    ) -> list[bytes]:
+        """Return what is taken of the tasks as they are sent; what is not known is written aside if it takes long."""
+        fresh = [task for task, written in zip(tasks, known, strict=True) if written is None]
+        weight = EACH * len(fresh)
+        if weight <= LIGHT:  # else it is aside whatever they hold
+            weight += weight_of(
+                *(value for task in fresh for value in (task.definition.payload, task.definition.metadata))
+            )
+        each = (written or self._write(task) for task, written in zip(tasks, known, strict=True))
+        return await self._aside.compute(lambda: taken(each), weight=weight)
+
     def _known(self, task: Task) -> bytes | None:
         kept = self._kept.get(task.uid)
-        return kept[1] if kept is not None and (kept[0] is task or kept[0] == task) else None
+        if kept is None:
+            return None
+        before, written = kept
+        if before is task:
+            return written
+        if before != task:
+            return None
+        self._kept[task.uid] = task, written  # an equal one: the next time it is the same one, which is soon seen
+        return written
 
     def _keep(self, task: Task, written: bytes) -> None:
         self._kept.pop(task.uid, None)

@@ -8,6 +8,7 @@ between two statements of one operation.
 from schedule_grpc.database.migration import Migration, load_migrations
 from schedule_grpc.database.observed import ObservedDatabase
 from schedule_grpc.database.operation import (
+    ByPlace,
     Database,
     Factory,
     Lane,
@@ -27,6 +28,7 @@ from schedule_grpc.database.sqlite import SqliteDatabase
 from schedule_grpc.database.sqlite_prepare import look
 
 __all__ = [
+    "ByPlace",
     "Database",
     "Factory",
     "Lane",

@@ -10,6 +10,13 @@ from schedule_grpc.database.set_query import SetQuery
 
 T = TypeVar("T")
 
+
+class ByPlace(str):
+    """SQL whose rows are read by the places of their columns alone: they may be rows of the driver's own."""
+
+    __slots__ = ()
+
+
 Parameters: TypeAlias = Mapping[str, Any]
 Row: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = Sequence[Row]

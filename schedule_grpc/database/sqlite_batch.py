@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schedule_grpc.database.operation import Factory, Parameters, Row, Rows, Statement, Together
+from schedule_grpc.database.operation import ByPlace, Factory, Parameters, Row, Rows, Statement, Together
 from schedule_grpc.database.set_query import SetQuery, for_sqlite
 from schedule_grpc.errors import ScheduleError
 
@@ -118,6 +118,8 @@ def _run(connection: sqlite3.Connection, statement: Statement | Together) -> Row
     sets = [parameters] if isinstance(parameters, Mapping) else parameters
     if isinstance(sql, SetQuery):
         return _run_set(connection, sql, sets)
+    if isinstance(sql, ByPlace):
+        return [row for each in sets for row in connection.execute(sql, each)]
     if isinstance(parameters, Mapping):
         return _rows(connection.execute(sql, parameters))
     return [row for each in sets for row in _rows(connection.execute(sql, each))]

@@ -91,7 +91,7 @@ def _plain(text: str) -> str:
     """Return the text without blanks around it, if it is one line of printable ASCII."""
     if len(text) > MAX_TEXT:
         raise Refused(f"it has {len(text)} characters, at most {MAX_TEXT} are accepted")
-    for character in text:
+    for character in () if text.isascii() and text.isprintable() else text:
         if not (character.isascii() and (character.isprintable() or character == "\t")):
             raise Refused(f"the character {character!a} is not accepted, only printable ASCII, blanks and tabs")
     if not (plain := text.strip()):

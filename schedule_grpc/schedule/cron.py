@@ -57,7 +57,7 @@ class Cron(Schedule):
 
     def _next(self, instant: datetime) -> datetime | None:
         # Occurrences lie on whole seconds, so all instants within one share their answer.
-        second = instant.replace(microsecond=0)
+        second = instant.replace(microsecond=0) if instant.microsecond else instant
         return _next_after(self, max(second, EARLIEST))
 
 

@@ -8,6 +8,7 @@ _NAMES = frozenset({"hourly", "daily", "midnight", "weekly", "monthly", "yearly"
 _UNITS = {"h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
 _WORDS = (("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)), ("second", timedelta(seconds=1)))
 
+_LETTER = re.compile(r"[A-Za-z]")
 _ZONE_FIRST = re.compile(r"(?:CRON_)?TZ=(?P<zone>\S*)(?:\s.*)?", re.IGNORECASE)
 _ZONE_LAST = re.compile(r"UTC|GMT|Z|[A-Z][A-Za-z_]+(?:/[A-Za-z_+-]+)+")
 _AWS = re.compile(r"(?:cron|rate|at)\(.*\)?", re.IGNORECASE)
@@ -21,7 +22,11 @@ Reads = Callable[[str], bool]
 
 
 def reason_for(text: str, reads: Reads) -> str | None:
-    """Return why a text is none of ours, if it is a form that others have."""
+    """Return why a text is none of ours, if it is a form that others have; each of these has a letter."""
+    return _reason_for(text, reads) if _LETTER.search(text) else None
+
+
+def _reason_for(text: str, reads: Reads) -> str | None:
     if (zone := _ZONE_FIRST.fullmatch(text)) is not None:
         named = f" ({zone['zone']})" if zone["zone"] else ""
         return f"a zone is not part of it: it belongs in the field time_zone{named}"

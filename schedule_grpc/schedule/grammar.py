@@ -78,7 +78,7 @@ class Fields:
         return len(self.days) + len(self.months) + len(self.weekdays) == len(EVERY_DAY) + MONTHS + len(EVERY_WEEKDAY)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Column:
     name: str
     low: int
@@ -138,6 +138,7 @@ def _split(expression: str) -> list[str]:
     raise Refused(f"it has {count}, {five}; or write a name such as @daily, 'every 5 minutes', or an RFC 3339 instant")
 
 
+@lru_cache(maxsize=4096)
 def _values(text: str, column: _Column) -> tuple[int, ...]:
     try:
         return tuple(sorted({value for item in text.split(",") for value in _item(item, column)}))

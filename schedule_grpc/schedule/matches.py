@@ -21,7 +21,8 @@ _LAST_DAY = date.max
 def next_match(fields: Fields, local: datetime) -> datetime | None:
     """Return the first match strictly after a local time; both naive. None if there is none until 9999."""
     try:
-        first = local.replace(second=0, microsecond=0) + _MINUTE
+        minute = local.replace(second=0, microsecond=0) if local.second or local.microsecond else local
+        first = minute + _MINUTE
     except OverflowError:
         return None
     today = first.date()

@@ -10,7 +10,7 @@ import struct
 import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
@@ -60,6 +60,15 @@ class Change:
     def repeats(self) -> bool:
         """Whether fixed-time jobs stand still until the repeated time is over."""
         return timedelta() < self.before - self.after <= _CORRECTED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Steady:
+    """In [since, until) the offset from UTC is the same, and no change before it counts any more."""
+
+    since: datetime
+    until: datetime
+    offset: timedelta
 
 
 @lru_cache(maxsize=1)
@@ -113,11 +122,28 @@ def _tz_data(name: str) -> bytes:
 def next_instant(next_local: NextLocal, zone: ZoneInfo, after: datetime, *, wildcard: bool) -> datetime | None:
     """Return the first instant strictly after ``after`` (UTC) at which an expression is due in a zone.
 
-    Looks for the next match as if the offset stayed, then goes through the changes on the way there, one by one.
+    Looks for the next match as if the offset stayed, then goes through the changes on the way there, one by one. Mostly
+    there is none, nor one behind it that still counts: then that match is the answer.
 
     Raises:
         OverflowError: if the search runs past the year 9999.
     """
+    steady = _steady_at(zone, after)
+    if steady is not None:
+        start = _local(after, steady.offset)
+        local = next_local(start)
+        if local is None:
+            return None
+        instant = after + (local - start)
+        if instant < steady.until:
+            return instant
+    return next_instant_through_changes(next_local, zone, after, wildcard=wildcard)
+
+
+def next_instant_through_changes(
+    next_local: NextLocal, zone: ZoneInfo, after: datetime, *, wildcard: bool
+) -> datetime | None:
+    """Return the same, whatever changes lie on the way."""
     offset = _offset(zone, after)
     start = _local(after, offset)
     if not wildcard:
@@ -160,6 +186,27 @@ def changes_between(zone: ZoneInfo, after: datetime, until: datetime) -> Iterato
 
 def _first_change(zone: ZoneInfo, after: datetime, until: datetime) -> Change | None:
     return next(changes_between(zone, after, until), None)
+
+
+def _steady_at(zone: ZoneInfo, instant: datetime) -> _Steady | None:
+    for each in _steady(zone, instant.year):
+        if each.since <= instant < each.until:
+            return each
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _steady(zone: ZoneInfo, year: int) -> tuple[_Steady, ...]:
+    """Return the times without a change that lie in a year of UTC, and reach into the next one."""
+    first = max(datetime(year, 1, 1, tzinfo=UTC), EARLIEST + _CORRECTED)
+    last = datetime(min(year + 1, MAXYEAR), 12, 1, tzinfo=UTC)
+    found = []
+    since, offset = first, _offset(zone, first)
+    for change in changes_between(zone, first - _CORRECTED, last):
+        if change.instant > since:
+            found.append(_Steady(since=since, until=change.instant, offset=change.before))
+        since, offset = change.instant + _CORRECTED, change.after
+    return (*found, _Steady(since=since, until=last, offset=offset))
 
 
 @lru_cache(maxsize=4096)

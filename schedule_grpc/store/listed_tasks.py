@@ -5,7 +5,7 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 from schedule_grpc.database import Row
-from schedule_grpc.store.rows import task_of, values_of
+from schedule_grpc.store.rows import task_read_again, values_of
 from schedule_grpc.task import Task
 
 MOST_KEPT = 4096
@@ -42,7 +42,7 @@ class ListedTasks:
 
     def learn(self, row: Row) -> Task:
         """Return the task in a whole row, and keep it."""
-        task = task_of(row)
+        task = task_read_again(row)  # the same value as for those who ask for this task alone
         with self._lock:
             if task.uid not in self._kept and len(self._kept) >= MOST_KEPT:
                 del self._kept[next(iter(self._kept))]

@@ -57,11 +57,15 @@ def definition_columns(definition: Definition) -> dict[str, str]:
         "schedule": definition.schedule.text,
         "time_zone": definition.schedule.time_zone,
         "handler": definition.handler,
-        "payload": encode(dict(definition.payload)),
-        "metadata": encode(dict(definition.metadata)),
+        "payload": _text_of(definition.payload),
+        "metadata": _text_of(definition.metadata),
         "description": definition.description,
         "policy": policy_text(definition.policy),
     }
+
+
+def _text_of(value: Mapping[str, Any]) -> str:
+    return encode(dict(value)) if value else "{}"
 
 
 def has_place(row: Row) -> bool:
@@ -180,7 +184,7 @@ def _plain_task(*row: Any) -> Task | None:
 def values_of(row: Row) -> tuple[Any, ...]:
     """Return the values of a row, in the order of its columns."""
     given: Any = row  # a driver's row is iterated by its values, a mapping by its columns
-    return tuple(given.values() if isinstance(given, Mapping) else given)
+    return tuple(given.values() if type(given) is dict or isinstance(given, Mapping) else given)
 
 
 def task_read_again(row: Row) -> Task:

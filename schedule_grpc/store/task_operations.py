@@ -6,7 +6,7 @@ from typing import Any
 
 from schedule_grpc.clock import to_micros
 from schedule_grpc.condition import UNREADABLE
-from schedule_grpc.database import Operation, together
+from schedule_grpc.database import ByPlace, Operation, together
 from schedule_grpc.events import AlertsChanged, Event, TaskChanged
 from schedule_grpc.execution import Gate, Reason, deleted
 from schedule_grpc.planning import Firing
@@ -119,7 +119,7 @@ def find_tasks(names: Sequence[str]) -> Operation[dict[str, Task]]:
 def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Task, ...]]:
     """Read living tasks in the order of their names."""
     rows = yield (
-        QUERIES.list_tasks,
+        ByPlace(QUERIES.list_tasks),
         {
             "after": after,
             "name_from": chosen.name_prefix,

@@ -15,6 +15,7 @@ from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
 from schedule_grpc.wire.preview import preview_from, preview_to
 from schedule_grpc.wire.status import RemoteError, error_from, status_of
 from schedule_grpc.wire.tasks import (
+    batch_of_written,
     handler_from,
     handler_to,
     page_of_written,
@@ -24,6 +25,7 @@ from schedule_grpc.wire.tasks import (
     task_filter_from,
     task_from,
     task_to,
+    written_task,
 )
 from schedule_grpc.wire.updates import update_from, update_to
 from schedule_grpc.wire.values import Reader, instant_to, json_asked, json_from, request_of, struct_to
@@ -33,6 +35,7 @@ __all__ = [
     "RemoteError",
     "backfill_from",
     "backfill_to",
+    "batch_of_written",
     "error_from",
     "event_from",
     "event_to",
@@ -64,4 +67,5 @@ __all__ = [
     "task_to",
     "update_from",
     "update_to",
+    "written_task",
 ]

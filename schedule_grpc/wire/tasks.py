@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.policy import Policy
 from schedule_grpc.registration import Registration, check_batch
 from schedule_grpc.schedule import read_stored
 from schedule_grpc.task import (
@@ -17,12 +18,13 @@ from schedule_grpc.task import (
     TaskStats,
     define,
 )
-from schedule_grpc.wire.policy import policy_asked, policy_to, policy_told
+from schedule_grpc.wire.policy import POLICIES_KEPT, policy_asked, policy_to, policy_told
 from schedule_grpc.wire.values import instant_from, instant_to, json_asked, json_from, request_of, struct_to
 
 _LENGTH_DELIMITED = 2
-_TASKS = bytes([pb.ListTasksResponse.TASKS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
-"""What says that one of the tasks of a ListTasksResponse follows; its length comes next."""
+_TASKS_FIELD_NUMBER = 1
+_TASKS = bytes([_TASKS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+"""Says that one of the ``tasks`` of a ListTasksResponse or a BatchRegisterTasksResponse follows; its length is next."""
 _SEVEN_BITS, _MORE = 0x7F, 0x80
 
 
@@ -113,8 +115,26 @@ def task_filter_from(request: pb.ListTasksRequest) -> TaskFilter:
 
 def task_to(task: Task) -> pb.Task:
     """Return a task's message."""
+    message = _task_without_policy(task)
+    message.policy.CopyFrom(policy_to(task.policy))
+    return message
+
+
+def written_task(task: Task) -> bytes:
+    """Return a task's message as bytes: what is written of its policy is the same for many."""
+    return _task_without_policy(task).SerializeToString() + _written_policy(task.policy)
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _written_policy(policy: Policy) -> bytes:
+    return pb.Task(policy=policy_to(policy)).SerializeToString()
+
+
+def _task_without_policy(task: Task) -> pb.Task:
     definition = task.definition
-    message = pb.Task(
+    created = instant_to(task.create_time)
+    next_runs = [instant_to(instant) for instant in task.next_run_times()]
+    return pb.Task(
         name=task.name,
         id=task.id,
         uid=task.uid,
@@ -125,21 +145,17 @@ def task_to(task: Task) -> pb.Task:
         payload=struct_to(definition.payload),
         metadata=struct_to(definition.metadata),
         description=definition.effective_description(),
-        policy=policy_to(task.policy),
         etag=task.etag,
         note=task.note,
-        create_time=instant_to(task.create_time),
-        update_time=instant_to(task.update_time),
-        next_run_times=[instant_to(instant) for instant in task.next_run_times()],
+        create_time=created,
+        update_time=created if task.update_time == task.create_time else instant_to(task.update_time),
+        last_run_time=None if task.last_run_time is None else instant_to(task.last_run_time),
+        next_run_time=next_runs[0] if next_runs else None,
+        next_run_times=next_runs,
         schedule_description=task.schedule.description,
         stats=_stats_to(task.stats),
         trouble=task.trouble,
     )
-    if task.last_run_time is not None:
-        message.last_run_time.CopyFrom(instant_to(task.last_run_time))
-    if task.next_run_time is not None:
-        message.next_run_time.CopyFrom(instant_to(task.next_run_time))
-    return message
 
 
 def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
@@ -148,7 +164,12 @@ def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
     In protobuf's encoding messages that follow each other are one, so what is written of each field is put in a row.
     """
     token = pb.ListTasksResponse(next_page_token=next_page_token).SerializeToString()
-    return b"".join(part for task in tasks for part in (_before_task(len(task)), task)) + token
+    return batch_of_written(tasks) + token
+
+
+def batch_of_written(tasks: Iterable[bytes]) -> bytes:
+    """Return a BatchRegisterTasksResponse, likewise: protobuf would copy each task into it, then write it."""
+    return b"".join([part for task in tasks for part in (_before_task(len(task)), task)])
 
 
 def task_from(message: pb.Task) -> Task:

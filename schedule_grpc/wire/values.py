@@ -11,13 +11,15 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
+from schedule_grpc.clock import EPOCH, MICROSECOND, from_micros
 from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
 from schedule_grpc.json_text import MAX_EXACT, whole
 from schedule_grpc.text import fault_of
 
 M = TypeVar("M", bound=Message)
 
+_DAY = 86_400
+"""Seconds."""
 _MICROS = 1_000_000
 _NANOS_PER_MICRO = 1000
 _NANOS = _MICROS * _NANOS_PER_MICRO
@@ -101,8 +103,8 @@ class Reader:
 
 def instant_to(instant: datetime) -> Timestamp:
     """Return the timestamp of an instant."""
-    seconds, micros = divmod(to_micros(instant), _MICROS)
-    return Timestamp(seconds=seconds, nanos=micros * _NANOS_PER_MICRO)
+    since = instant - EPOCH
+    return Timestamp(seconds=since.days * _DAY + since.seconds, nanos=since.microseconds * _NANOS_PER_MICRO)
 
 
 def instant_from(message: Timestamp) -> datetime:

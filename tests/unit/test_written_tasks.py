@@ -1,6 +1,6 @@
 """Tasks as they are sent: what is kept is what would be written."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from schedule_grpc import wire
 from schedule_grpc.api import written_tasks
 from schedule_grpc.api.written_tasks import WrittenTasks
+from schedule_grpc.errors import Violation
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.registration import registered, switched
 from schedule_grpc.task import Task, TaskStats, define
@@ -34,9 +35,54 @@ def tasks(written: list[Task]) -> WrittenTasks:
 
     def write(one: Task) -> bytes:
         written.append(one)
-        return wire.task_to(one).SerializeToString()
+        return wire.written_task(one)
 
     return WrittenTasks(write, Aside())
+
+
+NEW = task()
+KINDS = {
+    "new": NEW,
+    "with all that is told": task(
+        payload={"a": [1, 2.5, None, True, {"b": "c"}]}, metadata={"category": "x"}, description="What it is for"
+    ),
+    "with a policy": task(policy={"jitter": "5s", "window": {"start_time": "2026-01-01T00:00:00Z"}, "alert_after": 3}),
+    "paused": switched(NEW, enabled=False, note="Why", now=NOW + timedelta(seconds=1)).after,
+    "by hand only": task(schedule="@manual"),
+    "that ran": replace(
+        NEW,
+        last_run_time=NOW - timedelta(microseconds=1),
+        stats=TaskStats(success_count=3, failure_count=1, last_success_time=NOW, last_failure_time=NOW),
+    ),
+    "from before 1970": replace(NEW, create_time=datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+    "in trouble": replace(
+        NEW, definition=replace(NEW.definition, troubles=(Violation(field="policy.overlap", reason="unknown"),))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_written_task_is_its_message(kind: str):
+    """What is put together of parts is what protobuf would write of the whole."""
+    written, message = wire.written_task(KINDS[kind]), wire.task_to(KINDS[kind])
+    assert pb.Task.FromString(written) == message
+    assert len(written) == message.ByteSize()
+    assert message.HasField("policy")
+    assert message.HasField("last_run_time") == (kind == "that ran")
+    assert message.HasField("next_run_time") == (kind not in ("paused", "by hand only"))
+
+
+async def test_a_batch_of_written_tasks_is_the_message(tasks: WrittenTasks, written: list[Task]):
+    """In its order, of known ones and new ones; new ones are not kept."""
+    known, new = task(1), task(2)
+    await tasks.one(known)
+    for _ in range(2):
+        batch = wire.batch_of_written(await tasks.batch([new, known]))
+        message = pb.BatchRegisterTasksResponse(tasks=map(wire.task_to, (new, known)))
+        assert pb.BatchRegisterTasksResponse.FromString(batch) == message
+        assert len(batch) == message.ByteSize()
+    assert written == [known, new, new]
+    assert pb.BatchRegisterTasksResponse.TASKS_FIELD_NUMBER == pb.ListTasksResponse.TASKS_FIELD_NUMBER
 
 
 async def test_a_task_that_stays_as_it_is_is_written_once(tasks: WrittenTasks, written: list[Task]):

@@ -1,15 +1,19 @@
 """What changes of the offset do: Debian cron's rule, boundary by boundary."""
 
 import zoneinfo
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import resources
-from itertools import pairwise
+from itertools import pairwise, product
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from schedule_grpc.schedule import parse, zone
-from schedule_grpc.schedule.grammar import Refused
-from schedule_grpc.schedule.zone import _PROBED
+from schedule_grpc.schedule.grammar import Refused, read
+from schedule_grpc.schedule.matches import next_match
+from schedule_grpc.schedule.zone import _PROBED, EARLIEST, changes_between, next_instant, next_instant_through_changes
 
 BERLIN, LORD_HOWE, APIA, CASEY = "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "Antarctica/Casey"
 
@@ -165,3 +169,42 @@ def test_without_the_package_the_system_is_asked(monkeypatch: pytest.MonkeyPatch
         assert zone.zone_named("UTC").key == "UTC"
     finally:
         zone._packaged.cache_clear()
+
+
+EXPRESSIONS = (
+    "*/7 * * * *",
+    "30 2 * * *",
+    "15 1,3 * * 0",
+    "5 */2 * * *",
+    "59 23 31 12 *",
+    "0 0 29 2 *",
+    "30 */5 * 10 *",
+)
+HOURS = (-72, -3.5, -3, -2, -0.5, -1 / 3600, 0, 1 / 3600, 0.5, 2, 3, 3.5, 72)
+"""Before and after a change."""
+
+
+@pytest.mark.parametrize("zone_name", ["UTC", BERLIN, LORD_HOWE, APIA, CASEY, "Africa/Casablanca", "America/St_Johns"])
+def test_where_no_change_lies_on_the_way_the_answer_is_the_same(zone_name: str):
+    """The quick way and the one through all changes: around each change, at the ends of years, of the calendar."""
+    where = ZoneInfo(zone_name)
+    moments = [change.instant for change in changes_between(where, at(2009), at(2028))]
+    moments += [at(year) for year in (1883, 1970, 2000, 2026, 2027, 9998, 9999)] + [EARLIEST + timedelta(days=4)]
+    for expression, moment, hours in product(EXPRESSIONS, moments, HOURS):
+        after = moment + timedelta(hours=hours)
+        quick, thorough = (found(way, expression, where, after) for way in (next_instant, next_instant_through_changes))
+        assert quick == thorough, (expression, after)
+
+
+def found(way: Callable[..., datetime | None], expression: str, where: ZoneInfo, after: datetime) -> datetime | str:
+    """Return what a way finds, or why it finds nothing."""
+    meaning = read(expression)
+    try:
+        return way(partial(next_match, meaning), where, after, wildcard=meaning.wildcard) or "none"
+    except OverflowError:
+        return "past the end of the calendar"
+
+
+def at(year: int) -> datetime:
+    """Return when a year begins."""
+    return datetime(year, 1, 1, tzinfo=UTC)
