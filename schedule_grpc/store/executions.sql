@@ -70,18 +70,25 @@ LIMIT :limit;
 
 -- name: occupied
 -- rows: task_uid TEXT
--- Of some tasks, those of which an execution is open, and whether one of them holds the gate.
+-- Of some tasks, those of which an execution is open, and whether one of them holds the gate. To PostgreSQL, OFFSET 0
+-- says here and elsewhere: search once for each row. Without it, it joins with a walk over the whole index while it
+-- takes that for small, and before its table is first analyzed it takes it for so always.
 SELECT
     rows.task_uid,
-    EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate = 'ACTIVE') AS active
+    EXISTS (
+        SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate = 'ACTIVE'
+        /*postgresql OFFSET 0 */) AS active
 FROM rows
-WHERE EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL);
+WHERE EXISTS (
+    SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL
+    /*postgresql ORDER BY e.gate OFFSET 0 */);
 
 -- name: gates_awaited
 -- rows: task_uid TEXT
 -- Of some tasks, those at whose gates an execution waits.
 SELECT rows.task_uid FROM rows
-WHERE EXISTS (SELECT 1 FROM task_executions w WHERE w.task_uid = rows.task_uid AND w.gate = 'WAITING');
+WHERE EXISTS (
+    SELECT 1 FROM task_executions w WHERE w.task_uid = rows.task_uid AND w.gate = 'WAITING' /*postgresql OFFSET 0 */);
 
 -- name: next_waiting
 -- rows: task_uid TEXT
@@ -105,9 +112,10 @@ SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate = 'ACTIVE' /*p
 
 -- name: let_through
 -- rows: id TEXT, deadline_time BIGINT
--- Executions that waited at their tasks' gates hold them now.
+-- Executions that waited at their tasks' gates hold them now. Found by their ids: that the index of what waits has them
+-- as well is hidden from PostgreSQL, which walks all of it while it takes it for small.
 UPDATE task_executions SET gate = 'ACTIVE', deadline_time = rows.deadline_time
-FROM rows WHERE task_executions.id = rows.id AND task_executions.gate = 'WAITING';
+FROM rows WHERE task_executions.id = rows.id AND COALESCE(task_executions.gate, '') = 'WAITING';
 
 -- name: insert_executions
 -- rows: id TEXT, task_uid TEXT, task_name TEXT, handler TEXT, "trigger" TEXT, scheduled_time BIGINT,
@@ -127,7 +135,9 @@ SELECT
     lease_owner, lease_token, request_id, revision, payload
 FROM rows
 WHERE rows.alone = 0
-   OR NOT EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL)
+   OR NOT EXISTS (
+       SELECT 1 FROM task_executions e WHERE e.task_uid = rows.task_uid AND e.gate IS NOT NULL
+       /*postgresql ORDER BY e.gate OFFSET 0 */)
 ON CONFLICT (task_uid, scheduled_time)
     WHERE scheduled_time IS NOT NULL AND reason IS NULL DO NOTHING
 RETURNING id;

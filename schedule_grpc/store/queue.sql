@@ -59,9 +59,10 @@ SELECT waiting.handler FROM rows CROSS JOIN (
 WHERE EXISTS (
     SELECT 1 FROM task_executions e
     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
-      AND e.available_time <= rows.now)
+      AND e.available_time <= rows.now /*postgresql OFFSET 0 */)
 UNION ALL
-SELECT '' FROM rows WHERE EXISTS (SELECT 1 FROM scheduled_tasks WHERE next_run_time + start_delay <= rows.now);
+SELECT '' FROM rows WHERE EXISTS (
+    SELECT 1 FROM scheduled_tasks WHERE next_run_time + start_delay <= rows.now /*postgresql OFFSET 0 */);
 
 -- name: available_executions
 -- What can be claimed of one handler, the longest available first.
@@ -74,12 +75,12 @@ LIMIT :limit
 -- name: claim_executions
 -- rows: id TEXT, attempt BIGINT, attempt_start_time BIGINT, start_time BIGINT, lease_owner TEXT, lease_token TEXT,
 -- rows: revision BIGINT
--- Attempts begin, under leases.
+-- Attempts begin, under leases. Found by their ids: as in let_through, the index of what is pending is not walked.
 UPDATE task_executions SET
     state = 'RUNNING', attempt = rows.attempt, attempt_start_time = rows.attempt_start_time,
     start_time = rows.start_time, deadline_time = NULL, lease_owner = rows.lease_owner,
     lease_token = rows.lease_token, revision = rows.revision
-FROM rows WHERE task_executions.id = rows.id AND task_executions.state = 'PENDING';
+FROM rows WHERE task_executions.id = rows.id AND task_executions.state /*postgresql || '' */ = 'PENDING';
 
 -- name: settle_attempts
 -- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, kind TEXT, attempt BIGINT, attempts TEXT, hand_backs BIGINT,

@@ -123,10 +123,13 @@ UPDATE scheduled_tasks SET last_run_time = rows.start_time
 FROM rows
 WHERE scheduled_tasks.uid = rows.uid
   AND (scheduled_tasks.last_run_time IS NULL OR scheduled_tasks.last_run_time < rows.start_time)
-  AND NOT EXISTS (SELECT 1 FROM task_executions e WHERE e.task_uid = rows.uid AND e.gate IS NOT NULL)
+  AND NOT EXISTS (
+      SELECT 1 FROM task_executions e WHERE e.task_uid = rows.uid AND e.gate IS NOT NULL
+      /*postgresql ORDER BY e.gate OFFSET 0 */)
   AND NOT EXISTS (
       SELECT 1 FROM task_executions e
-      WHERE e.task_uid = rows.uid AND e.scheduled_time = rows.scheduled_time AND e.reason IS NULL);
+      WHERE e.task_uid = rows.uid AND e.scheduled_time = rows.scheduled_time AND e.reason IS NULL
+      /*postgresql OFFSET 0 */);
 
 -- name: note_successes
 -- rows: uid TEXT, added BIGINT, start_time BIGINT, end_time BIGINT

@@ -1,5 +1,6 @@
 """What a look, a claim, a record cost does not grow with what is registered or kept."""
 
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -241,4 +242,58 @@ async def test_postgresql_searches_for_the_rows_that_are_handed_over(postgres: P
             plan = await planned(connection, *postgres_text.of_set(query, [values] * 5))
             assert all(index in plan for index in indexes), (name, plan)
             assert "Seq Scan on task_executions" not in plan, (name, plan)
+    await connection.close()
+
+
+FROM_DUE_TO_RECORDED = {
+    "advance_tasks": {"scheduled_tasks_pkey"},
+    "claim_executions": {"task_executions_pkey"},
+    "gates_awaited": {"execution_waiting", "execution_at_gate", "execution_by_gate"},
+    "hold_attempts": {"scheduled_tasks_pkey", "task_executions_pkey"},
+    "insert_executions": {"execution_by_gate"},
+    "let_through": {"task_executions_pkey"},
+    "note_first_runs": {
+        "scheduled_tasks_pkey",
+        "execution_by_gate",
+        "execution_by_occurrence",
+        "execution_of_task_by_age",
+    },
+    "note_successes": {"scheduled_tasks_pkey"},
+    "occupied": {"execution_at_gate", "execution_by_gate"},
+    "settle_attempts": {"task_executions_pkey"},
+}
+"""What each execution costs, and the indexes that may be searched for it."""
+NOT_ANALYZED = """
+ALTER TABLE scheduled_tasks SET (autovacuum_enabled = off);
+ALTER TABLE task_executions SET (autovacuum_enabled = off);
+INSERT INTO scheduled_tasks (uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category,
+    description, policy, note, create_time, update_time, settled_time, next_run_time)
+SELECT 't' || n, 't' || n, 1, '@hourly', 'UTC', 'fate', 1, '{}', '{}', '', '', '{}', '', n, n, n, n
+FROM generate_series(1, 1000) n
+"""
+MORE = """
+INSERT INTO task_executions (id, task_uid, task_name, handler, "trigger", scheduled_time, create_time, available_time,
+    revision, state, gate)
+SELECT 'e' || n, 't' || n, '', 'fate', 'SCHEDULE', n, n, n, 1, 'RUNNING', 'FREE' FROM generate_series($1::int, $2) n
+"""
+
+
+async def test_postgresql_searches_by_keys_before_its_tables_are_analyzed(postgres: Postgres, postgres_database: str):
+    """A plan that was made in the first seconds of a burst serves the rest of it: none of them walks an index."""
+    url = postgres.url(postgres_database)
+    await (await open_store(url, Hub())).close()
+    connection = await asyncpg.connect(url)
+    await connection.execute(NOT_ANALYZED)
+    await set_all(connection, PLANS)
+    executions = 0
+    for more in (0, 1, 60, 150, 500):
+        await connection.execute(MORE, executions + 1, executions + more)
+        executions += more
+        for name, indexes in FROM_DUE_TO_RECORDED.items():
+            query = getattr(QUERIES, name)
+            values = {column: "t1" if kind == "TEXT" else 1 for column, kind in query.columns}
+            plan = await planned(connection, *postgres_text.of_set(query, [values] * 5))
+            assert set(re.findall(r"Scan using (\w+)", plan)) <= indexes, (name, executions, plan)
+            assert plan.count("Index Cond") == plan.count("Scan using"), (name, executions, plan)
+            assert "hashed" not in plan, (name, executions, plan)
     await connection.close()
