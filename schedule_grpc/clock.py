@@ -62,7 +62,7 @@ class SystemClock:
         """Return when ``event`` is set, the wall time reaches ``when``, or `MAX_WAIT` has passed; the first of them."""
         seconds = MAX_WAIT if when is None else min((when - self.now()).total_seconds(), MAX_WAIT)
         if seconds <= 0 or event.is_set():
-            await asyncio.sleep(0)  # whoever asks in a loop must not keep the others from running
+            await next_turn()  # whoever asks in a loop must not keep the others from running
             return
         try:
             async with asyncio.timeout(seconds):
@@ -85,6 +85,11 @@ async def pass_by(clock: Clock, seconds: float) -> None:
     until = clock.monotonic() + seconds
     while clock.monotonic() < until:
         await clock.wait_until(None, asyncio.Event())
+
+
+async def next_turn() -> None:
+    """Return at the event loop's next turn: all else that is ready goes first. No time needs to pass."""
+    await asyncio.sleep(0)
 
 
 def to_micros(instant: datetime) -> int:
