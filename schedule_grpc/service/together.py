@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from schedule_grpc.clock import next_turn
+from schedule_grpc.clock import nobody_comes
 from schedule_grpc.errors import ScheduleError, Unavailable
 
 A = TypeVar("A")
@@ -12,10 +12,6 @@ R = TypeVar("R")
 
 AT_ONCE = 200
 """Asked for in one write at most."""
-QUIET = 8
-"""Turns of the event loop without a newcomer after which none is waited for: a call takes some until it asks."""
-MOST_TURNS = 64
-"""Turns that those who have asked wait for newcomers at most."""
 
 Work: TypeAlias = Callable[[Sequence[A]], Coroutine[Any, Any, Sequence[R | ScheduleError]]]
 """Answers each of those that ask, in their order; what it raises undid all of it."""
@@ -24,8 +20,7 @@ Work: TypeAlias = Callable[[Sequence[A]], Coroutine[Any, Any, Sequence[R | Sched
 class Together(Generic[A, R]):
     """Hands what callers ask for to the work, many at once. A caller that leaves stops nothing.
 
-    Where callers come in numbers, a write waits some turns of the loop for those who are on their way. Otherwise the
-    answers to a few make these few ask again soon, and each write remains one of a few. A lone caller waits for nobody.
+    Where callers come in numbers, a write waits for those who are on their way; a lone caller waits for nobody.
     """
 
     def __init__(self, work: Work[A, R], name: str) -> None:
@@ -51,19 +46,10 @@ class Together(Generic[A, R]):
     async def _keep_working(self) -> None:
         while self._waiting:
             if self._in_numbers:
-                await self._until_nobody_comes()
+                await nobody_comes(self._waiting, enough=AT_ONCE)
             together, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
             self._in_numbers = len(together) > 1
             await self._do(together)
-
-    async def _until_nobody_comes(self) -> None:
-        quiet = 0
-        for _ in range(MOST_TURNS):
-            before = len(self._waiting)
-            await next_turn()
-            quiet = quiet + 1 if len(self._waiting) == before else 0
-            if quiet == QUIET or len(self._waiting) >= AT_ONCE:
-                return
 
     async def _do(self, together: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
         answers: Sequence[R | Exception]

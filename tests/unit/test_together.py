@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from schedule_grpc.clock import MOST_TURNS, QUIET_TURNS
 from schedule_grpc.errors import DatabaseUnavailable, TaskNotFound
-from schedule_grpc.service.together import AT_ONCE, MOST_TURNS, QUIET, Together
+from schedule_grpc.service.together import AT_ONCE, Together
 
 
 class Doubling:
@@ -62,9 +63,9 @@ async def test_those_who_are_on_their_way_are_waited_for_where_callers_come_in_n
     together = Together(doubling.work, "doubling")
     assert await answers(together, 1, 2) == [2, 4]
     others = (
-        ask_later(together, 4, QUIET - 2),
-        ask_later(together, 5, 2 * QUIET - 4),
-        ask_later(together, 6, 9 * QUIET),
+        ask_later(together, 4, QUIET_TURNS - 2),
+        ask_later(together, 5, 2 * QUIET_TURNS - 4),
+        ask_later(together, 6, 9 * QUIET_TURNS),
     )
     assert await asyncio.gather(together.ask(3), *others) == [6, 8, 10, 12]
     assert doubling.done == [[1, 2], [3, 4, 5], [6]]
