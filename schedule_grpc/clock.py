@@ -6,7 +6,7 @@ not. Nothing mixes the two.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -16,6 +16,12 @@ MAX_WAIT = 1.0
 
 EARLY = timedelta(milliseconds=2)
 """More than a timer of uvloop's is early by: it counts whole milliseconds."""
+
+QUIET_TURNS = 8
+"""Turns of the event loop without a newcomer after which none is waited for: a call takes some until it asks."""
+
+MOST_TURNS = 64
+"""Turns that newcomers are waited for at most."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -62,7 +68,7 @@ class SystemClock:
         """Return when ``event`` is set, the wall time reaches ``when``, or `MAX_WAIT` has passed; the first of them."""
         seconds = MAX_WAIT if when is None else min((when - self.now()).total_seconds(), MAX_WAIT)
         if seconds <= 0 or event.is_set():
-            await asyncio.sleep(0)  # whoever asks in a loop must not keep the others from running
+            await next_turn()  # whoever asks in a loop must not keep the others from running
             return
         try:
             async with asyncio.timeout(seconds):
@@ -85,6 +91,26 @@ async def pass_by(clock: Clock, seconds: float) -> None:
     until = clock.monotonic() + seconds
     while clock.monotonic() < until:
         await clock.wait_until(None, asyncio.Event())
+
+
+async def next_turn() -> None:
+    """Return at the event loop's next turn: all else that is ready goes first. No time needs to pass."""
+    await asyncio.sleep(0)
+
+
+async def nobody_comes(waiting: Sized, *, enough: int) -> None:
+    """Return once enough wait, or none has come for some turns of the event loop: those who come are under way now.
+
+    Where callers come in numbers, whoever serves many at once waits for this first. Otherwise the answers to a few
+    make these few ask again soon, and each time a few are served.
+    """
+    quiet = 0
+    for _ in range(MOST_TURNS):
+        before = len(waiting)
+        await next_turn()
+        quiet = quiet + 1 if len(waiting) == before else 0
+        if quiet == QUIET_TURNS or len(waiting) >= enough:
+            return
 
 
 def to_micros(instant: datetime) -> int:

@@ -137,6 +137,8 @@ class Metrics:
         self._handlers = _Capped()
         self._durations: dict[str, Histogram] = {}
         """By the handler's label."""
+        self._answered: dict[tuple[str, str], Counter] = {}
+        """By the labels: to look one up costs more than to count."""
         registry = self.registry
         self._ended = Counter(
             "schedule_executions", "Executions that ended.", ["task", "state", "trigger"], registry=registry
@@ -204,7 +206,9 @@ class Metrics:
 
     def answered(self, method: str, code: str) -> None:
         """Count a call by the method's name and the name of its status."""
-        self._rpcs.labels(method.rpartition("/")[2], code).inc()
+        if (one := self._answered.get((method, code))) is None:
+            one = self._answered[method, code] = self._rpcs.labels(method.rpartition("/")[2], code)
+        one.inc()
 
     def answered_http(self, method: str, route: str, status: int) -> None:
         """Count an HTTP request by its method, the path of its route, and the status of the answer."""

@@ -6,7 +6,7 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from typing import Generic, TypeVar
@@ -75,11 +75,16 @@ def weight_of(*values: object) -> int:
     weight, heap = 0, list(values)
     while heap and weight <= LIGHT:
         value = heap.pop()
-        weight += 4 + (len(value) if isinstance(value, str) else 0)
-        if isinstance(value, Mapping | list | tuple):
+        weight += 4
+        if isinstance(value, str):
             weight += len(value)
-            parts = value.items() if isinstance(value, Mapping) else value
-            heap += islice(parts, LIGHT)
+        elif isinstance(value, dict):
+            weight += 7 * len(value)
+            heap += islice(value, LIGHT)
+            heap += islice(value.values(), LIGHT)
+        elif isinstance(value, list | tuple):
+            weight += len(value)
+            heap += islice(value, LIGHT)
     return weight
 
 

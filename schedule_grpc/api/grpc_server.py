@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from schedule_grpc import forks
 from schedule_grpc.api.methods import Answered, Methods
@@ -64,7 +64,7 @@ class GrpcServer:
         self._port: int | None = None
         self._healthy = ("", SERVICE) if service is not None else ("",)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
-        reflection.enable_server_reflection(names, self._server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), methods)
 
     async def start(self, address: str) -> str:
         """Listen, answer, and return the address bound (port 0 takes a free one). Health is NOT_SERVING at first.

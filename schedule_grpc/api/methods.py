@@ -35,6 +35,9 @@ class Methods:
 
     An interceptor would wrap them anew at each call. Every unary method is wrapped, and our own streams; those of
     health and reflection pass as they are.
+
+    A service's methods are added as one generic handler, which finds a method by its name. Of each method that is
+    registered by itself, grpc.aio keeps a pending future, and waits for all of them anew at each call.
     """
 
     def __init__(self, server: grpc.aio.Server, answered: Answered) -> None:
@@ -48,7 +51,6 @@ class Methods:
         """Add a service's methods."""
         wrapped = {name: self.wrapped(handler, f"/{service}/{name}") for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
-        self._server.add_registered_method_handlers(service, wrapped)
 
     def wrapped(self, handler: Handler, method: str) -> Handler:
         """Return a method's handler with its errors told."""

@@ -1,7 +1,7 @@
 """Reads on a few connections: those that arrive while one is busy share its next turn.
 
-A turn on a connection's thread costs two changes of thread, several times what most reads cost. So another connection
-takes part only where a turn takes long: then it reads what waits.
+A turn on a connection's thread costs two changes of thread, several times what most reads cost. So where reads come in
+numbers, a turn waits for those on their way; and another connection takes part only while a turn takes long.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from schedule_grpc.clock import nobody_comes
 from schedule_grpc.database.operation import Factory
 from schedule_grpc.database.sqlite_batch import Done, Refused, run_reads
 
@@ -44,6 +45,10 @@ class SharedReads:
         self._waiting: deque[tuple[Factory[Any], asyncio.Future[Any]]] = deque()
         self._reading: set[asyncio.Task[None]] = set()
         self._help: asyncio.TimerHandle | None = None
+        self._in_numbers = False
+        """Whether several shared the last turn."""
+        self._turns = 0
+        """How many have ended."""
 
     async def read(self, factory: Factory[T]) -> T:
         """Run an operation that only reads, on one consistent state of the database.
@@ -51,13 +56,12 @@ class SharedReads:
         Raises:
             sqlite3.Error: if the file cannot be read.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((factory, answer))
         if len(self._idle) == self._connections:
             self._begin()
-        elif self._idle and self._help is None:
-            self._help = loop.call_later(LONG, self._begin)
+        else:
+            self._begin_where_a_turn_takes_long()
         return await answer
 
     async def finish(self) -> None:
@@ -66,6 +70,10 @@ class SharedReads:
             await asyncio.wait(self._reading)
         if self._help is not None:
             self._help.cancel()
+
+    def _begin_where_a_turn_takes_long(self) -> None:
+        if self._waiting and self._idle and self._help is None:
+            self._help = asyncio.get_running_loop().call_later(LONG, self._begin)
 
     def _begin(self) -> None:
         self._help = None
@@ -76,11 +84,19 @@ class SharedReads:
 
     async def _read_waiting(self, connect: Connect) -> None:
         while self._waiting:
+            if self._in_numbers:
+                await nobody_comes(self._waiting, enough=TOGETHER)
+            ended = self._turns
             await self._take_turn(connect)
+            self._turns += 1
+            if self._turns - ended > 1 and len(self._idle) < self._connections - 1:
+                break  # another connection, which goes on, has ended a turn meanwhile: it reads what waits
         self._idle.append(connect)
+        self._begin_where_a_turn_takes_long()
 
     async def _take_turn(self, connect: Connect) -> None:
         together = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+        self._in_numbers = len(together) > 1
         wanted = [(factory, answer) for factory, answer in together if not answer.cancelled()]
         results = await _results(connect, [factory for factory, _ in wanted])
         for (_, answer), result in zip(wanted, results, strict=True):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.clock import MAX_WAIT, Clock
 from schedule_grpc.errors import (
     ExecutionNotFound,
     InvalidSchedule,
@@ -16,7 +16,7 @@ from schedule_grpc.errors import (
     TaskNotFound,
     Unavailable,
 )
-from schedule_grpc.events import Hub, Progress, Subscription, Transition
+from schedule_grpc.events import Ending, Hub, Progress, Subscription, Transition
 from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
 from schedule_grpc.handlers import Registry
 from schedule_grpc.paging import MAX_PAGE_SIZE, ExecutionCursor, Page
@@ -202,7 +202,7 @@ class ExecutionService:
                 if now >= give_up_time and await self._nobody_comes(found):
                     await self._store.give_up(found.id, now=now)
                     raise NoWorker(found.handler, found.id)
-                await self._clock.wait_until(None, ending)
+                await self._told_or_time_to_look(ending)
                 if ending.execution is not None:
                     return ending.execution
                 ending.clear()
@@ -210,6 +210,13 @@ class ExecutionService:
                 if read is None or read.state.ended:
                     return read or execution
                 found = read
+
+    async def _told_or_time_to_look(self, ending: Ending) -> None:
+        alarm = self._clock.call_later(MAX_WAIT, ending.set)
+        try:
+            await ending.wait()
+        finally:
+            alarm.cancel()
 
     async def _nobody_comes(self, execution: Execution) -> bool:
         if execution.state is not State.PENDING or execution.start_time is not None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from schedule_grpc.clock import nobody_comes
 from schedule_grpc.errors import ScheduleError, Unavailable
 
 A = TypeVar("A")
@@ -17,13 +18,18 @@ Work: TypeAlias = Callable[[Sequence[A]], Coroutine[Any, Any, Sequence[R | Sched
 
 
 class Together(Generic[A, R]):
-    """Hands what callers ask for to the work, many at once. A caller that leaves stops nothing."""
+    """Hands what callers ask for to the work, many at once. A caller that leaves stops nothing.
+
+    Where callers come in numbers, a write waits for those who are on their way; a lone caller waits for nobody.
+    """
 
     def __init__(self, work: Work[A, R], name: str) -> None:
         self._work = work
         self._name = name
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
         self._working: asyncio.Task[None] | None = None
+        self._in_numbers = False
+        """Whether the last write was asked for by several."""
 
     async def ask(self, asked: A) -> R:
         """Return the answer to it.
@@ -39,7 +45,10 @@ class Together(Generic[A, R]):
 
     async def _keep_working(self) -> None:
         while self._waiting:
+            if self._in_numbers:
+                await nobody_comes(self._waiting, enough=AT_ONCE)
             together, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            self._in_numbers = len(together) > 1
             await self._do(together)
 
     async def _do(self, together: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:

@@ -15,7 +15,7 @@ from schedule_grpc.store.claim_operations import record_and_begin
 from schedule_grpc.store.claims import Claim, ClaimRequest, ManualRun, Submitted
 from schedule_grpc.store.gate_operations import Comer
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.rows import execution_of, task_read_again
+from schedule_grpc.store.rows import execution_of, tasks_in
 from schedule_grpc.store.told import Told
 from schedule_grpc.task import Task
 
@@ -37,7 +37,7 @@ def submit(
         (QUERIES.hold_lease, [{"id": request.owner}] if request is not None and shared else []),
         (QUERIES.older_work, [] if request is None else [{"now": to_micros(request.now)}]),
     )
-    tasks = {task.name: task for task in map(task_read_again, rows)}
+    tasks = {task.name: task for task in tasks_in(rows)}
     by_uid = {task.uid: task for task in tasks.values()}
     if request is not None:
         request = _not_overtaking(request, set(older)) if leased or not shared else None

@@ -1,6 +1,7 @@
 """What the wrapped methods leave to gRPC: callers who are gone are no fault of ours."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -43,3 +44,24 @@ async def test_who_is_gone_before_an_answer_is_no_fault():
 async def test_who_is_gone_before_a_stream_begins_is_no_fault():
     """Its initial metadata could not be sent: WatchExecutions sends them before anything else."""
     await called(grpc.unary_stream_rpc_method_handler(gone_before_the_first))
+
+
+class GenericOnly:
+    """A server to which methods can be added by a generic handler, and in no other way."""
+
+    def __init__(self) -> None:
+        self.added: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Take handlers."""
+        self.added += handlers
+
+
+def test_no_method_is_registered_by_itself():
+    """For each that is, grpc.aio waits for one more future, made anew at each call of any."""
+    server: Any = GenericOnly()
+    methods = Methods(server, lambda *_: None)
+    methods.add_registered_method_handlers("schedule.v1.Service", {"Any": grpc.unary_unary_rpc_method_handler(gone)})
+    (handler,) = server.added
+    assert handler.service(SimpleNamespace(method="/schedule.v1.Service/Any")).unary_unary is not None
+    assert handler.service(SimpleNamespace(method="/schedule.v1.Service/None")) is None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from schedule_grpc.clock import MOST_TURNS, QUIET_TURNS
 from schedule_grpc.errors import DatabaseUnavailable, TaskNotFound
 from schedule_grpc.service.together import AT_ONCE, Together
 
@@ -47,6 +48,45 @@ async def test_those_who_ask_during_the_work_share_the_next():
     assert await first == 2
     assert await others == [2 * number for number in range(100, 101 + AT_ONCE)]
     assert [len(some) for some in doubling.done] == [1, AT_ONCE, 1]
+
+
+async def ask_later(together: Together[int, int], number: int, turns: int) -> int:
+    """Ask after some turns of the loop."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return await together.ask(number)
+
+
+async def test_those_who_are_on_their_way_are_waited_for_where_callers_come_in_numbers():
+    """Until none has come for some turns."""
+    doubling = Doubling()
+    together = Together(doubling.work, "doubling")
+    assert await answers(together, 1, 2) == [2, 4]
+    others = (
+        ask_later(together, 4, QUIET_TURNS - 2),
+        ask_later(together, 5, 2 * QUIET_TURNS - 4),
+        ask_later(together, 6, 9 * QUIET_TURNS),
+    )
+    assert await asyncio.gather(together.ask(3), *others) == [6, 8, 10, 12]
+    assert doubling.done == [[1, 2], [3, 4, 5], [6]]
+
+
+async def test_those_who_keep_coming_are_not_waited_for_without_end():
+    """Nor are more than one write has room for."""
+    doubling = Doubling()
+    together = Together(doubling.work, "doubling")
+    assert await answers(together, -1, -2) == [-2, -4]
+    coming = [ask_later(together, 100 + turn, turn) for turn in range(2 * MOST_TURNS)]
+    assert await asyncio.gather(*coming) == [2 * (100 + turn) for turn in range(2 * MOST_TURNS)]
+    assert 2 <= len(doubling.done[1]) <= MOST_TURNS + 1
+
+
+async def test_a_lone_caller_waits_for_nobody():
+    """Its work is under way at the next turn."""
+    doubling = Doubling()
+    together = Together(doubling.work, "doubling")
+    await asyncio.gather(together.ask(1), ask_later(together, 2, 2))
+    assert doubling.done == [[1], [2]]
 
 
 async def test_an_error_is_the_answer_of_one():
