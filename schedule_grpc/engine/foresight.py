@@ -71,7 +71,7 @@ class Foresight:
         due = tuple(islice(takewhile(lambda task: _due_time(task) <= known, self._tasks), limit))
         if len(due) < limit and now >= self._until:
             return None
-        next_run = None if due else _due_time(self._tasks[0]) if self._tasks else self._until
+        next_run = None if due else min([self._until, *map(_due_time, islice(self._tasks, 1))])
         return Look(
             due=due,
             claimable=frozenset(),
@@ -81,9 +81,9 @@ class Foresight:
             next_claim_time=seen.next_claim_time,
         )
 
-    def suffices_without(self, fired: int, now: datetime) -> bool:
-        """Tell whether more is known than those so many tasks that are fired next."""
-        return self._until is not None and (len(self._tasks) > fired or now < self._until)
+    def sees_beyond(self, fired: int) -> bool:
+        """Tell whether more tasks are known than those that are fired next: else a look behind them has to tell."""
+        return self._until is not None and len(self._tasks) > fired
 
     def moved(self, firings: Sequence[Firing]) -> None:
         """Leave out the first tasks, which were moved on: they come again at their next runs."""
@@ -91,6 +91,8 @@ class Foresight:
             self._tasks.popleft()
             if firing.next_run_time is not None and self._until is not None:
                 self._until = min(self._until, firing.next_run_time + firing.start_delay)
+        if not self._tasks:
+            self._until = None  # it looked no further: nothing happens then
 
 
 def _due_time(task: Task) -> datetime:

@@ -210,7 +210,7 @@ class Loop:
             request = replace(
                 slots.request,
                 handlers=self._handlers - look.claimable,
-                looks_at=self._looked_at_behind(look, now),
+                looks_at=self._looked_at_behind(look),
                 horizon=self._foresight.horizon,
             )
             changes = self._foresight.changes
@@ -233,9 +233,9 @@ class Loop:
         self._foresight.forget()
         return True
 
-    def _looked_at_behind(self, look: Look, now: datetime) -> int:
+    def _looked_at_behind(self, look: Look) -> int:
         """Return how many tasks to look at behind the firing of what a look saw; 0 where more than these are known."""
-        if not self._looks_behind or self._foresight.suffices_without(len(look.due), now):
+        if not self._looks_behind or self._foresight.sees_beyond(len(look.due)):
             return 0
         return 1 if look.due[-1].due_time == look.known_until else LOOKED_AT
 

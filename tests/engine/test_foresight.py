@@ -139,6 +139,29 @@ async def test_what_was_fired_late_comes_again_in_time(own: Rig):
     assert starts == [HALF_PAST + timedelta(seconds=seconds) for seconds in (0, 1.1, 2)]
 
 
+async def test_what_comes_again_before_what_was_seen_coming_goes_before_it(own: Rig):
+    """The next tick is for the task that was just fired, not for the one that the look saw behind it."""
+    await to(own, -1000)
+    await own.register("often", "every 1 second")
+    await own.register("late", (HALF_PAST + timedelta(milliseconds=2050)).isoformat())
+    for milliseconds in (0, 500, 1100):
+        await to(own, milliseconds)
+        await own.work()
+    assert own.engine.next_time == HALF_PAST + timedelta(seconds=2)
+
+
+async def test_no_tick_comes_for_what_a_look_did_not_see(own: Rig):
+    """Where a look ended, nothing happens: what ends just before that is not kept for a tick that starts nothing."""
+    await own.register("later", (HALF_PAST + timedelta(minutes=1)).isoformat())
+    await spread(own, 2)
+    await to(own, 0)
+    await own.work()
+    await to(own, 10)
+    await own.work()
+    assert await started(own, 2) == [True, True]
+    assert own.engine.next_time == HALF_PAST + timedelta(minutes=1)
+
+
 async def test_more_than_one_look_shows_come_in_their_order(own: Rig):
     """A look shows so many; those behind them are looked at when these are fired, and none is left out."""
     await spread(own, LOOKED_AT + 20)
