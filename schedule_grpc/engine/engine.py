@@ -286,6 +286,7 @@ class Engine:
         elif self._clock.monotonic() - self._shortened >= SHORTEN_EVERY.total_seconds():
             shortened = await self._store.shorten_waits(now=self._clock.now())
             self._shortened = self._clock.monotonic()
+            self._loop.look_again()
             if shortened:
                 log.warning("clock.set_back", waits_shortened=shortened)
 

@@ -99,7 +99,7 @@ class Loop:
         self._foresight.forget()
 
     def look_again(self) -> None:
-        """Note that a task may have changed: what was seen of it counts no longer."""
+        """Note that a task or a wait may have changed: what was seen counts no longer."""
         self._foresight.forget()
 
     def hearing(self) -> AbstractContextManager[None]:

@@ -184,6 +184,20 @@ async def test_a_clock_that_is_set_back_is_looked_at_again(own: Rig):
     assert looks.count == 1
 
 
+async def test_a_wait_that_is_shortened_is_looked_at_again(own: Rig):
+    """The clock was set back, and again: nobody tells of what is let wait no longer for that."""
+    backoff = RetryPolicy(initial_backoff=timedelta(seconds=1))
+    await own.register("fails", "@manual", payload={"fate": "fail-at-first", "times": 1}, policy=Policy(retry=backoff))
+    own.clock.set_wall(own.clock.now() - timedelta(days=1))
+    await own.work()
+    await own.service.run_now("fails", detach=True)
+    await own.work()
+    own.clock.set_wall(own.clock.now() - timedelta(days=1))
+    for _ in range(12):
+        await own.advance(1)
+    assert await own.states("fails") == ["SUCCEEDED"]
+
+
 async def test_a_firing_that_fails_leaves_nothing_out(own: Rig, monkeypatch):
     """Whether it was written is not known: the next tick looks."""
     await spread(own, 2)
