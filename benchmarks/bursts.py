@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.database import ENDED, LAST_END, Database
 from benchmarks.measure import Figures
 from benchmarks.processes import Process, server
-from schedule_grpc.task import define
+from schedule_grpc.domain.task import define
 
 LEADS = (1.5, 4.0, 12.0, 40.0, 120.0)
 """Seconds between filling the database and the instant; where the servers are not there in time, the next one."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import asyncpg
 
-from schedule_grpc.engine.janitor import reviewer
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.task import Definition
+from schedule_grpc.engine.retention import reviewer
 from schedule_grpc.events import Hub
-from schedule_grpc.registration import registered
 from schedule_grpc.store import open_store
-from schedule_grpc.task import Definition
 
 TOGETHER = 500
 """Tasks registered in one operation."""
@@ -33,7 +33,7 @@ _UID = {
     True: "substr(uid, 1, 12) || lpad(to_hex(n), 8, '0') || substr(md5(random()::text), 1, 12)",
     False: "substr(uid, 1, 12) || printf('%08x', n) || lower(hex(randomblob(6)))",
 }
-"""As the service makes them: see `schedule_grpc.registration.new_uid`."""
+"""As the service makes them: see `schedule_grpc.domain.registration.new_uid`."""
 
 
 class Database:

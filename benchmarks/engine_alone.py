@@ -15,13 +15,13 @@ import structlog
 from benchmarks.bursts import once
 from benchmarks.database import Database
 from benchmarks.handlers import nothing
-from schedule_grpc import event_loop
 from schedule_grpc.bindings import Environment
-from schedule_grpc.clock import SystemClock
+from schedule_grpc.domain.execution import State
 from schedule_grpc.engine import Engine, EngineOptions
 from schedule_grpc.events import Event, Hub, Transition
-from schedule_grpc.execution import State
 from schedule_grpc.handlers import Registry
+from schedule_grpc.runtime import event_loop
+from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.store import open_store
 
 FILLS_WITHIN = 1.0

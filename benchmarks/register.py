@@ -9,8 +9,8 @@ import grpc
 
 from benchmarks.load import SERVICE, registration
 from benchmarks.measures.cron_burst import different_crons
-from schedule_grpc.clock import EPOCH
 from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.runtime.clock import EPOCH
 
 TOGETHER = 1_000
 """Tasks in a call, the most that one takes."""

@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
-from schedule_grpc import builtin, signals
-from schedule_grpc import log as log_set_up
-from schedule_grpc.agreed_clock import AgreedClock
+from schedule_grpc import builtin
 from schedule_grpc.alerts import Sender, open_targets, read_secret
 from schedule_grpc.api import GrpcServer, HttpInterface
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
-from schedule_grpc.clock import Clock, SystemClock, pass_by
-from schedule_grpc.config import Settings
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import Handler, Task, TaskFilter
 from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
+from schedule_grpc.log import set_up as log_set_up
 from schedule_grpc.metrics import Metrics
-from schedule_grpc.registration import Registration
+from schedule_grpc.runtime import signals
+from schedule_grpc.runtime.agreed_clock import AgreedClock
+from schedule_grpc.runtime.clock import Clock, SystemClock, pass_by
+from schedule_grpc.runtime.threads import in_thread
 from schedule_grpc.service import Service
-from schedule_grpc.setting_values import OFF
+from schedule_grpc.settings.config import Settings
+from schedule_grpc.settings.values import OFF
 from schedule_grpc.store import SqlStore, open_store, shown
-from schedule_grpc.task import Handler, Task, TaskFilter
-from schedule_grpc.threads import in_thread
 
 if TYPE_CHECKING:
     from schedule_grpc.api.http import HttpServer

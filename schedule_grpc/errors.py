@@ -25,7 +25,8 @@
     └── ConfigurationError           a setting, a handler module or a binding that cannot be used; likewise
 
 ``code`` is the machine-readable reason (google.rpc.ErrorInfo.reason); ``status`` names the canonical status of
-google.rpc.Code. Each edge maps ``status`` once: to a gRPC status in wire.py, to an HTTP status in the HTTP routes.
+google.rpc.Code. Each edge maps ``status`` once: to a gRPC status in formats/protobuf, to an HTTP
+status in the HTTP routes.
 """
 
 from collections.abc import Iterable, Mapping

@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from schedule_grpc.clock import Clock
-from schedule_grpc.execution import Execution, State
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.runtime.clock import Clock
 
 ENDS_KNOWN = 4096
 """Of the executions that ended last it is known that they did: who asks for the end of one may ask just after it."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schedule_grpc.domain.execution import Execution, State, Trigger
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.events import Abandoned, Event, TaskChanged, Transition
-from schedule_grpc.execution import Execution, State, Trigger
-from schedule_grpc.retry import FailureKind
 
 _SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
 _LATENESS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 3600)

@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 from rig import START, at
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.task import define
 from schedule_grpc.handlers import Fate, Registry, TaskContext, perform
-from schedule_grpc.registration import registered
-from schedule_grpc.task import define
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.testing import FakeClock
 
 SCHEDULED = at("2026-01-31T10:00:00")

@@ -15,8 +15,8 @@ from stories import story
 from tcp_proxy import TcpProxy
 
 from schedule_grpc.client import AsyncClient
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.policy import Policy
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.policy import Policy
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from checker import Acknowledged
 from checker.reading import rows
 
-from schedule_grpc.execution import Execution
+from schedule_grpc.domain.execution import Execution
 
 
 @dataclass

@@ -18,9 +18,9 @@ from wall_clock import QuietClock
 
 from schedule_grpc import app
 from schedule_grpc.client import AsyncClient
-from schedule_grpc.config import Settings
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
+from schedule_grpc.settings.config import Settings
 
 HANDLER = "cleanup-expired-sessions"
 Code = grpc.StatusCode

@@ -16,12 +16,12 @@ from ledger import Ledger
 from patient import AT_MOST, calling
 
 from schedule_grpc.client import AsyncClient
+from schedule_grpc.domain.policy import Overlap, Policy, Window
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import define
 from schedule_grpc.errors import Unavailable
-from schedule_grpc.policy import Overlap, Policy, Window
-from schedule_grpc.registration import Registration
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import define
-from schedule_grpc.wire import RemoteError
+from schedule_grpc.formats.protobuf import RemoteError
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ import structlog
 from load import until
 from rig import START
 
-from schedule_grpc.clock import SystemClock
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.task import define
 from schedule_grpc.engine import Bindings, HandlerLoops, handler_loops
 from schedule_grpc.handlers import Fate, Offer, TaskContext, perform
-from schedule_grpc.registration import registered
-from schedule_grpc.task import define
+from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.testing import FakeClock
 
 MINUTE = timedelta(minutes=1)

@@ -19,8 +19,8 @@ from stories import story
 from tcp_proxy import AtCommit, TcpProxy
 
 from schedule_grpc.client import AsyncClient
+from schedule_grpc.domain.execution import State
 from schedule_grpc.errors import Unavailable
-from schedule_grpc.execution import State
 
 log = logging.getLogger(__name__)
 HTTP = ("--http", "127.0.0.1:0")

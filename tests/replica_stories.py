@@ -19,9 +19,9 @@ from stories import checked, story
 from wall_clock import WallClock
 from webhook import Receiver
 
-from schedule_grpc.execution import State
-from schedule_grpc.policy import Overlap, Policy
-from schedule_grpc.retry import FailureKind
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.policy import Overlap, Policy
+from schedule_grpc.domain.retry import FailureKind
 
 FIRED = "SELECT * FROM task_executions WHERE scheduled_time IS NOT NULL AND start_time IS NOT NULL"
 log = logging.getLogger(__name__)

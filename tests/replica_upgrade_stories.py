@@ -15,8 +15,8 @@ from replicas import replicas
 from stories import checked, story
 
 from schedule_grpc.database import Migration
-from schedule_grpc.database.postgres_migrate import migrate
-from schedule_grpc.failpoints import STEPS, VARIABLE
+from schedule_grpc.database.postgres.migrate import migrate
+from schedule_grpc.runtime.failpoints import STEPS, VARIABLE
 from schedule_grpc.store.schema import MIGRATIONS, NEWEST
 
 ADDED = Migration(

@@ -14,8 +14,8 @@ from load import Load, until
 from process import Server, start
 
 from schedule_grpc.client import AsyncClient
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.policy import Policy
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.policy import Policy
 
 
 class Replicas:

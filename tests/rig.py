@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from schedule_grpc.bindings import Environment
+from schedule_grpc.domain.execution import Execution, ExecutionFilter
+from schedule_grpc.domain.paging import Page
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import Task, define
 from schedule_grpc.engine import Engine, EngineOptions
 from schedule_grpc.events import Hub
-from schedule_grpc.execution import Execution, ExecutionFilter
 from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext, handler
-from schedule_grpc.paging import Page
-from schedule_grpc.registration import Registration
 from schedule_grpc.service import Service
 from schedule_grpc.store import Claim, ClaimRequest, Replica, SqlStore, open_store
-from schedule_grpc.task import Task, define
 from schedule_grpc.testing import FakeClock
 
 START = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from schedule_grpc.clock import SystemClock
+from schedule_grpc.runtime.clock import SystemClock
 
 BEHIND = SystemClock().now() - datetime(2026, 1, 14, 12, 5, 7, tzinfo=UTC)
 """How far the clocks of tests that are not about time are set back: this process began on a Wednesday, just after noon.

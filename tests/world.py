@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from checker import Acknowledged, check
 from rig import START, Rig, rig
 
-from schedule_grpc.clock import to_micros
-from schedule_grpc.execution import Execution
+from schedule_grpc.domain.execution import Execution
 from schedule_grpc.handlers import TaskContext, handler
+from schedule_grpc.runtime.clock import to_micros
 from schedule_grpc.testing import FakeClock
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from schedule_grpc import schedule
-from schedule_grpc.schedule import cron, zone
+from schedule_grpc.domain import schedule
+from schedule_grpc.domain.schedule import cron, zone
 from schedule_grpc.store import rows
 
 Rules = Callable[[str, str], None]

@@ -12,7 +12,7 @@ from benchmarks.database import Database
 from benchmarks.load import IN_FLIGHT, REQUESTS, SERVICE, task_name
 from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
 from benchmarks.processes import Process, peer, result_of, server
-from schedule_grpc.task import define
+from schedule_grpc.domain.task import define
 
 GOALS = {"GetTask": ">= 0.65", "ListTasks": ">= 0.5", "RegisterTask": ">= 0.42", "RunTaskNow": ">= 0.38"}
 TASKS = 128

@@ -10,7 +10,7 @@ from benchmarks.bursts import seconds_to_last_end, until_ended
 from benchmarks.database import Database
 from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
 from benchmarks.processes import server
-from schedule_grpc.task import Definition, define
+from schedule_grpc.domain.task import Definition, define
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from functools import partial
 from benchmarks.bursts import once, run_burst
 from benchmarks.database import Database
 from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
-from schedule_grpc.task import define
+from schedule_grpc.domain.task import define
 
 REGISTERED, DUE = "registered", "due"
 """The two lines of the curve, by what grows."""

@@ -14,8 +14,8 @@ from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
 from benchmarks.peers.plain_postgres import round_trips
 from benchmarks.postgres import Postgres, postgres
 from benchmarks.processes import Process, peer, server
+from schedule_grpc.domain.task import define
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.task import define
 
 SETTLES = 5.0
 """Seconds."""

@@ -14,8 +14,8 @@ from benchmarks.database import Database
 from benchmarks.load import SERVICE
 from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
 from benchmarks.processes import Process, server
+from schedule_grpc.domain.task import define
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.task import define
 
 MOST_TASKS, FEWEST_EACH = 1_000, 100
 """Few enough executions a task that retention (10,000 each) leaves all of them, and enough that every page is full."""

@@ -8,7 +8,7 @@ from functools import partial
 from benchmarks.database import Database
 from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
 from benchmarks.processes import Process, peer, result_of, server
-from schedule_grpc.task import define
+from schedule_grpc.domain.task import define
 
 TASK = "nightly"
 

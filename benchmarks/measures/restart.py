@@ -12,7 +12,7 @@ from benchmarks.bursts import until_ended
 from benchmarks.database import Database
 from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
 from benchmarks.processes import Launched, cpu, launched, peer, serve_command
-from schedule_grpc.task import define
+from schedule_grpc.domain.task import define
 
 LAST_START = "SELECT max(start_time) FROM task_executions"
 

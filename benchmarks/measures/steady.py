@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from benchmarks.database import Database
 from benchmarks.measure import Bench, Figures, Headline, Measure, Sides
 from benchmarks.processes import result_of, server
-from schedule_grpc.clock import from_micros, to_micros
-from schedule_grpc.planning import plan
-from schedule_grpc.policy import Policy
-from schedule_grpc.registration import registered
-from schedule_grpc.task import Definition, Task, define
+from schedule_grpc.domain.planning import plan
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.task import Definition, Task, define
+from schedule_grpc.runtime.clock import from_micros, to_micros
 
 STARTED = """
 SELECT task_uid, scheduled_time, start_time FROM task_executions

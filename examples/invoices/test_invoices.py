@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from invoices import import_invoices, render_invoices
 
-from schedule_grpc.retry import FailureKind
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.testing import ManualService, manual_service, run, run_sync
 
 CONFIGURATION = Path(__file__).with_name("schedule.toml")

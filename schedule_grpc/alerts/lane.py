@@ -9,8 +9,8 @@ import structlog
 
 from schedule_grpc.alerts.message import Message
 from schedule_grpc.alerts.targets import Target
-from schedule_grpc.clock import Clock
 from schedule_grpc.errors import BindingError
+from schedule_grpc.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 

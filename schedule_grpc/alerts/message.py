@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from schedule_grpc.condition import Alert, Phase
+from schedule_grpc.domain.condition import Alert, Phase
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

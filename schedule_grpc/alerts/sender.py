@@ -10,10 +10,10 @@ import structlog
 from schedule_grpc.alerts.lane import AGAIN_AFTER, AT_MOST_AFTER, Lane
 from schedule_grpc.alerts.message import messages_of
 from schedule_grpc.alerts.targets import Log, Target
-from schedule_grpc.clock import Clock
-from schedule_grpc.condition import Alert
+from schedule_grpc.domain.condition import Alert
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import AlertsChanged, Event, Hub
+from schedule_grpc.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from schedule_grpc.alerts.message import Message
-from schedule_grpc.clock import Clock
 from schedule_grpc.errors import BindingError, ConfigurationError
-from schedule_grpc.secret_text import SHORTEST_SECRET, Secrets
-from schedule_grpc.threads import in_thread
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import in_thread
+from schedule_grpc.text.secrets import SHORTEST_SECRET, Secrets
 
 TIMEOUT = timedelta(seconds=10)
 AT_ONCE = 8

@@ -6,11 +6,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from schedule_grpc import forks
 from schedule_grpc.api.methods import Answered, Methods
 from schedule_grpc.api.servicer import ScheduleServicer
 from schedule_grpc.errors import CannotStart
 from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
+from schedule_grpc.runtime import forks
 from schedule_grpc.service import Service
 
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name

@@ -8,9 +8,9 @@ import importlib
 import socket
 from typing import TYPE_CHECKING, Any
 
-from schedule_grpc import forks
 from schedule_grpc.errors import CannotStart
-from schedule_grpc.threads import in_thread
+from schedule_grpc.runtime import forks
+from schedule_grpc.runtime.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import structlog
 from grpc_status import rpc_status
 
 from schedule_grpc.errors import Internal, InvalidArgument, ScheduleError
-from schedule_grpc.wire import status_of
+from schedule_grpc.formats.protobuf import status_of
 
 log = structlog.get_logger(__name__)
 

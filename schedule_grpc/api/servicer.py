@@ -9,17 +9,17 @@ import grpc  # noqa: TC002 (the alias below names it as text, and readers look i
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
-from schedule_grpc import wire
 from schedule_grpc.api.written_tasks import WrittenTasks
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.paging import Page, fitting, token_after_executions, token_after_tasks
+from schedule_grpc.domain.task import MAX_PAYLOAD_BYTES, Task
 from schedule_grpc.errors import ShuttingDown
 from schedule_grpc.events import HEARTBEAT, Told, Transition
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.paging import Page, fitting, token_after_executions, token_after_tasks
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
+from schedule_grpc.runtime.threads import LIGHT, weight_of
 from schedule_grpc.service import Service
-from schedule_grpc.task import MAX_PAYLOAD_BYTES, Task
-from schedule_grpc.threads import LIGHT, weight_of
 
 NOTHING = pb.WatchExecutionsResponse()
 """Sent where nothing happened for `HEARTBEAT`: pings do not pass proxies that end HTTP/2 themselves."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from schedule_grpc.paging import fitting
-from schedule_grpc.task import Task
-from schedule_grpc.threads import LIGHT, Aside, weight_of
+from schedule_grpc.domain.paging import fitting
+from schedule_grpc.domain.task import Task
+from schedule_grpc.runtime.threads import LIGHT, Aside, weight_of
 
 MOST_KEPT = 4096
 """Tasks."""

@@ -7,7 +7,7 @@ a row. The lines before it are pg_dump's own, so that a comment or a function th
 import re
 from collections.abc import Callable, Iterable
 
-from schedule_grpc.threads import Stopped
+from schedule_grpc.runtime.threads import Stopped
 
 LINES_BETWEEN_LOOKS = 100_000
 

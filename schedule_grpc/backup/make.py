@@ -17,7 +17,7 @@ from schedule_grpc.backup.settings import BackupSettings
 from schedule_grpc.backup.sources import Snapshot, Source, source_of
 from schedule_grpc.backup.verify import Content, examined
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.threads import Stopped, in_thread
+from schedule_grpc.runtime.threads import Stopped, in_thread
 
 DEFAULT_SOURCE = "DB"
 DEFAULT_KEEP = 7

@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from schedule_grpc import private_files
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
-from schedule_grpc.threads import Stopped
+from schedule_grpc.runtime import private_files
+from schedule_grpc.runtime.threads import Stopped
 
 CHUNK = 1 << 20
 PACKED_CHUNK = 4096

@@ -16,14 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from schedule_grpc import private_files
 from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.names import CHECKSUM, FORGOTTEN_AFTER, Name
 from schedule_grpc.backup.packing import chunks, synced
 from schedule_grpc.backup.settings import BackupSettings
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
-from schedule_grpc.secret_text import Secrets, shown
-from schedule_grpc.threads import Stopped
+from schedule_grpc.runtime import private_files
+from schedule_grpc.runtime.threads import Stopped
+from schedule_grpc.text.secrets import Secrets, shown
 
 LOCAL = "file://"
 WORK_PREFIX = ".schedule-backup-"

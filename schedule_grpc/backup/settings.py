@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schedule_grpc.read_only import read_only
+from schedule_grpc.domain.read_only import read_only
 
 DEFAULT_ROOT = "./backups"
 SERVICE = "schedule"

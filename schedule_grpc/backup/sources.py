@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, Protocol, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from schedule_grpc import private_files
 from schedule_grpc.backup.dump import table_name
 from schedule_grpc.backup.packing import CHUNK, chunks
-from schedule_grpc.database.postgres_pool import PostgresPool
-from schedule_grpc.database.sqlite_copy import copy
+from schedule_grpc.bindings.postgres_pool import PostgresPool
+from schedule_grpc.database.sqlite.copy import copy
 from schedule_grpc.errors import BindingError, ConfigurationError
-from schedule_grpc.threads import Stopped
+from schedule_grpc.runtime import private_files
+from schedule_grpc.runtime.threads import Stopped
 
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from schedule_grpc import private_files
 from schedule_grpc.backup.dump import read_dump
 from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.names import CHECKSUM
 from schedule_grpc.backup.packing import ENDINGS, checksum, chunks, unpacking
-from schedule_grpc.database.sqlite_copy import examine
+from schedule_grpc.database.sqlite.copy import examine
+from schedule_grpc.runtime import private_files
 
 KINDS = {"db": "SQLite", "sql": "PostgreSQL"}
 

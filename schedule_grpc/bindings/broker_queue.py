@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from schedule_grpc.bindings.instants import written
 from schedule_grpc.bindings.table_queue import written_payload
 from schedule_grpc.bindings.worker_thread import WorkerThread
-from schedule_grpc.clock import Clock
-from schedule_grpc.database.instants import written
+from schedule_grpc.domain.canonical_json import decode, encode
 from schedule_grpc.errors import BindingError
-from schedule_grpc.json_text import decode, encode
+from schedule_grpc.runtime.clock import Clock
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from typing import Any
 from schedule_grpc.bindings.kinds import Surroundings, opener_of
 from schedule_grpc.bindings.lazy import LazyBinding
 from schedule_grpc.bindings.setting import read_setting
-from schedule_grpc.clock import Clock, SystemClock
 from schedule_grpc.errors import BindingError, ConfigurationError, ScheduleError
+from schedule_grpc.runtime.clock import Clock, SystemClock
 
 
 class Environment:

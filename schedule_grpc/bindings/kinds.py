@@ -15,14 +15,14 @@ from schedule_grpc.bindings.broker_queue import BrokerOptions, BrokerQueue
 from schedule_grpc.bindings.embeddings import Embeddings
 from schedule_grpc.bindings.grpc_channel import GrpcChannel
 from schedule_grpc.bindings.lazy import LazyBinding, Opener
+from schedule_grpc.bindings.postgres_pool import CONNECTIONS, PostgresPool
 from schedule_grpc.bindings.secret_source import SecretSource
 from schedule_grpc.bindings.setting import Setting
+from schedule_grpc.bindings.sqlite_file import SqliteFile
 from schedule_grpc.bindings.table_queue import TableQueue
 from schedule_grpc.bindings.user_object import FACTORY, find_factory, make
-from schedule_grpc.clock import Clock
-from schedule_grpc.database.postgres_pool import CONNECTIONS, PostgresPool
-from schedule_grpc.database.sqlite_file import SqliteFile
-from schedule_grpc.secret_text import shown
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.text.secrets import shown
 
 SQLITE = "sqlite:///"
 OVER_REDIS = frozenset({"redis", "rediss", "sentinel"})

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import structlog
 
 from schedule_grpc.bindings.setting import Setting
-from schedule_grpc.clock import Clock
-from schedule_grpc.durations import written
+from schedule_grpc.domain.durations import written
 from schedule_grpc.errors import BindingError, ScheduleError
+from schedule_grpc.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from schedule_grpc import durations
+from schedule_grpc.domain import durations
 from schedule_grpc.errors import BindingError, ConfigurationError
-from schedule_grpc.secret_text import Secrets
+from schedule_grpc.text.secrets import Secrets
 
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 SHORTEST_TIMEOUT = timedelta(milliseconds=1)

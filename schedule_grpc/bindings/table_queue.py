@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from schedule_grpc.clock import Clock
-from schedule_grpc.database.instants import POSTGRESQL, written
+from schedule_grpc.bindings.instants import POSTGRESQL, written
+from schedule_grpc.domain.canonical_json import NotJson, canonical
 from schedule_grpc.errors import BindingError
-from schedule_grpc.json_text import NotJson, canonical
+from schedule_grpc.runtime.clock import Clock
 
 QUEUED = "queued"
 

@@ -9,11 +9,11 @@ from schedule_grpc.builtin.cleanup import cleanup_expired_api_keys, cleanup_expi
 from schedule_grpc.builtin.embeddings import generate_missing_embeddings
 from schedule_grpc.builtin.equipped import Equipped
 from schedule_grpc.builtin.health_check import health_check_services
-from schedule_grpc.builtin.http_request import http_request
-from schedule_grpc.builtin.http_request_settings import HttpSettings
+from schedule_grpc.builtin.http_request.handler import http_request
+from schedule_grpc.builtin.http_request.settings import HttpSettings
 from schedule_grpc.builtin.rate_limits import check_rate_limits
-from schedule_grpc.policy import Policy
-from schedule_grpc.task import Definition, define
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.task import Definition, define
 
 __all__ = [
     "Equipped",

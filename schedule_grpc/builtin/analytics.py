@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+from schedule_grpc.bindings.instants import instant, written
 from schedule_grpc.builtin.reporting import Report, check_fields
 from schedule_grpc.builtin.unconfigured import waits_for_tables
-from schedule_grpc.database.instants import instant, written
+from schedule_grpc.domain.canonical_json import encode
 from schedule_grpc.handlers import TaskContext, handler
-from schedule_grpc.json_text import encode
 
 _TABLES = (
     # What it is called in the result, the table, by what it is told apart, and when its rows were made.

@@ -6,9 +6,9 @@ What has no time, or none that can be read, is never deleted.
 from datetime import datetime, timedelta
 from typing import Any
 
+from schedule_grpc.bindings.instants import instant, written
 from schedule_grpc.builtin.reporting import Report, check_fields, whole_number
 from schedule_grpc.builtin.unconfigured import waits_for_tables
-from schedule_grpc.database.instants import instant, written
 from schedule_grpc.handlers import TaskContext, handler
 
 DEFAULT_BATCH = 1000

@@ -5,9 +5,9 @@ import math
 from datetime import timedelta
 from typing import Any
 
+from schedule_grpc.bindings.instants import instant, written
 from schedule_grpc.builtin.reporting import Report, check_fields, fraction, whole_number
 from schedule_grpc.builtin.unconfigured import waits_for_tables
-from schedule_grpc.database.instants import instant, written
 from schedule_grpc.handlers import TaskContext, handler
 
 DEFAULT_LIMIT = 1000

@@ -9,16 +9,16 @@ import typer
 
 from schedule_grpc.cli.calling import FAILED, USAGE, Caller, fail
 from schedule_grpc.cli.options import connection, takes
-from schedule_grpc.terminal_text import first_line, plain
+from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from schedule_grpc.cli.difference import Difference
     from schedule_grpc.client import AsyncClient
+    from schedule_grpc.domain.task import Task
     from schedule_grpc.errors import InvalidArgument
-    from schedule_grpc.task import Task
-    from schedule_grpc.task_file import TaskFile
+    from schedule_grpc.formats.task_file import TaskFile
 
 _SUMMARY = ("created", "changed", "deleted")
 
@@ -63,8 +63,8 @@ async def _applied(
     from dataclasses import replace
 
     from schedule_grpc.cli.difference import difference
-    from schedule_grpc.clock import SystemClock
     from schedule_grpc.errors import InvalidArgument, NotFound, ScheduleError, Unavailable
+    from schedule_grpc.runtime.clock import SystemClock
 
     tasks: list[Task] = [task async for task in client.tasks()]
     found = difference(told, tasks, SystemClock().now(), prune=prune)
@@ -105,9 +105,9 @@ def _named(error: "InvalidArgument", names: "Sequence[str]") -> "InvalidArgument
 
 def _read(file: Path) -> "TaskFile":
     """Return what a file says, or end the process with everything that is wrong with it."""
+    from schedule_grpc.domain.json_input import document
     from schedule_grpc.errors import InvalidArgument
-    from schedule_grpc.json_input import document
-    from schedule_grpc.task_file import task_file
+    from schedule_grpc.formats.task_file import task_file
 
     name = "standard input" if str(file) == "-" else str(file)
     try:

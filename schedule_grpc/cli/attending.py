@@ -8,10 +8,10 @@ from typing import Any
 
 from schedule_grpc.cli.progress import Display, display
 from schedule_grpc.client import AsyncClient, RunResult
-from schedule_grpc.clock import SystemClock
+from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Progress, Told, Transition
-from schedule_grpc.execution import Execution
+from schedule_grpc.runtime.clock import SystemClock
 
 LINGER = 1.0
 """Seconds that the last words of an execution may take after the answer that it has ended."""

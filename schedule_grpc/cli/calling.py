@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from schedule_grpc.terminal_text import plain
+from schedule_grpc.text.terminal import plain
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient

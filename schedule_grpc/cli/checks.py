@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from schedule_grpc import builtin, paths
+from schedule_grpc import builtin
 from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
 from schedule_grpc.bindings.platform import missing_tables, tables
@@ -21,14 +21,15 @@ from schedule_grpc.cli.health import serving
 from schedule_grpc.cli.options import LOCAL
 from schedule_grpc.cli.output import time_shown
 from schedule_grpc.client import AsyncClient
-from schedule_grpc.clock import SystemClock
-from schedule_grpc.config import DEFAULT_FILE, SQLITE, AlertSettings, Settings, load
-from schedule_grpc.durations import human
+from schedule_grpc.domain.durations import human
+from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
+from schedule_grpc.domain.task import Task
 from schedule_grpc.errors import BindingError, ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
-from schedule_grpc.execution import Execution, ExecutionFilter, State
 from schedule_grpc.handlers import Registry
+from schedule_grpc.runtime import paths
+from schedule_grpc.runtime.clock import SystemClock
+from schedule_grpc.settings.config import DEFAULT_FILE, SQLITE, AlertSettings, Settings, load
 from schedule_grpc.store import NEWEST, found_version, shown
-from schedule_grpc.task import Task
 
 TABLE = "table://"
 PLATFORM = "DB"

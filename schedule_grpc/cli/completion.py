@@ -18,7 +18,7 @@ _CONNECTION = ("server", "token", "tls_ca")
 
 def task_names(context: typer.Context, incomplete: str) -> list[str]:
     """Return the names of tasks that begin so."""
-    from schedule_grpc.task import TaskFilter
+    from schedule_grpc.domain.task import TaskFilter
 
     async def question(client: "AsyncClient") -> list[str]:
         page = await client.list_tasks(TaskFilter(name_prefix=incomplete), page_size=SHOWN)
@@ -38,7 +38,7 @@ def handler_names(context: typer.Context, incomplete: str) -> list[str]:
 
 def states(incomplete: str) -> list[str]:
     """Return the states that begin so, as they are written on the command line."""
-    from schedule_grpc.execution import STATES
+    from schedule_grpc.domain.execution import STATES
 
     return [state.lower() for state in STATES if state.lower().startswith(incomplete)]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from schedule_grpc.policy_reading import policy_text
-from schedule_grpc.registration import Registration
-from schedule_grpc.task import Definition, Task
-from schedule_grpc.task_file import MANAGED_BY, TaskFile
+from schedule_grpc.domain.policy_reading import policy_text
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import Definition, Task
+from schedule_grpc.formats.task_file import MANAGED_BY, TaskFile
 
 ABSENT = "(none)"
 

@@ -8,7 +8,7 @@ import typer
 from schedule_grpc.cli.calling import FAILED, Caller
 from schedule_grpc.cli.completion import task_names
 from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, connection, takes
-from schedule_grpc.terminal_text import first_line, plain
+from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,8 @@ def doctor(
     """
     import asyncio
 
-    from schedule_grpc import log
     from schedule_grpc.cli.checks import Verdict, examined
+    from schedule_grpc.log import set_up as log
 
     log.configure(style="console", level="error")
     if verify_backup is not None:

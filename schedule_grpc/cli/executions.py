@@ -12,7 +12,7 @@ from schedule_grpc.cli.options import ExecutionId, Patience, Wanted, connection,
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
-    from schedule_grpc.execution import Execution
+    from schedule_grpc.domain.execution import Execution
 
 app = typer.Typer(help="Look at executions, watch and cancel them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -68,10 +68,10 @@ def watch(
     wanted = states_named(state or ())
 
     async def question(client: "AsyncClient") -> None:
-        from schedule_grpc.as_json import event_json
         from schedule_grpc.cli.print_json import print_json_line
         from schedule_grpc.cli.progress import event_in_words
-        from schedule_grpc.terminal_text import plain
+        from schedule_grpc.formats.json_answers import event_json
+        from schedule_grpc.text.terminal import plain
 
         async with client.watch_executions(task, wanted) as events:
             print(f"Watching {call.server}; Ctrl-C ends it.", file=sys.stderr, flush=True)

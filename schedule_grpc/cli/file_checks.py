@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from schedule_grpc import private_files
 from schedule_grpc.backup import is_backup
-from schedule_grpc.config import SQLITE, Settings
-from schedule_grpc.json_input import table
-from schedule_grpc.secret_text import Secrets, names_a_secret
+from schedule_grpc.domain.json_input import table
+from schedule_grpc.runtime import private_files
+from schedule_grpc.settings.config import SQLITE, Settings
+from schedule_grpc.text.secrets import Secrets, names_a_secret
 
 LOCAL = "file://"
 

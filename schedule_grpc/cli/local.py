@@ -21,12 +21,12 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show when a schedule fires. Also how it reads, and what daylight saving time does to it; needs no server."""
-    from schedule_grpc.as_json import preview_json
     from schedule_grpc.cli.output import print_preview
     from schedule_grpc.cli.print_json import print_json
-    from schedule_grpc.clock import SystemClock
+    from schedule_grpc.domain.schedule import parse
     from schedule_grpc.errors import InvalidSchedule
-    from schedule_grpc.schedule import parse
+    from schedule_grpc.formats.json_answers import preview_json
+    from schedule_grpc.runtime.clock import SystemClock
 
     start = SystemClock().now() if after is None else instant("--after", after)
     try:
@@ -43,10 +43,10 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
     """Bring the database up to date. Creates the configured one if it is not there; no server may be using it."""
     import asyncio
 
-    from schedule_grpc import paths
-    from schedule_grpc.config import SQLITE, WrongSettings, load
     from schedule_grpc.errors import ConfigurationError, DatabaseRefused
     from schedule_grpc.events import Hub
+    from schedule_grpc.runtime import paths
+    from schedule_grpc.settings.config import SQLITE, WrongSettings, load
     from schedule_grpc.store import NEWEST, found_version, open_store, shown
 
     async def migrated(url: str) -> int | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
+    from schedule_grpc.domain.execution import Execution
     from schedule_grpc.errors import TaskNotFound
-    from schedule_grpc.execution import Execution
 
 PAGE = 200
 """Names that are looked through at most, for each beginning."""
@@ -50,8 +50,8 @@ async def not_registered(client: "AsyncClient", name: str) -> str:
 
 async def with_suggestion(client: "AsyncClient", error: "TaskNotFound") -> "TaskNotFound":
     """Return the error with the name that was probably meant, if there is one like it."""
+    from schedule_grpc.domain.task import TaskFilter
     from schedule_grpc.errors import ScheduleError
-    from schedule_grpc.task import TaskFilter
 
     name = error.details.get("task", "")
     names: set[str] = set()

@@ -48,9 +48,9 @@ def options(
 @takes(call=connection)
 def handlers(*, call: Caller) -> None:
     """List the handlers that tasks can name."""
-    from schedule_grpc import as_json
     from schedule_grpc.cli import output
     from schedule_grpc.cli.showing import show
+    from schedule_grpc.formats import json_answers as as_json
 
     found = call.ask(lambda client: client.list_handlers())
     show(call, found, json=lambda each: list(map(as_json.handler_json, each)), people=output.print_handlers)
@@ -86,7 +86,8 @@ def main() -> None:
             app()
     except SystemExit as end:
         if "schedule_grpc.app" in sys.modules:  # a server: handlers and their modules may have started anything
-            from schedule_grpc import leaving, log
+            from schedule_grpc.log import set_up as log
+            from schedule_grpc.runtime import leaving
 
             leaving.leave_soon(end.code if isinstance(end.code, int) else 0, last=log.flush)
         raise

@@ -15,7 +15,7 @@ from schedule_grpc.cli.completion import handler_names, states, task_names
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from schedule_grpc.execution import ExecutionFilter
+    from schedule_grpc.domain.execution import ExecutionFilter
 
 LOCAL = "127.0.0.1:50051"
 DEFAULT = "default"
@@ -115,7 +115,7 @@ class PolicyOption:
         Raises:
             typer.BadParameter: if it means none.
         """
-        from schedule_grpc.policy_reading import policy_value
+        from schedule_grpc.domain.policy_reading import policy_value
 
         if text == DEFAULT:
             return None
@@ -192,7 +192,7 @@ def executions(
     limit: Annotated[int, typer.Option(min=1, help="How many to show, newest first")] = 20,
 ) -> Wanted:
     """Return which executions to list."""
-    from schedule_grpc.execution import ExecutionFilter
+    from schedule_grpc.domain.execution import ExecutionFilter
 
     chosen = ExecutionFilter(
         states=states_named(state or ()),
@@ -208,7 +208,7 @@ def states_named(texts: "list[str] | tuple[str, ...]") -> "frozenset[Any]":
     Raises:
         typer.BadParameter: for a word that is none.
     """
-    from schedule_grpc.execution import STATES
+    from schedule_grpc.domain.execution import STATES
 
     words = [word.strip() for text in texts for word in text.split(",")]
     known = {state.lower(): state for state in STATES}
@@ -227,8 +227,8 @@ def instant(option: str, text: str) -> "datetime":
     """
     from datetime import UTC, datetime
 
-    from schedule_grpc import durations
-    from schedule_grpc.clock import SystemClock
+    from schedule_grpc.domain import durations
+    from schedule_grpc.runtime.clock import SystemClock
 
     try:
         return SystemClock().now() - durations.read(text)
@@ -248,7 +248,7 @@ def json_object(option: str, text: str) -> Mapping[str, Any]:
     Raises:
         typer.BadParameter: if it is none.
     """
-    from schedule_grpc.json_input import parsed, portable, text_of
+    from schedule_grpc.domain.json_input import parsed, portable, text_of
 
     try:
         value = portable(parsed(text_of(Path(text[1:]).read_bytes()) if text.startswith("@") else text))
@@ -260,7 +260,7 @@ def json_object(option: str, text: str) -> Mapping[str, Any]:
 
 
 def _check_bounds(values: Mapping[str, Any]) -> None:
-    from schedule_grpc.policy import Policy
+    from schedule_grpc.domain.policy import Policy
 
     names = {option.path: f"--{option.name}" for option in POLICY_OPTIONS}
     for violation in Policy().with_fields(values).violations():

@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.text import Text
 
-from schedule_grpc.durations import human
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.policy import Policy
-from schedule_grpc.policy_reading import policy_text
-from schedule_grpc.schedule import Preview, Schedule
-from schedule_grpc.task import Handler, Task
-from schedule_grpc.terminal_text import first_line, plain
+from schedule_grpc.domain.durations import human
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.policy_reading import policy_text
+from schedule_grpc.domain.schedule import Preview, Schedule
+from schedule_grpc.domain.task import Handler, Task
+from schedule_grpc.text.terminal import first_line, plain
 
 STYLES = {
     State.SUCCEEDED: "green",

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from schedule_grpc.cli.writing import is_unicode
-from schedule_grpc.terminal_text import plain_json
+from schedule_grpc.text.terminal import plain_json
 
 
 def print_json(value: Any) -> None:

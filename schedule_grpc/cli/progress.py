@@ -11,11 +11,11 @@ from rich.table import Column
 from rich.text import Text
 
 from schedule_grpc.cli.output import time_shown
-from schedule_grpc.durations import human
+from schedule_grpc.domain.durations import human
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.events import Lost, Progress, Told
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.retry import FailureKind
-from schedule_grpc.terminal_text import first_line, plain
+from schedule_grpc.text.terminal import first_line, plain
 
 ALMOST = 0.9999
 """As far as a bar goes: at its end rich would stop its clock, though the handler may go on."""

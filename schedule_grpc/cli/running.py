@@ -8,7 +8,7 @@ from schedule_grpc.cli.calling import FAILED, INTERRUPTED, PATIENCE, Caller, fai
 from schedule_grpc.cli.options import Patience, TaskName, connection, json_object, takes
 
 if TYPE_CHECKING:
-    from schedule_grpc.execution import Execution
+    from schedule_grpc.domain.execution import Execution
 
 
 @takes(call=connection)
@@ -29,10 +29,10 @@ def run(
     """Run a task now. Shows how it goes and waits for its end; exit code 1 if it did not succeed."""
     from uuid import uuid4
 
-    from schedule_grpc import as_json
     from schedule_grpc.cli import output
     from schedule_grpc.cli.attending import Interrupted, Run, attended, started
     from schedule_grpc.cli.showing import show
+    from schedule_grpc.formats import json_answers as as_json
 
     wanted = Run(
         name=name,

@@ -47,10 +47,12 @@ def serve(
     os.environ.setdefault(
         "GRPC_ENABLE_FORK_SUPPORT", "0"
     )  # before it is loaded: what it does at a fork crashes children
-    from schedule_grpc import app, event_loop, log
+    from schedule_grpc import app
     from schedule_grpc.cli.calling import fail
-    from schedule_grpc.config import WrongSettings, load
     from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
+    from schedule_grpc.log import set_up as log
+    from schedule_grpc.runtime import event_loop
+    from schedule_grpc.settings.config import WrongSettings, load
 
     flags = {
         "database": database,

@@ -4,12 +4,12 @@ from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from schedule_grpc import as_json
 from schedule_grpc.cli import output
 from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.print_json import print_json
-from schedule_grpc.execution import Backfill, Execution
-from schedule_grpc.task import Task
+from schedule_grpc.domain.execution import Backfill, Execution
+from schedule_grpc.domain.task import Task
+from schedule_grpc.formats import json_answers as as_json
 
 T = TypeVar("T")
 

@@ -26,8 +26,8 @@ from schedule_grpc.cli.options import (
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
-    from schedule_grpc.execution import Execution
-    from schedule_grpc.task import Task
+    from schedule_grpc.domain.execution import Execution
+    from schedule_grpc.domain.task import Task
 
 app = typer.Typer(help="Register, change, list and run tasks.", no_args_is_help=True, rich_markup_mode=None)
 app.command("apply")(applying.apply)
@@ -53,7 +53,7 @@ def list_(
 ) -> None:
     """List tasks in the order of their names."""
     from schedule_grpc.cli.showing import show_tasks
-    from schedule_grpc.task import TaskFilter
+    from schedule_grpc.domain.task import TaskFilter
 
     chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=prefix, category=category)
 
@@ -98,7 +98,7 @@ def register(
     call: Caller,
 ) -> None:
     """Create or replace a task. What is not given is the default. Durations are written 500ms, 30s, 5m, 2h, 7d, 90."""
-    from schedule_grpc.policy import Policy
+    from schedule_grpc.domain.policy import Policy
 
     wanted: dict[str, Any] = {
         "name": name,

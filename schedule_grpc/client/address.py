@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 
-from schedule_grpc.secret_text import shown_address
+from schedule_grpc.text.secrets import shown_address
 
 PORT = 50051
 """Where an address names none."""

@@ -14,10 +14,10 @@ from schedule_grpc.client import requests
 from schedule_grpc.client.call import Call, Pages, Run, answers, failure
 from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Metadata, Tls, route
 from schedule_grpc.client.patience import PATIENCE, pauses
-from schedule_grpc.clock import SystemClock
 from schedule_grpc.errors import ScheduleError, Unavailable
 from schedule_grpc.events import Lost, Told
 from schedule_grpc.pb import schedule_pb2_grpc
+from schedule_grpc.runtime.clock import SystemClock
 
 P = ParamSpec("P")
 T = TypeVar("T")

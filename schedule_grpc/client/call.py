@@ -13,9 +13,9 @@ import grpc
 from google.protobuf.message import Message
 from grpc_status import rpc_status
 
-from schedule_grpc import wire
 from schedule_grpc.client.unreachable import in_words
 from schedule_grpc.errors import ScheduleError, Unavailable
+from schedule_grpc.formats import protobuf as wire
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])

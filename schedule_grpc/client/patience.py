@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from schedule_grpc.clock import Clock, SystemClock
+from schedule_grpc.runtime.clock import Clock, SystemClock
 
 PATIENCE = 60.0
 """Seconds; a server that stops in order, and is started again, needs less."""

@@ -9,20 +9,20 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from schedule_grpc import wire
 from schedule_grpc.client import responses
 from schedule_grpc.client.call import Call, Pages, Run
 from schedule_grpc.client.responses import RunResult
 from schedule_grpc.client.values import given, instant, policy_message, registrations_given, state_numbers, struct
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.domain.policy import DEFAULT, Policy
+from schedule_grpc.domain.policy_reading import read_policy
+from schedule_grpc.domain.registration import Registration, TaskUpdate
+from schedule_grpc.domain.schedule import Preview
+from schedule_grpc.domain.task import Handler, Task, TaskFilter, TaskPage
 from schedule_grpc.events import Told
-from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats.protobuf import request_of
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.policy import DEFAULT, Policy
-from schedule_grpc.policy_reading import read_policy
-from schedule_grpc.registration import Registration, TaskUpdate
-from schedule_grpc.schedule import Preview
-from schedule_grpc.task import Handler, Task, TaskFilter, TaskPage
-from schedule_grpc.wire import request_of
 
 NEVER_RETRIED = ("TriggerCron",)
 """Rpcs that do their work again when they are called again."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 
-from schedule_grpc import wire
-from schedule_grpc.execution import Execution, ExecutionPage
+from schedule_grpc.domain.execution import Execution, ExecutionPage
+from schedule_grpc.domain.task import Handler, Task, TaskPage
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.task import Handler, Task, TaskPage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

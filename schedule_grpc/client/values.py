@@ -7,16 +7,16 @@ from typing import Any, TypeVar
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from schedule_grpc import wire
+from schedule_grpc.domain.canonical_json import NotJson
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.json_input import portable
+from schedule_grpc.domain.policy import DEFAULT, Policy
+from schedule_grpc.domain.policy_reading import read_policy
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import Definition
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.execution import State
-from schedule_grpc.json_input import portable
-from schedule_grpc.json_text import NotJson
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.policy import DEFAULT, Policy
-from schedule_grpc.policy_reading import read_policy
-from schedule_grpc.registration import Registration
-from schedule_grpc.task import Definition
 
 T = TypeVar("T")
 

@@ -24,8 +24,8 @@ from schedule_grpc.database.operation import (
 )
 from schedule_grpc.database.query import Queries, load_queries
 from schedule_grpc.database.set_query import SetQuery, Table
-from schedule_grpc.database.sqlite import SqliteDatabase
-from schedule_grpc.database.sqlite_prepare import look
+from schedule_grpc.database.sqlite.database import SqliteDatabase
+from schedule_grpc.database.sqlite.prepare import look
 
 __all__ = [
     "ByPlace",

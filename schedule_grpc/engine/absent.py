@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
-from schedule_grpc.clock import Clock
 from schedule_grpc.engine.write_probe import WriteProbe
 from schedule_grpc.errors import Unavailable
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Store
 
 

@@ -10,19 +10,19 @@ from functools import partial
 
 import structlog
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.domain.execution import State, Trigger
 from schedule_grpc.engine.handler_loops import HandlerLoops
-from schedule_grpc.engine.janitor import Janitor
-from schedule_grpc.engine.journal import Write, journal, one_by_one
-from schedule_grpc.engine.lease import Lease, SharedLease, SoleLease
+from schedule_grpc.engine.leases import Lease, SharedLease, SoleLease
+from schedule_grpc.engine.log_lines import Write, journal, one_by_one
 from schedule_grpc.engine.loop import Loop
+from schedule_grpc.engine.retention import Janitor
 from schedule_grpc.engine.runner import Here, Runner, Why
 from schedule_grpc.engine.upkeep import Upkeep
 from schedule_grpc.engine.write_probe import WriteProbe
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
-from schedule_grpc.execution import State, Trigger
 from schedule_grpc.handlers import Env, Registry
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Replica, Slots, Store
 
 log = structlog.get_logger(__name__)

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
-from schedule_grpc.planning import Firing
+from schedule_grpc.domain.planning import Firing
+from schedule_grpc.domain.task import Task
 from schedule_grpc.store import Look
-from schedule_grpc.task import Task
 
 AHEAD = timedelta(seconds=1)
 """How far a look sees, where nothing came in between: what it reads is that old at most when it is fired."""

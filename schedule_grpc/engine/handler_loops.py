@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from schedule_grpc import event_loop
-from schedule_grpc.clock import Clock
-from schedule_grpc.engine.given import context_of_execution
+from schedule_grpc.engine.attempt_context import context_of_execution
+from schedule_grpc.engine.blocked_loop import Watchdog
 from schedule_grpc.engine.hand_over import HandOver
-from schedule_grpc.engine.watchdog import Watchdog
 from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended, name_of, with_env
-from schedule_grpc.threads import in_thread
+from schedule_grpc.runtime import event_loop
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import in_thread
 
 log = structlog.get_logger(__name__)
 

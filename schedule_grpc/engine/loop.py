@@ -8,15 +8,15 @@ from functools import partial
 
 import structlog
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.domain.execution import Execution
+from schedule_grpc.domain.planning import Firing, plan
+from schedule_grpc.domain.task import Task
 from schedule_grpc.engine.foresight import Foresight
-from schedule_grpc.engine.lease import Lease
+from schedule_grpc.engine.leases import Lease
 from schedule_grpc.engine.runner import Runner
-from schedule_grpc.execution import Execution
 from schedule_grpc.handlers import Registry
-from schedule_grpc.planning import Firing, plan
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import ClaimRequest, Look, Slots, Store
-from schedule_grpc.task import Task
 
 log = structlog.get_logger(__name__)
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from schedule_grpc.clock import Clock
 from schedule_grpc.events import Hub, Progress
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Claim
 
 PAUSE = 0.1

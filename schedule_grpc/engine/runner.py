@@ -12,14 +12,14 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias
 
 import structlog
 
-from schedule_grpc.clock import Clock
-from schedule_grpc.condition import Condition
-from schedule_grpc.engine.given import Given, context_of_execution
-from schedule_grpc.engine.lease import Lease
-from schedule_grpc.engine.recorder import Answer, Recorder, Report
+from schedule_grpc.domain.condition import Condition
+from schedule_grpc.domain.execution import HandBack, Outcome, unrecordable
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.engine.attempt_context import Given, context_of_execution
+from schedule_grpc.engine.leases import Lease
+from schedule_grpc.engine.outcome_writer import Answer, Recorder, Report
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Abandoned, Hub
-from schedule_grpc.execution import HandBack, Outcome, unrecordable
 from schedule_grpc.handlers import (
     Attempt,
     Call,
@@ -33,7 +33,7 @@ from schedule_grpc.handlers import (
     begin_in_thread,
     context_of,
 )
-from schedule_grpc.retry import FailureKind
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Claim, Store
 
 log = structlog.get_logger(__name__)

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from schedule_grpc.clock import Clock
-from schedule_grpc.engine.lease import Lease
+from schedule_grpc.engine.leases import Lease
 from schedule_grpc.engine.runner import Runner, Why
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import AlertsChanged, Hub
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Store
 
 log = structlog.get_logger(__name__)

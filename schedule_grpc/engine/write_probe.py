@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from schedule_grpc.clock import Clock
 from schedule_grpc.errors import Unavailable
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Store
 
 log = structlog.get_logger(__name__)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.domain.canonical_json import NotJson, encode, normalise
 from schedule_grpc.handlers.context import TaskContext, name_of
 from schedule_grpc.handlers.failure import description_of, text_of
 from schedule_grpc.handlers.registry import HandlerFunction
-from schedule_grpc.json_text import NotJson, encode, normalise
-from schedule_grpc.text import unicode_of
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.text.unicode import unicode_of
 
 
 @dataclass(frozen=True, slots=True)

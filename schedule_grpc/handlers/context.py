@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
-from schedule_grpc.clock import Clock
-from schedule_grpc.condition import Condition, checked
-from schedule_grpc.read_only import own_copy
-from schedule_grpc.task import Task
-from schedule_grpc.text import readable
+from schedule_grpc.domain.condition import Condition, checked
+from schedule_grpc.domain.read_only import own_copy
+from schedule_grpc.domain.task import Task
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.text.unicode import readable
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger  # 65 ms to import, and handler modules do not need it

@@ -8,9 +8,9 @@ turned a PermanentFailure into another error meant the other one.
 
 from collections.abc import Iterator
 
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.handlers.context import PermanentFailure
-from schedule_grpc.retry import FailureKind
-from schedule_grpc.text import cut, readable
+from schedule_grpc.text.unicode import cut, readable
 
 MAX_ERRORS = 10
 """Leaves of one group that are told; the others are counted."""

@@ -7,16 +7,16 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeAlias
 
-from schedule_grpc.clock import Alarm
-from schedule_grpc.execution import MAX_TEXT_BYTES
+from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.execution import MAX_TEXT_BYTES
+from schedule_grpc.domain.read_only import read_only
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.handlers.call import Begin, End, Raised, Unreadable, begin_here, begin_in_thread
 from schedule_grpc.handlers.context import TaskContext, context_of
 from schedule_grpc.handlers.failure import description_of, kind_of, leaves_of
 from schedule_grpc.handlers.registry import Offer
-from schedule_grpc.json_text import encode
-from schedule_grpc.read_only import read_only
-from schedule_grpc.retry import FailureKind
-from schedule_grpc.text import readable
+from schedule_grpc.runtime.clock import Alarm
+from schedule_grpc.text.unicode import readable
 
 TIMEOUT_ERROR = "Task execution timeout"
 """The text that callers of the older service know."""

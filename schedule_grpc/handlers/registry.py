@@ -8,10 +8,10 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, TypeVar
 
+from schedule_grpc.domain.task import NAME
 from schedule_grpc.errors import CannotStart, ConfigurationError, HandlerNotFound
 from schedule_grpc.handlers.context import TaskContext
-from schedule_grpc.task import NAME
-from schedule_grpc.text import readable
+from schedule_grpc.text.unicode import readable
 
 ENTRY_POINTS = "schedule_grpc.handlers"
 MARK = "__schedule_handler__"

@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.domain.schedule import Preview, parse
+from schedule_grpc.domain.task import Definition
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
-from schedule_grpc.schedule import Preview, parse
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import Aside
 from schedule_grpc.service.executions import ExecutionService
 from schedule_grpc.service.manual_runs import ManualRuns, Starter
 from schedule_grpc.service.tasks import Registrations, TaskService
 from schedule_grpc.service.together import Together
 from schedule_grpc.store import Store
-from schedule_grpc.task import Definition
-from schedule_grpc.threads import Aside
 
 __all__ = ["Service"]
 

@@ -7,7 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from schedule_grpc.clock import MAX_WAIT, Clock
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.domain.paging import MAX_PAGE_SIZE, ExecutionCursor, Page
+from schedule_grpc.domain.planning import backfill
+from schedule_grpc.domain.schedule import Schedule, parse
+from schedule_grpc.domain.task import TaskFilter, checked_payload
 from schedule_grpc.errors import (
     ExecutionNotFound,
     InvalidSchedule,
@@ -17,16 +21,12 @@ from schedule_grpc.errors import (
     Unavailable,
 )
 from schedule_grpc.events import Ending, Hub, Progress, Subscription, Transition
-from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
 from schedule_grpc.handlers import Registry
-from schedule_grpc.paging import MAX_PAGE_SIZE, ExecutionCursor, Page
-from schedule_grpc.planning import backfill
-from schedule_grpc.schedule import Schedule, parse
+from schedule_grpc.runtime.clock import MAX_WAIT, Clock
+from schedule_grpc.runtime.threads import Aside, weight_of
 from schedule_grpc.service.manual_runs import ManualRuns
 from schedule_grpc.store import ManualRun, Store
-from schedule_grpc.task import TaskFilter, checked_payload
-from schedule_grpc.text import checked
-from schedule_grpc.threads import Aside, weight_of
+from schedule_grpc.text.unicode import checked
 
 MAX_REQUEST_ID = 128
 MAX_CANCEL_REASON = 1024

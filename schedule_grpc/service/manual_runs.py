@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
-from schedule_grpc.clock import Clock
+from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import ScheduleError
-from schedule_grpc.execution import Execution
+from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.service.together import Together
 from schedule_grpc.store import ManualRun, Slots, Store
 

@@ -7,19 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
-from schedule_grpc.clock import Clock
-from schedule_grpc.errors import (
-    EtagMismatch,
-    HandlerNotFound,
-    InvalidArgument,
-    SchedulePassed,
-    TaskNotFound,
-    Unavailable,
-    Violation,
-)
-from schedule_grpc.handlers import Registry
-from schedule_grpc.paging import Page, TaskCursor
-from schedule_grpc.registration import (
+from schedule_grpc.domain.paging import Page, TaskCursor
+from schedule_grpc.domain.registration import (
     FreshTask,
     Registration,
     TaskChange,
@@ -30,11 +19,22 @@ from schedule_grpc.registration import (
     removed,
     switched,
 )
+from schedule_grpc.domain.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
+from schedule_grpc.errors import (
+    EtagMismatch,
+    HandlerNotFound,
+    InvalidArgument,
+    SchedulePassed,
+    TaskNotFound,
+    Unavailable,
+    Violation,
+)
+from schedule_grpc.handlers import Registry
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import LIGHT, Aside, weight_of
 from schedule_grpc.service.together import Together
 from schedule_grpc.store import Store
-from schedule_grpc.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
-from schedule_grpc.text import checked
-from schedule_grpc.threads import LIGHT, Aside, weight_of
+from schedule_grpc.text.unicode import checked
 
 FRESH = LIGHT // 25
 """What the first run of a task weighs."""

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from schedule_grpc.clock import nobody_comes
 from schedule_grpc.errors import ScheduleError, Unavailable
+from schedule_grpc.runtime.clock import nobody_comes
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.task import Task
 from schedule_grpc.errors import ScheduleError
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.task import Task
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

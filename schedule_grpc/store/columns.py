@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from schedule_grpc.clock import EPOCH, from_micros, to_micros
+from schedule_grpc.domain.canonical_json import decode, normalise
 from schedule_grpc.errors import Violation
-from schedule_grpc.json_text import decode, normalise
+from schedule_grpc.runtime.clock import EPOCH, from_micros, to_micros
 
 E = TypeVar("E", bound=StrEnum)
 

@@ -4,11 +4,11 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from schedule_grpc.store.operations.replicas import renew_lease, replicas
 from schedule_grpc.store.protocol import Replica
-from schedule_grpc.store.replica_operations import renew_lease, replicas
 
 if TYPE_CHECKING:
-    from schedule_grpc.database.postgres_line import Line
+    from schedule_grpc.database.postgres.line import Line
 
 
 class PostgresLeaseLine:

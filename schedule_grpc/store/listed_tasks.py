@@ -5,8 +5,8 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 from schedule_grpc.database import Row
+from schedule_grpc.domain.task import Task
 from schedule_grpc.store.rows import task_read_again, values_of
-from schedule_grpc.task import Task
 
 MOST_KEPT = 4096
 """Tasks."""

@@ -7,18 +7,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from schedule_grpc.database import SqliteDatabase, postgres_text
+from schedule_grpc.database import SqliteDatabase
+from schedule_grpc.database.postgres import text as postgres_text
+from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.events import Hub
-from schedule_grpc.execution import Execution
-from schedule_grpc.store.execution_operations import find_executions
 from schedule_grpc.store.lease_line import PostgresLeaseLine
+from schedule_grpc.store.operations.executions import find_executions
 from schedule_grpc.store.relay import Relay
 from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS, schema_version
 from schedule_grpc.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
-    from schedule_grpc.database.postgres_channel import Channel
+    from schedule_grpc.database.postgres.channel import Channel
 
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
@@ -82,12 +83,12 @@ async def _open_shared(
         return found
 
     def connect(relay: Relay) -> "Channel":
-        from schedule_grpc.database.postgres_channel import Channel  # noqa: PLC0415
+        from schedule_grpc.database.postgres.channel import Channel  # noqa: PLC0415
 
         return Channel(url, heard=relay.heard, gap=relay.gap)
 
     def lease_line() -> PostgresLeaseLine:
-        from schedule_grpc.database.postgres_line import Line  # noqa: PLC0415
+        from schedule_grpc.database.postgres.line import Line  # noqa: PLC0415
 
         return PostgresLeaseLine(Line(url, pooled=lambda: database.pooled))
 
@@ -99,6 +100,6 @@ async def _open_shared(
 def _postgres() -> ModuleType:
     """Return the module that knows PostgreSQL, whose driver is an extra."""
     try:
-        return import_module("schedule_grpc.database.postgres")
+        return import_module("schedule_grpc.database.postgres.database")
     except ModuleNotFoundError as error:
         raise DatabaseRefused("PostgreSQL needs the extra `postgres`: pip install 'schedule-grpc[postgres]'") from error

@@ -5,9 +5,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
-from schedule_grpc.json_text import encode
-from schedule_grpc.policy import Policy
+from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.runtime.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.store.columns import Columns
 
 POLICY = Policy()

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from schedule_grpc.condition import Alert
-from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
-from schedule_grpc.planning import Firing
-from schedule_grpc.registration import FreshTask, Registration, TaskChange
+from schedule_grpc.domain.condition import Alert
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
+from schedule_grpc.domain.planning import Firing
+from schedule_grpc.domain.registration import FreshTask, Registration, TaskChange
+from schedule_grpc.domain.task import Handler, Task, TaskFilter
 from schedule_grpc.store.claims import Claimed, ClaimRequest, Fired, Look, ManualRun, Submitted
-from schedule_grpc.store.retention_round import Round
-from schedule_grpc.task import Handler, Task, TaskFilter
+from schedule_grpc.store.operations.retention_round import Round
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,11 +4,11 @@ from schedule_grpc.database import load_queries
 
 QUERIES = load_queries(
     __package__,
-    "tasks.sql",
-    "executions.sql",
-    "queue.sql",
-    "alerts.sql",
-    "replicas.sql",
-    "clock.sql",
-    "retention.sql",
+    "sql/tasks.sql",
+    "sql/executions.sql",
+    "sql/queue.sql",
+    "sql/alerts.sql",
+    "sql/replicas.sql",
+    "sql/clock.sql",
+    "sql/retention.sql",
 )

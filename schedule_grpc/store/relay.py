@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from schedule_grpc.clock import from_micros, to_micros
+from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import AlertsChanged, CancelRequested, Event, Hub, TaskChanged, Transition
-from schedule_grpc.execution import Execution, State
+from schedule_grpc.runtime.clock import from_micros, to_micros
 
 log = structlog.get_logger(__name__)
 

@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from schedule_grpc.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.database import Row
-from schedule_grpc.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
-from schedule_grpc.json_text import encode
-from schedule_grpc.policy import MAX_JITTER, Policy
-from schedule_grpc.read_only import read_only
-from schedule_grpc.retry import FailureKind
-from schedule_grpc.schedule import Schedule, read_stored
+from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
+from schedule_grpc.domain.policy import MAX_JITTER, Policy
+from schedule_grpc.domain.read_only import read_only
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.domain.schedule import Schedule, read_stored
+from schedule_grpc.domain.task import EMPTY, Definition, Task, TaskStats
+from schedule_grpc.runtime.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.store.columns import MAX_COUNT, MAX_NUMBER, Columns
 from schedule_grpc.store.policies import policy_text, stored_policy
-from schedule_grpc.task import EMPTY, Definition, Task, TaskStats
 
 E = TypeVar("E", bound=StrEnum)
 

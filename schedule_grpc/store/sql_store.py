@@ -5,30 +5,32 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from schedule_grpc import failpoints
-from schedule_grpc.condition import Alert
 from schedule_grpc.database import Database, Lane, ObservedDatabase, Operation
+from schedule_grpc.domain.condition import Alert
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
+from schedule_grpc.domain.planning import Firing
+from schedule_grpc.domain.registration import FreshTask, Registration, TaskChange
+from schedule_grpc.domain.task import Handler, Task, TaskFilter
 from schedule_grpc.events import Hub
-from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
-from schedule_grpc.planning import Firing
-from schedule_grpc.registration import FreshTask, Registration, TaskChange
-from schedule_grpc.store import alert_operations as alerts
-from schedule_grpc.store import claim_operations as claims
-from schedule_grpc.store import clock_operations as clock
-from schedule_grpc.store import declared_operations as declared
-from schedule_grpc.store import execution_operations as executions
-from schedule_grpc.store import queue_operations as queue
-from schedule_grpc.store import replica_operations as replicas
-from schedule_grpc.store import retention_operations as retention
-from schedule_grpc.store import review_operations as reviews
-from schedule_grpc.store import submit_operations as submissions
-from schedule_grpc.store import task_operations as tasks
+from schedule_grpc.runtime import failpoints
 from schedule_grpc.store.claims import Claimed, ClaimRequest, Fired, Look, ManualRun, Submitted
+from schedule_grpc.store.operations import (
+    alerts,
+    claims,
+    clock,
+    declared,
+    executions,
+    queue,
+    replicas,
+    retention,
+    reviews,
+    submissions,
+    tasks,
+)
+from schedule_grpc.store.operations.retention_round import Round
 from schedule_grpc.store.protocol import LeaseLine, Pruned, Replica, Review
 from schedule_grpc.store.relay import Abroad
-from schedule_grpc.store.retention_round import Round
 from schedule_grpc.store.told import Told
-from schedule_grpc.task import Handler, Task, TaskFilter
 
 T = TypeVar("T")
 

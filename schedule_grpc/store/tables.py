@@ -7,12 +7,12 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from schedule_grpc.clock import MICROSECOND, to_micros
-from schedule_grpc.condition import FAILING
 from schedule_grpc.database import Table
-from schedule_grpc.execution import Execution, FailedAttempt, State
-from schedule_grpc.json_text import encode
-from schedule_grpc.planning import Firing
+from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.condition import FAILING
+from schedule_grpc.domain.execution import Execution, FailedAttempt, State
+from schedule_grpc.domain.planning import Firing
+from schedule_grpc.runtime.clock import MICROSECOND, to_micros
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from schedule_grpc.clock import MAX_WAIT, Alarm
+from schedule_grpc.runtime.clock import MAX_WAIT, Alarm
 
 TURNS = 20
 """Turns of the event loop after each step: enough for what was woken to run until it waits again."""

@@ -11,19 +11,19 @@ from types import ModuleType
 from typing import Any
 
 from schedule_grpc import builtin
-from schedule_grpc.clock import SystemClock
+from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
+from schedule_grpc.domain.json_input import table
+from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import Handler, Policy, Task, define
 from schedule_grpc.engine import Engine, EngineOptions
 from schedule_grpc.events import Hub
-from schedule_grpc.execution import Execution, ExecutionFilter, State
+from schedule_grpc.formats.task_file import registrations
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.handlers.perform import GRACE
-from schedule_grpc.json_input import table
-from schedule_grpc.paging import MAX_PAGE_SIZE, Page
-from schedule_grpc.registration import Registration
+from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.service import Service
 from schedule_grpc.store import SqlStore, open_store
-from schedule_grpc.task import Handler, Policy, Task, define
-from schedule_grpc.task_file import registrations
 from schedule_grpc.testing.at_work import AtWork
 from schedule_grpc.testing.fake_clock import FakeClock
 from schedule_grpc.testing.given import given_clock, given_environment, offer_of

@@ -9,16 +9,16 @@ from typing import Any, ParamSpec
 
 import structlog
 
-from schedule_grpc.condition import Condition
-from schedule_grpc.execution import new_execution_id
+from schedule_grpc.domain.canonical_json import decode, encode
+from schedule_grpc.domain.condition import Condition
+from schedule_grpc.domain.execution import new_execution_id
+from schedule_grpc.domain.policy import DEFAULT, Policy
+from schedule_grpc.domain.read_only import own_copy
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.domain.task import Task, checked_payload, define
 from schedule_grpc.handlers import Env, Fate, Offer, TaskContext, perform
 from schedule_grpc.handlers.context import context_of
-from schedule_grpc.json_text import decode, encode
-from schedule_grpc.policy import DEFAULT, Policy
-from schedule_grpc.read_only import own_copy
-from schedule_grpc.registration import registered
-from schedule_grpc.retry import FailureKind
-from schedule_grpc.task import Task, checked_payload, define
 from schedule_grpc.testing.fake_clock import FakeClock
 from schedule_grpc.testing.given import NOON, given_clock, given_environment, offer_of
 

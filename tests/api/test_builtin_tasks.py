@@ -15,9 +15,9 @@ from platform_tables import POSTGRES_TABLES
 
 from schedule_grpc.backup import verify_backup
 from schedule_grpc.bindings import Environment
-from schedule_grpc.execution import FailedAttempt, State
-from schedule_grpc.policy import Policy
-from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.domain.execution import FailedAttempt, State
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.retry import RetryPolicy
 
 KEY = "01234567-89ab-cdef-0123-456789abcdef"
 ROWS = f"""

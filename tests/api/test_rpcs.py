@@ -13,10 +13,10 @@ from process import GRPCURL
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient
-from schedule_grpc.execution import ExecutionFilter, State
+from schedule_grpc.domain.execution import ExecutionFilter, State
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Overlap, Policy, TaskFilter
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Overlap, Policy, TaskFilter
 
 
 async def test_a_task_from_registration_to_history(live: Live):

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from checker.reading import Row, UnreadableError, read
-from schedule_grpc.execution import TRANSITIONS, State
-from schedule_grpc.schedule import parse
+from schedule_grpc.domain.execution import TRANSITIONS, State
+from schedule_grpc.domain.schedule import parse
 
 OPEN = ("PENDING", "RUNNING")
 ENDED = tuple(state.value for state in State if not TRANSITIONS[state])

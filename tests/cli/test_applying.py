@@ -12,10 +12,10 @@ from rig import at
 
 from schedule_grpc.cli.difference import difference
 from schedule_grpc.client import AsyncClient
-from schedule_grpc.policy import Overlap, Policy
-from schedule_grpc.registration import Registration
-from schedule_grpc.task import Task, define
-from schedule_grpc.task_file import TaskFile, task_file
+from schedule_grpc.domain.policy import Overlap, Policy
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import Task, define
+from schedule_grpc.formats.task_file import TaskFile, task_file
 
 NIGHTLY = {"name": "nightly", "schedule": "0 3 * * *", "handler": "steps", "time_zone": "Europe/Berlin"}
 HOURLY = {"name": "hourly", "schedule": "@hourly", "handler": "steps", "payload": {"a": 1, "b": [1, 2]}}

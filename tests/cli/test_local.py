@@ -16,9 +16,9 @@ from process import Server, environment, run, serving
 
 from schedule_grpc.cli import contract
 from schedule_grpc.cli.options import POLICY_OPTIONS
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.policy_reading import policy_text
 from schedule_grpc.errors import DatabaseRefused
-from schedule_grpc.policy import Policy
-from schedule_grpc.policy_reading import policy_text
 from schedule_grpc.store import NEWEST, schema_version
 
 ROOT = Path(__file__).parents[2]

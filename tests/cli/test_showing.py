@@ -18,18 +18,18 @@ from process import COMMAND, Server, environment
 from rig import at
 
 from schedule_grpc import app
-from schedule_grpc.as_json import event_json
 from schedule_grpc.bindings import Environment
 from schedule_grpc.cli import checks
 from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.checks import Check, Verdict
 from schedule_grpc.cli.output import print_execution, print_executions
 from schedule_grpc.cli.progress import event_in_words, state_in_words
-from schedule_grpc.clock import SystemClock
-from schedule_grpc.config import Settings
+from schedule_grpc.domain.execution import CoveredRange, Execution, Reason, State, Trigger
+from schedule_grpc.domain.task import Task, TaskStats, define
 from schedule_grpc.events import Lost, Progress, Transition
-from schedule_grpc.execution import CoveredRange, Execution, Reason, State, Trigger
-from schedule_grpc.task import Task, TaskStats, define
+from schedule_grpc.formats.json_answers import event_json
+from schedule_grpc.runtime.clock import SystemClock
+from schedule_grpc.settings.config import Settings
 
 NOON = at("2026-01-31T12:00:00")
 """When everything here happens."""

@@ -17,8 +17,8 @@ from grpc_status import rpc_status
 
 from schedule_grpc.client import AsyncClient, AsyncWatch, Client, Watch
 from schedule_grpc.errors import ScheduleError
+from schedule_grpc.formats.protobuf import status_of
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.wire import status_of
 
 RPCS = pb.DESCRIPTOR.services_by_name["ScheduleService"].methods_by_name
 Reply: TypeAlias = Message | ScheduleError | grpc.StatusCode | Callable[[grpc.ServicerContext], Message]

@@ -10,14 +10,14 @@ from google.protobuf.message import Message
 from live import asked, struct
 from rig import START, at
 
-from schedule_grpc import wire
 from schedule_grpc.client import RunResult
-from schedule_grpc.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State, Trigger
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State, Trigger
+from schedule_grpc.domain.policy import Overlap, Policy
+from schedule_grpc.domain.registration import Registration, registered
+from schedule_grpc.domain.schedule import Preview, parse
+from schedule_grpc.domain.task import Handler, TaskFilter, TaskPage, define
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.policy import Overlap, Policy
-from schedule_grpc.registration import Registration, registered
-from schedule_grpc.schedule import Preview, parse
-from schedule_grpc.task import Handler, TaskFilter, TaskPage, define
 
 DEFINITION = define(name="report", schedule="@daily", handler="send", time_zone="Europe/Berlin", payload={"to": ["a"]})
 # As a caller knows it: how far a task is settled is not told.

@@ -14,8 +14,8 @@ from rig import START
 
 from schedule_grpc import errors
 from schedule_grpc.client.patience import pauses
+from schedule_grpc.domain.execution import State
 from schedule_grpc.events import Lost, Transition
-from schedule_grpc.execution import State
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.testing import FakeClock
 

@@ -11,12 +11,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from schedule_grpc import errors
 from schedule_grpc.client import requests
-from schedule_grpc.execution import ExecutionFilter
+from schedule_grpc.domain.execution import ExecutionFilter
+from schedule_grpc.domain.policy import Overlap, Policy
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import TaskFilter, define
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.policy import Overlap, Policy
-from schedule_grpc.registration import Registration
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import TaskFilter, define
 
 NAIVE = datetime.fromisoformat("2026-01-31T10:00:00")
 RETRY = RetryPolicy(max_retries=7, initial_backoff=timedelta(seconds=1.5))

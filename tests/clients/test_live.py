@@ -12,12 +12,12 @@ from live import HANDLER, Live
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client
+from schedule_grpc.domain.execution import ExecutionFilter, State, Trigger
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy, Window
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import TaskFilter, define
 from schedule_grpc.events import Progress, Transition
-from schedule_grpc.execution import ExecutionFilter, State, Trigger
-from schedule_grpc.policy import CatchUp, Overlap, Policy, Window
-from schedule_grpc.registration import Registration
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import TaskFilter, define
 
 DAY = timedelta(days=1)
 

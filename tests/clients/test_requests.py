@@ -15,11 +15,12 @@ from grpc_status import rpc_status
 from live import struct
 from rig import START
 
-from schedule_grpc import errors, wire
+from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client
+from schedule_grpc.domain.policy import CatchUp
+from schedule_grpc.domain.task import TaskFilter
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.policy import CatchUp
-from schedule_grpc.task import TaskFilter
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ScheduleService"]
 

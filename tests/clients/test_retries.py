@@ -6,9 +6,9 @@ import grpc
 import pytest
 
 from schedule_grpc import errors
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import define
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.registration import Registration
-from schedule_grpc.task import define
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 RUN = pb.RunTaskNowResponse(success=True, execution=pb.Execution(state="SUCCEEDED", trigger="MANUAL"))

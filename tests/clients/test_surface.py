@@ -10,9 +10,9 @@ import pytest
 from patient import AT_MOST
 
 from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Watch
-from schedule_grpc.execution import Execution
+from schedule_grpc.domain.execution import Execution
+from schedule_grpc.domain.task import Task
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.task import Task
 
 ROOT = Path(__file__).parents[2]
 OWN = {"close", "over"}
@@ -23,9 +23,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import assert_type
 from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Watch
 from schedule_grpc.events import Lost, Progress, Transition
-from schedule_grpc.execution import Backfill, Execution, ExecutionPage
-from schedule_grpc.schedule import Preview
-from schedule_grpc.task import Handler, Task
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionPage
+from schedule_grpc.domain.schedule import Preview
+from schedule_grpc.domain.task import Handler, Task
 
 def blocking(client: Client) -> None:
     assert_type(client.get_task("report"), Task)

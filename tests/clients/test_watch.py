@@ -10,10 +10,11 @@ import grpc
 import pytest
 from rig import START
 
-from schedule_grpc import errors, wire
+from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client
+from schedule_grpc.domain.execution import State
 from schedule_grpc.events import Lost, Progress, Transition
-from schedule_grpc.execution import State
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
 
 EXECUTION = wire.execution_from(

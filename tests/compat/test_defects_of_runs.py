@@ -10,13 +10,13 @@ import pytest
 from rig import START, Rig, rig
 
 from schedule_grpc import TaskContext, handler
+from schedule_grpc.domain.execution import ExecutionFilter
+from schedule_grpc.domain.paging import Page
+from schedule_grpc.domain.policy import Policy, Retention
+from schedule_grpc.domain.registration import TaskUpdate
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import TaskFilter
 from schedule_grpc.errors import DatabaseUnavailable
-from schedule_grpc.execution import ExecutionFilter
-from schedule_grpc.paging import Page
-from schedule_grpc.policy import Policy, Retention
-from schedule_grpc.registration import TaskUpdate
-from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.task import TaskFilter
 from schedule_grpc.testing import FakeClock, run
 
 HOUR = 3600

@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 from rig import START, Gates, Rig, at
 
+from schedule_grpc.domain.execution import Trigger
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy
+from schedule_grpc.domain.schedule import parse
+from schedule_grpc.domain.task import Definition
 from schedule_grpc.errors import InvalidSchedule
-from schedule_grpc.execution import Trigger
-from schedule_grpc.policy import CatchUp, Overlap, Policy
-from schedule_grpc.schedule import parse
-from schedule_grpc.task import Definition
 
 HOUR = 3600
 
@@ -111,7 +111,7 @@ async def test_defect_18_one_tasks_bookkeeping_error_ended_the_round(service: Ri
             raise RuntimeError("bookkeeping")
         return plain(definition, *arguments, **options)
 
-    monkeypatch.setattr("schedule_grpc.task.Definition.due", due)
+    monkeypatch.setattr("schedule_grpc.domain.task.Definition.due", due)
     await service.clock.advance(HOUR)
     await service.engine.tick()
     await service.engine.idle()

@@ -12,11 +12,11 @@ from schedule_grpc import builtin
 from schedule_grpc.backup import BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.builtin import Equipped
-from schedule_grpc.durations import human
+from schedule_grpc.domain.durations import human
+from schedule_grpc.domain.execution import new_execution_id
+from schedule_grpc.domain.schedule import parse
 from schedule_grpc.errors import HandlerNotFound, InvalidSchedule
-from schedule_grpc.execution import new_execution_id
 from schedule_grpc.handlers import Registry
-from schedule_grpc.schedule import parse
 from schedule_grpc.testing import FakeClock, run
 
 NOW = at("2026-01-31T10:20:30")

@@ -10,12 +10,13 @@ import asyncpg
 import pytest
 from postgres import Postgres
 
-from schedule_grpc.database import Lane, Migration, Table, postgres, together, together_with
+from schedule_grpc.database import Lane, Migration, Table, together, together_with
 from schedule_grpc.database import count as counted
-from schedule_grpc.database.postgres import TRIES, PostgresDatabase
-from schedule_grpc.database.postgres_commit import THIS_TRANSACTION
-from schedule_grpc.database.postgres_text import shown
-from schedule_grpc.database.postgres_transaction import PLANS, SETTINGS
+from schedule_grpc.database.postgres import database as postgres
+from schedule_grpc.database.postgres.commit import THIS_TRANSACTION
+from schedule_grpc.database.postgres.database import TRIES, PostgresDatabase
+from schedule_grpc.database.postgres.text import shown
+from schedule_grpc.database.postgres.transaction import PLANS, SETTINGS
 from schedule_grpc.database.set_query import set_query
 from schedule_grpc.errors import DatabaseUnavailable
 

@@ -11,12 +11,14 @@ import pytest
 from postgres import Postgres
 from tcp_proxy import AtCommit, TcpProxy
 
-from schedule_grpc.clock import SystemClock
-from schedule_grpc.database import Migration, postgres, postgres_commit
-from schedule_grpc.database.postgres import PostgresDatabase
-from schedule_grpc.database.postgres_commit import TransactionId, was_committed
-from schedule_grpc.database.postgres_errors import FROM_OUTSIDE
+from schedule_grpc.database import Migration
+from schedule_grpc.database.postgres import commit as postgres_commit
+from schedule_grpc.database.postgres import database as postgres
+from schedule_grpc.database.postgres.commit import TransactionId, was_committed
+from schedule_grpc.database.postgres.database import PostgresDatabase
+from schedule_grpc.database.postgres.errors import FROM_OUTSIDE
 from schedule_grpc.errors import DatabaseUnavailable
+from schedule_grpc.runtime.clock import SystemClock
 
 SCHEMA = (Migration(version=1, script="CREATE TABLE t (n BIGINT);\n"),)
 

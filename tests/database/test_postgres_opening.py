@@ -8,9 +8,9 @@ import pytest
 from postgres import Postgres
 
 from schedule_grpc.database import Migration
-from schedule_grpc.database.postgres import PostgresDatabase, look
-from schedule_grpc.database.postgres_channel import Channel
-from schedule_grpc.database.postgres_migrate import TRIES
+from schedule_grpc.database.postgres.channel import Channel
+from schedule_grpc.database.postgres.database import PostgresDatabase, look
+from schedule_grpc.database.postgres.migrate import TRIES
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused
 
 FIRST = Migration(version=1, script="CREATE TABLE t (n BIGINT);\n")

@@ -305,12 +305,12 @@ async def test_a_failing_migration_leaves_the_old_version(database: Path):
 
 def test_every_query_has_a_name_of_its_own_and_a_sentence():
     """The loader refuses doubles and unknown names; each query's head is followed by a comment."""
-    queries = load_queries("schedule_grpc.store", "tasks.sql", "executions.sql", "queue.sql")
+    queries = load_queries("schedule_grpc.store", "sql/tasks.sql", "sql/executions.sql", "sql/queue.sql")
     with pytest.raises(ValueError, match="two queries are named find_task"):
-        load_queries("schedule_grpc.store", "tasks.sql", "tasks.sql")
+        load_queries("schedule_grpc.store", "sql/tasks.sql", "sql/tasks.sql")
     with pytest.raises(AttributeError, match="nothing"):
         _ = queries.nothing
-    for file in Path(load_queries.__code__.co_filename).parents[1].glob("store/*.sql"):
+    for file in Path(load_queries.__code__.co_filename).parents[1].glob("store/sql/*.sql"):
         heads = re.findall(r"^-- name: .*\n((?:-- .*\n)*)", file.read_text(), re.MULTILINE)
         assert heads
         assert all(comment.endswith((".\n", ")\n")) for comment in heads)

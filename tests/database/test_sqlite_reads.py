@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from schedule_grpc.clock import next_turn
-from schedule_grpc.database import sqlite_reads
 from schedule_grpc.database.operation import Factory
-from schedule_grpc.database.sqlite_batch import Done
-from schedule_grpc.database.sqlite_reads import SharedReads
+from schedule_grpc.database.sqlite import reads as sqlite_reads
+from schedule_grpc.database.sqlite.batch import Done
+from schedule_grpc.database.sqlite.reads import SharedReads
+from schedule_grpc.runtime.clock import next_turn
 
 NEVER = 3600.0
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from rig import Rig, rig
 
-from schedule_grpc.condition import Phase
+from schedule_grpc.domain.condition import Phase
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.handlers import TaskContext, handler
-from schedule_grpc.policy import Policy
-from schedule_grpc.retry import RetryPolicy
 
 ONCE = RetryPolicy(max_retries=0)
 
@@ -159,8 +159,8 @@ async def test_an_execution_that_waits_for_a_slot_is_overdue_too(service: Rig):
 
 
 def _all_may_run():
-    from schedule_grpc.policy import Overlap  # noqa: PLC0415
-    from schedule_grpc.registration import TaskUpdate  # noqa: PLC0415
+    from schedule_grpc.domain.policy import Overlap  # noqa: PLC0415
+    from schedule_grpc.domain.registration import TaskUpdate  # noqa: PLC0415
 
     return TaskUpdate(name="task", fields={}, policy={"overlap": Overlap.ALLOW_ALL})
 

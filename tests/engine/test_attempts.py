@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from rig import Rig, at
 from structlog.testing import capture_logs
 
-from schedule_grpc.execution import Execution, State
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
-from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.task import Policy
 
 
 async def started(service: Rig, name: str = "task", **changes):

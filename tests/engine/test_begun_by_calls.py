@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rig import Rig, rig
 
+from schedule_grpc.domain.execution import State
 from schedule_grpc.errors import TaskNotFound
-from schedule_grpc.execution import State
 
 
 def slow_submissions(service: Rig, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:

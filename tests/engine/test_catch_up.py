@@ -6,12 +6,12 @@ import pytest
 from msgspec.structs import replace
 from rig import START, Rig, at
 
-from schedule_grpc.execution import CoveredRange, Execution, Reason, State, Trigger
-from schedule_grpc.planning import plan
-from schedule_grpc.policy import CatchUp, Overlap, Policy, Window
-from schedule_grpc.registration import registered
-from schedule_grpc.schedule import MAX_COUNTED
-from schedule_grpc.task import Task, define
+from schedule_grpc.domain.execution import CoveredRange, Execution, Reason, State, Trigger
+from schedule_grpc.domain.planning import plan
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy, Window
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.schedule import MAX_COUNTED
+from schedule_grpc.domain.task import Task, define
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

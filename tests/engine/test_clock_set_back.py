@@ -8,9 +8,9 @@ import pytest
 from checker import check
 from rig import Rig, rig
 
-from schedule_grpc.execution import State
-from schedule_grpc.policy import Policy
-from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.retry import RetryPolicy
 
 HOUR = timedelta(hours=1)
 BACKOFF = timedelta(seconds=30)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from rig import Rig, at
 
+from schedule_grpc.domain.registration import Registration, TaskUpdate
+from schedule_grpc.domain.task import define
 from schedule_grpc.errors import SchedulePassed
 from schedule_grpc.events import Event, TaskChanged
-from schedule_grpc.registration import Registration, TaskUpdate
-from schedule_grpc.task import define
 
 TOLD: Mapping[str, Any] = {
     "schedule": "0 9 * * 1-5",

@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 from rig import Gates, Rig, at
 
+from schedule_grpc.domain.execution import Execution, Reason, State, Trigger
+from schedule_grpc.domain.policy import Overlap, Policy
+from schedule_grpc.domain.registration import TaskUpdate
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.engine.runner import Why
 from schedule_grpc.errors import ExecutionNotFound
-from schedule_grpc.execution import Execution, Reason, State, Trigger
 from schedule_grpc.handlers.perform import GRACE
-from schedule_grpc.policy import Overlap, Policy
-from schedule_grpc.registration import TaskUpdate
-from schedule_grpc.retry import FailureKind
 
 LONG = timedelta(hours=20)
 

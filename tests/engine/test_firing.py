@@ -8,9 +8,9 @@ import pytest
 from checker import check
 from rig import Rig, at, rig
 
-from schedule_grpc.execution import CoveredRange, State, Trigger
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Overlap, Policy
+from schedule_grpc.domain.execution import CoveredRange, State, Trigger
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Overlap, Policy
 from schedule_grpc.testing import FakeClock
 
 

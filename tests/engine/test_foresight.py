@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rig import Rig, at, rig
 
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.engine.foresight import AHEAD
 from schedule_grpc.engine.loop import FIRED_AT_ONCE, LOOKED_AT
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Policy
 
 HALF_PAST = at("2026-01-31T10:30:00")
 

@@ -12,11 +12,11 @@ from datetime import timedelta
 import pytest
 from rig import START, Gates, Rig, at
 
-from schedule_grpc.execution import Execution, Gate, Reason, State
-from schedule_grpc.planning import plan
-from schedule_grpc.policy import CatchUp, Overlap, Policy
-from schedule_grpc.registration import TaskUpdate
-from schedule_grpc.retry import RetryPolicy
+from schedule_grpc.domain.execution import Execution, Gate, Reason, State
+from schedule_grpc.domain.planning import plan
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy
+from schedule_grpc.domain.registration import TaskUpdate
+from schedule_grpc.domain.retry import RetryPolicy
 
 LONG = timedelta(hours=10)
 SCHEDULE = "0 11,12,13 31 1 *"

@@ -10,10 +10,10 @@ import structlog
 from load import until
 from loops_scene import MINUTE, Scene, where
 
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.engine import handler_loops
 from schedule_grpc.handlers import Offer, Raised, TaskContext, perform
 from schedule_grpc.handlers.perform import GRACE, HELD_UP_GRACES
-from schedule_grpc.retry import FailureKind
 
 
 async def test_handlers_run_apart_from_the_server(scene: Scene):

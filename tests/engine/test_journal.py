@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from rig import START, Rig
 from structlog.testing import capture_logs
 
-from schedule_grpc.engine import journal as journals
-from schedule_grpc.engine.journal import Line, journal
+from schedule_grpc.domain.execution import Execution, FailedAttempt, Reason, State, Trigger
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.engine import log_lines as journals
+from schedule_grpc.engine.log_lines import Line, journal
 from schedule_grpc.events import Event, Transition
-from schedule_grpc.execution import Execution, FailedAttempt, Reason, State, Trigger
-from schedule_grpc.retry import FailureKind
 
 RUNNING = Execution(
     id="e",

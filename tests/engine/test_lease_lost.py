@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from rig import Rig
 
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.engine.runner import WAIT_FOR_FORMER
-from schedule_grpc.execution import State
 from schedule_grpc.handlers.perform import GRACE
-from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.task import Policy
 
 LONG = timedelta(hours=1)
 

@@ -8,11 +8,11 @@ import pytest
 from checker import check
 from rig import Rig, at, rig
 
+from schedule_grpc.domain.execution import HandBack, Outcome, State
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.engine import loop
 from schedule_grpc.errors import DatabaseUnavailable
-from schedule_grpc.execution import HandBack, Outcome, State
-from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.task import Policy
 from schedule_grpc.testing import FakeClock
 
 LONG = timedelta(hours=1)

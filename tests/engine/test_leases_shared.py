@@ -12,9 +12,9 @@ from load import until
 from postgres import Postgres
 from rig import Rig, rig
 
-from schedule_grpc.engine import lease
+from schedule_grpc.domain.execution import State
+from schedule_grpc.engine import leases as lease
 from schedule_grpc.events import AlertsChanged, Hub
-from schedule_grpc.execution import State
 from schedule_grpc.store import open_store
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rig import Rig, rig
 
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.planning import Firing
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.engine.loop import FIRED_AT_ONCE, FIRED_BESIDE, MOMENT, PATIENCE
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.planning import Firing
-from schedule_grpc.policy import Policy
-from schedule_grpc.retry import RetryPolicy
 from schedule_grpc.store.claims import Fired
 
 ONCE = RetryPolicy(max_retries=0)

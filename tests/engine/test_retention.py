@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rig import Gates, Rig, at, rig
 
-from schedule_grpc.policy import Policy, Retention
-from schedule_grpc.registration import TaskUpdate
+from schedule_grpc.domain.policy import Policy, Retention
+from schedule_grpc.domain.registration import TaskUpdate
 from schedule_grpc.store import sql_store
 from schedule_grpc.testing import FakeClock
 
@@ -50,7 +50,7 @@ async def test_only_what_grew_changed_or_waits_is_looked_at(
     service: Rig, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     """A round costs what came since the one before, however many tasks there are; a few others have their turn."""
-    monkeypatch.setattr("schedule_grpc.store.retention_round.OTHERS", 1)
+    monkeypatch.setattr("schedule_grpc.store.operations.retention_round.OTHERS", 1)
     tasks = {name: await service.register(name, "@manual") for name in ("grows", "changes", *"abcdef")}
     for name in tasks:
         await ran(service, name, times=1)

@@ -5,11 +5,11 @@ import json
 import pytest
 from rig import FATES, Rig
 
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.registration import TaskUpdate
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.events import Transition
-from schedule_grpc.execution import State
-from schedule_grpc.registration import TaskUpdate
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Policy
 
 PAYLOAD = {"fate": "meddle", "a": [1, 2]}
 METADATA = {"team": {"name": "x"}}

@@ -6,14 +6,14 @@ import math
 import pytest
 from rig import FATES, Rig
 
-from schedule_grpc import wire
-from schedule_grpc.as_json import event_json
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.registration import TaskUpdate
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.events import Progress
-from schedule_grpc.execution import State
-from schedule_grpc.registration import TaskUpdate
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Policy
+from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats.json_answers import event_json
 
 FILE = "r\udcffsum\udce9.txt"
 """A name in Latin-1, as `os.listdir` gives it."""

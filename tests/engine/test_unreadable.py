@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from rig import Rig, at, rig
 
-from schedule_grpc.as_json import task_json
+from schedule_grpc.domain.paging import Page
+from schedule_grpc.domain.policy import Retention
+from schedule_grpc.domain.registration import Registration, TaskUpdate, registered
+from schedule_grpc.domain.schedule import Unreadable
+from schedule_grpc.domain.task import Policy, TaskFilter, define
 from schedule_grpc.errors import InvalidArgument, TaskUnreadable
-from schedule_grpc.paging import Page
-from schedule_grpc.policy import Retention
-from schedule_grpc.registration import Registration, TaskUpdate, registered
-from schedule_grpc.schedule import Unreadable
-from schedule_grpc.task import Policy, TaskFilter, define
+from schedule_grpc.formats.json_answers import task_json
+from schedule_grpc.formats.protobuf import task_from, task_to
 from schedule_grpc.testing import FakeClock
-from schedule_grpc.wire import task_from, task_to
 
 DAMAGES = {
     "a zone": ("time_zone", "Moon/Tycho", "time_zone: 'Moon/Tycho' is not a time zone"),

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from rig import Rig, at, rig
 
-from schedule_grpc.as_json import execution_json
-from schedule_grpc.execution import Execution, ExecutionFilter, State, Trigger
-from schedule_grpc.paging import Page
+from schedule_grpc.domain.execution import Execution, ExecutionFilter, State, Trigger
+from schedule_grpc.domain.paging import Page
+from schedule_grpc.formats.json_answers import execution_json
+from schedule_grpc.formats.protobuf import execution_from, execution_to
 from schedule_grpc.testing import FakeClock
-from schedule_grpc.wire import execution_from, execution_to
 
 DAMAGES = {
     "a state": ("state", "PAUSED", "state: this program knows no 'PAUSED'"),

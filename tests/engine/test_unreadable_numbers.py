@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from rig import Rig, at, rig
 
-from schedule_grpc.execution import ExecutionFilter
-from schedule_grpc.paging import Page
-from schedule_grpc.store.replica_operations import replicas
-from schedule_grpc.task import Policy, TaskFilter
+from schedule_grpc.domain.execution import ExecutionFilter
+from schedule_grpc.domain.paging import Page
+from schedule_grpc.domain.task import Policy, TaskFilter
+from schedule_grpc.formats.protobuf import execution_to, task_to
+from schedule_grpc.store.operations.replicas import replicas
 from schedule_grpc.testing import FakeClock
-from schedule_grpc.wire import execution_to, task_to
 
 PLACE = ("settled_time", "next_run_time", "start_delay", "revision")
 PAST = ("create_time", "update_time", "last_run_time", "last_success_time", "last_failure_time")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rig import Rig, at, rig
 
-from schedule_grpc.execution import State
-from schedule_grpc.registration import TaskUpdate
-from schedule_grpc.schedule import parse
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.registration import TaskUpdate
+from schedule_grpc.domain.schedule import parse
 from schedule_grpc.testing import FakeClock
 
 SPRING, AUTUMN = at("2026-03-29T01:00:00"), at("2026-10-25T01:00:00")

@@ -10,11 +10,11 @@ from checker import check
 from rig import Rig, at, rig
 from zone_rules import Rules, zone_rules
 
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import CatchUp, Policy, define
 from schedule_grpc.engine import engine
 from schedule_grpc.events import TaskChanged
-from schedule_grpc.registration import Registration
 from schedule_grpc.store import Review, SqlStore
-from schedule_grpc.task import CatchUp, Policy, define
 from schedule_grpc.testing import FakeClock
 
 ZONE = "Test/Rules"

@@ -13,8 +13,8 @@ from process import run, serving
 from wall_clock import quiet
 
 from schedule_grpc.client import Client
-from schedule_grpc.execution import State
-from schedule_grpc.policy import CatchUp, Overlap
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.policy import CatchUp, Overlap
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "invoices"
 NAMES = ["import-invoices", "render-invoices"]

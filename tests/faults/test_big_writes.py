@@ -16,9 +16,9 @@ from process import Server, served, start
 from stories import checked, story
 from wall_clock import WallClock
 
+from schedule_grpc.domain.policy import Overlap, Policy, Retention, Window
 from schedule_grpc.errors import Unavailable
-from schedule_grpc.failpoints import STEPS, VARIABLE
-from schedule_grpc.policy import Overlap, Policy, Retention, Window
+from schedule_grpc.runtime.failpoints import STEPS, VARIABLE
 
 MANY, KEPT = 1000, 5
 

@@ -24,8 +24,8 @@ from patient import AT_MOST, calling
 from process import Server, serving
 
 from schedule_grpc.client import AsyncClient, Client
+from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.execution import Execution
 
 Code = grpc.StatusCode
 NUMBERS = count()

@@ -17,8 +17,8 @@ from process import Server, served, serves
 from stories import checked, story
 from wall_clock import WallClock
 
-from schedule_grpc.execution import Execution, State, Trigger
-from schedule_grpc.failpoints import VARIABLE
+from schedule_grpc.domain.execution import Execution, State, Trigger
+from schedule_grpc.runtime.failpoints import VARIABLE
 
 HOUR, DAY = 3600, 86400
 

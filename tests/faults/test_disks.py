@@ -21,10 +21,10 @@ from process import Server, run, served, serves, serving
 from replicas import reaches
 from stories import checked, story
 
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.errors import Unavailable
-from schedule_grpc.execution import State
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Policy
 
 MEGABYTE = 1024 * 1024
 NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)

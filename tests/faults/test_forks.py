@@ -13,7 +13,7 @@ from patient import AT_MOST, calling
 from process import Server, served, serves
 from stories import story
 
-from schedule_grpc.execution import State
+from schedule_grpc.domain.execution import State
 
 HANDLERS = "forking_handlers"
 LONG = 2 * AT_MOST

@@ -14,10 +14,10 @@ from process import Server, served, start
 from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
 from schedule_grpc.errors import Unavailable
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.policy import Policy
-from schedule_grpc.retry import FailureKind, RetryPolicy
 
 ONCE = Policy(retry=RetryPolicy(max_retries=0), timeout=timedelta(seconds=40))
 

@@ -16,8 +16,8 @@ from patient import calling
 from process import Server, served, start
 from stories import checked, story
 
-from schedule_grpc.execution import State
-from schedule_grpc.failpoints import OPERATIONS, VARIABLE
+from schedule_grpc.domain.execution import State
+from schedule_grpc.runtime.failpoints import OPERATIONS, VARIABLE
 
 SHORT, LONG = 5, 200
 BETWEEN_KILLS = 5

@@ -14,8 +14,8 @@ from load import QUICK, until
 from patient import AT_MOST, calling
 from process import COMMAND, environment
 
-from schedule_grpc.execution import State
-from schedule_grpc.policy import Policy
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.policy import Policy
 
 FULL = Path("/dev/full")
 """A device on which every write fails as on a full disk."""

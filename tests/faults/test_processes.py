@@ -13,9 +13,9 @@ from patient import calling
 from process import run, served
 from stories import checked, story
 
-from schedule_grpc.execution import State
-from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.task import Policy
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import Policy
 
 
 @story

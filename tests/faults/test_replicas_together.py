@@ -24,9 +24,9 @@ from replicas import reaches, replicas
 from tcp_proxy import TcpProxy
 
 from schedule_grpc.client import AsyncClient
+from schedule_grpc.domain.execution import State
 from schedule_grpc.errors import TaskNotFound
 from schedule_grpc.events import Lost, Transition
-from schedule_grpc.execution import State
 
 log = logging.getLogger(__name__)
 

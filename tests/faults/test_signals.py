@@ -16,8 +16,8 @@ from patient import AT_MOST, calling
 from process import COMMAND, Server, environment, served, serving, start, stopped
 from stories import checked, story
 
-from schedule_grpc.execution import State
-from schedule_grpc.failpoints import STEPS, VARIABLE
+from schedule_grpc.domain.execution import State
+from schedule_grpc.runtime.failpoints import STEPS, VARIABLE
 from schedule_grpc.store.schema import MIGRATIONS
 
 BY_SIGNAL = {0, -signal.SIGTERM, -signal.SIGINT}

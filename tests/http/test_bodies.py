@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from schedule_grpc.api.http.bodies import MILLISECONDS, PolicyBody
-from schedule_grpc.policy import Policy
+from schedule_grpc.domain.policy import Policy
 
 
 def test_a_body_can_say_every_policy():

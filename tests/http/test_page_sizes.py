@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from schedule_grpc.paging import MAX_PAGE_BYTES
+from schedule_grpc.domain.paging import MAX_PAGE_BYTES
 
 TEXT = "x" * 60_000
 

@@ -8,8 +8,8 @@ import pytest
 from rig import START
 
 from schedule_grpc import app
-from schedule_grpc.clock import SystemClock
-from schedule_grpc.config import Settings
+from schedule_grpc.runtime.clock import SystemClock
+from schedule_grpc.settings.config import Settings
 from schedule_grpc.testing import FakeClock
 
 

@@ -13,13 +13,14 @@ import httpx2
 import pytest
 from live import Live, asked, struct
 
-from schedule_grpc import json_text, wire
 from schedule_grpc.api.http import envelope, server_routes, target
+from schedule_grpc.domain import canonical_json as json_text
+from schedule_grpc.domain.schedule import Cron
 from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats.protobuf import tasks, values
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.schedule import Cron
 from schedule_grpc.service import executions
-from schedule_grpc.wire import tasks, values
 
 HEAVY = {"a": [1] * 30_000}
 """Within the bounds of a payload, and as many values as fit into them."""

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from world import World
 
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy
+from schedule_grpc.domain.registration import TaskUpdate
+from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound
-from schedule_grpc.policy import CatchUp, Overlap, Policy
-from schedule_grpc.registration import TaskUpdate
-from schedule_grpc.retry import RetryPolicy
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.slow]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schedule_grpc.domain.schedule import parse
 from schedule_grpc.errors import InvalidSchedule
-from schedule_grpc.schedule import parse
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July")
 MONTHS += ("August", "September", "October", "November", "December")

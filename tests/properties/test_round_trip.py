@@ -10,12 +10,12 @@ from typing import Any
 
 from live import Live
 
-from schedule_grpc import wire
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Definition, define
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.policy import CatchUp, Overlap, Policy, Retention, Window
-from schedule_grpc.registration import Registration
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Definition, define
 
 COUNT = int(os.environ.get("ROUND_TRIPS", "300"))
 AT_ONCE = 500

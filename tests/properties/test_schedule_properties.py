@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from schedule_grpc.domain.schedule import parse
 from schedule_grpc.errors import InvalidSchedule
-from schedule_grpc.schedule import parse
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 CORRECTED = 180

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from rig import Rig, at, rig
 
+from schedule_grpc.domain.execution import STATES, ExecutionFilter, Outcome, State
+from schedule_grpc.domain.paging import Page
+from schedule_grpc.domain.policy import Overlap, Policy
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.errors import (
     ExecutionNotFound,
     InvalidArgument,
@@ -18,10 +22,6 @@ from schedule_grpc.errors import (
     TaskDisabled,
     TaskNotFound,
 )
-from schedule_grpc.execution import STATES, ExecutionFilter, Outcome, State
-from schedule_grpc.paging import Page
-from schedule_grpc.policy import Overlap, Policy
-from schedule_grpc.retry import FailureKind
 from schedule_grpc.store import ClaimRequest
 from schedule_grpc.store.sharing import shares
 

@@ -8,9 +8,9 @@ from begin_scene import BEFORE, ME, left_behind, moves, request, states, told_by
 from msgspec.structs import replace
 from rig import Rig
 
-from schedule_grpc.execution import State
-from schedule_grpc.planning import Firing, plan
-from schedule_grpc.policy import CatchUp, Overlap, Policy
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.planning import Firing, plan
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy
 
 SECOND = timedelta(seconds=1)
 

@@ -8,9 +8,9 @@ from begin_scene import request
 from postgres import Postgres
 from rig import rig
 
-from schedule_grpc.execution import Outcome, State
-from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.task import Policy
+from schedule_grpc.domain.execution import Outcome, State
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import Policy
 
 WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 

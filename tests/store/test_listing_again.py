@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from rig import Rig
 
-from schedule_grpc.store import listed_tasks, task_operations
+from schedule_grpc.domain.task import Task, TaskFilter
+from schedule_grpc.store import listed_tasks
 from schedule_grpc.store.listed_tasks import ListedTasks
-from schedule_grpc.task import Task, TaskFilter
+from schedule_grpc.store.operations import tasks as task_operations
 
 
 @pytest.fixture(autouse=True)

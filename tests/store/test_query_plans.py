@@ -11,11 +11,12 @@ import asyncpg
 import pytest
 from postgres import Postgres
 
-from schedule_grpc.database import SetQuery, load_migrations, postgres_text
-from schedule_grpc.database.named_parameters import names_of
-from schedule_grpc.database.postgres_transaction import PLANS
+from schedule_grpc.database import SetQuery, load_migrations
+from schedule_grpc.database.postgres import text as postgres_text
+from schedule_grpc.database.postgres.named_parameters import names_of
+from schedule_grpc.database.postgres.transaction import PLANS
 from schedule_grpc.database.set_query import sqlite_text
-from schedule_grpc.database.sqlite_prepare import prepare
+from schedule_grpc.database.sqlite.prepare import prepare
 from schedule_grpc.events import Hub
 from schedule_grpc.store import open_store
 from schedule_grpc.store.queries import QUERIES

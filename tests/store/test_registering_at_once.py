@@ -6,10 +6,10 @@ import pytest
 from begin_scene import left_behind, told_by
 from rig import Rig
 
+from schedule_grpc.domain.registration import FreshTask, Registration, fresh_task
+from schedule_grpc.domain.task import Task, define
 from schedule_grpc.errors import EtagMismatch, InvalidArgument, SchedulePassed
 from schedule_grpc.events import TaskChanged
-from schedule_grpc.registration import FreshTask, Registration, fresh_task
-from schedule_grpc.task import Task, define
 
 
 def wanted(name: str, schedule: str = "@hourly", **more: Any) -> Registration:

@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 from rig import Rig
 
+from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.errors import DatabaseUnavailable
 from schedule_grpc.events import ENDS_KNOWN, AlertsChanged, CancelRequested, Event, Hub, Lost, TaskChanged, Transition
-from schedule_grpc.execution import Execution, State
 from schedule_grpc.store.relay import MOST_BYTES, Relay
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)

@@ -9,9 +9,9 @@ from begin_scene import request
 from postgres import Postgres
 from rig import Rig, rig
 
-from schedule_grpc.database import postgres
-from schedule_grpc.execution import Outcome
-from schedule_grpc.planning import plan
+from schedule_grpc.database.postgres import database as postgres
+from schedule_grpc.domain.execution import Outcome
+from schedule_grpc.domain.planning import plan
 from schedule_grpc.store import Claim
 from schedule_grpc.store.claims import ManualRun
 

@@ -6,9 +6,9 @@ import pytest
 from begin_scene import BEFORE, ME, left_behind, moves, request, states, told_by
 from rig import Rig
 
+from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.policy import Overlap, Policy
 from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound
-from schedule_grpc.execution import Execution, State
-from schedule_grpc.policy import Overlap, Policy
 from schedule_grpc.store import ClaimRequest, ManualRun, Submitted
 
 PAYLOAD = {"a": 1}

@@ -4,11 +4,11 @@ import pytest
 from msgspec.structs import replace
 from rig import Rig, at
 
+from schedule_grpc.domain.paging import Page
+from schedule_grpc.domain.planning import plan
+from schedule_grpc.domain.registration import Registration, TaskChange, registered
+from schedule_grpc.domain.task import Handler, TaskFilter, define
 from schedule_grpc.errors import EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound
-from schedule_grpc.paging import Page
-from schedule_grpc.planning import plan
-from schedule_grpc.registration import Registration, TaskChange, registered
-from schedule_grpc.task import Handler, TaskFilter, define
 
 
 async def names(service: Rig, page: Page | None = None, **chosen) -> list[str]:

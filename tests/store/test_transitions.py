@@ -1,4 +1,4 @@
-"""Every operation, driven from every state, changes states only as execution.py's table allows."""
+"""Every operation, driven from every state, changes states only as domain/execution.py's table allows."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rig import Rig, rig
 
+from schedule_grpc.domain.execution import STATES, TRANSITIONS, Execution, HandBack, Outcome, State
+from schedule_grpc.domain.planning import plan
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import CatchUp, Overlap, Policy
 from schedule_grpc.events import Transition
-from schedule_grpc.execution import STATES, TRANSITIONS, Execution, HandBack, Outcome, State
-from schedule_grpc.planning import plan
-from schedule_grpc.retry import FailureKind, RetryPolicy
 from schedule_grpc.store import Claim, ClaimRequest
-from schedule_grpc.task import CatchUp, Overlap, Policy
 
 SECOND = timedelta(seconds=1)
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schedule_grpc.agreed_clock import EVERY, SAMPLES, AgreedClock
 from schedule_grpc.errors import DatabaseUnavailable
+from schedule_grpc.runtime.agreed_clock import EVERY, SAMPLES, AgreedClock
 from schedule_grpc.testing import FakeClock
 
 MACHINE = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schedule_grpc.threads import LIGHT, Aside, weight_of
+from schedule_grpc.runtime.threads import LIGHT, Aside, weight_of
 
 LOOP = "loop"
 

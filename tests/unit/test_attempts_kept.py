@@ -6,8 +6,7 @@ import pytest
 from msgspec.structs import replace
 from rig import START
 
-from schedule_grpc import wire
-from schedule_grpc.execution import (
+from schedule_grpc.domain.execution import (
     MAX_ERRORS_BYTES,
     MAX_TEXT_BYTES,
     Execution,
@@ -19,11 +18,12 @@ from schedule_grpc.execution import (
     bounded,
     planned,
 )
-from schedule_grpc.registration import registered
-from schedule_grpc.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import Policy, define
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.store.rows import execution_of
 from schedule_grpc.store.tables import ended_pending, new_executions
-from schedule_grpc.task import Policy, define
 
 CLIENTS_ACCEPT = 4 * 1024 * 1024
 POLICY = Policy(retry=RetryPolicy(max_retries=100))

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from schedule_grpc.clock import EARLY, SystemClock
+from schedule_grpc.runtime.clock import EARLY, SystemClock
 
 
 async def test_a_timer_that_fires_early_is_no_reason_to_look(monkeypatch: pytest.MonkeyPatch):

@@ -7,10 +7,10 @@ import pytest
 from rig import START
 
 from schedule_grpc import app
-from schedule_grpc.config import WrongSettings, keys, load
+from schedule_grpc.domain.paging import Page
+from schedule_grpc.domain.task import TaskFilter
 from schedule_grpc.errors import ConfigurationError
-from schedule_grpc.paging import Page
-from schedule_grpc.task import TaskFilter
+from schedule_grpc.settings.config import WrongSettings, keys, load
 from schedule_grpc.testing import FakeClock
 
 

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from schedule_grpc.cli.main import app
-from schedule_grpc.config import Settings
+from schedule_grpc.settings.config import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

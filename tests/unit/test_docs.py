@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from schedule_grpc.config import keys
+from schedule_grpc.domain.schedule import parse
 from schedule_grpc.pb import schedule_pb2
-from schedule_grpc.schedule import parse
+from schedule_grpc.settings.config import keys
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -16,7 +16,7 @@ TOLD_BY_NAME = {"execution.recorded", "attempt.failed", "alert.started", "alert.
 
 
 def test_the_table_of_settings_is_the_codes_own():
-    """Every key with its default and meaning, as config.py has them."""
+    """Every key with its default and meaning, as settings/config.py has them."""
     for key in keys():
         assert f"| `{key.name}` | `{key.default}` | {key.meaning} |" in OPERATIONS
 

@@ -9,10 +9,10 @@ import sys
 import pytest
 from structlog.testing import capture_logs
 
-from schedule_grpc import event_loop
 from schedule_grpc.errors import ConfigurationError
-from schedule_grpc.event_loop import Kind
-from schedule_grpc.forks import LEFT
+from schedule_grpc.runtime import event_loop
+from schedule_grpc.runtime.event_loop import Kind
+from schedule_grpc.runtime.forks import LEFT
 
 IS_THERE = sys.platform == "linux" and importlib.util.find_spec("uvloop") is not None
 KINDS = [

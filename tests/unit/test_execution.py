@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from rig import START
 
-from schedule_grpc.execution import (
+from schedule_grpc.domain.execution import (
     MAX_HAND_BACKS,
     STATES,
     TRANSITIONS,
@@ -29,9 +29,9 @@ from schedule_grpc.execution import (
     planned,
     skipped,
 )
-from schedule_grpc.registration import registered, removed
-from schedule_grpc.retry import FailureKind
-from schedule_grpc.task import Overlap, Policy, define
+from schedule_grpc.domain.registration import registered, removed
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.domain.task import Overlap, Policy, define
 
 SECOND = timedelta(seconds=1)
 LATER = START + 10 * SECOND

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from rig import START, at
 
-from schedule_grpc.clock import MAX_WAIT, Clock
+from schedule_grpc.runtime.clock import MAX_WAIT, Clock
 from schedule_grpc.testing import FakeClock
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schedule_grpc.cli.file_checks import open_files
-from schedule_grpc.config import load
+from schedule_grpc.settings.config import load
 
 EVERYBODY = "everybody on this machine"
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from schedule_grpc.database.file_lock import FileLock
+from schedule_grpc.database.sqlite.file_lock import FileLock
 
 
 def test_a_copy_of_its_descriptor_does_not_keep_it(tmp_path: Path):

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from patient import AT_MOST
 
+from schedule_grpc.formats.task_file import registrations
 from schedule_grpc.handlers import Registry, TaskContext
-from schedule_grpc.task_file import registrations
 from schedule_grpc.testing import ManualService, Ran, manual_service, run
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()

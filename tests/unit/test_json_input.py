@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rig import START
 
-from schedule_grpc import wire
+from schedule_grpc.domain.canonical_json import MAX_EXACT, NotJson, canonical, decode, encode
+from schedule_grpc.domain.json_input import document, parsed, portable, table
+from schedule_grpc.domain.registration import TaskUpdate, registered
+from schedule_grpc.domain.task import checked_payload, define
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.json_input import document, parsed, portable, table
-from schedule_grpc.json_text import MAX_EXACT, NotJson, canonical, decode, encode
-from schedule_grpc.registration import TaskUpdate, registered
-from schedule_grpc.task import checked_payload, define
-from schedule_grpc.wire.values import value_from, value_to
+from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats.protobuf.values import value_from, value_to
 
 BEYOND = 9007199254740993
 NUMBERS = st.one_of(st.integers(), st.integers(-MAX_EXACT, MAX_EXACT), st.floats(allow_nan=False, allow_infinity=False))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedule_grpc.json_text import MAX_EXACT, NotJson, canonical, decode, encode, normalise
+from schedule_grpc.domain.canonical_json import MAX_EXACT, NotJson, canonical, decode, encode, normalise
 
 
 class Plain(str, Enum):  # noqa: UP042 (its str() is its name, unlike StrEnum's)

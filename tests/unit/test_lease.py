@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rig import START
 
-from schedule_grpc.engine.lease import LAST_TRY, LEASE, SAFETY, TRY, SharedLease
+from schedule_grpc.engine.leases import LAST_TRY, LEASE, SAFETY, TRY, SharedLease
 from schedule_grpc.errors import DatabaseUnavailable
 from schedule_grpc.store import Replica
 from schedule_grpc.testing import FakeClock

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from schedule_grpc.lines import Lines, text_of
+from schedule_grpc.log.lines import Lines, text_of
 
 
 @pytest.fixture

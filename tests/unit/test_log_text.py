@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import structlog
 
-from schedule_grpc.log_text import MAX_PLAIN_FIELDS, MAX_PLAIN_TEXT, Texts, plain_json
-from schedule_grpc.log_values import MAX_NAME, presentable
-from schedule_grpc.terminal_text import plain_line, plain_traceback
+from schedule_grpc.log.text import MAX_PLAIN_FIELDS, MAX_PLAIN_TEXT, Texts, plain_json
+from schedule_grpc.log.values import MAX_NAME, presentable
+from schedule_grpc.text.terminal import plain_line, plain_traceback
 
 
 class Colour(StrEnum):

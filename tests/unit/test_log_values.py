@@ -15,7 +15,7 @@ import pytest
 import structlog
 from patient import AT_MOST
 
-from schedule_grpc.log_values import CUT, MAX_CHARACTERS, MAX_TEXT, presentable
+from schedule_grpc.log.values import CUT, MAX_CHARACTERS, MAX_TEXT, presentable
 
 LINE = 7 * MAX_CHARACTERS
 """More than any line has: JSON escapes a character with six."""

@@ -11,10 +11,10 @@ from rig import START, at
 
 from schedule_grpc import TaskContext, handler
 from schedule_grpc.bindings import Environment
+from schedule_grpc.domain.execution import Trigger
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.errors import ConfigurationError, HandlerNotFound, InvalidArgument
-from schedule_grpc.execution import Trigger
-from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.task import Policy
 from schedule_grpc.testing import FakeClock, manual_service
 
 HOUR = timedelta(hours=1)

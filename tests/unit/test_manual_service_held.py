@@ -10,11 +10,11 @@ from checker import check
 from rig import START
 
 from schedule_grpc import TaskContext, handler
+from schedule_grpc.domain.execution import Reason, State
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.task import Overlap, Policy
 from schedule_grpc.engine import EngineOptions
-from schedule_grpc.execution import Reason, State
 from schedule_grpc.handlers.perform import TIMEOUT_ERROR
-from schedule_grpc.retry import FailureKind, RetryPolicy
-from schedule_grpc.task import Overlap, Policy
 from schedule_grpc.testing import FakeClock, manual, manual_service
 
 HOUR = timedelta(hours=1)

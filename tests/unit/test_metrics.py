@@ -7,11 +7,11 @@ import pytest
 from prometheus_client import generate_latest
 from rig import START, Rig
 
+from schedule_grpc.domain.execution import HandBack
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Policy
 from schedule_grpc.events import Event, TaskChanged
-from schedule_grpc.execution import HandBack
 from schedule_grpc.metrics import Metrics
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Policy
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:

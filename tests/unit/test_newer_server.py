@@ -3,8 +3,8 @@
 import pytest
 
 from schedule_grpc.errors import ScheduleError
+from schedule_grpc.formats.protobuf import event_from, execution_from
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.wire import event_from, execution_from
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rig import START
 
+from schedule_grpc.domain.execution import ExecutionFilter, State
+from schedule_grpc.domain.paging import MAX_PAGE_BYTES, ExecutionCursor, Page, TaskCursor, fitting
+from schedule_grpc.domain.task import TaskFilter
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.execution import ExecutionFilter, State
-from schedule_grpc.paging import MAX_PAGE_BYTES, ExecutionCursor, Page, TaskCursor, fitting
-from schedule_grpc.task import TaskFilter
 
 ALL = ExecutionFilter()
 

@@ -7,11 +7,11 @@ import pytest
 from msgspec.structs import replace
 from rig import START, at
 
+from schedule_grpc.domain.execution import CoveredRange, Reason, State, Trigger
+from schedule_grpc.domain.planning import plan
+from schedule_grpc.domain.registration import registered, switched
+from schedule_grpc.domain.task import Definition, Task, define
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.execution import CoveredRange, Reason, State, Trigger
-from schedule_grpc.planning import plan
-from schedule_grpc.registration import registered, switched
-from schedule_grpc.task import Definition, Task, define
 
 SECOND = timedelta(seconds=1)
 

@@ -9,9 +9,9 @@ import pytest
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
-from schedule_grpc.builtin.http_request_payload import FIELDS
-from schedule_grpc.config import Settings
+from schedule_grpc.builtin.http_request.payload import FIELDS
 from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.settings.config import Settings
 from schedule_grpc.testing import run
 
 FOLDER = Path(__file__).parents[2] / "docs"

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig import START
 
+from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
+from schedule_grpc.domain.policy_reading import read_policy, understood
+from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.json_text import encode
+from schedule_grpc.formats.protobuf import policy_asked, policy_to, policy_told
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
-from schedule_grpc.policy_reading import read_policy, understood
-from schedule_grpc.retry import RetryPolicy
 from schedule_grpc.store.policies import policy_text, stored_policy
-from schedule_grpc.wire import policy_asked, policy_to, policy_told
 
 durations = st.integers(0, 10**13).map(lambda micros: timedelta(microseconds=micros))
 instants = st.integers(-(10**15), 10**15).map(lambda micros: START + timedelta(microseconds=micros))

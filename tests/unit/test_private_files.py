@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from builtin_rig import attempt, context
 
-from schedule_grpc import private_files
 from schedule_grpc.backup import BackupSettings, verify_backup
 from schedule_grpc.bindings import Environment
 from schedule_grpc.builtin import backup_database
-from schedule_grpc.database.sqlite_copy import copy
+from schedule_grpc.database.sqlite.copy import copy
 from schedule_grpc.events import Hub
+from schedule_grpc.runtime import private_files
 from schedule_grpc.store import open_store
 
 

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from schedule_grpc.read_only import own_copy, read_only
+from schedule_grpc.domain.read_only import own_copy, read_only
 
 VALUE = {"a": [1, {"b": [2, []]}], "c": {"d": None}}
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from schedule_grpc.retry import MAX_BACKOFF, MAX_RETRIES, FailureKind, RetryPolicy, judge
+from schedule_grpc.domain.retry import MAX_BACKOFF, MAX_RETRIES, FailureKind, RetryPolicy, judge
 
 SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)

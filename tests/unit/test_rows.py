@@ -6,10 +6,10 @@ from contextlib import closing
 import pytest
 from rig import START
 
-from schedule_grpc.registration import registered
-from schedule_grpc.schedule import Unreadable
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.schedule import Unreadable
+from schedule_grpc.domain.task import Task, TaskStats, define
 from schedule_grpc.store.rows import task_of, task_parameters, task_read_again, tasks_in
-from schedule_grpc.task import Task, TaskStats, define
 
 DAMAGES = {
     "a zone that is not there": ("time_zone", "Moon/Tycho", "time_zone: 'Moon/Tycho' is not a time zone"),

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from schedule_grpc.secret_text import Secrets, check_hosts, shown, shown_address
+from schedule_grpc.text.secrets import Secrets, check_hosts, shown, shown_address
 
 FOREIGN = 'tök+en/"1&2 <3>\\%41='
 ASCII = 's3cr+t/"&<>\\%41 ='

@@ -16,7 +16,7 @@ from schedule_grpc.database.set_query import (
     set_query,
     sqlite_text,
 )
-from schedule_grpc.database.sqlite_batch import run_batch
+from schedule_grpc.database.sqlite.batch import run_batch
 
 UPDATE = "UPDATE t SET b = rows.b FROM rows WHERE t.a = rows.a"
 

@@ -9,8 +9,8 @@ from typing import get_origin
 import pytest
 from pydantic import BaseModel
 
-from schedule_grpc.config import Settings, WrongSettings, load
 from schedule_grpc.errors import ConfigurationError
+from schedule_grpc.settings.config import Settings, WrongSettings, load
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from google.rpc.status_pb2 import Status
 
 from schedule_grpc import errors
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, ScheduleError, Violation
-from schedule_grpc.wire import status_of
+from schedule_grpc.formats.protobuf import status_of
 
 HEADERS = 6 * 1024
 """Of the 8 KiB that gRPC accepts: the rest is for what stands beside it."""

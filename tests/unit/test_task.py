@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rig import START, at
 
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import Policy, checked_payload, define
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule
-from schedule_grpc.registration import registered
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import Policy, checked_payload, define
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rig import at
 
-from schedule_grpc import durations
+from schedule_grpc.domain import durations
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy
+from schedule_grpc.domain.policy_reading import policy_text, policy_value
+from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.policy import CatchUp, Overlap, Policy
-from schedule_grpc.policy_reading import policy_text, policy_value
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task_file import registrations, task_file
+from schedule_grpc.formats.task_file import registrations, task_file
 
 WHOLE = """
 set = "reports"

@@ -14,10 +14,10 @@ from schedule_grpc.cli.difference import Change, ChangedTask, Difference
 from schedule_grpc.cli.output import print_handlers
 from schedule_grpc.cli.print_json import print_json, print_json_line
 from schedule_grpc.cli.progress import display
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import Handler, define
 from schedule_grpc.events import Progress
-from schedule_grpc.registration import Registration
-from schedule_grpc.task import Handler, define
-from schedule_grpc.terminal_text import first_line, plain, plain_json, plain_line, plain_traceback
+from schedule_grpc.text.terminal import first_line, plain, plain_json, plain_line, plain_traceback
 
 HOSTILE = "a\x1b[2Jb\x9b2Jc\u202ed\u200be\u2028f\x07g\x7fh\U000e0041i\x85j\rk"
 SHOWN = r"a\x1b[2Jb\x9b2Jc\u202ed\u200be\u2028f\x07g\x7fh\U000e0041i\x85j\rk"

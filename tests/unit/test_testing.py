@@ -18,10 +18,10 @@ from rig import START
 
 from schedule_grpc import PermanentFailure, TaskContext, handler
 from schedule_grpc.bindings import Environment
+from schedule_grpc.domain.policy import DEFAULT
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.errors import BindingError, ConfigurationError, InvalidArgument
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
-from schedule_grpc.policy import DEFAULT
-from schedule_grpc.retry import FailureKind
 from schedule_grpc.testing import FakeClock, run, run_sync
 
 TIMEOUT = DEFAULT.timeout

@@ -5,7 +5,7 @@ from enum import StrEnum
 import pytest
 
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.text import checked, cut, fault_of, readable, unicode_of
+from schedule_grpc.text.unicode import checked, cut, fault_of, readable, unicode_of
 
 
 class Sly(str):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from schedule_grpc.threads import Stopped, in_thread
+from schedule_grpc.runtime.threads import Stopped, in_thread
 
 
 async def test_what_it_returns_or_raises():

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from schedule_grpc.clock import MOST_TURNS, QUIET_TURNS
 from schedule_grpc.errors import DatabaseUnavailable, TaskNotFound
+from schedule_grpc.runtime.clock import MOST_TURNS, QUIET_TURNS
 from schedule_grpc.service.together import AT_ONCE, Together
 
 

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 from rig import START, at
 
-from schedule_grpc.errors import InvalidArgument, InvalidSchedule
-from schedule_grpc.execution import (
+from schedule_grpc.domain.canonical_json import MAX_DEPTH, NotJson, canonical, normalise
+from schedule_grpc.domain.execution import (
     CoveredRange,
     ExecutionFilter,
     Gate,
@@ -21,12 +21,12 @@ from schedule_grpc.execution import (
     new_execution_id,
     planned,
 )
-from schedule_grpc.json_text import MAX_DEPTH, NotJson, canonical, normalise
-from schedule_grpc.paging import ExecutionCursor, Page, TaskCursor
-from schedule_grpc.planning import plan
-from schedule_grpc.registration import registered
-from schedule_grpc.retry import FailureKind, RetryPolicy, judge
-from schedule_grpc.task import Overlap, Policy, TaskFilter, checked_payload, define
+from schedule_grpc.domain.paging import ExecutionCursor, Page, TaskCursor
+from schedule_grpc.domain.planning import plan
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy, judge
+from schedule_grpc.domain.task import Overlap, Policy, TaskFilter, checked_payload, define
+from schedule_grpc.errors import InvalidArgument, InvalidSchedule
 
 SECOND = timedelta(seconds=1)
 

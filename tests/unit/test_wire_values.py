@@ -7,8 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from live import asked
 
-from schedule_grpc import wire
 from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
 
 SECONDS = 315_576_000_000

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from schedule_grpc import wire
 from schedule_grpc.api import written_tasks
 from schedule_grpc.api.written_tasks import WrittenTasks
+from schedule_grpc.domain.registration import registered, switched
+from schedule_grpc.domain.task import Task, TaskStats, define
 from schedule_grpc.errors import Violation
+from schedule_grpc.formats import protobuf as wire
 from schedule_grpc.pb import schedule_pb2 as pb
-from schedule_grpc.registration import registered, switched
-from schedule_grpc.task import Task, TaskStats, define
-from schedule_grpc.threads import Aside
+from schedule_grpc.runtime.threads import Aside
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 

@@ -19,10 +19,10 @@ from schedule_grpc.api.http.routing import refuse_unknown_questions
 from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
 from schedule_grpc.api.http.target import ApiRoute, serve
 from schedule_grpc.api.http.tasks import TaskRoutes
-from schedule_grpc.clock import Clock
 from schedule_grpc.errors import Internal, ScheduleError, Violation
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import Aside
 from schedule_grpc.service import Service
-from schedule_grpc.threads import Aside
 
 log = structlog.get_logger(__name__)
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from schedule_grpc import durations
-from schedule_grpc.policy import DEFAULT
-from schedule_grpc.policy_reading import policy_value
-from schedule_grpc.registration import Registration, TaskUpdate
-from schedule_grpc.task import define
+from schedule_grpc.domain import durations
+from schedule_grpc.domain.policy import DEFAULT
+from schedule_grpc.domain.policy_reading import policy_value
+from schedule_grpc.domain.registration import Registration, TaskUpdate
+from schedule_grpc.domain.task import define
 
 MILLISECONDS = "_ms"
 READ_ONLY = frozenset(

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
+from schedule_grpc.domain.paging import fitting
+from schedule_grpc.domain.policy import DEFAULT
 from schedule_grpc.errors import (
     HandlerNotFound,
     Internal,
@@ -18,10 +20,8 @@ from schedule_grpc.errors import (
     Unavailable,
     listed,
 )
-from schedule_grpc.paging import fitting
-from schedule_grpc.policy import DEFAULT
-from schedule_grpc.text import unicode_of
-from schedule_grpc.threads import LIGHT, Aside
+from schedule_grpc.runtime.threads import LIGHT, Aside
+from schedule_grpc.text.unicode import unicode_of
 
 T = TypeVar("T")
 

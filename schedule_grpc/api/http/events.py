@@ -12,13 +12,13 @@ from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.envelope import encoded
 from schedule_grpc.api.http.routing import States, described, execution_shown, states_of
 from schedule_grpc.api.http.target import StreamRoute
-from schedule_grpc.as_json import event_json
-from schedule_grpc.clock import Clock
+from schedule_grpc.domain.execution import State
 from schedule_grpc.errors import ResourceExhausted
 from schedule_grpc.events import HEARTBEAT, Told, Transition
-from schedule_grpc.execution import State
+from schedule_grpc.formats.json_answers import event_json
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import weight_of
 from schedule_grpc.service import Service
-from schedule_grpc.threads import weight_of
 
 MOST_STREAMS = 100
 MEDIA_TYPE = "text/event-stream"

@@ -30,9 +30,9 @@ from schedule_grpc.api.http.routing import (
     states_of,
 )
 from schedule_grpc.api.http.target import ActingRoute
+from schedule_grpc.domain.execution import Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.domain.paging import token_after_executions
 from schedule_grpc.errors import TaskDisabled, TaskNotFound
-from schedule_grpc.execution import Execution, ExecutionFilter, ExecutionPage, State
-from schedule_grpc.paging import token_after_executions
 from schedule_grpc.service import Service
 
 NOT_RUNNABLE = "Failed to run task (task not found or disabled)"

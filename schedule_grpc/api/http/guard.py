@@ -21,7 +21,7 @@ from schedule_grpc.api.http.application import internal_error
 from schedule_grpc.api.http.connection import CROWDED
 from schedule_grpc.api.http.envelope import RETRY_AFTER, Answer, refusal, success
 from schedule_grpc.api.http.target import Target, target_of
-from schedule_grpc.clock import Clock
+from schedule_grpc.runtime.clock import Clock
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BODIES_BYTES = 64 * 1024 * 1024

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any
 
 from schedule_grpc.api.http.envelope import AsWritten
+from schedule_grpc.domain.task import MAX_DESCRIPTION, MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES
 from schedule_grpc.errors import MOST_VIOLATIONS, Violation
-from schedule_grpc.task import MAX_DESCRIPTION, MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES
 
 MOST_VALUES = MAX_PAYLOAD_BYTES + MAX_METADATA_BYTES + 2 * MAX_DESCRIPTION
 """Commas and opening brackets in a body, those within texts too: what is within the bounds of a task has fewer."""

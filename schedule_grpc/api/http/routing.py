@@ -11,10 +11,10 @@ from starlette.types import Receive, Scope, Send
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.envelope import AsWritten
 from schedule_grpc.api.http.target import ApiRoute
-from schedule_grpc.as_json import execution_json, time_json
+from schedule_grpc.domain.execution import STATES, Execution, State
+from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
-from schedule_grpc.execution import STATES, Execution, State
-from schedule_grpc.paging import MAX_PAGE_SIZE, Page
+from schedule_grpc.formats.json_answers import execution_json, time_json
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute

@@ -16,10 +16,10 @@ from schedule_grpc.api.http.bodies import Instant
 from schedule_grpc.api.http.envelope import Answer, success
 from schedule_grpc.api.http.routing import BODY, described
 from schedule_grpc.api.http.target import ProbeRoute
-from schedule_grpc.as_json import handler_json, preview_json, time_json
-from schedule_grpc.clock import Clock
+from schedule_grpc.formats.json_answers import handler_json, preview_json, time_json
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import Aside
 from schedule_grpc.service import Service
-from schedule_grpc.threads import Aside
 
 NAME = "schedule"
 VERSION = version("schedule-grpc")

@@ -13,11 +13,11 @@ from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
 from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_one_written, success_of_written
 from schedule_grpc.api.http.routing import BODY, DirectRoute, Etag, PageToken, described
 from schedule_grpc.api.written_tasks import WrittenTasks
-from schedule_grpc.as_json import task_json
-from schedule_grpc.paging import MAX_PAGE_SIZE, Page, token_after_tasks
+from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page, token_after_tasks
+from schedule_grpc.domain.task import Task, TaskFilter
+from schedule_grpc.formats.json_answers import task_json
+from schedule_grpc.runtime.threads import weight_of
 from schedule_grpc.service import Service
-from schedule_grpc.task import Task, TaskFilter
-from schedule_grpc.threads import weight_of
 
 PIECE = 100
 """Tasks that are read and written at once: some ten milliseconds."""

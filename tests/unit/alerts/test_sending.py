@@ -16,7 +16,7 @@ from rig import START
 from webhook import Receiver
 
 from schedule_grpc.alerts import Sender, messages_of, open_targets
-from schedule_grpc.condition import Alert, Phase
+from schedule_grpc.domain.condition import Alert, Phase
 from schedule_grpc.errors import BindingError, ConfigurationError, DatabaseUnavailable
 from schedule_grpc.events import AlertsChanged, Hub
 from schedule_grpc.testing import FakeClock

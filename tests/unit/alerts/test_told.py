@@ -9,14 +9,14 @@ from webhook import Receiver
 
 from schedule_grpc import app
 from schedule_grpc.alerts import read_secret
-from schedule_grpc.clock import SystemClock
-from schedule_grpc.config import AlertSettings, Settings, load
+from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.retry import RetryPolicy
+from schedule_grpc.domain.task import define
 from schedule_grpc.errors import ConfigurationError
-from schedule_grpc.execution import State
-from schedule_grpc.policy import Policy
-from schedule_grpc.registration import Registration
-from schedule_grpc.retry import RetryPolicy
-from schedule_grpc.task import define
+from schedule_grpc.runtime.clock import SystemClock
+from schedule_grpc.settings.config import AlertSettings, Settings, load
 
 
 def told_by(tmp_path: Path, alerts: AlertSettings) -> Settings:

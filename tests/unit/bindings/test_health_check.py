@@ -9,7 +9,7 @@ from builtin_rig import attempt, context
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
-from schedule_grpc.clock import SystemClock
+from schedule_grpc.runtime.clock import SystemClock
 
 WRONG = "wr0ng-w0rd"
 LIMIT_MS = 1500

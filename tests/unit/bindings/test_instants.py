@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from schedule_grpc.bindings import Environment
-from schedule_grpc.database.instants import instant, written
+from schedule_grpc.bindings.instants import instant, written
 
 TEXTS = {
     "2026-01-31 10:00:00": "2026-01-31T10:00:00.000Z",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schedule_grpc.database.named_parameters import UnknownParameter, names_of, numbered
+from schedule_grpc.database.postgres.named_parameters import UnknownParameter, names_of, numbered
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.dump import read_dump
 from schedule_grpc.backup.places import FolderPlace
 from schedule_grpc.builtin.backup_database import backup_database
-from schedule_grpc.database import sqlite_copy
-from schedule_grpc.retry import FailureKind
+from schedule_grpc.database.sqlite import copy as sqlite_copy
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.runtime.threads import Stopped
 from schedule_grpc.testing import FakeClock
-from schedule_grpc.threads import Stopped
 
 HANDLER = "backup-database"
 BACKUP = "DB-20260131T100000Z.db.zst"

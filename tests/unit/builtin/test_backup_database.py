@@ -17,10 +17,10 @@ from builtin_rig import NOW, attempt, context
 
 from schedule_grpc.backup import BackupSettings, verify_backup
 from schedule_grpc.builtin.backup_database import backup_database
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.errors import BindingError
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import PermanentFailure
-from schedule_grpc.retry import FailureKind
 from schedule_grpc.store import open_store
 from schedule_grpc.testing import FakeClock
 

@@ -18,10 +18,10 @@ from schedule_grpc.backup.names import Name
 from schedule_grpc.backup.packing import CHUNK
 from schedule_grpc.backup.places import StorePlace
 from schedule_grpc.builtin.backup_database import backup_database
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.handlers import PermanentFailure
-from schedule_grpc.retry import FailureKind
+from schedule_grpc.runtime.threads import Stopped
 from schedule_grpc.testing import FakeClock
-from schedule_grpc.threads import Stopped
 
 HANDLER = "backup-database"
 BACKUP = "DB-20260131T100000Z.db.zst"

@@ -17,8 +17,8 @@ from postgres import Postgres
 from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.sources import connection_of
 from schedule_grpc.builtin.backup_database import backup_database
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.errors import BindingError, ConfigurationError
-from schedule_grpc.retry import FailureKind
 
 HANDLER = "backup-database"
 BACKUP = "PG-20260131T100000Z.sql.gz"

@@ -13,8 +13,8 @@ from builtin_rig import NOW, attempt, context
 
 from schedule_grpc.bindings import Environment
 from schedule_grpc.builtin import cleanup_expired_sessions
-from schedule_grpc.clock import SystemClock
-from schedule_grpc.retry import FailureKind
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.testing import FakeClock
 
 EXPIRED = 60_000

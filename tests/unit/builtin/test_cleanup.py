@@ -12,9 +12,9 @@ from rig import START, at
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
+from schedule_grpc.domain.registration import registered
 from schedule_grpc.errors import BindingError, ConfigurationError
 from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext
-from schedule_grpc.registration import registered
 from schedule_grpc.testing import FakeClock
 
 NOW = at("2026-01-31T10:00:00.500")

@@ -13,9 +13,9 @@ from rig import START, at
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext, perform
-from schedule_grpc.registration import registered
-from schedule_grpc.retry import FailureKind
 from schedule_grpc.testing import FakeClock
 
 NOW = at("2026-01-31T10:00:00.500")

@@ -12,12 +12,12 @@ import pytest
 from builtin_rig import NOW, attempt, context
 from http_server import HttpServer, http_server, response
 
-from schedule_grpc.builtin.http_request import http_request
-from schedule_grpc.builtin.http_request_settings import HttpSettings
-from schedule_grpc.execution import MAX_TEXT_BYTES
+from schedule_grpc.builtin.http_request.handler import http_request
+from schedule_grpc.builtin.http_request.settings import HttpSettings
+from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.execution import MAX_TEXT_BYTES
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.handlers import Fate
-from schedule_grpc.json_text import encode
-from schedule_grpc.retry import FailureKind
 from schedule_grpc.testing import FakeClock
 
 HANDLER = "http-request"

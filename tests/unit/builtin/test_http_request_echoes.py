@@ -9,8 +9,8 @@ import pytest
 from builtin_rig import attempt, context
 from http_server import http_server, response
 
-from schedule_grpc.builtin.http_request import http_request
-from schedule_grpc.builtin.http_request_settings import HttpSettings
+from schedule_grpc.builtin.http_request.handler import http_request
+from schedule_grpc.builtin.http_request.settings import HttpSettings
 
 SECRET = "s3cret&more/of+it"
 ANSWERS = {

@@ -9,10 +9,10 @@ import pytest
 from builtin_rig import attempt, context
 from http_server import HttpServer, http_server, response
 
-from schedule_grpc.builtin.http_request import http_request
-from schedule_grpc.builtin.http_request_settings import HttpSettings
+from schedule_grpc.builtin.http_request.handler import http_request
+from schedule_grpc.builtin.http_request.settings import HttpSettings
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.handlers import Fate
-from schedule_grpc.retry import FailureKind
 
 HANDLER = "http-request"
 TLS = Path(__file__).parents[2] / "clients" / "tls"

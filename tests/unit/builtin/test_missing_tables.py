@@ -15,8 +15,8 @@ from platform_tables import POSTGRES_TABLES
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
 from schedule_grpc.bindings.platform import missing_tables, tables
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.errors import BindingError
-from schedule_grpc.retry import FailureKind
 from schedule_grpc.testing import run
 
 NEEDED: tuple[tuple[Callable[..., Any], str], ...] = (

@@ -10,7 +10,7 @@ from schedule_grpc import builtin
 from schedule_grpc.backup import BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.builtin import Equipped
-from schedule_grpc.retry import FailureKind
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.testing import run
 
 WHOLE = (0, -1, 1.5, True, False, "7", None, [1], {"n": 1}, 2**53)

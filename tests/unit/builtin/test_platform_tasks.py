@@ -11,9 +11,9 @@ from rig import START
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment
-from schedule_grpc.database.instants import written
+from schedule_grpc.bindings.instants import written
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.errors import BindingError
-from schedule_grpc.retry import FailureKind
 from schedule_grpc.testing import FakeClock, Ran, run
 
 DEFAULTS = {"DB": "sqlite:///{folder}/platform.db", "QUEUE": "table://DB/queue_jobs"}

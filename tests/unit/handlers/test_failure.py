@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from schedule_grpc.execution import MAX_TEXT_BYTES
+from schedule_grpc.domain.execution import MAX_TEXT_BYTES
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.handlers import PermanentFailure
 from schedule_grpc.handlers.failure import MAX_ERRORS, MAX_PART, description_of, kind_of
-from schedule_grpc.retry import FailureKind
 
 ERROR, REJECTED = FailureKind.ERROR, FailureKind.REJECTED
 

@@ -9,9 +9,9 @@ import pytest
 import structlog
 from rig import START
 
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.task import define
 from schedule_grpc.handlers import Fate, Offer, TaskContext, perform
-from schedule_grpc.registration import registered
-from schedule_grpc.task import define
 from schedule_grpc.testing import FakeClock
 
 TIMEOUT = timedelta(seconds=29)

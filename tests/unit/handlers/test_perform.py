@@ -13,14 +13,14 @@ import structlog
 from rig import START
 from structlog.testing import capture_logs
 
+from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.execution import MAX_TEXT_BYTES
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.domain.task import define
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.execution import MAX_TEXT_BYTES
 from schedule_grpc.handlers import Fate, Offer, PermanentFailure, TaskContext, perform
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
-from schedule_grpc.json_text import encode
-from schedule_grpc.registration import registered
-from schedule_grpc.retry import FailureKind
-from schedule_grpc.task import define
 from schedule_grpc.testing import FakeClock
 
 TIMEOUT = timedelta(seconds=29)

@@ -12,12 +12,12 @@ import pytest
 import structlog
 from rig import START
 
-from schedule_grpc.clock import Alarm
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.domain.task import define
 from schedule_grpc.handlers import Fate, Offer, PermanentFailure, TaskContext, perform
 from schedule_grpc.handlers.perform import GRACE, TIMEOUT_ERROR
-from schedule_grpc.registration import registered
-from schedule_grpc.retry import FailureKind
-from schedule_grpc.task import define
+from schedule_grpc.runtime.clock import Alarm
 from schedule_grpc.testing import FakeClock
 
 TIMEOUT = timedelta(seconds=29)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from schedule_grpc.schedule import Cron, cron, parse
+from schedule_grpc.domain.schedule import Cron, cron, parse
 
 OCCURRENCES = [
     # the named schedules, examples and triggers of the older service's description

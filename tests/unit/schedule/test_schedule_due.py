@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schedule_grpc.schedule import MAX_COUNTED, Due, parse
+from schedule_grpc.domain.schedule import MAX_COUNTED, Due, parse
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

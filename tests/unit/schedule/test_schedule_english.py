@@ -2,7 +2,7 @@
 
 import pytest
 
-from schedule_grpc.schedule import english, parse
+from schedule_grpc.domain.schedule import english, parse
 
 READINGS = [
     ("@hourly", "Every hour, on the hour"),

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from schedule_grpc.domain.schedule import Cron, parse
 from schedule_grpc.errors import InvalidSchedule
-from schedule_grpc.schedule import Cron, parse
 
 FIVE = "cron has five: minute, hour, day of month, month, day of week"
 INSTEAD = "or write a name such as @daily, 'every 5 minutes', or an RFC 3339 instant"

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from schedule_grpc.schedule import Interval, parse
+from schedule_grpc.domain.schedule import Interval, parse
 
 
 @pytest.mark.parametrize(

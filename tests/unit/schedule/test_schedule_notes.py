@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from rig import at
 
-from schedule_grpc.schedule import parse
-from schedule_grpc.schedule.notes import MAX_NOTES
+from schedule_grpc.domain.schedule import parse
+from schedule_grpc.domain.schedule.notes import MAX_NOTES
 
 SKIPS = "2026-03-29 Europe/Berlin: clocks skip from 02:00 to 03:00; "
 TWICE = "2026-10-25 Europe/Berlin: 02:00 to 03:00 comes twice; "

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schedule_grpc.schedule import Due, Manual, Once, parse
+from schedule_grpc.domain.schedule import Due, Manual, Once, parse
 
 
 @pytest.mark.parametrize(

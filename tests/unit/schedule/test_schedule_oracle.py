@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schedule_grpc.schedule import parse
+from schedule_grpc.domain.schedule import parse
 
 ORACLE = Path(__file__).resolve().parents[4] / "shared" / "cron_oracle.jsonl"
 

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
+from schedule_grpc.domain.schedule import parse
 from schedule_grpc.errors import InvalidSchedule
-from schedule_grpc.schedule import parse
 
 FIELDS = {
     "minute": (range(60), "{} * * * *"),

@@ -10,10 +10,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from schedule_grpc.schedule import parse, zone
-from schedule_grpc.schedule.grammar import Refused, read
-from schedule_grpc.schedule.matches import next_match
-from schedule_grpc.schedule.zone import _PROBED, EARLIEST, changes_between, next_instant, next_instant_through_changes
+from schedule_grpc.domain.schedule import parse, zone
+from schedule_grpc.domain.schedule.grammar import Refused, read
+from schedule_grpc.domain.schedule.matches import next_match
+from schedule_grpc.domain.schedule.zone import (
+    _PROBED,
+    EARLIEST,
+    changes_between,
+    next_instant,
+    next_instant_through_changes,
+)
 
 BERLIN, LORD_HOWE, APIA, CASEY = "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "Antarctica/Casey"
 

@@ -1,0 +1,1 @@
+"""The handler http-request: a request to some service as a task."""

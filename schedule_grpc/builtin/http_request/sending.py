@@ -1,0 +1,142 @@
+"""One request, and the redirects it is sent to: each to an address that was looked at, on a connection of its own.
+
+A connection is made to the very address, with the host's name in the Host header and in TLS, where the certificate is
+checked against the name. No connection is kept: one that was made for a name must not serve another one at the same
+address. Proxies, cookies, .netrc and whatever else the environment may say are not looked at.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from schedule_grpc.builtin.http_request.addresses import Refused, Target, read_url
+from schedule_grpc.builtin.http_request.payload import Asked
+from schedule_grpc.builtin.http_request.settings import HttpSettings
+
+if TYPE_CHECKING:
+    from httpx2 import Response
+
+CONNECT_SECONDS = 5.0
+"""For one address: the next one is tried then."""
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEPS_METHOD = frozenset({307, 308})
+_HARMLESS = frozenset({"accept", "accept-language", "content-type", "user-agent"})
+"""What goes to another origin too."""
+_COMPRESSED = ("gzip", "x-gzip", "deflate")
+_ANY_ZLIB = 47
+"""zlib's own form and gzip's: https://zlib.net/manual.html, inflateInit2."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back."""
+
+    target: Target
+    """Who answered, after redirects."""
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    """By their names in lower case; of several of one name all, with commas between."""
+    body: bytes
+    """As much of it as the request reads, and some more where there is more."""
+    redirects: int
+
+
+async def send(asked: Asked, settings: HttpSettings, *, ours: Mapping[str, str]) -> Answer:
+    """Send a request, and follow as many redirects as it asks for.
+
+    Args:
+        asked: The request.
+        settings: Where it may go.
+        ours: Headers that go to every origin.
+
+    Raises:
+        Refused: if it, or a redirect, must not be sent.
+        Unresolved: if a host has no address now.
+        httpx2.HTTPError: if there is no whole answer.
+        ConfigurationError: if the authorities' file cannot be read.
+    """
+    for number in range(asked.max_redirects + 1):
+        answer = await _exchanged(asked, settings, ours)
+        location = answer.headers.get("location")
+        if not asked.max_redirects or answer.status not in _REDIRECTS or location is None:
+            return replace(answer, redirects=number)
+        asked = _redirected(asked, answer.status, location)
+    raise Refused(f"was redirected more than {asked.max_redirects} times")
+
+
+def _redirected(asked: Asked, status: int, location: str) -> Asked:
+    from httpx2 import InvalidURL  # noqa: PLC0415
+
+    try:
+        target = read_url(str(asked.target.url.join(location)))
+    except InvalidURL as error:
+        raise Refused(f"was redirected to a URL that cannot be read: {error}") from None
+    except Refused as error:
+        raise Refused(f"was redirected to a URL that {error}") from None
+    if (asked.target.url.scheme, target.url.scheme) == ("https", "http"):
+        raise Refused(f"was redirected from https to {target.shown}")
+    method, content, headers = asked.method, asked.content, dict(asked.headers)
+    if status not in _KEEPS_METHOD and method not in ("GET", "HEAD"):
+        method, content = "GET", b""
+        headers.pop("content-type", None)
+    if target.origin != asked.target.origin:
+        headers = {name: value for name, value in headers.items() if name in _HARMLESS}
+    return replace(asked, target=target, method=method, content=content, headers=headers)
+
+
+async def _exchanged(asked: Asked, settings: HttpSettings, ours: Mapping[str, str]) -> Answer:
+    from httpx2 import AsyncHTTPTransport, ConnectError, ConnectTimeout, Limits, Request  # noqa: PLC0415
+
+    target = asked.target
+    *others, last = await settings.addresses(target)
+    headers = {"accept": "*/*", "user-agent": "schedule-grpc", "accept-encoding": "identity", **asked.headers, **ours}
+    limits = Limits(max_keepalive_connections=0)
+    async with AsyncHTTPTransport(verify=settings.tls, trust_env=False, limits=limits) as transport:
+        for address in (*others, last):
+            request = Request(
+                asked.method,
+                target.url.copy_with(host=address),
+                headers={"host": target.url.netloc.decode("ascii"), **headers},
+                content=asked.content or None,
+                extensions={"sni_hostname": target.host, "timeout": {"connect": CONNECT_SECONDS}},
+            )
+            try:
+                response = await transport.handle_async_request(request)
+            except (ConnectError, ConnectTimeout):
+                if address == last:
+                    raise
+            else:
+                break
+        try:
+            return await _read(response, asked)
+        finally:
+            await response.aclose()
+
+
+async def _read(response: "Response", asked: Asked) -> Answer:
+    from httpx2 import DecodingError  # noqa: PLC0415
+
+    unpack = _unpacker(response.headers.get("content-encoding", ""))
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            body += chunk if unpack is None else unpack.decompress(chunk, asked.read_bytes + 1 - len(body))
+            if len(body) > asked.read_bytes:
+                break
+    except zlib.error as error:
+        raise DecodingError(str(error)) from None
+    return Answer(
+        target=asked.target,
+        status=response.status_code,
+        reason=response.reason_phrase,
+        headers={name.lower(): value for name, value in response.headers.items()},
+        body=bytes(body),
+        redirects=0,
+    )
+
+
+def _unpacker(encoding: str) -> "zlib._Decompress | None":
+    """Return what a server that compresses, though not asked to, is read by: never more of it than is kept."""
+    return zlib.decompressobj(_ANY_ZLIB) if encoding.strip().lower() in _COMPRESSED else None

@@ -1,0 +1,157 @@
+"""What an execution is: values, compared by value, changed by `transitions` only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from schedule_grpc.domain.condition import Condition
+from schedule_grpc.domain.execution.states import Gate, Reason, State, Trigger
+from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.errors import Violation
+
+MAX_TEXT_BYTES = 64 * 1024
+"""How much of a result or an error is kept."""
+
+ON_TIME = timedelta(seconds=30)
+"""How late an occurrence may be recorded and still count as fired on schedule."""
+
+
+class CoveredRange(Struct, frozen=True, kw_only=True):
+    """Earlier occurrences that an execution accounts for besides its own."""
+
+    from_time: datetime
+    to_time: datetime
+    count: int
+    exact: bool = True
+
+
+class FailedAttempt(Struct, frozen=True, kw_only=True):
+    """One call of the handler that did not succeed."""
+
+    number: int
+    start_time: datetime
+    duration: timedelta
+    kind: FailureKind
+    error: str
+
+
+class Execution(Struct, frozen=True, kw_only=True):
+    """The durable record of one occurrence (or one manual run), over all its attempts."""
+
+    id: str
+    task_uid: str
+    task_name: str
+    handler: str
+    trigger: Trigger
+    state: State
+    create_time: datetime
+    available_time: datetime
+    revision: int
+    scheduled_time: datetime | None = None
+    covers: CoveredRange | None = None
+    deadline_time: datetime | None = None
+    start_time: datetime | None = None
+    attempt_start_time: datetime | None = None
+    end_time: datetime | None = None
+    reason: Reason | None = None
+    kind: FailureKind | None = None
+    gate: Gate | None = None
+    attempt: int = 0
+    attempts: tuple[FailedAttempt, ...] = ()
+    hand_backs: int = 0
+    lease_token: str | None = None
+    cancel_requested_time: datetime | None = None
+    cancel_reason: str | None = None
+    request_id: str | None = None
+    payload: Mapping[str, Any] | None = None
+    result: Any = None
+    error: str | None = None
+    troubles: tuple[Violation, ...] = ()
+    """What this program cannot read of it; such a part is None or empty here, or UNKNOWN."""
+
+    @property
+    def trouble(self) -> str:
+        """What this program cannot read of it, and why, in words; empty where it reads everything."""
+        return "; ".join(map(str, self.troubles))
+
+    @property
+    def task_id(self) -> str:
+        """The id that callers of the older service know."""
+        return f"task_{self.task_name}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From the first attempt's start to the end; None before it; zero for what never ran."""
+        if self.end_time is None:
+            return None
+        return max(self.end_time - (self.start_time or self.end_time), timedelta(0))
+
+    @property
+    def newest_attempt_failed(self) -> bool:
+        """Whether the newest attempt that began has failed; one that was handed back is not among the attempts."""
+        return bool(self.attempts) and self.attempts[-1].start_time == self.attempt_start_time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionFilter:
+    """Which executions a list shows; None and the empty set mean all. ``end_time`` is exclusive."""
+
+    states: frozenset[State] = field(default_factory=frozenset)
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionPage:
+    """One page of executions, newest first; an empty token says that it is the last."""
+
+    executions: tuple[Execution, ...]
+    next_page_token: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backfill:
+    """What a backfill recorded, in the order of the scheduled times, and how many occurrences had their row already."""
+
+    executions: tuple[Execution, ...]
+    existing_count: int
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of one attempt, as its owner reports it under its lease.
+
+    ``kind`` None means success. ``retry`` False refuses a retry that the policy would grant (an attempt that could not
+    be stopped must not run beside its successor). ``result`` is a normalised JSON value.
+    """
+
+    execution_id: str
+    lease_token: str
+    end_time: datetime
+    duration: timedelta
+    kind: FailureKind | None = None
+    error: str | None = None
+    result: Any = None
+    retry: bool = True
+    conditions: tuple[Condition, ...] = ()
+    """What the handler said of lasting conditions: kept with the outcome, told beside it."""
+    claimed: Execution | None = None
+    """The execution as the owner claimed it: where it is told, nobody reads it again."""
+
+
+class HandBack(Struct, frozen=True, kw_only=True):
+    """An attempt that its owner gives back.
+
+    It stopped the attempt, at shutdown or because its end was asked for, or never called the handler. The row, and the
+    task's policy, say what becomes of the execution.
+    """
+
+    execution_id: str
+    lease_token: str
+    time: datetime
+    began: bool = True
+    """Whether the handler was called: where ``max_retries`` is 0, it is not called a second time."""
+    claimed: Execution | None = None
+    """The execution as the owner claimed it: where it is told, nobody reads it again."""

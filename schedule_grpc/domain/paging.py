@@ -1,0 +1,152 @@
+"""Pages (AIP-158): sizes within bounds, and tokens that are opaque, ours, and held to the question they came from."""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from schedule_grpc.domain.execution import ExecutionFilter, ExecutionPage
+from schedule_grpc.domain.task import TaskFilter, TaskPage
+from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.runtime.clock import from_micros, to_micros
+
+T = TypeVar("T")
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+MAX_PAGE_BYTES = 3 * 1024 * 1024
+"""Of the items of one page as they are sent: a gRPC client accepts 4 MiB unless it is told otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """Which page a caller asks for. Size 0 means the default."""
+
+    size: int = 0
+    token: str = ""
+
+    @property
+    def limit(self) -> int:
+        """How many to show: at most `MAX_PAGE_SIZE`.
+
+        Raises:
+            InvalidArgument: if the size is negative.
+        """
+        if self.size < 0:
+            raise InvalidArgument.of("page_size", "must not be negative")
+        return min(self.size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskCursor:
+    """The place after which the next page of tasks begins."""
+
+    name: str = ""
+
+    @classmethod
+    def read(cls, page: Page, chosen: TaskFilter) -> "TaskCursor":
+        """Return the cursor in a page's token.
+
+        Raises:
+            InvalidArgument: if the token is not ours or belongs to another question.
+        """
+        if not page.token:
+            return cls()
+        (name,) = _opened(page.token, _question("tasks", chosen), str)
+        return cls(name=name)
+
+    def write(self, chosen: TaskFilter) -> str:
+        """Return the token for this place."""
+        return _sealed(_question("tasks", chosen), self.name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionCursor:
+    """The place (creation time, id) after which the next page of executions begins; None is the beginning."""
+
+    position: tuple[datetime, str] | None = None
+
+    @classmethod
+    def read(cls, page: Page, task_name: str | None, chosen: ExecutionFilter) -> "ExecutionCursor":
+        """Return the cursor in a page's token.
+
+        Raises:
+            InvalidArgument: if the token is not ours or belongs to another question.
+        """
+        if not page.token:
+            return cls()
+        micros, execution_id = _opened(page.token, _question("executions", task_name, chosen), int, str)
+        try:
+            return cls(position=(from_micros(micros), execution_id))
+        except OverflowError:
+            raise _foreign() from None
+
+    def write(self, task_name: str | None, chosen: ExecutionFilter) -> str:
+        """Return the token for this place."""
+        if self.position is None:
+            return ""
+        instant, execution_id = self.position
+        return _sealed(_question("executions", task_name, chosen), to_micros(instant), execution_id)
+
+
+def fitting(items: Iterable[T], size_of: Callable[[T], int]) -> list[T]:
+    """Return the first items, as many as have `MAX_PAGE_BYTES` together, and at least one if there is one."""
+    found: list[T] = []
+    total = 0
+    for item in items:
+        total += size_of(item)
+        if found and total > MAX_PAGE_BYTES:
+            break
+        found.append(item)
+    return found
+
+
+def token_after_tasks(page: TaskPage, shown: int, chosen: TaskFilter) -> str:
+    """Return the token of the page that follows the first ``shown`` tasks of this one."""
+    if shown == len(page.tasks):
+        return page.next_page_token
+    return TaskCursor(name=page.tasks[shown - 1].name).write(chosen)
+
+
+def token_after_executions(page: ExecutionPage, shown: int, task_name: str | None, chosen: ExecutionFilter) -> str:
+    """Return the token of the page that follows the first ``shown`` executions of this one."""
+    if shown == len(page.executions):
+        return page.next_page_token
+    last = page.executions[shown - 1]
+    return ExecutionCursor(position=(last.create_time, last.id)).write(task_name, chosen)
+
+
+def _question(kind: str, *parts: object) -> str:
+    """Return a fingerprint of what is asked: a token of one question must not answer another."""
+    told = repr((kind, *(_stable(part) for part in parts)))
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _stable(part: object) -> object:
+    if isinstance(part, ExecutionFilter):  # a set's own order differs between processes
+        return (sorted(part.states), part.start_time, part.end_time)
+    return part
+
+
+def _sealed(question: str, *place: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps([question, *place]).encode()).decode()
+
+
+def _opened(token: str, question: str, *kinds: type) -> list[Any]:
+    try:
+        asked, *place = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+        json.dumps(place, ensure_ascii=False).encode()  # a lone surrogate would be refused only by the database
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise _foreign() from None
+    if asked != question or [type(part) for part in place] != list(kinds):
+        raise _foreign()
+    found: list[Any] = place
+    return found
+
+
+def _foreign() -> InvalidArgument:
+    return InvalidArgument.of("page_token", "is not a token of this list with these filters")

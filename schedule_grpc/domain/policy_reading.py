@@ -1,0 +1,226 @@
+"""A policy as people write it, in every form that one would try; read here for all edges alike.
+
+::
+
+    {"timeout": "5m", "overlap": "buffer-one", "retry": {"max_retries": 5}}
+    {"timeout": timedelta(minutes=5), "overlap": Overlap.BUFFER_ONE, "retry.max_retries": 5}
+    {"timeoutMs": 300000, "overlap": "BUFFER_ONE", "retry": {"maxRetries": 5}}
+
+Parts are nested or dotted, names have underscores, dashes or camel case, the words of enums any case. A duration is a
+text with its unit, a timedelta, or a number of seconds; of milliseconds where its name ends in ``_ms``. None is the
+default.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from schedule_grpc.domain import durations
+from schedule_grpc.domain.canonical_json import whole
+from schedule_grpc.domain.policy import DEFAULT, PATHS, Policy
+from schedule_grpc.errors import InvalidArgument, Violation
+
+E = TypeVar("E", bound=StrEnum)
+
+_DEFAULTS = DEFAULT.fields()
+_PARTS = frozenset(path.partition(".")[0] for path in _DEFAULTS if "." in path)
+_MILLISECONDS = "_ms"
+POLICIES_KEPT = 1024
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyReading:
+    """What was read of a policy: values by their paths, their places as they were written, and what was refused."""
+
+    values: Mapping[str, Any]
+    places: Mapping[str, str]
+    violations: tuple[Violation, ...]
+
+    def bounds(self) -> Iterator[Violation]:
+        """Tell which values are out of bounds, each by its place."""
+        for each in DEFAULT.with_fields(self.values).violations():
+            yield Violation(field=self.places.get(each.field.removeprefix("policy."), each.field), reason=each.reason)
+
+    def checked(self) -> Mapping[str, Any]:
+        """Return the values by their paths.
+
+        Raises:
+            InvalidArgument: for all that was refused, or is out of bounds.
+        """
+        if violations := (*self.violations, *self.bounds()):
+            raise InvalidArgument(*violations)
+        return self.values
+
+
+def read_policy(told: object, *, place: str = "policy") -> PolicyReading:
+    """Return what a policy says.
+
+    Args:
+        told: A table, in the forms shown above, or a `policy.Policy`.
+        place: What errors call it.
+    """
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    violations: list[Violation] = []
+    for written, value, where in _entries(told, place, ""):
+        path, in_milliseconds = _path(written)
+        if path in places:
+            violations.append(Violation(field=where, reason=f"is given twice: as {places[path]} too"))
+            continue
+        try:
+            values[path] = _value(path, value, in_milliseconds=in_milliseconds)
+            places[path] = where
+        except KeyError:
+            violations.append(Violation(field=where, reason=_unknown(written)))
+        except ValueError as error:
+            violations.append(Violation(field=where, reason=str(error)))
+    return PolicyReading(values=values, places=places, violations=tuple(violations))
+
+
+def understood(told: object) -> tuple[Policy, tuple[Violation, ...]]:
+    """Return the policy that is told, and all that is wrong with it; only where nothing is, is it what was meant."""
+    if isinstance(told, Policy):
+        # Another kind of part has no such values, or some that cannot be compared; a time elsewhere than in UTC may
+        # stand for two instants.
+        with suppress(AttributeError, TypeError):
+            if all(time is None or time.tzinfo is UTC for time in (told.window.start_time, told.window.end_time)):
+                return _understood_values(*told.values())
+    return _understood(told)
+
+
+@lru_cache(maxsize=POLICIES_KEPT, typed=True)
+def _understood_values(*values: object) -> tuple[Policy, tuple[Violation, ...]]:
+    """Kept: tasks are many, their policies are few."""
+    return _understood(dict(zip(PATHS, values, strict=True)))
+
+
+def _understood(told: object) -> tuple[Policy, tuple[Violation, ...]]:
+    reading = read_policy(told)
+    return DEFAULT.with_fields(reading.values), (*reading.violations, *reading.bounds())
+
+
+def policy_value(path: str, told: object) -> Any:
+    """Return the value that a text or a number means for the policy at a path such as ``retry.max_retries``.
+
+    Raises:
+        ValueError: if it means none, in words for the one who wrote it.
+        KeyError: for a path that is none.
+    """
+    default = _DEFAULTS[path]
+    if isinstance(default, timedelta):
+        return _duration(told)
+    if isinstance(default, StrEnum):
+        return _word(type(default), told)
+    if isinstance(default, int | float):
+        return _number(told, integer=isinstance(default, int))
+    return _instant(told)
+
+
+def policy_text(value: object) -> str:
+    """Return a policy's value as `policy_value` reads it back; ``none`` for an open end of the window."""
+    if isinstance(value, timedelta):
+        return durations.written(value)
+    if isinstance(value, StrEnum):
+        return value.value.lower().replace("_", "-")
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, float):
+        return str(whole(value))
+    return "none" if value is None else str(value)
+
+
+def _entries(told: object, place: str, prefix: str) -> Iterator[tuple[str, object, str]]:
+    """Yield path, value and place of whatever is said; of a part that is None, None for all of it."""
+    if dataclasses.is_dataclass(told):
+        told = {each.name: getattr(told, each.name) for each in dataclasses.fields(told)}
+    if not isinstance(told, Mapping):
+        yield prefix, told, place
+        return
+    for key, value in told.items():
+        path, where = prefix + _snake(str(key)), f"{place}.{key}" if place else str(key)
+        if path not in _PARTS:
+            yield path, value, where
+        elif value is None:
+            yield from ((each, None, where) for each in _DEFAULTS if each.startswith(f"{path}."))
+        else:
+            yield from _entries(value, where, f"{path}.")
+
+
+def _path(written: str) -> tuple[str, bool]:
+    """Return the path that is meant, and whether its value is in milliseconds."""
+    path = written.removesuffix(_MILLISECONDS)
+    in_milliseconds = path != written and isinstance(_DEFAULTS.get(path), timedelta)
+    return (path, True) if in_milliseconds else (written, False)
+
+
+def _value(path: str, told: object, *, in_milliseconds: bool) -> Any:
+    if told is None and path in _DEFAULTS:
+        return None  # the default
+    return _milliseconds(told) if in_milliseconds else policy_value(path, told)
+
+
+def _unknown(path: str) -> str:
+    part, _, name = path.rpartition(".")
+    if not path or path.endswith("."):
+        return "is not a table"
+    for known in _DEFAULTS:
+        if name == known.rpartition(".")[2]:
+            return f"unknown key; did you mean policy.{known}?"
+    beside = [each.removeprefix(f"{part}.") for each in _DEFAULTS if each.startswith(f"{part}." if part else "")]
+    keys = sorted({each.partition(".")[0] for each in beside}) or sorted(_DEFAULTS)
+    near = get_close_matches(name, keys, n=1)
+    return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; the keys here are {', '.join(keys)}"
+
+
+def _snake(key: str) -> str:
+    return _HUMP.sub("_", key).replace("-", "_").lower()
+
+
+def _duration(told: object) -> timedelta:
+    if isinstance(told, timedelta):
+        return told
+    if isinstance(told, str):
+        return durations.read(told)
+    if isinstance(told, int | float) and not isinstance(told, bool) and told >= 0:
+        return durations.read(format(told, ".6f") if isinstance(told, float) else str(told))
+    raise ValueError(f"{told!r} is not a duration such as 500ms, 30s, 5m, 2h or 7d")
+
+
+def _milliseconds(told: object) -> timedelta:
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        raise ValueError(f"{told!r} is not a number of milliseconds")  # noqa: TRY004 (a text's fault)
+    return _duration(told) / 1000
+
+
+def _word(words: type[E], told: object) -> E:
+    known = {policy_text(word): word for word in words}
+    found = known.get(told.strip().lower().replace("_", "-").replace(" ", "-")) if isinstance(told, str) else None
+    if found is None:
+        raise ValueError(f"{told!r} is none of {', '.join(known)}")
+    return found
+
+
+def _number(told: object, *, integer: bool) -> int | float:
+    if isinstance(told, bool) or not isinstance(told, int if integer else int | float):
+        raise ValueError(f"{told!r} is not a {'whole ' if integer else ''}number")  # noqa: TRY004 (a text's fault)
+    return told
+
+
+def _instant(told: object) -> datetime:
+    """Read an instant: TOML has them, JSON writes them as texts."""
+    try:
+        instant = datetime.fromisoformat(told) if isinstance(told, str) else told
+        if isinstance(instant, datetime) and instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):  # not a date, or one that UTC cannot say
+        pass
+    shown = told if isinstance(told, str) else getattr(told, "isoformat", told.__repr__)()
+    raise ValueError(f"{shown} is not an instant with its offset from UTC, such as 2026-01-31T10:00:00Z")

@@ -1,0 +1,161 @@
+"""What every schedule can tell, whatever its kind."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from schedule_grpc.domain.schedule.grammar import Fields, read
+
+MAX_COUNTED = 10_000
+"""Occurrences that are counted one by one; beyond, a count says "at least"."""
+
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """What is due in a stretch of time.
+
+    ``newest`` holds as many of the newest occurrences as were asked for, in ascending order; ``oldest`` is the first of
+    all. ``count`` is their number, at least `MAX_COUNTED` where ``exact`` is False.
+    """
+
+    newest: tuple[datetime, ...] = ()
+    oldest: datetime | None = None
+    count: int = 0
+    exact: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule(ABC):
+    """When a task is due; made by `parse`. Two are equal if their texts and their zones are.
+
+    ``text`` is what the user wrote, verbatim; ``time_zone`` the IANA name of the zone it is read in.
+    """
+
+    text: str
+    time_zone: str = "UTC"
+
+    @property
+    @abstractmethod
+    def cron(self) -> str | None:
+        """The cron expression that fires at the same times, None if there is none."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """The schedule in English, without its zone."""
+
+    @property
+    def fields(self) -> Fields | None:
+        """The meaning of ``cron``, zone aside; equal for equal meanings, and hashable. None if there is no ``cron``."""
+        return None if self.cron is None else read(self.cron)
+
+    @property
+    def is_once(self) -> bool:
+        """Whether it names a single instant."""
+        return False
+
+    def same_times(self, other: "Schedule") -> bool:
+        """Tell whether both mean the same cron expression, compared as sets of values, whatever their zones."""
+        return self.fields is not None and self.fields == other.fields
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """Return the first occurrence strictly after an aware instant, in UTC; None if there is none until 9999.
+
+        Raises:
+            ValueError: if the instant is naive.
+        """
+        return self._next(_in_utc(instant))
+
+    def upcoming(self, after: datetime, count: int) -> tuple[datetime, ...]:
+        """Return the next ``count`` occurrences after an instant, fewer where the schedule ends.
+
+        Raises:
+            ValueError: if the instant is naive.
+        """
+        return self._list(_in_utc(after), _LAST, count)
+
+    def preview(self, after: datetime, count: int) -> "Preview":
+        """Return the next ``count`` occurrences after an instant, and what changes of the clocks do to them.
+
+        Raises:
+            ValueError: if the instant is naive.
+        """
+        start = _in_utc(after)
+        times = self.upcoming(start, count)
+        return Preview(schedule=self, times=times, notes=self._notes(start, times[-1]) if times else ())
+
+    def due(self, after: datetime, until: datetime, newest: int = 1) -> Due:
+        """Return what is due in (after, until], with the ``newest`` few, at most `MAX_COUNTED`.
+
+        Raises:
+            ValueError: if an instant is naive, or more are asked for than are counted.
+        """
+        if not 0 <= newest <= MAX_COUNTED:
+            raise ValueError(f"the newest {newest} cannot be listed, only 0 to {MAX_COUNTED}")
+        return self._due(_in_utc(after), _in_utc(until), newest)
+
+    def _notes(self, _after: datetime, _until: datetime) -> tuple[str, ...]:
+        """Return what changes of the clocks do in (after, until], in English; most kinds know no clocks."""
+        return ()
+
+    @abstractmethod
+    def _next(self, instant: datetime) -> datetime | None:
+        """Return the first occurrence strictly after an instant in UTC."""
+
+    def _due(self, after: datetime, until: datetime, newest: int) -> Due:
+        found = self._list(after, until, MAX_COUNTED + 1)
+        if not found:
+            return Due()
+        if len(found) > MAX_COUNTED:
+            last = self._newest_of_many(after, until, newest) if newest else ()
+            return Due(newest=last, oldest=found[0], count=MAX_COUNTED, exact=False)
+        return Due(newest=found[max(len(found) - newest, 0) :], oldest=found[0], count=len(found))
+
+    def _list(self, after: datetime, until: datetime, most: int) -> tuple[datetime, ...]:
+        """Return the first occurrences in (after, until], ``most`` of them at most."""
+        found: list[datetime] = []
+        instant = after
+        while len(found) < most and (following := self._next(instant)) is not None and following <= until:
+            found.append(following)
+            instant = following
+        return tuple(found)
+
+    def _newest_of_many(self, after: datetime, until: datetime, wanted: int) -> tuple[datetime, ...]:
+        """Return the last occurrences in (after, until], where there are far more than are wanted.
+
+        Halves the stretch until what is left holds enough of them and not too many to list.
+        """
+        most = 2 * wanted + 100
+        too_many, too_few = after, until
+        while True:
+            middle = too_many + (too_few - too_many) / 2
+            found = self._list(middle, until, most + 1)
+            if len(found) > most:
+                too_many = middle
+            elif len(found) < wanted:
+                too_few = middle
+            else:
+                return found[-wanted:]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """What a schedule will do: its next occurrences, and notes on the nights when clocks change."""
+
+    schedule: Schedule
+    times: tuple[datetime, ...]
+    notes: tuple[str, ...] = ()
+
+
+def _in_utc(instant: datetime) -> datetime:
+    if instant.tzinfo is UTC:
+        return instant
+    if instant.utcoffset() is None:
+        raise ValueError("a naive time is not an instant")
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:  # in the first or the last hours that datetime can say
+        return _LAST if instant.year > 1 else _FIRST

@@ -1,0 +1,87 @@
+"""What an attempt is given: its handler's context, of which each part is made when the handler first looks at it."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from schedule_grpc.domain.condition import Condition
+from schedule_grpc.domain.task import Task
+from schedule_grpc.engine.progress import Reporter
+from schedule_grpc.events import Hub
+from schedule_grpc.handlers import Env
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.store import Claim
+
+
+class Given:
+    """The parts of the context of a claim's attempt; see `TaskContext` for each."""
+
+    def __init__(
+        self, claim: Claim, *, deadline: datetime, env: Env, clock: Clock, hub: Hub, conditions: list[Condition]
+    ) -> None:
+        """Take what they are made of. In the engine's event loop."""
+        self.deadline = deadline
+        self.env = env
+        self.clock = clock
+        self.conditions = conditions
+        self._claim = claim
+        self._hub = hub
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def task(self) -> Task:
+        """The task as it was at the claim."""
+        return self._claim.task
+
+    @property
+    def execution_id(self) -> str:
+        """Whose attempt it is."""
+        return self._claim.execution.id
+
+    @property
+    def attempt(self) -> int:
+        """The attempt's number."""
+        return self._claim.execution.attempt
+
+    @property
+    def scheduled_time(self) -> datetime | None:
+        """The occurrence that it stands for."""
+        return self._claim.execution.scheduled_time
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """The payload, as it is shared."""
+        return self._claim.payload
+
+    @property
+    def report(self) -> Reporter:
+        """What hands its progress on."""
+        return Reporter(self._claim, hub=self._hub, clock=self.clock, loop=self._loop)
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A logger that names the attempt on every line."""
+        execution = self._claim.execution
+        logger: FilteringBoundLogger = structlog.get_logger(
+            __name__, execution=execution.id, task=self.task.name, attempt=execution.attempt
+        )
+        return logger
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """The same one for the handler, in whichever thread, and for who asks it to stop."""
+        event: threading.Event = self.__dict__.setdefault("_cancelled", threading.Event())
+        return event
+
+
+def context_of_execution(execution_id: str) -> contextvars.Context:
+    """Return a copy of this context in which every line of the log names an execution."""
+    context = contextvars.copy_context()
+    context.run(structlog.contextvars.bind_contextvars, execution=execution_id)
+    return context

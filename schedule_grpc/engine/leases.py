@@ -1,0 +1,214 @@
+"""A server's right to run attempts: one lease, renewed from a thread of its own, whatever the event loop does.
+
+Where nobody shares the database there is nothing to renew, and nothing ends.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from schedule_grpc.engine.presence import LEASE, Presence
+from schedule_grpc.errors import Unavailable
+from schedule_grpc.runtime import event_loop, forks
+from schedule_grpc.runtime.clock import Clock, SystemClock
+from schedule_grpc.runtime.threads import in_thread
+from schedule_grpc.store import LeaseLine, Replica, Store
+
+log = structlog.get_logger(__name__)
+
+BEAT = 1.0
+"""Seconds between two renewals."""
+SAFETY = 2.0
+"""Seconds before the end of a lease that cannot be renewed at which its owner stops its attempts."""
+TRY = 5.0
+"""Seconds that one renewal may take, connecting included."""
+LAST_TRY = 1.0
+"""Seconds that a renewal gets where the lease is over already: a suspended server asks before it gives up."""
+
+
+class Lease(Protocol):
+    """Whether this server may run attempts, and what it knows of the others that may."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether attempts may begin, and go on."""
+
+    @property
+    def term(self) -> int:
+        """Counts how often the lease was lost: attempts of an earlier term are others' by now."""
+
+    @property
+    def first(self) -> bool:
+        """Whether, of the servers that share the database, this one has been there longest."""
+
+    @property
+    def ended(self) -> Mapping[str, int]:
+        """The leases of others that are over, as `Store.take_over` takes them."""
+
+    async def take(self) -> None:
+        """Take the lease once; nothing to do where `keep` takes it.
+
+        Raises:
+            DatabaseUnavailable: if the database does not answer.
+        """
+
+    def keep(self, on_held: Callable[[], None]) -> None:
+        """Take and renew the lease from now on; ``on_held`` is called, in this event loop, when it begins to hold."""
+
+    async def leave(self) -> None:
+        """Renew the lease no more, and end it."""
+
+
+class SoleLease:
+    """The lease of a server that holds its database alone, by the lock on its file."""
+
+    holds = True
+    term = 0
+    first = True
+    ended: Mapping[str, int] = {}
+
+    async def take(self) -> None:
+        """See Lease."""
+
+    def keep(self, on_held: Callable[[], None]) -> None:
+        """See Lease."""
+
+    async def leave(self) -> None:
+        """See Lease."""
+
+
+class SharedLease:
+    """The lease of one of several servers: a row that only its owner renews, and that another one ends once it is over.
+
+    No wall clock plays a part. The owner counts from the sending of its last renewal that was confirmed, the others
+    from the reading of the last one that they saw, each by its own monotonic clock.
+    """
+
+    def __init__(
+        self, *, store: Store, replica: Replica, now: Callable[[], datetime], machine: Clock | None = None
+    ) -> None:
+        """Make a lease that is not taken yet.
+
+        Args:
+            store: Where it stands.
+            replica: Whose it is.
+            now: The time on which the servers agree, for people who read the row.
+            machine: Measures how long the lease holds; None takes the machine's own clock.
+        """
+        self.holds = False
+        self.term = 0
+        self.first = False
+        self.ended: Mapping[str, int] = {}
+        self._store = store
+        self._replica = replica
+        self._now = now
+        self._clock = machine or SystemClock()
+        self._presence = Presence()
+        self._beat = 0
+        self._confirmed: float | None = None
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    async def take(self) -> None:
+        """See Lease."""
+        if self._confirmed is not None or self._thread is not None:
+            return
+        asked = self._clock.monotonic()
+        # Twice, so that its count is past 0: a lease that was ended, and taken anew, is known by its 0.
+        await self._store.renew_lease(self._replica, now=self._now())
+        self._renewed(await self._store.renew_lease(self._replica, now=self._now()), asked)
+
+    def keep(self, on_held: Callable[[], None]) -> None:
+        """See Lease."""
+        begins_to_hold = partial(asyncio.get_running_loop().call_soon_threadsafe, on_held)
+        self._thread = threading.Thread(target=self._keep, args=(begins_to_hold,), name="lease", daemon=True)
+        self._thread.start()
+
+    async def leave(self) -> None:
+        """See Lease."""
+        self._over.set()
+        await in_thread(lambda _: self._join(), name="lease's end", abandon=True)
+        with suppress(Unavailable):
+            await self._store.leave(self._replica.id)
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join(TRY)
+
+    # -- the thread's
+
+    def _keep(self, begins_to_hold: Callable[[], object]) -> None:
+        # A loop of its own, which runs nothing else, and whose connection no forked child keeps open.
+        loop, own = event_loop.new_loop()
+        with forks.keeping_loop(loop, own), asyncio.Runner(loop_factory=lambda: loop) as runner:
+            line = self._store.lease_line()
+            while True:
+                held = self.holds
+                try:
+                    runner.run(self._renew(line))
+                except Exception:
+                    log.exception("lease.failed")
+                    self._unconfirmed()
+                if self.holds and not held:
+                    begins_to_hold()
+                if self._over.wait(BEAT):
+                    break
+            runner.run(line.close())
+
+    async def _renew(self, line: LeaseLine) -> None:
+        """Renew the lease; where the database takes no write, ask whether it still stands."""
+        asked = self._clock.monotonic()
+        try:
+            self._renewed(await line.renew(self._replica, now=self._now(), seconds=self._patience(asked)), asked)
+        except Unavailable as error:
+            log.warning("lease.not_renewed", error=str(error))
+        else:
+            if self._beat == 0:
+                await self._renew(line)
+            return
+        asked = self._clock.monotonic()
+        try:
+            self._stands(await line.look(seconds=self._patience(asked)), asked)
+        except Unavailable:
+            self._unconfirmed()
+
+    def _patience(self, now: float) -> float:
+        """Return how many seconds an answer is worth waiting for; there is no hurry once the attempts have stopped."""
+        if not self.holds:
+            return TRY
+        return max(min(LEASE - SAFETY - self._silent(now), TRY), LAST_TRY)
+
+    def _silent(self, now: float) -> float:
+        """Return for how many seconds the lease was not confirmed."""
+        return 0.0 if self._confirmed is None else now - self._confirmed
+
+    def _renewed(self, holders: tuple[Replica, ...], asked: float) -> None:
+        answered = self._clock.monotonic()
+        others = {holder.id: holder.beat for holder in holders if holder.id != self._replica.id}
+        self._presence.saw(others, asked=asked, answered=answered)
+        self.ended = self._presence.ended(asked)
+        living = [holder.id for holder in holders if holder.id not in self.ended]
+        self.first = living[:1] == [self._replica.id]
+        self._stands(holders, asked)
+
+    def _stands(self, holders: tuple[Replica, ...], asked: float) -> None:
+        """Take note of an answer: a lease that is gone, or whose count began anew, was ended by another server."""
+        beat = next((holder.beat for holder in holders if holder.id == self._replica.id), 0)
+        if beat < self._beat:
+            log.error("lease.lost", seconds=round(self._silent(asked), 1))
+            self.term += 1
+        self._beat = beat
+        self._confirmed = asked
+        self.holds = beat > 0
+
+    def _unconfirmed(self) -> None:
+        silent = self._silent(self._clock.monotonic())
+        if silent >= LEASE - SAFETY and self.holds:
+            log.error("lease.lapsed", seconds=round(silent, 1))
+            self.holds = False

@@ -1,0 +1,88 @@
+"""One log line per execution, and one per attempt that will be made again; those of a batch are written at once."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import structlog
+
+from schedule_grpc.domain.execution import State
+from schedule_grpc.events import Event, Transition
+
+log = structlog.get_logger(__name__)
+
+
+class Line(NamedTuple):
+    """A line of the log that is not rendered yet."""
+
+    level: str
+    event: str
+    fields: dict[str, Any]
+
+
+Write: TypeAlias = Callable[[Sequence[Line]], None]
+
+
+def one_by_one(lines: Sequence[Line]) -> None:
+    """Write each line by a log call of its own."""
+    for line in lines:
+        getattr(log, line.level)(line.event, **line.fields)
+
+
+def journal(events: Sequence[Event], *, write: Write = one_by_one) -> None:
+    """Log the transitions that an operator wants to see: ends, and retries. Nothing is made that the level drops."""
+    least = log.get_effective_level()
+    if least > logging.WARNING:
+        return
+    lines = list(_lines_of(events, informs=least <= logging.INFO))
+    if lines:
+        write(lines)
+
+
+def _lines_of(events: Sequence[Event], *, informs: bool) -> Iterator[Line]:
+    for event in events:
+        if not isinstance(event, Transition):
+            continue
+        state = event.execution.state
+        if state is State.FAILED or (informs and state.ended):
+            yield _end(event)
+        elif event.before is State.RUNNING and not state.ended and (informs or event.execution.newest_attempt_failed):
+            yield _again(event)
+
+
+def _end(event: Transition) -> Line:
+    execution = event.execution
+    duration = execution.duration
+    fields: dict[str, Any] = {
+        "execution": execution.id,
+        "task": execution.task_name,
+        "state": execution.state.value,
+        "trigger": execution.trigger.value,
+        "attempt": execution.attempt,
+        "duration_ms": None if duration is None else round(duration.total_seconds() * 1000),
+    }
+    if execution.reason is not None:
+        fields["reason"] = execution.reason.value
+    if execution.kind is not None:
+        fields["kind"] = execution.kind.value
+    if execution.error is not None:
+        fields["error"] = execution.error
+    return Line("warning" if execution.state is State.FAILED else "info", "execution.recorded", fields)
+
+
+def _again(event: Transition) -> Line:
+    execution = event.execution
+    fields: dict[str, Any] = {"execution": execution.id, "task": execution.task_name}
+    if not execution.newest_attempt_failed:
+        return Line("info", "execution.handed_back", fields | {"hand_backs": execution.hand_backs})
+    wait = execution.available_time - event.time
+    return Line(
+        "warning",
+        "attempt.failed",
+        fields
+        | {
+            "attempt": execution.attempt,
+            "error": execution.error,
+            "again_in_ms": round(wait.total_seconds() * 1000),
+        },
+    )

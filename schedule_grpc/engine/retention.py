@@ -1,0 +1,139 @@
+"""Reviews all tasks once at the start, a few at a time; then goes the rounds of retention."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from importlib.metadata import version
+
+import structlog
+
+from schedule_grpc.domain.schedule import rules_digest
+from schedule_grpc.errors import Unavailable
+from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.store import Store
+
+log = structlog.get_logger(__name__)
+
+ROUND = timedelta(minutes=10)
+"""How long after the end of one round through all tasks the next one begins."""
+FIRST = timedelta(minutes=1)
+"""How long after the start the first round begins: what came due meanwhile goes first."""
+PAUSE = timedelta(milliseconds=50)
+"""Between two looks of a round: others write meanwhile."""
+
+AGAIN_AFTER = timedelta(seconds=1)
+"""When to go on with a review that the database did not answer."""
+REMEMBERED = 20_000
+"""Tasks of which a round knows that it looked at them; beyond, some are looked at twice."""
+
+
+class Janitor:
+    """Looks after what was stored: tasks at the start, histories again and again."""
+
+    def __init__(self, *, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._review_after: str | None = ""
+        """The uid after which the tasks are still to be reviewed; None once all are."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Review what is left to review, then sweep until stopping; a round that fails is left to the next one."""
+        while self._review_after is not None and not stopping.is_set():
+            pause = PAUSE
+            try:
+                await self.review_some()
+            except Unavailable as error:
+                log.warning("tasks.not_reviewed", error=str(error))
+                pause = AGAIN_AFTER
+            except Exception:
+                log.exception("tasks.not_reviewed")
+                break
+            await self._clock.wait_until(self._clock.now() + pause, stopping)
+        await self._wait_until(self._clock.now() + FIRST, stopping)
+        while not stopping.is_set():
+            try:
+                removed = await self.sweep(stopping)
+                if removed:
+                    log.info("history.pruned", count=removed)
+            except Unavailable as error:
+                log.warning("history.not_pruned", error=str(error))
+            except Exception:
+                log.exception("history.not_pruned")
+            await self._wait_until(self._clock.now() + ROUND, stopping)
+
+    async def review(self, most: int) -> None:
+        """Review tasks, at most so many times a few; `run` goes on with the others.
+
+        More than a few are reviewed only where another program, or one with other tz data, reviewed them last.
+        """
+        await self.review_some()
+        if not self._store.shared:  # where others may have written tasks since, all are reviewed at every start
+            await self._heed_last_review()
+        for _ in range(most - 1):
+            await self.review_some()
+
+    async def review_some(self) -> None:
+        """Review the next few tasks, if not all are reviewed."""
+        if self._review_after is None:
+            return
+        is_first = not self._review_after
+        found = await self._store.review(after=self._review_after, now=self._clock.now())
+        self._review_after = found.after
+        for move in found.moves:
+            log.info("task.next_run_moved", task=move.task.name, next_run=str(move.next_run_time))
+        for task in found.unreadable:
+            log.error("task.unreadable", task=task.name, trouble=task.trouble)
+        if found.after is None and not is_first and not self._store.shared:
+            await self._store.note_reviewed(await asyncio.to_thread(reviewer), now=self._clock.now())
+
+    async def _heed_last_review(self) -> None:
+        """Review no more if the same reviewer did it last; else that review counts no longer: this server may write."""
+        last = await self._store.reviewed_by()
+        if self._review_after is not None and last == await asyncio.to_thread(reviewer):
+            await self._store.review_alerted(now=self._clock.now())
+            self._review_after = None
+        elif last:
+            await self._store.note_reviewed("", now=self._clock.now())
+
+    async def sweep(self, stopping: asyncio.Event | None = None) -> int:
+        """Go one round through the histories that may have something to lose; return how many rows were removed."""
+        removed = 0
+        looked_at: set[str] = set()
+        current = await self._store.begin_round(now=self._clock.now())
+        while not (current.is_over or _is_set(stopping)):
+            found, current = await self._store.next_histories(current)
+            removed += await self._prune([uid for uid in found if uid not in looked_at], stopping)
+            looked_at.update(found)
+            if len(looked_at) > REMEMBERED:
+                looked_at.clear()
+            await self._pause(stopping)
+        if not _is_set(stopping):
+            await self._store.end_round(current)
+        return removed
+
+    async def _prune(self, task_uids: Sequence[str], stopping: asyncio.Event | None) -> int:
+        removed = 0
+        while task_uids and not _is_set(stopping):
+            pruned = await self._store.prune(task_uids, now=self._clock.now())
+            removed, task_uids = removed + pruned.removed, pruned.left
+            if task_uids:
+                await self._pause(stopping)
+        return removed
+
+    async def _pause(self, stopping: asyncio.Event | None) -> None:
+        if stopping is not None:
+            await self._clock.wait_until(self._clock.now() + PAUSE, stopping)
+
+    async def _wait_until(self, when: datetime, stopping: asyncio.Event) -> None:
+        # A wall clock that was set back must not keep the history growing: never wait longer than one round.
+        while not stopping.is_set() and self._clock.now() < when <= self._clock.now() + ROUND:
+            await self._clock.wait_until(when, stopping)
+
+
+def reviewer() -> str:
+    """Return what a review depends on: this program, and the tz data that it finds."""
+    return f"{version('schedule-grpc')} {rules_digest()}"
+
+
+def _is_set(stopping: asyncio.Event | None) -> bool:
+    return stopping is not None and stopping.is_set()

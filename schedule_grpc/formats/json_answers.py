@@ -1,0 +1,195 @@
+"""JSON for callers: what those of the older service know, and what came after it; over HTTP and from the commands."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import cache, lru_cache
+from typing import Any
+
+from schedule_grpc.domain.canonical_json import decode, encode, whole
+from schedule_grpc.domain.execution import Execution
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.schedule import Preview
+from schedule_grpc.domain.task import Handler, Task
+from schedule_grpc.events import Lost, Progress, Transition
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def time_json(instant: datetime) -> str:
+    """Return an instant in UTC, to the millisecond: 2026-01-31T10:00:00.000Z."""
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")  # strftime writes the year 310 as 310
+
+
+def task_json(task: Task) -> dict[str, Any]:
+    """Return a task's JSON; what is not there is left out."""
+    stats = task.stats
+    return _present(
+        {
+            "id": task.id,
+            "name": task.name,
+            "schedule": task.schedule.text,
+            "timeZone": task.schedule.time_zone,
+            "scheduleDescription": task.schedule.description,
+            "handler": task.handler,
+            "enabled": task.enabled,
+            "trouble": task.trouble or None,
+            "note": task.note or None,
+            "description": task.definition.effective_description() or None,
+            "payload": _steady(task.definition.payload),
+            "metadata": _steady(task.definition.metadata),
+            "policy": policy_json(task.policy),
+            "lastRun": _time_or_none(task.last_run_time),
+            "nextRun": _time_or_none(task.next_run_time),
+            "createdAt": time_json(task.create_time),
+            "updatedAt": time_json(task.update_time),
+            "etag": task.etag,
+            "stats": _present(
+                {
+                    "successCount": stats.success_count,
+                    "failureCount": stats.failure_count,
+                    "consecutiveFailures": stats.consecutive_failures,
+                    "lastSuccess": _time_or_none(stats.last_success_time),
+                    "lastFailure": _time_or_none(stats.last_failure_time),
+                }
+            ),
+        }
+    )
+
+
+@lru_cache(maxsize=1024)
+def policy_json(policy: Policy) -> Mapping[str, Any]:
+    """Return a policy's JSON: nested as in the contract, durations in milliseconds.
+
+    Kept: most tasks have one of a few policies, and a listing of thousands would be mostly this.
+    """
+    told: dict[str, Any] = {}
+    for path, value in policy.fields().items():
+        parents, name = _place(path)
+        place = told
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        if isinstance(value, timedelta):
+            place[f"{name}Ms"] = whole(value / MILLISECOND)
+        elif value is not None:
+            place[name] = time_json(value) if isinstance(value, datetime) else value
+    return told
+
+
+def execution_json(execution: Execution) -> dict[str, Any]:
+    """Return an execution's JSON; what is not there is left out."""
+    covers = execution.covers
+    return _present(
+        {
+            "id": execution.id,
+            "taskId": execution.task_id,
+            "taskName": execution.task_name,
+            "handler": execution.handler,
+            "state": execution.state.value,
+            "reason": execution.reason,
+            "kind": execution.kind,
+            "trigger": execution.trigger.value,
+            "scheduledAt": _time_or_none(execution.scheduled_time),
+            "createdAt": time_json(execution.create_time),
+            "startedAt": _time_or_none(execution.start_time),
+            "completedAt": _time_or_none(execution.end_time),
+            "durationMs": None if execution.duration is None else round(execution.duration / MILLISECOND),
+            "cancelRequestedAt": _time_or_none(execution.cancel_requested_time),
+            "attempt": execution.attempt,
+            "attempts": [
+                {
+                    "attempt": attempt.number,
+                    "startedAt": time_json(attempt.start_time),
+                    "durationMs": round(attempt.duration / MILLISECOND),
+                    "kind": attempt.kind.value,
+                    "error": attempt.error,
+                }
+                for attempt in execution.attempts
+            ],
+            "covers": covers
+            and {
+                "from": time_json(covers.from_time),
+                "to": time_json(covers.to_time),
+                "count": covers.count,
+                "exact": covers.exact,
+            },
+            "payload": _steady(execution.payload),
+            "result": _steady(execution.result),
+            "error": execution.error,
+            "trouble": execution.trouble or None,
+        }
+    )
+
+
+def event_json(event: Transition | Progress | Lost) -> dict[str, Any]:
+    """Return the JSON of what a watcher was told; ``event`` says which of the three it is."""
+    if isinstance(event, Lost):
+        return {"event": "lost", "count": event.count}
+    if isinstance(event, Progress):
+        return {
+            "event": "progress",
+            "time": time_json(event.time),
+            "executionId": event.execution_id,
+            "taskName": event.task_name,
+            "fraction": event.fraction,
+            "text": event.text,
+        }
+    return _present(
+        {
+            "event": "transition",
+            "time": time_json(event.time),
+            "before": event.before,
+            "execution": execution_json(event.execution),
+        }
+    )
+
+
+def handler_json(handler: Handler) -> dict[str, Any]:
+    """Return a handler's JSON; what is not there is left out."""
+    return _present(
+        {
+            "name": handler.name,
+            "description": handler.description,
+            "offered": handler.offered,
+            "concurrency": handler.concurrency,
+        }
+    )
+
+
+def preview_json(preview: Preview) -> dict[str, Any]:
+    """Return a preview's JSON; what is not there is left out."""
+    schedule = preview.schedule
+    return _present(
+        {
+            "schedule": schedule.text,
+            "timeZone": schedule.time_zone,
+            "description": schedule.description,
+            "cron": schedule.cron,
+            "nextRuns": [time_json(instant) for instant in preview.times],
+            "notes": list(preview.notes),
+        }
+    )
+
+
+def _steady(value: Any) -> Any:
+    """Return a JSON value with its keys in order: as they came over the wire they are in another one each time."""
+    return decode(encode(value))
+
+
+@cache
+def _place(path: str) -> tuple[tuple[str, ...], str]:
+    """Return where a policy's value stands: what it is nested in, and its name."""
+    *parents, name = map(_camel, path.split("."))
+    return tuple(parents), name
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+def _present(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _time_or_none(instant: datetime | None) -> str | None:
+    return None if instant is None else time_json(instant)

@@ -1,0 +1,259 @@
+"""Tasks and handlers between our values and the contract's messages."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.registration import Registration, check_batch
+from schedule_grpc.domain.schedule import read_stored
+from schedule_grpc.domain.task import (
+    MAX_METADATA_BYTES,
+    MAX_PAYLOAD_BYTES,
+    Definition,
+    Handler,
+    Task,
+    TaskFilter,
+    TaskStats,
+    define,
+)
+from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.formats.protobuf.policy import POLICIES_KEPT, policy_asked, policy_to, policy_told
+from schedule_grpc.formats.protobuf.values import instant_from, instant_to, json_asked, json_from, request_of, struct_to
+from schedule_grpc.pb import schedule_pb2 as pb
+
+_LENGTH_DELIMITED = 2
+_TASKS_FIELD_NUMBER = 1
+_TASKS = bytes([_TASKS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+"""Says that one of the ``tasks`` of a ListTasksResponse or a BatchRegisterTasksResponse follows; its length is next."""
+_SEVEN_BITS, _MORE = 0x7F, 0x80
+
+
+def registration_from(request: pb.RegisterTaskRequest) -> Registration:
+    """Return what a caller asks RegisterTask for.
+
+    Raises:
+        InvalidArgument: with a violation for every field that is wrong.
+    """
+    policy = policy_asked(request.policy)
+    definition = define(
+        name=request.name,
+        schedule=request.schedule,
+        handler=request.handler,
+        time_zone=request.time_zone,
+        payload=json_asked(request.payload, "payload", MAX_PAYLOAD_BYTES),
+        metadata=json_asked(request.metadata, "metadata", MAX_METADATA_BYTES),
+        description=request.description,
+        policy=policy,
+    )
+    return Registration(
+        definition=definition,
+        enabled=request.enabled if request.HasField("enabled") else None,
+        validate_only=request.validate_only,
+        etag=request.etag,
+        allow_unknown_handler=request.allow_unknown_handler,
+    )
+
+
+def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registration, ...]:
+    """Return what a caller asks BatchRegisterTasks for.
+
+    Raises:
+        InvalidArgument: with a violation for every field of every request that is wrong, such as requests[3].schedule;
+            if there are none or too many.
+    """
+    check_batch(len(request.requests))
+    read: list[Registration] = []
+    violations: list[Violation] = []
+    more = 0
+    for index, each in enumerate(request.requests):
+        place = f"requests[{index}]"
+        if each.validate_only:
+            violations.append(Violation(field=f"{place}.validate_only", reason="can be asked of the whole batch only"))
+        try:
+            read.append(registration_from(each))
+        except InvalidArgument as error:
+            violations += [Violation(field=f"{place}.{one.field}", reason=one.reason) for one in error.violations]
+            more += error.more
+    if violations:
+        raise InvalidArgument(*violations, more=more)
+    return tuple(read)
+
+
+def registration_to(registration: Registration) -> pb.RegisterTaskRequest:
+    """Return the request that asks for a registration.
+
+    Raises:
+        InvalidArgument: for what a request cannot hold.
+    """
+    definition = registration.definition
+    return request_of(
+        pb.RegisterTaskRequest,
+        name=definition.name,
+        schedule=definition.schedule.text,
+        handler=definition.handler,
+        enabled=registration.enabled,
+        time_zone=definition.schedule.time_zone,
+        payload=struct_to(definition.payload),
+        metadata=struct_to(definition.metadata),
+        description=definition.description,
+        policy=policy_to(definition.policy),
+        validate_only=registration.validate_only,
+        etag=registration.etag,
+        allow_unknown_handler=registration.allow_unknown_handler,
+    )
+
+
+def task_filter_from(request: pb.ListTasksRequest) -> TaskFilter:
+    """Return which tasks a caller wants to see."""
+    return TaskFilter(
+        enabled=request.enabled if request.HasField("enabled") else None,
+        handler=request.handler,
+        name_prefix=request.name_prefix,
+        category=request.category,
+    )
+
+
+def task_to(task: Task) -> pb.Task:
+    """Return a task's message."""
+    message = _task_without_policy(task)
+    message.policy.CopyFrom(policy_to(task.policy))
+    return message
+
+
+def written_task(task: Task) -> bytes:
+    """Return a task's message as bytes: what is written of its policy is the same for many."""
+    return _task_without_policy(task).SerializeToString() + _written_policy(task.policy)
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _written_policy(policy: Policy) -> bytes:
+    return pb.Task(policy=policy_to(policy)).SerializeToString()
+
+
+def _task_without_policy(task: Task) -> pb.Task:
+    definition = task.definition
+    created = instant_to(task.create_time)
+    next_runs = [instant_to(instant) for instant in task.next_run_times()]
+    return pb.Task(
+        name=task.name,
+        id=task.id,
+        uid=task.uid,
+        schedule=task.schedule.text,
+        time_zone=task.schedule.time_zone,
+        handler=task.handler,
+        enabled=task.enabled,
+        payload=struct_to(definition.payload),
+        metadata=struct_to(definition.metadata),
+        description=definition.effective_description(),
+        etag=task.etag,
+        note=task.note,
+        create_time=created,
+        update_time=created if task.update_time == task.create_time else instant_to(task.update_time),
+        last_run_time=None if task.last_run_time is None else instant_to(task.last_run_time),
+        next_run_time=next_runs[0] if next_runs else None,
+        next_run_times=next_runs,
+        schedule_description=task.schedule.description,
+        stats=_stats_to(task.stats),
+        trouble=task.trouble,
+    )
+
+
+def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
+    """Return a ListTasksResponse, as bytes, of tasks that are written already.
+
+    In protobuf's encoding messages that follow each other are one, so what is written of each field is put in a row.
+    """
+    token = pb.ListTasksResponse(next_page_token=next_page_token).SerializeToString()
+    return batch_of_written(tasks) + token
+
+
+def batch_of_written(tasks: Iterable[bytes]) -> bytes:
+    """Return a BatchRegisterTasksResponse, likewise: protobuf would copy each task into it, then write it."""
+    return b"".join([part for task in tasks for part in (_before_task(len(task)), task)])
+
+
+def task_from(message: pb.Task) -> Task:
+    """Return the task that a server of ours tells of. How far it is settled is not told: its last change stands in.
+
+    A client that cannot read the schedule (older, or with other tz data) has the server's word for the next run.
+    """
+    schedule, _ = read_stored(message.schedule, message.time_zone)
+    field, _, reason = message.trouble.partition(": ")
+    return Task(
+        definition=Definition(
+            name=message.name,
+            schedule=schedule,
+            handler=message.handler,
+            payload=json_from(message.payload),
+            metadata=json_from(message.metadata),
+            description=message.description,
+            policy=policy_told(message.policy),
+            troubles=(Violation(field=field, reason=reason),) if message.trouble else (),
+        ),
+        uid=message.uid,
+        revision=int(message.etag),
+        enabled=message.enabled,
+        create_time=instant_from(message.create_time),
+        update_time=instant_from(message.update_time),
+        settled_time=instant_from(message.update_time),
+        next_run_time=instant_from(message.next_run_time) if message.HasField("next_run_time") else None,
+        last_run_time=instant_from(message.last_run_time) if message.HasField("last_run_time") else None,
+        note=message.note,
+        stats=_stats_from(message.stats),
+    )
+
+
+def handler_to(handler: Handler) -> pb.Handler:
+    """Return a handler's message."""
+    return pb.Handler(
+        name=handler.name, description=handler.description, offered=handler.offered, concurrency=handler.concurrency
+    )
+
+
+def handler_from(message: pb.Handler) -> Handler:
+    """Return the handler that a server tells of."""
+    return Handler(
+        name=message.name,
+        description=message.description,
+        offered=message.offered,
+        concurrency=message.concurrency if message.HasField("concurrency") else None,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _before_task(length: int) -> bytes:
+    """Return what stands before a task of so many bytes: tasks are many, and their lengths few."""
+    return _TASKS + _varint(length)
+
+
+def _varint(number: int) -> bytes:
+    """Return a number as protobuf writes it: seven bits a byte, the lowest first, each but the last one marked."""
+    written = bytearray()
+    while number > _SEVEN_BITS:
+        written.append(number & _SEVEN_BITS | _MORE)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
+
+
+def _stats_to(stats: TaskStats) -> pb.TaskStats:
+    message = pb.TaskStats(
+        success_count=stats.success_count,
+        failure_count=stats.failure_count,
+        consecutive_failures=stats.consecutive_failures,
+    )
+    if stats.last_success_time is not None:
+        message.last_success_time.CopyFrom(instant_to(stats.last_success_time))
+    if stats.last_failure_time is not None:
+        message.last_failure_time.CopyFrom(instant_to(stats.last_failure_time))
+    return message
+
+
+def _stats_from(message: pb.TaskStats) -> TaskStats:
+    return TaskStats(
+        success_count=message.success_count,
+        failure_count=message.failure_count,
+        consecutive_failures=message.consecutive_failures,
+        last_success_time=instant_from(message.last_success_time) if message.HasField("last_success_time") else None,
+        last_failure_time=instant_from(message.last_failure_time) if message.HasField("last_failure_time") else None,
+    )

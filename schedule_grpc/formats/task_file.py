@@ -1,0 +1,214 @@
+"""Tasks as files declare them, in TOML or in JSON: decoded tables in, registrations out. Pure.
+
+::
+
+    set = "reports"                # whose tasks these are, for `tasks apply --prune`
+
+    [[tasks]]
+    name = "daily-report"
+    schedule = "0 9 * * 1-5"
+    time_zone = "Europe/Berlin"
+    handler = "send-report"
+    payload = { format = "pdf" }
+    policy = { timeout = "5m", overlap = "buffer-one", retry = { max_retries = 5 } }
+
+Everything that is wrong is told at once, each by its place:
+``tasks[2] (daily-report).polcy: unknown key; did you mean policy?``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from msgspec import structs
+
+from schedule_grpc.domain.policy import DEFAULT, Policy
+from schedule_grpc.domain.policy_reading import read_policy
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import NAME, define
+from schedule_grpc.errors import InvalidArgument, Violation
+
+MANAGED_BY = "managed_by"
+"""The key of a task's metadata under which `apply` writes the set it belongs to."""
+DEFAULT_SET = "apply"
+
+_TEXT, _FLAG, _TABLE = "a text", "true or false", "a table"
+_KINDS: Mapping[str, type] = {_TEXT: str, _FLAG: bool, _TABLE: Mapping}
+_KEYS = {
+    "name": _TEXT,
+    "schedule": _TEXT,
+    "time_zone": _TEXT,
+    "handler": _TEXT,
+    "enabled": _FLAG,
+    "payload": _TABLE,
+    "metadata": _TABLE,
+    "description": _TEXT,
+    "policy": _TABLE,
+    "allow_unknown_handler": _FLAG,
+}
+_REQUIRED = ("name", "schedule", "handler")
+_ACCEPTED: Mapping[str, Any] = {"name": "x", "schedule": "@manual", "handler": "x"}
+"""Stands in for what was refused already, so that the rest of its table is checked too."""
+_POLICY = DEFAULT.fields()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskFile:
+    """A whole file: the name of the set that its tasks belong to, and the tasks, each marked as the set's."""
+
+    owner: str
+    registrations: tuple[Registration, ...]
+
+
+def registrations(tables: object, *, place: str = "tasks") -> tuple[Registration, ...]:
+    """Return what a list of task tables asks for, in its order.
+
+    Args:
+        tables: The list as it was decoded, of mappings with the keys shown above.
+        place: What errors call the list.
+
+    Raises:
+        InvalidArgument: with a violation for everything that is wrong, by its place.
+    """
+    reading = _Reading()
+    found = reading.tasks(tables, place)
+    reading.check()
+    return found
+
+
+def task_file(document: object) -> TaskFile:
+    """Return a whole file's set and tasks.
+
+    Args:
+        document: As it was decoded: ``tasks``, and perhaps ``set``.
+
+    Raises:
+        InvalidArgument: as `registrations`.
+    """
+    reading = _Reading()
+    told = reading.table(document, "", ("set", "tasks"))
+    owner = told.get("set", DEFAULT_SET)
+    if not isinstance(owner, str) or not owner:
+        reading.refuse("set", "is not the name of a set")
+    found = reading.tasks(told.get("tasks", []), "tasks")
+    for number, registration in enumerate(found):
+        if registration.definition.metadata.get(MANAGED_BY, owner) != owner:
+            place = f"tasks[{number}] ({registration.definition.name}).metadata.{MANAGED_BY}"
+            reading.refuse(place, "is written by apply: name the set at the top of the file, as `set`")
+    reading.check()
+    return TaskFile(owner=owner, registrations=tuple(_marked(registration, owner) for registration in found))
+
+
+class _Reading:
+    """Reads tables and keeps what is wrong with them."""
+
+    def __init__(self) -> None:
+        self._violations: list[Violation] = []
+        self._policies: dict[str, Policy] = {}
+
+    def refuse(self, place: str, reason: str) -> None:
+        self._violations.append(Violation(field=place, reason=reason))
+
+    def check(self) -> None:
+        if self._violations:
+            raise InvalidArgument(*self._violations)
+
+    def tasks(self, tables: object, place: str) -> tuple[Registration, ...]:
+        if not isinstance(tables, list | tuple):
+            self.refuse(place, f"is not a list of tables: write [[{place}]] above each")
+            return ()
+        found = tuple(self._registration(table, _place(table, place, number)) for number, table in enumerate(tables))
+        first: dict[str, int] = {}
+        for number, table in enumerate(tables):
+            name = table.get("name") if isinstance(table, Mapping) else None
+            if isinstance(name, str) and first.setdefault(name, number) != number:
+                self.refuse(f"{place}[{number}].name", f"{name} is the name of {place}[{first[name]}] too")
+        return found
+
+    def table(self, told: object, place: str, known: Iterable[str]) -> Mapping[str, Any]:
+        """Return the known keys of a table."""
+        if not isinstance(told, Mapping):
+            self.refuse(place or "file", f"is not {_TABLE}")
+            return {}
+        for key in told:
+            if key not in known:
+                self.refuse(f"{place}.{key}" if place else str(key), f"unknown key; {_hint(str(key), tuple(known))}")
+        return {key: value for key, value in told.items() if key in known}
+
+    def _registration(self, told: object, place: str) -> Registration:
+        table = self.table(told, place, _KEYS)
+        given = {key: value for key, value in table.items() if self._is_of_its_kind(key, value, place)}
+        if isinstance(told, Mapping):
+            for key in _REQUIRED:
+                if key not in table:
+                    self.refuse(f"{place}.{key}", "is required")
+        policy, places = self._policy(given.pop("policy", {}), f"{place}.policy")
+        enabled = given.pop("enabled", None)
+        allow_unknown_handler = given.pop("allow_unknown_handler", False)
+        try:
+            accepted = define(**{**_ACCEPTED, **given}, policy=policy if places else None)
+            definition = structs.replace(accepted, policy=policy)
+        except InvalidArgument as error:
+            for violation in error.violations:
+                path = violation.field.removeprefix("policy.")
+                self.refuse(places.get(path, f"{place}.{violation.field}"), violation.reason)
+            definition = define(**_ACCEPTED)
+        return Registration(definition=definition, enabled=enabled, allow_unknown_handler=allow_unknown_handler)
+
+    def _policy(self, told: object, place: str) -> tuple[Policy, Mapping[str, str]]:
+        """Return a policy, and where its values stand if any is out of bounds.
+
+        A file has few different ones, so one that can be accepted is read once.
+        """
+        written = repr(told)
+        if written in self._policies:
+            return self._policies[written], {}
+        reading = read_policy(told, place=place)
+        self._violations += reading.violations
+        policy = DEFAULT.with_fields(reading.values)
+        if any(policy.violations()):
+            return policy, reading.places
+        if not reading.violations:
+            self._policies[written] = policy
+        return policy, {}
+
+    def _is_of_its_kind(self, key: str, value: object, place: str) -> bool:
+        kind = _KEYS[key]
+        fits = isinstance(value, _KINDS[kind])
+        if fits and isinstance(value, str) and not _is_unicode(value):
+            fits, kind = False, "Unicode: it has a lone surrogate"
+        if not fits:
+            self.refuse(f"{place}.{key}", f"is not {kind}")
+        return fits
+
+
+def _place(table: object, place: str, number: int) -> str:
+    """Return what errors call a task's table: its number, and its name where it has one."""
+    name = table.get("name") if isinstance(table, Mapping) else None
+    known = isinstance(name, str) and NAME.fullmatch(name) is not None
+    return f"{place}[{number}] ({name})" if known else f"{place}[{number}]"
+
+
+def _marked(registration: Registration, owner: str) -> Registration:
+    definition = registration.definition
+    marked = {**definition.metadata, MANAGED_BY: owner}
+    return replace(registration, definition=structs.replace(definition, metadata=marked))
+
+
+def _hint(key: str, known: tuple[str, ...]) -> str:
+    for path in _POLICY:
+        if "policy" in known and key.replace("-", "_") == path.rpartition(".")[2]:
+            return f"did you mean policy.{path}?"
+    near = get_close_matches(key, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"the keys here are {', '.join(known)}"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

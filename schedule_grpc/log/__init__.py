@@ -1,0 +1,1 @@
+"""The log: its set-up, its values, its lines."""

@@ -1,0 +1,1 @@
+"""The settings of a server: where they are read from, and what they mean."""

@@ -1,0 +1,341 @@
+"""Settings: flags, then the environment (``SCHEDULE_*``), then ``schedule.toml``, then defaults.
+
+Unknown keys in the file are refused. Unknown variables in the environment are not: Kubernetes, for one, puts
+``SCHEDULE_PORT`` and more into every container beside a service that is named ``schedule``.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from schedule_grpc.backup.settings import DEFAULT_ROOT
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.errors import ConfigurationError, InvalidArgument
+from schedule_grpc.formats.task_file import registrations
+from schedule_grpc.runtime import paths
+from schedule_grpc.settings import sources as setting_sources
+from schedule_grpc.settings.sources import json_or_text
+from schedule_grpc.settings.values import (
+    NAMES,
+    NUMBER,
+    OFF,
+    URLS,
+    Binding,
+    BindingName,
+    checked_address,
+    checked_http_address,
+    checked_origin,
+    duration,
+    table,
+)
+from schedule_grpc.text.secrets import check_hosts, shown
+
+DEFAULT_FILE = Path("schedule.toml")
+DEFAULT_BINDINGS: dict[str, str | dict[str, Any]] = {"DB": "sqlite:///platform.db", "QUEUE": "table://DB/queue_jobs"}
+SQLITE = paths.SQLITE
+POSTGRESQL = paths.POSTGRESQL
+LONGEST_DRAIN = timedelta(hours=1)
+
+
+class HttpOptions(BaseModel):
+    """The HTTP interface, and who may ask it beside this machine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: Annotated[str, AfterValidator(checked_http_address)] = "127.0.0.1:8787"
+    allowed_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
+    allowed_origins: Annotated[list[Annotated[str, AfterValidator(checked_origin)]], NAMES] = Field(
+        default_factory=list
+    )
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class AlertSettings(BaseModel):
+    """Who is told when something is wrong for a while."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    urls: Annotated[list[str], URLS] = Field(default_factory=list)
+    secret_file: Path | None = None
+
+
+class BackupOptions(BaseModel):
+    """Where backups go."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: str = DEFAULT_ROOT
+    allow_urls: Annotated[list[str], URLS] = Field(default_factory=list)
+    pg_dump: str = "pg_dump"
+    store_options: Annotated[dict[str, Any], table("store_options")] = Field(default_factory=dict)
+
+
+class HttpRequestOptions(BaseModel):
+    """Where the handler http-request may send to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
+    allow_private_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
+    secrets_dir: Path | None = None
+    ca_file: Path | None = None
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load`."""
+
+    model_config = SettingsConfigDict(env_prefix="SCHEDULE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    database: str = Field(
+        default="sqlite:///schedule.db",
+        description="Where tasks and history are kept: `sqlite:///PATH` (four slashes are absolute) or "
+        "`postgresql://USER@HOST/DATABASE`",
+    )
+    grpc: str = Field(
+        default="127.0.0.1:50051", description="Address of the gRPC interface, HOST:PORT; port 0 takes a free one"
+    )
+    http: Annotated[HttpOptions, table("http")] = Field(
+        default_factory=HttpOptions,
+        description="The HTTP interface: its address, or a table of `address` (`off` for none), `allowed_hosts` (names "
+        "under which it is reached), `allowed_origins` (sites whose pages may ask)",
+    )
+    handlers: Annotated[list[str], NAMES] = Field(
+        default_factory=list, description="Modules whose handlers are offered"
+    )
+    concurrency: Annotated[int, NUMBER] = Field(default=100, ge=1, le=10_000, description="Attempts that run at once")
+    drain_timeout: Annotated[timedelta, BeforeValidator(duration)] = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        le=LONGEST_DRAIN,
+        description="How long a stopping server lets running work end",
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto is console on a terminal, else json"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is logged"
+    )
+    event_loop: Literal["auto", "asyncio", "uvloop"] = Field(
+        default="auto",
+        description="The server's event loop; auto is uvloop on Linux where it is installed, else asyncio's",
+    )
+    engine: bool = Field(
+        default=True,
+        description="Whether this server fires and runs tasks; on PostgreSQL others can do that for it",
+    )
+    api: bool = Field(default=True, description="Whether this server answers calls; without, only health and metrics")
+    insecure_bind: bool = Field(
+        default=False, description="Allow an address that others can reach, without TLS and keys"
+    )
+    bindings: Annotated[dict[BindingName, Binding], table("bindings")] = Field(
+        default_factory=lambda: dict(DEFAULT_BINDINGS),
+        description="For ctx.env.NAME: a URL, or a table of `url`, `timeout`, options; these stay unless set to `''`",
+    )
+    backup: Annotated[BackupOptions, table("backup")] = Field(
+        default_factory=BackupOptions,
+        description="`root` of backups, a folder or an obstore URL; `allow_urls`, `pg_dump`, `store_options`",
+    )
+    http_request: Annotated[HttpRequestOptions, table("http_request")] = Field(
+        default_factory=HttpRequestOptions,
+        description="`allow_hosts`, `allow_private_hosts`, `secrets_dir`, `ca_file` of the handler http-request",
+    )
+
+    handler_concurrency: Annotated[dict[str, Annotated[int, NUMBER, Field(ge=1)]], table("handler_concurrency")] = (
+        Field(
+            default_factory=dict, description="Attempts that run at once, by handler's name; over what the handler says"
+        )
+    )
+    tasks: Annotated[list[dict[str, Any]], BeforeValidator(partial(json_or_text, opening="["))] = Field(
+        default_factory=list, description="Tasks registered at start, each a table [[tasks]]; see the README"
+    )
+
+    alerts: Annotated[AlertSettings, table("alerts")] = Field(
+        default_factory=AlertSettings,
+        description="`urls` of webhooks (others need the extra `alerts`), and `secret_file`, whose content signs them",
+    )
+
+    @field_validator("database")
+    @classmethod
+    def _file_or_server(cls, url: str) -> str:
+        if url.startswith(POSTGRESQL):
+            check_hosts(url)
+            return url
+        if not url.startswith(SQLITE) or url == SQLITE:
+            kind = shown(url).partition("://")[0]
+            raise ValueError(f"{kind!r} is neither {SQLITE}PATH nor postgresql://...")
+        if ":memory:" in url:
+            raise ValueError("a database in memory keeps nothing: name a file")
+        return url
+
+    _tasks_file: Path | None = PrivateAttr(default=None)
+    _registrations: tuple[Registration, ...] | None = PrivateAttr(default=None)
+
+    @field_validator("grpc")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        return checked_address(address)
+
+    @field_validator("bindings")
+    @classmethod
+    def _with_defaults(cls, bindings: dict[str, str | dict[str, Any]]) -> dict[str, str | dict[str, Any]]:
+        return {name: url for name, url in (DEFAULT_BINDINGS | bindings).items() if url}
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "Settings":
+        if not self.engine and not self.api:
+            raise ValueError("engine and api are both off: this server would do nothing")
+        if not self.engine and not self.database.startswith(POSTGRESQL):
+            raise ValueError("engine: only on PostgreSQL can another server do the work; this one holds its file alone")
+        return self
+
+    @model_validator(mode="after")
+    def _reachable_only_on_purpose(self) -> "Settings":
+        for key, address in (("grpc", self.grpc), ("http", self.http.address)):
+            if not self.insecure_bind and address != OFF and not _is_loopback(address.rpartition(":")[0]):
+                raise ValueError(
+                    f"{key}: {address} can be reached by others, without TLS and keys; "
+                    "set insecure_bind (--insecure-bind) if that is meant"
+                )
+        return self
+
+    def registrations(self) -> tuple[Registration, ...]:
+        """Return what ``tasks`` asks for.
+
+        Raises:
+            WrongSettings: naming the file, and every place and reason.
+        """
+        if self._registrations is None:
+            try:
+                self._registrations = registrations(self.tasks, place="tasks")
+            except InvalidArgument as error:
+                raise WrongSettings(f"{self.tasks_from}: {violation}" for violation in error.violations) from None
+        return self._registrations
+
+    def declared_in(self, file: Path) -> None:
+        """Note the file that declares ``tasks``, for messages."""
+        self._tasks_file = file
+
+    @property
+    def tasks_from(self) -> str:
+        """Where ``tasks`` are declared, as messages name it."""
+        return str(self._tasks_file or "SCHEDULE_TASKS")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (pydantic's signature)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """All sources arrive together, merged by `load`."""
+        return (init_settings,)
+
+
+class WrongSettings(ConfigurationError):
+    """Settings that cannot be; ``complaints`` has a line for each."""
+
+    def __init__(self, complaints: Iterable[str]) -> None:
+        self.complaints = tuple(complaints)
+        super().__init__("; ".join(self.complaints))
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One line of the table of all settings."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
+    """Return the settings of a server; relative paths are those of the working directory as it is now.
+
+    Args:
+        flags: What the command line says; None values say nothing.
+        file: The TOML file; None takes ``schedule.toml`` if there is one.
+
+    Raises:
+        WrongSettings: naming every key and reason.
+        ConfigurationError: for a file that cannot be read.
+    """
+    environment = setting_sources.from_environment(Settings)
+    sources = [environment, setting_sources.from_flags(flags)]
+    if file is not None or DEFAULT_FILE.exists():
+        sources.insert(0, setting_sources.from_file(file or DEFAULT_FILE))
+    try:
+        settings = Settings(**setting_sources.merged(sources))
+    except ValidationError as error:
+        raise WrongSettings(setting_sources.complaints(error, Settings, sources)) from None
+    settings = _with_absolute_paths(settings)
+    if not environment.has(("tasks",)):
+        settings.declared_in(file or DEFAULT_FILE)
+    settings.registrations()  # what is wrong with them is said now, not after the server has begun to start
+    return settings
+
+
+def keys() -> Iterator[Key]:
+    """Return the table of all settings."""
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        shown = "" if default is PydanticUndefined else str(default)
+        yield Key(name, shown, field.description or "")
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    """Return settings that mean the same files whatever the working directory will be."""
+    backup, request, alerts = settings.backup, settings.http_request, settings.alerts
+    return settings.model_copy(
+        update={
+            "database": paths.absolute_url(settings.database),
+            "bindings": {name: paths.absolute_binding(told) for name, told in settings.bindings.items()},
+            "backup": backup.model_copy(
+                update={
+                    "root": paths.absolute_place(backup.root),
+                    "pg_dump": paths.absolute_program(backup.pg_dump),
+                }
+            ),
+            "http_request": request.model_copy(
+                update={
+                    "secrets_dir": _absolute(request.secrets_dir),
+                    "ca_file": _absolute(request.ca_file),
+                }
+            ),
+            "alerts": alerts.model_copy(update={"secret_file": _absolute(alerts.secret_file)}),
+        }
+    )
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else Path.cwd() / path
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,198 @@
+"""Where settings come from: flags, the environment, a file. Puts them together, and tells what is wrong by its source.
+
+A complaint names a setting as its writer wrote it: ``--drain-timeout``, ``SCHEDULE_HTTP__ALLOWED_HOSTS``,
+``schedule.toml: http.allowed_hosts``.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from schedule_grpc.domain.canonical_json import NotJson
+from schedule_grpc.domain.json_input import parsed, table
+from schedule_grpc.errors import ConfigurationError
+
+PREFIX = "SCHEDULE_"
+NESTED = "__"
+TEXT_AS_KEY = {"http": "address"}
+"""Tables that may be given as one text, which is the value of this key."""
+_BINDINGS = "bindings"
+_OF_A_KEY = "[key]"
+"""What pydantic adds to the place of a key that cannot be."""
+
+Place: TypeAlias = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Settings as one source gives them, tables as mappings; ``spelled`` is how a place in them reads there."""
+
+    values: Mapping[str, Any]
+    spelled: Callable[[Place], str]
+
+    def has(self, place: Place) -> bool:
+        """Tell whether this source gives the value at a place, as far as tables reach."""
+        value: Any = self.values
+        for part in place:
+            if not isinstance(value, Mapping):
+                return True
+            if part not in value:
+                return False
+            value = value[part]
+        return True
+
+
+def from_file(path: Path) -> Source:
+    """Return the settings of a TOML file.
+
+    Raises:
+        ConfigurationError: if the file cannot be read.
+    """
+    try:
+        values = table(path.read_bytes())
+    except (OSError, ValueError) as error:  # what is no UTF-8, no TOML, or a number without end, is a ValueError
+        raise ConfigurationError(f"{path}: {error}") from error
+    except RecursionError:
+        raise ConfigurationError(f"{path}: is nested too deeply") from None
+    return Source(_tables(values), lambda place: f"{path}: {_dotted(place)}")
+
+
+def from_environment(settings: type[BaseSettings]) -> Source:
+    """Return the settings of the environment: the variables that begin with ``SCHEDULE_`` and name one."""
+    return Source(_tables(_Environment(settings)()), _variable)
+
+
+def from_flags(flags: Mapping[str, Any]) -> Source:
+    """Return the settings of the command line; None values say nothing."""
+    return Source(
+        _tables({key: value for key, value in flags.items() if value is not None}),
+        lambda place: f"--{str(place[0]).replace('_', '-')}" + (f": {_dotted(place[1:])}" if place[1:] else ""),
+    )
+
+
+def merged(sources: Sequence[Source]) -> dict[str, Any]:
+    """Return what all sources say, a later one over an earlier; tables of which each says a part are put together."""
+    together: dict[str, Any] = {}
+    for source in sources:
+        for key, value in source.values.items():
+            present = together.get(key)
+            if isinstance(present, Mapping) and isinstance(value, Mapping):
+                together[key] = {**present, **value}
+            else:
+                together[key] = value
+    return together
+
+
+def complaints(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> Iterator[str]:
+    """Return what is wrong, a line for each; the last source that gives a value is the one that is named."""
+    for each in error.errors(include_url=False, include_input=False):
+        place = tuple(part for part in each["loc"] if part != _OF_A_KEY)
+        if each["type"] == "extra_forbidden":
+            reason = f"unknown key; {_hint(place, model)}"
+        else:
+            reason = each["msg"].removeprefix("Value error, ")
+        if not place:
+            yield reason
+            continue
+        spelled = next((source.spelled for source in reversed(sources) if source.has(place)), _dotted)
+        yield f"{spelled(place)}: {reason}"
+
+
+def json_or_text(value: object, opening: str) -> object:
+    """Return what a text means that is JSON because it begins with ``opening``; anything else stays as it is.
+
+    Raises:
+        ValueError: if it begins like JSON and is none, or an object in it has a key twice.
+    """
+    if not isinstance(value, str) or not value.lstrip().startswith(opening):
+        return value
+    try:
+        return parsed(value)
+    except NotJson as error:
+        raise ValueError(str(error)) from None
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from None
+
+
+def as_table(key: str, value: object) -> object:
+    """Return the table that a setting's value stands for; what is no table stays as it is.
+
+    Raises:
+        ValueError: for a text that begins like JSON and is none.
+    """
+    if key in TEXT_AS_KEY and isinstance(value, str) and not value.lstrip().startswith("{"):
+        return {TEXT_AS_KEY[key]: value}
+    table = json_or_text(value, "{")
+    if key == _BINDINGS and isinstance(table, Mapping):
+        # The environment's names arrive in lower case; handlers write ctx.env.DB.
+        return {name.upper() if name.isidentifier() else name: url for name, url in table.items()}
+    return table
+
+
+class _Environment(EnvSettingsSource):
+    """Reads the texts of tables, and leaves those of lists and what is wrong to the settings' validators."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 (pydantic's)
+        return _read(field_name, value)
+
+
+def _tables(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with their tables as mappings, so that the parts of several sources can be put together."""
+    return {key: _read(key, value) for key, value in values.items()}
+
+
+def _read(key: str, value: object) -> object:
+    try:
+        return as_table(key, value)
+    except ValueError:  # the setting's own validator meets the same text again, and tells
+        return value
+
+
+def _variable(place: Place) -> str:
+    """Return the variable that holds a place, and where in it the place is."""
+    given = {name.upper() for name in os.environ}
+    for end in range(len(place), 0, -1):
+        name = PREFIX + NESTED.join(map(str, place[:end])).upper()
+        if name in given:
+            return name + (f": {_dotted(place[end:])}" if place[end:] else "")
+    return _dotted(place)
+
+
+def _dotted(place: Place) -> str:
+    """Return a place as ``tasks[0].name``; on one line, whatever somebody took for a key."""
+    told = ""
+    for part in place:
+        if isinstance(part, int):
+            told += f"[{part}]"
+        else:
+            told += ("." if told else "") + (part if part.isprintable() else repr(part))
+    return told
+
+
+def _hint(place: Place, model: type[BaseModel]) -> str:
+    """Return what was probably meant by a key that is none, or the keys there are."""
+    *tables, wrong = map(str, place)
+    for each in tables:
+        model = _model(model, each) or model
+    known = list(model.model_fields)
+    inside = {key: f"{each}.{key}" for each in known for key in _keys(_model(model, each))}
+    if wrong.replace("-", "_") in inside:
+        return f"did you mean {inside[wrong.replace('-', '_')]}?"
+    near = get_close_matches(wrong, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"the keys are {', '.join(sorted(known))}"
+
+
+def _model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    annotation = model.model_fields[key].annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _keys(model: type[BaseModel] | None) -> Sequence[str]:
+    return () if model is None else tuple(model.model_fields)

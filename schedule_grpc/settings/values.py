@@ -1,0 +1,100 @@
+"""How a setting's value is read from what people write: durations, lists, tables, addresses; and what is none."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator
+
+from schedule_grpc.domain import durations
+from schedule_grpc.settings.sources import as_table, json_or_text
+from schedule_grpc.text.secrets import are_hosts, shown, shown_address
+
+OFF = "off"
+"""Instead of an address: there is no such interface."""
+_IPV6 = re.compile(r"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.%]*\]")
+"""Begins like a JSON list."""
+_NO_HOST = re.compile(r"[/?#,]")
+
+
+def duration(value: object) -> object:
+    """Read ``"30"``, ``"30s"``, ``"500ms"``, ``"2m"``, ``"1h"``; other numbers are seconds."""
+    return durations.read(value) if isinstance(value, str) else _flagless(value)
+
+
+def _listed(separator: "re.Pattern[str]") -> Callable[[object], object]:
+    """Return a reader of lists: a JSON list, or its items with ``separator`` between; items of a list, too."""
+
+    def read(value: object) -> object:
+        if isinstance(value, list):
+            return [part for item in value for part in _parts(item)]
+        return _parts(value) if isinstance(value, str) else value
+
+    def _parts(item: object) -> list[Any]:
+        decoded = item if isinstance(item, str) and _IPV6.match(item.lstrip()) else json_or_text(item, "[")
+        if isinstance(decoded, str):
+            return [part for each in separator.split(decoded) if (part := each.strip(" ,\t\r\n"))]
+        return decoded if isinstance(decoded, list) else [decoded]
+
+    return read
+
+
+def _flagless(value: object) -> object:
+    """Refuse true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("is a number, not true or false")  # noqa: TRY004 (pydantic tells of ValueError)
+    return value
+
+
+def _url_or_table(value: object) -> object:
+    if not isinstance(value, str | Mapping):
+        raise ValueError("is neither a URL nor a table")  # noqa: TRY004 (pydantic tells of ValueError)
+    return json_or_text(value, "{")
+
+
+def table(key: str) -> BeforeValidator:
+    """Return the reader of a table, which refuses what is none."""
+    return BeforeValidator(partial(_table_of, key))
+
+
+def _table_of(key: str, value: object) -> object:
+    table = as_table(key, value)
+    if not isinstance(table, Mapping | BaseModel):
+        raise ValueError("is not a table: a variable holds it as a JSON object, or one variable each key")  # noqa: TRY004
+    return table
+
+
+def _checked_name(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} is not a name such as DB")
+    return name
+
+
+def checked_address(address: str) -> str:
+    """Return an address, which is HOST:PORT."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port or not are_hosts(address):
+        raise ValueError(f"{shown_address(address)} is not HOST:PORT")
+    return address
+
+
+def checked_http_address(address: str) -> str:
+    """Return the address of the HTTP interface, or that there is none."""
+    return address if address == OFF else checked_address(address)
+
+
+def checked_origin(origin: str) -> str:
+    """Return an origin of browsers, in lower case: a scheme and a host."""
+    scheme, _, host = origin.partition("://")
+    if scheme not in ("http", "https") or not host or _NO_HOST.search(host) or not are_hosts(host):
+        raise ValueError(f"{shown(origin)!r} is not an origin such as https://ops.example")
+    return origin.lower()
+
+
+NAMES = BeforeValidator(_listed(re.compile(",")))
+URLS = BeforeValidator(_listed(re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*:)")))
+"""A comma within a URL belongs to it, unless what follows begins another one."""
+NUMBER = BeforeValidator(_flagless)
+BindingName: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
+Binding: TypeAlias = Annotated[str | dict[str, Any], BeforeValidator(_url_or_table)]

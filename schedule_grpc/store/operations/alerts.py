@@ -1,0 +1,125 @@
+"""Operations on conditions: they start, they end, and both are told once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from schedule_grpc.database import Operation, Parameters, Row
+from schedule_grpc.domain.condition import FAILING, MAX_BODY, OVERDUE, UNREADABLE, Alert, Condition, Phase
+from schedule_grpc.domain.execution import Execution
+from schedule_grpc.domain.task import Task
+from schedule_grpc.events import AlertsChanged, Event
+from schedule_grpc.runtime.clock import from_micros, to_micros
+from schedule_grpc.store.columns import holds_instant
+from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.rows import tasks_in
+from schedule_grpc.store.told import Told
+
+PHASES = frozenset(phase.value for phase in Phase)
+TOLD_AT_ONCE = 1000
+"""So many that what waits for a target that is down does not hide from the others what is new."""
+
+
+def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: datetime) -> Operation[list[Event]]:
+    """Keep what an attempt, or the store itself, says of a task's conditions."""
+    changed = False
+    for condition in conditions:
+        told = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
+        if condition.over:
+            rows = yield QUERIES.end_alerts, [told]
+        else:
+            more = {"task_name": name, "title": condition.title, "body": condition.body}
+            rows = yield QUERIES.start_alert, told | more
+        changed = changed or bool(rows)
+    return [AlertsChanged()] if changed else []
+
+
+def note_failures(failed: Sequence[Execution]) -> Operation[list[Event]]:
+    """Look which executions that FAILED begin their tasks' failing; the tasks' statistics are written already."""
+    newest = {execution.task_uid: execution for execution in failed}
+    rows = yield QUERIES.find_tasks, [{"uid": uid} for uid in newest]
+    events: list[Event] = []
+    for task in tasks_in(rows):
+        execution, limit = newest[task.uid], task.policy.alert_after
+        if limit and task.stats.consecutive_failures >= limit:
+            now = execution.end_time or execution.create_time
+            events += yield from note_conditions(task.uid, task.name, (_failing(task, execution),), now)
+    return events
+
+
+def note_missed(task: Task, now: datetime) -> Operation[list[Event]]:
+    """An occurrence of the task did not start in time, and never will."""
+    if not task.policy.overdue_grace:
+        return []
+    return (yield from note_conditions(task.uid, task.name, (_overdue(task),), now))
+
+
+def note_overdue(now: datetime) -> Operation[Told[None]]:
+    """Look which tasks are overdue, and which are no longer."""
+    events: list[Event] = []
+    ended = yield QUERIES.end_overdue, {"key": OVERDUE, "now": to_micros(now)}
+    if ended:
+        events.append(AlertsChanged())
+    rows = yield QUERIES.overdue_tasks, {"now": to_micros(now)}
+    for task in tasks_in(rows):
+        events += yield from note_conditions(task.uid, task.name, (_overdue(task),), now)
+    return None, events
+
+
+def note_unreadable(tasks: Sequence[Task], now: datetime) -> Operation[Told[None]]:
+    """Note tasks of which a part cannot be read."""
+    events: list[Event] = []
+    for task in tasks:
+        events += yield from note_conditions(task.uid, task.name, (_unreadable(task),), now)
+    return None, events
+
+
+def untold_alerts() -> Operation[tuple[Alert, ...]]:
+    """Read what is to be told."""
+    rows = yield QUERIES.untold_alerts, {"limit": TOLD_AT_ONCE}
+    return tuple(
+        Alert(
+            task_uid=row["task_uid"],
+            task_name=row["task_name"],
+            key=row["key"],
+            title=row["title"],
+            body=row["body"],
+            phase=Phase(row["phase"]),
+            start_time=from_micros(row["start_time"]),
+            end_time=None if row["end_time"] is None else from_micros(row["end_time"]),
+        )
+        for row in rows
+        if row["phase"] in PHASES and _has_times(row)  # a newer server tells of its own
+    )
+
+
+def alert_told(alert: Alert) -> Operation[Told[None]]:
+    """Note that what was to be told has been; what changed meanwhile is told next."""
+    which: Parameters = {"task_uid": alert.task_uid, "key": alert.key, "start_time": to_micros(alert.start_time)}
+    yield (QUERIES.start_told if alert.phase is Phase.STARTED else QUERIES.end_told), which
+    return None, [AlertsChanged()] if alert.phase is Phase.STARTED else []
+
+
+def _has_times(row: Row) -> bool:
+    return holds_instant(row["start_time"]) and (row["end_time"] is None or holds_instant(row["end_time"]))
+
+
+def _overdue(task: Task) -> Condition:
+    return Condition(
+        key=OVERDUE,
+        title=f"Task {task.name} did not run",
+        body=f"An occurrence of {task.schedule.text} has not started {task.policy.overdue_grace} after it was due",
+    )
+
+
+def _unreadable(task: Task) -> Condition:
+    return Condition(
+        key=UNREADABLE, title=f"Task {task.name} cannot be read, and does not fire", body=task.trouble[:MAX_BODY]
+    )
+
+
+def _failing(task: Task, execution: Execution) -> Condition:
+    failures = task.stats.consecutive_failures
+    times = "failed" if failures == 1 else f"failed {failures} times in a row"
+    return Condition(
+        key=FAILING, title=f"Task {task.name} {times}", body=f"{execution.kind}: {execution.error}\n{execution.id}"
+    )

@@ -1,0 +1,156 @@
+"""Operations that begin attempts: of what waits in the queue, and of what is just due."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from schedule_grpc.database import Operation, Row, Rows, count, together
+from schedule_grpc.domain.execution import Execution, Gate, State, begun, new_lease_token
+from schedule_grpc.domain.planning import Firing
+from schedule_grpc.domain.task import Task
+from schedule_grpc.events import Transition
+from schedule_grpc.runtime.clock import to_micros
+from schedule_grpc.store.claims import Claim, Claimed, ClaimRequest, Fired, Look
+from schedule_grpc.store.operations.gates import Comer, record_new
+from schedule_grpc.store.operations.queue import look
+from schedule_grpc.store.operations.tasks import comers_of, looked_at, move_on, tasks_of
+from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.rows import can_begin, execution_of
+from schedule_grpc.store.sharing import shares
+from schedule_grpc.store.tables import begun_executions, started_runs
+from schedule_grpc.store.told import Told
+
+
+class _Beginning:
+    """Lets new executions begin at once, each handler's up to its share of the free slots.
+
+    Where several of one task come together none does: one that came later might have made the first one end before it
+    ever began.
+    """
+
+    def __init__(self, request: ClaimRequest, executions: Sequence[Execution]) -> None:
+        self._request = request
+        coming = Counter([each.task_uid for each in executions if each.state is State.PENDING])
+        ready = [
+            each
+            for each in executions
+            if each.state is State.PENDING
+            and coming[each.task_uid] == 1
+            and each.available_time <= request.now
+            and each.handler in request.handlers
+        ]
+        self._ready = {each.id for each in ready}
+        handlers = Counter([each.handler for each in ready])
+        self._left = shares(request.limit, request.running, handlers, request.limits)
+
+    @property
+    def owner(self) -> str:
+        """Who runs what begins."""
+        return self._request.owner
+
+    def begun(self, execution: Execution) -> Execution:
+        """Return an execution that was let in as it begins, or as it is."""
+        past_the_gate = execution.gate is Gate.ACTIVE or execution.gate is Gate.FREE
+        if not (past_the_gate and execution.id in self._ready and self._left.get(execution.handler)):
+            return execution
+        self._left[execution.handler] -= 1
+        return _begun(execution, execution.revision, self._request)
+
+    def take_back(self, execution: Execution) -> None:
+        """Free the slot of an execution that was not recorded as it begins."""
+        self._left[execution.handler] += 1
+
+
+def fire(
+    firings: Sequence[Firing], now: datetime, request: ClaimRequest | None, shared: bool
+) -> Operation[Told[Fired]]:
+    """Move each task on, if it is still as it was read, and record what it owes.
+
+    What of it can start now, and has its share of the slots that are requested, is recorded as RUNNING at once. In a
+    shared database only under the owner's lease, which nobody ends before it is written.
+    """
+    is_leased, moved = yield from move_on(firings, request.owner if request is not None and shared else None)
+    tasks = {firing.task.uid: firing.task for firing in moved}
+    return (yield from record_and_begin(comers_of(moved), tasks, request if is_leased else None, now))
+
+
+def record_and_begin(
+    comers: Sequence[Comer], tasks: Mapping[str, Task], request: ClaimRequest | None, now: datetime
+) -> Operation[Told[Fired]]:
+    """Record new executions of tasks, by uid; what of them can start now begins, as far as slots are requested."""
+    beginning = None if request is None else _Beginning(request, [comer.execution for comer in comers])
+    events = yield from record_new(comers, now, beginning=beginning)
+    new = [event for event in events if isinstance(event, Transition)]
+    started = [event.execution for event in new if event.execution.state is State.RUNNING]
+    claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
+    behind = yield from _look_behind(request)
+    executions = tuple(event.execution for event in new if event.before is None)
+    return Fired(executions=executions, claims=claims, look=behind), events
+
+
+def claim(request: ClaimRequest, shared: bool) -> Operation[Told[Claimed]]:
+    """Begin attempts: of each waiting handler its share, the longest available first.
+
+    In a shared database only under the owner's lease, which nobody ends before these attempts are written.
+    """
+    if not (yield from _may_claim(request, shared)):
+        return Claimed(), ()
+    chosen, tasks = yield from _chosen(request)
+    executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
+    first = [execution for execution in executions if execution.attempt_start_time == execution.start_time]
+    written, _ = yield from together(
+        (QUERIES.claim_executions, begun_executions(executions, request.owner)),
+        (QUERIES.note_runs, started_runs(first)),
+    )
+    if count(written) != len(executions):
+        raise AssertionError("what is claimed was read, and held, in this transaction")
+    claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
+    behind = yield from _look_behind(request)
+    events = [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
+    return Claimed(claims=claims, look=behind), events
+
+
+def _look_behind(request: ClaimRequest | None) -> Operation[Look | None]:
+    """Look at what is left to do, in the step that did the rest: that spares a look of its own."""
+    if request is None or not request.looks_at:
+        return None
+    return (yield from look(request.handlers, request.now, request.looks_at, request.horizon))
+
+
+def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
+    return not shared or bool((yield QUERIES.hold_lease, [{"id": request.owner}]))
+
+
+def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:
+    """Read what to claim, and its tasks. What cannot be read waits, and takes no other's place."""
+    now = to_micros(request.now)
+    waiting = yield QUERIES.waiting_handlers, {}
+    ready = [row["handler"] for row in waiting if looked_at(row["available_time"]) <= now]
+    handlers = [handler for handler in ready if handler in request.handlers]
+    left: set[str] = set()
+    while True:
+        candidates: dict[str, Rows] = {}
+        for handler in handlers:
+            asked = {"handler": handler, "now": now, "limit": request.limit + len(left)}
+            rows = yield QUERIES.available_executions, asked
+            candidates[handler] = [row for row in rows if row["id"] not in left]
+        counts = {handler: len(rows) for handler, rows in candidates.items()}
+        chosen = [
+            row
+            for handler, share in shares(request.limit, request.running, counts, request.limits).items()
+            for row in candidates[handler][:share]
+        ]
+        tasks = yield from tasks_of({row["task_uid"] for row in chosen})
+        unread = {r["id"] for r in chosen if not (can_begin(r) and tasks[r["task_uid"]].definition.can_run)}
+        if not unread:
+            return chosen, tasks
+        left |= unread
+
+
+def _begun(execution: Execution, revision: int, request: ClaimRequest) -> Execution:
+    return begun(execution, lease_token=new_lease_token(), revision=revision, now=request.now)
+
+
+def _claim(execution: Execution, task: Task) -> Claim:
+    payload = task.definition.payload if execution.payload is None else execution.payload
+    return Claim(execution=execution, task=task, lease_token=execution.lease_token or "", payload=payload)

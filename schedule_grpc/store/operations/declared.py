@@ -1,0 +1,30 @@
+"""Operations on declared tasks, as generators (see schedule_grpc.database): which of them are not stored so."""
+
+from collections.abc import Sequence
+
+from schedule_grpc.database import Operation, Row
+from schedule_grpc.domain.registration import Registration
+from schedule_grpc.domain.task import Task
+from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.rows import definition_columns, has_place, task_of
+
+
+def differing(wanted: Sequence[Registration]) -> Operation[tuple[tuple[Registration, Task | None], ...]]:
+    """Read the tasks that are to be registered; leave out those whose rows hold what is wanted, to the letter."""
+    rows = yield QUERIES.find_tasks_by_name, [{"name": each.definition.name} for each in wanted]
+    stored = {row["name"]: row for row in rows}
+    found = ((each, stored.get(each.definition.name)) for each in wanted)
+    return tuple(
+        (each, None if row is None else task_of(row)) for each, row in found if row is None or not _holds(row, each)
+    )
+
+
+def _holds(row: Row, wanted: Registration) -> bool:
+    """Tell whether registering would change nothing of a row. It may also change nothing of one that is refused here.
+
+    An older program's text of the same policy, for one, is another text.
+    """
+    if wanted.enabled is not None and wanted.enabled != bool(row["enabled"]):
+        return False
+    columns = definition_columns(wanted.definition)
+    return all(row[column] == text for column, text in columns.items()) and has_place(row)

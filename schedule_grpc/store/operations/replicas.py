@@ -1,0 +1,66 @@
+"""Operations of the servers that share a database: who holds a lease, and what do they offer?"""
+
+from datetime import datetime, timedelta
+
+from schedule_grpc.database import Operation, Rows
+from schedule_grpc.domain.canonical_json import decode, encode
+from schedule_grpc.runtime.clock import from_micros, to_micros
+from schedule_grpc.store.columns import LATEST, holds_instant
+from schedule_grpc.store.protocol import Replica
+from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.told import Told
+
+OFFERS_FOR = timedelta(seconds=15)
+"""A server's handlers count as offered for so long after it last renewed its lease."""
+
+
+def renew_lease(replica: Replica, now: datetime) -> Operation[Told[tuple[Replica, ...]]]:
+    """Renew a server's lease, or take it for the first time; see who else holds one."""
+    yield (
+        QUERIES.renew_lease,
+        {
+            "id": replica.id,
+            "start_time": to_micros(replica.start_time),
+            "now": to_micros(now),
+            "handlers": encode(sorted(replica.handlers)),
+        },
+    )
+    return (yield from replicas()), ()
+
+
+def leave(replica_id: str) -> Operation[Told[None]]:
+    """End a server's own lease: it stops."""
+    yield QUERIES.leave, {"id": replica_id}
+    return None, ()
+
+
+def replicas() -> Operation[tuple[Replica, ...]]:
+    """Read who holds a lease, the one that has been there longest first."""
+    return _replicas((yield QUERIES.replicas, {}))
+
+
+def handlers_offered(now: datetime) -> Operation[frozenset[str]]:
+    """Read the handlers that any server offers."""
+    rows = yield QUERIES.replicas_seen, {"since": to_micros(now - OFFERS_FOR)}
+    return frozenset[str]().union(*(replica.handlers for replica in _replicas(rows)))
+
+
+def _replicas(rows: Rows) -> tuple[Replica, ...]:
+    return tuple(
+        Replica(
+            id=row["id"],
+            start_time=from_micros(row["start_time"]) if holds_instant(row["start_time"]) else LATEST,
+            handlers=_names(row["handlers"]),
+            beat=row["beat"],
+        )
+        for row in rows
+    )
+
+
+def _names(text: str) -> frozenset[str]:
+    """Return the handlers of another replica; none if a newer one tells them in another form."""
+    try:
+        told = decode(text)
+    except ValueError:
+        return frozenset()
+    return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()

@@ -1,0 +1,1 @@
+"""Texts of others: made Unicode, freed of secrets, safe for terminals."""
