@@ -15,7 +15,7 @@ from schedule_grpc.domain.paging import Page, fitting, token_after_executions, t
 from schedule_grpc.domain.task import MAX_PAYLOAD_BYTES, Task
 from schedule_grpc.errors import ShuttingDown
 from schedule_grpc.events import HEARTBEAT, Told, Transition
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
 from schedule_grpc.runtime.threads import LIGHT, weight_of
@@ -42,21 +42,23 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._aside = service.aside
-        self._written = WrittenTasks(wire.written_task, service.aside)
+        self._written = WrittenTasks(protobuf.written_task, service.aside)
 
     async def RegisterTask(self, request: pb.RegisterTaskRequest, context: Context) -> Written:
         """See the contract."""
-        return await self._written.one(await self._service.register(await self._read(wire.registration_from, request)))
+        return await self._written.one(
+            await self._service.register(await self._read(protobuf.registration_from, request))
+        )
 
     async def BatchRegisterTasks(self, request: pb.BatchRegisterTasksRequest, context: Context) -> Written:
         """See the contract."""
-        wanted = await self._read(wire.registrations_from, request)
+        wanted = await self._read(protobuf.registrations_from, request)
         tasks = await self._service.register_all(wanted, validate_only=request.validate_only)
-        return wire.batch_of_written(await self._written.batch(tasks))
+        return protobuf.batch_of_written(await self._written.batch(tasks))
 
     async def UpdateTask(self, request: pb.UpdateTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return await self._task(await self._service.update(await self._read(wire.update_from, request)))
+        return await self._task(await self._service.update(await self._read(protobuf.update_from, request)))
 
     async def DeleteTask(self, request: pb.DeleteTaskRequest, context: Context) -> Empty:
         """See the contract."""
@@ -69,10 +71,10 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> Written:
         """See the contract."""
-        chosen = wire.task_filter_from(request)
+        chosen = protobuf.task_filter_from(request)
         page = await self._service.list_tasks(chosen, _page(request))
         tasks = await self._written.page(page.tasks)
-        return wire.page_of_written(tasks, token_after_tasks(page, len(tasks), chosen))
+        return protobuf.page_of_written(tasks, token_after_tasks(page, len(tasks), chosen))
 
     async def EnableTask(self, request: pb.EnableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
@@ -102,20 +104,20 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         """See the contract."""
         start_time, end_time = _required(request, "start_time"), _required(request, "end_time")
         recorded = await self._service.backfill(request.name, start_time, end_time)
-        return await self._aside.compute(lambda: wire.backfill_to(recorded))
+        return await self._aside.compute(lambda: protobuf.backfill_to(recorded))
 
     async def PreviewSchedule(self, request: pb.PreviewScheduleRequest, context: Context) -> pb.PreviewScheduleResponse:
         """See the contract."""
-        reader = wire.Reader()
+        reader = protobuf.Reader()
         start_time = reader.instant(request.start_time, "start_time") if request.HasField("start_time") else None
         reader.check()
-        return wire.preview_to(
+        return protobuf.preview_to(
             await self._service.preview(request.schedule, request.time_zone, count=request.count, start_time=start_time)
         )
 
     async def GetTaskHistory(self, request: pb.GetTaskHistoryRequest, context: Context) -> pb.GetTaskHistoryResponse:
         """See the contract."""
-        chosen = await self._read(wire.execution_filter_from, request)
+        chosen = await self._read(protobuf.execution_filter_from, request)
         page = await self._service.history(request.name, chosen, _page(request))
         executions = await self._executions(page.executions, fits=True)
         token = token_after_executions(page, len(executions), request.name, chosen)
@@ -123,7 +125,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
         """See the contract."""
-        chosen = await self._read(wire.execution_filter_from, request)
+        chosen = await self._read(protobuf.execution_filter_from, request)
         page = await self._service.executions(chosen, _page(request))
         executions = await self._executions(page.executions, fits=True)
         token = token_after_executions(page, len(executions), None, chosen)
@@ -141,7 +143,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self, request: pb.WatchExecutionsRequest, context: Context
     ) -> AsyncIterator[pb.WatchExecutionsResponse]:
         """See the contract."""
-        states = await self._read(lambda request: wire.states_from(request.states), request)
+        states = await self._read(lambda request: protobuf.states_from(request.states), request)
         if self._service.draining:
             raise ShuttingDown  # the stream would end at once, and who watches would begin it again and again
         with self._service.watching(request.task_name, states) as subscription:
@@ -151,7 +153,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def ListHandlers(self, request: pb.ListHandlersRequest, context: Context) -> pb.ListHandlersResponse:
         """See the contract."""
-        return pb.ListHandlersResponse(handlers=[wire.handler_to(each) for each in await self._service.handlers()])
+        return pb.ListHandlersResponse(handlers=[protobuf.handler_to(each) for each in await self._service.handlers()])
 
     async def InitializeDefaultTasks(
         self, request: pb.InitializeDefaultTasksRequest, context: Context
@@ -167,26 +169,26 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def _task(self, task: Task) -> pb.Task:
         weight = weight_of(task.definition.payload, task.definition.metadata)
-        return await self._aside.compute(partial(wire.task_to, task), weight=weight)
+        return await self._aside.compute(partial(protobuf.task_to, task), weight=weight)
 
     async def _tasks(self, tasks: Sequence[Task]) -> list[pb.Task]:
         weight = weight_of(*(value for task in tasks for value in (task.definition.payload, task.definition.metadata)))
         return await self._aside.compute(
-            lambda: [wire.task_to(task) for task in tasks], weight=weight + _EACH * len(tasks)
+            lambda: [protobuf.task_to(task) for task in tasks], weight=weight + _EACH * len(tasks)
         )
 
     async def _execution(self, execution: Execution) -> pb.Execution:
         weight = weight_of(execution.payload, execution.result)
-        return await self._aside.compute(partial(wire.execution_to, execution), weight=weight)
+        return await self._aside.compute(partial(protobuf.execution_to, execution), weight=weight)
 
     async def _event(self, event: Told) -> pb.WatchExecutionsResponse:
         weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
-        return await self._aside.compute(partial(wire.event_to, event), weight=weight)
+        return await self._aside.compute(partial(protobuf.event_to, event), weight=weight)
 
     async def _executions(self, executions: Sequence[Execution], *, fits: bool = False) -> list[pb.Execution]:
         """Return executions; with ``fits`` only the first ones, as many as one page may have."""
         weight = weight_of(*(value for each in executions for value in (each.payload, each.result)))
-        messages = map(wire.execution_to, executions)
+        messages = map(protobuf.execution_to, executions)
         return await self._aside.compute(
             lambda: fitting(messages, pb.Execution.ByteSize) if fits else list(messages),
             weight=weight + _EACH * len(executions),
@@ -194,11 +196,11 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
 
 def _payload(request: pb.RunTaskNowRequest) -> dict[str, Any]:
-    return wire.json_asked(request.payload, "payload", MAX_PAYLOAD_BYTES)
+    return protobuf.json_asked(request.payload, "payload", MAX_PAYLOAD_BYTES)
 
 
 def _required(request: pb.BackfillTaskRequest, name: Literal["start_time", "end_time"]) -> datetime:
-    reader = wire.Reader()
+    reader = protobuf.Reader()
     if not request.HasField(name):
         reader.refuse(name, "is required")
     instant = reader.instant(getattr(request, name), name)

@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 
 from schedule_grpc.client.unreachable import in_words
 from schedule_grpc.errors import ScheduleError, Unavailable
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])
@@ -63,7 +63,7 @@ def failure(error: grpc.RpcError | None, *, closed: bool) -> ScheduleError:
     """Return the error to raise for a call that failed, or was cut off or never made because its client is closed."""
     if closed or error is None:
         return Unavailable("The client is closed")
-    found = wire.error_from(error)
+    found = protobuf.error_from(error)
     if isinstance(found, Unavailable) and rpc_status.from_call(error) is None:
         # gRPC's own words, not the server's.
         return Unavailable(in_words(found.message))

@@ -20,7 +20,7 @@ from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.schedule import Preview
 from schedule_grpc.domain.task import Handler, Task, TaskFilter, TaskPage
 from schedule_grpc.events import Told
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.formats.protobuf import request_of
 from schedule_grpc.pb import schedule_pb2 as pb
 
@@ -80,7 +80,7 @@ def register_task(
         etag=etag,
         allow_unknown_handler=allow_unknown_handler,
     )
-    return Call(rpc="RegisterTask", request=request, read=wire.task_from)
+    return Call(rpc="RegisterTask", request=request, read=protobuf.task_from)
 
 
 def batch_register_tasks(
@@ -94,7 +94,7 @@ def batch_register_tasks(
     """
     request = request_of(
         pb.BatchRegisterTasksRequest,
-        requests=[wire.registration_to(each) for each in registrations_given(registrations)],
+        requests=[protobuf.registration_to(each) for each in registrations_given(registrations)],
         validate_only=validate_only,
     )
     return Call(rpc="BatchRegisterTasks", request=request, read=responses.tasks)
@@ -141,7 +141,7 @@ def update_task(
         field: struct(field, value) if field in ("payload", "metadata") else value for field, value in fields.items()
     }
     policies = read_policy({} if policy is None else policy).checked()
-    chosen = wire.policy_to(DEFAULT.with_fields(policies)) if policies else None
+    chosen = protobuf.policy_to(DEFAULT.with_fields(policies)) if policies else None
     message = request_of(
         pb.Task, name=name, etag=etag, **values, enabled=False if enabled is None else enabled, policy=chosen
     )
@@ -154,7 +154,7 @@ def update_task(
         validate_only=validate_only,
         allow_unknown_handler=allow_unknown_handler,
     )
-    return Call(rpc="UpdateTask", request=wire.update_to(update, message), read=wire.task_from)
+    return Call(rpc="UpdateTask", request=protobuf.update_to(update, message), read=protobuf.task_from)
 
 
 def delete_task(name: str, *, etag: str = "") -> Call[None]:
@@ -175,7 +175,7 @@ def get_task(name: str) -> Call[Task]:
     Raises:
         TaskNotFound: if there is none of that name.
     """
-    return Call(rpc="GetTask", request=request_of(pb.GetTaskRequest, name=name), read=wire.task_from)
+    return Call(rpc="GetTask", request=request_of(pb.GetTaskRequest, name=name), read=protobuf.task_from)
 
 
 def list_tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, page_token: str = "") -> Call[TaskPage]:
@@ -205,7 +205,9 @@ def enable_task(name: str, *, etag: str = "") -> Call[Task]:
         TaskNotFound: if there is none of that name.
         EtagMismatch: if ``etag`` is given and the task has changed.
     """
-    return Call(rpc="EnableTask", request=request_of(pb.EnableTaskRequest, name=name, etag=etag), read=wire.task_from)
+    return Call(
+        rpc="EnableTask", request=request_of(pb.EnableTaskRequest, name=name, etag=etag), read=protobuf.task_from
+    )
 
 
 def disable_task(name: str, *, note: str = "", etag: str = "") -> Call[Task]:
@@ -218,7 +220,7 @@ def disable_task(name: str, *, note: str = "", etag: str = "") -> Call[Task]:
     return Call(
         rpc="DisableTask",
         request=request_of(pb.DisableTaskRequest, name=name, note=note, etag=etag),
-        read=wire.task_from,
+        read=protobuf.task_from,
     )
 
 
@@ -284,7 +286,7 @@ def preview_schedule(
     )
 
     def read(response: pb.PreviewScheduleResponse) -> Preview:
-        return wire.preview_from(response, schedule=schedule, time_zone=time_zone)
+        return protobuf.preview_from(response, schedule=schedule, time_zone=time_zone)
 
     return Call(rpc="PreviewSchedule", request=request, read=read)
 
@@ -305,7 +307,7 @@ def backfill_task(name: str, *, start_time: datetime, end_time: datetime) -> Cal
         start_time=instant("start_time", start_time),
         end_time=instant("end_time", end_time),
     )
-    return Call(rpc="BackfillTask", request=request, read=wire.backfill_from)
+    return Call(rpc="BackfillTask", request=request, read=protobuf.backfill_from)
 
 
 def get_task_history(
@@ -315,7 +317,7 @@ def get_task_history(
     request = request_of(
         pb.GetTaskHistoryRequest, name=name, page_size=page_size, page_token=page_token, **_filter(chosen)
     )
-    return Call(rpc="GetTaskHistory", request=request, read=wire.execution_page_from)
+    return Call(rpc="GetTaskHistory", request=request, read=protobuf.execution_page_from)
 
 
 def task_history(name: str, chosen: ExecutionFilter | None = None, *, page_size: int = 0) -> Pages[Execution]:
@@ -331,7 +333,7 @@ def list_executions(
 ) -> Call[ExecutionPage]:
     """Return one page of the executions of all tasks, newest first; 100 of them if ``page_size`` is 0."""
     request = request_of(pb.ListExecutionsRequest, page_size=page_size, page_token=page_token, **_filter(chosen))
-    return Call(rpc="ListExecutions", request=request, read=wire.execution_page_from)
+    return Call(rpc="ListExecutions", request=request, read=protobuf.execution_page_from)
 
 
 def executions(chosen: ExecutionFilter | None = None, *, page_size: int = 0) -> Pages[Execution]:
@@ -348,7 +350,7 @@ def get_execution(execution_id: str) -> Call[Execution]:
         ExecutionNotFound: if the history does not, or no longer, hold it.
     """
     return Call(
-        rpc="GetExecution", request=request_of(pb.GetExecutionRequest, id=execution_id), read=wire.execution_from
+        rpc="GetExecution", request=request_of(pb.GetExecutionRequest, id=execution_id), read=protobuf.execution_from
     )
 
 
@@ -359,7 +361,7 @@ def cancel_execution(execution_id: str, *, reason: str = "") -> Call[Execution]:
         ExecutionNotFound: if the history does not, or no longer, hold it.
     """
     request = request_of(pb.CancelExecutionRequest, id=execution_id, reason=reason)
-    return Call(rpc="CancelExecution", request=request, read=wire.execution_from)
+    return Call(rpc="CancelExecution", request=request, read=protobuf.execution_from)
 
 
 def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[Told | None]:
@@ -375,7 +377,7 @@ def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[
     tells ``Lost(count=0)``: something may have happened meanwhile. Events are hints: read the execution to be sure.
     """
     request = request_of(pb.WatchExecutionsRequest, task_name=task_name, states=state_numbers(states))
-    return Call(rpc="WatchExecutions", request=request, read=wire.event_from, waits=True)
+    return Call(rpc="WatchExecutions", request=request, read=protobuf.event_from, waits=True)
 
 
 def list_handlers() -> Call[tuple[Handler, ...]]:

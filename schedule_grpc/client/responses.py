@@ -1,4 +1,4 @@
-"""What the answers of rpcs say, in our values, where `wire` does not tell it in one word."""
+"""What the answers of rpcs say, in our values, where `formats.protobuf` does not tell it in one word."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from schedule_grpc.domain.execution import Execution, ExecutionPage
 from schedule_grpc.domain.task import Handler, Task, TaskPage
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 
 
@@ -24,12 +24,12 @@ def nothing(_: Empty) -> None:
 
 def tasks(response: pb.BatchRegisterTasksResponse | pb.InitializeDefaultTasksResponse) -> tuple[Task, ...]:
     """Return the tasks of an answer."""
-    return tuple(wire.task_from(task) for task in response.tasks)
+    return tuple(protobuf.task_from(task) for task in response.tasks)
 
 
 def task_page(response: pb.ListTasksResponse) -> TaskPage:
     """Return the page that ListTasks answers."""
-    found = tuple(wire.task_from(task) for task in response.tasks)
+    found = tuple(protobuf.task_from(task) for task in response.tasks)
     return TaskPage(tasks=found, next_page_token=response.next_page_token)
 
 
@@ -40,7 +40,7 @@ def tasks_of(page: TaskPage) -> tuple[Task, ...]:
 
 def executions(response: pb.TriggerCronResponse) -> tuple[Execution, ...]:
     """Return the executions that TriggerCron answers."""
-    return tuple(wire.execution_from(execution) for execution in response.executions)
+    return tuple(protobuf.execution_from(execution) for execution in response.executions)
 
 
 def executions_of(page: ExecutionPage) -> tuple[Execution, ...]:
@@ -50,7 +50,7 @@ def executions_of(page: ExecutionPage) -> tuple[Execution, ...]:
 
 def run_result(response: pb.RunTaskNowResponse) -> RunResult:
     """Return what RunTaskNow answers."""
-    return RunResult(success=response.success, execution=wire.execution_from(response.execution))
+    return RunResult(success=response.success, execution=protobuf.execution_from(response.execution))
 
 
 def is_over(result: RunResult) -> bool:
@@ -60,4 +60,4 @@ def is_over(result: RunResult) -> bool:
 
 def handlers(response: pb.ListHandlersResponse) -> tuple[Handler, ...]:
     """Return the handlers that ListHandlers answers."""
-    return tuple(wire.handler_from(handler) for handler in response.handlers)
+    return tuple(protobuf.handler_from(handler) for handler in response.handlers)

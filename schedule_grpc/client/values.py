@@ -15,7 +15,7 @@ from schedule_grpc.domain.policy_reading import read_policy
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import Definition
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def struct(field: str, value: Mapping[str, Any]) -> Struct:
         raise InvalidArgument.of(field, str(error)) from None
     if not isinstance(found, dict):
         raise InvalidArgument.of(field, "is not a JSON object")
-    return wire.struct_to(found)
+    return protobuf.struct_to(found)
 
 
 def instant(field: str, told: datetime | None) -> Timestamp | None:
@@ -76,7 +76,7 @@ def instant(field: str, told: datetime | None) -> Timestamp | None:
         raise InvalidArgument.of(field, f"{type(told).__name__} is not an instant: give a datetime with its time zone")
     if told is not None and told.tzinfo is None:
         raise InvalidArgument.of(field, f"{told.isoformat()} has no time zone, such as datetime.UTC")
-    return None if told is None else wire.instant_to(told)
+    return None if told is None else protobuf.instant_to(told)
 
 
 def state_numbers(told: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
@@ -91,7 +91,7 @@ def state_numbers(told: Iterable[State]) -> "list[pb.Execution.State.ValueType]"
     wanted = list(told)
     if strange := [each for each in wanted if each not in known]:
         raise InvalidArgument.of("states", f"{strange[0]!r} is none of {', '.join(known)}")
-    return wire.states_to(sorted(wanted))
+    return protobuf.states_to(sorted(wanted))
 
 
 def policy_message(told: Policy | Mapping[str, Any]) -> pb.TaskPolicy:
@@ -100,4 +100,4 @@ def policy_message(told: Policy | Mapping[str, Any]) -> pb.TaskPolicy:
     Raises:
         InvalidArgument: for whatever in it is none, or out of bounds.
     """
-    return wire.policy_to(DEFAULT.with_fields(read_policy(told).checked()))
+    return protobuf.policy_to(DEFAULT.with_fields(read_policy(told).checked()))

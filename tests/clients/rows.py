@@ -16,13 +16,13 @@ from schedule_grpc.domain.policy import Overlap, Policy
 from schedule_grpc.domain.registration import Registration, registered
 from schedule_grpc.domain.schedule import Preview, parse
 from schedule_grpc.domain.task import Handler, TaskFilter, TaskPage, define
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 
 DEFINITION = define(name="report", schedule="@daily", handler="send", time_zone="Europe/Berlin", payload={"to": ["a"]})
 # As a caller knows it: how far a task is settled is not told.
-TASK = wire.task_from(wire.task_to(registered(None, DEFINITION, enabled=None, now=START).after))
-TASK_TOLD = wire.task_to(TASK)
+TASK = protobuf.task_from(protobuf.task_to(registered(None, DEFINITION, enabled=None, now=START).after))
+TASK_TOLD = protobuf.task_to(TASK)
 EXECUTION = Execution(
     id="exec_report_1_abc",
     task_uid=TASK.uid,
@@ -38,9 +38,9 @@ EXECUTION = Execution(
     attempt=1,
     result={"sent": 3},
 )
-TOLD = wire.execution_to(EXECUTION)
-WHEN = wire.instant_to(START)
-LATER = wire.instant_to(at("2026-02-01T00:00:00.000001"))
+TOLD = protobuf.execution_to(EXECUTION)
+WHEN = protobuf.instant_to(START)
+LATER = protobuf.instant_to(at("2026-02-01T00:00:00.000001"))
 SINCE = ExecutionFilter(
     states=frozenset({State.FAILED, State.CANCELLED}), start_time=START, end_time=at("2026-02-01T00:00:00.000001")
 )
@@ -84,7 +84,7 @@ ROWS = [
             payload=struct({"to": ["a"]}),
             metadata=struct({"category": "mail"}),
             description="Sends it",
-            policy=wire.policy_to(Policy(timeout=timedelta(seconds=90), overlap=Overlap.BUFFER_ONE)),
+            policy=protobuf.policy_to(Policy(timeout=timedelta(seconds=90), overlap=Overlap.BUFFER_ONE)),
             validate_only=True,
             etag="3",
             allow_unknown_handler=True,
@@ -114,7 +114,7 @@ ROWS = [
                     time_zone="Europe/Berlin",
                     payload=struct({"to": ["a"]}),
                     metadata=struct({}),
-                    policy=wire.policy_to(Policy()),
+                    policy=protobuf.policy_to(Policy()),
                     etag="1",
                 )
             ],

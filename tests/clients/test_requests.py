@@ -19,7 +19,7 @@ from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client
 from schedule_grpc.domain.policy import CatchUp
 from schedule_grpc.domain.task import TaskFilter
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ScheduleService"]
@@ -77,7 +77,7 @@ async def test_the_async_client_sends_the_request_and_returns_the_value(row: Row
 def test_a_refusal_is_raised_as_the_error_of_its_reason(row: Row, dialogue: Dialogue):
     """The reason in the status's details decides, and the details come along."""
     future, _, rpc = dialogue.ask(row)
-    refusal = rpc_status.to_status(wire.status_of(errors.TaskNotFound("report")))
+    refusal = rpc_status.to_status(protobuf.status_of(errors.TaskNotFound("report")))
     rpc.terminate(None, refusal.trailing_metadata, refusal.code, refusal.details)
     with pytest.raises(errors.TaskNotFound, match="Task not found: report") as caught:
         future.result(10)
@@ -90,7 +90,7 @@ def test_a_refusal_is_raised_as_the_error_of_its_reason(row: Row, dialogue: Dial
     [
         (grpc.StatusCode.UNAVAILABLE, errors.Unavailable),
         (grpc.StatusCode.DEADLINE_EXCEEDED, errors.Unavailable),
-        (grpc.StatusCode.UNIMPLEMENTED, wire.RemoteError),
+        (grpc.StatusCode.UNIMPLEMENTED, protobuf.RemoteError),
     ],
 )
 def test_a_bare_status_is_raised_as_one_of_our_errors(
@@ -110,7 +110,7 @@ def test_every_wrong_field_is_told(dialogue: Dialogue):
         errors.Violation(field="name", reason="is required"), errors.Violation(field="handler", reason="is required")
     )
     future, _, rpc = dialogue.ask(ROWS[1])
-    refusal = rpc_status.to_status(wire.status_of(wrong))
+    refusal = rpc_status.to_status(protobuf.status_of(wrong))
     rpc.terminate(None, refusal.trailing_metadata, refusal.code, refusal.details)
     with pytest.raises(errors.InvalidArgument) as caught:
         future.result(10)

@@ -14,12 +14,12 @@ from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client
 from schedule_grpc.domain.execution import State
 from schedule_grpc.events import Lost, Progress, Transition
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 
-EXECUTION = wire.execution_from(
+EXECUTION = protobuf.execution_from(
     pb.Execution(
-        id="exec_1", task_name="report", state="RUNNING", trigger="SCHEDULE", create_time=wire.instant_to(START)
+        id="exec_1", task_name="report", state="RUNNING", trigger="SCHEDULE", create_time=protobuf.instant_to(START)
     )
 )
 RECORDED = Transition(before=None, execution=EXECUTION, time=START)
@@ -27,7 +27,7 @@ STARTED = Transition(before=State.PENDING, execution=EXECUTION, time=START)
 PROGRESS = Progress(execution_id="exec_1", task_name="report", fraction=0.25, text="a quarter", time=START)
 EVENTS = [RECORDED, STARTED, PROGRESS, Lost(count=3)]
 UNKNOWN = pb.WatchExecutionsResponse()
-TOLD = [wire.event_to(event) for event in EVENTS]
+TOLD = [protobuf.event_to(event) for event in EVENTS]
 
 
 class Stream:

@@ -12,7 +12,7 @@ from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.domain.task import Policy
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.events import Progress
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.formats.json_answers import event_json
 
 FILE = "r\udcffsum\udce9.txt"
@@ -109,7 +109,7 @@ async def test_a_watchers_stream_survives_any_progress(service: Rig, handler):
     told = [(event.fraction, event.text) for event in events if isinstance(event, Progress)]
     assert told == [(0.0, SHOWN), (1.0, "a\ufffdb")]
     for event in events:
-        assert wire.event_from(wire.event_to(event))
+        assert protobuf.event_from(protobuf.event_to(event))
         assert json.dumps(event_json(event), allow_nan=False, ensure_ascii=False).encode()
 
 

@@ -17,7 +17,7 @@ from schedule_grpc.api.http import envelope, server_routes, target
 from schedule_grpc.domain import canonical_json as json_text
 from schedule_grpc.domain.schedule import Cron
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.formats.protobuf import tasks, values
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.service import executions
@@ -109,9 +109,9 @@ def test_a_struct_is_judged_by_its_size_before_it_is_walked(monkeypatch: pytest.
     monkeypatch.setattr(values, "json_from", lambda struct: pytest.fail("walked") if struct.fields else real(struct))
     large = struct({"x": [1] * 87_000})
     for read in (
-        lambda: wire.registration_from(asked(payload=large)),
-        lambda: wire.registration_from(asked(metadata=large)),
-        lambda: wire.update_from(pb.UpdateTaskRequest(task=pb.Task(name="task", payload=large))),
+        lambda: protobuf.registration_from(asked(payload=large)),
+        lambda: protobuf.registration_from(asked(metadata=large)),
+        lambda: protobuf.update_from(pb.UpdateTaskRequest(task=pb.Task(name="task", payload=large))),
     ):
         with pytest.raises(InvalidArgument, match="bytes as a message, which cannot be"):
             read()
@@ -124,7 +124,7 @@ def test_a_struct_of_many_small_values_is_not_taken_for_too_large(value: Any):
     """What is within the bounds as JSON is walked, whatever its message takes."""
     payload = {"x": value}
     assert len(json.dumps(payload, separators=(",", ":"))) <= 65_536
-    assert wire.registration_from(asked(payload=struct(payload))).definition.payload == payload
+    assert protobuf.registration_from(asked(payload=struct(payload))).definition.payload == payload
 
 
 async def test_a_list_is_the_same_aside_and_on_the_loop(inside: Live, caller: httpx2.AsyncClient):

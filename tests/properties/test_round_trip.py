@@ -14,7 +14,7 @@ from schedule_grpc.domain.policy import CatchUp, Overlap, Policy, Retention, Win
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.domain.task import Definition, define
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 
 COUNT = int(os.environ.get("ROUND_TRIPS", "300"))
@@ -116,13 +116,13 @@ async def test_what_was_read_can_be_registered_again(live: Live):
         meant = [definition(dice, number) for number in range(first, min(first + AT_ONCE, COUNT))]
         enabled = [dice.choice([None, True, False]) for _ in meant]
         wanted = [Registration(definition=each, enabled=on) for each, on in zip(meant, enabled, strict=True)]
-        requests = [wire.registration_to(each) for each in wanted]
+        requests = [protobuf.registration_to(each) for each in wanted]
         registered = await live.stub.BatchRegisterTasks(pb.BatchRegisterTasksRequest(requests=requests))
         assert len(registered.tasks) == len(meant)
         for told, each in zip(registered.tasks, meant, strict=True):
             read = await live.stub.GetTask(pb.GetTaskRequest(name=told.name))
             assert read == told
-            assert wire.task_from(read).definition.policy == each.policy
+            assert protobuf.task_from(read).definition.policy == each.policy
             again = await live.stub.RegisterTask(written_back(read))
             assert again == read, told.name
             assert again.etag == "1"

@@ -21,7 +21,7 @@ from schedule_grpc.domain.execution import (
 from schedule_grpc.domain.registration import registered
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
 from schedule_grpc.domain.task import Policy, define
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.store.rows import execution_of
 from schedule_grpc.store.tables import ended_pending, new_executions
 
@@ -84,7 +84,7 @@ def test_each_attempt_of_a_hundred_adds_its_error_within_the_bound():
         execution = after(begun, outcome, TASK)
         assert total(execution.attempts) <= MAX_ERRORS_BYTES
     assert (execution.state, len(execution.attempts), execution.error) == (State.FAILED, 101, error)
-    assert wire.execution_to(execution).ByteSize() < CLIENTS_ACCEPT
+    assert protobuf.execution_to(execution).ByteSize() < CLIENTS_ACCEPT
 
 
 def test_a_row_of_an_older_program_is_read_within_the_bound():
@@ -93,4 +93,4 @@ def test_a_row_of_an_older_program_is_read_within_the_bound():
     found = execution_of({**new_executions([old])[0], **ended_pending(old), "hand_backs": 0})
     assert len(found.attempts) == 81
     assert total(found.attempts) <= MAX_ERRORS_BYTES
-    assert wire.execution_to(found).ByteSize() < CLIENTS_ACCEPT
+    assert protobuf.execution_to(found).ByteSize() < CLIENTS_ACCEPT

@@ -15,7 +15,7 @@ from schedule_grpc.domain.json_input import document, parsed, portable, table
 from schedule_grpc.domain.registration import TaskUpdate, registered
 from schedule_grpc.domain.task import checked_payload, define
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.formats.protobuf.values import value_from, value_to
 
 BEYOND = 9007199254740993
@@ -89,7 +89,7 @@ def test_a_task_with_an_older_payload_can_be_changed_and_shown():
     task = registered(None, fresh, enabled=None, now=START).after
     changed = TaskUpdate(name="a", fields={"schedule": "@hourly"}, policy={}).applied_to(task)
     assert (changed.payload, changed.metadata, changed.schedule.text) == (fresh.payload, fresh.metadata, "@hourly")
-    assert wire.json_from(wire.task_to(task).payload) == {"n": str(BEYOND)}
+    assert protobuf.json_from(protobuf.task_to(task).payload) == {"n": str(BEYOND)}
     with pytest.raises(InvalidArgument, match="payload"):
         TaskUpdate(name="a", fields={"payload": {"n": BEYOND}}, policy={}).applied_to(task)
 

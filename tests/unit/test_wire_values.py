@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from live import asked
 
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 
 SECONDS = 315_576_000_000
@@ -32,8 +32,8 @@ def test_a_duration_that_protobuf_does_not_allow_is_refused(duration: Duration, 
     """In a registration and in an update, by the field's name; two seconds too many are not taken in silence."""
     policy = pb.TaskPolicy(timeout=duration, retry=pb.RetryPolicy(max_backoff=duration))
     requests = [
-        lambda: wire.registration_from(asked(policy=policy)),
-        lambda: wire.update_from(pb.UpdateTaskRequest(task=pb.Task(name="a", policy=policy))),
+        lambda: protobuf.registration_from(asked(policy=policy)),
+        lambda: protobuf.update_from(pb.UpdateTaskRequest(task=pb.Task(name="a", policy=policy))),
     ]
     complaint = f"is not a valid duration: {reason}"
     for request in requests:
@@ -54,7 +54,7 @@ def test_a_duration_that_protobuf_does_not_allow_is_refused(duration: Duration, 
 )
 def test_a_duration_is_read_to_the_microsecond(duration: Duration, read: timedelta):
     """Finer parts are dropped."""
-    reader = wire.Reader()
+    reader = protobuf.Reader()
     assert reader.duration(duration, "field") == read
     reader.check()
 
@@ -74,8 +74,8 @@ def test_a_time_that_protobuf_does_not_allow_is_refused(timestamp: Timestamp):
     """In a window, in filters of lists, by the field's name."""
     window = pb.TaskPolicy(window=pb.TaskPolicy.Window(start_time=timestamp))
     requests = {
-        "policy.window.start_time": lambda: wire.registration_from(asked(policy=window)),
-        "end_time": lambda: wire.execution_filter_from(pb.ListExecutionsRequest(end_time=timestamp)),
+        "policy.window.start_time": lambda: protobuf.registration_from(asked(policy=window)),
+        "end_time": lambda: protobuf.execution_filter_from(pb.ListExecutionsRequest(end_time=timestamp)),
     }
     for field, request in requests.items():
         with pytest.raises(InvalidArgument) as caught:
@@ -92,6 +92,6 @@ def test_a_time_that_protobuf_does_not_allow_is_refused(timestamp: Timestamp):
 )
 def test_the_first_and_the_last_time_are_read(timestamp: Timestamp, read: datetime):
     """The years 1 and 9999."""
-    reader = wire.Reader()
+    reader = protobuf.Reader()
     assert reader.instant(timestamp, "field") == read
     reader.check()

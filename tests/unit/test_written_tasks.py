@@ -10,7 +10,7 @@ from schedule_grpc.api.written_tasks import WrittenTasks
 from schedule_grpc.domain.registration import registered, switched
 from schedule_grpc.domain.task import Task, TaskStats, define
 from schedule_grpc.errors import Violation
-from schedule_grpc.formats import protobuf as wire
+from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.runtime.threads import Aside
 
@@ -35,7 +35,7 @@ def tasks(written: list[Task]) -> WrittenTasks:
 
     def write(one: Task) -> bytes:
         written.append(one)
-        return wire.written_task(one)
+        return protobuf.written_task(one)
 
     return WrittenTasks(write, Aside())
 
@@ -64,7 +64,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_written_task_is_its_message(kind: str):
     """What is put together of parts is what protobuf would write of the whole."""
-    written, message = wire.written_task(KINDS[kind]), wire.task_to(KINDS[kind])
+    written, message = protobuf.written_task(KINDS[kind]), protobuf.task_to(KINDS[kind])
     assert pb.Task.FromString(written) == message
     assert len(written) == message.ByteSize()
     assert message.HasField("policy")
@@ -77,8 +77,8 @@ async def test_a_batch_of_written_tasks_is_the_message(tasks: WrittenTasks, writ
     known, new = task(1), task(2)
     await tasks.one(known)
     for _ in range(2):
-        batch = wire.batch_of_written(await tasks.batch([new, known]))
-        message = pb.BatchRegisterTasksResponse(tasks=map(wire.task_to, (new, known)))
+        batch = protobuf.batch_of_written(await tasks.batch([new, known]))
+        message = pb.BatchRegisterTasksResponse(tasks=map(protobuf.task_to, (new, known)))
         assert pb.BatchRegisterTasksResponse.FromString(batch) == message
         assert len(batch) == message.ByteSize()
     assert written == [known, new, new]
@@ -106,7 +106,7 @@ async def test_whatever_changes_is_written_anew(tasks: WrittenTasks):
         replace(one, next_run_time=None),
     ):
         for asked in (changed, one):
-            assert pb.Task.FromString(await tasks.one(asked)) == wire.task_to(asked)
+            assert pb.Task.FromString(await tasks.one(asked)) == protobuf.task_to(asked)
 
 
 async def test_few_and_small_ones_are_kept(tasks: WrittenTasks, written: list[Task], monkeypatch: pytest.MonkeyPatch):
@@ -124,7 +124,7 @@ async def test_a_page_of_written_tasks_is_the_message(tasks: WrittenTasks):
     """As protobuf would write it: of no task, and of tasks whose lengths take one byte, two and three."""
     for sizes in ((), (0,), (0, 300, 20_000)):
         asked = [task(number, payload={"a": "x" * size}) for number, size in enumerate(sizes)]
-        message = pb.ListTasksResponse(tasks=map(wire.task_to, asked), next_page_token="next" if asked else "")
-        page = wire.page_of_written(await tasks.page(asked), message.next_page_token)
+        message = pb.ListTasksResponse(tasks=map(protobuf.task_to, asked), next_page_token="next" if asked else "")
+        page = protobuf.page_of_written(await tasks.page(asked), message.next_page_token)
         assert pb.ListTasksResponse.FromString(page) == message
         assert len(page) == message.ByteSize()
