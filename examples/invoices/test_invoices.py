@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from invoices import import_invoices, render_invoices
 
-from schedule_grpc.domain.retry import FailureKind
-from schedule_grpc.testing import ManualService, manual_service, run, run_sync
+from schedule_grpc.testing import FailureKind, ManualService, manual_service, run, run_sync
 
 CONFIGURATION = Path(__file__).with_name("schedule.toml")
 MONDAY = datetime(2026, 2, 2, 12, 0, tzinfo=UTC)

@@ -12,11 +12,65 @@
         async with client.watch_executions("report") as events:
             async for event in events:
                 print(event)
+
+Every value that their methods take or give is here, too; the errors are in `schedule_grpc.errors`.
 """
 
 from schedule_grpc.client.asynchronous import AsyncClient, AsyncWatch
 from schedule_grpc.client.blocking import Client, Watch
 from schedule_grpc.client.channel import Tls
 from schedule_grpc.client.responses import RunResult
+from schedule_grpc.domain.execution import (
+    Backfill,
+    CoveredRange,
+    Execution,
+    ExecutionFilter,
+    ExecutionPage,
+    FailedAttempt,
+    Reason,
+    State,
+    Trigger,
+)
+from schedule_grpc.domain.policy import CatchUp, Overlap, Policy, Window
+from schedule_grpc.domain.registration import Registration, TaskUpdate
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy
+from schedule_grpc.domain.schedule import Preview
+from schedule_grpc.domain.task import Definition, Handler, Task, TaskFilter, TaskPage, TaskStats, define
+from schedule_grpc.events import Lost, Progress, Transition
 
-__all__ = ["AsyncClient", "AsyncWatch", "Client", "RunResult", "Tls", "Watch"]
+__all__ = [
+    "AsyncClient",
+    "AsyncWatch",
+    "Backfill",
+    "CatchUp",
+    "Client",
+    "CoveredRange",
+    "Definition",
+    "Execution",
+    "ExecutionFilter",
+    "ExecutionPage",
+    "FailedAttempt",
+    "FailureKind",
+    "Handler",
+    "Lost",
+    "Overlap",
+    "Policy",
+    "Preview",
+    "Progress",
+    "Reason",
+    "Registration",
+    "RetryPolicy",
+    "RunResult",
+    "State",
+    "Task",
+    "TaskFilter",
+    "TaskPage",
+    "TaskStats",
+    "TaskUpdate",
+    "Tls",
+    "Transition",
+    "Trigger",
+    "Watch",
+    "Window",
+    "define",
+]
