@@ -218,8 +218,9 @@ class Loop:
             for claim in fired.claims:
                 slots.start(claim)
         if fired.look is not None:
-            self._foresight.learn(fired.look, now, changes=changes)
-            self._note(replace(fired.look, claimable=fired.look.claimable | look.claimable))
+            behind = replace(fired.look, claimable=fired.look.claimable | look.claimable)
+            self._foresight.learn(behind, now, changes=changes)
+            self._note(behind)
             return True
         self._foresight.moved(firings)
         if fired.waits:

@@ -129,6 +129,32 @@ async def test_a_handler_with_its_own_limit_does_not_keep_others_from_one_step(s
     assert await states(service, "a", "b") == [["SUCCEEDED"]] * 2
 
 
+async def test_what_waits_for_its_handlers_slot_is_seen_behind_others(service: Rig, gate):
+    """Others begin beside it, and are looked behind: it is not forgotten over them."""
+    service.engine._loop._limits = {"fate": 1}
+    held, second = gate("a"), gate("b")
+    await due(service, "a", "b")
+    while await service.engine.tick():
+        pass
+    soon = service.clock.now() + timedelta(seconds=10)
+    await service.register(
+        "other", soon.isoformat(), handler="in-thread", policy=Policy(timeout=HALF_A_MINUTE, retry=ONCE)
+    )
+    await service.clock.advance(10)
+    while await service.engine.tick():
+        pass
+    assert await states(service, "a", "b", "other") == [["RUNNING"], ["PENDING"], ["RUNNING"]]
+    held.opened.set()
+    while service.engine.running > 1:
+        await service.written()
+    while await service.engine.tick():
+        pass
+    assert await states(service, "a", "b") == [["SUCCEEDED"], ["RUNNING"]]
+    second.opened.set()
+    await service.clock.advance(30)  # its timeout ends the one in a thread
+    await service.work()
+
+
 async def test_a_free_slot_is_wanted_while_a_share_keeps_some_waiting(place: Path | str, gate):
     """Slots are kept for others: one of the greedy handler's starts though four are free, and three of it wait."""
     patient = Policy(timeout=HALF_A_MINUTE, retry=ONCE)
