@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count as count_from
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from checker import Acknowledged
 from effects import contradictions
 from load import registrations, until
 from patient import calling
-from process import Server, served, start
+from process import Server, code_of_the_next, served, start
 from stories import checked, story
 from wall_clock import WallClock
 
@@ -63,13 +64,15 @@ async def test_killed_in_a_backfill_of_a_thousand(tmp_path: Path):
     past = Policy(window=Window(end_time=end), overlap=Overlap.ALLOW_ALL)
     async with served(tmp_path, handlers="fault_handlers") as server, calling(server.address) as client:
         await client.register_task(name="task", schedule="* * * * *", handler="quick", policy=past)
-    for point in ("backfill.written=kill", "backfill.committed=kill", "claim.written=kill@5", "record.written=kill@40"):
+    for point in ("backfill.written=kill", "backfill.committed=kill"):
         server = await started(tmp_path, **{VARIABLE: point})
-        if point.startswith("backfill"):
-            async with calling(server.address, attempts=1) as client:
-                with pytest.raises(Unavailable):
-                    await client.backfill_task("task", start_time=begin, end_time=end)
+        async with calling(server.address, attempts=1) as client:
+            with pytest.raises(Unavailable):
+                await client.backfill_task("task", start_time=begin, end_time=end)
         assert await asyncio.to_thread(server.ended) == -9
+    for point in ("claim.written=kill@5", "record.written=kill@40"):
+        killed = partial(code_of_the_next, tmp_path, handlers="fault_handlers", **{VARIABLE: point})
+        assert await asyncio.to_thread(killed) == -9
     async with served(tmp_path, handlers="fault_handlers") as server:
         async with calling(server.address) as client:
             again = await client.backfill_task("task", start_time=begin, end_time=end)

@@ -10,7 +10,7 @@ from checker import Acknowledged
 from hostile_handlers import KINDS, LEAKED, MEGABYTE
 from load import registrations, until
 from patient import calling
-from process import Server, served, start
+from process import Server, code_of_the_next, served, start
 from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
@@ -25,14 +25,6 @@ ONCE = Policy(retry=RetryPolicy(max_retries=0), timeout=timedelta(seconds=40))
 def hostile(folder: Path) -> Server:
     """Start a server with these handlers."""
     return start(folder, handlers="hostile_handlers")
-
-
-def code_of_the_next(folder: Path) -> int:
-    """Start a server, and return its exit code; at work that was left it may end before it greets."""
-    try:
-        return hostile(folder).ended()
-    except AssertionError as ended:
-        return int(str(ended).partition(":")[0].removeprefix("exit "))
 
 
 async def run_once(client: AsyncClient, handler: str, **payload: str) -> Execution:
@@ -87,7 +79,7 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
                 await client.run_task_now("task", detach=True)
         assert await asyncio.to_thread(server.ended) == 3
     for _ in range(retries):
-        assert await asyncio.to_thread(code_of_the_next, tmp_path) == 3
+        assert await asyncio.to_thread(code_of_the_next, tmp_path, handlers="hostile_handlers") == 3
     async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
         [recorded] = [each async for each in client.task_history("task")]
         execution = await ended(client, recorded.id)

@@ -212,7 +212,7 @@ def test_lines_of_other_loggers_are_too(render: str):
 def test_a_server_logs_so(style: str):
     """In a process of its own, as `serve` sets logging up, for structlog's loggers and the standard library's."""
     program = (
-        "import logging, structlog; from schedule_grpc import log;"
+        "import logging, structlog; from schedule_grpc.log import set_up as log;"
         f"log.configure(style={style!r}, level='info');"
         "structlog.get_logger().info('ours', value={(1, 2): 10**5000});"
         "logging.getLogger('theirs').info('theirs %s', {(1, 2): 3})"
