@@ -75,7 +75,7 @@ def fill(folder: Path, count: int) -> None:
             count,
             id="'exec_copy_' || n",
             task_name=name,
-            task_uid=f"(SELECT uid FROM scheduled_tasks WHERE name = {name})",
+            task_uid=f"(SELECT uid FROM scheduled_tasks WHERE name = {name} AND delete_time IS NULL)",
             state=f"CASE n % {FAILED_EVERY} WHEN 7 THEN 'FAILED' ELSE 'SUCCEEDED' END",
             kind=f"CASE n % {FAILED_EVERY} WHEN 7 THEN 'ERROR' END",
             request_id="NULL",
