@@ -46,9 +46,8 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def RegisterTask(self, request: pb.RegisterTaskRequest, context: Context) -> Written:
         """See the contract."""
-        return await self._written.one(
-            await self._service.register(await self._read(protobuf.registration_from, request))
-        )
+        wanted = await self._read(protobuf.registration_from, request)
+        return await self._written.one(await self._service.register(wanted))
 
     async def BatchRegisterTasks(self, request: pb.BatchRegisterTasksRequest, context: Context) -> Written:
         """See the contract."""

@@ -96,7 +96,7 @@ class Loop:
     def expect(self, execution: Execution) -> None:
         """Note that an execution waits, to be claimed by the next tick if it is available now."""
         self._comes |= execution.available_time <= self._clock.now()
-        self._foresight.forget()
+        self.look_again()
 
     def look_again(self) -> None:
         """Note that a task or a wait may have changed: what was seen counts no longer."""
@@ -104,7 +104,7 @@ class Loop:
 
     def hearing(self) -> AbstractContextManager[None]:
         """Within this context `expect` and `look_again` are called for all that changes, but for what the loop does."""
-        return nullcontext() if self._store.shared else self._foresight.hearing()
+        return self._foresight.hearing() if self._looks_behind else nullcontext()
 
     async def tick(self) -> bool:
         """Do what there is to do now; return whether there may be more at once."""

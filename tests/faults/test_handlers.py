@@ -10,7 +10,7 @@ from checker import Acknowledged
 from hostile_handlers import KINDS, LEAKED, MEGABYTE
 from load import registrations, until
 from patient import calling
-from process import Server, code_of_the_next, served, start
+from process import code_of_the_next, served
 from stories import checked, story
 
 from schedule_grpc.client import AsyncClient
@@ -20,11 +20,6 @@ from schedule_grpc.domain.retry import FailureKind, RetryPolicy
 from schedule_grpc.errors import Unavailable
 
 ONCE = Policy(retry=RetryPolicy(max_retries=0), timeout=timedelta(seconds=40))
-
-
-def hostile(folder: Path) -> Server:
-    """Start a server with these handlers."""
-    return start(folder, handlers="hostile_handlers")
 
 
 async def run_once(client: AsyncClient, handler: str, **payload: str) -> Execution:

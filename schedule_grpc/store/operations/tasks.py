@@ -21,6 +21,7 @@ from schedule_grpc.store.tables import advanced_tasks
 from schedule_grpc.store.told import Told
 
 AFTER_EVERY_NAME = "\U0010ffff"
+_LIST_TASKS = ByPlace(QUERIES.list_tasks)
 
 
 class Overtaken(Exception):
@@ -119,7 +120,7 @@ def find_tasks(names: Sequence[str]) -> Operation[dict[str, Task]]:
 def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Task, ...]]:
     """Read living tasks in the order of their names."""
     rows = yield (
-        ByPlace(QUERIES.list_tasks),
+        _LIST_TASKS,
         {
             "after": after,
             "name_from": chosen.name_prefix,
