@@ -61,7 +61,7 @@ async def attended(client: AsyncClient, wanted: Run) -> RunResult:
         except asyncio.CancelledError:
             execution = (await starting).execution
             if wanted.cancel_on_interrupt:
-                execution = await client.cancel_execution(execution.id, reason=REASON)
+                execution = await client.cancel_execution(execution.id, note=REASON)
             raise Interrupted(execution) from None
 
 
