@@ -49,7 +49,7 @@ class Connection:
         while True:
             head = await self.reader.readexactly(9)
             found = Frame(head[3], head[4], await self.reader.readexactly(int.from_bytes(head[:3], "big")))
-            if found.failure_kind == kind and not (kind in (SETTINGS, PING) and found.flags & ACK):
+            if found.kind == kind and not (kind in (SETTINGS, PING) and found.flags & ACK):
                 return found
 
 
