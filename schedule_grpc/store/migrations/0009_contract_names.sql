@@ -1,12 +1,13 @@
--- Columns and stored names are those of the contract, as 0.1.0 was to be released with it.
--- Programs of version 8 find neither the columns nor the policies: stop all of them first.
+-- Columns, and names within what is stored, get the names that the contract is released with.
+-- Programs of version 8 know none of them and are refused: stop all of them first.
 
 ALTER TABLE task_executions RENAME COLUMN kind TO failure_kind;
 ALTER TABLE task_executions RENAME COLUMN attempts TO failed_attempts;
 ALTER TABLE task_executions RENAME COLUMN cancel_reason TO cancel_note;
 
--- The keys are replaced within the texts: they stay in their alphabetical order, so that a definition that did not
--- change has the same text as before. No other text can be taken for a key: within a value, quotation marks are escaped.
+-- The texts are canonical JSON, with sorted keys, and the renamed keys sort where the old ones did. So a task that is
+-- registered again unchanged has the same text, and keeps its etag. Only a key can match: within a JSON string each
+-- quotation mark is escaped.
 UPDATE scheduled_tasks SET policy = REPLACE(policy, '"catchup_window_us":', '"catch_up_window_us":');
 UPDATE task_executions SET
     reason = REPLACE(reason, 'CATCHUP_', 'CATCH_UP_'),

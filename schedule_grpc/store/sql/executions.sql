@@ -155,9 +155,9 @@ SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate IS NOT NULL AN
 -- name: end_pending
 -- An execution ends that nobody runs, if it is still as it was read.
 UPDATE task_executions SET
-    state = :state, reason = :reason, failure_kind = :failure_kind, attempt = :attempt, failed_attempts = :failed_attempts, end_time = :end_time,
-    result = :result, error = :error, cancel_requested_time = :cancel_requested_time, cancel_note = :cancel_note,
-    gate = NULL, deadline_time = NULL
+    state = :state, reason = :reason, failure_kind = :failure_kind, attempt = :attempt,
+    failed_attempts = :failed_attempts, end_time = :end_time, result = :result, error = :error,
+    cancel_requested_time = :cancel_requested_time, cancel_note = :cancel_note, gate = NULL, deadline_time = NULL
 WHERE id = :id AND state = 'PENDING'
 RETURNING id;
 

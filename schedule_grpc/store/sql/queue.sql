@@ -83,13 +83,14 @@ UPDATE task_executions SET
 FROM rows WHERE task_executions.id = rows.id AND task_executions.state /*postgresql || '' */ = 'PENDING';
 
 -- name: settle_attempts
--- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, failure_kind TEXT, attempt BIGINT, failed_attempts TEXT, hand_backs BIGINT,
--- rows: gate TEXT, available_time BIGINT, end_time BIGINT, result TEXT, error TEXT
+-- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, failure_kind TEXT, attempt BIGINT, failed_attempts TEXT,
+-- rows: hand_backs BIGINT, gate TEXT, available_time BIGINT, end_time BIGINT, result TEXT, error TEXT
 -- What attempts left behind, each written only by the holder of its lease.
 UPDATE task_executions SET
-    state = rows.state, reason = rows.reason, failure_kind = rows.failure_kind, attempt = rows.attempt, failed_attempts = rows.failed_attempts,
-    hand_backs = rows.hand_backs, gate = rows.gate, available_time = rows.available_time, end_time = rows.end_time,
-    result = rows.result, error = rows.error, lease_owner = NULL
+    state = rows.state, reason = rows.reason, failure_kind = rows.failure_kind, attempt = rows.attempt,
+    failed_attempts = rows.failed_attempts, hand_backs = rows.hand_backs, gate = rows.gate,
+    available_time = rows.available_time, end_time = rows.end_time, result = rows.result, error = rows.error,
+    lease_owner = NULL
 FROM rows
 WHERE task_executions.id = rows.id AND task_executions.lease_token = rows.lease_token
   AND task_executions.state = 'RUNNING';
