@@ -15,7 +15,8 @@ WORKERS := --numprocesses 3
 COVERAGE := --cov --cov-report=term
 # The contract as clients have it: the copy of protos/ that the newest release was made with, and what `make lint` holds
 # protos/ to (buf's category FILE: nothing is removed or renamed). A copy, because a commit to compare with is not there
-# in every clone, is HEAD itself on main, and lets a break pass as soon as it is merged. Replaced by `make released` only.
+# in every clone, is HEAD itself on main, and lets a break pass as soon as it is merged. Replaced by `make released`
+# only; until 0.1.0 is released, it is the contract that was decided for it.
 RELEASED := .ci/contract
 CODE := schedule_grpc tests examples benchmarks .ci
 

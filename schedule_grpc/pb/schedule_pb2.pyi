@@ -98,7 +98,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def policy(self) -> Global___TaskPolicy:
-        """How executions are treated. In answers each unset field has its default."""
+        """How executions are treated. In responses every field is set, to its default if the caller gave none."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -210,7 +210,7 @@ class TaskPolicy(_message.Message):
         """The newest occurrence runs if it is at most 30 s late; one MISSED execution stands for the others."""
 
     class CatchUp(_CatchUp, metaclass=_CatchUpEnumTypeWrapper):
-        """What happens to occurrences that came due while no server was running."""
+        """What happens to occurrences that were not recorded in time, for example because no server was running."""
 
     CATCH_UP_UNSPECIFIED: TaskPolicy.CatchUp.ValueType  # 0
     """The default, LATEST."""
@@ -291,7 +291,7 @@ class TaskPolicy(_message.Message):
     overlap: Global___TaskPolicy.Overlap.ValueType
     """What happens to executions that are due while another one has not ended; by default SKIP."""
     catch_up: Global___TaskPolicy.CatchUp.ValueType
-    """What happens to occurrences that came due while no server was running; by default LATEST."""
+    """What happens to occurrences that were not recorded in time; by default LATEST."""
     alert_after: _builtins.int
     """The number of executions FAILED in a row at which an alert is sent: 0 to 1,000, by default 0, which sends none. The
     next execution that SUCCEEDED sends another alert.
@@ -584,11 +584,10 @@ class Execution(_message.Message):
         TRIGGER_UNSPECIFIED: Execution._Trigger.ValueType  # 0
         """A trigger of a newer program that this server does not know; `trouble` has its name."""
         SCHEDULE: Execution._Trigger.ValueType  # 1
-        """The schedule: an occurrence that was recorded at most 30 s late, or that was the only one due."""
+        """An occurrence that was recorded at most 30 s late, or that was the only one due. It may cover earlier ones."""
         CATCH_UP: Execution._Trigger.ValueType  # 2
-        """The schedule, after a time in which no server recorded its occurrences: one of several that were due, recorded
-        more than 30 s late, or a MISSED one that was not to be caught up. With `catch_up` ALL each occurrence that is
-        caught up has an execution of its own, which covers no others.
+        """An occurrence that was recorded more than 30 s late, together with others, or that ended MISSED instead of being
+        caught up. It may cover earlier ones; those that run under `catch_up` ALL cover none.
         """
         MANUAL: Execution._Trigger.ValueType  # 3
         """RunTaskNow."""
@@ -603,11 +602,10 @@ class Execution(_message.Message):
     TRIGGER_UNSPECIFIED: Execution.Trigger.ValueType  # 0
     """A trigger of a newer program that this server does not know; `trouble` has its name."""
     SCHEDULE: Execution.Trigger.ValueType  # 1
-    """The schedule: an occurrence that was recorded at most 30 s late, or that was the only one due."""
+    """An occurrence that was recorded at most 30 s late, or that was the only one due. It may cover earlier ones."""
     CATCH_UP: Execution.Trigger.ValueType  # 2
-    """The schedule, after a time in which no server recorded its occurrences: one of several that were due, recorded
-    more than 30 s late, or a MISSED one that was not to be caught up. With `catch_up` ALL each occurrence that is
-    caught up has an execution of its own, which covers no others.
+    """An occurrence that was recorded more than 30 s late, together with others, or that ended MISSED instead of being
+    caught up. It may cover earlier ones; those that run under `catch_up` ALL cover none.
     """
     MANUAL: Execution.Trigger.ValueType  # 3
     """RunTaskNow."""
@@ -774,7 +772,7 @@ class Execution(_message.Message):
 
     @_builtins.property
     def cancel_requested_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When CancelExecution, or the overlap policy CANCEL_OTHER, asked a running execution to end."""
+        """Output only. When CancelExecution, or the overlap policy CANCEL_OTHER, asked the execution to end."""
 
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
