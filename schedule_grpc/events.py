@@ -26,9 +26,9 @@ HEARTBEAT = timedelta(seconds=15)
 
 
 class Transition(Struct, frozen=True, kw_only=True):
-    """An execution changed its state; ``before`` is None where it was just recorded."""
+    """An execution changed its state; ``previous_state`` is None where it was just recorded."""
 
-    before: State | None
+    previous_state: State | None
     execution: Execution
     time: datetime
 

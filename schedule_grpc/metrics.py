@@ -94,7 +94,7 @@ class _Sums:
 
     def add(self, event: Transition) -> None:
         """Add a transition."""
-        execution, before, state = event.execution, event.before, event.execution.state
+        execution, before, state = event.execution, event.previous_state, event.execution.state
         self.queued += (state is State.PENDING) - (before is State.PENDING)
         self.running += (state is State.RUNNING) - (before is State.RUNNING)
         if before is None and execution.covers is not None:
@@ -108,7 +108,7 @@ class _Sums:
 
     def _add_attempt(self, execution: Execution) -> None:
         if execution.newest_attempt_failed:
-            kind = execution.attempts[-1].kind
+            kind = execution.failed_attempts[-1].failure_kind
             key = self._label(execution), kind
             self.failed[key] = self.failed.get(key, 0) + 1
             self.rescued += kind is FailureKind.LEASE_LOST

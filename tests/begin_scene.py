@@ -76,7 +76,7 @@ BEFORE = (nobody, one_runs, one_runs_and_one_waits)
 
 def moves(told: Sequence[Event]) -> list[tuple[str, str]]:
     """Return the changes of state that were told."""
-    return [(str(event.before), str(event.execution.state)) for event in told if isinstance(event, Transition)]
+    return [(str(event.previous_state), str(event.execution.state)) for event in told if isinstance(event, Transition)]
 
 
 async def states(service: Rig, *names: str) -> list[str]:

@@ -45,7 +45,7 @@ async def undisturbed(servers: Replicas, *execution_ids: str) -> None:
     for server in servers.alive:
         assert "leases.rescued" not in server.written()
     await servers.stop_all()
-    assert [(end.state, end.attempt, end.attempts) for end in ends] == [(State.SUCCEEDED, 1, ())] * len(ends)
+    assert [(end.state, end.attempt, end.failed_attempts) for end in ends] == [(State.SUCCEEDED, 1, ())] * len(ends)
     assert found == []
 
 

@@ -160,7 +160,7 @@ class Load:
         execution = (await client.run_task_now(name, detach=True)).execution
         self.log.note(execution)
         await asyncio.sleep(self._random.uniform(0, 0.1))
-        self.log.note(await client.cancel_execution(execution.id, reason="enough"))
+        self.log.note(await client.cancel_execution(execution.id, note="enough"))
 
     async def _miss(self, client: AsyncClient, name: str) -> None:
         soon = Policy(start_deadline=timedelta(seconds=1))

@@ -156,7 +156,7 @@ async def test_a_table_that_somebody_locks(tmp_path: Path, postgres: Postgres):
             found = await settled(first.address, url, Load().log, replicas=tmp_path)
             await servers.stop_all()
     log.info("calls under a locked table were refused after %.1f s to %.1f s", min(took), max(took))
-    assert (ended.attempt, ended.attempts) == (1, ())
+    assert (ended.attempt, ended.failed_attempts) == (1, ())
     assert max(took) < 25
     assert found == []
 

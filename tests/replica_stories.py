@@ -83,7 +83,7 @@ async def test_killed_with_running_work(tmp_path: Path, postgres: Postgres, long
                 took.append(time.monotonic() - began)
                 async with calling(servers.alive[0].address) as client:
                     ended = await until(reaches(client, execution_id, State.SUCCEEDED))
-                assert [attempt.kind for attempt in ended.attempts] == [FailureKind.LEASE_LOST]
+                assert [attempt.failure_kind for attempt in ended.failed_attempts] == [FailureKind.LEASE_LOST]
                 await servers.start()
             await servers.stop_all()
         assert await checked(url, at_rest=True) == []
@@ -108,7 +108,7 @@ async def test_asked_to_stop_with_running_work(tmp_path: Path, postgres: Postgre
                 took.append(time.monotonic() - began)
                 async with calling(servers.alive[0].address) as client:
                     ended = await until(reaches(client, execution_id, State.SUCCEEDED))
-                assert (ended.attempt, ended.attempts) == (1, ())
+                assert (ended.attempt, ended.failed_attempts) == (1, ())
                 await servers.start("--drain-timeout", "0s")
             await servers.stop_all()
         assert await checked(url, at_rest=True) == []
@@ -137,7 +137,7 @@ async def test_a_zombie(tmp_path: Path, postgres: Postgres):
 
                 await until(heard)
                 assert await client.get_execution(execution_id) == ended
-            assert [attempt.kind for attempt in ended.attempts] == [FailureKind.LEASE_LOST]
+            assert [attempt.failure_kind for attempt in ended.failed_attempts] == [FailureKind.LEASE_LOST]
             await asyncio.sleep(2)
             async with calling(zombie.address) as client:
                 assert await client.get_execution(execution_id) == ended
@@ -175,7 +175,7 @@ async def test_wrong_clocks(tmp_path: Path, postgres: Postgres):
         assert await checked(url, Acknowledged(succeeded=[running])) == []
     fired = [row for row in found if row["scheduled_time"] is not None and row["start_time"] is not None]
     assert [row for row in fired if not 0 <= row["start_time"] - row["scheduled_time"] < 1_500_000] == []
-    assert [row for row in found if "LEASE_LOST" in (row["attempts"] or "")] == []
+    assert [row for row in found if "LEASE_LOST" in (row["failed_attempts"] or "")] == []
 
 
 @story

@@ -77,7 +77,7 @@ def fill(folder: Path, count: int) -> None:
             task_name=name,
             task_uid=f"(SELECT uid FROM scheduled_tasks WHERE name = {name} AND delete_time IS NULL)",
             state=f"CASE n % {FAILED_EVERY} WHEN 7 THEN 'FAILED' ELSE 'SUCCEEDED' END",
-            kind=f"CASE n % {FAILED_EVERY} WHEN 7 THEN 'ERROR' END",
+            failure_kind=f"CASE n % {FAILED_EVERY} WHEN 7 THEN 'ERROR' END",
             request_id="NULL",
             **dict.fromkeys(("create_time", "available_time", "start_time", "attempt_start_time", "end_time"), instant),
         )

@@ -51,7 +51,7 @@ def test_the_invoices_of_the_day_before_are_booked_once(file: Path) -> None:
 async def test_a_payload_that_can_never_work_is_not_tried_again() -> None:
     """REJECTED, with the reason."""
     ran = await run(import_invoices, payload={"currency": 5})
-    assert (ran.kind, ran.error) == (FailureKind.REJECTED, "payload.currency: 5 is not a currency")
+    assert (ran.failure_kind, ran.error) == (FailureKind.REJECTED, "payload.currency: 5 is not a currency")
 
 
 def test_pages_are_rendered() -> None:

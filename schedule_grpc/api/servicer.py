@@ -136,7 +136,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def CancelExecution(self, request: pb.CancelExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""
-        return await self._execution(await self._service.cancel(request.id, reason=request.reason))
+        return await self._execution(await self._service.cancel(request.id, note=request.note))
 
     async def WatchExecutions(
         self, request: pb.WatchExecutionsRequest, context: Context

@@ -15,7 +15,7 @@ from schedule_grpc.runtime.clock import SystemClock
 
 LINGER = 1.0
 """Seconds that the last words of an execution may take after the answer that it has ended."""
-REASON = "Interrupted at the command line"
+NOTE = "Interrupted at the command line"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +61,7 @@ async def attended(client: AsyncClient, wanted: Run) -> RunResult:
         except asyncio.CancelledError:
             execution = (await starting).execution
             if wanted.cancel_on_interrupt:
-                execution = await client.cancel_execution(execution.id, reason=REASON)
+                execution = await client.cancel_execution(execution.id, note=NOTE)
             raise Interrupted(execution) from None
 
 

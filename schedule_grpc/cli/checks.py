@@ -292,7 +292,7 @@ def _failures(task: Task, newest: Sequence[Execution]) -> Check:
     told = f"{in_a_row} in a row"
     if last is None:
         return bad("failures", told, f"`schedule-grpc tasks history {task.name} --state failed`")
-    told += f", the last at {time_shown(last.end_time)}: {last.kind}: {last.error}"
+    told += f", the last at {time_shown(last.end_time)}: {last.failure_kind}: {last.error}"
     return bad("failures", told, f"`schedule-grpc executions get {last.id}`")
 
 

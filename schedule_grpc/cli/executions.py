@@ -43,13 +43,13 @@ def get(execution_id: ExecutionId, *, call: Caller) -> None:
 def cancel(
     execution_id: ExecutionId,
     *,
-    reason: Annotated[str, typer.Option(help="Why; kept with the execution")] = "",
+    note: Annotated[str, typer.Option(help="Why; kept with the execution")] = "",
     call: Caller,
 ) -> None:
     """Cancel an execution. One that waits ends at once, one that runs is asked to stop, an ended one stays as it is."""
     from schedule_grpc.cli.showing import show_execution
 
-    show_execution(call, call.ask(lambda client: client.cancel_execution(execution_id, reason=reason)))
+    show_execution(call, call.ask(lambda client: client.cancel_execution(execution_id, note=note)))
 
 
 @app.command()

@@ -142,7 +142,7 @@ POLICY_OPTIONS = (
         "overlap", "overlap", "skip", "If the last run is not over: skip, buffer-one, cancel-other or allow-all"
     ),
     PolicyOption("catch-up", "catch_up", "latest", "What runs of what was due while nobody looked: latest, all, none"),
-    PolicyOption("catchup-window", "catchup_window", "365d", "Nothing older than this is caught up"),
+    PolicyOption("catch-up-window", "catch_up_window", "365d", "Nothing older than this is caught up"),
     PolicyOption("jitter", "jitter", "0s", "Occurrences start up to this much later"),
     PolicyOption("window-start", "window.start_time", "none", "No occurrence before this instant"),
     PolicyOption("window-end", "window.end_time", "none", "No occurrence at or after this instant"),

@@ -122,8 +122,8 @@ def print_execution(execution: Execution) -> None:
         "error": execution.error,
         "trouble": execution.trouble,
     }
-    for attempt in execution.attempts:
-        told = f"{attempt.kind.value} after {human(attempt.duration)}: {attempt.error}"
+    for attempt in execution.failed_attempts:
+        told = f"{attempt.failure_kind.value} after {human(attempt.duration)}: {attempt.error}"
         facts[f"attempt {attempt.number}"] = f"{time_shown(attempt.start_time)}  {told}"
     _print_facts(facts)
 

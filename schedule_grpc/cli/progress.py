@@ -99,7 +99,7 @@ class Moving:
     def changed(self, execution: Execution) -> None:
         """Show its state; what an attempt died of stays above the line."""
         words = state_in_words(execution)
-        if execution.state is State.PENDING and execution.attempts:
+        if execution.state is State.PENDING and execution.failed_attempts:
             self._bar.console.print(Text(plain(words)))
             words = f"{execution.state}  next attempt at {time_shown(execution.available_time)}"
         self._bar.tasks[0].total = None  # a new attempt has not said yet how far it is
@@ -132,10 +132,10 @@ def progress_in_words(event: Progress) -> str:
 def state_in_words(execution: Execution) -> str:
     """Return where an execution is, and what led there, on one line."""
     state = execution.state.value
-    if execution.state is State.PENDING and execution.attempts:
-        last = execution.attempts[-1]
-        why = "" if last.kind is FailureKind.TIMEOUT else f": {first_line(last.error)}"
-        told = f"attempt {last.number} failed ({last.kind.value}) after {human(last.duration)}{why}"
+    if execution.state is State.PENDING and execution.failed_attempts:
+        last = execution.failed_attempts[-1]
+        why = "" if last.failure_kind is FailureKind.TIMEOUT else f": {first_line(last.error)}"
+        told = f"attempt {last.number} failed ({last.failure_kind.value}) after {human(last.duration)}{why}"
         return f"{state}  {told}; next at {time_shown(execution.available_time)}"
     if execution.state is State.RUNNING:
         asked = ", asked to stop" if execution.cancel_requested_time else ""

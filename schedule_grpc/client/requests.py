@@ -354,13 +354,13 @@ def get_execution(execution_id: str) -> Call[Execution]:
     )
 
 
-def cancel_execution(execution_id: str, *, reason: str = "") -> Call[Execution]:
+def cancel_execution(execution_id: str, *, note: str = "") -> Call[Execution]:
     """Cancel an execution: one that waits ends CANCELLED at once, one that runs is asked to stop; return it.
 
     Raises:
         ExecutionNotFound: if the history does not, or no longer, hold it.
     """
-    request = request_of(pb.CancelExecutionRequest, id=execution_id, reason=reason)
+    request = request_of(pb.CancelExecutionRequest, id=execution_id, note=note)
     return Call(rpc="CancelExecution", request=request, read=protobuf.execution_from)
 
 

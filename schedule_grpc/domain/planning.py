@@ -45,7 +45,7 @@ def plan(task: Task, now: datetime) -> Firing:
 
     What is older than the catch-up window is one MISSED row; of the rest, the task's catch-up policy says what runs.
     """
-    window_began = just_before(now - task.policy.catchup_window)
+    window_began = just_before(now - task.policy.catch_up_window)
     too_old = NOTHING
     if task.settled_time < window_began:
         too_old = task.definition.due(task.settled_time, window_began, newest=2)
@@ -53,7 +53,7 @@ def plan(task: Task, now: datetime) -> Firing:
     due = task.definition.due(max(task.settled_time, window_began), now, newest=listed)
     alone = too_old.count + due.count == 1
     executions = [
-        *_missed(task, too_old, Reason.CATCHUP_WINDOW, now),
+        *_missed(task, too_old, Reason.CATCH_UP_WINDOW, now),
         *_PLANS[task.policy.catch_up](task, due, now, alone=alone),
     ]
     settled_time = max(task.settled_time, now)
@@ -140,14 +140,14 @@ def _latest(task: Task, due: Due, now: datetime, *, alone: bool) -> Iterator[Exe
 
 def _all(task: Task, due: Due, now: datetime, *, alone: bool) -> Iterator[Execution]:
     caught_up = due.newest[-CAUGHT_UP:]
-    yield from _missed(task, _without_newest(due, len(caught_up)), Reason.CATCHUP_LIMIT, now)
+    yield from _missed(task, _without_newest(due, len(caught_up)), Reason.CATCH_UP_LIMIT, now)
     for occurrence in caught_up:
         yield _running(task, occurrence, now, alone=alone)
 
 
 def _none(task: Task, due: Due, now: datetime, *, alone: bool) -> Iterator[Execution]:
     on_time = due.newest[-1:] if due.newest and now - due.newest[-1] <= ON_TIME else ()
-    yield from _missed(task, _without_newest(due, len(on_time)), Reason.CATCHUP_NONE, now)
+    yield from _missed(task, _without_newest(due, len(on_time)), Reason.CATCH_UP_NONE, now)
     for occurrence in on_time:
         yield _running(task, occurrence, now, alone=alone)
 

@@ -69,7 +69,7 @@ class Policy:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     overlap: Overlap = Overlap.SKIP
     catch_up: CatchUp = CatchUp.LATEST
-    catchup_window: timedelta = timedelta(days=365)
+    catch_up_window: timedelta = timedelta(days=365)
     """Occurrences older than this are MISSED."""
     jitter: timedelta = timedelta(0)
     """Occurrences start up to this much later, each by an amount of its own that never changes."""
@@ -138,7 +138,7 @@ _VALUES = attrgetter(*PATHS)
 _BOUNDS: tuple[tuple[str, Any, Any, str], ...] = (
     ("timeout", _SECOND, _DAY, "1 s and 24 h"),
     ("start_deadline", _SECOND, 365 * _DAY, "1 s and 365 days"),
-    ("catchup_window", timedelta(0), _TEN_YEARS, "0 s and 3650 days"),
+    ("catch_up_window", timedelta(0), _TEN_YEARS, "0 s and 3650 days"),
     ("jitter", timedelta(0), MAX_JITTER, "0 s and 24 h"),
     ("retention.max_age", _HOUR, _TEN_YEARS, "1 h and 3650 days"),
     ("retention.max_count", 1, MAX_RETAINED, "1 and 1000000"),

@@ -291,7 +291,11 @@ class Engine:
                 log.warning("clock.set_back", waits_shortened=shortened)
 
     def _notice(self, events: Sequence[Event]) -> None:
-        begun = {each.execution.id for each in events if isinstance(each, Transition) and each.before is State.PENDING}
+        begun = {
+            each.execution.id
+            for each in events
+            if isinstance(each, Transition) and each.previous_state is State.PENDING
+        }
         for event in events:
             if isinstance(event, Transition):
                 was_begun = event.execution.id in begun
@@ -314,4 +318,4 @@ class Engine:
 
 def _was_fired(event: Transition) -> bool:
     """Tell whether it is the loop itself that recorded an execution: what comes of it, its look behind it has seen."""
-    return event.before is None and event.execution.trigger in {Trigger.SCHEDULE, Trigger.CATCH_UP}
+    return event.previous_state is None and event.execution.trigger in {Trigger.SCHEDULE, Trigger.CATCH_UP}

@@ -46,7 +46,11 @@ def _lines_of(events: Sequence[Event], *, informs: bool) -> Iterator[Line]:
         state = event.execution.state
         if state is State.FAILED or (informs and state.ended):
             yield _end(event)
-        elif event.before is State.RUNNING and not state.ended and (informs or event.execution.newest_attempt_failed):
+        elif (
+            event.previous_state is State.RUNNING
+            and not state.ended
+            and (informs or event.execution.newest_attempt_failed)
+        ):
             yield _again(event)
 
 
@@ -63,8 +67,8 @@ def _end(event: Transition) -> Line:
     }
     if execution.reason is not None:
         fields["reason"] = execution.reason.value
-    if execution.kind is not None:
-        fields["kind"] = execution.kind.value
+    if execution.failure_kind is not None:
+        fields["failure_kind"] = execution.failure_kind.value
     if execution.error is not None:
         fields["error"] = execution.error
     return Line("warning" if execution.state is State.FAILED else "info", "execution.recorded", fields)

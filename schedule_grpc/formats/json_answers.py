@@ -86,7 +86,7 @@ def execution_json(execution: Execution) -> dict[str, Any]:
             "handler": execution.handler,
             "state": execution.state.value,
             "reason": execution.reason,
-            "kind": execution.kind,
+            "failureKind": execution.failure_kind,
             "trigger": execution.trigger.value,
             "scheduledAt": _time_or_none(execution.scheduled_time),
             "createdAt": time_json(execution.create_time),
@@ -95,15 +95,15 @@ def execution_json(execution: Execution) -> dict[str, Any]:
             "durationMs": None if execution.duration is None else round(execution.duration / MILLISECOND),
             "cancelRequestedAt": _time_or_none(execution.cancel_requested_time),
             "attempt": execution.attempt,
-            "attempts": [
+            "failedAttempts": [
                 {
                     "attempt": attempt.number,
                     "startedAt": time_json(attempt.start_time),
                     "durationMs": round(attempt.duration / MILLISECOND),
-                    "kind": attempt.kind.value,
+                    "failureKind": attempt.failure_kind.value,
                     "error": attempt.error,
                 }
-                for attempt in execution.attempts
+                for attempt in execution.failed_attempts
             ],
             "covers": covers
             and {
@@ -137,7 +137,7 @@ def event_json(event: Transition | Progress | Lost) -> dict[str, Any]:
         {
             "event": "transition",
             "time": time_json(event.time),
-            "before": event.before,
+            "previousState": event.previous_state,
             "execution": execution_json(event.execution),
         }
     )

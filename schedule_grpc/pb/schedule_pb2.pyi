@@ -3,9 +3,15 @@
 isort:skip_file
 The contract of the schedule service.
 
-Times are UTC. Names of rpcs, messages and fields are stable; fields and enum values are only ever added.
-Errors carry google.rpc.Status details: BadRequest names every field that was refused and why, ErrorInfo.reason is a
-stable code such as TASK_NOT_FOUND or INVALID_SCHEDULE.
+Names and numbers of rpcs, messages, fields and enum values are stable within schedule.v1 (AIP-180): a release adds
+some, and renames or removes none. Clients must accept enum values and fields that they do not know.
+
+Times are instants in UTC. A task's own name is its resource name: the service has one flat collection of tasks, and
+departs here from the paths of AIP-122. Pages follow AIP-158, partial updates AIP-134, etags AIP-154, field comments
+AIP-203: https://google.aip.dev/203.
+
+Errors carry google.rpc.Status details (AIP-193): BadRequest names each refused field and the reason, and
+ErrorInfo.reason is a stable code such as TASK_NOT_FOUND or INVALID_SCHEDULE.
 """
 
 from collections import abc as _abc
@@ -30,7 +36,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Task(_message.Message):
-    """A registered definition: what runs when, and how it is treated."""
+    """A handler, the schedule on which it runs, and how its executions are treated."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -56,66 +62,67 @@ class Task(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Unique among living tasks: a letter or digit, then up to 127 of letters, digits, `.`, `_` and `-`."""
+    """Unique among the tasks that are not deleted: a letter or digit, then up to 127 letters, digits, `.`, `_` or `-`."""
     id: _builtins.str
-    """`task_<name>`."""
+    """Output only. `task_<name>`."""
     uid: _builtins.str
-    """Random, new for each creation: a deleted and recreated task has another one."""
+    """Output only. Unique for each creation: a task that is deleted and created again has another uid."""
     schedule: _builtins.str
     """As the user wrote it: `*/5 * * * *`, `@daily`, `every 90 minutes`, `2026-01-31T10:00:00Z`, `@manual`."""
     time_zone: _builtins.str
-    """IANA name of the zone in which a cron expression is read."""
+    """IANA name of the time zone in which a cron expression is read."""
     handler: _builtins.str
     """Name of the handler that does the work."""
     enabled: _builtins.bool
-    """Whether the task fires."""
+    """Whether the occurrences of the schedule run."""
     description: _builtins.str
-    """What the task is for; where it was not given, `metadata.description`."""
+    """What the task is for; `metadata.description` if no description was given."""
     etag: _builtins.str
-    """Changes with every change of the definition; firing does not change it (AIP-154)."""
+    """Changes with each change of the definition, not with a run (AIP-154). In a request: the etag that is expected."""
     note: _builtins.str
-    """Why an operator disabled the task."""
+    """Output only. The note of the DisableTask that disabled the task."""
     schedule_description: _builtins.str
-    """The schedule in English."""
+    """Output only. The schedule in English."""
     trouble: _builtins.str
-    """Output only. What this server cannot read of the task, and why; empty where it reads everything. A newer program
-    wrote it, the server's tz data lack its zone, or it is damaged. The task does not fire until that part is changed.
+    """Output only. Which part of the task this server cannot read, and why; empty if it reads everything. A newer program
+    wrote the part, the server's tz data lack the time zone, or the part is damaged. The task does not fire until the
+    part is replaced.
     """
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """Handed to the handler with every execution."""
+        """Passed to the handler with each execution."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free to use by the caller; `description` and `category` are understood."""
+        """The caller's own data. The service reads two keys of it: `description` and `category`."""
 
     @_builtins.property
     def policy(self) -> Global___TaskPolicy:
-        """How executions are treated, defaults filled in."""
+        """How executions are treated. In responses every field is set, to its default if the caller gave none."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the task was created."""
+        """Output only. When the task was created."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When its definition last changed."""
+        """Output only. When the definition last changed."""
 
     @_builtins.property
     def last_run_time(self) -> _timestamp_pb2.Timestamp:
-        """Start of the newest execution that started; unset if none has."""
+        """Output only. When the newest execution started; unset if none has."""
 
     @_builtins.property
     def next_run_time(self) -> _timestamp_pb2.Timestamp:
-        """The next occurrence; unset if the task is disabled or will not fire again."""
+        """Output only. The next occurrence; unset if the task is disabled or its schedule has none left."""
 
     @_builtins.property
     def next_run_times(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
-        """The next few occurrences, the first equal to next_run_time."""
+        """Output only. The next few occurrences; the first is next_run_time."""
 
     @_builtins.property
     def stats(self) -> Global___TaskStats:
-        """Counts over the task's life."""
+        """Output only. Counts over the task's life."""
 
     def __init__(
         self,
@@ -165,27 +172,27 @@ class TaskPolicy(_message.Message):
         OVERLAP_UNSPECIFIED: TaskPolicy._Overlap.ValueType  # 0
         """The default, SKIP."""
         SKIP: TaskPolicy._Overlap.ValueType  # 1
-        """The new one ends SKIPPED, with the reason OVERLAP."""
+        """The new execution ends SKIPPED, with the reason OVERLAP."""
         ALLOW_ALL: TaskPolicy._Overlap.ValueType  # 2
-        """Both run."""
+        """Both executions run."""
         BUFFER_ONE: TaskPolicy._Overlap.ValueType  # 3
-        """The new one waits for the end of the other; while one waits already, it ends SKIPPED."""
+        """The new execution waits for the end of the other one; if another one waits already, the new one ends SKIPPED."""
         CANCEL_OTHER: TaskPolicy._Overlap.ValueType  # 4
-        """The other one is cancelled, and the new one runs after its end; an older one that waits ends SKIPPED."""
+        """The other execution is cancelled, and the new one runs after its end; an older one that waits ends SKIPPED."""
 
     class Overlap(_Overlap, metaclass=_OverlapEnumTypeWrapper):
-        """What happens to an execution that is due while another one of the same task is open."""
+        """What happens to an execution that is due while another one of the same task has not ended."""
 
     OVERLAP_UNSPECIFIED: TaskPolicy.Overlap.ValueType  # 0
     """The default, SKIP."""
     SKIP: TaskPolicy.Overlap.ValueType  # 1
-    """The new one ends SKIPPED, with the reason OVERLAP."""
+    """The new execution ends SKIPPED, with the reason OVERLAP."""
     ALLOW_ALL: TaskPolicy.Overlap.ValueType  # 2
-    """Both run."""
+    """Both executions run."""
     BUFFER_ONE: TaskPolicy.Overlap.ValueType  # 3
-    """The new one waits for the end of the other; while one waits already, it ends SKIPPED."""
+    """The new execution waits for the end of the other one; if another one waits already, the new one ends SKIPPED."""
     CANCEL_OTHER: TaskPolicy.Overlap.ValueType  # 4
-    """The other one is cancelled, and the new one runs after its end; an older one that waits ends SKIPPED."""
+    """The other execution is cancelled, and the new one runs after its end; an older one that waits ends SKIPPED."""
 
     class _CatchUp:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -196,27 +203,27 @@ class TaskPolicy(_message.Message):
         CATCH_UP_UNSPECIFIED: TaskPolicy._CatchUp.ValueType  # 0
         """The default, LATEST."""
         LATEST: TaskPolicy._CatchUp.ValueType  # 1
-        """One execution runs for the newest of them and covers the older."""
+        """One execution runs for the newest occurrence and covers the older ones."""
         ALL: TaskPolicy._CatchUp.ValueType  # 2
-        """The newest 100 run, one by one in order; one MISSED execution covers the older."""
+        """The newest 100 occurrences run, one by one in order; one MISSED execution stands for the older ones."""
         NONE: TaskPolicy._CatchUp.ValueType  # 3
-        """The newest runs if it is at most 30 s late; one MISSED execution covers the others."""
+        """The newest occurrence runs if it is at most 30 s late; one MISSED execution stands for the others."""
 
     class CatchUp(_CatchUp, metaclass=_CatchUpEnumTypeWrapper):
-        """What becomes of occurrences that came due while nobody was looking."""
+        """What happens to occurrences that were not recorded in time, for example because no server was running."""
 
     CATCH_UP_UNSPECIFIED: TaskPolicy.CatchUp.ValueType  # 0
     """The default, LATEST."""
     LATEST: TaskPolicy.CatchUp.ValueType  # 1
-    """One execution runs for the newest of them and covers the older."""
+    """One execution runs for the newest occurrence and covers the older ones."""
     ALL: TaskPolicy.CatchUp.ValueType  # 2
-    """The newest 100 run, one by one in order; one MISSED execution covers the older."""
+    """The newest 100 occurrences run, one by one in order; one MISSED execution stands for the older ones."""
     NONE: TaskPolicy.CatchUp.ValueType  # 3
-    """The newest runs if it is at most 30 s late; one MISSED execution covers the others."""
+    """The newest occurrence runs if it is at most 30 s late; one MISSED execution stands for the others."""
 
     @_typing.final
     class Window(_message.Message):
-        """The part of a schedule that counts."""
+        """The period within which a schedule has occurrences."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -224,11 +231,11 @@ class TaskPolicy(_message.Message):
         END_TIME_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def start_time(self) -> _timestamp_pb2.Timestamp:
-            """No occurrence before this time."""
+            """The first occurrence lies at or after this time; unset: no limit."""
 
         @_builtins.property
         def end_time(self) -> _timestamp_pb2.Timestamp:
-            """No occurrence at or after this time."""
+            """The last occurrence lies before this time; unset: no limit."""
 
         def __init__(
             self,
@@ -244,17 +251,17 @@ class TaskPolicy(_message.Message):
 
     @_typing.final
     class Retention(_message.Message):
-        """How long the history of the task is kept. SKIPPED and MISSED executions are counted apart from those that ran."""
+        """How long the task's ended executions are kept. SKIPPED and MISSED ones are counted apart from those that ran."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         MAX_AGE_FIELD_NUMBER: _builtins.int
         MAX_COUNT_FIELD_NUMBER: _builtins.int
         max_count: _builtins.int
-        """So many of the newest are kept at most: 1 to 1,000,000, by default 10,000."""
+        """At most this number of the newest executions is kept: 1 to 1,000,000, by default 10,000."""
         @_builtins.property
         def max_age(self) -> _duration_pb2.Duration:
-            """An execution that ended longer ago is removed: 1 h to 3,650 days, by default 30 days."""
+            """An execution is removed this long after its end: 1 h to 3,650 days, by default 30 days."""
 
         def __init__(
             self,
@@ -275,54 +282,54 @@ class TaskPolicy(_message.Message):
     OVERLAP_FIELD_NUMBER: _builtins.int
     START_DEADLINE_FIELD_NUMBER: _builtins.int
     CATCH_UP_FIELD_NUMBER: _builtins.int
-    CATCHUP_WINDOW_FIELD_NUMBER: _builtins.int
+    CATCH_UP_WINDOW_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     ALERT_AFTER_FIELD_NUMBER: _builtins.int
     OVERDUE_GRACE_FIELD_NUMBER: _builtins.int
     overlap: Global___TaskPolicy.Overlap.ValueType
-    """By default SKIP."""
+    """What happens to executions that are due while another one has not ended; by default SKIP."""
     catch_up: Global___TaskPolicy.CatchUp.ValueType
-    """By default LATEST."""
+    """What happens to occurrences that were not recorded in time; by default LATEST."""
     alert_after: _builtins.int
-    """An alert is sent when so many executions have FAILED in a row, and another when one SUCCEEDED again: 0 to 1,000, by
-    default 0, which sends none.
+    """The number of executions FAILED in a row at which an alert is sent: 0 to 1,000, by default 0, which sends none. The
+    next execution that SUCCEEDED sends another alert.
     """
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """Longest time one attempt may take: 1 s to 24 h, by default 29 s."""
+        """The longest time that one attempt may take: 1 s to 24 h, by default 29 s."""
 
     @_builtins.property
     def retry(self) -> Global___RetryPolicy:
-        """What happens after a failed attempt."""
+        """Whether and when a failed attempt is retried."""
 
     @_builtins.property
     def start_deadline(self) -> _duration_pb2.Duration:
-        """An execution that nobody started this long after it became available ends MISSED: 1 s to 365 days, by default 1 h."""
+        """An execution not started within this time of becoming available ends MISSED: 1 s to 365 days, by default 1 h."""
 
     @_builtins.property
-    def catchup_window(self) -> _duration_pb2.Duration:
-        """Occurrences older than this are MISSED, whatever catch_up says: 0 to 3,650 days, by default 365 days."""
+    def catch_up_window(self) -> _duration_pb2.Duration:
+        """Occurrences older than this end MISSED, whatever catch_up is: 0 to 3,650 days, by default 365 days."""
 
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
-        """Each occurrence starts up to this much later, by an amount of its own that is always the same: 0 to 24 h, by
-        default 0. Never later than 1 s before the next occurrence.
+        """The longest delay of an occurrence's start: 0 to 24 h, by default 0. Each occurrence has a delay of its own, which
+        is always the same and ends at least 1 s before the next occurrence.
         """
 
     @_builtins.property
     def window(self) -> Global___TaskPolicy.Window:
-        """By default the whole schedule counts."""
+        """The period within which the schedule has occurrences; by default there is no limit."""
 
     @_builtins.property
     def retention(self) -> Global___TaskPolicy.Retention:
-        """By default 30 days and 10,000 executions."""
+        """How long the history is kept; by default 30 days and 10,000 executions."""
 
     @_builtins.property
     def overdue_grace(self) -> _duration_pb2.Duration:
-        """An alert is sent when an occurrence has not started this long after it could, and another when the task has run
-        again: 0 to 365 days, by default 0, which sends none.
+        """An alert is sent when an occurrence has not started within this time of becoming available: 0 to 365 days, by
+        default 0, which sends none. The next run of the task sends another alert.
         """
 
     def __init__(
@@ -333,16 +340,16 @@ class TaskPolicy(_message.Message):
         overlap: Global___TaskPolicy.Overlap.ValueType = ...,
         start_deadline: _duration_pb2.Duration | None = ...,
         catch_up: Global___TaskPolicy.CatchUp.ValueType = ...,
-        catchup_window: _duration_pb2.Duration | None = ...,
+        catch_up_window: _duration_pb2.Duration | None = ...,
         jitter: _duration_pb2.Duration | None = ...,
         window: Global___TaskPolicy.Window | None = ...,
         retention: Global___TaskPolicy.Retention | None = ...,
         alert_after: _builtins.int | None = ...,
         overdue_grace: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "alert_after", b"alert_after", "catchup_window", b"catchup_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "alert_after", b"alert_after", "catch_up_window", b"catch_up_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "alert_after", b"alert_after", "catch_up", b"catch_up", "catchup_window", b"catchup_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "overlap", b"overlap", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "alert_after", b"alert_after", "catch_up", b"catch_up", "catch_up_window", b"catch_up_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "overlap", b"overlap", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alert_after: _TypeAlias = _typing.Literal["alert_after"]  # noqa: Y015
     _WhichOneofArgType__alert_after: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after"]  # noqa: Y015
@@ -352,7 +359,7 @@ Global___TaskPolicy: _TypeAlias = TaskPolicy  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):
-    """Exponential backoff: after failed attempt n, wait initial_backoff * multiplier^(n-1), at most max_backoff."""
+    """Exponential backoff: the wait after failed attempt n is initial_backoff * multiplier^(n-1), at most max_backoff."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -361,16 +368,16 @@ class RetryPolicy(_message.Message):
     MULTIPLIER_FIELD_NUMBER: _builtins.int
     MAX_BACKOFF_FIELD_NUMBER: _builtins.int
     max_retries: _builtins.int
-    """Attempts after the first: 0 to 100, by default 3."""
+    """The number of attempts after the first: 0 to 100, by default 3."""
     multiplier: _builtins.float
-    """1 to 100, by default 2."""
+    """The factor by which each wait is longer than the one before: 1 to 100, by default 2."""
     @_builtins.property
     def initial_backoff(self) -> _duration_pb2.Duration:
-        """Wait before the first retry: 0 to 24 h, by default 1 s."""
+        """The wait before the first retry: 0 to 24 h, by default 1 s."""
 
     @_builtins.property
     def max_backoff(self) -> _duration_pb2.Duration:
-        """Longest wait: 0 to 24 h, by default 10 s."""
+        """The longest wait: 0 to 24 h, by default 10 s."""
 
     def __init__(
         self,
@@ -397,7 +404,7 @@ Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class TaskStats(_message.Message):
-    """Counts over a task's life; they outlive the history that retention removes."""
+    """Counts over a task's life. They also count the executions that retention has removed from the history."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -407,18 +414,18 @@ class TaskStats(_message.Message):
     LAST_SUCCESS_TIME_FIELD_NUMBER: _builtins.int
     LAST_FAILURE_TIME_FIELD_NUMBER: _builtins.int
     success_count: _builtins.int
-    """Executions that ended SUCCEEDED."""
+    """Output only. How many executions ended SUCCEEDED."""
     failure_count: _builtins.int
-    """Executions that ended FAILED."""
+    """Output only. How many executions ended FAILED."""
     consecutive_failures: _builtins.int
-    """Executions FAILED since the last one that SUCCEEDED."""
+    """Output only. How many executions ended FAILED since the last one that SUCCEEDED."""
     @_builtins.property
     def last_success_time(self) -> _timestamp_pb2.Timestamp:
-        """End of the newest execution that SUCCEEDED."""
+        """Output only. When the newest execution that SUCCEEDED ended."""
 
     @_builtins.property
     def last_failure_time(self) -> _timestamp_pb2.Timestamp:
-        """End of the newest execution that FAILED."""
+        """Output only. When the newest execution that FAILED ended."""
 
     def __init__(
         self,
@@ -450,41 +457,45 @@ class Execution(_message.Message):
     class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Execution._State.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Execution._State.ValueType  # 0
-        """One of a newer program, which this server does not know; `trouble` says which."""
+        """A state of a newer program that this server does not know; `trouble` has its name."""
         PENDING: Execution._State.ValueType  # 1
-        """Recorded; waits for its available time (a retry's backoff included), a slot, or somebody who offers its handler."""
+        """Waits: for its available time (a retry's backoff included), an earlier execution of its task, a free slot, or a
+        server that offers its handler.
+        """
         RUNNING: Execution._State.ValueType  # 2
         """An attempt is in progress."""
         SUCCEEDED: Execution._State.ValueType  # 3
-        """Ended; `result` holds what the handler returned."""
+        """Ended: the handler succeeded; `result` has what it returned."""
         FAILED: Execution._State.ValueType  # 4
-        """Ended; `kind` and `error` tell of the last attempt."""
+        """Ended: the last attempt failed; `failure_kind` and `error` say how."""
         SKIPPED: Execution._State.ValueType  # 5
-        """Never ran; `reason` says why."""
+        """Ended without having run; `reason` says why."""
         MISSED: Execution._State.ValueType  # 6
-        """Never ran because it was too late; `reason` says why."""
+        """Ended without having run, because it was too late; `reason` says why."""
         CANCELLED: Execution._State.ValueType  # 7
-        """Ended because somebody, or the overlap policy CANCEL_OTHER, asked for it; `error` says why."""
+        """Ended by CancelExecution or by the overlap policy CANCEL_OTHER; `error` says why."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where the execution is in its life."""
 
     STATE_UNSPECIFIED: Execution.State.ValueType  # 0
-    """One of a newer program, which this server does not know; `trouble` says which."""
+    """A state of a newer program that this server does not know; `trouble` has its name."""
     PENDING: Execution.State.ValueType  # 1
-    """Recorded; waits for its available time (a retry's backoff included), a slot, or somebody who offers its handler."""
+    """Waits: for its available time (a retry's backoff included), an earlier execution of its task, a free slot, or a
+    server that offers its handler.
+    """
     RUNNING: Execution.State.ValueType  # 2
     """An attempt is in progress."""
     SUCCEEDED: Execution.State.ValueType  # 3
-    """Ended; `result` holds what the handler returned."""
+    """Ended: the handler succeeded; `result` has what it returned."""
     FAILED: Execution.State.ValueType  # 4
-    """Ended; `kind` and `error` tell of the last attempt."""
+    """Ended: the last attempt failed; `failure_kind` and `error` say how."""
     SKIPPED: Execution.State.ValueType  # 5
-    """Never ran; `reason` says why."""
+    """Ended without having run; `reason` says why."""
     MISSED: Execution.State.ValueType  # 6
-    """Never ran because it was too late; `reason` says why."""
+    """Ended without having run, because it was too late; `reason` says why."""
     CANCELLED: Execution.State.ValueType  # 7
-    """Ended because somebody, or the overlap policy CANCEL_OTHER, asked for it; `error` says why."""
+    """Ended by CancelExecution or by the overlap policy CANCEL_OTHER; `error` says why."""
 
     class _Reason:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -493,76 +504,76 @@ class Execution(_message.Message):
     class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Execution._Reason.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         REASON_UNSPECIFIED: Execution._Reason.ValueType  # 0
-        """It ran, or may yet run."""
+        """The execution ran, or may still run."""
         OVERLAP: Execution._Reason.ValueType  # 1
-        """Another execution of the task was open."""
+        """Another execution of the task had not ended."""
         TASK_DISABLED: Execution._Reason.ValueType  # 2
-        """The task was disabled before it started."""
+        """The task was disabled before the execution started."""
         NO_WORKER: Execution._Reason.ValueType  # 3
-        """Nobody offered its handler in time."""
+        """No server offered the handler in time."""
         START_DEADLINE: Execution._Reason.ValueType  # 4
-        """Nobody started it before its start deadline."""
+        """The execution was not started before its start deadline."""
         TASK_DELETED: Execution._Reason.ValueType  # 5
-        """The task was deleted before it started, or (FAILED) before it was tried again."""
-        CATCHUP_WINDOW: Execution._Reason.ValueType  # 6
-        """It was older than the task's catchup_window."""
-        CATCHUP_LIMIT: Execution._Reason.ValueType  # 7
-        """More than 100 occurrences were to be caught up."""
-        CATCHUP_NONE: Execution._Reason.ValueType  # 8
-        """The task does not catch up."""
+        """The task was deleted before the execution started or, in state FAILED, before it was retried."""
+        CATCH_UP_WINDOW: Execution._Reason.ValueType  # 6
+        """The occurrence was older than the policy's catch_up_window."""
+        CATCH_UP_LIMIT: Execution._Reason.ValueType  # 7
+        """More than 100 occurrences were due, and the policy's catch_up is ALL."""
+        CATCH_UP_NONE: Execution._Reason.ValueType  # 8
+        """The occurrence was too late, or not the newest, and the policy's catch_up is NONE."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
-        """Why an execution never ran, or ran no more."""
+        """Why an execution never ran, or was not retried."""
 
     REASON_UNSPECIFIED: Execution.Reason.ValueType  # 0
-    """It ran, or may yet run."""
+    """The execution ran, or may still run."""
     OVERLAP: Execution.Reason.ValueType  # 1
-    """Another execution of the task was open."""
+    """Another execution of the task had not ended."""
     TASK_DISABLED: Execution.Reason.ValueType  # 2
-    """The task was disabled before it started."""
+    """The task was disabled before the execution started."""
     NO_WORKER: Execution.Reason.ValueType  # 3
-    """Nobody offered its handler in time."""
+    """No server offered the handler in time."""
     START_DEADLINE: Execution.Reason.ValueType  # 4
-    """Nobody started it before its start deadline."""
+    """The execution was not started before its start deadline."""
     TASK_DELETED: Execution.Reason.ValueType  # 5
-    """The task was deleted before it started, or (FAILED) before it was tried again."""
-    CATCHUP_WINDOW: Execution.Reason.ValueType  # 6
-    """It was older than the task's catchup_window."""
-    CATCHUP_LIMIT: Execution.Reason.ValueType  # 7
-    """More than 100 occurrences were to be caught up."""
-    CATCHUP_NONE: Execution.Reason.ValueType  # 8
-    """The task does not catch up."""
+    """The task was deleted before the execution started or, in state FAILED, before it was retried."""
+    CATCH_UP_WINDOW: Execution.Reason.ValueType  # 6
+    """The occurrence was older than the policy's catch_up_window."""
+    CATCH_UP_LIMIT: Execution.Reason.ValueType  # 7
+    """More than 100 occurrences were due, and the policy's catch_up is ALL."""
+    CATCH_UP_NONE: Execution.Reason.ValueType  # 8
+    """The occurrence was too late, or not the newest, and the policy's catch_up is NONE."""
 
-    class _Kind:
+    class _FailureKind:
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Execution._Kind.ValueType], _builtins.type):
+    class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Execution._FailureKind.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
-        KIND_UNSPECIFIED: Execution._Kind.ValueType  # 0
-        """It did not fail."""
-        ERROR: Execution._Kind.ValueType  # 1
-        """The handler raised, returned `success: false`, or returned what is not JSON."""
-        TIMEOUT: Execution._Kind.ValueType  # 2
-        """It took longer than the task's timeout."""
-        REJECTED: Execution._Kind.ValueType  # 3
-        """The handler said that a retry is useless."""
-        LEASE_LOST: Execution._Kind.ValueType  # 4
-        """Its server died or lost touch while it ran."""
+        FAILURE_KIND_UNSPECIFIED: Execution._FailureKind.ValueType  # 0
+        """The attempt did not fail."""
+        ERROR: Execution._FailureKind.ValueType  # 1
+        """The handler raised an error, returned `success: false`, or returned a value that is not JSON."""
+        TIMEOUT: Execution._FailureKind.ValueType  # 2
+        """The attempt took longer than the policy's timeout."""
+        REJECTED: Execution._FailureKind.ValueType  # 3
+        """The handler declared that a retry would fail in the same way."""
+        LEASE_LOST: Execution._FailureKind.ValueType  # 4
+        """The server that ran the attempt died, or lost its connection to the database."""
 
-    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+    class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
         """How an attempt failed."""
 
-    KIND_UNSPECIFIED: Execution.Kind.ValueType  # 0
-    """It did not fail."""
-    ERROR: Execution.Kind.ValueType  # 1
-    """The handler raised, returned `success: false`, or returned what is not JSON."""
-    TIMEOUT: Execution.Kind.ValueType  # 2
-    """It took longer than the task's timeout."""
-    REJECTED: Execution.Kind.ValueType  # 3
-    """The handler said that a retry is useless."""
-    LEASE_LOST: Execution.Kind.ValueType  # 4
-    """Its server died or lost touch while it ran."""
+    FAILURE_KIND_UNSPECIFIED: Execution.FailureKind.ValueType  # 0
+    """The attempt did not fail."""
+    ERROR: Execution.FailureKind.ValueType  # 1
+    """The handler raised an error, returned `success: false`, or returned a value that is not JSON."""
+    TIMEOUT: Execution.FailureKind.ValueType  # 2
+    """The attempt took longer than the policy's timeout."""
+    REJECTED: Execution.FailureKind.ValueType  # 3
+    """The handler declared that a retry would fail in the same way."""
+    LEASE_LOST: Execution.FailureKind.ValueType  # 4
+    """The server that ran the attempt died, or lost its connection to the database."""
 
     class _Trigger:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -571,11 +582,13 @@ class Execution(_message.Message):
     class _TriggerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Execution._Trigger.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         TRIGGER_UNSPECIFIED: Execution._Trigger.ValueType  # 0
-        """One of a newer program, which this server does not know; `trouble` says which."""
+        """A trigger of a newer program that this server does not know; `trouble` has its name."""
         SCHEDULE: Execution._Trigger.ValueType  # 1
-        """An occurrence that was the only one due, or that was recorded at most 30 s late."""
+        """An occurrence that was recorded at most 30 s late, or that was the only one due. It may cover earlier ones."""
         CATCH_UP: Execution._Trigger.ValueType  # 2
-        """An occurrence that was recorded later and covers earlier ones."""
+        """An occurrence that was recorded more than 30 s late, together with others, or that ended MISSED instead of being
+        caught up. It may cover earlier ones; those that run under `catch_up` ALL cover none.
+        """
         MANUAL: Execution._Trigger.ValueType  # 3
         """RunTaskNow."""
         CRON: Execution._Trigger.ValueType  # 4
@@ -584,14 +597,16 @@ class Execution(_message.Message):
         """BackfillTask."""
 
     class Trigger(_Trigger, metaclass=_TriggerEnumTypeWrapper):
-        """What put the execution into the queue."""
+        """What created an execution."""
 
     TRIGGER_UNSPECIFIED: Execution.Trigger.ValueType  # 0
-    """One of a newer program, which this server does not know; `trouble` says which."""
+    """A trigger of a newer program that this server does not know; `trouble` has its name."""
     SCHEDULE: Execution.Trigger.ValueType  # 1
-    """An occurrence that was the only one due, or that was recorded at most 30 s late."""
+    """An occurrence that was recorded at most 30 s late, or that was the only one due. It may cover earlier ones."""
     CATCH_UP: Execution.Trigger.ValueType  # 2
-    """An occurrence that was recorded later and covers earlier ones."""
+    """An occurrence that was recorded more than 30 s late, together with others, or that ended MISSED instead of being
+    caught up. It may cover earlier ones; those that run under `catch_up` ALL cover none.
+    """
     MANUAL: Execution.Trigger.ValueType  # 3
     """RunTaskNow."""
     CRON: Execution.Trigger.ValueType  # 4
@@ -600,7 +615,7 @@ class Execution(_message.Message):
     """BackfillTask."""
 
     @_typing.final
-    class Attempt(_message.Message):
+    class FailedAttempt(_message.Message):
         """One call of the handler that did not succeed."""
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -608,21 +623,21 @@ class Execution(_message.Message):
         NUMBER_FIELD_NUMBER: _builtins.int
         START_TIME_FIELD_NUMBER: _builtins.int
         DURATION_FIELD_NUMBER: _builtins.int
-        KIND_FIELD_NUMBER: _builtins.int
+        FAILURE_KIND_FIELD_NUMBER: _builtins.int
         ERROR_FIELD_NUMBER: _builtins.int
         number: _builtins.int
-        """1 for the first."""
-        kind: Global___Execution.Kind.ValueType
-        """How it failed."""
+        """Output only. The number of the attempt, 1 for the first."""
+        failure_kind: Global___Execution.FailureKind.ValueType
+        """Output only. How the attempt failed."""
         error: _builtins.str
-        """What it said."""
+        """Output only. The error's text."""
         @_builtins.property
         def start_time(self) -> _timestamp_pb2.Timestamp:
-            """When the handler was called."""
+            """Output only. When the handler was called."""
 
         @_builtins.property
         def duration(self) -> _duration_pb2.Duration:
-            """How long it ran."""
+            """Output only. How long the attempt ran."""
 
         def __init__(
             self,
@@ -630,18 +645,18 @@ class Execution(_message.Message):
             number: _builtins.int = ...,
             start_time: _timestamp_pb2.Timestamp | None = ...,
             duration: _duration_pb2.Duration | None = ...,
-            kind: Global___Execution.Kind.ValueType = ...,
+            failure_kind: Global___Execution.FailureKind.ValueType = ...,
             error: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error", b"error", "kind", b"kind", "number", b"number", "start_time", b"start_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error", b"error", "failure_kind", b"failure_kind", "number", b"number", "start_time", b"start_time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class CoveredRange(_message.Message):
-        """Earlier occurrences that this execution accounts for besides its own."""
+        """Earlier occurrences that an execution accounts for besides its own."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -650,16 +665,16 @@ class Execution(_message.Message):
         COUNT_FIELD_NUMBER: _builtins.int
         EXACT_FIELD_NUMBER: _builtins.int
         count: _builtins.int
-        """How many they are."""
+        """Output only. The number of occurrences."""
         exact: _builtins.bool
-        """False if there are more than were counted."""
+        """Output only. False if there are more occurrences than `count`."""
         @_builtins.property
         def from_time(self) -> _timestamp_pb2.Timestamp:
-            """The oldest of them."""
+            """Output only. The oldest of the occurrences."""
 
         @_builtins.property
         def to_time(self) -> _timestamp_pb2.Timestamp:
-            """The newest of them."""
+            """Output only. The newest of the occurrences."""
 
         def __init__(
             self,
@@ -682,14 +697,14 @@ class Execution(_message.Message):
     HANDLER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
+    FAILURE_KIND_FIELD_NUMBER: _builtins.int
     TRIGGER_FIELD_NUMBER: _builtins.int
     SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
-    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     COVERS_FIELD_NUMBER: _builtins.int
@@ -698,70 +713,70 @@ class Execution(_message.Message):
     PAYLOAD_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """`exec_<task name>_<creation in epoch milliseconds>_<random>`."""
+    """Output only. `exec_<task name>_<creation in epoch milliseconds>_<random>`."""
     task_id: _builtins.str
-    """`task_<task name>`."""
+    """Output only. The task's id: `task_<task name>`."""
     task_name: _builtins.str
-    """Name of the task."""
+    """Output only. Name of the task."""
     task_uid: _builtins.str
-    """The task's uid: tells a recreated task's executions from its predecessor's."""
+    """Output only. The task's uid, which differs between tasks that had the name one after the other."""
     handler: _builtins.str
-    """Name of the handler."""
+    """Output only. Name of the handler."""
     state: Global___Execution.State.ValueType
-    """Where it is in its life."""
+    """Output only. The execution's state."""
     reason: Global___Execution.Reason.ValueType
-    """Why it never ran, or ran no more."""
-    kind: Global___Execution.Kind.ValueType
-    """How its last attempt failed, in state FAILED."""
+    """Output only. Why the execution never ran, or was not retried."""
+    failure_kind: Global___Execution.FailureKind.ValueType
+    """Output only. How the last attempt failed; set in state FAILED."""
     trigger: Global___Execution.Trigger.ValueType
-    """What put it into the queue."""
+    """Output only. What created the execution."""
     attempt: _builtins.int
-    """Number of the attempt in progress, or of the last one."""
+    """Output only. Number of the attempt in progress, or of the last one."""
     error: _builtins.str
-    """What went wrong, in state FAILED or between two attempts; why it was cancelled, in state CANCELLED."""
+    """Output only. In state FAILED and between two attempts: the last error. In state CANCELLED: why."""
     trouble: _builtins.str
-    """Output only. What this server cannot read of it, and why; empty where it reads everything. A newer program wrote it,
-    or it is damaged. It does not start here.
+    """Output only. Which part of the execution this server cannot read, and why; empty if it reads everything. A newer
+    program wrote the part, or it is damaged. The execution does not start on this server.
     """
     @_builtins.property
     def scheduled_time(self) -> _timestamp_pb2.Timestamp:
-        """The occurrence it stands for; unset for manual runs. Nominal: never moved by a delay."""
+        """Output only. The occurrence, as the schedule has it, without any delay; unset for manual runs."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was recorded."""
+        """Output only. When the execution was recorded."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When its first attempt started."""
+        """Output only. When the first attempt started."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ended."""
+        """Output only. When the execution ended."""
 
     @_builtins.property
-    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution.Attempt]:
-        """Every failed attempt, oldest first; their errors have at most 256 KiB together, the longest are cut."""
+    def failed_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution.FailedAttempt]:
+        """Output only. All failed attempts, oldest first. Their errors have at most 256 KiB together; the longest are cut."""
 
     @_builtins.property
     def result(self) -> _struct_pb2.Value:
-        """What the handler returned, on failure too. An integer beyond 2^53, which a double cannot hold, is told as text."""
+        """Output only. What the handler returned, on failure too. Integers beyond 2^53, which a double cannot hold, are text."""
 
     @_builtins.property
     def covers(self) -> Global___Execution.CoveredRange:
-        """Occurrences that came due while nobody was looking, for which this one runs."""
+        """Output only. Earlier occurrences for which the execution stands besides its own."""
 
     @_builtins.property
     def available_time(self) -> _timestamp_pb2.Timestamp:
-        """The earliest time at which the next attempt may start, in state PENDING."""
+        """Output only. In state PENDING: the earliest time at which the next attempt may start."""
 
     @_builtins.property
     def cancel_requested_time(self) -> _timestamp_pb2.Timestamp:
-        """When somebody asked for its end."""
+        """Output only. When CancelExecution, or the overlap policy CANCEL_OTHER, asked the execution to end."""
 
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """The manual run's own payload; unset where the task's is used."""
+        """Output only. The payload that RunTaskNow was given; unset if the execution uses the task's."""
 
     def __init__(
         self,
@@ -773,14 +788,14 @@ class Execution(_message.Message):
         handler: _builtins.str = ...,
         state: Global___Execution.State.ValueType = ...,
         reason: Global___Execution.Reason.ValueType = ...,
-        kind: Global___Execution.Kind.ValueType = ...,
+        failure_kind: Global___Execution.FailureKind.ValueType = ...,
         trigger: Global___Execution.Trigger.ValueType = ...,
         scheduled_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         attempt: _builtins.int = ...,
-        attempts: _abc.Iterable[Global___Execution.Attempt] | None = ...,
+        failed_attempts: _abc.Iterable[Global___Execution.FailedAttempt] | None = ...,
         result: _struct_pb2.Value | None = ...,
         error: _builtins.str = ...,
         covers: Global___Execution.CoveredRange | None = ...,
@@ -791,7 +806,7 @@ class Execution(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "payload", b"payload", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts", b"attempts", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "handler", b"handler", "id", b"id", "kind", b"kind", "payload", b"payload", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger", "trouble", b"trouble"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "failed_attempts", b"failed_attempts", "failure_kind", b"failure_kind", "handler", b"handler", "id", b"id", "payload", b"payload", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger", "trouble", b"trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -799,7 +814,7 @@ Global___Execution: _TypeAlias = Execution  # noqa: Y015
 
 @_typing.final
 class RegisterTaskRequest(_message.Message):
-    """Asks for RegisterTask."""
+    """Request message for ScheduleService.RegisterTask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -816,34 +831,34 @@ class RegisterTaskRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     ALLOW_UNKNOWN_HANDLER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required; see Task.name."""
+    """Required. See Task.name."""
     schedule: _builtins.str
-    """Required; see Task.schedule. At most 256 characters."""
+    """Required. See Task.schedule. At most 256 characters."""
     handler: _builtins.str
-    """Required; the name of a handler."""
+    """Required. Name of the handler."""
     enabled: _builtins.bool
-    """Unset: a new task is enabled, an existing one stays as it is."""
+    """Whether the occurrences of the schedule run. Unset: a new task is enabled, an existing one keeps its value."""
     time_zone: _builtins.str
-    """IANA name; unset means UTC."""
+    """See Task.time_zone; unset means UTC."""
     description: _builtins.str
-    """At most 4,096 characters; unset means metadata.description."""
+    """See Task.description. At most 4,096 characters."""
     validate_only: _builtins.bool
-    """Check and answer as if, but store nothing (AIP-163)."""
+    """Validate and return the result without storing anything (AIP-163)."""
     etag: _builtins.str
-    """If set, the call is ABORTED unless the task has this etag."""
+    """If set, and the task has another etag, the call fails with ABORTED (AIP-154)."""
     allow_unknown_handler: _builtins.bool
-    """Accept a handler that nobody offers yet; its executions wait."""
+    """Accept a handler that no server offers yet; executions wait until one does."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """At most 16 KiB of JSON."""
+        """See Task.metadata. At most 16 KiB of JSON."""
 
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """At most 64 KiB of JSON. Numbers are doubles: write integers beyond 2^53 as text."""
+        """See Task.payload. At most 64 KiB of JSON. Numbers are doubles: write integers beyond 2^53 as text."""
 
     @_builtins.property
     def policy(self) -> Global___TaskPolicy:
-        """Unset fields mean their defaults."""
+        """See Task.policy. An unset field means its default."""
 
     def __init__(
         self,
@@ -873,17 +888,17 @@ Global___RegisterTaskRequest: _TypeAlias = RegisterTaskRequest  # noqa: Y015
 
 @_typing.final
 class BatchRegisterTasksRequest(_message.Message):
-    """Asks for BatchRegisterTasks."""
+    """Request message for ScheduleService.BatchRegisterTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
-    """Check and answer as if, but store nothing."""
+    """Validate and return the result without storing anything (AIP-163)."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegisterTaskRequest]:
-        """1 to 1,000, each of another name. Their own validate_only must not be set."""
+        """1 to 1,000 requests, each with another name, none with a validate_only of its own."""
 
     def __init__(
         self,
@@ -901,14 +916,14 @@ Global___BatchRegisterTasksRequest: _TypeAlias = BatchRegisterTasksRequest  # no
 
 @_typing.final
 class BatchRegisterTasksResponse(_message.Message):
-    """Answers BatchRegisterTasks."""
+    """Response message for ScheduleService.BatchRegisterTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """In the order of the requests."""
+        """The tasks, in the order of the requests."""
 
     def __init__(
         self,
@@ -925,7 +940,7 @@ Global___BatchRegisterTasksResponse: _TypeAlias = BatchRegisterTasksResponse  # 
 
 @_typing.final
 class UpdateTaskRequest(_message.Message):
-    """Asks for UpdateTask."""
+    """Request message for ScheduleService.UpdateTask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -934,18 +949,20 @@ class UpdateTaskRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     ALLOW_UNKNOWN_HANDLER_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
-    """Check and answer as if, but store nothing."""
+    """Validate and return the result without storing anything (AIP-163)."""
     allow_unknown_handler: _builtins.bool
-    """Accept a handler that nobody offers yet."""
+    """Accept a handler that no server offers yet; executions wait until one does."""
     @_builtins.property
     def task(self) -> Global___Task:
-        """`name` says which; `etag`, if set, must be the task's; of the other fields those count that the mask names."""
+        """Required. `name` names the task. If `etag` is set, and the task has another one, the call fails with ABORTED. Of
+        the other fields those that the mask names are used.
+        """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of schedule, time_zone, handler, enabled, payload, metadata, description, policy and the paths within policy. A
-        field that the mask names and the task does not set gets its default. Without a mask all fields that are set
-        count; `*` names all.
+        """The fields to change: any of schedule, time_zone, handler, enabled, payload, metadata, description, policy and the
+        paths within policy (AIP-161). A field that the mask names and `task` does not set gets its default. Without a
+        mask, all fields that `task` sets are changed; `*` names all fields.
         """
 
     def __init__(
@@ -966,16 +983,16 @@ Global___UpdateTaskRequest: _TypeAlias = UpdateTaskRequest  # noqa: Y015
 
 @_typing.final
 class DeleteTaskRequest(_message.Message):
-    """Asks for DeleteTask."""
+    """Request message for ScheduleService.DeleteTask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the task."""
+    """Required. Name of the task."""
     etag: _builtins.str
-    """If set, the call is ABORTED unless the task has this etag."""
+    """If set, and the task has another etag, the call fails with ABORTED (AIP-154)."""
     def __init__(
         self,
         *,
@@ -992,13 +1009,13 @@ Global___DeleteTaskRequest: _TypeAlias = DeleteTaskRequest  # noqa: Y015
 
 @_typing.final
 class GetTaskRequest(_message.Message):
-    """Asks for GetTask."""
+    """Request message for ScheduleService.GetTask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the task."""
+    """Required. Name of the task."""
     def __init__(
         self,
         *,
@@ -1014,7 +1031,7 @@ Global___GetTaskRequest: _TypeAlias = GetTaskRequest  # noqa: Y015
 
 @_typing.final
 class ListTasksRequest(_message.Message):
-    """Asks for ListTasks."""
+    """Request message for ScheduleService.ListTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1025,17 +1042,17 @@ class ListTasksRequest(_message.Message):
     NAME_PREFIX_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """By default 100; above 1,000 gives 1,000. A page also ends before 3 MiB, with a next_page_token."""
+    """The longest page: by default 100, at most 1,000. A page that would exceed 3 MiB ends earlier (AIP-158)."""
     page_token: _builtins.str
-    """From an earlier page of the same question."""
+    """The next_page_token of an earlier call with the same filters."""
     enabled: _builtins.bool
-    """Only tasks that are enabled, or only those that are not."""
+    """Only tasks that are enabled (true), or only those that are not (false)."""
     handler: _builtins.str
-    """Only tasks of this handler."""
+    """Only tasks with this handler."""
     name_prefix: _builtins.str
-    """Only tasks whose name begins like this."""
+    """Only tasks whose names begin with this text."""
     category: _builtins.str
-    """Only tasks with this metadata.category."""
+    """Only tasks with this `category` in their metadata."""
     def __init__(
         self,
         *,
@@ -1058,17 +1075,17 @@ Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
 
 @_typing.final
 class ListTasksResponse(_message.Message):
-    """Answers ListTasks."""
+    """Response message for ScheduleService.ListTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASKS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """The page_token of the next page; empty on the last one."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """In the order of their names."""
+        """The tasks of this page, in the order of their names."""
 
     def __init__(
         self,
@@ -1086,16 +1103,16 @@ Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
 
 @_typing.final
 class EnableTaskRequest(_message.Message):
-    """Asks for EnableTask."""
+    """Request message for ScheduleService.EnableTask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the task."""
+    """Required. Name of the task."""
     etag: _builtins.str
-    """If set, the call is ABORTED unless the task has this etag."""
+    """If set, and the task has another etag, the call fails with ABORTED (AIP-154)."""
     def __init__(
         self,
         *,
@@ -1112,7 +1129,7 @@ Global___EnableTaskRequest: _TypeAlias = EnableTaskRequest  # noqa: Y015
 
 @_typing.final
 class DisableTaskRequest(_message.Message):
-    """Asks for DisableTask."""
+    """Request message for ScheduleService.DisableTask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1120,11 +1137,11 @@ class DisableTaskRequest(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the task."""
+    """Required. Name of the task."""
     note: _builtins.str
-    """Why; kept until the task is enabled again. At most 1,024 characters."""
+    """Why the task is disabled; kept as Task.note until the task is enabled. At most 1,024 characters."""
     etag: _builtins.str
-    """If set, the call is ABORTED unless the task has this etag."""
+    """If set, and the task has another etag, the call fails with ABORTED (AIP-154)."""
     def __init__(
         self,
         *,
@@ -1142,7 +1159,7 @@ Global___DisableTaskRequest: _TypeAlias = DisableTaskRequest  # noqa: Y015
 
 @_typing.final
 class RunTaskNowRequest(_message.Message):
-    """Asks for RunTaskNow."""
+    """Request message for ScheduleService.RunTaskNow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1151,14 +1168,16 @@ class RunTaskNowRequest(_message.Message):
     DETACH_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the task; a disabled one is FAILED_PRECONDITION."""
+    """Required. Name of the task. FAILED_PRECONDITION if the task is disabled."""
     detach: _builtins.bool
     """Answer as soon as the execution is recorded."""
     request_id: _builtins.str
-    """Makes repeating the call safe: the same id gives the same execution (AIP-155). At most 128 characters."""
+    """Makes the call safe to repeat: a repeated id returns the execution of the first call (AIP-155). At most 128
+    characters.
+    """
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """Replaces the task's payload for this run."""
+        """The payload of this run; unset: the task's."""
 
     def __init__(
         self,
@@ -1180,17 +1199,17 @@ Global___RunTaskNowRequest: _TypeAlias = RunTaskNowRequest  # noqa: Y015
 
 @_typing.final
 class RunTaskNowResponse(_message.Message):
-    """Answers RunTaskNow."""
+    """Response message for ScheduleService.RunTaskNow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SUCCESS_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
     success: _builtins.bool
-    """Whether the execution SUCCEEDED; with `detach`, whether it was recorded to run."""
+    """Whether the execution SUCCEEDED. With `detach`: whether it may run, rather than being SKIPPED."""
     @_builtins.property
     def execution(self) -> Global___Execution:
-        """The execution as it is now."""
+        """The execution, ended unless `detach` was set."""
 
     def __init__(
         self,
@@ -1208,13 +1227,13 @@ Global___RunTaskNowResponse: _TypeAlias = RunTaskNowResponse  # noqa: Y015
 
 @_typing.final
 class TriggerCronRequest(_message.Message):
-    """Asks for TriggerCron."""
+    """Request message for ScheduleService.TriggerCron."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CRON_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
-    """A cron expression, or a schedule that means one."""
+    """Required. A cron expression, or a schedule that means one."""
     def __init__(
         self,
         *,
@@ -1230,14 +1249,14 @@ Global___TriggerCronRequest: _TypeAlias = TriggerCronRequest  # noqa: Y015
 
 @_typing.final
 class TriggerCronResponse(_message.Message):
-    """Answers TriggerCron."""
+    """Response message for ScheduleService.TriggerCron."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
-        """One for each task that was run, in the order of their names; SKIPPED where its overlap policy says so."""
+        """One execution for each matching task, in the order of the tasks' names. An overlap policy may have made it SKIPPED."""
 
     def __init__(
         self,
@@ -1254,7 +1273,7 @@ Global___TriggerCronResponse: _TypeAlias = TriggerCronResponse  # noqa: Y015
 
 @_typing.final
 class BackfillTaskRequest(_message.Message):
-    """Asks for BackfillTask."""
+    """Request message for ScheduleService.BackfillTask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1262,14 +1281,14 @@ class BackfillTaskRequest(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the task."""
+    """Required. Name of the task."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Required; the first occurrence may lie at this time."""
+        """Required. The start of the period, inclusive."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Required; all occurrences lie before this time, and none after now."""
+        """Required. The end of the period, exclusive. Occurrences after now are not recorded."""
 
     def __init__(
         self,
@@ -1288,17 +1307,17 @@ Global___BackfillTaskRequest: _TypeAlias = BackfillTaskRequest  # noqa: Y015
 
 @_typing.final
 class BackfillTaskResponse(_message.Message):
-    """Answers BackfillTask."""
+    """Response message for ScheduleService.BackfillTask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     EXISTING_COUNT_FIELD_NUMBER: _builtins.int
     existing_count: _builtins.int
-    """How many occurrences had an execution already that ran or may run."""
+    """How many occurrences of the period already had an execution that ran or may run."""
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
-        """Those recorded now, in the order of their scheduled times."""
+        """The executions that this call recorded, in the order of their scheduled times."""
 
     def __init__(
         self,
@@ -1316,7 +1335,7 @@ Global___BackfillTaskResponse: _TypeAlias = BackfillTaskResponse  # noqa: Y015
 
 @_typing.final
 class PreviewScheduleRequest(_message.Message):
-    """Asks for PreviewSchedule."""
+    """Request message for ScheduleService.PreviewSchedule."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1325,14 +1344,14 @@ class PreviewScheduleRequest(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     schedule: _builtins.str
-    """See Task.schedule."""
+    """Required. See Task.schedule."""
     time_zone: _builtins.str
-    """IANA name; unset means UTC."""
+    """See Task.time_zone; unset means UTC."""
     count: _builtins.int
-    """How many occurrences to show: 1 to 1,000, by default 10."""
+    """How many occurrences to compute: 1 to 1,000, by default 10."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Show occurrences after this time; unset means now."""
+        """All occurrences lie after this time; unset means now."""
 
     def __init__(
         self,
@@ -1352,7 +1371,7 @@ Global___PreviewScheduleRequest: _TypeAlias = PreviewScheduleRequest  # noqa: Y0
 
 @_typing.final
 class PreviewScheduleResponse(_message.Message):
-    """Answers PreviewSchedule."""
+    """Response message for ScheduleService.PreviewSchedule."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1363,14 +1382,14 @@ class PreviewScheduleResponse(_message.Message):
     description: _builtins.str
     """The schedule in English."""
     cron: _builtins.str
-    """The cron expression that means the same; empty if there is none."""
+    """The cron expression with the same meaning; empty if there is none."""
     @_builtins.property
     def next_run_times(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
         """The next occurrences."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What changes of the clocks do to the schedule between now and the last of them, in English."""
+        """How changes of the clocks, such as daylight saving time, affect these occurrences, in English."""
 
     def __init__(
         self,
@@ -1390,7 +1409,7 @@ Global___PreviewScheduleResponse: _TypeAlias = PreviewScheduleResponse  # noqa: 
 
 @_typing.final
 class GetTaskHistoryRequest(_message.Message):
-    """Asks for GetTaskHistory."""
+    """Request message for ScheduleService.GetTaskHistory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1401,11 +1420,11 @@ class GetTaskHistoryRequest(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the task."""
+    """Required. Name of the task."""
     page_size: _builtins.int
-    """By default 100; above 1,000 gives 1,000. A page also ends before 3 MiB, with a next_page_token."""
+    """The longest page: by default 100, at most 1,000. A page that would exceed 3 MiB ends earlier (AIP-158)."""
     page_token: _builtins.str
-    """From an earlier page of the same question."""
+    """The next_page_token of an earlier call with the same filters."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Execution.State.ValueType]:
         """Only executions in one of these states."""
@@ -1438,17 +1457,17 @@ Global___GetTaskHistoryRequest: _TypeAlias = GetTaskHistoryRequest  # noqa: Y015
 
 @_typing.final
 class GetTaskHistoryResponse(_message.Message):
-    """Answers GetTaskHistory."""
+    """Response message for ScheduleService.GetTaskHistory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """The page_token of the next page; empty on the last one."""
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
-        """Newest first."""
+        """The executions of this page, newest first."""
 
     def __init__(
         self,
@@ -1466,7 +1485,7 @@ Global___GetTaskHistoryResponse: _TypeAlias = GetTaskHistoryResponse  # noqa: Y0
 
 @_typing.final
 class ListExecutionsRequest(_message.Message):
-    """Asks for ListExecutions."""
+    """Request message for ScheduleService.ListExecutions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1476,9 +1495,9 @@ class ListExecutionsRequest(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """By default 100; above 1,000 gives 1,000. A page also ends before 3 MiB, with a next_page_token."""
+    """The longest page: by default 100, at most 1,000. A page that would exceed 3 MiB ends earlier (AIP-158)."""
     page_token: _builtins.str
-    """From an earlier page of the same question."""
+    """The next_page_token of an earlier call with the same filters."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Execution.State.ValueType]:
         """Only executions in one of these states."""
@@ -1510,17 +1529,17 @@ Global___ListExecutionsRequest: _TypeAlias = ListExecutionsRequest  # noqa: Y015
 
 @_typing.final
 class ListExecutionsResponse(_message.Message):
-    """Answers ListExecutions."""
+    """Response message for ScheduleService.ListExecutions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """The page_token of the next page; empty on the last one."""
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
-        """Newest first."""
+        """The executions of this page, newest first."""
 
     def __init__(
         self,
@@ -1538,13 +1557,13 @@ Global___ListExecutionsResponse: _TypeAlias = ListExecutionsResponse  # noqa: Y0
 
 @_typing.final
 class GetExecutionRequest(_message.Message):
-    """Asks for GetExecution."""
+    """Request message for ScheduleService.GetExecution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the execution."""
+    """Required. Id of the execution."""
     def __init__(
         self,
         *,
@@ -1560,25 +1579,25 @@ Global___GetExecutionRequest: _TypeAlias = GetExecutionRequest  # noqa: Y015
 
 @_typing.final
 class CancelExecutionRequest(_message.Message):
-    """Asks for CancelExecution."""
+    """Request message for ScheduleService.CancelExecution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the execution."""
-    reason: _builtins.str
-    """Why; kept as its error. At most 1,024 characters."""
+    """Required. Id of the execution."""
+    note: _builtins.str
+    """Why the execution is cancelled; kept as Execution.error. At most 1,024 characters."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
-        reason: _builtins.str = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "note", b"note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1586,17 +1605,17 @@ Global___CancelExecutionRequest: _TypeAlias = CancelExecutionRequest  # noqa: Y0
 
 @_typing.final
 class WatchExecutionsRequest(_message.Message):
-    """Asks for WatchExecutions."""
+    """Request message for ScheduleService.WatchExecutions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_NAME_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     task_name: _builtins.str
-    """Only executions of this task."""
+    """Only executions of this task; unset: of all tasks."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Execution.State.ValueType]:
-        """Only changes to one of these states. Words of running handlers are sent if this is empty or names RUNNING."""
+        """Only changes to one of these states. Progress is sent if this is empty or has RUNNING."""
 
     def __init__(
         self,
@@ -1614,15 +1633,15 @@ Global___WatchExecutionsRequest: _TypeAlias = WatchExecutionsRequest  # noqa: Y0
 
 @_typing.final
 class WatchExecutionsResponse(_message.Message):
-    """One event of WatchExecutions. A message without an event is a sign of life, sent after 15 s in which nothing happened:
-    proxies end streams that are silent. Readers pass over it, as over events of kinds that they do not know.
+    """One event of WatchExecutions, or a heartbeat: a message without an event, sent after 15 s of silence, because proxies
+    end silent streams. Clients ignore heartbeats, and events that they do not know.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Transition(_message.Message):
-        """An execution was recorded or changed its state."""
+        """An execution was recorded, or its state changed."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -1630,14 +1649,14 @@ class WatchExecutionsResponse(_message.Message):
         PREVIOUS_STATE_FIELD_NUMBER: _builtins.int
         EVENT_TIME_FIELD_NUMBER: _builtins.int
         previous_state: Global___Execution.State.ValueType
-        """Its state before; unset if it was just recorded."""
+        """The state before the change; unset if the execution was just recorded."""
         @_builtins.property
         def execution(self) -> Global___Execution:
             """The execution after the change."""
 
         @_builtins.property
         def event_time(self) -> _timestamp_pb2.Timestamp:
-            """When it changed."""
+            """When the state changed."""
 
         def __init__(
             self,
@@ -1654,7 +1673,7 @@ class WatchExecutionsResponse(_message.Message):
 
     @_typing.final
     class Progress(_message.Message):
-        """A running handler told how far it is."""
+        """A running handler reported its progress."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -1666,14 +1685,14 @@ class WatchExecutionsResponse(_message.Message):
         execution_id: _builtins.str
         """Id of the execution."""
         task_name: _builtins.str
-        """Name of its task."""
+        """Name of the execution's task."""
         fraction: _builtins.float
-        """From 0 to 1."""
+        """How much of the work is done, from 0 to 1."""
         text: _builtins.str
-        """What it is doing."""
+        """What the handler is doing, in its own words."""
         @_builtins.property
         def event_time(self) -> _timestamp_pb2.Timestamp:
-            """When it said so."""
+            """When the handler reported it."""
 
         def __init__(
             self,
@@ -1692,13 +1711,13 @@ class WatchExecutionsResponse(_message.Message):
 
     @_typing.final
     class Lost(_message.Message):
-        """The reader was too slow."""
+        """Events were dropped: the client read too slowly, or notifications of other servers were lost."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         COUNT_FIELD_NUMBER: _builtins.int
         count: _builtins.int
-        """How many; 0: nobody knows, for other servers were not heard for a while."""
+        """The number of dropped events; 0 if it is unknown."""
         def __init__(
             self,
             *,
@@ -1715,15 +1734,15 @@ class WatchExecutionsResponse(_message.Message):
     LOST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def transition(self) -> Global___WatchExecutionsResponse.Transition:
-        """A change of state."""
+        """An execution was recorded, or its state changed."""
 
     @_builtins.property
     def progress(self) -> Global___WatchExecutionsResponse.Progress:
-        """Word from a running handler."""
+        """A running handler reported its progress."""
 
     @_builtins.property
     def lost(self) -> Global___WatchExecutionsResponse.Lost:
-        """A gap."""
+        """Events were dropped."""
 
     def __init__(
         self,
@@ -1744,7 +1763,7 @@ Global___WatchExecutionsResponse: _TypeAlias = WatchExecutionsResponse  # noqa: 
 
 @_typing.final
 class Handler(_message.Message):
-    """A named function that does the work of tasks."""
+    """A named function that tasks run."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1753,13 +1772,13 @@ class Handler(_message.Message):
     OFFERED_FIELD_NUMBER: _builtins.int
     CONCURRENCY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What tasks name it by."""
+    """Output only. The name by which tasks refer to the handler."""
     description: _builtins.str
-    """What it does."""
+    """Output only. What the handler does."""
     offered: _builtins.bool
-    """Whether somebody offers it now; if not, it was offered once and its executions wait."""
+    """Output only. Whether a server offers the handler now. If none does, one did earlier, and executions wait."""
     concurrency: _builtins.int
-    """How many of its attempts one server runs at once; unset if only the server's own limit counts."""
+    """Output only. How many attempts of the handler one server runs at once; unset: up to the server's own limit."""
     def __init__(
         self,
         *,
@@ -1780,7 +1799,7 @@ Global___Handler: _TypeAlias = Handler  # noqa: Y015
 
 @_typing.final
 class ListHandlersRequest(_message.Message):
-    """Asks for ListHandlers."""
+    """Request message for ScheduleService.ListHandlers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1797,14 +1816,14 @@ Global___ListHandlersRequest: _TypeAlias = ListHandlersRequest  # noqa: Y015
 
 @_typing.final
 class ListHandlersResponse(_message.Message):
-    """Answers ListHandlers."""
+    """Response message for ScheduleService.ListHandlers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HANDLERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def handlers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Handler]:
-        """In the order of their names."""
+        """All handlers, in the order of their names."""
 
     def __init__(
         self,
@@ -1821,7 +1840,7 @@ Global___ListHandlersResponse: _TypeAlias = ListHandlersResponse  # noqa: Y015
 
 @_typing.final
 class InitializeDefaultTasksRequest(_message.Message):
-    """Asks for InitializeDefaultTasks."""
+    """Request message for ScheduleService.InitializeDefaultTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1838,14 +1857,14 @@ Global___InitializeDefaultTasksRequest: _TypeAlias = InitializeDefaultTasksReque
 
 @_typing.final
 class InitializeDefaultTasksResponse(_message.Message):
-    """Answers InitializeDefaultTasks."""
+    """Response message for ScheduleService.InitializeDefaultTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """The tasks that were not there and are now, in the order of their names."""
+        """The tasks that this call created, in the order of their names."""
 
     def __init__(
         self,

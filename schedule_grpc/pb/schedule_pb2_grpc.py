@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class ScheduleServiceStub(object):
-    """Registers tasks, fires every occurrence of their schedules, runs their handlers, and keeps the history.
+    """Registers tasks, fires each occurrence of their schedules, runs their handlers and keeps the history.
     """
 
     def __init__(self, channel):
@@ -134,67 +134,69 @@ class ScheduleServiceStub(object):
 
 
 class ScheduleServiceServicer(object):
-    """Registers tasks, fires every occurrence of their schedules, runs their handlers, and keeps the history.
+    """Registers tasks, fires each occurrence of their schedules, runs their handlers and keeps the history.
     """
 
     def RegisterTask(self, request, context):
-        """Creates a task, or replaces the definition of the task of that name.
+        """Creates a task, or replaces the definition of the existing task with this name.
 
-        Idempotent: the same definition again changes nothing. A changed schedule or time zone counts from now; an unchanged
-        one keeps its next run. Registering never fires. Creation time, last run, history and an operator's pause stay.
+        Idempotent: registering the same definition again changes nothing. A changed schedule or time zone counts from now;
+        an unchanged one keeps its next run. Registering never runs the task. An existing task keeps its creation time, its
+        last run, its history and, unless `enabled` is set, its `enabled`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchRegisterTasks(self, request, context):
-        """RegisterTask for up to 1,000 tasks: all of them, or none.
+        """Registers up to 1,000 tasks, each as RegisterTask does: all of them, or none (AIP-233).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTask(self, request, context):
-        """Changes the fields of a task that the mask names; all others stay (AIP-134). NOT_FOUND if there is no such task.
+        """Changes the fields of a task that the mask names, and keeps all others (AIP-134). NOT_FOUND without such a task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTask(self, request, context):
-        """Deletes a task. NOT_FOUND if there is none of that name.
+        """Deletes a task. NOT_FOUND if no task has the name.
 
-        Executions that never started end SKIPPED, those that wait for a retry FAILED, running ones may finish and are not
-        retried. The history stays readable under the name until retention removes it. A task registered under the same
-        name later is another one.
+        Executions that never started end SKIPPED, those that wait for a retry end FAILED, running ones may finish and are
+        not retried. The history stays readable under the name until retention removes it. A task that is registered later
+        under the same name has another uid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTask(self, request, context):
-        """Reads one task. NOT_FOUND if there is none of that name.
+        """Reads one task. NOT_FOUND if no task has the name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Lists tasks in the order of their names.
+        """Lists the tasks that match the request's filters, in the order of their names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EnableTask(self, request, context):
-        """Lets the task fire again, counting from now: what was due while it was disabled is not caught up. Idempotent.
+        """Lets a task fire again, counting from now: occurrences within the time it was disabled are not caught up.
+        Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DisableTask(self, request, context):
-        """Stops the task from firing. Scheduled executions that never started end SKIPPED; running ones and retries go on.
+        """Stops a task from firing. Its scheduled executions that never started end SKIPPED; running ones and retries go on.
         Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -202,37 +204,38 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RunTaskNow(self, request, context):
-        """Runs the task now, beside its schedule, and waits for the end over all attempts unless `detach` is set.
+        """Runs a task now, beside its schedule, and answers when the execution has ended, retries included; with `detach`, as
+        soon as the execution is recorded.
 
-        A client that hangs up does not stop the execution. Obeys the task's overlap policy. Moves no next run.
+        A client that disconnects does not stop the execution. The task's overlap policy applies. Its next run stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TriggerCron(self, request, context):
-        """Runs, now, every enabled task whose schedule means the same cron expression, whatever its zone; answers when the
+        """Runs now each enabled task whose schedule means the given cron expression, in any time zone; answers as soon as the
         executions are recorded.
 
-        `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`; expressions are compared as sets of values.
-        `* * * * *` runs every enabled task, `@manual` ones too. Obeys the tasks' overlap policies. Moves no next run.
+        Expressions are equal if they match the same values: `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`.
+        `* * * * *` runs every enabled task, `@manual` ones included. Overlap policies apply. Next runs stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BackfillTask(self, request, context):
-        """Records executions for the occurrences of a stretch of time that is past; they run one by one, in order.
+        """Records executions for the occurrences of a task within a past period; they run one by one, in order.
 
-        At most 1,000 occurrences, else the whole is refused. Those that ran or may run already are counted, not run again,
-        so the call can be repeated. FAILED_PRECONDITION for a disabled task.
+        A period with more than 1,000 occurrences is refused as a whole. Occurrences that have an execution that ran or may
+        run are counted, not run again, so the call can be repeated. FAILED_PRECONDITION for a disabled task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewSchedule(self, request, context):
-        """Tells when a schedule will fire, and how it reads; nothing is stored.
+        """Computes when a schedule would fire, and describes it in English; stores nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -253,26 +256,26 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetExecution(self, request, context):
-        """Reads one execution. NOT_FOUND if the history does not (or no longer) hold it.
+        """Reads one execution. NOT_FOUND if the history does not, or no longer, hold it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelExecution(self, request, context):
-        """Cancels an execution: one that waits ends CANCELLED at once, one that runs is asked to stop.
+        """Cancels an execution: a PENDING one ends CANCELLED at once, the handler of a RUNNING one is asked to stop.
 
-        A handler that succeeds before it stops has SUCCEEDED. Cancelling an ended execution changes nothing.
+        If the handler succeeds before it stops, the execution ends SUCCEEDED. An ended execution stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchExecutions(self, request, context):
-        """Streams what happens to executions from now on, until the caller leaves or the server stops.
+        """Streams changes of state and progress of executions from now on, until the caller cancels or the server stops.
 
-        The server sends its initial metadata once the stream has begun. A reader that is too slow is told how many events
-        it lost. Events are hints: read the execution to be sure.
+        The server sends its initial metadata once the stream has begun. A client that reads too slowly receives `lost` in
+        place of the events that were dropped. Events are hints: read the execution to be sure of its state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -286,7 +289,7 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def InitializeDefaultTasks(self, request, context):
-        """Registers the built-in tasks that are not there; never touches an existing one.
+        """Registers those built-in tasks that do not exist; changes no existing task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -399,7 +402,7 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ScheduleService(object):
-    """Registers tasks, fires every occurrence of their schedules, runs their handlers, and keeps the history.
+    """Registers tasks, fires each occurrence of their schedules, runs their handlers and keeps the history.
     """
 
     @staticmethod

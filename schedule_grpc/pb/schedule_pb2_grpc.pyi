@@ -3,9 +3,15 @@
 isort:skip_file
 The contract of the schedule service.
 
-Times are UTC. Names of rpcs, messages and fields are stable; fields and enum values are only ever added.
-Errors carry google.rpc.Status details: BadRequest names every field that was refused and why, ErrorInfo.reason is a
-stable code such as TASK_NOT_FOUND or INVALID_SCHEDULE.
+Names and numbers of rpcs, messages, fields and enum values are stable within schedule.v1 (AIP-180): a release adds
+some, and renames or removes none. Clients must accept enum values and fields that they do not know.
+
+Times are instants in UTC. A task's own name is its resource name: the service has one flat collection of tasks, and
+departs here from the paths of AIP-122. Pages follow AIP-158, partial updates AIP-134, etags AIP-154, field comments
+AIP-203: https://google.aip.dev/203.
+
+Errors carry google.rpc.Status details (AIP-193): BadRequest names each refused field and the reason, and
+ErrorInfo.reason is a stable code such as TASK_NOT_FOUND or INVALID_SCHEDULE.
 """
 
 from collections import abc as _abc
@@ -33,157 +39,165 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ScheduleServiceStub:
-    """Registers tasks, fires every occurrence of their schedules, runs their handlers, and keeps the history."""
+    """Registers tasks, fires each occurrence of their schedules, runs their handlers and keeps the history."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ScheduleServiceAsyncStub: ...
     RegisterTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.RegisterTaskRequest, _schedule_pb2.Task]
-    """Creates a task, or replaces the definition of the task of that name.
+    """Creates a task, or replaces the definition of the existing task with this name.
 
-    Idempotent: the same definition again changes nothing. A changed schedule or time zone counts from now; an unchanged
-    one keeps its next run. Registering never fires. Creation time, last run, history and an operator's pause stay.
+    Idempotent: registering the same definition again changes nothing. A changed schedule or time zone counts from now;
+    an unchanged one keeps its next run. Registering never runs the task. An existing task keeps its creation time, its
+    last run, its history and, unless `enabled` is set, its `enabled`.
     """
     BatchRegisterTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.BatchRegisterTasksRequest, _schedule_pb2.BatchRegisterTasksResponse]
-    """RegisterTask for up to 1,000 tasks: all of them, or none."""
+    """Registers up to 1,000 tasks, each as RegisterTask does: all of them, or none (AIP-233)."""
     UpdateTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.UpdateTaskRequest, _schedule_pb2.Task]
-    """Changes the fields of a task that the mask names; all others stay (AIP-134). NOT_FOUND if there is no such task."""
+    """Changes the fields of a task that the mask names, and keeps all others (AIP-134). NOT_FOUND without such a task."""
     DeleteTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.DeleteTaskRequest, _empty_pb2.Empty]
-    """Deletes a task. NOT_FOUND if there is none of that name.
+    """Deletes a task. NOT_FOUND if no task has the name.
 
-    Executions that never started end SKIPPED, those that wait for a retry FAILED, running ones may finish and are not
-    retried. The history stays readable under the name until retention removes it. A task registered under the same
-    name later is another one.
+    Executions that never started end SKIPPED, those that wait for a retry end FAILED, running ones may finish and are
+    not retried. The history stays readable under the name until retention removes it. A task that is registered later
+    under the same name has another uid.
     """
     GetTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskRequest, _schedule_pb2.Task]
-    """Reads one task. NOT_FOUND if there is none of that name."""
+    """Reads one task. NOT_FOUND if no task has the name."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListTasksRequest, _schedule_pb2.ListTasksResponse]
-    """Lists tasks in the order of their names."""
+    """Lists the tasks that match the request's filters, in the order of their names."""
     EnableTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.EnableTaskRequest, _schedule_pb2.Task]
-    """Lets the task fire again, counting from now: what was due while it was disabled is not caught up. Idempotent."""
+    """Lets a task fire again, counting from now: occurrences within the time it was disabled are not caught up.
+    Idempotent.
+    """
     DisableTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.DisableTaskRequest, _schedule_pb2.Task]
-    """Stops the task from firing. Scheduled executions that never started end SKIPPED; running ones and retries go on.
+    """Stops a task from firing. Its scheduled executions that never started end SKIPPED; running ones and retries go on.
     Idempotent.
     """
     RunTaskNow: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.RunTaskNowRequest, _schedule_pb2.RunTaskNowResponse]
-    """Runs the task now, beside its schedule, and waits for the end over all attempts unless `detach` is set.
+    """Runs a task now, beside its schedule, and answers when the execution has ended, retries included; with `detach`, as
+    soon as the execution is recorded.
 
-    A client that hangs up does not stop the execution. Obeys the task's overlap policy. Moves no next run.
+    A client that disconnects does not stop the execution. The task's overlap policy applies. Its next run stays.
     """
     TriggerCron: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.TriggerCronRequest, _schedule_pb2.TriggerCronResponse]
-    """Runs, now, every enabled task whose schedule means the same cron expression, whatever its zone; answers when the
+    """Runs now each enabled task whose schedule means the given cron expression, in any time zone; answers as soon as the
     executions are recorded.
 
-    `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`; expressions are compared as sets of values.
-    `* * * * *` runs every enabled task, `@manual` ones too. Obeys the tasks' overlap policies. Moves no next run.
+    Expressions are equal if they match the same values: `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`.
+    `* * * * *` runs every enabled task, `@manual` ones included. Overlap policies apply. Next runs stay.
     """
     BackfillTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.BackfillTaskRequest, _schedule_pb2.BackfillTaskResponse]
-    """Records executions for the occurrences of a stretch of time that is past; they run one by one, in order.
+    """Records executions for the occurrences of a task within a past period; they run one by one, in order.
 
-    At most 1,000 occurrences, else the whole is refused. Those that ran or may run already are counted, not run again,
-    so the call can be repeated. FAILED_PRECONDITION for a disabled task.
+    A period with more than 1,000 occurrences is refused as a whole. Occurrences that have an execution that ran or may
+    run are counted, not run again, so the call can be repeated. FAILED_PRECONDITION for a disabled task.
     """
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.PreviewScheduleRequest, _schedule_pb2.PreviewScheduleResponse]
-    """Tells when a schedule will fire, and how it reads; nothing is stored."""
+    """Computes when a schedule would fire, and describes it in English; stores nothing."""
     GetTaskHistory: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskHistoryRequest, _schedule_pb2.GetTaskHistoryResponse]
     """Lists the executions of one task, newest first. A name that no task has or had gives an empty page."""
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListExecutionsRequest, _schedule_pb2.ListExecutionsResponse]
     """Lists the executions of all tasks, newest first."""
     GetExecution: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetExecutionRequest, _schedule_pb2.Execution]
-    """Reads one execution. NOT_FOUND if the history does not (or no longer) hold it."""
+    """Reads one execution. NOT_FOUND if the history does not, or no longer, hold it."""
     CancelExecution: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.CancelExecutionRequest, _schedule_pb2.Execution]
-    """Cancels an execution: one that waits ends CANCELLED at once, one that runs is asked to stop.
+    """Cancels an execution: a PENDING one ends CANCELLED at once, the handler of a RUNNING one is asked to stop.
 
-    A handler that succeeds before it stops has SUCCEEDED. Cancelling an ended execution changes nothing.
+    If the handler succeeds before it stops, the execution ends SUCCEEDED. An ended execution stays as it is.
     """
     WatchExecutions: _grpc.UnaryStreamMultiCallable[_schedule_pb2.WatchExecutionsRequest, _schedule_pb2.WatchExecutionsResponse]
-    """Streams what happens to executions from now on, until the caller leaves or the server stops.
+    """Streams changes of state and progress of executions from now on, until the caller cancels or the server stops.
 
-    The server sends its initial metadata once the stream has begun. A reader that is too slow is told how many events
-    it lost. Events are hints: read the execution to be sure.
+    The server sends its initial metadata once the stream has begun. A client that reads too slowly receives `lost` in
+    place of the events that were dropped. Events are hints: read the execution to be sure of its state.
     """
     ListHandlers: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListHandlersRequest, _schedule_pb2.ListHandlersResponse]
     """Lists the handlers that tasks can name."""
     InitializeDefaultTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.InitializeDefaultTasksRequest, _schedule_pb2.InitializeDefaultTasksResponse]
-    """Registers the built-in tasks that are not there; never touches an existing one."""
+    """Registers those built-in tasks that do not exist; changes no existing task."""
 
 @_typing.type_check_only
 class ScheduleServiceAsyncStub(ScheduleServiceStub):
-    """Registers tasks, fires every occurrence of their schedules, runs their handlers, and keeps the history."""
+    """Registers tasks, fires each occurrence of their schedules, runs their handlers and keeps the history."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.RegisterTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
-    """Creates a task, or replaces the definition of the task of that name.
+    """Creates a task, or replaces the definition of the existing task with this name.
 
-    Idempotent: the same definition again changes nothing. A changed schedule or time zone counts from now; an unchanged
-    one keeps its next run. Registering never fires. Creation time, last run, history and an operator's pause stay.
+    Idempotent: registering the same definition again changes nothing. A changed schedule or time zone counts from now;
+    an unchanged one keeps its next run. Registering never runs the task. An existing task keeps its creation time, its
+    last run, its history and, unless `enabled` is set, its `enabled`.
     """
     BatchRegisterTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.BatchRegisterTasksRequest, _schedule_pb2.BatchRegisterTasksResponse]  # type: ignore[assignment]
-    """RegisterTask for up to 1,000 tasks: all of them, or none."""
+    """Registers up to 1,000 tasks, each as RegisterTask does: all of them, or none (AIP-233)."""
     UpdateTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.UpdateTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
-    """Changes the fields of a task that the mask names; all others stay (AIP-134). NOT_FOUND if there is no such task."""
+    """Changes the fields of a task that the mask names, and keeps all others (AIP-134). NOT_FOUND without such a task."""
     DeleteTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.DeleteTaskRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a task. NOT_FOUND if there is none of that name.
+    """Deletes a task. NOT_FOUND if no task has the name.
 
-    Executions that never started end SKIPPED, those that wait for a retry FAILED, running ones may finish and are not
-    retried. The history stays readable under the name until retention removes it. A task registered under the same
-    name later is another one.
+    Executions that never started end SKIPPED, those that wait for a retry end FAILED, running ones may finish and are
+    not retried. The history stays readable under the name until retention removes it. A task that is registered later
+    under the same name has another uid.
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
-    """Reads one task. NOT_FOUND if there is none of that name."""
+    """Reads one task. NOT_FOUND if no task has the name."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListTasksRequest, _schedule_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """Lists tasks in the order of their names."""
+    """Lists the tasks that match the request's filters, in the order of their names."""
     EnableTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.EnableTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
-    """Lets the task fire again, counting from now: what was due while it was disabled is not caught up. Idempotent."""
+    """Lets a task fire again, counting from now: occurrences within the time it was disabled are not caught up.
+    Idempotent.
+    """
     DisableTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.DisableTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
-    """Stops the task from firing. Scheduled executions that never started end SKIPPED; running ones and retries go on.
+    """Stops a task from firing. Its scheduled executions that never started end SKIPPED; running ones and retries go on.
     Idempotent.
     """
     RunTaskNow: _aio.UnaryUnaryMultiCallable[_schedule_pb2.RunTaskNowRequest, _schedule_pb2.RunTaskNowResponse]  # type: ignore[assignment]
-    """Runs the task now, beside its schedule, and waits for the end over all attempts unless `detach` is set.
+    """Runs a task now, beside its schedule, and answers when the execution has ended, retries included; with `detach`, as
+    soon as the execution is recorded.
 
-    A client that hangs up does not stop the execution. Obeys the task's overlap policy. Moves no next run.
+    A client that disconnects does not stop the execution. The task's overlap policy applies. Its next run stays.
     """
     TriggerCron: _aio.UnaryUnaryMultiCallable[_schedule_pb2.TriggerCronRequest, _schedule_pb2.TriggerCronResponse]  # type: ignore[assignment]
-    """Runs, now, every enabled task whose schedule means the same cron expression, whatever its zone; answers when the
+    """Runs now each enabled task whose schedule means the given cron expression, in any time zone; answers as soon as the
     executions are recorded.
 
-    `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`; expressions are compared as sets of values.
-    `* * * * *` runs every enabled task, `@manual` ones too. Obeys the tasks' overlap policies. Moves no next run.
+    Expressions are equal if they match the same values: `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`.
+    `* * * * *` runs every enabled task, `@manual` ones included. Overlap policies apply. Next runs stay.
     """
     BackfillTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.BackfillTaskRequest, _schedule_pb2.BackfillTaskResponse]  # type: ignore[assignment]
-    """Records executions for the occurrences of a stretch of time that is past; they run one by one, in order.
+    """Records executions for the occurrences of a task within a past period; they run one by one, in order.
 
-    At most 1,000 occurrences, else the whole is refused. Those that ran or may run already are counted, not run again,
-    so the call can be repeated. FAILED_PRECONDITION for a disabled task.
+    A period with more than 1,000 occurrences is refused as a whole. Occurrences that have an execution that ran or may
+    run are counted, not run again, so the call can be repeated. FAILED_PRECONDITION for a disabled task.
     """
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_schedule_pb2.PreviewScheduleRequest, _schedule_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
-    """Tells when a schedule will fire, and how it reads; nothing is stored."""
+    """Computes when a schedule would fire, and describes it in English; stores nothing."""
     GetTaskHistory: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskHistoryRequest, _schedule_pb2.GetTaskHistoryResponse]  # type: ignore[assignment]
     """Lists the executions of one task, newest first. A name that no task has or had gives an empty page."""
     ListExecutions: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListExecutionsRequest, _schedule_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """Lists the executions of all tasks, newest first."""
     GetExecution: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetExecutionRequest, _schedule_pb2.Execution]  # type: ignore[assignment]
-    """Reads one execution. NOT_FOUND if the history does not (or no longer) hold it."""
+    """Reads one execution. NOT_FOUND if the history does not, or no longer, hold it."""
     CancelExecution: _aio.UnaryUnaryMultiCallable[_schedule_pb2.CancelExecutionRequest, _schedule_pb2.Execution]  # type: ignore[assignment]
-    """Cancels an execution: one that waits ends CANCELLED at once, one that runs is asked to stop.
+    """Cancels an execution: a PENDING one ends CANCELLED at once, the handler of a RUNNING one is asked to stop.
 
-    A handler that succeeds before it stops has SUCCEEDED. Cancelling an ended execution changes nothing.
+    If the handler succeeds before it stops, the execution ends SUCCEEDED. An ended execution stays as it is.
     """
     WatchExecutions: _aio.UnaryStreamMultiCallable[_schedule_pb2.WatchExecutionsRequest, _schedule_pb2.WatchExecutionsResponse]  # type: ignore[assignment]
-    """Streams what happens to executions from now on, until the caller leaves or the server stops.
+    """Streams changes of state and progress of executions from now on, until the caller cancels or the server stops.
 
-    The server sends its initial metadata once the stream has begun. A reader that is too slow is told how many events
-    it lost. Events are hints: read the execution to be sure.
+    The server sends its initial metadata once the stream has begun. A client that reads too slowly receives `lost` in
+    place of the events that were dropped. Events are hints: read the execution to be sure of its state.
     """
     ListHandlers: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListHandlersRequest, _schedule_pb2.ListHandlersResponse]  # type: ignore[assignment]
     """Lists the handlers that tasks can name."""
     InitializeDefaultTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.InitializeDefaultTasksRequest, _schedule_pb2.InitializeDefaultTasksResponse]  # type: ignore[assignment]
-    """Registers the built-in tasks that are not there; never touches an existing one."""
+    """Registers those built-in tasks that do not exist; changes no existing task."""
 
 class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Registers tasks, fires every occurrence of their schedules, runs their handlers, and keeps the history."""
+    """Registers tasks, fires each occurrence of their schedules, runs their handlers and keeps the history."""
 
     @_abc_1.abstractmethod
     def RegisterTask(
@@ -191,10 +205,11 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.RegisterTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Task, _abc.Awaitable[_schedule_pb2.Task]]:
-        """Creates a task, or replaces the definition of the task of that name.
+        """Creates a task, or replaces the definition of the existing task with this name.
 
-        Idempotent: the same definition again changes nothing. A changed schedule or time zone counts from now; an unchanged
-        one keeps its next run. Registering never fires. Creation time, last run, history and an operator's pause stay.
+        Idempotent: registering the same definition again changes nothing. A changed schedule or time zone counts from now;
+        an unchanged one keeps its next run. Registering never runs the task. An existing task keeps its creation time, its
+        last run, its history and, unless `enabled` is set, its `enabled`.
         """
 
     @_abc_1.abstractmethod
@@ -203,7 +218,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.BatchRegisterTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.BatchRegisterTasksResponse, _abc.Awaitable[_schedule_pb2.BatchRegisterTasksResponse]]:
-        """RegisterTask for up to 1,000 tasks: all of them, or none."""
+        """Registers up to 1,000 tasks, each as RegisterTask does: all of them, or none (AIP-233)."""
 
     @_abc_1.abstractmethod
     def UpdateTask(
@@ -211,7 +226,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.UpdateTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Task, _abc.Awaitable[_schedule_pb2.Task]]:
-        """Changes the fields of a task that the mask names; all others stay (AIP-134). NOT_FOUND if there is no such task."""
+        """Changes the fields of a task that the mask names, and keeps all others (AIP-134). NOT_FOUND without such a task."""
 
     @_abc_1.abstractmethod
     def DeleteTask(
@@ -219,11 +234,11 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.DeleteTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a task. NOT_FOUND if there is none of that name.
+        """Deletes a task. NOT_FOUND if no task has the name.
 
-        Executions that never started end SKIPPED, those that wait for a retry FAILED, running ones may finish and are not
-        retried. The history stays readable under the name until retention removes it. A task registered under the same
-        name later is another one.
+        Executions that never started end SKIPPED, those that wait for a retry end FAILED, running ones may finish and are
+        not retried. The history stays readable under the name until retention removes it. A task that is registered later
+        under the same name has another uid.
         """
 
     @_abc_1.abstractmethod
@@ -232,7 +247,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.GetTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Task, _abc.Awaitable[_schedule_pb2.Task]]:
-        """Reads one task. NOT_FOUND if there is none of that name."""
+        """Reads one task. NOT_FOUND if no task has the name."""
 
     @_abc_1.abstractmethod
     def ListTasks(
@@ -240,7 +255,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.ListTasksResponse, _abc.Awaitable[_schedule_pb2.ListTasksResponse]]:
-        """Lists tasks in the order of their names."""
+        """Lists the tasks that match the request's filters, in the order of their names."""
 
     @_abc_1.abstractmethod
     def EnableTask(
@@ -248,7 +263,9 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.EnableTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Task, _abc.Awaitable[_schedule_pb2.Task]]:
-        """Lets the task fire again, counting from now: what was due while it was disabled is not caught up. Idempotent."""
+        """Lets a task fire again, counting from now: occurrences within the time it was disabled are not caught up.
+        Idempotent.
+        """
 
     @_abc_1.abstractmethod
     def DisableTask(
@@ -256,7 +273,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.DisableTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Task, _abc.Awaitable[_schedule_pb2.Task]]:
-        """Stops the task from firing. Scheduled executions that never started end SKIPPED; running ones and retries go on.
+        """Stops a task from firing. Its scheduled executions that never started end SKIPPED; running ones and retries go on.
         Idempotent.
         """
 
@@ -266,9 +283,10 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.RunTaskNowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.RunTaskNowResponse, _abc.Awaitable[_schedule_pb2.RunTaskNowResponse]]:
-        """Runs the task now, beside its schedule, and waits for the end over all attempts unless `detach` is set.
+        """Runs a task now, beside its schedule, and answers when the execution has ended, retries included; with `detach`, as
+        soon as the execution is recorded.
 
-        A client that hangs up does not stop the execution. Obeys the task's overlap policy. Moves no next run.
+        A client that disconnects does not stop the execution. The task's overlap policy applies. Its next run stays.
         """
 
     @_abc_1.abstractmethod
@@ -277,11 +295,11 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.TriggerCronRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.TriggerCronResponse, _abc.Awaitable[_schedule_pb2.TriggerCronResponse]]:
-        """Runs, now, every enabled task whose schedule means the same cron expression, whatever its zone; answers when the
+        """Runs now each enabled task whose schedule means the given cron expression, in any time zone; answers as soon as the
         executions are recorded.
 
-        `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`; expressions are compared as sets of values.
-        `* * * * *` runs every enabled task, `@manual` ones too. Obeys the tasks' overlap policies. Moves no next run.
+        Expressions are equal if they match the same values: `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`.
+        `* * * * *` runs every enabled task, `@manual` ones included. Overlap policies apply. Next runs stay.
         """
 
     @_abc_1.abstractmethod
@@ -290,10 +308,10 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.BackfillTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.BackfillTaskResponse, _abc.Awaitable[_schedule_pb2.BackfillTaskResponse]]:
-        """Records executions for the occurrences of a stretch of time that is past; they run one by one, in order.
+        """Records executions for the occurrences of a task within a past period; they run one by one, in order.
 
-        At most 1,000 occurrences, else the whole is refused. Those that ran or may run already are counted, not run again,
-        so the call can be repeated. FAILED_PRECONDITION for a disabled task.
+        A period with more than 1,000 occurrences is refused as a whole. Occurrences that have an execution that ran or may
+        run are counted, not run again, so the call can be repeated. FAILED_PRECONDITION for a disabled task.
         """
 
     @_abc_1.abstractmethod
@@ -302,7 +320,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.PreviewScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.PreviewScheduleResponse, _abc.Awaitable[_schedule_pb2.PreviewScheduleResponse]]:
-        """Tells when a schedule will fire, and how it reads; nothing is stored."""
+        """Computes when a schedule would fire, and describes it in English; stores nothing."""
 
     @_abc_1.abstractmethod
     def GetTaskHistory(
@@ -326,7 +344,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.GetExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Execution, _abc.Awaitable[_schedule_pb2.Execution]]:
-        """Reads one execution. NOT_FOUND if the history does not (or no longer) hold it."""
+        """Reads one execution. NOT_FOUND if the history does not, or no longer, hold it."""
 
     @_abc_1.abstractmethod
     def CancelExecution(
@@ -334,9 +352,9 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.CancelExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Execution, _abc.Awaitable[_schedule_pb2.Execution]]:
-        """Cancels an execution: one that waits ends CANCELLED at once, one that runs is asked to stop.
+        """Cancels an execution: a PENDING one ends CANCELLED at once, the handler of a RUNNING one is asked to stop.
 
-        A handler that succeeds before it stops has SUCCEEDED. Cancelling an ended execution changes nothing.
+        If the handler succeeds before it stops, the execution ends SUCCEEDED. An ended execution stays as it is.
         """
 
     @_abc_1.abstractmethod
@@ -345,10 +363,10 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.WatchExecutionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_schedule_pb2.WatchExecutionsResponse], _abc.AsyncIterator[_schedule_pb2.WatchExecutionsResponse]]:
-        """Streams what happens to executions from now on, until the caller leaves or the server stops.
+        """Streams changes of state and progress of executions from now on, until the caller cancels or the server stops.
 
-        The server sends its initial metadata once the stream has begun. A reader that is too slow is told how many events
-        it lost. Events are hints: read the execution to be sure.
+        The server sends its initial metadata once the stream has begun. A client that reads too slowly receives `lost` in
+        place of the events that were dropped. Events are hints: read the execution to be sure of its state.
         """
 
     @_abc_1.abstractmethod
@@ -365,6 +383,6 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.InitializeDefaultTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.InitializeDefaultTasksResponse, _abc.Awaitable[_schedule_pb2.InitializeDefaultTasksResponse]]:
-        """Registers the built-in tasks that are not there; never touches an existing one."""
+        """Registers those built-in tasks that do not exist; changes no existing task."""
 
 def add_ScheduleServiceServicer_to_server(servicer: ScheduleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ from schedule_grpc.store import ManualRun, Store
 from schedule_grpc.text.unicode import checked
 
 MAX_REQUEST_ID = 128
-MAX_CANCEL_REASON = 1024
+MAX_CANCEL_NOTE = 1024
 NO_WORKER_AFTER = timedelta(seconds=30)
 """How long a waiting RunTaskNow stands by for somebody to offer the handler."""
 TRIGGERED_AT_ONCE = 500
@@ -76,15 +76,15 @@ class ExecutionService:
             return execution
         return await self._ended(execution)
 
-    async def cancel(self, execution_id: str, *, reason: str = "") -> Execution:
+    async def cancel(self, execution_id: str, *, note: str = "") -> Execution:
         """End an execution that waits, or ask the one that runs it to stop; return it as it is then.
 
         Raises:
             ExecutionNotFound: if the history does not hold it.
-            InvalidArgument: if the reason is too long, or cannot be kept.
+            InvalidArgument: if the note is too long, or cannot be kept.
         """
-        reason = checked("reason", reason, most=MAX_CANCEL_REASON)
-        execution = await self._store.cancel(execution_id, reason=reason, now=self._clock.now())
+        note = checked("note", note, most=MAX_CANCEL_NOTE)
+        execution = await self._store.cancel(execution_id, note=note, now=self._clock.now())
         if execution is None:
             raise ExecutionNotFound(execution_id)
         return execution

@@ -133,7 +133,7 @@ class Store(Protocol):
         Safe because it is held to (uid, revision): None, and nothing written, if the task is no longer as it was read.
         """
 
-    async def cancel(self, execution_id: str, *, reason: str, now: datetime) -> Execution | None:
+    async def cancel(self, execution_id: str, *, note: str, now: datetime) -> Execution | None:
         """End an execution that waits as CANCELLED, or ask for the end of one that runs; return it as it is then.
 
         Safe beside a claim and a record: a success that is recorded first stands. None if there is no such execution.

@@ -117,7 +117,9 @@ class Relay:
             return
         told = [
             Transition(
-                before=State(before) if before else None, execution=found[execution_id], time=from_micros(micros)
+                previous_state=State(before) if before else None,
+                execution=found[execution_id],
+                time=from_micros(micros),
             )
             for _, execution_id, before, after, micros in moved
             if execution_id in found and found[execution_id].state == after
@@ -128,7 +130,7 @@ class Relay:
 
 def _item(event: Event) -> Item:
     if isinstance(event, Transition):
-        return ["t", event.execution.id, event.before, event.execution.state, to_micros(event.time)]
+        return ["t", event.execution.id, event.previous_state, event.execution.state, to_micros(event.time)]
     if isinstance(event, TaskChanged):
         return ["n", event.name, event.deleted_uid] if event.deleted_uid else ["n", event.name]
     if isinstance(event, CancelRequested):

@@ -220,14 +220,14 @@ def execution_of(row: Row) -> Execution:
         attempt_start_time=reading.instant("attempt_start_time", row["attempt_start_time"]),
         end_time=reading.instant("end_time", row["end_time"]),
         reason=reading.word(Reason, "reason", row["reason"]),
-        kind=reading.word(FailureKind, "kind", row["kind"]),
+        failure_kind=reading.word(FailureKind, "failure_kind", row["failure_kind"]),
         gate=reading.word(Gate, "gate", row["gate"]),
         attempt=reading.count("attempt", row["attempt"], MAX_NUMBER - 1),
-        attempts=reading.attempts(row["attempts"]),
+        failed_attempts=reading.failed_attempts(row["failed_attempts"]),
         hand_backs=reading.count("hand_backs", row["hand_backs"]),
         lease_token=row["lease_token"],
         cancel_requested_time=reading.instant("cancel_requested_time", row["cancel_requested_time"]),
-        cancel_reason=reading.text_or_none("cancel_reason", row["cancel_reason"]),
+        cancel_note=reading.text_or_none("cancel_note", row["cancel_note"]),
         request_id=reading.text_or_none("request_id", row["request_id"]),
         payload=None if row["payload"] is None else read_only(reading.json_object("payload", row["payload"])),
         result=read_only(reading.json("result", row["result"])),
@@ -302,11 +302,11 @@ class _Reading(Columns):
         )
         return covers if len(self.troubles) == known else None
 
-    def attempts(self, text: str | None) -> tuple[FailedAttempt, ...]:
+    def failed_attempts(self, text: str | None) -> tuple[FailedAttempt, ...]:
         try:
-            return bounded([_attempt_of(told) for told in self.json("attempts", text) or ()])
+            return bounded([_attempt_of(told) for told in self.json("failed_attempts", text) or ()])
         except (ValueError, TypeError, KeyError, OverflowError):
-            self.cannot_read("attempts", text or "", "this program does not know their form")
+            self.cannot_read("failed_attempts", text or "", "this program does not know their form")
             return ()
 
     def policy(self, text: str) -> Policy:
@@ -325,6 +325,6 @@ def _attempt_of(told: dict[str, Any]) -> FailedAttempt:
         number=number,
         start_time=from_micros(told["start_us"]),
         duration=told["duration_us"] * MICROSECOND,
-        kind=FailureKind(told["kind"]),
+        failure_kind=FailureKind(told["failure_kind"]),
         error=error,
     )

@@ -116,9 +116,9 @@ class SqlStore:
         """See Store."""
         return await self._write(executions.backfill, task, planned, now)
 
-    async def cancel(self, execution_id: str, *, reason: str, now: datetime) -> Execution | None:
+    async def cancel(self, execution_id: str, *, note: str, now: datetime) -> Execution | None:
         """See Store."""
-        return await self._write(executions.cancel, execution_id, reason, now)
+        return await self._write(executions.cancel, execution_id, note, now)
 
     async def give_up(self, execution_id: str, *, now: datetime) -> Execution | None:
         """See Store."""

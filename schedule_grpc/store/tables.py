@@ -99,7 +99,7 @@ def ended_pending(execution: Execution) -> Mapping[str, Any]:
     told = {
         **_what_attempts_leave([execution]),
         "cancel_requested_time": instants([execution.cancel_requested_time]),
-        "cancel_reason": [execution.cancel_reason],
+        "cancel_note": [execution.cancel_note],
     }
     return Table(told)[0]
 
@@ -173,9 +173,9 @@ def _what_attempts_leave(executions: Sequence[Execution]) -> dict[str, Sequence[
         "id": [each.id for each in executions],
         "state": words([each.state for each in executions]),
         "reason": words([each.reason for each in executions]),
-        "kind": words([each.kind for each in executions]),
+        "failure_kind": words([each.failure_kind for each in executions]),
         "attempt": [each.attempt for each in executions],
-        "attempts": [_attempts_text(each.attempts) for each in executions],
+        "failed_attempts": [_attempts_text(each.failed_attempts) for each in executions],
         "end_time": instants([each.end_time for each in executions]),
         "result": [None if each.result is None else encode(each.result) for each in executions],
         "error": [each.error for each in executions],
@@ -191,7 +191,7 @@ def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:
         "number": attempt.number,
         "start_us": to_micros(attempt.start_time),
         "duration_us": attempt.duration // MICROSECOND,
-        "kind": attempt.kind.value,
+        "failure_kind": attempt.failure_kind.value,
         "error": attempt.error,
     }
 

@@ -36,7 +36,7 @@ class Ran:
     result: Any
     """As the history keeps it: plain JSON."""
     error: str | None
-    kind: FailureKind | None
+    failure_kind: FailureKind | None
     """None for a success; REJECTED after PermanentFailure: it would not be tried again."""
     duration: timedelta
     """By the test's clock."""
@@ -51,7 +51,7 @@ class Ran:
     context: TaskContext = field(repr=False)
     """What it was given."""
     exception: BaseException | None = field(default=None, compare=False)
-    """What it raised, with its traceback, where ``kind`` is ERROR and it did raise."""
+    """What it raised, with its traceback, where ``failure_kind`` is ERROR and it did raise."""
 
     @property
     def idempotency_key(self) -> str:
@@ -122,7 +122,7 @@ async def run(
         succeeded=fate.kind is None,
         result=own_copy(fate.result),
         error=fate.error,
-        kind=fate.kind,
+        failure_kind=fate.kind,
         duration=fate.duration,
         abandoned=fate.abandoned,
         progress=tuple(reports),

@@ -126,7 +126,7 @@ async def test_a_table_that_another_writer_holds_is_a_failure_that_is_tried_agai
             attempts: Sequence[FailedAttempt] = ()
             while not attempts:
                 page = await live.client.get_task_history("clean")
-                attempts = page.executions[0].attempts if page.executions else ()
+                attempts = page.executions[0].failed_attempts if page.executions else ()
         ended = (await running).execution
         assert attempts[0].error in (
             "BindingError: DB: database is locked",

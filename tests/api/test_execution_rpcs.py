@@ -42,11 +42,11 @@ async def test_a_running_handler_is_stopped(live: Live, tmp_path):
     waiting = asyncio.ensure_future(
         live.stub.RunTaskNow(pb.RunTaskNowRequest(name="task", detach=False, request_id="none"))
     )
-    asked_for = await live.stub.CancelExecution(pb.CancelExecutionRequest(id=begun.execution.id, reason="enough"))
+    asked_for = await live.stub.CancelExecution(pb.CancelExecutionRequest(id=begun.execution.id, note="enough"))
     assert asked_for.HasField("cancel_requested_time")
     assert (await states(stream, State.CANCELLED))[-1] == ("RUNNING", "CANCELLED")
     found = await live.stub.GetExecution(pb.GetExecutionRequest(id=begun.execution.id))
-    assert (found.state, found.error, found.kind) == (State.CANCELLED, "enough", State.KIND_UNSPECIFIED)
+    assert (found.state, found.error, found.failure_kind) == (State.CANCELLED, "enough", State.FAILURE_KIND_UNSPECIFIED)
     assert (await waiting).execution.state == State.SKIPPED
 
 
@@ -58,13 +58,13 @@ async def test_an_ended_execution_stays_as_it_ended(live: Live):
 
 
 async def test_cancelling_what_is_not_there_is_not_found(live: Live):
-    """And a reason has an end."""
+    """And a note has an end."""
     code, why, _, _ = await refused(live.stub.CancelExecution(pb.CancelExecutionRequest(id="exec_x")))
     assert (code, why) == (Code.NOT_FOUND, "EXECUTION_NOT_FOUND")
     code, _, _, violations = await refused(
-        live.stub.CancelExecution(pb.CancelExecutionRequest(id="exec_x", reason="x" * 1025))
+        live.stub.CancelExecution(pb.CancelExecutionRequest(id="exec_x", note="x" * 1025))
     )
-    assert (code, list(violations)) == (Code.INVALID_ARGUMENT, ["reason"])
+    assert (code, list(violations)) == (Code.INVALID_ARGUMENT, ["note"])
 
 
 # -- WatchExecutions

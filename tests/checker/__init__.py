@@ -20,7 +20,7 @@ ENDED = tuple(state.value for state in State if not TRANSITIONS[state])
 NEVER_RAN = ("SKIPPED", "MISSED")
 REASONS = {
     "SKIPPED": {"OVERLAP", "TASK_DISABLED", "TASK_DELETED", "NO_WORKER"},
-    "MISSED": {"START_DEADLINE", "CATCHUP_WINDOW", "CATCHUP_LIMIT", "CATCHUP_NONE"},
+    "MISSED": {"START_DEADLINE", "CATCH_UP_WINDOW", "CATCH_UP_LIMIT", "CATCH_UP_NONE"},
     "FAILED": {None, "TASK_DELETED"},
 }
 CLOCKS_DIFFER_US = 50_000
@@ -82,7 +82,7 @@ def _rows_that_contradict_themselves(executions: list[Row]) -> Iterator[str]:
 
 def _contradictions(row: Row) -> Iterator[str]:  # noqa: C901, PLR0912 (a list of independent facts, one line each)
     state = row["state"]
-    attempts = json.loads(row["attempts"]) if row["attempts"] else []
+    attempts = json.loads(row["failed_attempts"]) if row["failed_attempts"] else []
     if (state in ENDED) != (row["end_time"] is not None):
         yield f"state {state} with end_time {row['end_time']}"
     if state in ENDED and row["gate"] is not None:
@@ -101,8 +101,8 @@ def _contradictions(row: Row) -> Iterator[str]:  # noqa: C901, PLR0912 (a list o
         yield f"cancelled, and nobody asked for it or said why: {row['error']}"
     if state == "PENDING" and row["cancel_requested_time"] is not None:
         yield "waits although its end was asked for"
-    if (state == "FAILED") != (row["kind"] is not None):
-        yield f"{state} with the kind {row['kind']}"
+    if (state == "FAILED") != (row["failure_kind"] is not None):
+        yield f"{state} with the failure_kind {row['failure_kind']}"
     if (state == "RUNNING") != (row["lease_owner"] is not None):
         yield f"{state} with the owner {row['lease_owner']}"
     if state in ("SUCCEEDED", "FAILED", "RUNNING") and row["attempt"] < 1:
@@ -143,7 +143,7 @@ def _gates_held_twice(executions: list[Row]) -> Iterator[str]:
 def _attempts_side_by_side(executions: list[Row]) -> Iterator[str]:
     """Within an execution the next attempt begins after the one before has ended."""
     for row in executions:
-        attempts = json.loads(row["attempts"]) if row["attempts"] else []
+        attempts = json.loads(row["failed_attempts"]) if row["failed_attempts"] else []
         starts = [attempt["start_us"] for attempt in attempts[1:]]
         if row["state"] in ("RUNNING", "SUCCEEDED"):
             starts.append(row["attempt_start_time"])

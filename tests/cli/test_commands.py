@@ -85,7 +85,7 @@ def test_register_shows_the_task(ask):
         "--max-backoff": "90",
         "--overlap": "buffer-one",
         "--catch-up": "all",
-        "--catchup-window": "7d",
+        "--catch-up-window": "7d",
         "--jitter": "30s",
         "--window-start": "2026-01-01T00:00:00+01:00",
         "--window-end": "2999-01-01T00:00:00Z",
@@ -100,7 +100,7 @@ def test_register_shows_the_task(ask):
         "0 9 * * 1-5 Europe/Berlin  (At 09:00, Monday through Friday)",
         'payload    {"batch_size": 5}',
         "timeout 5m, retry.max_retries 5, retry.initial_backoff 500ms, retry.multiplier 1.5, retry.max_backoff 90s",
-        "overlap buffer-one, catch_up all, catchup_window 7d, jitter 30s, window.start_time 2025-12-31T23:00:00Z",
+        "overlap buffer-one, catch_up all, catch_up_window 7d, jitter 30s, window.start_time 2025-12-31T23:00:00Z",
         "window.end_time 2999-01-01T00:00:00Z, start_deadline 2h, retention.max_age 2d, retention.max_count 12",
     ):
         assert text in done.out
@@ -112,7 +112,7 @@ def test_register_shows_the_task(ask):
         "retry": {"maxRetries": 5, "initialBackoffMs": 500, "multiplier": 1.5, "maxBackoffMs": 90_000},
         "overlap": "BUFFER_ONE",
         "catchUp": "ALL",
-        "catchupWindowMs": 604_800_000,
+        "catchUpWindowMs": 604_800_000,
         "jitterMs": 30_000,
         "window": {"startTime": "2025-12-31T23:00:00.000Z", "endTime": "2999-01-01T00:00:00.000Z"},
         "startDeadlineMs": 7_200_000,

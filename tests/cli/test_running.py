@@ -92,7 +92,7 @@ def test_a_run_in_json_is_json_and_nothing_else(ask, steps: str):
     done = ask("tasks", "run", steps, "--json", "--payload", '{"failures": 0}')
     assert (done.code, done.json["success"]) == (0, True)
     execution = done.json["execution"]
-    assert (execution["state"], execution["attempt"], execution["attempts"]) == ("SUCCEEDED", 1, [])
+    assert (execution["state"], execution["attempt"], execution["failedAttempts"]) == ("SUCCEEDED", 1, [])
     assert (execution["payload"], execution["trigger"]) == ({"failures": 0}, "MANUAL")
     assert done.err.count(execution["id"]) == len(done.err.splitlines()) == 3
 
@@ -131,7 +131,7 @@ def test_overlap_skips_and_cancel_ends(ask, held):
     done = ask("tasks", "run", name)
     assert (done.code, "SKIPPED (OVERLAP)" in done.out, "SKIPPED: OVERLAP" in done.err) == (1, True, True)
     execution_id = first.json["execution"]["id"]
-    assert ask("executions", "cancel", execution_id, "--reason", "wrong printer").code == 0
+    assert ask("executions", "cancel", execution_id, "--note", "wrong printer").code == 0
     ended = ask("executions", "get", execution_id, "--json")
     while ended.json["state"] == "RUNNING":
         ended = ask("executions", "get", execution_id, "--json")
@@ -212,7 +212,7 @@ def test_a_run_whose_server_is_started_again_is_shown_to_its_end(tmp_path: Path)
                 out, _ = process.communicate(timeout=AT_MOST)
     told = json.loads(out)
     assert (process.returncode, told["success"]) == (0, True)
-    assert [attempt["kind"] for attempt in told["execution"]["attempts"]] == ["LEASE_LOST"]
+    assert [attempt["failureKind"] for attempt in told["execution"]["failedAttempts"]] == ["LEASE_LOST"]
 
 
 def test_history_is_filtered(ask, steps: str):
@@ -294,7 +294,7 @@ def test_watch_in_json_is_an_object_a_line(ask, server: Server, steps: str):
         ask("tasks", "run", steps, "--payload", '{"failures": 0}')
         events = [json.loads(line) for line in until_it_says(process.stdout, "SUCCEEDED")]
     assert [event["event"] for event in events] == ["transition", "progress", "transition"]
-    assert [event.get("before") for event in events] == ["PENDING", None, "RUNNING"]
+    assert [event.get("previousState") for event in events] == ["PENDING", None, "RUNNING"]
     assert (events[1]["fraction"], events[1]["text"], events[1]["taskName"]) == (0.5, "half of it", steps)
     assert events[2]["execution"]["result"] == {"success": True, "message": "printed"}
 

@@ -77,8 +77,8 @@ def test_lost_events_and_progress_are_told():
     assert event_in_words(progress) == "2026-01-31 12:00:00Z  e  26 %"
     assert event_json(Lost(count=7)) == {"event": "lost", "count": 7}
     assert event_json(progress)["fraction"] == 0.256
-    told = event_json(Transition(before=None, execution=execution(), time=NOON))
-    assert (told["event"], told["execution"]["state"], "before" in told) == ("transition", "PENDING", False)
+    told = event_json(Transition(previous_state=None, execution=execution(), time=NOON))
+    assert (told["event"], told["execution"]["state"], "previousState" in told) == ("transition", "PENDING", False)
 
 
 def test_what_an_execution_covers_is_shown(capsys: pytest.CaptureFixture[str]):

@@ -222,8 +222,8 @@ ROWS = [
     ),
     Row(
         rpc="CancelExecution",
-        call=lambda client: client.cancel_execution("exec_1", reason="wrong day"),
-        request=pb.CancelExecutionRequest(id="exec_1", reason="wrong day"),
+        call=lambda client: client.cancel_execution("exec_1", note="wrong day"),
+        request=pb.CancelExecutionRequest(id="exec_1", note="wrong day"),
         answer=TOLD,
         value=EXECUTION,
     ),

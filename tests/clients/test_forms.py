@@ -132,7 +132,7 @@ BATCHED = Registration(definition=define(name="t", schedule="@daily", handler="h
         ("get_task", {"name": LONE}, "name", NO_TEXT[0][1]),
         ("disable_task", {"name": "t", "note": LONE}, "note", NO_TEXT[0][1]),
         ("run_task_now", {"name": "t", "request_id": LONE}, "request_id", NO_TEXT[0][1]),
-        ("cancel_execution", {"execution_id": "x", "reason": LONE}, "reason", NO_TEXT[0][1]),
+        ("cancel_execution", {"execution_id": "x", "note": LONE}, "note", NO_TEXT[0][1]),
         ("list_tasks", {"chosen": TaskFilter(category=LONE)}, "category", NO_TEXT[0][1]),
         ("list_tasks", {"page_size": 2**40}, "page_size", NO_INTEGER),
         ("preview_schedule", {"schedule": "@daily", "count": 1.5}, "count", NO_INTEGER),

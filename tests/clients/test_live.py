@@ -178,7 +178,7 @@ async def test_a_running_execution_is_cancelled(ask, tmp_path: Path):
     detached = await ask("run_task_now", "task", payload=payload, detach=True, request_id="one")
     assert detached.success
     waiting = asyncio.ensure_future(ask("run_task_now", "task", payload=payload, request_id="one"))
-    await ask("cancel_execution", detached.execution.id, reason="wrong day")
+    await ask("cancel_execution", detached.execution.id, note="wrong day")
     ended = await waiting
     assert not ended.success
     assert (ended.execution.state, ended.execution.error) == (State.CANCELLED, "wrong day")
@@ -246,12 +246,12 @@ async def test_a_watch_tells_what_happens(client, live: Live, ask, asker):
     recorded, started, progress, ended = await asker.events(watch, 4)
     await asker.close(watch)
     assert isinstance(recorded, Transition)
-    assert (recorded.before, recorded.execution.state) == (None, State.PENDING)
-    assert (started.before, started.execution.state) == (State.PENDING, State.RUNNING)
+    assert (recorded.previous_state, recorded.execution.state) == (None, State.PENDING)
+    assert (started.previous_state, started.execution.state) == (State.PENDING, State.RUNNING)
     assert isinstance(progress, Progress)
     assert (progress.execution_id, progress.task_name) == (recorded.execution.id, "steps")
     assert (progress.fraction, progress.text) == (1.0, "all of it")
-    assert (ended.before, ended.execution.state) == (State.RUNNING, State.SUCCEEDED)
+    assert (ended.previous_state, ended.execution.state) == (State.RUNNING, State.SUCCEEDED)
     assert ended.time == ended.execution.end_time
 
 

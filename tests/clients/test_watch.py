@@ -22,8 +22,8 @@ EXECUTION = protobuf.execution_from(
         id="exec_1", task_name="report", state="RUNNING", trigger="SCHEDULE", create_time=protobuf.instant_to(START)
     )
 )
-RECORDED = Transition(before=None, execution=EXECUTION, time=START)
-STARTED = Transition(before=State.PENDING, execution=EXECUTION, time=START)
+RECORDED = Transition(previous_state=None, execution=EXECUTION, time=START)
+STARTED = Transition(previous_state=State.PENDING, execution=EXECUTION, time=START)
 PROGRESS = Progress(execution_id="exec_1", task_name="report", fraction=0.25, text="a quarter", time=START)
 EVENTS = [RECORDED, STARTED, PROGRESS, Lost(count=3)]
 UNKNOWN = pb.WatchExecutionsResponse()

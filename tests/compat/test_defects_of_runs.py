@@ -44,7 +44,7 @@ async def test_defect_05_three_tries_after_2_and_4_seconds(service: Rig):
         await service.advance(0.001)
         (after,) = await service.history()
         assert (before.state, after.attempt) == ("PENDING", before.attempt + 1)
-    starts = [attempt.start_time - START for attempt in after.attempts]
+    starts = [attempt.start_time - START for attempt in after.failed_attempts]
     assert (after.state, starts) == ("FAILED", [timedelta(seconds=seconds) for seconds in (0, 1, 3, 7)])
 
 
@@ -62,7 +62,7 @@ async def test_defect_06_attempts_were_rows_without_a_number(service: Rig):
         await service.advance(4)
     (execution,) = await service.history()
     assert (execution.state, execution.attempt) == ("SUCCEEDED", 3)
-    assert [attempt.number for attempt in execution.attempts] == [1, 2]
+    assert [attempt.number for attempt in execution.failed_attempts] == [1, 2]
 
 
 async def test_defect_07_after_a_timeout_the_old_run_went_on_beside_its_retry(service: Rig, gate):
@@ -76,7 +76,7 @@ async def test_defect_07_after_a_timeout_the_old_run_went_on_beside_its_retry(se
     await service.clock.advance(10)
     await service.engine.idle()
     (execution,) = await service.history()
-    assert (execution.state, execution.kind, execution.attempt) == ("FAILED", FailureKind.TIMEOUT, 1)
+    assert (execution.state, execution.failure_kind, execution.attempt) == ("FAILED", FailureKind.TIMEOUT, 1)
     assert len(stubborn.entered) == 1
     stubborn.opened.set()
 
@@ -94,7 +94,7 @@ async def test_defect_08_a_blocking_handler_defeated_its_timeout():
     running = asyncio.create_task(run(blocking, clock=clock))
     await clock.advance(29)
     ran = await running
-    assert (ran.kind, ran.error) == (FailureKind.TIMEOUT, "Task execution timeout")
+    assert (ran.failure_kind, ran.error) == (FailureKind.TIMEOUT, "Task execution timeout")
 
 
 async def test_defect_11_history_was_filtered_by_task_after_the_limit(service: Rig):
@@ -214,7 +214,7 @@ async def test_defect_24_a_crash_left_running_for_ever(database: Path, gate):
         await after.advance(1)
         (execution,) = await after.history()
     assert (execution.state, execution.attempt) == ("SUCCEEDED", 2)
-    assert execution.attempts[0].kind is FailureKind.LEASE_LOST
+    assert execution.failed_attempts[0].failure_kind is FailureKind.LEASE_LOST
 
 
 async def test_defect_25_history_grew_without_end(service: Rig):

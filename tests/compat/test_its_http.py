@@ -174,7 +174,7 @@ def test_a_run_that_fails(web: httpx2.Client, name: str):
     answer = web.post(f"/tasks/{name}/run")
     told = answer.json()
     assert (answer.status_code, told["success"], told["error"]) == (400, False, "ValueError: as asked")
-    assert (told["execution"]["status"], told["execution"]["attempts"][0]["kind"]) == ("failed", "ERROR")
+    assert (told["execution"]["status"], told["execution"]["failedAttempts"][0]["failureKind"]) == ("failed", "ERROR")
 
 
 def test_a_run_that_is_skipped(web: httpx2.Client, name: str, tmp_path):
@@ -184,7 +184,7 @@ def test_a_run_that_is_skipped(web: httpx2.Client, name: str, tmp_path):
     answer = web.post(f"/tasks/{name}/run")
     assert (answer.status_code, answer.json()["error"]) == (400, "SKIPPED: OVERLAP")
     assert answer.json()["execution"]["status"] == "skipped"
-    cancelled = web.post(f"/executions/{held['id']}/cancel", json={"reason": "enough"})
+    cancelled = web.post(f"/executions/{held['id']}/cancel", json={"note": "enough"})
     assert cancelled.json()["success"] is True
 
 

@@ -47,9 +47,15 @@ async def test_failing_twice_then_succeeding_is_one_execution_with_three_attempt
     execution = await only(service)
     assert execution.state is State.SUCCEEDED
     assert execution.attempt == 3
-    assert [attempt.start_time for attempt in execution.attempts] == [at("2026-01-31T10:00"), at("2026-01-31T10:00:01")]
+    assert [attempt.start_time for attempt in execution.failed_attempts] == [
+        at("2026-01-31T10:00"),
+        at("2026-01-31T10:00:01"),
+    ]
     assert execution.attempt_start_time == at("2026-01-31T10:00:03")
-    assert [attempt.error for attempt in execution.attempts] == ["ValueError: attempt 1", "ValueError: attempt 2"]
+    assert [attempt.error for attempt in execution.failed_attempts] == [
+        "ValueError: attempt 1",
+        "ValueError: attempt 2",
+    ]
     assert execution.error is None
 
 
@@ -60,9 +66,9 @@ async def test_success_false_is_a_failure_and_is_retried_one_two_and_four_second
     for _ in range(7):
         await service.advance(1)
     execution = await only(service)
-    starts = [attempt.start_time for attempt in execution.attempts]
+    starts = [attempt.start_time for attempt in execution.failed_attempts]
     assert [start - starts[0] for start in starts] == [timedelta(seconds=seconds) for seconds in (0, 1, 3, 7)]
-    assert (execution.state, execution.kind, execution.error) == (State.FAILED, FailureKind.ERROR, "said so")
+    assert (execution.state, execution.failure_kind, execution.error) == (State.FAILED, FailureKind.ERROR, "said so")
     assert execution.result == {"success": False, "error": "said so"}
     stats = (await service.service.get_task("task")).stats
     assert (stats.failure_count, stats.consecutive_failures) == (1, 1)
@@ -91,7 +97,7 @@ async def test_a_handlers_failure_ends_as_its_kind(service: Rig, fate: str, kind
     await started(service, payload={"fate": fate}, policy=Policy(retry=RetryPolicy(max_retries=0)))
     await service.engine.idle()
     execution = await only(service)
-    assert (execution.state, execution.kind, execution.error) == (State.FAILED, kind, error)
+    assert (execution.state, execution.failure_kind, execution.error) == (State.FAILED, kind, error)
 
 
 async def test_a_rejected_execution_is_not_retried(service: Rig):
@@ -110,8 +116,8 @@ async def test_a_timeout_stops_the_handler_and_is_retried(service: Rig, gate):
     await service.engine.idle()
     execution = await only(service)
     assert (execution.state, execution.error) == (State.PENDING, TIMEOUT_ERROR)
-    assert execution.attempts[0].kind is FailureKind.TIMEOUT
-    assert execution.attempts[0].duration == timedelta(seconds=29)
+    assert execution.failed_attempts[0].failure_kind is FailureKind.TIMEOUT
+    assert execution.failed_attempts[0].duration == timedelta(seconds=29)
     held.opened.set()
     await service.advance(1)
     assert (await only(service)).state is State.SUCCEEDED
@@ -127,7 +133,7 @@ async def test_a_handler_that_ignores_cancellation_ends_without_a_retry(service:
     await service.clock.advance(GRACE)
     await service.engine.idle()
     execution = await only(service)
-    assert (execution.state, execution.kind, execution.attempt) == (State.FAILED, FailureKind.TIMEOUT, 1)
+    assert (execution.state, execution.failure_kind, execution.attempt) == (State.FAILED, FailureKind.TIMEOUT, 1)
     held.opened.set()
 
 
@@ -150,7 +156,7 @@ async def test_a_sync_handler_is_asked_to_stop_through_its_event(service: Rig):
     await service.clock.advance(29)
     await service.engine.idle()
     execution = await only(service)
-    assert execution.attempts[0].kind is FailureKind.TIMEOUT
+    assert execution.failed_attempts[0].failure_kind is FailureKind.TIMEOUT
 
 
 async def test_draining_lets_running_work_end(service: Rig, gate):

@@ -62,9 +62,9 @@ def test_all_of_a_few_run(after: timedelta, expected: list):
     ("minutes", "missed"),
     [
         (100, []),
-        (101, [("CATCHUP_LIMIT", 1, None)]),
-        (102, [("CATCHUP_LIMIT", 2, (1, 1, 1))]),
-        (250, [("CATCHUP_LIMIT", 150, (1, 149, 149))]),
+        (101, [("CATCH_UP_LIMIT", 1, None)]),
+        (102, [("CATCH_UP_LIMIT", 2, (1, 1, 1))]),
+        (250, [("CATCH_UP_LIMIT", 150, (1, 149, 149))]),
     ],
 )
 def test_all_is_a_hundred_at_most(minutes: int, missed: list):
@@ -79,7 +79,7 @@ def test_more_than_can_be_counted_is_told_as_at_least():
     """The range is whole, the count a lower bound."""
     firing = plan(task(catch_up=CatchUp.ALL), START + 20_000 * MINUTE)
     limit = firing.executions[0]
-    assert (limit.reason, limit.scheduled_time) == (Reason.CATCHUP_LIMIT, START + 19_900 * MINUTE)
+    assert (limit.reason, limit.scheduled_time) == (Reason.CATCH_UP_LIMIT, START + 19_900 * MINUTE)
     assert limit.covers == CoveredRange(
         from_time=START + MINUTE, to_time=START + 19_899 * MINUTE, count=MAX_COUNTED - 101, exact=False
     )
@@ -90,10 +90,10 @@ def test_more_than_can_be_counted_is_told_as_at_least():
     ("after", "expected"),
     [
         (MINUTE + 30 * SECOND, [("SCHEDULE", 1, None)]),
-        (MINUTE + 31 * SECOND, [("CATCHUP_NONE", 1, None)]),
-        (2 * MINUTE, [("CATCHUP_NONE", 1, None), ("SCHEDULE", 2, None)]),
-        (3 * MINUTE, [("CATCHUP_NONE", 2, (1, 1, 1)), ("SCHEDULE", 3, None)]),
-        (9 * MINUTE + 31 * SECOND, [("CATCHUP_NONE", 9, (1, 8, 8))]),
+        (MINUTE + 31 * SECOND, [("CATCH_UP_NONE", 1, None)]),
+        (2 * MINUTE, [("CATCH_UP_NONE", 1, None), ("SCHEDULE", 2, None)]),
+        (3 * MINUTE, [("CATCH_UP_NONE", 2, (1, 1, 1)), ("SCHEDULE", 3, None)]),
+        (9 * MINUTE + 31 * SECOND, [("CATCH_UP_NONE", 9, (1, 8, 8))]),
     ],
 )
 def test_none_runs_what_is_on_time(after: timedelta, expected: list):
@@ -104,27 +104,27 @@ def test_none_runs_what_is_on_time(after: timedelta, expected: list):
 @pytest.mark.parametrize(
     ("catch_up", "expected"),
     [
-        (CatchUp.LATEST, [("CATCHUP_WINDOW", 4, (1, 3, 3)), ("SCHEDULE", 10, (5, 9, 5))]),
+        (CatchUp.LATEST, [("CATCH_UP_WINDOW", 4, (1, 3, 3)), ("SCHEDULE", 10, (5, 9, 5))]),
         (
             CatchUp.ALL,
             [
-                ("CATCHUP_WINDOW", 4, (1, 3, 3)),
+                ("CATCH_UP_WINDOW", 4, (1, 3, 3)),
                 *[("CATCH_UP", minute, None) for minute in range(5, 10)],
                 ("SCHEDULE", 10, None),
             ],
         ),
-        (CatchUp.NONE, [("CATCHUP_WINDOW", 4, (1, 3, 3)), ("CATCHUP_NONE", 9, (5, 8, 4)), ("SCHEDULE", 10, None)]),
+        (CatchUp.NONE, [("CATCH_UP_WINDOW", 4, (1, 3, 3)), ("CATCH_UP_NONE", 9, (5, 8, 4)), ("SCHEDULE", 10, None)]),
     ],
 )
 def test_what_is_older_than_the_window_is_missed(catch_up: CatchUp, expected: list):
     """Five minutes: exactly so old is not older."""
-    assert rows(task(catch_up=catch_up, catchup_window=5 * MINUTE), 10 * MINUTE) == expected
+    assert rows(task(catch_up=catch_up, catch_up_window=5 * MINUTE), 10 * MINUTE) == expected
 
 
 def test_a_window_of_nothing_keeps_what_is_due_this_very_moment():
     """And only that."""
-    assert rows(task(catchup_window=timedelta(0)), 2 * MINUTE) == [("CATCHUP_WINDOW", 1, None), ("SCHEDULE", 2, None)]
-    assert rows(task(catchup_window=timedelta(0)), 2 * MINUTE + SECOND) == [("CATCHUP_WINDOW", 2, (1, 1, 1))]
+    assert rows(task(catch_up_window=timedelta(0)), 2 * MINUTE) == [("CATCH_UP_WINDOW", 1, None), ("SCHEDULE", 2, None)]
+    assert rows(task(catch_up_window=timedelta(0)), 2 * MINUTE + SECOND) == [("CATCH_UP_WINDOW", 2, (1, 1, 1))]
 
 
 def test_every_plan_accounts_for_every_minute_once():
@@ -134,7 +134,9 @@ def test_every_plan_accounts_for_every_minute_once():
             for minutes in (0, 1, 2, 3, 99, 100, 101, 103, 500):
                 for late in (timedelta(0), 31 * SECOND):
                     seen: list[int] = []
-                    for _, own, covers in rows(task(catch_up=catch_up, catchup_window=window), minutes * MINUTE + late):
+                    for _, own, covers in rows(
+                        task(catch_up=catch_up, catch_up_window=window), minutes * MINUTE + late
+                    ):
                         seen += [own or 0] + (list(range(covers[0], covers[1] + 1)) if covers else [])
                     assert sorted(seen) == list(range(1, minutes + 1)), (catch_up, window, minutes, late)
 

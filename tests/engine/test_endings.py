@@ -38,7 +38,7 @@ async def test_what_waits_for_a_slot_is_cancelled_at_once(service: Rig):
     """It never ran, and its end is counted neither as a success nor as a failure."""
     await service.register("task", "@manual")
     execution = await service.service.run_now("task", detach=True)
-    ended = await service.service.cancel(execution.id, reason="enough")
+    ended = await service.service.cancel(execution.id, note="enough")
     assert (ended.state, ended.error, ended.start_time) == (State.CANCELLED, "enough", None)
     await service.work()
     stats = (await service.service.get_task("task")).stats
@@ -71,18 +71,18 @@ async def test_a_retry_that_waits_is_cancelled(service: Rig):
     await service.register("task", "@manual", payload={"fate": "raise"})
     execution = await service.service.run_now("task", detach=True)
     await service.work()
-    ended = await service.service.cancel(execution.id, reason="enough")
-    assert (ended.state, ended.error, len(ended.attempts)) == (State.CANCELLED, "enough", 1)
+    ended = await service.service.cancel(execution.id, note="enough")
+    assert (ended.state, ended.error, len(ended.failed_attempts)) == (State.CANCELLED, "enough", 1)
 
 
 async def test_a_running_handler_is_cancelled(service: Rig, gate):
     """It ends CANCELLED, and not one second earlier than it really stopped."""
     execution = await started(service, gate("g"))
-    marked = await service.service.cancel(execution.id, reason="enough")
+    marked = await service.service.cancel(execution.id, note="enough")
     assert (marked.state, marked.cancel_requested_time) == (State.RUNNING, service.clock.now())
     await beat(service)
     (ended,) = await service.history()
-    assert (ended.state, ended.error, ended.attempts) == (State.CANCELLED, "enough", ())
+    assert (ended.state, ended.error, ended.failed_attempts) == (State.CANCELLED, "enough", ())
 
 
 async def test_a_success_that_was_faster_stands(deaf: Rig, gate):
@@ -109,7 +109,7 @@ async def test_a_handler_that_will_not_stop_is_given_up(service: Rig, gate):
     """After ten seconds of grace: CANCELLED, and not tried again."""
     gates = gate("g")
     execution = await started(service, gates, handler="stubborn")
-    await service.service.cancel(execution.id, reason="enough")
+    await service.service.cancel(execution.id, note="enough")
     await service.engine._upkeep.go_round()
     await service.clock.advance(GRACE)
     await service.engine.idle()
@@ -121,7 +121,7 @@ async def test_a_handler_that_will_not_stop_is_given_up(service: Rig, gate):
 async def test_a_lost_lease_ends_what_was_to_be_cancelled(service: Rig, gate):
     """The next server does not run it again."""
     execution = await started(service, gate("g"))
-    await service.service.cancel(execution.id, reason="enough")
+    await service.service.cancel(execution.id, note="enough")
     await service.engine._upkeep.rescue_all()  # as at the start of a server that holds its database alone
     assert await service.states() == ["CANCELLED"]
     gate("g").opened.set()
@@ -185,7 +185,7 @@ async def test_a_deleted_tasks_retry_is_not_made(service: Rig):
     await service.work()
     await service.service.delete("task")
     (ended,) = await service.history()
-    assert (ended.state, ended.reason, ended.kind, ended.error) == (
+    assert (ended.state, ended.reason, ended.failure_kind, ended.error) == (
         State.FAILED,
         Reason.TASK_DELETED,
         FailureKind.ERROR,

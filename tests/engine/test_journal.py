@@ -32,18 +32,25 @@ RUNNING = Execution(
 )
 END = START + timedelta(milliseconds=12)
 FAILURE = FailedAttempt(
-    number=1, start_time=START, duration=timedelta(milliseconds=12), kind=FailureKind.ERROR, error="bad"
+    number=1, start_time=START, duration=timedelta(milliseconds=12), failure_kind=FailureKind.ERROR, error="bad"
 )
-SUCCEEDED = Transition(before=State.RUNNING, execution=replace(RUNNING, state=State.SUCCEEDED, end_time=END), time=END)
+SUCCEEDED = Transition(
+    previous_state=State.RUNNING, execution=replace(RUNNING, state=State.SUCCEEDED, end_time=END), time=END
+)
 FAILED = Transition(
-    before=State.RUNNING,
+    previous_state=State.RUNNING,
     execution=replace(
-        RUNNING, state=State.FAILED, end_time=END, attempts=(FAILURE,), kind=FailureKind.ERROR, error="bad"
+        RUNNING,
+        state=State.FAILED,
+        end_time=END,
+        failed_attempts=(FAILURE,),
+        failure_kind=FailureKind.ERROR,
+        error="bad",
     ),
     time=END,
 )
 SKIPPED = Transition(
-    before=None,
+    previous_state=None,
     execution=replace(
         RUNNING,
         state=State.SKIPPED,
@@ -56,16 +63,16 @@ SKIPPED = Transition(
     time=END,
 )
 AGAIN = Transition(
-    before=State.RUNNING,
+    previous_state=State.RUNNING,
     execution=replace(
-        RUNNING, state=State.PENDING, attempts=(FAILURE,), error="bad", available_time=END + timedelta(seconds=1)
+        RUNNING, state=State.PENDING, failed_attempts=(FAILURE,), error="bad", available_time=END + timedelta(seconds=1)
     ),
     time=END,
 )
 HANDED_BACK = Transition(
-    before=State.RUNNING, execution=replace(RUNNING, state=State.PENDING, attempt=0, hand_backs=2), time=END
+    previous_state=State.RUNNING, execution=replace(RUNNING, state=State.PENDING, attempt=0, hand_backs=2), time=END
 )
-STARTED = Transition(before=State.PENDING, execution=RUNNING, time=START)
+STARTED = Transition(previous_state=State.PENDING, execution=RUNNING, time=START)
 ALL: Sequence[Event] = (STARTED, SUCCEEDED, FAILED, SKIPPED, AGAIN, HANDED_BACK)
 ABOUT = {"execution": "e", "task": "task"}
 
@@ -85,7 +92,7 @@ def test_the_lines_of_a_batch_are_written_at_once(monkeypatch: pytest.MonkeyPatc
     (lines,) = written(monkeypatch, logging.INFO)
     assert lines == [
         ("info", "execution.recorded", end | {"state": "SUCCEEDED"}),
-        ("warning", "execution.recorded", end | {"state": "FAILED", "kind": "ERROR", "error": "bad"}),
+        ("warning", "execution.recorded", end | {"state": "FAILED", "failure_kind": "ERROR", "error": "bad"}),
         (
             "info",
             "execution.recorded",

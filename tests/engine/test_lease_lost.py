@@ -49,7 +49,7 @@ async def test_an_attempt_whose_lease_was_taken_is_stopped_and_records_nothing(s
     service.engine._runner.stop_beyond_lease()
     await service.engine.idle()
     (execution,) = await service.history()
-    assert (execution.state, len(execution.attempts)) == (State.PENDING, 1)
+    assert (execution.state, len(execution.failed_attempts)) == (State.PENDING, 1)
 
 
 @pytest.mark.parametrize(("retries", "state"), [(0, State.FAILED), (1, State.PENDING)])
@@ -68,8 +68,8 @@ async def test_an_attempt_stops_where_the_lease_is_not_renewed(service: Rig, gat
     assert held.entered[0].cancelled.is_set()
     (execution,) = await service.history()
     assert execution.state is state
-    assert [attempt.kind for attempt in execution.attempts] == [FailureKind.LEASE_LOST]
-    assert "could not renew its lease" in execution.attempts[0].error
+    assert [attempt.failure_kind for attempt in execution.failed_attempts] == [FailureKind.LEASE_LOST]
+    assert "could not renew its lease" in execution.failed_attempts[0].error
     assert await service.engine.tick() is False
     assert "this server holds no lease: nothing starts here" in service.engine.troubles()
 
@@ -125,7 +125,7 @@ async def test_an_abandoned_attempt_is_recorded_as_such(service: Rig, gate, monk
     await service.clock.advance(LONG + GRACE)
     await service.engine.idle()
     (execution,) = await service.history()
-    assert (execution.state, execution.kind, execution.attempt) == (State.FAILED, FailureKind.TIMEOUT, 1)
+    assert (execution.state, execution.failure_kind, execution.attempt) == (State.FAILED, FailureKind.TIMEOUT, 1)
     held.opened.set()
     await service.clock.advance(0)
 

@@ -44,7 +44,7 @@ async def test_a_server_that_died_loses_its_executions_at_the_next_start(databas
     async with rig(database, clock=FakeClock(at("2026-01-31T10:00:05")), recover=True) as after:
         (execution,) = await after.history()
         assert execution.state is State.PENDING
-        assert execution.attempts[0].kind is FailureKind.LEASE_LOST
+        assert execution.failed_attempts[0].failure_kind is FailureKind.LEASE_LOST
         assert execution.available_time == at("2026-01-31T10:00:06")
         await after.advance(1)
         assert await after.states() == ["SUCCEEDED"]
@@ -57,7 +57,7 @@ async def test_a_lost_lease_uses_up_an_attempt(database: Path):
         await claimed(before, policy=Policy(retry=RetryPolicy(max_retries=0)))
     async with rig(database, recover=True) as after:
         (execution,) = await after.history()
-        assert (execution.state, execution.kind) == (State.FAILED, FailureKind.LEASE_LOST)
+        assert (execution.state, execution.failure_kind) == (State.FAILED, FailureKind.LEASE_LOST)
 
 
 async def test_what_no_lease_covers_is_taken_over(service: Rig):
@@ -68,7 +68,7 @@ async def test_what_no_lease_covers_is_taken_over(service: Rig):
     assert await service.states() == (["RUNNING"] if service.store.shared else ["PENDING"])
     await service.store.take_over({"another": 1}, now=service.clock.now())
     (execution,) = await service.history()
-    assert (execution.state, execution.attempts[0].kind) == (State.PENDING, FailureKind.LEASE_LOST)
+    assert (execution.state, execution.failed_attempts[0].failure_kind) == (State.PENDING, FailureKind.LEASE_LOST)
 
 
 async def test_a_zombies_record_is_refused(service: Rig):
@@ -151,7 +151,10 @@ async def test_what_began_and_could_not_be_recorded_is_lost(service: Rig, gate, 
     await service.clock.advance(11)
     await service.engine._upkeep.go_round()
     (execution,) = await service.history()
-    assert (execution.state, [attempt.kind for attempt in execution.attempts]) == (state, [FailureKind.LEASE_LOST])
+    assert (execution.state, [attempt.failure_kind for attempt in execution.failed_attempts]) == (
+        state,
+        [FailureKind.LEASE_LOST],
+    )
 
 
 @pytest.mark.parametrize("began", [True, False])
@@ -162,7 +165,7 @@ async def test_without_retries_a_handler_is_not_called_a_second_time(service: Ri
     report = HandBack(execution_id=claim.execution.id, lease_token=claim.lease_token, time=now, began=began)
     (execution,) = await service.store.record([report])
     assert execution is not None
-    assert (execution.state, execution.kind) == (
+    assert (execution.state, execution.failure_kind) == (
         (State.FAILED, FailureKind.LEASE_LOST) if began else (State.PENDING, None)
     )
 
@@ -205,7 +208,7 @@ async def test_the_twenty_first_hand_back_counts_as_a_failure(service: Rig):
         if number < 20:
             (claim,) = await service.claim("another")
     assert execution.hand_backs == 20
-    assert [attempt.kind for attempt in execution.attempts] == [FailureKind.LEASE_LOST]
+    assert [attempt.failure_kind for attempt in execution.failed_attempts] == [FailureKind.LEASE_LOST]
 
 
 async def test_a_result_is_kept_while_the_database_is_away(service: Rig, monkeypatch):

@@ -168,7 +168,7 @@ async def test_a_server_whose_lease_was_ended_lets_go(shared: Rig, gate, monkeyp
         await shared.engine.idle()
         assert held.entered[0].cancelled.is_set()
     (execution,) = await shared.history("a")
-    assert (execution.state, len(execution.attempts)) == (State.PENDING, 1)
+    assert (execution.state, len(execution.failed_attempts)) == (State.PENDING, 1)
 
 
 async def test_a_server_that_leaves_gives_up_its_lease(shared: Rig, monkeypatch):

@@ -39,7 +39,7 @@ async def test_a_handler_that_changes_what_it_was_given_changes_nothing_else(ser
         await service.work()
         await service.advance(1)
         ended = await service.service.execution(execution.id)
-        seen = [json.loads(attempt.error.removeprefix("ValueError: ")) for attempt in ended.attempts]
+        seen = [json.loads(attempt.error.removeprefix("ValueError: ")) for attempt in ended.failed_attempts]
         assert seen == [[payload or PAYLOAD, METADATA]] * 2
         assert ended.payload == payload
     await service.service.update(TaskUpdate(name="task", fields={"description": "new"}, policy={}))

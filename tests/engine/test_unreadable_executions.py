@@ -15,17 +15,21 @@ DAMAGES = {
     "a state": ("state", "PAUSED", "state: this program knows no 'PAUSED'"),
     "a trigger": ('"trigger"', "WEBHOOK", "trigger: this program knows no 'WEBHOOK'"),
     "a reason": ("reason", "LUNCH", "reason: this program knows no 'LUNCH'"),
-    "a kind of failure": ("kind", "MEMORY", "kind: this program knows no 'MEMORY'"),
+    "a kind of failure": ("failure_kind", "MEMORY", "failure_kind: this program knows no 'MEMORY'"),
     "a gate": ("gate", "SECOND", "gate: this program knows no 'SECOND'"),
     "a payload": ("payload", '{"a":', "payload: the stored text is not JSON"),
     "a payload that is no object": ("payload", "[]", "payload: the stored JSON is not an object"),
     "a result": ("result", "NaN", "result: the stored text is not JSON"),
-    "attempts that are cut": ("attempts", "[", "attempts: the stored text is not JSON"),
-    "attempts of another form": ("attempts", '[{"n":1}]', "attempts: this program does not know their form"),
+    "attempts that are cut": ("failed_attempts", "[", "failed_attempts: the stored text is not JSON"),
+    "attempts of another form": (
+        "failed_attempts",
+        '[{"n":1}]',
+        "failed_attempts: this program does not know their form",
+    ),
     "an attempt that failed in another way": (
-        "attempts",
-        '[{"number":1,"start_us":0,"duration_us":0,"kind":"MEMORY","error":""}]',
-        "attempts: this program does not know their form",
+        "failed_attempts",
+        '[{"number":1,"start_us":0,"duration_us":0,"failure_kind":"MEMORY","error":""}]',
+        "failed_attempts: this program does not know their form",
     ),
 }
 damages = pytest.mark.parametrize(("column", "stored", "trouble"), DAMAGES.values(), ids=DAMAGES)

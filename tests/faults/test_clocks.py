@@ -156,7 +156,7 @@ async def test_a_process_that_sleeps(tmp_path: Path):
         await stopped(server, tmp_path / "schedule.db")
     with closing(sqlite3.connect(tmp_path / "schedule.db")) as connection:
         (lost,) = connection.execute(
-            "SELECT count(*) FROM task_executions WHERE attempts LIKE '%LEASE_LOST%'"
+            "SELECT count(*) FROM task_executions WHERE failed_attempts LIKE '%LEASE_LOST%'"
         ).fetchone()
     assert lost == 0
 

@@ -195,7 +195,7 @@ async def test_work_goes_on_without_its_database(tmp_path: Path, long: bool):
             shell.execute("ROLLBACK")
         for execution_id in running:
             ended = await until(reaches(client, execution_id, State.SUCCEEDED, State.FAILED))
-            assert (ended.state, ended.attempt, ended.attempts) == (State.SUCCEEDED, 1, ())
+            assert (ended.state, ended.attempt, ended.failed_attempts) == (State.SUCCEEDED, 1, ())
     assert sorted(each.execution for each in effects.begun(tmp_path)) == sorted(running)
     assert await checked(database, Acknowledged(succeeded=running), at_rest=True) == []
 

@@ -52,7 +52,7 @@ async def test_what_a_handler_must_not_raise(tmp_path: Path):
             ends.append(await run_once(client, "not-json"))
         code, _ = await asyncio.to_thread(server.terminate)
     assert code == 0
-    assert {(each.task_name, each.state, each.kind) for each in ends} == {
+    assert {(each.task_name, each.state, each.failure_kind) for each in ends} == {
         (each.task_name, State.FAILED, FailureKind.ERROR) for each in ends
     }
     told = {each.task_name: each.error for each in ends}
@@ -79,8 +79,8 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
         [recorded] = [each async for each in client.task_history("task")]
         execution = await ended(client, recorded.id)
         assert (await run_once(client, "quick")).state is State.SUCCEEDED
-    assert (execution.state, execution.kind) == (State.FAILED, FailureKind.LEASE_LOST)
-    assert [each.kind for each in execution.attempts] == [FailureKind.LEASE_LOST] * (retries + 1)
+    assert (execution.state, execution.failure_kind) == (State.FAILED, FailureKind.LEASE_LOST)
+    assert [each.failure_kind for each in execution.failed_attempts] == [FailureKind.LEASE_LOST] * (retries + 1)
 
 
 @story
@@ -100,7 +100,7 @@ async def test_a_handler_that_never_gives_way(tmp_path: Path):
     async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
         execution = await ended(client, execution.id)
         assert (await run_once(client, "quick")).state is State.SUCCEEDED
-    assert (execution.state, execution.kind) == (State.FAILED, FailureKind.LEASE_LOST)
+    assert (execution.state, execution.failure_kind) == (State.FAILED, FailureKind.LEASE_LOST)
 
 
 @story

@@ -163,7 +163,7 @@ async def test_killed_between_the_record_of_a_run_and_its_beginning(tmp_path: Pa
         await asyncio.wait([call])
     async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
         run = (await client.run_task_now("task", request_id="r")).execution
-    assert (run.state, run.attempt, len(run.attempts)) == (State.SUCCEEDED, 2, 1)
+    assert (run.state, run.attempt, len(run.failed_attempts)) == (State.SUCCEEDED, 2, 1)
     assert await checked(tmp_path / "schedule.db") == []
 
 

@@ -42,7 +42,7 @@ async def test_kill_while_a_handler_runs(tmp_path: Path):
 
         execution = await until(ended)
     assert execution.state is State.SUCCEEDED
-    assert [attempt.kind for attempt in execution.attempts] == [FailureKind.LEASE_LOST]
+    assert [attempt.failure_kind for attempt in execution.failed_attempts] == [FailureKind.LEASE_LOST]
     lines = notes.read_text().splitlines()
     assert lines == [f"begin {execution.id} 1", f"begin {execution.id} 2", f"end {execution.id} 2"]
     told = Acknowledged(tasks=["task"], executions=[execution.id], succeeded=[execution.id])
@@ -123,7 +123,7 @@ async def test_handlers_that_never_end_do_not_keep_the_server(tmp_path: Path):
     async with served(tmp_path) as server, calling(server.address) as client:
         for each in started:
             execution = await client.get_execution(each.execution.id)
-            assert execution.attempts[0].kind is FailureKind.LEASE_LOST
+            assert execution.failed_attempts[0].failure_kind is FailureKind.LEASE_LOST
 
 
 @story
@@ -140,7 +140,7 @@ async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: P
             )
             result = await client.run_task_now("task")
         _, errors = await asyncio.to_thread(server.terminate)
-    assert (result.execution.state, result.execution.kind) == (State.FAILED, FailureKind.TIMEOUT)
+    assert (result.execution.state, result.execution.failure_kind) == (State.FAILED, FailureKind.TIMEOUT)
     (blocked,) = [line for line in errors.splitlines() if "event_loop.blocked" in line]
     assert f"block {result.execution.id}" in blocked
     assert "process_handlers.py" in blocked

@@ -75,7 +75,7 @@ async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
 
         async def runs_again() -> bool:
             execution = await client.get_execution(execution_id)
-            return execution.state is State.RUNNING and not execution.attempts
+            return execution.state is State.RUNNING and not execution.failed_attempts
 
         await until(runs_again)
 

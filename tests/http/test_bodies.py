@@ -178,7 +178,7 @@ ODD_TEXTS = {"lone surrogate": "\ud800", "NUL": "a\x00b"}
         ("/tasks/{name}/disable", "note", {}),
         ("/tasks/{name}/disable", "etag", {}),
         ("/tasks/{name}/enable", "etag", {}),
-        ("/executions/{name}/cancel", "reason", {}),
+        ("/executions/{name}/cancel", "note", {}),
     ],
 )
 def test_a_text_that_cannot_be_kept_is_refused(web: httpx2.Client, name: str, path: str, field: str, body: dict, text):

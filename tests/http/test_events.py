@@ -94,7 +94,7 @@ async def test_a_slow_reader_is_told_what_it_lost(inside: Live):
     await reader.readuntil(b"retry: 1000\n\n")
     await inside.client.register_task(name="task", schedule="@manual", handler="steps")
     execution = (await inside.client.run_task_now("task")).execution
-    transition = [Transition(before=None, execution=execution, time=execution.create_time)]
+    transition = [Transition(previous_state=None, execution=execution, time=execution.create_time)]
     many = 40 * KEPT
     for _ in range(many // 100):
         inside.parts.hub.publish(transition * 100)

@@ -33,7 +33,7 @@ def refused(web: httpx2.Client, body: bytes | dict, path: str = "/tasks", method
         ({"policy": {"timeout_ms": 5}}, "policy.timeout_ms", "policy.timeoutMs"),
         ({"policy": {"timoutMs": 5}}, "policy.timoutMs", "policy.timeoutMs"),
         ({"policy": {"catch_up": "ALL"}}, "policy.catch_up", "policy.catchUp"),
-        ({"policy": {"catchUpWindowMs": 5}}, "policy.catchUpWindowMs", "policy.catchupWindowMs"),
+        ({"policy": {"catchupWindowMs": 5}}, "policy.catchupWindowMs", "policy.catchUpWindowMs"),
         ({"policy": {"max_retries": 5}}, "policy.max_retries", "policy.retry.maxRetries"),
         ({"policy": {"retry.maxRetries": 5}}, "policy.retry.maxRetries", "policy.retry.maxRetries"),
         ({"policy": {"retry": {"max_retries": 5}}}, "policy.retry.max_retries", "policy.retry.maxRetries"),
@@ -62,7 +62,7 @@ def test_every_body_tells_its_unknown_fields(web: httpx2.Client):
         ("/tasks/x/run", {"payLoad": {}}, "payLoad", "payload"),
         ("/tasks/x/disable", {"notes": "x"}, "notes", "note"),
         ("/tasks/x/backfill", {"start_time": "x", "endTime": "x"}, "start_time", "startTime"),
-        ("/executions/x/cancel", {"raeson": "x"}, "raeson", "reason"),
+        ("/executions/x/cancel", {"noet": "x"}, "noet", "note"),
     ):
         assert refused(web, sent, path)[1] == [(field, f"is unknown; did you mean {meant}?")], path
 

@@ -136,7 +136,7 @@ class Machine(RuleBasedStateMachine):
         """One of those that somebody was told of."""
         if self.world.executions:
             chosen = self.world.executions[which % len(self.world.executions)]
-            self.world.do(self.service().cancel(chosen, reason="enough"))
+            self.world.do(self.service().cancel(chosen, note="enough"))
 
     @rule(seconds=st.sampled_from([1, 4, 13, 45]))
     def time_passes(self, seconds):

@@ -85,7 +85,7 @@ def policy(dice: random.Random) -> Policy:
         ),
         overlap=dice.choice(list(Overlap)),
         catch_up=dice.choice(list(CatchUp)),
-        catchup_window=duration(dice, 0, 3650 * 86400),
+        catch_up_window=duration(dice, 0, 3650 * 86400),
         jitter=duration(dice, 0, 86400),
         window=Window(start_time=start_time, end_time=end_time),
         start_deadline=duration(dice, 1, 365 * 86400),

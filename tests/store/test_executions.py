@@ -240,7 +240,7 @@ async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
     now = service.clock.now()
     asked = ClaimRequest(owner="me", handlers=frozenset({"fate"}), limit=9, running={}, now=now)
     claims = {claim.task.name: claim for claim in (await service.store.claim(asked)).claims}
-    await service.store.cancel(claims["wanted"].execution.id, reason="enough", now=now)
+    await service.store.cancel(claims["wanted"].execution.id, note="enough", now=now)
     outcomes = [
         Outcome(
             execution_id=claim.execution.id,
@@ -257,10 +257,13 @@ async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
     seen = []
     with service.hub.listening(seen.extend):
         wanted, other = await service.store.record(outcomes)
-    assert (wanted.cancel_requested_time, wanted.cancel_reason) == (now, "enough")
+    assert (wanted.cancel_requested_time, wanted.cancel_note) == (now, "enough")
     assert wanted.state is (State.CANCELLED if kind else State.SUCCEEDED)
     assert (other.cancel_requested_time, other.state) == (None, State.FAILED if kind else State.SUCCEEDED)
-    assert [event.execution for event in seen if getattr(event, "before", None) is State.RUNNING] == [wanted, other]
+    assert [event.execution for event in seen if getattr(event, "previous_state", None) is State.RUNNING] == [
+        wanted,
+        other,
+    ]
     assert [await service.store.find_execution(each.id) for each in (wanted, other)] == [wanted, other]
 
 

@@ -39,10 +39,10 @@ async def test_a_wish_that_is_written_while_a_record_waits(postgres: Postgres, p
             while not recording.done() and not await other.fetchval(WAITS):
                 pass
             await other.execute(
-                "UPDATE task_executions SET cancel_requested_time = create_time, cancel_reason = 'no' WHERE id = $1",
+                "UPDATE task_executions SET cancel_requested_time = create_time, cancel_note = 'no' WHERE id = $1",
                 claim.execution.id,
             )
         (recorded,) = await recording
         await other.close()
         assert recorded is not None
-        assert (recorded.state, recorded.cancel_reason) == (State.CANCELLED, "no")
+        assert (recorded.state, recorded.cancel_note) == (State.CANCELLED, "no")

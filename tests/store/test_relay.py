@@ -71,7 +71,7 @@ async def execution(service: Rig) -> Execution:
 async def test_hints(execution: Execution):
     """A changed task, a cancel request, an alert, new work: told as they are, without a row being read."""
     here, there = Server(), Server(away=True)
-    recorded = Transition(before=None, execution=execution, time=NOW)
+    recorded = Transition(previous_state=None, execution=execution, time=NOW)
     gone = TaskChanged(name="b", deleted_uid="uid")
     events = [TaskChanged(name="a"), gone, CancelRequested(execution_id="x"), AlertsChanged()]
     here.relay.tell([*events, recorded])
@@ -88,7 +88,7 @@ async def test_ones_own_words(execution: Execution):
 async def test_transitions_for_those_who_watch(execution: Execution):
     """Are read where somebody watches, and told whole; one that has moved on since is left out."""
     running = replace(execution, state=State.RUNNING)
-    moved = Transition(before=State.PENDING, execution=running, time=NOW)
+    moved = Transition(previous_state=State.PENDING, execution=running, time=NOW)
     here, watched, late, unwatched = Server(), Server(running), Server(execution), Server(running)
     here.relay.tell([moved])
     for server in (watched, late):
@@ -102,7 +102,9 @@ async def test_transitions_for_those_who_watch(execution: Execution):
 async def test_who_waits_for_an_end_is_woken(execution: Execution):
     """By the id alone; nothing is read for it."""
     here, there = Server(), Server(away=True)
-    here.relay.tell([Transition(before=State.RUNNING, execution=replace(execution, state=State.SUCCEEDED), time=NOW)])
+    here.relay.tell(
+        [Transition(previous_state=State.RUNNING, execution=replace(execution, state=State.SUCCEEDED), time=NOW)]
+    )
     with there.hub.ending(execution.id) as ended:
         await there.hears(here)
         assert ended.is_set()
@@ -113,7 +115,7 @@ async def test_who_waits_here_is_told_how_it_ended(execution: Execution):
     here = Server()
     ended = replace(execution, state=State.SUCCEEDED)
     with here.hub.ending(execution.id) as ending:
-        here.hub.publish([Transition(before=State.RUNNING, execution=ended, time=NOW)])
+        here.hub.publish([Transition(previous_state=State.RUNNING, execution=ended, time=NOW)])
         here.hub.ended([execution.id])
         assert (ending.is_set(), ending.execution) == (True, ended)
 
@@ -121,7 +123,7 @@ async def test_who_waits_here_is_told_how_it_ended(execution: Execution):
 async def test_an_end_that_was_told_before_is_known(execution: Execution):
     """Of the last ones: who begins to wait for one of these does not wait."""
     here, there = Server(), Server(away=True)
-    moved = Transition(before=State.RUNNING, execution=replace(execution, state=State.SUCCEEDED), time=NOW)
+    moved = Transition(previous_state=State.RUNNING, execution=replace(execution, state=State.SUCCEEDED), time=NOW)
     here.hub.publish([moved])
     here.relay.tell([moved])
     await there.hears(here)
@@ -136,7 +138,7 @@ async def test_an_end_that_was_told_before_is_known(execution: Execution):
 async def test_rows_that_cannot_be_read(execution: Execution):
     """Who watches is told that something may be missing."""
     here, there = Server(), Server(away=True)
-    here.relay.tell([Transition(before=None, execution=execution, time=NOW)])
+    here.relay.tell([Transition(previous_state=None, execution=execution, time=NOW)])
     with there.hub.subscribed(lambda _: True) as subscription:
         await there.hears(here)
         assert list(subscription._kept) == [Lost(count=0)]

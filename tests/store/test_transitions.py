@@ -72,7 +72,7 @@ async def scene(service: Rig, state: State) -> Scene:
     if state is State.SUCCEEDED:
         await service.store.record([found.outcome])
     if state is State.CANCELLED:
-        await service.store.cancel(execution.id, reason="", now=service.clock.now())
+        await service.store.cancel(execution.id, note="", now=service.clock.now())
         await hand_back(found)
     if state is State.FAILED:
         await record_failure(found)
@@ -139,7 +139,7 @@ async def expire(found: Scene) -> None:
 
 async def cancel_and_hand_back(found: Scene) -> None:
     """Ask for the end, and stop."""
-    await found.service.store.cancel(found.execution.id, reason="", now=found.service.clock.now())
+    await found.service.store.cancel(found.execution.id, note="", now=found.service.clock.now())
     await hand_back(found)
 
 
@@ -182,7 +182,7 @@ OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "recover what never began": partial(recover_own, begun=False),
     "expire": expire,
     "give up": lambda found: found.service.store.give_up(found.execution.id, now=found.service.clock.now()),
-    "cancel": lambda found: found.service.store.cancel(found.execution.id, reason="", now=found.service.clock.now()),
+    "cancel": lambda found: found.service.store.cancel(found.execution.id, note="", now=found.service.clock.now()),
     "cancel and hand back": cancel_and_hand_back,
     "cancel others": cancel_others,
     "catch nothing up": catch_nothing_up,
@@ -219,7 +219,7 @@ async def tried(path: Path, state: State, operation: str) -> set[tuple[State | N
         assert told.items() <= after.items()
         if found.execution.id not in told:
             assert after[found.execution.id] is state
-        return {(transition.before, transition.execution.state) for transition in seen}
+        return {(transition.previous_state, transition.execution.state) for transition in seen}
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -33,7 +33,9 @@ TASK = registered(None, define(name="t", schedule="@hourly", handler="h", policy
 def failed(number: int, error: str) -> FailedAttempt:
     """Return a failed attempt with its error."""
     duration = timedelta(seconds=1)
-    return FailedAttempt(number=number, start_time=START, duration=duration, kind=FailureKind.ERROR, error=error)
+    return FailedAttempt(
+        number=number, start_time=START, duration=duration, failure_kind=FailureKind.ERROR, error=error
+    )
 
 
 def total(attempts: tuple[FailedAttempt, ...]) -> int:
@@ -44,7 +46,7 @@ def total(attempts: tuple[FailedAttempt, ...]) -> int:
 def full(count: int) -> Execution:
     """Return an execution as an older program wrote it: every attempt with the longest error that there is."""
     attempts = tuple(failed(number, "x" * MAX_TEXT_BYTES) for number in range(1, count + 1))
-    return replace(planned(TASK, trigger=Trigger.SCHEDULE, now=START), attempts=attempts, attempt=count)
+    return replace(planned(TASK, trigger=Trigger.SCHEDULE, now=START), failed_attempts=attempts, attempt=count)
 
 
 def test_errors_that_fit_together_are_kept_as_they_are():
@@ -82,8 +84,8 @@ def test_each_attempt_of_a_hundred_adds_its_error_within_the_bound():
             error=error,
         )
         execution = after(begun, outcome, TASK)
-        assert total(execution.attempts) <= MAX_ERRORS_BYTES
-    assert (execution.state, len(execution.attempts), execution.error) == (State.FAILED, 101, error)
+        assert total(execution.failed_attempts) <= MAX_ERRORS_BYTES
+    assert (execution.state, len(execution.failed_attempts), execution.error) == (State.FAILED, 101, error)
     assert protobuf.execution_to(execution).ByteSize() < CLIENTS_ACCEPT
 
 
@@ -91,6 +93,6 @@ def test_a_row_of_an_older_program_is_read_within_the_bound():
     """Eighty-one attempts of 64 KiB were 5 MiB, which RunTaskNow and GetExecution could not answer."""
     old = full(81)
     found = execution_of({**new_executions([old])[0], **ended_pending(old), "hand_backs": 0})
-    assert len(found.attempts) == 81
-    assert total(found.attempts) <= MAX_ERRORS_BYTES
+    assert len(found.failed_attempts) == 81
+    assert total(found.failed_attempts) <= MAX_ERRORS_BYTES
     assert protobuf.execution_to(found).ByteSize() < CLIENTS_ACCEPT

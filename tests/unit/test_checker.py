@@ -49,7 +49,7 @@ async def file(tmp_path: Path) -> Path:
             "the gate is held by",
         ),
         (f"UPDATE task_executions SET attempt = 3 WHERE id = {FIRST}", "at attempt 3 with 0 failed attempts"),
-        (f"UPDATE task_executions SET state = 'FAILED' WHERE id = {FIRST}", "FAILED with the kind None"),
+        (f"UPDATE task_executions SET state = 'FAILED' WHERE id = {FIRST}", "FAILED with the failure_kind None"),
         (f"UPDATE task_executions SET reason = 'OVERLAP' WHERE id = {FIRST}", "SUCCEEDED with the reason OVERLAP"),
         ("UPDATE scheduled_tasks SET next_run_time = next_run_time + 3600000000", "next run"),
         ("UPDATE scheduled_tasks SET settled_time = settled_time - 3600000000", "next run"),
@@ -143,7 +143,7 @@ def test_what_is_no_database_is_told(tmp_path: Path, content: bytes):
 
 def test_json_that_is_none_is_told(file: Path):
     """Where attempts or policies cannot be read, nothing is decided of them."""
-    harmed(file, "UPDATE task_executions SET attempts = '[{'")
+    harmed(file, "UPDATE task_executions SET failed_attempts = '[{'")
     assert any("cannot be read" in each for each in check(file))
 
 

@@ -143,7 +143,7 @@ def test_a_planned_execution_is_available_now_until_its_deadline():
     """It holds what the task was when it was planned."""
     new = pending()
     assert (new.available_time, new.deadline_time) == (START, START + timedelta(minutes=5))
-    assert (new.attempt, new.attempts, new.revision, new.gate) == (0, (), 1, Gate.ACTIVE)
+    assert (new.attempt, new.failed_attempts, new.revision, new.gate) == (0, (), 1, Gate.ACTIVE)
     assert (new.task_id, new.duration) == ("task_t", None)
 
 
@@ -152,8 +152,8 @@ def test_success_keeps_the_result_and_the_failed_attempts_before_it():
     waiting = after(running(), outcome(FailureKind.ERROR, error="first"), TASK)
     again = replace(waiting, state=State.RUNNING, attempt=2)
     done = after(again, outcome(result="fine"), TASK)
-    assert (done.state, done.result, done.error, done.kind) == (State.SUCCEEDED, "fine", None, None)
-    assert [(failed.number, failed.error) for failed in done.attempts] == [(1, "first")]
+    assert (done.state, done.result, done.error, done.failure_kind) == (State.SUCCEEDED, "fine", None, None)
+    assert [(failed.number, failed.error) for failed in done.failed_attempts] == [(1, "first")]
     assert (done.end_time, done.duration) == (LATER, 10 * SECOND)
 
 
@@ -163,33 +163,33 @@ def test_a_retry_is_the_row_becoming_available_later(attempt: int, wait: int):
     waiting = after(running(attempt), outcome(FailureKind.TIMEOUT), TASK)
     assert (waiting.state, waiting.available_time) == (State.PENDING, LATER + wait * SECOND)
     assert (waiting.attempt, waiting.error, waiting.result, waiting.gate) == (attempt, "why", {"a": 1}, Gate.ACTIVE)
-    (failed,) = waiting.attempts
-    assert (failed.number, failed.kind, failed.duration) == (attempt, FailureKind.TIMEOUT, 9 * SECOND)
+    (failed,) = waiting.failed_attempts
+    assert (failed.number, failed.failure_kind, failed.duration) == (attempt, FailureKind.TIMEOUT, 9 * SECOND)
     assert failed.start_time == START + SECOND
 
 
 def test_the_last_failure_is_the_executions():
     """Kind, error and result; every attempt is in the list."""
     failed = after(running(4), outcome(FailureKind.TIMEOUT), TASK)
-    assert (failed.state, failed.kind, failed.error) == (State.FAILED, FailureKind.TIMEOUT, "why")
+    assert (failed.state, failed.failure_kind, failed.error) == (State.FAILED, FailureKind.TIMEOUT, "why")
     assert failed.result == {"a": 1}
-    assert [each.number for each in failed.attempts] == [4]
+    assert [each.number for each in failed.failed_attempts] == [4]
 
 
 def test_a_lost_lease_uses_an_attempt_up():
     """LEASE_LOST, from the attempt's start till the rescue, and the policy decides about another."""
     rescued = lost(running(), TASK, LATER)
     assert (rescued.state, rescued.available_time) == (State.PENDING, LATER + SECOND)
-    (failed,) = rescued.attempts
-    assert (failed.kind, failed.duration) == (FailureKind.LEASE_LOST, 9 * SECOND)
+    (failed,) = rescued.failed_attempts
+    assert (failed.failure_kind, failed.duration) == (FailureKind.LEASE_LOST, 9 * SECOND)
     ended = lost(running(4), TASK, LATER)
-    assert (ended.state, ended.kind) == (State.FAILED, FailureKind.LEASE_LOST)
+    assert (ended.state, ended.failure_kind) == (State.FAILED, FailureKind.LEASE_LOST)
     assert ended.error == "The server that ran this attempt stopped or lost its lease"
 
 
 def test_a_lost_attempt_never_took_less_than_no_time():
     """The clock was set back since it started."""
-    (failed,) = lost(running(), TASK, START - timedelta(hours=1)).attempts
+    (failed,) = lost(running(), TASK, START - timedelta(hours=1)).failed_attempts
     assert failed.duration == timedelta(0)
 
 
@@ -199,11 +199,11 @@ def test_a_hand_back_counts_for_nothing_until_there_are_too_many():
     for number in range(1, MAX_HAND_BACKS + 1):
         back = handed_back(execution, TASK, LATER)
         assert (back.state, back.attempt, back.hand_backs) == (State.PENDING, 1, number)
-        assert (back.available_time, back.attempts) == (LATER, ())
+        assert (back.available_time, back.failed_attempts) == (LATER, ())
         execution = replace(back, state=State.RUNNING, attempt=2)
     too_often = handed_back(execution, TASK, LATER)
     assert (too_often.state, too_often.attempt, too_often.hand_backs) == (State.PENDING, 2, MAX_HAND_BACKS)
-    assert [attempt.kind for attempt in too_often.attempts] == [FailureKind.LEASE_LOST]
+    assert [attempt.failure_kind for attempt in too_often.failed_attempts] == [FailureKind.LEASE_LOST]
 
 
 @pytest.mark.parametrize("kind", [None, FailureKind.REJECTED])
@@ -249,7 +249,7 @@ def test_a_success_that_was_faster_stands():
     """Every other end of a marked one is CANCELLED, whatever it was; a failure stays among its attempts."""
     assert after(marked(), outcome(), TASK).state is State.SUCCEEDED
     failed = after(marked(), outcome(FailureKind.ERROR), TASK)
-    assert (failed.state, failed.error, [each.error for each in failed.attempts]) == (
+    assert (failed.state, failed.error, [each.error for each in failed.failed_attempts]) == (
         State.CANCELLED,
         "enough",
         ["why"],
@@ -261,7 +261,7 @@ def test_a_success_that_was_faster_stands():
 def test_a_deleted_tasks_failure_is_the_last():
     """It would have been tried again; the reason says why it was not. A last failure is one without that reason."""
     failed = after(running(), outcome(FailureKind.ERROR), GONE)
-    assert (failed.state, failed.reason, failed.kind) == (State.FAILED, Reason.TASK_DELETED, FailureKind.ERROR)
+    assert (failed.state, failed.reason, failed.failure_kind) == (State.FAILED, Reason.TASK_DELETED, FailureKind.ERROR)
     assert after(running(4), outcome(FailureKind.ERROR), GONE).reason is None
     assert after(running(), outcome(), GONE).state is State.SUCCEEDED
 
@@ -271,7 +271,7 @@ def test_deletion_ends_what_waits():
     never = deleted(pending(), LATER)
     assert (never.state, never.reason, never.start_time) == (State.SKIPPED, Reason.TASK_DELETED, None)
     tried = deleted(waiting_again(), LATER)
-    assert (tried.state, tried.reason, tried.kind, tried.error) == (
+    assert (tried.state, tried.reason, tried.failure_kind, tried.error) == (
         State.FAILED,
         Reason.TASK_DELETED,
         FailureKind.ERROR,
@@ -283,5 +283,5 @@ def test_an_attempt_that_was_handed_back_counts_once_its_task_is_deleted():
     """It did start: it cannot be SKIPPED, and it fails by the loss of its server."""
     back = handed_back(running(), TASK, LATER)
     ended = deleted(back, LATER)
-    assert (ended.state, ended.attempt, ended.kind) == (State.FAILED, 1, FailureKind.LEASE_LOST)
-    assert [attempt.number for attempt in ended.attempts] == [1]
+    assert (ended.state, ended.attempt, ended.failure_kind) == (State.FAILED, 1, FailureKind.LEASE_LOST)
+    assert [attempt.number for attempt in ended.failed_attempts] == [1]

@@ -96,7 +96,7 @@ async def test_a_service_retries_as_time_passes():
         assert (first.state, first.attempt) == ("PENDING", 1)
         await service.advance(3)
         (done,) = await service.history("task")
-        assert (done.state, done.result, [each.kind for each in done.attempts]) == (
+        assert (done.state, done.result, [each.failure_kind for each in done.failed_attempts]) == (
             "SUCCEEDED",
             {"attempt": 3},
             [FailureKind.ERROR, FailureKind.ERROR],
@@ -194,7 +194,7 @@ async def test_the_platforms_database_is_there_unless_another_is_given(tmp_path:
     env = Environment({"OTHER": f"sqlite:///{tmp_path}/other.db"})
     async with manual_service(uses, env=env) as service:
         await service.register("task", "@manual", "uses")
-        assert "no binding is named DB (bindings: OTHER)" in ((await service.run_now("task")).attempts[0].error)
+        assert "no binding is named DB (bindings: OTHER)" in ((await service.run_now("task")).failed_attempts[0].error)
     assert await env.OTHER.fetch("SELECT 2 AS two") == [{"two": 2}]
     await env.aclose()
 

@@ -47,7 +47,11 @@ async def test_a_timeout_is_seen_by_moving_the_clock():
             await service.tick()
             await service.clock.advance(1)
         (execution,) = await service.history("task")
-        assert (execution.state, execution.kind, execution.error) == ("FAILED", FailureKind.TIMEOUT, TIMEOUT_ERROR)
+        assert (execution.state, execution.failure_kind, execution.error) == (
+            "FAILED",
+            FailureKind.TIMEOUT,
+            TIMEOUT_ERROR,
+        )
         assert execution.end_time == START + HOUR + timedelta(seconds=11)
 
 
@@ -90,7 +94,7 @@ async def test_what_is_cancelled_stops():
             await service.tick(wait=False)
         assert await service.states("task") == ["CANCELLED", "CANCELLED", "RUNNING"]
         newest = (await service.history("task"))[-1]
-        await service.service.cancel(newest.id, reason="enough")
+        await service.service.cancel(newest.id, note="enough")
         await service.tick(wait=False)
         assert (await service.service.execution(newest.id)).error == "enough"
 
@@ -174,7 +178,7 @@ async def test_a_handler_that_does_not_stop_does_not_keep_the_test(database: Pat
     release.set()
     async with manual_service(stuck, path=database) as service:
         (execution,) = await service.history("task")
-        assert [each.kind for each in execution.attempts] == [FailureKind.LEASE_LOST]
+        assert [each.failure_kind for each in execution.failed_attempts] == [FailureKind.LEASE_LOST]
     assert check(database) == []
 
 

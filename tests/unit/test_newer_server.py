@@ -12,7 +12,10 @@ from schedule_grpc.pb import schedule_pb2 as pb
     [
         (pb.Execution(state=99, trigger=1), "state"),  # type: ignore[arg-type]
         (pb.Execution(state=1, trigger=99), "trigger"),  # type: ignore[arg-type]
-        (pb.Execution(state=1, trigger=1, attempts=[pb.Execution.Attempt(kind=99)]), "kind of failure"),  # type: ignore[arg-type]
+        (
+            pb.Execution(state=1, trigger=1, failed_attempts=[pb.Execution.FailedAttempt(failure_kind=99)]),
+            "kind of failure",
+        ),  # type: ignore[arg-type]
     ],
 )
 def test_an_unknown_word_is_an_error_of_ours(message: pb.Execution, what: str):

@@ -65,7 +65,7 @@ def test_the_description_is_measured_in_characters():
     [
         ("timeout", timedelta(seconds=1), timedelta(hours=24), "must be between 1 s and 24 h"),
         ("start_deadline", timedelta(seconds=1), timedelta(days=365), "must be between 1 s and 365 days"),
-        ("catchup_window", timedelta(0), timedelta(days=3650), "must be between 0 s and 3650 days"),
+        ("catch_up_window", timedelta(0), timedelta(days=3650), "must be between 0 s and 3650 days"),
         ("jitter", timedelta(0), timedelta(hours=24), "must be between 0 s and 24 h"),
     ],
 )

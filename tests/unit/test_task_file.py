@@ -35,7 +35,7 @@ allow_unknown_handler = true
 timeout = "5m"
 overlap = "buffer_one"
 catch_up = "all"
-catchup_window = "7d"
+catch_up_window = "7d"
 jitter = 1.5
 start_deadline = 90
 retry = { max_retries = 5, initial_backoff = "500ms", multiplier = 3, max_backoff = "1m" }
@@ -88,7 +88,7 @@ def test_a_file_says_everything_a_registration_can():
             "timeout": timedelta(minutes=5),
             "overlap": Overlap.BUFFER_ONE,
             "catch_up": CatchUp.ALL,
-            "catchup_window": timedelta(days=7),
+            "catch_up_window": timedelta(days=7),
             "jitter": timedelta(seconds=1.5),
             "start_deadline": timedelta(seconds=90),
             "retry.max_retries": 5,

@@ -87,7 +87,7 @@ async def test_a_handler_is_called_with_what_the_test_gives():
     ran = await run(count, payload={"batch": 10.0}, env={"DB": Rows()}, scheduled_time=START, attempt=2)
     assert ran.succeeded
     assert ran.result == {"count": 3, "key": ran.idempotency_key, "batch": 10}
-    assert (ran.error, ran.kind, ran.duration, ran.abandoned) == (None, None, timedelta(0), False)
+    assert (ran.error, ran.failure_kind, ran.duration, ran.abandoned) == (None, None, timedelta(0), False)
     assert ran.progress == ((0.5, "half"),)
     assert ran.logs == ({"event": "rows.counted", "count": 3, "log_level": "info"},)
     assert (ran.context.attempt, ran.context.scheduled_time, ran.context.now()) == (2, START, START)
@@ -120,7 +120,7 @@ def test_a_test_need_not_be_async():
 async def test_a_failure_is_judged_as_the_service_does(payload, kind, error, result):
     """And is no exception of the test's."""
     ran = await run(fails, payload=payload)
-    assert (ran.succeeded, ran.kind, ran.error, ran.result) == (False, kind, error, result)
+    assert (ran.succeeded, ran.failure_kind, ran.error, ran.result) == (False, kind, error, result)
 
 
 async def test_what_a_handler_raised_can_be_looked_at():
@@ -270,14 +270,14 @@ async def test_a_timeout_comes_when_the_clock_comes_to_it():
     assert not running.done()
     await clock.advance(1)
     ran = await running
-    assert (ran.kind, ran.error, ran.duration) == (FailureKind.TIMEOUT, TIMEOUT_ERROR, TIMEOUT)
+    assert (ran.failure_kind, ran.error, ran.duration) == (FailureKind.TIMEOUT, TIMEOUT_ERROR, TIMEOUT)
 
 
 @pytest.mark.parametrize("function", [waits, heeds])
 def test_a_timeout_can_be_seen_from_a_test_that_is_not_async(function):
     """Time passes while the handler runs; one that heeds its cancellation is not given up, but has not succeeded."""
     ran = run_sync(function, advance=TIMEOUT)
-    assert (ran.kind, ran.error, ran.abandoned) == (FailureKind.TIMEOUT, TIMEOUT_ERROR, False)
+    assert (ran.failure_kind, ran.error, ran.abandoned) == (FailureKind.TIMEOUT, TIMEOUT_ERROR, False)
 
 
 def test_a_handler_that_does_not_heed_its_timeout_is_given_up():
@@ -290,7 +290,7 @@ def test_a_handler_that_does_not_heed_its_timeout_is_given_up():
 
     ran = run_sync(stuck, timeout=timedelta(seconds=5), advance=timedelta(seconds=5) + GRACE)
     release.set()
-    assert (ran.kind, ran.abandoned, ran.duration) == (FailureKind.TIMEOUT, True, timedelta(seconds=15))
+    assert (ran.failure_kind, ran.abandoned, ran.duration) == (FailureKind.TIMEOUT, True, timedelta(seconds=15))
 
 
 async def test_time_that_passes_does_no_harm_to_a_handler_that_ends_before():

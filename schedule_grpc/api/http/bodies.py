@@ -105,7 +105,7 @@ class PolicyBody(Body):
     retry: RetryBody | None = None
     overlap: Annotated[Literal["SKIP", "BUFFER_ONE", "CANCEL_OTHER", "ALLOW_ALL"], _word("overlap")] | None = None
     catch_up: Annotated[Literal["LATEST", "ALL", "NONE"], _word("catch_up")] | None = None
-    catchup_window_ms: Milliseconds | None = None
+    catch_up_window_ms: Milliseconds | None = None
     jitter_ms: Milliseconds | None = None
     window: WindowBody | None = None
     start_deadline_ms: Milliseconds | None = None
@@ -243,9 +243,9 @@ class BackfillBody(Body):
 class CancelBody(Body):
     """Why an execution shall end."""
 
-    model_config = _example(reason="no longer wanted")
+    model_config = _example(note="no longer wanted")
 
-    reason: str = ""
+    note: str = ""
 
 
 _FIELDS = ("schedule", "handler", "time_zone", "payload", "metadata", "description")

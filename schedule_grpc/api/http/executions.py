@@ -140,7 +140,7 @@ class ExecutionRoutes:
 
     async def cancel_execution(self, id: str, body: CancelBody | None = None) -> Answer:  # noqa: A002
         """End an execution that waits, or ask the one that runs it to stop; an ended one is left as it is."""
-        cancelled = await self._service.cancel(id, reason=body.reason if body else "")
+        cancelled = await self._service.cancel(id, note=body.note if body else "")
         return success(execution=execution_shown(cancelled))
 
     async def trigger(self, cron: Cron) -> Response:

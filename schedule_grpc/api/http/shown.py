@@ -52,13 +52,13 @@ class Task(Shown):
     stats: Stats
 
 
-class Attempt(Shown):
+class FailedAttempt(Shown):
     """A failed attempt."""
 
     attempt: int
     started_at: str = _time("Its start")
     duration_ms: int
-    kind: Literal["ERROR", "TIMEOUT", "REJECTED", "LEASE_LOST"]
+    failure_kind: Literal["ERROR", "TIMEOUT", "REJECTED", "LEASE_LOST"]
     error: str
 
 
@@ -83,7 +83,7 @@ class Execution(Shown):
     )
     state: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SKIPPED", "MISSED", "UNKNOWN"]
     reason: str = ""
-    kind: str = ""
+    failure_kind: str = ""
     trigger: Literal["SCHEDULE", "CATCH_UP", "MANUAL", "CRON", "BACKFILL", "UNKNOWN"]
     scheduled_at: str = _time("The occurrence; not there for runs by hand")
     created_at: str = _time("When it was recorded")
@@ -92,7 +92,7 @@ class Execution(Shown):
     duration_ms: int = Field(default=0, description="From start to end; not there before the end")
     cancel_requested_at: str = _time("When somebody asked for its end")
     attempt: int
-    attempts: list[Attempt] = Field(description="Those that failed")
+    failed_attempts: list[FailedAttempt] = Field(description="Oldest first")
     covers: Covers | None = None
     payload: Any = None
     result: Any = None

@@ -9,7 +9,7 @@
       │        ├──────────────────────┴─► CANCELLED
       │        ├──► FAILED        waited for a retry when its task was deleted: TASK_DELETED
       ├────────┼──► SKIPPED       never ran: OVERLAP, TASK_DISABLED, TASK_DELETED, NO_WORKER
-      └────────┴──► MISSED        never ran: START_DEADLINE, CATCHUP_WINDOW, CATCHUP_LIMIT, CATCHUP_NONE
+      └────────┴──► MISSED        never ran: START_DEADLINE, CATCH_UP_WINDOW, CATCH_UP_LIMIT, CATCH_UP_NONE
 
 `states` has the words and the table, `values` what an execution is, `transitions` how one becomes another, `gate` how a
 new one is let in beside others of its task.

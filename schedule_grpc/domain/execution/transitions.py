@@ -94,7 +94,7 @@ def missed(execution: Execution, reason: Reason, now: datetime) -> Execution:
     return _ended(execution, State.MISSED, now, reason=reason)
 
 
-def cancel_requested(execution: Execution, reason: str, now: datetime) -> Execution:
+def cancel_requested(execution: Execution, note: str, now: datetime) -> Execution:
     """Return the execution as somebody's wish for its end leaves it.
 
     What waits is CANCELLED; what runs is marked, and its owner stops it; what has ended, or is marked already, stays as
@@ -102,7 +102,7 @@ def cancel_requested(execution: Execution, reason: str, now: datetime) -> Execut
     """
     if execution.state.ended or execution.cancel_requested_time is not None:
         return execution
-    marked = replace(execution, cancel_requested_time=now, cancel_reason=reason or "Cancelled")
+    marked = replace(execution, cancel_requested_time=now, cancel_note=note or "Cancelled")
     return _cancelled(marked, now) if execution.state is State.PENDING else marked
 
 
@@ -111,22 +111,22 @@ def deleted(execution: Execution, now: datetime) -> Execution:
     if execution.start_time is None:
         return skipped(execution, Reason.TASK_DELETED, now)
     told = execution
-    if not execution.attempts:  # its only attempts were handed back
+    if not execution.failed_attempts:  # its only attempts were handed back
         stopped = FailedAttempt(
             number=execution.attempt + 1,
             start_time=execution.attempt_start_time or execution.start_time,
             duration=timedelta(0),
-            kind=FailureKind.LEASE_LOST,
+            failure_kind=FailureKind.LEASE_LOST,
             error=_OWNER_GONE,
         )
-        told = replace(execution, attempt=stopped.number, attempts=(stopped,))
-    last = told.attempts[-1]
+        told = replace(execution, attempt=stopped.number, failed_attempts=(stopped,))
+    last = told.failed_attempts[-1]
     return _ended(
         told,
         State.FAILED,
         now,
         reason=Reason.TASK_DELETED,
-        kind=last.kind,
+        failure_kind=last.failure_kind,
         error=last.error,
         result=execution.result,
     )
@@ -145,10 +145,10 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
         number=execution.attempt,
         start_time=execution.attempt_start_time or execution.create_time,
         duration=outcome.duration,
-        kind=outcome.kind,
+        failure_kind=outcome.kind,
         error=outcome.error or "",
     )
-    told = replace(execution, attempts=bounded((*execution.attempts, failure)))
+    told = replace(execution, failed_attempts=bounded((*execution.failed_attempts, failure)))
     if execution.cancel_requested_time is not None:
         return _cancelled(told, outcome.end_time, result=outcome.result)
     wait = judge(task.policy.retry, kind=outcome.kind, attempt=execution.attempt) if outcome.retry else None
@@ -158,7 +158,7 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
             State.FAILED,
             outcome.end_time,
             reason=None if wait is None else Reason.TASK_DELETED,
-            kind=outcome.kind,
+            failure_kind=outcome.kind,
             error=outcome.error,
             result=outcome.result,
         )
@@ -215,7 +215,7 @@ def _meant_wait(execution: Execution, task: Task) -> timedelta:
     if execution.attempt_start_time is None:
         return max(execution.available_time - execution.create_time, timedelta(0))
     if execution.newest_attempt_failed:
-        return task.policy.retry.backoff(execution.attempts[-1].number)
+        return task.policy.retry.backoff(execution.failed_attempts[-1].number)
     return timedelta(0)
 
 
@@ -246,7 +246,7 @@ def lost(execution: Execution, task: Task, now: datetime) -> Execution:
 
 
 def _cancelled(execution: Execution, now: datetime, *, result: Any = None) -> Execution:
-    return _ended(execution, State.CANCELLED, now, error=execution.cancel_reason, result=result)
+    return _ended(execution, State.CANCELLED, now, error=execution.cancel_note, result=result)
 
 
 def _ended(execution: Execution, state: State, now: datetime, **changes: Any) -> Execution:

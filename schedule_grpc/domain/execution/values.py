@@ -34,7 +34,7 @@ class FailedAttempt(Struct, frozen=True, kw_only=True):
     number: int
     start_time: datetime
     duration: timedelta
-    kind: FailureKind
+    failure_kind: FailureKind
     error: str
 
 
@@ -57,14 +57,14 @@ class Execution(Struct, frozen=True, kw_only=True):
     attempt_start_time: datetime | None = None
     end_time: datetime | None = None
     reason: Reason | None = None
-    kind: FailureKind | None = None
+    failure_kind: FailureKind | None = None
     gate: Gate | None = None
     attempt: int = 0
-    attempts: tuple[FailedAttempt, ...] = ()
+    failed_attempts: tuple[FailedAttempt, ...] = ()
     hand_backs: int = 0
     lease_token: str | None = None
     cancel_requested_time: datetime | None = None
-    cancel_reason: str | None = None
+    cancel_note: str | None = None
     request_id: str | None = None
     payload: Mapping[str, Any] | None = None
     result: Any = None
@@ -91,8 +91,8 @@ class Execution(Struct, frozen=True, kw_only=True):
 
     @property
     def newest_attempt_failed(self) -> bool:
-        """Whether the newest attempt that began has failed; one that was handed back is not among the attempts."""
-        return bool(self.attempts) and self.attempts[-1].start_time == self.attempt_start_time
+        """Whether the newest attempt that began has failed; one that was handed back is not among them."""
+        return bool(self.failed_attempts) and self.failed_attempts[-1].start_time == self.attempt_start_time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

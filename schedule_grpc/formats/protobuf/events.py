@@ -25,7 +25,9 @@ def event_to(event: Told) -> pb.WatchExecutionsResponse:
         return pb.WatchExecutionsResponse(progress=progress)
     transition = pb.WatchExecutionsResponse.Transition(
         execution=execution_to(event.execution),
-        previous_state=pb.Execution.STATE_UNSPECIFIED if event.before is None else state_to(event.before),
+        previous_state=pb.Execution.STATE_UNSPECIFIED
+        if event.previous_state is None
+        else state_to(event.previous_state),
         event_time=instant_to(event.time),
     )
     return pb.WatchExecutionsResponse(transition=transition)
@@ -37,7 +39,7 @@ def event_from(message: pb.WatchExecutionsResponse) -> Told | None:
     if kind == "transition":
         transition = message.transition
         return Transition(
-            before=state_from(transition.previous_state),
+            previous_state=state_from(transition.previous_state),
             execution=execution_from(transition.execution),
             time=instant_from(transition.event_time),
         )

@@ -38,12 +38,12 @@ T = TypeVar("T")
 # The names are the same on both sides; a name that is missing on one of them fails here, at import.
 _STATE_TO = {state: pb.Execution.State.Value(state.value) for state in STATES}
 _REASON_TO = {reason: pb.Execution.Reason.Value(reason.value) for reason in Reason}
-_KIND_TO = {kind: pb.Execution.Kind.Value(kind.value) for kind in FailureKind}
+_FAILURE_KIND_TO = {kind: pb.Execution.FailureKind.Value(kind.value) for kind in FailureKind}
 _TRIGGERS: tuple[Trigger, ...] = tuple(trigger for trigger in Trigger if trigger is not Trigger.UNKNOWN)
 _TRIGGER_TO = {trigger: pb.Execution.Trigger.Value(trigger.value) for trigger in _TRIGGERS}
 _STATE_FROM = {number: state for state, number in _STATE_TO.items()}
 _REASON_FROM = {number: reason for reason, number in _REASON_TO.items()}
-_KIND_FROM = {number: kind for kind, number in _KIND_TO.items()}
+_FAILURE_KIND_FROM = {number: kind for kind, number in _FAILURE_KIND_TO.items()}
 _TRIGGER_FROM = {number: trigger for trigger, number in _TRIGGER_TO.items()}
 
 _OPTIONAL_TIMES = ("scheduled_time", "start_time", "end_time", "cancel_requested_time")
@@ -102,11 +102,13 @@ def execution_to(execution: Execution) -> pb.Execution:
         handler=execution.handler,
         state=state_to(execution.state),
         reason=_REASON_TO[execution.reason] if execution.reason else pb.Execution.REASON_UNSPECIFIED,
-        kind=_KIND_TO[execution.kind] if execution.kind else pb.Execution.KIND_UNSPECIFIED,
+        failure_kind=_FAILURE_KIND_TO[execution.failure_kind]
+        if execution.failure_kind
+        else pb.Execution.FAILURE_KIND_UNSPECIFIED,
         trigger=_TRIGGER_TO.get(execution.trigger, pb.Execution.TRIGGER_UNSPECIFIED),
         create_time=instant_to(execution.create_time),
         attempt=execution.attempt,
-        attempts=[_attempt_to(attempt) for attempt in execution.attempts],
+        failed_attempts=[_attempt_to(attempt) for attempt in execution.failed_attempts],
         error=execution.error or "",
         trouble=execution.trouble,
     )
@@ -141,14 +143,14 @@ def execution_from(message: pb.Execution) -> Execution:
         available_time=available,
         revision=0,
         reason=_REASON_FROM.get(message.reason),
-        kind=_KIND_FROM.get(message.kind),
+        failure_kind=_FAILURE_KIND_FROM.get(message.failure_kind),
         scheduled_time=_optional_instant(message, "scheduled_time"),
         start_time=_optional_instant(message, "start_time"),
         end_time=_optional_instant(message, "end_time"),
         cancel_requested_time=_optional_instant(message, "cancel_requested_time"),
         payload=json_from(message.payload) if message.HasField("payload") else None,
         attempt=message.attempt,
-        attempts=tuple(_attempt_from(attempt) for attempt in message.attempts),
+        failed_attempts=tuple(_attempt_from(attempt) for attempt in message.failed_attempts),
         result=value_from(message.result) if message.HasField("result") else None,
         error=message.error or None,
         covers=_covers_from(message.covers) if message.HasField("covers") else None,
@@ -196,22 +198,22 @@ def _optional_instant(message: pb.Execution, name: str) -> datetime | None:
     return instant_from(getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
-def _attempt_to(attempt: FailedAttempt) -> pb.Execution.Attempt:
-    return pb.Execution.Attempt(
+def _attempt_to(attempt: FailedAttempt) -> pb.Execution.FailedAttempt:
+    return pb.Execution.FailedAttempt(
         number=attempt.number,
         start_time=instant_to(attempt.start_time),
         duration=duration_to(attempt.duration),
-        kind=_KIND_TO[attempt.kind],
+        failure_kind=_FAILURE_KIND_TO[attempt.failure_kind],
         error=attempt.error,
     )
 
 
-def _attempt_from(message: pb.Execution.Attempt) -> FailedAttempt:
+def _attempt_from(message: pb.Execution.FailedAttempt) -> FailedAttempt:
     return FailedAttempt(
         number=message.number,
         start_time=instant_from(message.start_time),
         duration=duration_from(message.duration),
-        kind=_known(_KIND_FROM, message.kind, "kind of failure"),
+        failure_kind=_known(_FAILURE_KIND_FROM, message.failure_kind, "kind of failure"),
         error=message.error,
     )
 

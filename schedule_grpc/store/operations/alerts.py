@@ -121,5 +121,7 @@ def _failing(task: Task, execution: Execution) -> Condition:
     failures = task.stats.consecutive_failures
     times = "failed" if failures == 1 else f"failed {failures} times in a row"
     return Condition(
-        key=FAILING, title=f"Task {task.name} {times}", body=f"{execution.kind}: {execution.error}\n{execution.id}"
+        key=FAILING,
+        title=f"Task {task.name} {times}",
+        body=f"{execution.failure_kind}: {execution.error}\n{execution.id}",
     )

@@ -84,7 +84,7 @@ def record_and_begin(
     started = [event.execution for event in new if event.execution.state is State.RUNNING]
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
     behind = yield from _look_behind(request)
-    executions = tuple(event.execution for event in new if event.before is None)
+    executions = tuple(event.execution for event in new if event.previous_state is None)
     return Fired(executions=executions, claims=claims, look=behind), events
 
 
@@ -106,7 +106,7 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[Told[Claimed]]:
         raise AssertionError("what is claimed was read, and held, in this transaction")
     claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
     behind = yield from _look_behind(request)
-    events = [Transition(before=State.PENDING, execution=each, time=request.now) for each in executions]
+    events = [Transition(previous_state=State.PENDING, execution=each, time=request.now) for each in executions]
     return Claimed(claims=claims, look=behind), events
 
 

@@ -51,12 +51,12 @@ def backfill(task: Task, executions: Sequence[Execution], now: datetime) -> Oper
     return Backfill(executions=recorded, existing_count=len(executions) - len(recorded)), events
 
 
-def cancel(execution_id: str, reason: str, now: datetime) -> Operation[Told[Execution | None]]:
+def cancel(execution_id: str, note: str, now: datetime) -> Operation[Told[Execution | None]]:
     """Cancel an execution that waits, ask for the end of one that runs."""
     found = yield from _hold(execution_id)
     if found is None:
         return None, ()
-    return (yield from request_cancel(found, reason, now))
+    return (yield from request_cancel(found, note, now))
 
 
 def give_up(execution_id: str, now: datetime) -> Operation[Told[Execution | None]]:
@@ -124,4 +124,4 @@ def _range(chosen: ExecutionFilter, after: tuple[datetime, str] | None) -> dict[
 
 
 def _recorded(events: Sequence[Event]) -> tuple[Execution, ...]:
-    return tuple(event.execution for event in events if isinstance(event, Transition) and event.before is None)
+    return tuple(event.execution for event in events if isinstance(event, Transition) and event.previous_state is None)

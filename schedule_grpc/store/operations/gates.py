@@ -80,7 +80,7 @@ def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation
     rows = yield QUERIES.end_pending, ended_pending(ended)
     if not rows:
         return []
-    events: list[Event] = [Transition(before=State.PENDING, execution=ended, time=now)]
+    events: list[Event] = [Transition(previous_state=State.PENDING, execution=ended, time=now)]
     if before.gate is Gate.ACTIVE:
         events += yield from let_next_through([before.task_uid], now)
     return events
@@ -97,9 +97,9 @@ def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[
     return [TaskChanged(name=each.task_name) for each in waiting]
 
 
-def request_cancel(execution: Execution, reason: str, now: datetime) -> Operation[tuple[Execution, list[Event]]]:
+def request_cancel(execution: Execution, note: str, now: datetime) -> Operation[tuple[Execution, list[Event]]]:
     """Cancel what waits, ask for the end of what runs; return the execution as it is then."""
-    wanted = cancel_requested(execution, reason, now)
+    wanted = cancel_requested(execution, note, now)
     if wanted == execution:
         return execution, []
     if wanted.state is State.CANCELLED:
@@ -110,7 +110,7 @@ def request_cancel(execution: Execution, reason: str, now: datetime) -> Operatio
         {
             "id": wanted.id,
             "cancel_requested_time": micros(wanted.cancel_requested_time),
-            "cancel_reason": wanted.cancel_reason,
+            "cancel_note": wanted.cancel_note,
         },
     )
     return wanted, [CancelRequested(execution_id=wanted.id)]
@@ -200,8 +200,10 @@ def _let_in(comer: Comer, found: Occupancy) -> Execution:
 
 def _told(let_in: Execution, recorded: Execution, now: datetime) -> list[Event]:
     """Return what happened to an execution that was recorded: it came, and maybe it began."""
-    came: list[Event] = [Transition(before=None, execution=let_in, time=now)]
-    return came if recorded is let_in else [*came, Transition(before=State.PENDING, execution=recorded, time=now)]
+    came: list[Event] = [Transition(previous_state=None, execution=let_in, time=now)]
+    return (
+        came if recorded is let_in else [*came, Transition(previous_state=State.PENDING, execution=recorded, time=now)]
+    )
 
 
 def _occupancies(comers: Sequence[Comer]) -> Operation[dict[str, Occupancy]]:

@@ -243,7 +243,7 @@ def _as_wished(execution: Execution, row: Row) -> Execution:
     return replace(
         execution,
         cancel_requested_time=wanted,
-        cancel_reason=reading.text_or_none("cancel_reason", row["cancel_reason"]),
+        cancel_note=reading.text_or_none("cancel_note", row["cancel_note"]),
     )
 
 
@@ -271,7 +271,7 @@ def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:
     yield QUERIES.note_failures, counted_ends(failed)
     yield QUERIES.note_runs, started_runs(each.after for each in ended if each.after.state not in COUNTED)
     events: list[Event] = [
-        *(Transition(before=each.before.state, execution=each.after, time=each.now) for each in settlements),
+        *(Transition(previous_state=each.before.state, execution=each.after, time=each.now) for each in settlements),
         *([AlertsChanged()] if over else []),
     ]
     events += yield from note_failures(failed)

@@ -155,14 +155,14 @@ SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate IS NOT NULL AN
 -- name: end_pending
 -- An execution ends that nobody runs, if it is still as it was read.
 UPDATE task_executions SET
-    state = :state, reason = :reason, kind = :kind, attempt = :attempt, attempts = :attempts, end_time = :end_time,
-    result = :result, error = :error, cancel_requested_time = :cancel_requested_time, cancel_reason = :cancel_reason,
-    gate = NULL, deadline_time = NULL
+    state = :state, reason = :reason, failure_kind = :failure_kind, attempt = :attempt,
+    failed_attempts = :failed_attempts, end_time = :end_time, result = :result, error = :error,
+    cancel_requested_time = :cancel_requested_time, cancel_note = :cancel_note, gate = NULL, deadline_time = NULL
 WHERE id = :id AND state = 'PENDING'
 RETURNING id;
 
 -- name: request_cancel
 -- The end of a running execution is asked for.
-UPDATE task_executions SET cancel_requested_time = :cancel_requested_time, cancel_reason = :cancel_reason
+UPDATE task_executions SET cancel_requested_time = :cancel_requested_time, cancel_note = :cancel_note
 WHERE id = :id AND state = 'RUNNING' AND cancel_requested_time IS NULL
 RETURNING id;

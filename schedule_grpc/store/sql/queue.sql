@@ -83,13 +83,14 @@ UPDATE task_executions SET
 FROM rows WHERE task_executions.id = rows.id AND task_executions.state /*postgresql || '' */ = 'PENDING';
 
 -- name: settle_attempts
--- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, kind TEXT, attempt BIGINT, attempts TEXT, hand_backs BIGINT,
--- rows: gate TEXT, available_time BIGINT, end_time BIGINT, result TEXT, error TEXT
+-- rows: id TEXT, lease_token TEXT, state TEXT, reason TEXT, failure_kind TEXT, attempt BIGINT, failed_attempts TEXT,
+-- rows: hand_backs BIGINT, gate TEXT, available_time BIGINT, end_time BIGINT, result TEXT, error TEXT
 -- What attempts left behind, each written only by the holder of its lease.
 UPDATE task_executions SET
-    state = rows.state, reason = rows.reason, kind = rows.kind, attempt = rows.attempt, attempts = rows.attempts,
-    hand_backs = rows.hand_backs, gate = rows.gate, available_time = rows.available_time, end_time = rows.end_time,
-    result = rows.result, error = rows.error, lease_owner = NULL
+    state = rows.state, reason = rows.reason, failure_kind = rows.failure_kind, attempt = rows.attempt,
+    failed_attempts = rows.failed_attempts, hand_backs = rows.hand_backs, gate = rows.gate,
+    available_time = rows.available_time, end_time = rows.end_time, result = rows.result, error = rows.error,
+    lease_owner = NULL
 FROM rows
 WHERE task_executions.id = rows.id AND task_executions.lease_token = rows.lease_token
   AND task_executions.state = 'RUNNING';
@@ -98,7 +99,7 @@ WHERE task_executions.id = rows.id AND task_executions.lease_token = rows.lease_
 -- rows: id TEXT
 -- Of some executions, those that run: under which leases, and whether their end was asked for. Their tasks are held
 -- first, as by lock_tasks; the rows are read as they are once both are held.
-SELECT e.id, e.lease_token, e.cancel_requested_time, e.cancel_reason FROM rows CROSS JOIN task_executions e
+SELECT e.id, e.lease_token, e.cancel_requested_time, e.cancel_note FROM rows CROSS JOIN task_executions e
 /*postgresql JOIN scheduled_tasks t ON t.uid = e.task_uid */
 WHERE e.id = rows.id AND e.state = 'RUNNING'
 /*postgresql ORDER BY t.uid, e.id FOR NO KEY UPDATE OF t, e */;

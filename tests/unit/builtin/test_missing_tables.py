@@ -45,7 +45,7 @@ async def test_a_missing_table_is_named_with_its_binding(env: Environment, funct
     """It fails, to be tried again; once the table is there, it succeeds."""
     await env.DB.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
     ran = await run(function, env=env)
-    assert (ran.succeeded, ran.kind, ran.error) == (
+    assert (ran.succeeded, ran.failure_kind, ran.error) == (
         False,
         FailureKind.ERROR,
         f"BindingError: DB: no such table: {table}",

@@ -55,7 +55,7 @@ async def test_what_a_field_does_not_take_is_refused_for_good(
     bindings = Environment({"DB": url, "QUEUE": "table://DB/queue_jobs"})
     backup = BackupSettings(sources={"DB": url}, root=str(tmp_path / "backups"))
     ran = await run(function, payload={field: value}, env=Equipped(bindings, BACKUP=backup))
-    assert ran.kind is FailureKind.REJECTED
+    assert ran.failure_kind is FailureKind.REJECTED
     assert ran.error is not None
     assert ran.error.startswith(f"payload.{field}: ")
     assert len(ran.error) > len(f"payload.{field}: ")

@@ -309,7 +309,7 @@ async def test_limit_and_threshold_are_the_payloads(env: Environment):
 async def test_a_bad_payload_is_refused_for_good(env: Environment, function, payload: dict, field: str):
     """With its field; a retry would not help."""
     ran = await called(function, env, **payload)
-    assert ran.kind is FailureKind.REJECTED
+    assert ran.failure_kind is FailureKind.REJECTED
     assert ran.error is not None
     assert ran.error.startswith(f"payload.{field}: ")
 
