@@ -11,18 +11,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
-import fork_support  # noqa: F401
 import httpx2
-import memory_folder
-import postgres as postgres_server
-import process
 import pytest
 import structlog
-from checker import check
-from live import Live, serving
-from patient import AT_MOST
-from rig import GATES, Gates, Rig, rig
-from wall_clock import quiet
+import support.machine.fork_support  # noqa: F401
+from support.machine import memory_folder
+from support.machine.wall_clock import quiet
+from support.patience import AT_MOST
+from support.rigs.rig import GATES, Gates, Rig, rig
+from support.servers import postgres as postgres_server
+from support.servers import process
+from support.servers.live import Live, serving
+from support.witnesses.checker import check
 from xdist.scheduler import LoadScopeScheduling
 
 NUMBERS = count(1)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checker import check
-from live import Live, serving
-from platform_tables import POSTGRES_TABLES
+from support.databases.platform_tables import POSTGRES_TABLES
+from support.servers.live import Live, serving
+from support.witnesses.checker import check
 
 from schedule_grpc.backup import verify_backup
 from schedule_grpc.bindings import Environment

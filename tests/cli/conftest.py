@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process import Server, serving
+from support.handlers import on_call
+from support.servers.process import Server, serving
 
 from schedule_grpc.cli.main import app
 
-HANDLERS = Path(__file__).with_name("handlers_on_call.py")
+HANDLERS = Path(on_call.__file__)
 
 
 @dataclass(frozen=True, slots=True)

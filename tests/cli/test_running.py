@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patient import AT_MOST
-from process import COMMAND, Server, environment, run, serving
+from support.handlers import on_call
+from support.patience import AT_MOST
+from support.servers.process import COMMAND, Server, environment, run, serving
 
-HANDLERS = Path(__file__).with_name("handlers_on_call.py")
+HANDLERS = Path(on_call.__file__)
 ID = r"exec_[\w-]+_\d+_\w+"
 JANUARY = "0 0 * 1 *"
 """Every day of a January: there are enough of them to backfill, and none while a test runs, but by chance."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import START, Rig, rig
+from support.rigs.rig import START, Rig, rig
 
 from schedule_grpc import TaskContext, handler
 from schedule_grpc.domain.execution import ExecutionFilter

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from rig import START, Gates, Rig, at
+from support.rigs.rig import START, Gates, Rig, at
 
 from schedule_grpc.domain.execution import Trigger
 from schedule_grpc.domain.policy import CatchUp, Overlap, Policy

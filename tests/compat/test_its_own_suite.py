@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import Rig, at
+from support.rigs.rig import Rig, at
 
 from schedule_grpc import builtin
 from schedule_grpc.backup import BackupSettings

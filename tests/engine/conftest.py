@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from engines import place
-from loops_scene import scene
-from rig import Rig, rig
+from support.databases.place import place
+from support.rigs.loops_scene import scene
+from support.rigs.rig import Rig, rig
 
 __all__ = ["place", "scene"]
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import Rig, rig
+from support.rigs.rig import Rig, rig
 
 from schedule_grpc.domain.condition import Phase
 from schedule_grpc.domain.policy import Policy

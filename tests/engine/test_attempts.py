@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from rig import Rig, at
 from structlog.testing import capture_logs
+from support.rigs.rig import Rig, at
 
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from rig import Rig, rig
+from support.rigs.rig import Rig, rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.errors import TaskNotFound

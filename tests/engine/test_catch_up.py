@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from rig import START, Rig, at
+from support.rigs.rig import START, Rig, at
 
 from schedule_grpc.domain.execution import CoveredRange, Execution, Reason, State, Trigger
 from schedule_grpc.domain.planning import plan

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from rig import Rig, at
+from support.rigs.rig import Rig, at
 
 from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.task import define

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from rig import Gates, Rig, at
+from support.rigs.rig import Gates, Rig, at
 
 from schedule_grpc.domain.execution import Execution, Reason, State, Trigger
 from schedule_grpc.domain.policy import Overlap, Policy

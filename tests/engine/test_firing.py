@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from checker import check
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, rig
+from support.witnesses.checker import check
 
 from schedule_grpc.domain.execution import CoveredRange, State, Trigger
 from schedule_grpc.domain.retry import RetryPolicy

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, rig
 
 from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.domain.task import Policy

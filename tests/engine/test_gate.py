@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from rig import START, Gates, Rig, at
+from support.rigs.rig import START, Gates, Rig, at
 
 from schedule_grpc.domain.execution import Execution, Gate, Reason, State
 from schedule_grpc.domain.planning import plan

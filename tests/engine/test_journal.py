@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 import structlog
 from msgspec.structs import replace
-from rig import START, Rig
 from structlog.testing import capture_logs
+from support.rigs.rig import START, Rig
 
 from schedule_grpc.domain.execution import Execution, FailedAttempt, Reason, State, Trigger
 from schedule_grpc.domain.retry import FailureKind

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
-from rig import Rig
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from checker import check
-from load import until
-from postgres import Postgres
-from rig import Rig, rig
+from support.callers.load import until
+from support.rigs.rig import Rig, rig
+from support.servers.postgres import Postgres
+from support.witnesses.checker import check
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.engine import leases as lease

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig import Rig, rig
+from support.rigs.rig import Rig, rig
 
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.planning import Firing

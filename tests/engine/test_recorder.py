@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from rig import Rig
 from structlog.testing import capture_logs
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.execution import Execution, Outcome, State
 from schedule_grpc.domain.policy import Policy

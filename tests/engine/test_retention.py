@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import Gates, Rig, at, rig
+from support.rigs.rig import Gates, Rig, at, rig
 
 from schedule_grpc.domain.policy import Policy, Retention
 from schedule_grpc.domain.registration import TaskUpdate

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from rig import FATES, Rig
+from support.rigs.rig import FATES, Rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.registration import TaskUpdate

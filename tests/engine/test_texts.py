@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from rig import FATES, Rig
+from support.rigs.rig import FATES, Rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.registration import TaskUpdate

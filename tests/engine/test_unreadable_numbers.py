@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, rig
 
 from schedule_grpc.domain.execution import ExecutionFilter
 from schedule_grpc.domain.paging import Page

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rig import Rig
+from support.rigs.rig import Rig
 
 from schedule_grpc.engine.write_probe import EVERY, TOO_LONG, WriteProbe
 from schedule_grpc.errors import DatabaseUnavailable

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.registration import TaskUpdate

@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from checker import check
-from rig import Rig, at, rig
-from zone_rules import Rules, zone_rules
+from support.machine.zone_rules import Rules, zone_rules
+from support.rigs.rig import Rig, at, rig
+from support.witnesses.checker import check
 
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import CatchUp, Policy, define

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import grpc
 import pytest
-from checker import check
-from every_rpc import RPCS, WATCH, accepted, raw, stub, with_text
-from hostile_handlers import MEGABYTE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from load import registrations, until
-from patient import AT_MOST, calling
-from process import Server, serving
+from support.callers.every_rpc import RPCS, WATCH, accepted, raw, stub, with_text
+from support.callers.load import registrations, until
+from support.handlers.hostile import MEGABYTE
+from support.patience import AT_MOST, calling
+from support.servers.process import Server, serving
+from support.witnesses.checker import check
 
 from schedule_grpc.client import AsyncClient, Client
 from schedule_grpc.domain.execution import Execution
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
     """One server process for all; afterwards it has said nothing of a fault of its own, and kept its promises."""
-    with serving(folder, "--http", "127.0.0.1:0", handlers="hostile_handlers") as answering:
+    with serving(folder, "--http", "127.0.0.1:0", handlers="support.handlers.hostile") as answering:
         yield answering
         code, errors = answering.terminate()
     assert code == 0

@@ -5,10 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from checker import check
-from checker.reading import rows
-from old_files import database_of_version, file_of_version
-from rig import START, rig
+from support.databases.old_files import database_of_version, file_of_version
+from support.rigs.rig import START, rig
+from support.witnesses.checker import check
+from support.witnesses.checker.reading import rows
 
 from schedule_grpc.domain.execution import Reason, State
 from schedule_grpc.domain.policy import Policy

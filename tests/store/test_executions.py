@@ -8,7 +8,7 @@ from itertools import chain, combinations, product
 from pathlib import Path
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, rig
 
 from schedule_grpc.domain.execution import STATES, ExecutionFilter, Outcome, State
 from schedule_grpc.domain.paging import Page

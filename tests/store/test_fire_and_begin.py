@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from begin_scene import BEFORE, ME, left_behind, moves, request, states, told_by
 from msgspec.structs import replace
-from rig import Rig
+from support.rigs.begin_scene import BEFORE, ME, left_behind, moves, request, states, told_by
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.planning import Firing, plan

@@ -4,9 +4,9 @@ import asyncio
 from datetime import timedelta
 
 import asyncpg
-from begin_scene import request
-from postgres import Postgres
-from rig import rig
+from support.rigs.begin_scene import request
+from support.rigs.rig import rig
+from support.servers.postgres import Postgres
 
 from schedule_grpc.domain.execution import Outcome, State
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from rig import Rig
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.store import listed_tasks

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from begin_scene import left_behind, told_by
-from rig import Rig
+from support.rigs.begin_scene import left_behind, told_by
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.registration import FreshTask, Registration, fresh_task
 from schedule_grpc.domain.task import Task, define

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from rig import Rig
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.errors import DatabaseUnavailable

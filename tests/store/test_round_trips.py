@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from begin_scene import request
-from postgres import Postgres
-from rig import Rig, rig
+from support.rigs.begin_scene import request
+from support.rigs.rig import Rig, rig
+from support.servers.postgres import Postgres
 
 from schedule_grpc.database.postgres import database as postgres
 from schedule_grpc.domain.execution import Outcome

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from begin_scene import BEFORE, ME, left_behind, moves, request, states, told_by
-from rig import Rig
+from support.rigs.begin_scene import BEFORE, ME, left_behind, moves, request, states, told_by
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.policy import Overlap, Policy

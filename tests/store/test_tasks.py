@@ -2,7 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
-from rig import Rig, at
+from support.rigs.rig import Rig, at
 
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.planning import plan

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from rig import Rig, rig
+from support.rigs.rig import Rig, rig
 
 from schedule_grpc.domain.execution import STATES, TRANSITIONS, Execution, HandBack, Outcome, State
 from schedule_grpc.domain.planning import plan

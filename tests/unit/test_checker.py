@@ -5,8 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from checker import Acknowledged, check
-from rig import rig
+from support.rigs.rig import rig
+from support.witnesses.checker import Acknowledged, check
 
 FIRST = "(SELECT id FROM task_executions ORDER BY scheduled_time LIMIT 1)"
 SECOND = "(SELECT id FROM task_executions ORDER BY scheduled_time LIMIT 1 OFFSET 1)"

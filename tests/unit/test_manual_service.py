@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import rig
-from rig import START, at
+from support.rigs import rig
+from support.rigs.rig import START, at
 
 from schedule_grpc import TaskContext, handler
 from schedule_grpc.bindings import Environment
@@ -138,7 +138,7 @@ async def test_a_service_refuses_what_the_service_refuses():
 
 async def test_handlers_are_functions_modules_and_names():
     """And those that are built in; one may be offered together with its task."""
-    async with manual_service(rig, "process_handlers", tell) as service:
+    async with manual_service(rig, "support.handlers.ordinary", tell) as service:
         names = {offered.name for offered in await service.service.handlers()}
         assert names >= {"fate", "note", "tell", "cleanup-expired-sessions"}
         await service.register("late", "@manual", fails, payload={"times": 0})

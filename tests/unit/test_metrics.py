@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import generate_latest
-from rig import START, Rig
+from support.rigs.rig import START, Rig
 
 from schedule_grpc.domain.execution import HandBack
 from schedule_grpc.domain.retry import RetryPolicy

@@ -11,8 +11,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from builtin_rig import attempt, context
-from postgres import Postgres
+from support.rigs.builtin_handler import attempt, context
+from support.servers.postgres import Postgres
 
 from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.sources import connection_of

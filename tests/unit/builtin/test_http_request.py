@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builtin_rig import NOW, attempt, context
-from http_server import HttpServer, http_server, response
+from support.rigs.builtin_handler import NOW, attempt, context
+from support.servers.http_server import HttpServer, http_server, response
 
 from schedule_grpc.builtin.http_request.handler import http_request
 from schedule_grpc.builtin.http_request.settings import HttpSettings

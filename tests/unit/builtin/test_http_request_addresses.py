@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builtin_rig import attempt, context
-from http_server import HttpServer, http_server, response
+from support.rigs.builtin_handler import attempt, context
+from support.servers.http_server import HttpServer, http_server, response
 
 from schedule_grpc.builtin.http_request.addresses import Refused, kind_of, read_url, resolve
 from schedule_grpc.builtin.http_request.handler import http_request

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from checker.reading import rows
-from rig import Rig
+from support.rigs.rig import Rig
+from support.witnesses.checker.reading import rows
 
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.store import ClaimRequest

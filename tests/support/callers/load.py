@@ -9,11 +9,11 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from checker import check
-from checker.reading import rows
-from effects import contradictions
-from ledger import Ledger
-from patient import AT_MOST, calling
+from support.patience import AT_MOST, calling
+from support.witnesses.checker import check
+from support.witnesses.checker.reading import rows
+from support.witnesses.effects import contradictions
+from support.witnesses.ledger import Ledger
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.policy import Overlap, Policy, Window

@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from checker import Acknowledged, check
-from rig import START, Rig, rig
+from support.rigs.rig import START, Rig, rig
+from support.witnesses.checker import Acknowledged, check
 
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.handlers import TaskContext, handler

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from postgres import database_elsewhere
+from support.servers.postgres import database_elsewhere
 
 if TYPE_CHECKING:
-    from postgres import Postgres
+    from support.servers.postgres import Postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
