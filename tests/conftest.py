@@ -18,7 +18,7 @@ import support.machine.fork_support  # noqa: F401
 from support.machine import memory_folder
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST
-from support.rigs.rig import GATES, Gates, Rig, rig
+from support.rigs.rig import GATES, Gates, Rig, new_rig
 from support.servers import postgres as postgres_server
 from support.servers import process
 from support.servers.live import Live, serving
@@ -112,9 +112,9 @@ def place(database: Path) -> Path | str:
 
 
 @pytest.fixture
-async def service(place: Path | str) -> AsyncIterator[Rig]:
+async def rig(place: Path | str) -> AsyncIterator[Rig]:
     """A whole service on a FakeClock; afterwards the checker looks for broken promises."""
-    async with rig(place) as built:
+    async with new_rig(place) as built:
         yield built
     assert check(place) == []
 
@@ -122,7 +122,7 @@ async def service(place: Path | str) -> AsyncIterator[Rig]:
 @pytest.fixture
 async def deaf(place: Path | str) -> AsyncIterator[Rig]:
     """The same, whose engine hears of nothing that happens: it does what a test says, and nothing else."""
-    async with rig(place, hears=False) as built:
+    async with new_rig(place, hears=False) as built:
         yield built
     assert check(place) == []
 
@@ -169,7 +169,7 @@ async def other(postgres: postgres_server.Postgres, postgres_database: str) -> A
 
 
 @pytest.fixture(scope="session")
-def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def http_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server process that speaks HTTP; its tasks are those of many tests."""
     folder = tmp_path_factory.mktemp("http")
     (folder / "schedule.toml").write_text(
@@ -181,9 +181,9 @@ def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def web(http_server: str) -> Iterator[httpx2.Client]:
+def web(http_address: str) -> Iterator[httpx2.Client]:
     """A caller of that server."""
-    with httpx2.Client(base_url=f"http://{http_server}", timeout=AT_MOST, trust_env=False) as client:
+    with httpx2.Client(base_url=f"http://{http_address}", timeout=AT_MOST, trust_env=False) as client:
         yield client
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from clients.test_watch import RECORDED, STARTED, TOLD
+from support.callers.watched_events import RECORDED, STARTED, TOLD
 from support.rigs.rig import START
 from support.servers.live import serving
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.rigs.rig import Rig, at, rig
+from support.rigs.rig import Rig, at, new_rig
 
 from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.domain.task import Policy
@@ -21,44 +21,44 @@ HALF_PAST = at("2026-01-31T10:30:00")
 class Looks:
     """Counts the looks of an engine, those in the steps that fire not among them."""
 
-    service: Rig
+    rig: Rig
     count: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Stand between the engine and its store."""
-        look = self.service.store.look
+        look = self.rig.store.look
 
         async def counted(*arguments: Any, **named: Any) -> Any:
             self.count += 1
             return await look(*arguments, **named)
 
-        self.service.store.look = counted  # type: ignore[method-assign]
+        self.rig.store.look = counted  # type: ignore[method-assign]
 
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[Rig]:
     """A service that has its database to itself."""
-    async with rig(tmp_path / "schedule.db") as service:
-        yield service
+    async with new_rig(tmp_path / "schedule.db") as rig:
+        yield rig
 
 
-async def spread(service: Rig, count: int) -> None:
+async def spread(rig: Rig, count: int) -> None:
     """Register tasks that come due once, ten milliseconds apart, from half past ten on."""
     for number in range(count):
         due = HALF_PAST + number * timedelta(milliseconds=10)
-        await service.register(f"task-{number}", due.isoformat())
-    await service.work()
+        await rig.register(f"task-{number}", due.isoformat())
+    await rig.work()
 
 
-async def to(service: Rig, milliseconds: int) -> None:
+async def to(rig: Rig, milliseconds: int) -> None:
     """Move the clock so far behind half past ten."""
     until = HALF_PAST + timedelta(milliseconds=milliseconds)
-    await service.clock.advance((until - service.clock.now()).total_seconds())
+    await rig.clock.advance((until - rig.clock.now()).total_seconds())
 
 
-async def started(service: Rig, count: int) -> list[bool]:
+async def started(rig: Rig, count: int) -> list[bool]:
     """Tell of the first tasks which have run."""
-    return [bool(await service.history(f"task-{number}")) for number in range(count)]
+    return [bool(await rig.history(f"task-{number}")) for number in range(count)]
 
 
 async def test_what_was_seen_coming_needs_no_look(own: Rig):
@@ -220,12 +220,12 @@ async def test_a_firing_that_fails_leaves_nothing_out(own: Rig, monkeypatch):
 
 async def test_an_engine_that_hears_nothing_looks_each_time(tmp_path: Path):
     """Nobody tells it what changes."""
-    async with rig(tmp_path / "schedule.db", hears=False) as service:
-        await spread(service, 3)
-        await to(service, -100)
-        await service.work()
-        looks = Looks(service)
+    async with new_rig(tmp_path / "schedule.db", hears=False) as rig:
+        await spread(rig, 3)
+        await to(rig, -100)
+        await rig.work()
+        looks = Looks(rig)
         for number in range(3):
-            await to(service, 10 * number)
-            await service.work()
+            await to(rig, 10 * number)
+            await rig.work()
         assert looks.count >= 3

@@ -41,7 +41,7 @@ def _comes_later(item: pytest.Item) -> tuple[bool, int]:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def servers() -> Iterator[None]:
+def no_server_stays() -> Iterator[None]:
     """Whatever becomes of tests, their servers end with them.
 
     Coverage is not measured in them: it makes a server twice as slow, and these are judged by the real clock.

@@ -62,10 +62,10 @@ class Server:
 
 
 @pytest.fixture
-async def execution(service: Rig) -> Execution:
+async def execution(rig: Rig) -> Execution:
     """One that waits."""
-    await service.register("task", "@manual")
-    return await service.service.run_now("task", detach=True)
+    await rig.register("task", "@manual")
+    return await rig.service.run_now("task", detach=True)
 
 
 async def test_hints(execution: Execution):

@@ -173,7 +173,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(
+async def new_rig(
     place: Path | str, *, clock: FakeClock | None = None, recover: bool = False, hears: bool = True, **options: Any
 ) -> AsyncIterator[Rig]:
     """Build a Rig on a file, or on the database of a URL; with ``recover`` as a server does that finds it.

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support.rigs.rig import START, Rig, rig
+from support.rigs.rig import START, Rig, new_rig
 from support.witnesses.checker import Acknowledged, check
 
 from schedule_grpc.domain.execution import Execution
@@ -141,7 +141,7 @@ class World:
     async def _start(self, *, recover: bool) -> None:
         self._inside = set()  # of this life: deaf handlers of an earlier one may still be there
         self._stack = AsyncExitStack()
-        self.rig = await self._stack.enter_async_context(rig(self.path, clock=self.clock, recover=recover))
+        self.rig = await self._stack.enter_async_context(new_rig(self.path, clock=self.clock, recover=recover))
         self.rig.registry.add_function(self._waiting())
         self.rig.registry.add_function(self._deaf())
         # The engine has asked the registry for its names already: these two are made known to it as at its start.
