@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import structlog
-from support.callers.load import until
+from support.patience import until
 from support.rigs.loops_scene import MINUTE, Scene, where
 
 from schedule_grpc.domain.retry import FailureKind

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from support.callers.load import until
+from support.patience import until
 from support.rigs.rig import Rig, new_rig
 from support.servers.postgres import Postgres
 from support.witnesses.checker import check

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support.callers.load import until
+from support.patience import until
 from support.rigs.loops_scene import MINUTE, Scene, where
 
 from schedule_grpc.handlers import Offer, TaskContext, perform

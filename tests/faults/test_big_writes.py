@@ -9,9 +9,9 @@ from itertools import count as count_from
 from pathlib import Path
 
 import pytest
-from support.callers.load import registrations, until
+from support.callers.load import registrations
 from support.machine.wall_clock import WallClock
-from support.patience import calling
+from support.patience import calling, until
 from support.servers.process import Server, code_of_the_next, served, start
 from support.stories import checked, story
 from support.witnesses.checker import Acknowledged

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.callers.every_rpc import RPCS, WATCH, accepted, raw, stub, with_text
-from support.callers.load import registrations, until
+from support.callers.load import registrations
 from support.handlers.hostile import MEGABYTE
-from support.patience import AT_MOST, calling
+from support.patience import AT_MOST, calling, until
 from support.servers.process import Server, serving
 from support.witnesses.checker import check
 

@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from support.callers.load import until
 from support.machine.wall_clock import WallClock
-from support.patience import calling
+from support.patience import calling, until
 from support.servers.process import Server, served, serves
 from support.stories import checked, story
 from support.witnesses.checker import Acknowledged

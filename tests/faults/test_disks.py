@@ -13,8 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.callers.load import until
-from support.patience import calling
+from support.patience import calling, until
 from support.servers.process import Server, run, served, serves, serving
 from support.servers.replicas import reaches
 from support.stories import checked, story

@@ -6,9 +6,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from support.callers.load import registrations, until
+from support.callers.load import registrations
 from support.handlers.hostile import KINDS, LEAKED, MEGABYTE
-from support.patience import calling
+from support.patience import calling, until
 from support.servers.process import code_of_the_next, served
 from support.stories import checked, story
 from support.witnesses.checker import Acknowledged

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.callers.load import Load, settled, until
-from support.patience import calling
+from support.callers.load import Load, settled
+from support.patience import calling, until
 from support.servers.process import Server, served, start
 from support.stories import checked, story
 

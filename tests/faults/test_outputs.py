@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from support.callers.load import QUICK, until
-from support.patience import AT_MOST, calling
+from support.callers.load import QUICK
+from support.patience import AT_MOST, calling, until
 from support.servers.process import COMMAND, environment
 from support.witnesses.checker import Acknowledged, check
 

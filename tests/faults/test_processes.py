@@ -7,8 +7,7 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from support.callers.load import until
-from support.patience import calling
+from support.patience import calling, until
 from support.servers.process import run, served
 from support.stories import checked, story
 from support.witnesses.checker import Acknowledged

@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import httpx2
 import pytest
-from support.callers.load import Load, settled, until
-from support.patience import AT_MOST, calling
+from support.callers.load import Load, settled
+from support.patience import AT_MOST, calling, until
 from support.servers.postgres import Postgres
 from support.servers.postgres import serving as serving_postgres
 from support.servers.process import Server, serves

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
-from support.callers.load import Load, settled, until
-from support.patience import calling
+from support.callers.load import Load, settled
+from support.patience import calling, until
 from support.servers.postgres import Postgres
 from support.servers.process import Server
 from support.servers.replicas import Replicas, reaches, replicas

@@ -9,9 +9,9 @@ import threading
 import time
 from pathlib import Path
 
-from support.callers.load import QUICK, Load, settled, until
+from support.callers.load import QUICK, Load, settled
 from support.machine.wall_clock import WallClock
-from support.patience import calling
+from support.patience import calling, until
 from support.servers.postgres import Postgres
 from support.servers.replicas import begun_long, let_go, reaches, replicas
 from support.servers.webhook import Receiver

@@ -14,8 +14,7 @@ from pathlib import Path
 import grpc
 import httpx2
 import pytest
-from support.callers.load import until
-from support.patience import AT_MOST, calling
+from support.patience import AT_MOST, calling, until
 from support.servers.postgres import Postgres
 from support.servers.process import Server, run, serves, start
 from support.servers.replicas import reaches, replicas

@@ -9,9 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.callers.load import until
 from support.databases.old_files import first_version
-from support.patience import AT_MOST, calling
+from support.patience import AT_MOST, calling, until
 from support.servers.process import COMMAND, Server, environment, served, serving, start, stopped
 from support.stories import checked, story
 from support.witnesses.checker import Acknowledged, check

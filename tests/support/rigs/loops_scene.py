@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
-from support.callers.load import until
+from support.patience import until
 from support.rigs.rig import START
 
 from schedule_grpc.domain.registration import registered

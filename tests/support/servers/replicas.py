@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from support.callers.load import Load, until
+from support.callers.load import Load
+from support.patience import until
 from support.servers.process import Server, start
 from support.witnesses import effects
 
