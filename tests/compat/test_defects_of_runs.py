@@ -26,10 +26,10 @@ async def test_defect_04_success_false_was_recorded_as_success(rig: Rig):
     """It is a failure with its error, and is tried again."""
     await rig.register("task", "@manual", payload={"fate": "false"})
     await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     (execution,) = await rig.history()
     assert (execution.state, execution.error, execution.attempt) == ("PENDING", "said so", 1)
-    await rig.advance(1)
+    await rig.skip(1)
     assert (await rig.history())[0].attempt == 2
 
 
@@ -37,11 +37,11 @@ async def test_defect_05_three_tries_after_2_and_4_seconds(rig: Rig):
     """Four attempts, 1 s, 2 s and 4 s after each end, then FAILED."""
     await rig.register("task", "@manual", payload={"fate": "raise"})
     await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     for wait in (1, 2, 4):
-        await rig.advance(wait - 0.001)
+        await rig.skip(wait - 0.001)
         (before,) = await rig.history()
-        await rig.advance(0.001)
+        await rig.skip(0.001)
         (after,) = await rig.history()
         assert (before.state, after.attempt) == ("PENDING", before.attempt + 1)
     starts = [attempt.start_time - START for attempt in after.failed_attempts]
@@ -59,7 +59,7 @@ async def test_defect_06_attempts_were_rows_without_a_number(rig: Rig):
     await rig.register("task", "@manual", payload={"fate": "fail-at-first", "times": 2})
     await rig.service.run_now("task", detach=True)
     for _ in range(4):
-        await rig.advance(4)
+        await rig.skip(4)
     (execution,) = await rig.history()
     assert (execution.state, execution.attempt) == ("SUCCEEDED", 3)
     assert [attempt.number for attempt in execution.failed_attempts] == [1, 2]
@@ -102,10 +102,10 @@ async def test_defect_11_history_was_filtered_by_task_after_the_limit(rig: Rig):
     await rig.register("quiet", "@manual")
     await rig.register("busy", "@manual")
     await rig.service.run_now("quiet", detach=True)
-    await rig.work()
+    await rig.tick()
     for _ in range(30):
         await rig.service.run_now("busy", detach=True)
-        await rig.work()
+        await rig.tick()
     page = await rig.service.history("quiet", ExecutionFilter(), Page(size=1))
     assert [execution.task_name for execution in page.executions] == ["quiet"]
 
@@ -114,7 +114,7 @@ async def test_defect_12_recent_executions_were_limited_before_sorting(rig: Rig)
     """The newest ones are shown, newest first."""
     await rig.register("task", "* * * * *")
     for _ in range(5):
-        await rig.advance(60)
+        await rig.skip(60)
     page = await rig.service.executions(ExecutionFilter(), Page(size=2))
     assert [execution.create_time - START for execution in page.executions] == [
         timedelta(minutes=5),
@@ -126,7 +126,7 @@ async def test_defect_13_at_most_1000_tasks_were_listed_and_fired(rig: Rig):
     """Every one of 1,100 fires."""
     for number in range(1100):
         await rig.register(f"t{number:04}", "@hourly")
-    await rig.advance(HOUR)
+    await rig.skip(HOUR)
     page = await rig.service.executions(ExecutionFilter(), Page(size=1000))
     rest = await rig.service.executions(ExecutionFilter(), Page(size=1000, token=page.next_page_token))
     names = {execution.task_name for execution in (*page.executions, *rest.executions)}
@@ -145,7 +145,7 @@ async def test_defect_15_a_runs_bookkeeping_undid_changes_made_meanwhile(rig: Ri
     await rig.service.delete("deleted")
     for name in ("disabled", "updated", "deleted"):
         gate(name).opened.set()
-    await rig.work()
+    await rig.tick()
     tasks = (await rig.service.list_tasks(TaskFilter(), Page())).tasks
     assert [(task.name, task.enabled, task.definition.description) for task in tasks] == [
         ("disabled", False, ""),
@@ -158,7 +158,7 @@ async def test_defect_16_registering_anew_reset_what_was_known(rig: Rig):
     """Creation time, last run and an operator's pause stay."""
     before = await rig.register("task", "@hourly")
     await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     await rig.service.disable("task", note="broken")
     await rig.clock.advance(60)
     after = await rig.register("task", "@daily", payload={"new": 1})
@@ -211,7 +211,7 @@ async def test_defect_24_a_crash_left_running_for_ever(database: Path, gate):
             task.cancel()
     gate("g").opened.set()
     async with new_rig(database, clock=clock, recover=True) as after:
-        await after.advance(1)
+        await after.skip(1)
         (execution,) = await after.history()
     assert (execution.state, execution.attempt) == ("SUCCEEDED", 2)
     assert execution.failed_attempts[0].failure_kind is FailureKind.LEASE_LOST
@@ -222,7 +222,7 @@ async def test_defect_25_history_grew_without_end(rig: Rig):
     policy = Policy(retention=Retention(max_age=timedelta(hours=2), max_count=3))
     await rig.register("task", "*/10 * * * *", policy=policy)
     for _ in range(6):
-        await rig.advance(600)
+        await rig.skip(600)
     assert await rig.engine.prune() == 3
     assert len(await rig.history()) == 3
     await rig.service.disable("task")
@@ -235,7 +235,7 @@ async def test_defect_25_a_deleted_task_goes_with_its_last_execution(rig: Rig, d
     """Until then its history can be read."""
     await rig.register("task", "@manual")
     await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     await rig.service.delete("task")
     await rig.engine.prune()
     assert await rig.states() == ["SUCCEEDED"]

@@ -21,7 +21,7 @@ async def test_defect_01_a_task_never_ran_again(rig: Rig):
     """It runs at every occurrence, not only at the first."""
     await rig.register("task", "@hourly")
     for _ in range(3):
-        await rig.advance(HOUR)
+        await rig.skip(HOUR)
     assert await rig.states() == ["SUCCEEDED"] * 3
 
 
@@ -30,7 +30,7 @@ async def test_defect_02_a_manual_run_moved_the_next_run(rig: Rig):
     before = await rig.register("task", "@hourly")
     await rig.clock.advance(60)
     await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     after = await rig.service.get_task("task")
     assert (after.next_run_time, after.settled_time) == (before.next_run_time, before.settled_time)
 
@@ -39,7 +39,7 @@ async def test_defect_03_a_task_that_had_never_run_fired_at_once(rig: Rig):
     """Not even @yearly."""
     for schedule in ("@yearly", "@hourly", "every 5 minutes"):
         await rig.register(schedule.strip("@").replace(" ", "-"), schedule)
-    await rig.work()
+    await rig.tick()
     assert [await rig.states(name) for name in ("yearly", "hourly", "every-5-minutes")] == [[], [], []]
 
 
@@ -79,7 +79,7 @@ async def test_defect_14_enabling_kept_a_stale_next_run(rig: Rig):
     await rig.clock.advance(5 * HOUR + 60)
     task = await rig.service.enable("task")
     assert task.next_run_time == at("2026-01-31T16:00")
-    await rig.work()
+    await rig.tick()
     assert await rig.states() == []
 
 
@@ -97,7 +97,7 @@ async def test_defect_17_one_slow_task_delayed_all_others(rig: Rig, gate):
     assert quick.start_time == at("2026-01-31T10:01")
     assert await rig.states("slow") == ["RUNNING"]
     slow.opened.set()
-    await rig.work()
+    await rig.tick()
 
 
 async def test_defect_18_one_tasks_bookkeeping_error_ended_the_round(rig: Rig, monkeypatch):
@@ -117,7 +117,7 @@ async def test_defect_18_one_tasks_bookkeeping_error_ended_the_round(rig: Rig, m
     await rig.engine.idle()
     assert (await rig.states("a"), await rig.states("z")) == (["SUCCEEDED"], ["SUCCEEDED"])
     monkeypatch.undo()
-    await rig.work()
+    await rig.tick()
     assert await rig.states("broken") == ["SUCCEEDED"]
 
 
@@ -132,7 +132,7 @@ async def test_defect_19_no_overlap_guard(rig: Rig, gate):
     first, second = await rig.history()
     assert (first.state, second.state, second.reason) == ("RUNNING", "SKIPPED", "OVERLAP")
     slow.opened.set()
-    await rig.work()
+    await rig.tick()
 
 
 async def test_defect_20_four_triggers_ran_a_task_up_to_four_times(rig: Rig):
@@ -141,7 +141,7 @@ async def test_defect_20_four_triggers_ran_a_task_up_to_four_times(rig: Rig):
         await rig.register(name, schedule)
     for cron in ("*/5 * * * *", "0 * * * *", "0 0 * * *", "0 0 * * 0"):
         await rig.service.trigger_cron(cron)
-    await rig.work()
+    await rig.tick()
     assert [await rig.states(name) for name in ("five", "hour", "day", "week")] == [["SUCCEEDED"]] * 4
 
 
@@ -155,14 +155,14 @@ async def test_defect_21_occurrences_during_a_long_run_vanished(rig: Rig, gate):
         await rig.engine.tick()
     assert await rig.states() == ["RUNNING", "PENDING", "SKIPPED", "SKIPPED"]
     slow.opened.set()
-    await rig.work()
+    await rig.tick()
     assert await rig.states() == ["SUCCEEDED", "SUCCEEDED", "SKIPPED", "SKIPPED"]
 
 
 async def test_defect_21_occurrences_during_a_downtime_vanished(rig: Rig):
     """Caught up as the task's policy says."""
     await rig.register("task", "@hourly", policy=Policy(catch_up=CatchUp.ALL))
-    await rig.advance(3 * HOUR + 60)
+    await rig.skip(3 * HOUR + 60)
     history = await rig.history()
     assert [(each.state, each.trigger) for each in history] == [("SUCCEEDED", Trigger.CATCH_UP)] * 3
 

@@ -166,7 +166,7 @@ async def test_the_older_deployments_four_triggers(rig: Rig, cron: str, names: l
         await rig.register(name, schedule)
     started = await rig.service.trigger_cron(cron)
     assert [execution.task_name for execution in started] == names
-    await rig.work()
+    await rig.tick()
     assert {(await rig.service.execution(each.id)).state.value for each in started} == {"SUCCEEDED"}
 
 

@@ -38,15 +38,13 @@ async def told(rig: Rig) -> list[tuple[str, str]]:
 async def run(rig: Rig, **payload) -> None:
     """Run the task once."""
     await rig.service.run_now("task", payload=payload, detach=True)
-    await rig.work()
+    await rig.tick()
 
 
 @pytest.fixture
 async def watched(rig: Rig) -> Rig:
     """A service with a task that tells of conditions."""
-    rig.registry.add_function(watch)
-    rig.engine._loop._handlers = frozenset(rig.registry.names())
-    await rig.register("task", "@manual", handler="watch", policy=Policy(retry=ONCE))
+    await rig.register("task", "@manual", watch, policy=Policy(retry=ONCE))
     return rig
 
 
@@ -81,9 +79,7 @@ async def test_a_failed_run_tells_too(watched: Rig):
 async def test_the_state_survives_a_restart(database: Path):
     """A condition that was told is not told again by the next server."""
     for number in range(2):
-        async with new_rig(database) as rig:
-            rig.registry.add_function(watch)
-            rig.engine._loop._handlers = frozenset(rig.registry.names())
+        async with new_rig(database, watch) as rig:
             await rig.register("task", "@manual", handler="watch")
             await run(rig, wrong=["DB"])
             assert await told(rig) == [("DB", "STARTED")][number:]
@@ -134,7 +130,7 @@ async def test_a_task_that_does_not_run_is_told(rig: Rig):
     await rig.store.note_overdue(now=rig.clock.now())
     await rig.store.note_overdue(now=rig.clock.now())
     assert await told(rig) == [("overdue", "STARTED")]
-    await rig.work()
+    await rig.tick()
     await rig.store.note_overdue(now=rig.clock.now())
     assert await told(rig) == [("overdue", "ENDED")]
 
@@ -169,8 +165,8 @@ async def test_what_missed_its_start_deadline_did_not_run(rig: Rig):
     """However long the grace is."""
     policy = Policy(overdue_grace=timedelta(days=1), start_deadline=timedelta(minutes=1))
     await rig.register("task", "@hourly", handler="nobody", policy=policy, allow_unknown_handler=True)
-    await rig.advance(3600)
-    await rig.advance(61)
+    await rig.skip(3600)
+    await rig.skip(61)
     assert await rig.states() == ["MISSED"]
     assert await told(rig) == [("overdue", "STARTED")]
 

@@ -43,7 +43,7 @@ async def test_failing_twice_then_succeeding_is_one_execution_with_three_attempt
     await started(rig, payload={"fate": "fail-at-first", "times": 2})
     await rig.engine.idle()
     for _ in range(3):
-        await rig.advance(1)
+        await rig.skip(1)
     execution = await only(rig)
     assert execution.state is State.SUCCEEDED
     assert execution.attempt == 3
@@ -64,7 +64,7 @@ async def test_success_false_is_a_failure_and_is_retried_one_two_and_four_second
     await started(rig, payload={"fate": "false"})
     await rig.engine.idle()
     for _ in range(7):
-        await rig.advance(1)
+        await rig.skip(1)
     execution = await only(rig)
     starts = [attempt.start_time for attempt in execution.failed_attempts]
     assert [start - starts[0] for start in starts] == [timedelta(seconds=seconds) for seconds in (0, 1, 3, 7)]
@@ -119,7 +119,7 @@ async def test_a_timeout_stops_the_handler_and_is_retried(rig: Rig, gate):
     assert execution.failed_attempts[0].failure_kind is FailureKind.TIMEOUT
     assert execution.failed_attempts[0].duration == timedelta(seconds=29)
     held.opened.set()
-    await rig.advance(1)
+    await rig.skip(1)
     assert (await only(rig)).state is State.SUCCEEDED
 
 
@@ -216,7 +216,7 @@ async def test_concurrency_is_bounded(rig: Rig, gate):
     states = [state for number in range(120) for state in await rig.states(f"t{number}")]
     assert (states.count("RUNNING"), states.count("PENDING")) == (100, 20)
     held.opened.set()
-    await rig.work()
+    await rig.tick()
     states = [state for number in range(120) for state in await rig.states(f"t{number}")]
     assert states == ["SUCCEEDED"] * 120
 
@@ -235,7 +235,7 @@ async def test_one_greedy_handler_leaves_slots_for_another(rig: Rig, gate):
     assert await rig.states("other") == ["RUNNING"]
     held.opened.set()
     await rig.clock.advance(29)
-    await rig.work()
+    await rig.tick()
 
 
 async def test_who_waits_for_a_run_is_answered_with_its_end_as_it_is_recorded(
@@ -246,7 +246,7 @@ async def test_who_waits_for_a_run_is_answered_with_its_end_as_it_is_recorded(
     call = await waited_for(rig)
     with monkeypatch.context() as patched:
         patched.setattr(type(rig.store), "find_execution", lambda *_: pytest.fail("it was read"))
-        await rig.work()
+        await rig.tick()
         execution = await call
     assert execution.state is State.SUCCEEDED
     assert execution == await rig.store.find_execution(execution.id)
@@ -271,7 +271,7 @@ async def test_who_is_woken_for_nothing_waits_again(rig: Rig, monkeypatch: pytes
     for _ in range(20):
         await rig.history()
     assert len(read) == 1
-    await rig.work()
+    await rig.tick()
     assert (await call).state is State.SUCCEEDED
 
 
@@ -294,7 +294,7 @@ async def test_a_changed_task_is_used_from_the_next_attempt_on(rig: Rig):
     await started(rig, payload={"fate": "raise"})
     await rig.engine.idle()
     changed = await rig.register("task", "@manual", payload={"fate": "succeed"})
-    await rig.advance(1)
+    await rig.skip(1)
     execution = await only(rig)
     assert (execution.state, execution.revision) == (State.SUCCEEDED, changed.revision)
 
@@ -303,7 +303,7 @@ async def test_a_manual_payload_stays(rig: Rig):
     """What was handed to the run is used, not the task's, over all attempts."""
     await rig.register("task", "@manual", payload={"fate": "raise"})
     await rig.service.run_now("task", detach=True, payload={"fate": "succeed", "mine": 1})
-    await rig.work()
+    await rig.tick()
     execution = await only(rig)
     assert execution.result == {"success": True, "seen": {"fate": "succeed", "mine": 1}}
 
@@ -311,9 +311,9 @@ async def test_a_manual_payload_stays(rig: Rig):
 async def test_what_nobody_starts_ends_missed(rig: Rig):
     """A handler that nobody offers: after the start deadline of an hour the row is MISSED/START_DEADLINE."""
     await rig.register("task", "0 11 * * *", handler="nobody", allow_unknown_handler=True)
-    await rig.advance(3600)
+    await rig.skip(3600)
     assert await rig.states() == ["PENDING"]
-    await rig.advance(3600)
+    await rig.skip(3600)
     execution = await only(rig)
     assert (execution.state, execution.reason) == (State.MISSED, "START_DEADLINE")
 
@@ -337,7 +337,7 @@ async def test_an_attempt_that_cannot_be_begun_touches_no_other(rig: Rig, monkey
         await rig.register(name, "@manual", policy=policy)
         await rig.service.run_now(name, detach=True)
     with capture_logs() as lines:
-        await rig.work()
+        await rig.tick()
     assert [(line["event"], line["execution"]) for line in lines] == [("execution.not_recorded", begun[0])]
     assert (rig.engine.running, rig.engine._runner.running_by_handler()) == (0, {})
     assert sorted([*await rig.states("a"), *await rig.states("b")]) == ["RUNNING", "SUCCEEDED"]

@@ -86,7 +86,7 @@ async def test_what_finds_no_slot_waits_for_the_engine(begun: Rig, gate):
     assert [await begun.states(name) for name in "cd"] == [["RUNNING"], ["PENDING"]]
     for name in "bcd":
         gate(name).opened.set()
-    await begun.work()
+    await begun.tick()
 
 
 async def test_calls_and_looks_share_the_slots(begun: Rig, gate):
@@ -102,7 +102,7 @@ async def test_calls_and_looks_share_the_slots(begun: Rig, gate):
     assert begun.engine.running == 2
     for name in names:
         gate(name).opened.set()
-    await begun.work()
+    await begun.tick()
     assert [await begun.states(name) for name in names] == [["SUCCEEDED"]] * len(names)
 
 

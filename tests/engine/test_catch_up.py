@@ -144,7 +144,7 @@ def test_every_plan_accounts_for_every_minute_once():
 async def test_all_runs_one_by_one_in_order(rig: Rig):
     """Under SKIP too: what is caught up queues; the one that is on time obeys its policy and is skipped."""
     await rig.register("task", "* * * * *", policy=Policy(catch_up=CatchUp.ALL, overlap=Overlap.SKIP))
-    await rig.advance(5 * 60)
+    await rig.skip(5 * 60)
     history = sorted(await rig.history(), key=lambda each: each.scheduled_time or START)
     assert [(each.trigger, each.state) for each in history] == [
         *[(Trigger.CATCH_UP, State.SUCCEEDED)] * 4,
@@ -172,7 +172,7 @@ async def test_a_change_of_the_window_settles_what_was_due(rig: Rig):
     await rig.clock.advance(2 * 3600 + 60)
     after = await rig.register("task", "@hourly", policy=Policy(window=Window(start_time=at("2026-02-01T00:30"))))
     assert after.next_run_time == at("2026-02-01T01:00")
-    await rig.work()
+    await rig.tick()
     (execution,) = await rig.history()
     assert (execution.scheduled_time, execution.state) == (at("2026-01-31T12:00"), State.SUCCEEDED)
 
@@ -180,10 +180,10 @@ async def test_a_change_of_the_window_settles_what_was_due(rig: Rig):
 async def test_a_task_outside_its_window_rests(rig: Rig):
     """It stays, and can be run by hand."""
     await rig.register("task", "@hourly", policy=Policy(window=Window(end_time=at("2026-01-31T11:00"))))
-    await rig.advance(3 * 3600)
+    await rig.skip(3 * 3600)
     assert await rig.states() == []
     await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     assert await rig.states() == ["SUCCEEDED"]
 
 
@@ -217,10 +217,10 @@ async def test_a_jittered_occurrence_starts_later_and_its_deadline_with_it(rig: 
     policy = Policy(jitter=timedelta(minutes=30), start_deadline=timedelta(seconds=5))
     delay = (await rig.register("task", "@hourly", policy=policy)).start_delay
     assert timedelta(0) < delay < timedelta(minutes=30)
-    await rig.advance(3600 + delay.total_seconds() - 1)
+    await rig.skip(3600 + delay.total_seconds() - 1)
     assert await rig.history() == ()
     assert rig.engine.next_time == at("2026-01-31T11:00") + delay
-    await rig.advance(1)
+    await rig.skip(1)
     (execution,) = await rig.history()
     assert (execution.state, execution.scheduled_time) == (State.SUCCEEDED, at("2026-01-31T11:00"))
     assert execution.start_time == at("2026-01-31T11:00") + delay
@@ -230,12 +230,12 @@ async def test_what_is_settled_before_its_start_waits_for_it(rig: Rig):
     """A changed schedule records what has come due; that starts when it would have, as does its deadline."""
     policy = Policy(jitter=timedelta(minutes=30), start_deadline=timedelta(seconds=5))
     delay = (await rig.register("task", "@hourly", policy=policy)).start_delay
-    await rig.advance(3600)
+    await rig.skip(3600)
     await rig.register("task", "@daily", policy=policy)
     (waiting,) = await rig.history()
     assert (waiting.state, waiting.available_time) == (State.PENDING, at("2026-01-31T11:00") + delay)
     assert waiting.deadline_time == waiting.available_time + timedelta(seconds=5)
-    await rig.advance(delay.total_seconds())
+    await rig.skip(delay.total_seconds())
     assert await rig.states() == ["SUCCEEDED"]
 
 
@@ -243,7 +243,7 @@ async def test_another_jitter_counts_at_once(rig: Rig):
     """For the next run that is planned already, too."""
     await rig.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))
     assert (await rig.register("task", "@hourly")).start_delay == timedelta(0)
-    await rig.advance(3600)
+    await rig.skip(3600)
     assert await rig.states() == ["SUCCEEDED"]
 
 
@@ -255,9 +255,9 @@ async def test_a_task_of_an_older_program_starts_no_sooner(rig: Rig):
         yield "UPDATE scheduled_tasks SET start_delay = 0", {}
 
     await rig.store._database.write(as_it_was)
-    await rig.advance(3600)
+    await rig.skip(3600)
     assert await rig.states() == ["PENDING"]
-    await rig.advance(delay.total_seconds())
+    await rig.skip(delay.total_seconds())
     assert await rig.states() == ["SUCCEEDED"]
     assert (await rig.service.get_task("task")).start_delay > timedelta(0)
 
@@ -267,7 +267,7 @@ async def test_what_is_run_by_hand_backfilled_or_caught_up_has_no_jitter(rig: Ri
     await rig.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))
     await rig.service.run_now("task", detach=True)
     await rig.service.backfill("task", at("2026-01-30T00:00"), at("2026-01-30T00:30"))
-    await rig.work()
+    await rig.tick()
     assert await rig.states() == ["SUCCEEDED"] * 2
-    await rig.advance(5 * 3600 + 60)
+    await rig.skip(5 * 3600 + 60)
     assert (await rig.states())[2:] == ["SUCCEEDED"]

@@ -30,7 +30,7 @@ async def fail_once(rig: Rig) -> str:
     failing = {"fate": "fail-at-first", "times": 1}
     await rig.register("task", "@manual", payload=failing, policy=Policy(retry=retry))
     execution = await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     return execution.id
 
 
@@ -38,10 +38,10 @@ async def test_a_retry_waits_for_its_backoff(rig: Rig):
     """From the moment at which the jump is seen, not for the hour."""
     await fail_once(rig)
     rig.clock.set_wall(rig.clock.now() - HOUR)
-    await rig.work()
-    await rig.advance(BACKOFF.total_seconds() - 1)
+    await rig.tick()
+    await rig.skip(BACKOFF.total_seconds() - 1)
     assert await rig.states() == ["PENDING"]
-    await rig.advance(1)
+    await rig.skip(1)
     assert await rig.states() == ["SUCCEEDED"]
 
 
@@ -49,10 +49,10 @@ async def test_a_run_by_hand_is_not_skipped_for_the_hour(rig: Rig):
     """The retry before it is over, so the gate is free."""
     await fail_once(rig)
     rig.clock.set_wall(rig.clock.now() - HOUR)
-    await rig.work()
-    await rig.advance(BACKOFF.total_seconds())
+    await rig.tick()
+    await rig.skip(BACKOFF.total_seconds())
     await rig.service.run_now("task", payload={}, detach=True)
-    await rig.work()
+    await rig.tick()
     assert sorted(await rig.states()) == ["SUCCEEDED", "SUCCEEDED"]
 
 
@@ -63,7 +63,7 @@ async def test_a_retry_that_a_restart_finds(place: Path | str):
         clock = rig.clock
     clock.set_wall(clock.now() - HOUR)
     async with new_rig(place, clock=clock, recover=True) as rig:
-        await rig.advance(BACKOFF.total_seconds())
+        await rig.skip(BACKOFF.total_seconds())
         assert await rig.states() == ["SUCCEEDED"]
 
 
@@ -75,7 +75,7 @@ async def test_what_waits_for_a_slot_waits_for_nothing_else(place: Path | str):
         clock = rig.clock
     clock.set_wall(clock.now() - HOUR)
     async with new_rig(place, clock=clock, recover=True) as rig:
-        await rig.work()
+        await rig.tick()
         assert await rig.states() == ["SUCCEEDED"]
 
 
@@ -90,8 +90,8 @@ async def test_jitter_is_waited_for_once(rig: Rig):
     wait = execution.available_time - execution.create_time
     assert timedelta(0) < wait <= timedelta(minutes=1)
     rig.clock.set_wall(rig.clock.now() - HOUR)
-    await rig.work()
-    await rig.advance(wait.total_seconds())
+    await rig.tick()
+    await rig.skip(wait.total_seconds())
     assert (await rig.history())[0].state is State.SUCCEEDED
 
 
@@ -101,5 +101,5 @@ async def test_what_is_right_stays(rig: Rig, ahead: timedelta):
     await fail_once(rig)
     (before,) = await rig.history()
     rig.clock.set_wall(rig.clock.now() - ahead)
-    await rig.work()
+    await rig.tick()
     assert (await rig.history()) == (before,)

@@ -40,7 +40,7 @@ async def test_what_waits_for_a_slot_is_cancelled_at_once(rig: Rig):
     execution = await rig.service.run_now("task", detach=True)
     ended = await rig.service.cancel(execution.id, note="enough")
     assert (ended.state, ended.error, ended.start_time) == (State.CANCELLED, "enough", None)
-    await rig.work()
+    await rig.tick()
     stats = (await rig.service.get_task("task")).stats
     assert (await rig.states(), stats.success_count, stats.failure_count) == (["CANCELLED"], 0, 0)
 
@@ -52,7 +52,7 @@ async def test_what_waits_at_the_gate_is_cancelled_and_the_holder_goes_on(rig: R
     waiting = await rig.service.run_now("task", detach=True)
     assert (await rig.service.cancel(waiting.id)).state is State.CANCELLED
     gate("g").opened.set()
-    await rig.work()
+    await rig.tick()
     assert await rig.states() == ["SUCCEEDED", "CANCELLED"]
 
 
@@ -62,7 +62,7 @@ async def test_cancelling_the_holder_lets_the_next_one_through(rig: Rig):
     first = await rig.service.run_now("task", detach=True)
     await rig.service.run_now("task", detach=True)
     await rig.service.cancel(first.id)
-    await rig.work()
+    await rig.tick()
     assert await rig.states() == ["CANCELLED", "SUCCEEDED"]
 
 
@@ -70,7 +70,7 @@ async def test_a_retry_that_waits_is_cancelled(rig: Rig):
     """Its failed attempt stays."""
     await rig.register("task", "@manual", payload={"fate": "raise"})
     execution = await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     ended = await rig.service.cancel(execution.id, note="enough")
     assert (ended.state, ended.error, len(ended.failed_attempts)) == (State.CANCELLED, "enough", 1)
 
@@ -161,7 +161,7 @@ async def test_disabling_ends_what_never_started_but_not_what_was_asked_for_by_h
     skipped = (Trigger.BACKFILL.value, "SKIPPED", Reason.TASK_DISABLED)
     assert (await told(rig))[2:] == [skipped, skipped]
     gates.opened.set()
-    await rig.work()
+    await rig.tick()
     assert [state for _, state, _ in await told(rig)] == ["SUCCEEDED", "SUCCEEDED", "SKIPPED", "SKIPPED"]
 
 
@@ -174,7 +174,7 @@ async def test_deleting_ends_everything_that_waits(crowd):
         *[("SKIPPED", Reason.TASK_DELETED)] * 3,
     ]
     gates.opened.set()
-    await rig.work()
+    await rig.tick()
     assert (await rig.states())[0] == "SUCCEEDED"
 
 
@@ -182,7 +182,7 @@ async def test_a_deleted_tasks_retry_is_not_made(rig: Rig):
     """It is FAILED, with its last attempt's words."""
     await rig.register("task", "@manual", payload={"fate": "raise", "error": "broken"})
     await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     await rig.service.delete("task")
     (ended,) = await rig.history()
     assert (ended.state, ended.reason, ended.failure_kind, ended.error) == (
@@ -229,7 +229,7 @@ async def test_a_recreated_task_begins_anew(rig: Rig, gate):
     await rig.register("task", "@manual")
     await rig.service.run_now("task", detach=True)
     gate("g").opened.set()
-    await rig.work()
+    await rig.tick()
     assert await rig.states() == ["SUCCEEDED"]
     assert (await rig.service.get_task("task")).stats.success_count == 1
 
@@ -252,5 +252,5 @@ async def test_a_handler_runs_so_many_at_once_as_it_may(rig: Rig, gate):
     gates.opened.set()
     (in_thread,) = await rig.history("other")
     rig.engine._runner.stop(in_thread.id, Why.SHUTDOWN)
-    await rig.work()
+    await rig.tick()
     assert [await rig.states(name) for name in "abcd"] == [["SUCCEEDED"]] * 4

@@ -28,7 +28,7 @@ async def test_an_engine_has_caught_up_once_nothing_is_left(place: Path | str, g
         await rig.engine.tick()
         assert not rig.engine.caught_up
         held.opened.set()
-        await rig.work()
+        await rig.tick()
         assert rig.engine.caught_up
 
 
@@ -36,7 +36,7 @@ async def test_registering_never_fires(rig: Rig):
     """A task that has never run does not fire at once, whatever its schedule."""
     await rig.register("yearly", "@yearly")
     await rig.register("hourly", "@hourly")
-    await rig.work()
+    await rig.tick()
     assert await rig.history("yearly") == await rig.history("hourly") == ()
 
 
@@ -44,7 +44,7 @@ async def test_a_task_fires_at_each_occurrence(rig: Rig):
     """Three hours give three executions, on time, at the nominal times."""
     await rig.register()
     for _ in range(3):
-        await rig.advance(3600)
+        await rig.skip(3600)
     executions = await rig.history()
     assert [execution.scheduled_time for execution in executions] == [
         at("2026-01-31T11:00"),
@@ -58,16 +58,16 @@ async def test_a_task_fires_at_each_occurrence(rig: Rig):
 async def test_nothing_fires_between_occurrences(rig: Rig):
     """A tick a microsecond early fires nothing; at the instant it does."""
     await rig.register()
-    await rig.advance(3599.999999)
+    await rig.skip(3599.999999)
     assert await rig.history() == ()
-    await rig.advance(0.000001)
+    await rig.skip(0.000001)
     assert await rig.states() == ["SUCCEEDED"]
 
 
 async def test_one_row_covers_what_was_missed(rig: Rig):
     """After five hours away the newest occurrence runs once and names the four older ones."""
     await rig.register()
-    await rig.advance(5 * 3600 + 60)
+    await rig.skip(5 * 3600 + 60)
     (execution,) = await rig.history()
     assert execution.trigger is Trigger.CATCH_UP
     assert execution.scheduled_time == at("2026-01-31T15:00")
@@ -80,10 +80,10 @@ async def test_late_by_more_than_thirty_seconds_with_others_is_catching_up(rig: 
     """Two due: 30 s late is on time, 31 s late is catch-up; a single one is on schedule however late."""
     await rig.register("a", "every 1 minute")
     await rig.register("b", "0 11 * * *")
-    await rig.advance(120 + 30)
-    await rig.advance(120 + 1)
+    await rig.skip(120 + 30)
+    await rig.skip(120 + 1)
     assert [execution.trigger for execution in await rig.history("a")] == [Trigger.SCHEDULE, Trigger.CATCH_UP]
-    await rig.advance(2 * 3600)
+    await rig.skip(2 * 3600)
     assert [execution.trigger for execution in await rig.history("b")] == [Trigger.SCHEDULE]
 
 
@@ -91,7 +91,7 @@ async def test_a_manual_run_moves_no_next_run(rig: Rig):
     """Running by hand leaves the next run as it was, and records no scheduled time."""
     before = await rig.register()
     execution = await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     after = await rig.service.get_task("task")
     assert (after.next_run_time, after.settled_time) == (before.next_run_time, before.settled_time)
     assert execution.scheduled_time is None
@@ -101,11 +101,11 @@ async def test_a_manual_run_moves_no_next_run(rig: Rig):
 async def test_a_clock_set_back_fires_nothing_twice(rig: Rig):
     """After firing at 11:00 the clock goes back to 10:30: 11:00 comes again and does not fire again."""
     await rig.register()
-    await rig.advance(3600)
+    await rig.skip(3600)
     rig.clock.set_wall(at("2026-01-31T10:30"))
-    await rig.advance(1800)
+    await rig.skip(1800)
     assert len(await rig.history()) == 1
-    await rig.advance(3600)
+    await rig.skip(3600)
     assert [execution.scheduled_time for execution in await rig.history()] == [
         at("2026-01-31T11:00"),
         at("2026-01-31T12:00"),
@@ -117,11 +117,11 @@ async def test_disabled_tasks_do_not_fire_and_enabling_counts_from_now(rig: Rig)
     await rig.register()
     disabled = await rig.service.disable("task", note="maintenance")
     assert (disabled.next_run_time, disabled.note) == (None, "maintenance")
-    await rig.advance(3 * 3600 + 60)
+    await rig.skip(3 * 3600 + 60)
     enabled = await rig.service.enable("task")
     assert enabled.next_run_time == at("2026-01-31T14:00")
     assert enabled.note == ""
-    await rig.advance(60)
+    await rig.skip(60)
     assert await rig.history() == ()
 
 
@@ -140,12 +140,12 @@ async def test_disabling_skips_what_never_started_and_leaves_retries(rig: Rig):
     """A pending occurrence ends SKIPPED; an execution between two attempts goes on."""
     await rig.register("fresh", allow_unknown_handler=True, handler="nobody")
     await rig.register("failing", payload={"fate": "fail-at-first", "times": 1})
-    await rig.advance(3600)
+    await rig.skip(3600)
     assert await rig.states("failing") == ["PENDING"]
     for name in ("fresh", "failing"):
         await rig.service.disable(name)
     assert await rig.states("fresh") == ["SKIPPED"]
-    await rig.advance(1)
+    await rig.skip(1)
     assert await rig.states("failing") == ["SUCCEEDED"]
 
 
@@ -227,7 +227,7 @@ async def test_after_a_restart_an_overdue_task_runs_once_and_covers_the_rest(dat
         await before.register()
     later = FakeClock(at("2026-01-31T15:10"))
     async with new_rig(database, clock=later, recover=True) as after:
-        await after.work()
+        await after.tick()
         (execution,) = await after.history()
     assert execution.scheduled_time == at("2026-01-31T15:00")
     assert execution.covers is not None
@@ -238,8 +238,8 @@ async def test_after_a_restart_an_overdue_task_runs_once_and_covers_the_rest(dat
 async def test_a_once_schedule_fires_once(rig: Rig):
     """An instant fires at its time, then never again, and the task stays."""
     await rig.register(schedule="2026-01-31T10:05:00Z")
-    await rig.advance(300)
-    await rig.advance(86_400)
+    await rig.skip(300)
+    await rig.skip(86_400)
     assert await rig.states() == ["SUCCEEDED"]
     assert (await rig.service.get_task("task")).next_run_time is None
 
@@ -249,6 +249,6 @@ async def test_a_thousand_tasks_due_at_one_second_all_run(rig: Rig):
     """No limit stops a task: 1,200 due at once (more than one look fires) all succeed."""
     for number in range(1200):
         await rig.register(f"t{number}", policy=replace(Policy(), retry=RetryPolicy(max_retries=0)))
-    await rig.advance(3600)
+    await rig.skip(3600)
     tasks = [await rig.service.get_task(f"t{number}") for number in range(1200)]
     assert all(task.stats.success_count == 1 for task in tasks)

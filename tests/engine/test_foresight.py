@@ -47,7 +47,7 @@ async def spread(rig: Rig, count: int) -> None:
     for number in range(count):
         due = HALF_PAST + number * timedelta(milliseconds=10)
         await rig.register(f"task-{number}", due.isoformat())
-    await rig.work()
+    await rig.tick()
 
 
 async def to(rig: Rig, milliseconds: int) -> None:
@@ -65,14 +65,14 @@ async def test_what_was_seen_coming_needs_no_look(own: Rig):
     """One look shows all that is due within the second after it, and each is fired at its time."""
     await spread(own, 10)
     await to(own, -500)
-    await own.work()
+    await own.tick()
     looks = Looks(own)
     for number in range(10):
         await to(own, 10 * number - 1)
-        await own.work()
+        await own.tick()
         assert await started(own, 10) == [True] * number + [False] * (10 - number)
         await to(own, 10 * number)
-        await own.work()
+        await own.tick()
     assert await started(own, 10) == [True] * 10
     assert looks.count == 1
 
@@ -81,10 +81,10 @@ async def test_it_sees_a_second_ahead(own: Rig):
     """What comes later is looked at then: a look is so old at most."""
     await spread(own, 1)
     await to(own, -2000)
-    await own.work()
+    await own.tick()
     looks = Looks(own)
     await to(own, 0)
-    await own.work()
+    await own.tick()
     assert (await started(own, 1), looks.count) == ([True], 1)
     assert timedelta(seconds=1) == AHEAD
 
@@ -93,17 +93,17 @@ async def test_a_task_that_comes_meanwhile_is_seen(own: Rig):
     """A registration, a deletion and a change each make the engine look again."""
     await spread(own, 4)
     await to(own, 0)
-    await own.work()
+    await own.tick()
     await own.register("soon", (HALF_PAST + timedelta(milliseconds=15)).isoformat())
     await to(own, 5)
-    await own.work()
+    await own.tick()
     await own.service.delete("task-1")
     await to(own, 15)
-    await own.work()
+    await own.tick()
     assert await own.states("soon") == ["SUCCEEDED"]
     await own.service.disable("task-2")
     await to(own, 30)
-    await own.work()
+    await own.tick()
     assert [await own.states(f"task-{number}") for number in (0, 2, 3)] == [["SUCCEEDED"], [], ["SUCCEEDED"]]
 
 
@@ -117,13 +117,13 @@ async def test_a_retry_is_not_overlooked(own: Rig):
         policy=Policy(retry=RetryPolicy(initial_backoff=timedelta(milliseconds=100))),
     )
     await to(own, 0)
-    await own.work()
+    await own.tick()
     await own.service.run_now("fails", detach=True)
-    await own.work()
+    await own.tick()
     assert await own.states("fails") == ["PENDING"]
     for milliseconds in range(0, 300, 10):
         await to(own, milliseconds)
-        await own.work()
+        await own.tick()
     assert await own.states("fails") == ["SUCCEEDED"]
     assert await started(own, 30) == [True] * 30
 
@@ -134,7 +134,7 @@ async def test_what_was_fired_late_comes_again_in_time(own: Rig):
     await own.register("often", "every 1 second")
     for milliseconds in (0, 500, 1100, 2000):
         await to(own, milliseconds)
-        await own.work()
+        await own.tick()
     starts = [each.start_time for each in await own.history("often")]
     assert starts == [HALF_PAST + timedelta(seconds=seconds) for seconds in (0, 1.1, 2)]
 
@@ -146,7 +146,7 @@ async def test_what_comes_again_before_what_was_seen_coming_goes_before_it(own: 
     await own.register("late", (HALF_PAST + timedelta(milliseconds=2050)).isoformat())
     for milliseconds in (0, 500, 1100):
         await to(own, milliseconds)
-        await own.work()
+        await own.tick()
     assert own.engine.next_time == HALF_PAST + timedelta(seconds=2)
 
 
@@ -155,9 +155,9 @@ async def test_no_tick_comes_for_what_a_look_did_not_see(own: Rig):
     await own.register("later", (HALF_PAST + timedelta(minutes=1)).isoformat())
     await spread(own, 2)
     await to(own, 0)
-    await own.work()
+    await own.tick()
     await to(own, 10)
-    await own.work()
+    await own.tick()
     assert await started(own, 2) == [True, True]
     assert own.engine.next_time == HALF_PAST + timedelta(minutes=1)
 
@@ -166,9 +166,9 @@ async def test_more_than_one_look_shows_come_in_their_order(own: Rig):
     """A look shows so many; those behind them are looked at when these are fired, and none is left out."""
     await spread(own, LOOKED_AT + 20)
     await to(own, -10)
-    await own.work()
+    await own.tick()
     await to(own, 10 * (LOOKED_AT + 20))
-    await own.work()
+    await own.tick()
     assert await started(own, LOOKED_AT + 20) == [True] * (LOOKED_AT + 20)
     assert LOOKED_AT < FIRED_AT_ONCE
 
@@ -177,10 +177,10 @@ async def test_a_clock_that_is_set_back_is_looked_at_again(own: Rig):
     """What was seen coming by the clock of before says nothing of now."""
     await spread(own, 2)
     await to(own, 0)
-    await own.work()
+    await own.tick()
     looks = Looks(own)
     own.clock.set_wall(HALF_PAST - timedelta(milliseconds=100))
-    await own.work()
+    await own.tick()
     assert looks.count == 1
 
 
@@ -189,12 +189,12 @@ async def test_a_wait_that_is_shortened_is_looked_at_again(own: Rig):
     backoff = RetryPolicy(initial_backoff=timedelta(seconds=1))
     await own.register("fails", "@manual", payload={"fate": "fail-at-first", "times": 1}, policy=Policy(retry=backoff))
     own.clock.set_wall(own.clock.now() - timedelta(days=1))
-    await own.work()
+    await own.tick()
     await own.service.run_now("fails", detach=True)
-    await own.work()
+    await own.tick()
     own.clock.set_wall(own.clock.now() - timedelta(days=1))
     for _ in range(12):
-        await own.advance(1)
+        await own.skip(1)
     assert await own.states("fails") == ["SUCCEEDED"]
 
 
@@ -202,7 +202,7 @@ async def test_a_firing_that_fails_leaves_nothing_out(own: Rig, monkeypatch):
     """Whether it was written is not known: the next tick looks."""
     await spread(own, 2)
     await to(own, 0)
-    await own.work()
+    await own.tick()
     looks = Looks(own)
     fire = own.store.fire
 
@@ -214,7 +214,7 @@ async def test_a_firing_that_fails_leaves_nothing_out(own: Rig, monkeypatch):
     with pytest.raises(OSError, match="no disk"):
         await own.engine.tick()
     monkeypatch.setattr(own.store, "fire", fire)
-    await own.work()
+    await own.tick()
     assert (await started(own, 2), looks.count >= 1) == ([True, True], True)
 
 
@@ -223,9 +223,9 @@ async def test_an_engine_that_hears_nothing_looks_each_time(tmp_path: Path):
     async with new_rig(tmp_path / "schedule.db", hears=False) as rig:
         await spread(rig, 3)
         await to(rig, -100)
-        await rig.work()
+        await rig.tick()
         looks = Looks(rig)
         for number in range(3):
             await to(rig, 10 * number)
-            await rig.work()
+            await rig.tick()
         assert looks.count >= 3

@@ -226,9 +226,9 @@ async def play_to_the_end(scene: Scene, gates: dict[str, Gates]) -> None:
     if scene.holder and (await scene.now(scene.holder)).cancel_requested_time is not None:
         await scene.rig.engine._upkeep.go_round()
     for _ in range(5):
-        await scene.rig.work()
+        await scene.rig.tick()
         await scene.rig.clock.advance(LONG)
-    await scene.rig.work()
+    await scene.rig.tick()
     assert not [execution for execution in await scene.rig.history() if not execution.state.ended]
 
 

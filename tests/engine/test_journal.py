@@ -119,6 +119,6 @@ async def test_a_service_that_nobody_set_up_logging_for_logs_by_structlog(rig: R
     with capture_logs() as lines:
         await rig.service.run_now("task", detach=True)
         with rig.hub.listening(journal):
-            await rig.work()
+            await rig.tick()
     (line,) = (line for line in lines if line["event"] == "execution.recorded")
     assert (line["task"], line["state"], line["log_level"]) == ("task", "SUCCEEDED", "info")

@@ -46,7 +46,7 @@ async def test_a_server_that_died_loses_its_executions_at_the_next_start(databas
         assert execution.state is State.PENDING
         assert execution.failed_attempts[0].failure_kind is FailureKind.LEASE_LOST
         assert execution.available_time == at("2026-01-31T10:00:06")
-        await after.advance(1)
+        await after.skip(1)
         assert await after.states() == ["SUCCEEDED"]
     assert check(database, at_rest=True) == []
 
@@ -75,7 +75,7 @@ async def test_a_zombies_record_is_refused(rig: Rig):
     """After the rescue the old owner's success is not written; the retry's is."""
     claim = await claimed(rig)
     await rig.store.rescue(now=rig.clock.now())
-    await rig.advance(1)
+    await rig.skip(1)
     assert await rig.store.record([outcome(claim, rig)]) == (None,)
     assert await rig.states() == ["SUCCEEDED"]
 
@@ -253,7 +253,7 @@ async def test_a_result_that_we_cannot_write_is_no_reason_to_run_again(rig: Rig,
         await rig.clock.advance(1)
     await rig.clock.advance(1)
     await rig.engine.idle()
-    await rig.advance(60)
+    await rig.skip(60)
     (execution,) = await rig.history()
     assert execution.state is state
     assert execution.error in {None, "What the handler said could not be recorded (ZeroDivisionError)"}

@@ -107,7 +107,7 @@ async def test_a_row_that_somebody_holds_costs_nobody_a_lease(shared: Rig, gate,
             assert (own.holds, own.term) == (True, 0)
         await shell.close()
     held.opened.set()
-    await shared.work()
+    await shared.tick()
     assert await shared.states("a") == await shared.states("b") == ["SUCCEEDED"]
 
 
@@ -148,7 +148,7 @@ async def test_without_a_lease_nothing_is_claimed(shared: Rig, gate):
     await started(shared, "a")
     assert await shared.states("a") == ["PENDING"]
     await shared.store.renew_lease(shared.engine._lease._replica, now=shared.clock.now())
-    await shared.work()
+    await shared.tick()
     assert await shared.states("a") == ["SUCCEEDED"]
 
 

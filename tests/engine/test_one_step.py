@@ -46,7 +46,7 @@ async def test_what_is_due_starts_as_it_is_recorded(rig: Rig, gate):
     assert await rig.engine.tick()
     assert await rig.states("task") == ["RUNNING"]
     held.opened.set()
-    await rig.work()
+    await rig.tick()
     assert await rig.states("task") == ["SUCCEEDED"]
 
 
@@ -64,7 +64,7 @@ async def test_what_has_no_slot_is_recorded_after_a_while(narrow: Rig, gate):
     assert await narrow.engine.tick()
     assert await states(narrow, "a", "b") == [["RUNNING"], ["PENDING"]]
     held.opened.set()
-    await narrow.work()
+    await narrow.tick()
     assert await states(narrow, "a", "b") == [["SUCCEEDED"], ["SUCCEEDED"]]
 
 
@@ -84,7 +84,7 @@ async def test_what_finds_a_slot_soon_starts_without_waiting_in_the_queue(narrow
     await narrow.engine.tick()
     assert await states(narrow, "a", "b", "c") == [["SUCCEEDED"], ["SUCCEEDED"], ["RUNNING"]]
     gate("c").opened.set()
-    await narrow.work()
+    await narrow.tick()
 
 
 async def test_what_waits_in_the_queue_comes_before_what_is_due(narrow: Rig, gate):
@@ -104,7 +104,7 @@ async def test_what_waits_in_the_queue_comes_before_what_is_due(narrow: Rig, gat
     assert await narrow.states("b") in ([], ["PENDING"])
     run.opened.set()
     gate("b").opened.set()
-    await narrow.work()
+    await narrow.tick()
     assert await states(narrow, "by-hand", "b") == [["SUCCEEDED"], ["SUCCEEDED"]]
 
 
@@ -123,7 +123,7 @@ async def test_a_handler_with_its_own_limit_does_not_keep_others_from_one_step(r
     held.opened.set()
     gate("b").opened.set()
     await rig.clock.advance(30)  # its timeout ends the one in a thread
-    await rig.work()
+    await rig.tick()
     assert await states(rig, "a", "b") == [["SUCCEEDED"]] * 2
 
 
@@ -148,7 +148,7 @@ async def test_what_waits_for_its_handlers_slot_is_seen_behind_others(rig: Rig, 
     assert await states(rig, "a", "b") == [["SUCCEEDED"], ["RUNNING"]]
     second.opened.set()
     await rig.clock.advance(30)  # its timeout ends the one in a thread
-    await rig.work()
+    await rig.tick()
 
 
 async def test_a_free_slot_is_wanted_while_a_share_keeps_some_waiting(place: Path | str, gate):
@@ -168,7 +168,7 @@ async def test_a_free_slot_is_wanted_while_a_share_keeps_some_waiting(place: Pat
         assert rig.engine._loop.behind
         held.opened.set()
         await rig.clock.advance(30)
-        await rig.work()
+        await rig.tick()
 
 
 async def test_nothing_waits_for_a_slot_once_all_is_started(rig: Rig, gate):
@@ -182,7 +182,7 @@ async def test_nothing_waits_for_a_slot_once_all_is_started(rig: Rig, gate):
         await rig.engine.tick()
     assert not rig.engine._loop.behind
     held.opened.set()
-    await rig.work()
+    await rig.tick()
 
 
 class Ticks:
@@ -229,7 +229,7 @@ async def test_what_waits_for_its_time_is_claimed_without_a_look_before(rig: Rig
 async def test_what_came_due_meanwhile_is_not_passed_over(rig: Rig, gate):
     """A claim without a look before it sees behind itself what else there is to do."""
     await one_that_waits(rig, gate)
-    await rig.work()
+    await rig.tick()
     await rig.register("other", "1 * * * *")
     await rig.clock.advance(60)
     while await rig.engine.tick():
@@ -242,7 +242,7 @@ async def test_what_comes_within_a_moment_comes_together(rig: Rig):
     clock = rig.clock
     await rig.register("first", "every 10 seconds")
     await clock.advance(10)
-    await rig.work()
+    await rig.tick()
     await rig.register("second", (clock.now() + timedelta(seconds=1, milliseconds=1)).isoformat())
     await rig.register("third", (clock.now() + timedelta(seconds=1, milliseconds=4)).isoformat())
     await clock.advance(1.001)
@@ -250,7 +250,7 @@ async def test_what_comes_within_a_moment_comes_together(rig: Rig):
         pass
     assert rig.engine.next_time == clock.now() + MOMENT
     await clock.advance(MOMENT.total_seconds())
-    await rig.work()
+    await rig.tick()
     assert await states(rig, "second", "third") == [["SUCCEEDED"], ["SUCCEEDED"]]
 
 
@@ -319,7 +319,7 @@ async def test_what_is_due_while_others_wait_goes_in_growing_sets(tmp_path: Path
             await rig.register(f"task-{number}", "0 11 * * *")
         await rig.clock.advance(3599.5)
         await rig.service.run_now("fails", detach=True)
-        await rig.work()
+        await rig.tick()
         assert await rig.states("fails") == ["PENDING"]
         sizes = []
         fire = rig.store.fire
@@ -329,5 +329,5 @@ async def test_what_is_due_while_others_wait_goes_in_growing_sets(tmp_path: Path
             return await fire(firings, **named)
 
         rig.store.fire = watched  # type: ignore[method-assign]
-        await rig.advance(0.5)
+        await rig.skip(0.5)
         assert sizes == [FIRED_BESIDE, 2 * FIRED_BESIDE, 2 * FIRED_BESIDE]

@@ -24,7 +24,7 @@ async def ran(rig: Rig, name: str = "task", times: int = 3) -> None:
     """Let a task run by hand, a second apart."""
     for _ in range(times):
         await rig.service.run_now(name, detach=True)
-        await rig.advance(1)
+        await rig.skip(1)
 
 
 async def kept(rig: Rig, name: str = "task") -> int:

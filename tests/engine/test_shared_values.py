@@ -36,8 +36,8 @@ async def test_a_handler_that_changes_what_it_was_given_changes_nothing_else(rig
     await rig.register(schedule="@manual", payload=PAYLOAD, metadata=METADATA, policy=once_more)
     for payload in (None, PAYLOAD | {"own": [3]}):
         execution = await rig.service.run_now("task", payload=payload, detach=True)
-        await rig.work()
-        await rig.advance(1)
+        await rig.tick()
+        await rig.skip(1)
         ended = await rig.service.execution(execution.id)
         seen = [json.loads(attempt.error.removeprefix("ValueError: ")) for attempt in ended.failed_attempts]
         assert seen == [[payload or PAYLOAD, METADATA]] * 2
@@ -52,7 +52,7 @@ async def test_a_watcher_sees_what_was_sent(rig: Rig):
     await rig.register(schedule="@manual")
     with rig.service.watching() as watch:
         await rig.service.run_now("task", payload=PAYLOAD, detach=True)
-        await rig.work()
+        await rig.tick()
         rig.hub.close()
         told = [event async for event in watch]
     payloads = [event.execution.payload for event in told if isinstance(event, Transition)]
@@ -63,7 +63,7 @@ async def test_callers_within_the_process_share_what_cannot_be_changed(rig: Rig)
     """A task, an execution and an event are values: whoever writes into one is told, and nobody sees it."""
     await rig.register(schedule="@manual", payload={"a": [1]}, metadata=METADATA)
     execution = await rig.service.run_now("task", payload={"b": [2]}, detach=True)
-    await rig.work()
+    await rig.tick()
     ended = await rig.service.execution(execution.id)
     task = await rig.service.get_task("task")
     assert ended.state is State.SUCCEEDED

@@ -31,7 +31,7 @@ async def ran(rig: Rig):
     """Run the handler once; return its execution."""
     await rig.register(schedule="@manual", payload={"fate": "odd"}, policy=ONCE)
     execution = await rig.service.run_now("task", detach=True)
-    await rig.work()
+    await rig.tick()
     return await rig.service.execution(execution.id)
 
 

@@ -60,7 +60,7 @@ async def test_the_others_go_on(unchecked: Rig, column: str, stored: str, troubl
     await unchecked.register("other")
     await damage(unchecked, column, stored)
     for _ in range(3):
-        await unchecked.advance(3600)
+        await unchecked.skip(3600)
     assert await unchecked.history("task") == ()
     assert await unchecked.states("other") == ["SUCCEEDED"] * 3
     assert await alerts(unchecked) == [("task", "unreadable STARTED")]
@@ -104,12 +104,12 @@ async def test_registered_anew_it_fires(unchecked: Rig, column: str, stored: str
     """Nothing of the trouble is left, and its alert ends."""
     before = await unchecked.register("task")
     await damage(unchecked, column, stored)
-    await unchecked.advance(1800)
-    await unchecked.work()
+    await unchecked.skip(1800)
+    await unchecked.tick()
     await unchecked.store.note_unreadable([await unchecked.service.get_task("task")], now=unchecked.clock.now())
     task = await unchecked.register("task")
     assert (task.trouble, task.definition) == ("", before.definition)
-    await unchecked.advance(1800)
+    await unchecked.skip(1800)
     assert await unchecked.states("task") == ["SUCCEEDED"]
     assert await alerts(unchecked) == [("task", "unreadable STARTED"), ("task", "unreadable ENDED")]
 
@@ -135,10 +135,10 @@ async def test_five_hundred_that_cannot_be_read_crowd_out_no_other(unchecked: Ri
     await unchecked.service.register_all([Registration(definition=moon) for moon in moons])
     await unchecked.register("task", "1 * * * *")
     await damage(unchecked, "time_zone", "Moon/Tycho", "moon-%")
-    await unchecked.advance(3600 + 60)
+    await unchecked.skip(3600 + 60)
     assert await unchecked.states("task") == ["SUCCEEDED"]
     assert len(await alerts(unchecked)) == 520
-    await unchecked.advance(3600)
+    await unchecked.skip(3600)
     assert await unchecked.states("task") == ["SUCCEEDED"] * 2
     assert await alerts(unchecked) == []
 
@@ -148,7 +148,7 @@ async def test_by_hand_a_task_runs_whose_schedule_alone_cannot_be_read(unchecked
     await unchecked.register("task")
     await damage(unchecked, "time_zone", "Moon/Tycho")
     await unchecked.service.run_now("task", detach=True)
-    await unchecked.work()
+    await unchecked.tick()
     assert await unchecked.states("task") == ["SUCCEEDED"]
     await damage(unchecked, "payload", "{")
     with pytest.raises(TaskUnreadable, match="payload: the stored text is not JSON"):
@@ -162,12 +162,12 @@ async def test_what_was_due_when_it_was_put_right_runs(unchecked: Rig):
     """Of all that came due unread only the stored next run is known: it runs once, late."""
     await unchecked.register("task")
     await damage(unchecked, "time_zone", "Moon/Tycho")
-    await unchecked.advance(3 * 3600 + 60)
+    await unchecked.skip(3 * 3600 + 60)
     await unchecked.register("task")
-    await unchecked.work()
+    await unchecked.tick()
     (execution,) = await unchecked.history("task")
     assert execution.scheduled_time == at("2026-01-31T11:00")
-    await unchecked.advance(3600)
+    await unchecked.skip(3600)
     assert len(await unchecked.history("task")) == 2
 
 
@@ -177,11 +177,11 @@ async def test_read_again_it_goes_on_where_it_stood(place: Path | str):
     async with new_rig(place, clock=clock) as rig:
         await rig.register("task")
         await damage(rig, "time_zone", "Moon/Tycho")
-        await rig.advance(3 * 3600)
+        await rig.skip(3 * 3600)
         assert await alerts(rig) == [("task", "unreadable STARTED")]
         await damage(rig, "time_zone", "UTC")
     async with new_rig(place, clock=clock, recover=True) as rig:
-        await rig.work()
+        await rig.tick()
         (execution,) = await rig.history("task")
         assert execution.covers is not None
         assert (execution.scheduled_time, execution.covers.count) == (at("2026-01-31T13:00"), 2)
@@ -192,7 +192,7 @@ async def test_the_history_of_a_task_whose_retention_cannot_be_read_is_kept(unch
     """It may keep more than the default."""
     await unchecked.register("task", "every 1 minute", policy=Policy(retention=Retention(max_count=1)))
     for _ in range(3):
-        await unchecked.advance(60)
+        await unchecked.skip(60)
     await damage(unchecked, "policy", '{"max_count":"all"}')
     assert await unchecked.engine.prune() == 0
     assert len(await unchecked.history("task")) == 3

@@ -68,11 +68,11 @@ async def test_the_others_go_on(tmp_path: Path, column: str, stored: str, troubl
             await rig.claim("gone")  # a server that died over it
         await damage(rig, execution, column, stored)
     async with new_rig(place, clock=clock, recover=True) as rig:
-        await rig.advance(3600)
+        await rig.skip(3600)
         assert await rig.states("other") == ["SUCCEEDED"]
         assert (await rig.history("task"))[0].id == execution.id
         assert await rig.store.find_execution(execution.id) is not None
-        await rig.advance(3600)
+        await rig.skip(3600)
         await rig.engine.prune()
         assert await rig.states("other") == ["SUCCEEDED"] * 2
 
@@ -101,10 +101,10 @@ async def test_it_does_not_begin_and_takes_no_others_place(place: Path | str, co
             await damage(small, execution, column, stored)
         await small.register("task", "@manual")
         await small.service.run_now("task", detach=True)
-        await small.work()
+        await small.tick()
         assert await small.states("task") == ["SUCCEEDED"]
         assert await small.states("old-0") == ["PENDING"]
-        await small.advance(3601)
+        await small.skip(3601)
         assert [await small.states(f"old-{number}") for number in range(5)] == [["MISSED"]] * 5
 
 
@@ -126,10 +126,10 @@ async def test_what_waits_of_a_task_that_cannot_be_read_waits_on(unchecked: Rig)
 
     await unchecked.store._database.write(operation)
     await unchecked.engine.prune()
-    await unchecked.work()
+    await unchecked.tick()
     assert await unchecked.states("task") == ["PENDING"]
     await unchecked.register("task")
-    await unchecked.work()
+    await unchecked.tick()
     assert await unchecked.states("task") == ["SUCCEEDED"]
 
 

@@ -62,7 +62,7 @@ async def test_a_task_is_in_trouble_alone(place: Path | str, column: str):
             await damage(rig, "scheduled_tasks", column, stored)
         async with new_rig(place, clock=clock, recover=True) as rig:
             runs = len(await rig.history("other"))
-            await rig.advance(3600)
+            await rig.skip(3600)
             assert len(await rig.history("other")) == runs + 1
             await rig.store.note_overdue(now=clock.now())
             await rig.engine.prune()
@@ -72,13 +72,13 @@ async def test_a_task_is_in_trouble_alone(place: Path | str, column: str):
             task = await rig.register("task", description="put right")
             assert task.trouble == ""
             runs = len(await rig.history("task"))
-            await rig.advance(3600)
+            await rig.skip(3600)
             assert len(await rig.history("task")) == runs + 1, stored
             await damage(rig, "scheduled_tasks", column, stored)
             await rig.service.disable("task")
             await damage(rig, "scheduled_tasks", column, stored)
             await rig.service.delete("task")
-            await rig.advance(3600)
+            await rig.skip(3600)
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ async def test_an_execution_is_in_trouble_alone(place: Path | str, column: str, 
             await damage(rig, "task_executions", column, stored)
         async with new_rig(place, clock=clock, recover=True) as rig:
             runs = len(await rig.history("other"))
-            await rig.advance(3600)
+            await rig.skip(3600)
             assert len(await rig.history("other")) == runs + 1
             await shown(rig)
             await rig.store.shorten_waits(now=clock.now())
@@ -108,7 +108,7 @@ async def test_an_execution_is_in_trouble_alone(place: Path | str, column: str, 
             await rig.service.cancel(execution.id)
             await rig.engine.prune()
             await rig.service.delete("task")
-            await rig.advance(3600)
+            await rig.skip(3600)
 
 
 async def test_what_the_newest_settled_time_is_damages_no_start(place: Path | str):

@@ -44,7 +44,7 @@ async def test_the_next_run_follows_the_rules(place: Path | str, rules: Rules, e
         assert task.next_run_time == at(first) == task.schedule.next_after(clock.now())
         assert task.settled_time == clock.now()
         for _ in range(48):
-            await rig.advance(1800)
+            await rig.skip(1800)
         (execution,) = await rig.history("task")
         assert (execution.scheduled_time, execution.start_time) == (at(first), at(first))
     assert check(place) == []
@@ -58,12 +58,12 @@ async def test_what_is_settled_stays_settled(place: Path | str, rules: Rules, ea
     clock = FakeClock(at("2026-01-31T10:00"))
     async with new_rig(place, clock=clock) as rig:
         await rig.register("task", "0 9 * * *", time_zone=ZONE)
-        await rig.advance(22 * 3600)
+        await rig.skip(22 * 3600)
         assert len(await rig.history("task")) == 1
     rules(ZONE, EAST[east])
     async with new_rig(place, clock=clock, recover=True) as rig:
         assert (await rig.service.get_task("task")).next_run_time == at(following)
-        await rig.work()
+        await rig.tick()
         assert len(await rig.history("task")) == 1
 
 
@@ -75,7 +75,7 @@ async def test_what_the_new_rules_made_due_meanwhile_runs_at_once(place: Path | 
     await clock.advance(21.5 * 3600)
     rules(ZONE, EAST["UTC+2"])
     async with new_rig(place, clock=clock, recover=True) as rig:
-        await rig.work()
+        await rig.tick()
         (execution,) = await rig.history("task")
         assert execution.scheduled_time == at("2026-02-01T07:00")
         assert (await rig.service.get_task("task")).next_run_time == at("2026-02-02T07:00")
@@ -102,12 +102,12 @@ async def test_a_zone_comes_and_goes(place: Path | str, rules: Rules, tmp_path: 
         await rig.register("task", "0 9 * * *", time_zone="Test/New")
     with zone_rules(tmp_path / "elsewhere"):
         async with new_rig(place, clock=clock, recover=True) as rig:
-            await rig.advance(24 * 3600)
+            await rig.skip(24 * 3600)
             assert await rig.history("task") == ()
             assert (await rig.service.get_task("task")).trouble.startswith("time_zone: 'Test/New' is not")
     rules("Test/New", EAST["UTC+2"])
     async with new_rig(place, clock=clock, recover=True) as rig:
-        await rig.work()
+        await rig.tick()
         (execution,) = await rig.history("task")
         assert execution.scheduled_time == at("2026-02-01T07:00")
 

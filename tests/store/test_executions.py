@@ -31,10 +31,10 @@ async def test_a_quiet_tasks_history_is_not_hidden_by_a_busy_one(rig: Rig):
     await rig.register("quiet", "@manual")
     await rig.register("busy", "@manual")
     await rig.service.run_now("quiet", detach=True)
-    await rig.work()
+    await rig.tick()
     for _ in range(30):
         await rig.service.run_now("busy", detach=True)
-        await rig.work()
+        await rig.tick()
         await rig.clock.advance(1)
     page = await rig.service.history("quiet", ExecutionFilter(), Page(size=10))
     assert len(page.executions) == 1
@@ -45,7 +45,7 @@ async def test_pages_go_newest_first_and_cover_every_execution_once(rig: Rig):
     await rig.register("task", "@manual")
     for number in range(25):
         await rig.service.run_now("task", detach=True)
-        await rig.work()
+        await rig.tick()
         if number % 3 == 0:
             await rig.clock.advance(1)
     token, seen = "", []
@@ -72,7 +72,7 @@ async def in_every_state(rig: Rig) -> None:
     for _ in range(2):
         await run()
         await run(fate="reject")
-        await rig.work()
+        await rig.tick()
         await rig.service.cancel(await run())
         await rig.store.give_up(await run(), now=rig.clock.now())
         await run("late")
@@ -110,7 +110,7 @@ async def test_history_is_filtered_by_state_and_time(rig: Rig):
     await rig.register("task", "@manual")
     for fate in ("succeed", "reject", "succeed"):
         await rig.service.run_now("task", detach=True, payload={"fate": fate})
-        await rig.work()
+        await rig.tick()
         await rig.clock.advance(60)
 
     async def chosen(**wanted) -> list[str]:
@@ -151,7 +151,7 @@ async def test_a_request_id_makes_repeating_a_run_safe(rig: Rig):
     await rig.register("task", "@manual")
     await rig.register("other", "@manual")
     first = await rig.service.run_now("task", detach=True, request_id="r1", payload={"a": 1})
-    await rig.work()
+    await rig.tick()
     again = await rig.service.run_now("task", detach=True, request_id="r1", payload={"a": 1})
     assert (again.id, again.state) == (first.id, State.SUCCEEDED)
     for name, payload in (("other", {"a": 1}), ("task", {"a": 2}), ("task", None)):
@@ -200,7 +200,7 @@ async def test_a_caller_that_leaves_does_not_stop_the_run(rig: Rig):
     while not await rig.history():
         await rig.clock.advance(0)
     call.cancel()
-    await rig.work()
+    await rig.tick()
     assert await rig.states() == ["SUCCEEDED"]
 
 
@@ -322,7 +322,7 @@ async def test_a_listener_that_raises_harms_nobody(rig: Rig):
     with rig.hub.listening(failing), rig.hub.listening(told.append):
         await rig.register("task", "@manual")
         await rig.service.run_now("task", detach=True)
-        await rig.work()
+        await rig.tick()
     assert len(told) == 4
     assert await rig.states() == ["SUCCEEDED"]
 

@@ -59,10 +59,10 @@ async def test_whatever_changes_is_listed(rig: Rig, learned: list[str], change: 
             await rig.engine.idle()
         case "runs":
             await rig.service.run_now("b", detach=True)
-            await rig.work()
+            await rig.tick()
         case "fails":
             await rig.service.run_now("b", detach=True, payload={"fate": "reject"})
-            await rig.work()
+            await rig.tick()
         case "note":
             await rig.service.disable("b", note="why")
             await listed(rig)
@@ -76,7 +76,7 @@ async def test_whatever_changes_is_listed(rig: Rig, learned: list[str], change: 
     tasks = await listed(rig)
     assert learned == ["b"]
     assert [task.name for task in tasks] == ["a", "b", "c"]
-    await rig.work()
+    await rig.tick()
 
 
 async def test_no_more_are_kept_than_are_allowed(rig: Rig, monkeypatch: pytest.MonkeyPatch):

@@ -100,10 +100,10 @@ async def test_a_firing_of_an_overtaken_task_is_dropped(rig: Rig):
 async def test_an_occurrence_has_one_row_even_if_the_schedule_names_it_again(rig: Rig):
     """A clock set back and a changed schedule bring the same instant up again: it is not recorded twice."""
     await rig.register(schedule="0 11 * * *")
-    await rig.advance(3600)
+    await rig.skip(3600)
     rig.clock.set_wall(at("2026-01-31T10:30"))
     await rig.register(schedule="0 11,12 * * *")
-    await rig.advance(1800)
+    await rig.skip(1800)
     assert len(await rig.history()) == 1
 
 
@@ -112,7 +112,7 @@ async def test_a_changed_handler_reaches_what_waits(rig: Rig):
     await rig.register("task", "@manual", handler="nobody", allow_unknown_handler=True)
     await rig.service.run_now("task", detach=True)
     await rig.register("task", "@manual")
-    await rig.work()
+    await rig.tick()
     (execution,) = await rig.history()
     assert (execution.handler, execution.state.value) == ("fate", "SUCCEEDED")
 
@@ -132,7 +132,7 @@ async def test_an_unknown_handler_is_refused_with_the_names_there_are(rig: Rig):
 async def test_etags_guard_changes(rig: Rig):
     """Every change makes a new etag; an old one is refused; firing changes none."""
     first = await rig.register()
-    await rig.advance(3600)
+    await rig.skip(3600)
     assert (await rig.service.get_task("task")).etag == first.etag
     second = await rig.service.disable("task", etag=first.etag)
     assert second.etag != first.etag
@@ -155,7 +155,7 @@ async def test_a_once_in_the_past_is_refused_when_new_and_kept_when_unchanged(ri
     with pytest.raises(InvalidArgument, match="lies in the past"):
         await rig.register("late", "2026-01-31T09:59:59Z")
     kept = await rig.register("kept", "2026-01-31T10:01:00Z")
-    await rig.advance(120)
+    await rig.skip(120)
     again = await rig.register("kept", "2026-01-31T10:01:00Z")
     assert again.uid == kept.uid
     assert again.next_run_time is None

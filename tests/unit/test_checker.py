@@ -21,7 +21,7 @@ async def file(tmp_path: Path) -> Path:
     async with new_rig(path) as rig:
         await rig.register()
         for _ in range(3):
-            await rig.advance(3600)
+            await rig.skip(3600)
     assert check(path, at_rest=True) == []
     return path
 
@@ -78,10 +78,10 @@ async def test_what_a_changed_task_owes_is_walked_from_its_change(tmp_path: Path
     path = tmp_path / "schedule.db"
     async with new_rig(path) as rig:
         await rig.register()
-        await rig.advance(3600)
+        await rig.skip(3600)
         await rig.register(schedule="*/20 * * * *")
         for _ in range(3):
-            await rig.advance(1200)
+            await rig.skip(1200)
     assert check(path, at_rest=True) == []
     harmed(path, f"DELETE FROM task_executions WHERE id = {NEWEST}")
     assert check(path) == ["task: the occurrence 2026-01-31 12:00:00+00:00 is accounted for 0 times"]
@@ -101,7 +101,7 @@ async def test_a_range_that_is_not_what_it_says_is_found(tmp_path: Path, harm: s
     path = tmp_path / "schedule.db"
     async with new_rig(path) as rig:
         await rig.register()
-        await rig.advance(5 * 3600)
+        await rig.skip(5 * 3600)
     assert check(path, at_rest=True) == []
     harmed(path, harm)
     assert any(found in each for each in check(path)), check(path)
@@ -114,7 +114,7 @@ async def test_attempts_that_ran_together_are_found(tmp_path: Path):
         await rig.register("task", "@manual", payload={"fate": "fail-at-first", "times": 2})
         await rig.service.run_now("task", detach=True)
         for _ in range(5):
-            await rig.advance(2)
+            await rig.skip(2)
     assert check(path, at_rest=True) == []
     harmed(path, "UPDATE task_executions SET attempt_start_time = attempt_start_time - 60000000")
     (told,) = check(path)

@@ -14,7 +14,7 @@ from schedule_grpc.bindings import Environment
 from schedule_grpc.domain.execution import Trigger
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
 from schedule_grpc.domain.task import Policy
-from schedule_grpc.errors import ConfigurationError, HandlerNotFound, InvalidArgument
+from schedule_grpc.errors import ConfigurationError, EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound
 from schedule_grpc.testing import FakeClock, manual_service
 
 HOUR = timedelta(hours=1)
@@ -131,6 +131,21 @@ async def test_a_service_refuses_what_the_service_refuses():
         await service.service.enable("task")
         await service.advance(timedelta(days=2))
         assert await service.states("task") == ["FAILED", "FAILED"]
+
+
+async def test_a_registration_has_all_that_the_contract_has():
+    """It may be validated only, is held to the etag of the task, and may name a handler that nobody offers yet."""
+    async with manual_service(tell) as service:
+        await service.register("task", "@daily", "tell", validate_only=True)
+        with pytest.raises(TaskNotFound):
+            await service.service.get_task("task")
+        first = await service.register("task", "@daily", "tell")
+        await service.register("task", "@hourly", "tell", etag=first.etag)
+        with pytest.raises(EtagMismatch):
+            await service.register("task", "@weekly", "tell", etag=first.etag)
+        await service.register("other", "@hourly", "nobody", allow_unknown_handler=True)
+        await service.advance(HOUR)
+        assert (await service.states("task"), await service.states("other")) == (["SUCCEEDED"], ["PENDING"])
 
 
 # -- handlers and bindings

@@ -24,9 +24,9 @@ async def test_executions_are_counted_by_task_state_and_trigger(rig: Rig):
     metrics = Metrics()
     await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
     with rig.hub.listening(metrics.notice):
-        await rig.advance(3600)
+        await rig.skip(3600)
         assert value(metrics, "schedule_queue_depth") == 1
-        await rig.advance(2)
+        await rig.skip(2)
     ended = {"task": "task", "state": "SUCCEEDED", "trigger": "SCHEDULE"}
     assert value(metrics, "schedule_executions_total", **ended) == 1
     assert value(metrics, "schedule_attempts_failed_total", task="task", kind="ERROR") == 1
@@ -39,10 +39,10 @@ async def test_lateness_is_from_the_scheduled_time_to_the_first_start(rig: Rig):
     metrics = Metrics()
     await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
     with rig.hub.listening(metrics.notice):
-        await rig.advance(3607)
-        await rig.advance(2)
+        await rig.skip(3607)
+        await rig.skip(2)
         await rig.service.run_now("task", detach=True)
-        await rig.work()
+        await rig.tick()
     assert value(metrics, "schedule_lateness_seconds_count") == 1
     assert value(metrics, "schedule_lateness_seconds_sum") == 7
 
@@ -53,7 +53,7 @@ async def test_a_backfill_is_not_late(rig: Rig):
     await rig.register("task", "@hourly")
     with rig.hub.listening(metrics.notice):
         await rig.service.backfill("task", START - timedelta(days=2), START - timedelta(days=1))
-        await rig.work()
+        await rig.tick()
     ended = {"task": "task", "state": "SUCCEEDED", "trigger": "BACKFILL"}
     assert value(metrics, "schedule_executions_total", **ended) == 24
     assert value(metrics, "schedule_lateness_seconds_count") == 0
@@ -100,7 +100,7 @@ async def test_covered_occurrences_are_counted(rig: Rig):
     await rig.register("task", "@hourly")
     with rig.hub.listening(metrics.notice):
         rig.clock.set_wall(rig.clock.now() + timedelta(hours=5))
-        await rig.work()
+        await rig.tick()
     assert value(metrics, "schedule_occurrences_covered_total") == 4
 
 
@@ -110,13 +110,13 @@ async def test_an_attempt_that_is_handed_back_is_no_failure(rig: Rig, gate):
     await rig.register("task", "@manual", payload={"fate": "fail-at-first", "times": 1})
     execution = await rig.service.run_now("task", detach=True)
     with rig.hub.listening(metrics.notice):
-        await rig.work()
+        await rig.tick()
         await rig.clock.advance(2)
         (claim,) = await rig.claim("another")
         await rig.store.record(
             [HandBack(execution_id=execution.id, lease_token=claim.lease_token, time=rig.clock.now())]
         )
-        await rig.work()
+        await rig.tick()
     assert value(metrics, "schedule_attempts_failed_total", task="task", kind="ERROR") == 1
     assert value(metrics, "schedule_attempts_handed_back_total") == 1
 
@@ -186,8 +186,8 @@ async def test_a_batch_counts_as_its_events_do_one_by_one(rig: Rig, gate):
         await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
         await rig.register("another", "@hourly", payload={"fate": "reject"})
         rig.clock.set_wall(rig.clock.now() + timedelta(hours=3))
-        await rig.work()
-        await rig.advance(2)
+        await rig.tick()
+        await rig.skip(2)
         gate("g")
         await rig.register("held", "@manual", payload={"gate": "g"})
         for _ in range(3):
@@ -195,7 +195,7 @@ async def test_a_batch_counts_as_its_events_do_one_by_one(rig: Rig, gate):
         await rig.engine.tick()
         await rig.engine.recover()
         gate("g").opened.set()
-        await rig.work()
+        await rig.tick()
     batch.notice(told)
     for event in told:
         one_by_one.notice([event])
@@ -223,8 +223,8 @@ async def test_a_tasks_series_go_with_it(rig: Rig, gate):
     gate("g")
     with rig.hub.listening(metrics.notice_deleted, abroad=True), rig.hub.listening(metrics.notice):
         await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
-        await rig.advance(3600)
-        await rig.advance(2)
+        await rig.skip(3600)
+        await rig.skip(2)
         await rig.register("task", "@hourly", payload={"gate": "g"})
         await rig.service.run_now("task", detach=True)
         await rig.engine.tick()
@@ -237,7 +237,7 @@ async def test_a_tasks_series_go_with_it(rig: Rig, gate):
         assert value(metrics, "schedule_executions_total", task="(other)", **ended) == 1
         await rig.register("task", "@manual")
         await rig.service.run_now("task", detach=True)
-        await rig.work()
+        await rig.tick()
         assert value(metrics, "schedule_executions_total", task="task", **ended) == 1
 
 
@@ -250,11 +250,11 @@ async def test_series_do_not_grow_beyond_a_number_of_tasks(rig: Rig, monkeypatch
         for name in ("a", "b", "c", "d"):
             await rig.register(name, "@manual")
             await rig.service.run_now(name, detach=True)
-            await rig.work()
+            await rig.tick()
         assert value(metrics, "schedule_executions_total", task="(other)", **ended) == 2
         await rig.service.delete("a")
         await rig.service.run_now("d", detach=True)
-        await rig.work()
+        await rig.tick()
     counted = {each: value(metrics, "schedule_executions_total", task=each, **ended) for each in ("a", "b", "c", "d")}
     assert counted == {"a": None, "b": 1, "c": None, "d": 1}
 
@@ -265,7 +265,7 @@ async def test_a_task_that_another_server_deleted_has_no_series_either(rig: Rig)
     with rig.hub.listening(metrics.notice_deleted, abroad=True), rig.hub.listening(metrics.notice):
         task = await rig.register("task", "@manual")
         await rig.service.run_now("task", detach=True)
-        await rig.work()
+        await rig.tick()
         rig.hub.relay([TaskChanged(name="task")])
         assert 'task="task"' in generate_latest(metrics.registry).decode()
         rig.hub.relay([TaskChanged(name="task", deleted_uid=task.uid)])
