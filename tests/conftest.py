@@ -85,7 +85,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needs_postgresql(item: pytest.Function) -> bool:
-    """Tell whether a test asks for PostgreSQL, by a fixture or as the engine that it runs over this time."""
+    """Tell whether a test asks for PostgreSQL, by a fixture or as the database of this run."""
     chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return "postgres" in item.fixturenames or "postgresql" in chosen
 
@@ -107,7 +107,7 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def place(database: Path) -> Path | str:
-    """The file or the URL of a test's database. Suites that run over each engine have another fixture of this name."""
+    """The file or the URL of a test's database. Folders whose tests run on both databases have their own fixture."""
     return database
 
 
@@ -121,7 +121,7 @@ async def rig(place: Path | str) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 async def deaf(place: Path | str) -> AsyncIterator[Rig]:
-    """The same, whose engine hears of nothing that happens: it does what a test says, and nothing else."""
+    """The same, whose engine receives no events: each tick reads the database, and nothing stops at once."""
     async with new_rig(place, hears=False) as built:
         yield built
     assert check(place) == []

@@ -1,4 +1,4 @@
-"""These suites run over each engine."""
+"""These tests run on both databases."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""These suites run over each engine."""
+"""These tests run on both databases."""
 
 from support.databases.place import place
 

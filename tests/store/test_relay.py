@@ -20,7 +20,7 @@ NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 
 @pytest.fixture
 def place(database: Path) -> Path:
-    """The relay asks nothing of the engine beneath."""
+    """One database is enough: the relay asks nothing of it."""
     return database
 
 

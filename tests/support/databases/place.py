@@ -1,4 +1,4 @@
-"""Suites that run over each engine: ``place`` is a SQLite file in one run of a test, a PostgreSQL database next.
+"""For tests that run on both databases: ``place`` is a SQLite file in one run of a test, a PostgreSQL one in the next.
 
 SCHEDULE_TEST_POSTGRES=postgresql://... names another server than the one that the tests start.
 """

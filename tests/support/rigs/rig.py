@@ -128,7 +128,7 @@ class Rig(ManualService):
         handler: str | Callable[..., Any] = "fate",
         **changes: Any,
     ) -> Task:
-        """Register a task."""
+        """Register a task. A handler of the test's own is given to `new_rig`, or here as a function."""
         return await super().register(name, schedule, handler, **changes)
 
     async def claim(self, owner: str) -> tuple[Claim, ...]:
@@ -187,7 +187,7 @@ async def new_rig(
 
     It offers ``fate``, ``stubborn`` and ``in-thread``, and the handlers that are given.
 
-    Unless it ``hears``, its engine is not told of what happens: each of its ticks looks, and nothing stops at once.
+    Unless it ``hears``, its engine receives no events: each tick reads the database, and nothing stops at once.
     """
     hub = Hub()
     registry = Registry()
