@@ -11,18 +11,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
-import fork_support  # noqa: F401
 import httpx2
-import memory_folder
-import postgres as postgres_server
-import process
 import pytest
 import structlog
-from checker import check
-from live import Live, serving
-from patient import AT_MOST
-from rig import GATES, Gates, Rig, rig
-from wall_clock import quiet
+import support.machine.fork_support  # noqa: F401
+from support.machine import memory_folder
+from support.machine.wall_clock import quiet
+from support.patience import AT_MOST
+from support.rigs.rig import GATES, Gates, Rig, new_rig
+from support.servers import postgres as postgres_server
+from support.servers import process
+from support.servers.live import Live, serving
+from support.witnesses.checker import check
 from xdist.scheduler import LoadScopeScheduling
 
 NUMBERS = count(1)
@@ -85,7 +85,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needs_postgresql(item: pytest.Function) -> bool:
-    """Tell whether a test asks for PostgreSQL, by a fixture or as the engine that it runs over this time."""
+    """Tell whether a test asks for PostgreSQL, by a fixture or as the database of this run."""
     chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return "postgres" in item.fixturenames or "postgresql" in chosen
 
@@ -107,22 +107,22 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def place(database: Path) -> Path | str:
-    """The file or the URL of a test's database. Suites that run over each engine have another fixture of this name."""
+    """The file or the URL of a test's database. Folders whose tests run on both databases have their own fixture."""
     return database
 
 
 @pytest.fixture
-async def service(place: Path | str) -> AsyncIterator[Rig]:
+async def rig(place: Path | str) -> AsyncIterator[Rig]:
     """A whole service on a FakeClock; afterwards the checker looks for broken promises."""
-    async with rig(place) as built:
+    async with new_rig(place) as built:
         yield built
     assert check(place) == []
 
 
 @pytest.fixture
 async def deaf(place: Path | str) -> AsyncIterator[Rig]:
-    """The same, whose engine hears of nothing that happens: it does what a test says, and nothing else."""
-    async with rig(place, hears=False) as built:
+    """The same, whose engine receives no events: each tick reads the database, and nothing stops at once."""
+    async with new_rig(place, hears=False) as built:
         yield built
     assert check(place) == []
 
@@ -169,7 +169,7 @@ async def other(postgres: postgres_server.Postgres, postgres_database: str) -> A
 
 
 @pytest.fixture(scope="session")
-def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def http_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server process that speaks HTTP; its tasks are those of many tests."""
     folder = tmp_path_factory.mktemp("http")
     (folder / "schedule.toml").write_text(
@@ -181,9 +181,9 @@ def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def web(http_server: str) -> Iterator[httpx2.Client]:
+def web(http_address: str) -> Iterator[httpx2.Client]:
     """A caller of that server."""
-    with httpx2.Client(base_url=f"http://{http_server}", timeout=AT_MOST, trust_env=False) as client:
+    with httpx2.Client(base_url=f"http://{http_address}", timeout=AT_MOST, trust_env=False) as client:
         yield client
 
 

@@ -78,11 +78,16 @@ class ManualService:
         description: str = "",
         policy: Policy | Mapping[str, Any] | None = None,
         enabled: bool | None = None,
+        etag: str = "",
+        validate_only: bool = False,
+        allow_unknown_handler: bool = False,
     ) -> Task:
         """Register a task. A handler that is not offered yet is given as the decorated function, and then is.
 
+        All else is as in a registration over gRPC.
+
         Raises:
-            InvalidArgument, HandlerNotFound: as the service refuses it.
+            InvalidArgument, HandlerNotFound, EtagMismatch: as the service refuses it.
             ConfigurationError: if the function is not decorated, or its name is another one's.
             RuntimeError: if the function is new while handlers run.
         """
@@ -96,7 +101,14 @@ class ManualService:
             description=description,
             policy=policy,
         )
-        return await self.service.register(Registration(definition=definition, enabled=enabled))
+        registration = Registration(
+            definition=definition,
+            enabled=enabled,
+            validate_only=validate_only,
+            etag=etag,
+            allow_unknown_handler=allow_unknown_handler,
+        )
+        return await self.service.register(registration)
 
     async def register_file(self, file: Path | str) -> tuple[Task, ...]:
         """Register the ``[[tasks]]`` of a TOML file, such as your ``schedule.toml``: all, or none.

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checker import check
-from live import Live, serving
-from platform_tables import POSTGRES_TABLES
+from support.databases.platform_tables import POSTGRES_TABLES
+from support.servers.live import Live, serving
+from support.witnesses.checker import check
 
 from schedule_grpc.backup import verify_backup
 from schedule_grpc.bindings import Environment
@@ -72,7 +72,7 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path, postgres, postgres
 
 
 @pytest.fixture
-async def server(url: str, tmp_path: Path, database: Path, postgres) -> AsyncIterator[Live]:
+async def live(url: str, tmp_path: Path, database: Path, postgres) -> AsyncIterator[Live]:
     """A server with that platform, whose built-in tasks are registered."""
     backup = {"root": str(tmp_path / "backups"), "pg_dump": str(postgres.bin / "pg_dump")}
     async with serving(database, bindings={"DB": url}, backup=backup) as live:
@@ -81,10 +81,10 @@ async def server(url: str, tmp_path: Path, database: Path, postgres) -> AsyncIte
     assert check(database) == []
 
 
-async def test_every_built_in_task_does_its_work_and_proves_it(server: Live, url: str):
+async def test_every_built_in_task_does_its_work_and_proves_it(live: Live, url: str):
     """Its result has success, its own fields, duration and message; run again, it finds nothing left to do."""
     for name, (fields, message) in EXPECTED.items():
-        ran = await server.client.run_task_now(name, payload={"limit": 2} if name == "check-rate-limits" else None)
+        ran = await live.client.run_task_now(name, payload={"limit": 2} if name == "check-rate-limits" else None)
         assert (ran.success, ran.execution.state, ran.execution.error) == (True, State.SUCCEEDED, None)
         result = ran.execution.result
         assert {field: result[field] for field in fields} == fields
@@ -99,9 +99,9 @@ async def test_every_built_in_task_does_its_work_and_proves_it(server: Live, url
             assert result["stats"]["generations"]["byType"] == {"running": 1, "completed": 1}
             assert result["stats"]["queueJobs"]["lastHour"] == 2
     for name in ("cleanup-expired-sessions", "cleanup-expired-api-keys", "cleanup-old-generations"):
-        again = await server.client.run_task_now(name)
+        again = await live.client.run_task_now(name)
         assert again.execution.result["deletedCount"] == 0
-    again = await server.client.run_task_now("generate-missing-embeddings")
+    again = await live.client.run_task_now("generate-missing-embeddings")
     assert (again.execution.result["queuedCount"], again.execution.result["alreadyQueuedCount"]) == (0, 2)
     env = Environment({"DB": url})
     assert [row["id"] for row in await env.DB.fetch("SELECT id FROM generations ORDER BY id")] == ["b", "c"]

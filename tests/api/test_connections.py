@@ -4,8 +4,18 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from live import Live
-from raw_http2 import CANCEL, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, call_headers, connected, frame
+from support.callers.raw_http2 import (
+    CANCEL,
+    END_HEADERS,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    call_headers,
+    connected,
+    frame,
+)
+from support.servers.live import Live
 
 from schedule_grpc.api import GrpcServer, servicer
 from schedule_grpc.pb import schedule_pb2 as pb

@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from live import HANDLER, Code, Live, asked, refused, struct
+from support.servers.live import HANDLER, Code, Live, asked, refused, struct
 
 from schedule_grpc import events
 from schedule_grpc.pb import schedule_pb2 as pb

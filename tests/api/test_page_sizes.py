@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from live import Live, asked, struct
+from support.servers.live import Live, asked, struct
 
 from schedule_grpc.domain.paging import MAX_PAGE_BYTES
 from schedule_grpc.pb import schedule_pb2 as pb

@@ -8,7 +8,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest
 from grpc_status import rpc_status
-from live import HANDLER, Code, Live, asked, refused, struct
+from support.servers.live import HANDLER, Code, Live, asked, refused, struct
 
 from schedule_grpc.pb import schedule_pb2 as pb
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from live import HANDLER, Code, Live, refused
-from patient import AT_MOST
-from process import GRPCURL
+from support.patience import AT_MOST
+from support.servers.live import HANDLER, Code, Live, refused
+from support.servers.process import GRPCURL
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient

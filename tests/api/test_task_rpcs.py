@@ -7,8 +7,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
-from live import HANDLER, Code, Live, asked, refused, struct
-from rig import at
+from support.rigs.rig import at
+from support.servers.live import HANDLER, Code, Live, asked, refused, struct
 
 from schedule_grpc.pb import schedule_pb2 as pb
 

@@ -6,15 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from process import Server, serving
+from support.servers.process import Server, serving
 
 from schedule_grpc.cli.main import app
 
-HANDLERS = Path(__file__).with_name("handlers_on_call.py")
+HANDLERS = "support.handlers.on_call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,8 @@ def command(*arguments: str, stdin: str = "") -> Done:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for the module, with the built-in tasks, and handlers that do as they are told."""
     folder = tmp_path_factory.mktemp("server")
-    (folder / HANDLERS.name).write_text(HANDLERS.read_text())
     # Nobody reads its log here, and a pipe that is full would stop it.
-    with serving(folder, "--init", "--handlers", HANDLERS.stem, "--log-level", "error") as started:
+    with serving(folder, "--init", "--handlers", HANDLERS, "--log-level", "error") as started:
         yield started
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig import at
+from support.rigs.rig import at
 
 from schedule_grpc.cli.difference import difference
 from schedule_grpc.client import AsyncClient

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from process import Server, run, serving
+from support.servers.process import Server, run, serving
 
 REPORT = ("--schedule", "0 9 * * 1-5", "--zone", "Europe/Berlin", "--handler", "cleanup-expired-sessions")
 MANUAL = ("--schedule", "@manual", "--handler", "by-steps")

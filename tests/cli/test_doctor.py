@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from process import Server, run, serving
+from support.servers.process import Server, run, serving
 
 from schedule_grpc.store import NEWEST
 
 CONFIGURATION = """
-handlers = ["process_handlers"]
+handlers = ["support.handlers.ordinary"]
 
 [bindings]
 DB = "sqlite:///platform.db"
@@ -74,7 +74,7 @@ def test_all_is_well(folder: Path, server: Server):
         "history        newest 1: 1 SUCCEEDED",
     ):
         assert expected in subjects
-    assert any(subject.startswith("handlers       process_handlers offers ") for subject in subjects)
+    assert any(subject.startswith("handlers       support.handlers.ordinary offers ") for subject in subjects)
     assert any(subject.startswith("binding DB     answered in ") for subject in subjects)
     schedule = "schedule       0 0 28 2 * (At 00:00, on day 28 of the month, only in February, UTC), next 2"
     assert any(subject.startswith(schedule) for subject in subjects)
@@ -145,7 +145,7 @@ def test_a_broken_configuration_is_red(tmp_path: Path):
     assert "handelrs: unknown key; did you mean handlers?" in found["configuration"][0]["told"]
     (tmp_path / "noisy.py").write_text("print('imported')\nimport no_such_module")
     (tmp_path / "schedule.toml").write_text(
-        'handlers = ["noisy", "process_handlers"]\ndatabase = "sqlite:///diary.db"\ngrpc = "127.0.0.1:1"\n'
+        'handlers = ["noisy", "support.handlers.ordinary"]\ndatabase = "sqlite:///diary.db"\ngrpc = "127.0.0.1:1"\n'
         '[bindings]\nDB = "ftp://x"\nFILE = "sqlite:///diary.db"\n'
         '[alerts]\nsecret_file = "missing"'
     )

@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from old_files import first_version
-from patient import AT_MOST
-from process import Server, environment, run, serving
+from support.databases.old_files import first_version
+from support.patience import AT_MOST
+from support.servers.process import Server, environment, run, serving
 
 from schedule_grpc.cli import contract
 from schedule_grpc.cli.options import POLICY_OPTIONS

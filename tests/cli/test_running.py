@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patient import AT_MOST
-from process import COMMAND, Server, environment, run, serving
+from support.patience import AT_MOST
+from support.servers.process import COMMAND, Server, environment, run, serving
 
-HANDLERS = Path(__file__).with_name("handlers_on_call.py")
+HANDLERS = "support.handlers.on_call"
 ID = r"exec_[\w-]+_\d+_\w+"
 JANUARY = "0 0 * 1 *"
 """Every day of a January: there are enough of them to backfill, and none while a test runs, but by chance."""
@@ -178,8 +178,7 @@ def test_an_interrupted_run_can_be_cancelled(ask, server: Server, held):
 @pytest.mark.parametrize("end", ["kill", "terminate"])
 def test_a_run_whose_server_goes_away_goes_on(end: str, tmp_path: Path):
     """Exit code 3, and the execution's id: the next server goes on with it."""
-    (tmp_path / HANDLERS.name).write_text(HANDLERS.read_text())
-    with serving(tmp_path, "--handlers", HANDLERS.stem, "--drain-timeout", "0") as server:
+    with serving(tmp_path, "--handlers", HANDLERS, "--drain-timeout", "0") as server:
         options = (
             "--schedule",
             "@manual",
@@ -199,16 +198,15 @@ def test_a_run_whose_server_goes_away_goes_on(end: str, tmp_path: Path):
 
 def test_a_run_whose_server_is_started_again_is_shown_to_its_end(tmp_path: Path):
     """Killed, and back on the same address and database: the same execution, and exit code 0."""
-    (tmp_path / HANDLERS.name).write_text(HANDLERS.read_text())
     payload = json.dumps({"until": str(tmp_path / "x")})
     options = ("--schedule", "@manual", "--handler", "hold", "--initial-backoff", "0s", "--payload", payload)
-    with serving(tmp_path, "--handlers", HANDLERS.stem) as server:
+    with serving(tmp_path, "--handlers", HANDLERS) as server:
         run("tasks", "register", "holding", *options, "--server", server.address)
         with started(server, "tasks", "run", "holding", "--json") as process:
             until_it_says(process.stderr, "RUNNING")
             server.kill()
             (tmp_path / "x").touch()
-            with serving(tmp_path, "--handlers", HANDLERS.stem, "--grpc", server.address):
+            with serving(tmp_path, "--handlers", HANDLERS, "--grpc", server.address):
                 out, _ = process.communicate(timeout=AT_MOST)
     told = json.loads(out)
     assert (process.returncode, told["success"]) == (0, True)

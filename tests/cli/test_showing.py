@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from patient import AT_MOST
-from process import COMMAND, Server, environment
-from rig import at
+from support.patience import AT_MOST
+from support.rigs.rig import at
+from support.servers.process import COMMAND, Server, environment
 
 from schedule_grpc import app
 from schedule_grpc.bindings import Environment

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from patient import AT_MOST
-from process import COMMAND, environment, run
+from support.patience import AT_MOST
+from support.servers.process import COMMAND, environment, run
 
 NAME = "pr\u00fcfung-\u2192-\U0001f4c5"
 

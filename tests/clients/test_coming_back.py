@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 import pytest
-from clients.test_watch import RECORDED, STARTED, TOLD
-from live import serving
-from rig import START
+from support.callers.watched_events import RECORDED, STARTED, TOLD
+from support.rigs.rig import START
+from support.servers.live import serving
 
 from schedule_grpc import errors
 from schedule_grpc.client.patience import pauses

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live import HANDLER, Live
+from support.servers.live import HANDLER, Live
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client

@@ -8,12 +8,12 @@ from typing import Any
 import grpc
 import grpc_testing
 import pytest
-from clients.rows import EXECUTION, ROWS, SINCE, STATES, TASK, TASK_TOLD, TOLD, WHEN, Row
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from grpc_status import rpc_status
-from live import struct
-from rig import START
+from support.callers.rpc_rows import EXECUTION, ROWS, SINCE, STATES, TASK, TASK_TOLD, TOLD, WHEN, Row
+from support.rigs.rig import START
+from support.servers.live import struct
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client

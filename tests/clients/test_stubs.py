@@ -7,8 +7,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from patient import AT_MOST
-from process import serving
+from support.patience import AT_MOST
+from support.servers.process import serving
 
 from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from patient import AT_MOST
+from support.patience import AT_MOST
 
 from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Watch
 from schedule_grpc.domain.execution import Execution

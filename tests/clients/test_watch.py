@@ -8,26 +8,15 @@ from typing import Any
 
 import grpc
 import pytest
-from rig import START
+from support.callers.watched_events import EVENTS, RECORDED, TOLD
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client
 from schedule_grpc.domain.execution import State
-from schedule_grpc.events import Lost, Progress, Transition
-from schedule_grpc.formats import protobuf
+from schedule_grpc.events import Lost
 from schedule_grpc.pb import schedule_pb2 as pb
 
-EXECUTION = protobuf.execution_from(
-    pb.Execution(
-        id="exec_1", task_name="report", state="RUNNING", trigger="SCHEDULE", create_time=protobuf.instant_to(START)
-    )
-)
-RECORDED = Transition(previous_state=None, execution=EXECUTION, time=START)
-STARTED = Transition(previous_state=State.PENDING, execution=EXECUTION, time=START)
-PROGRESS = Progress(execution_id="exec_1", task_name="report", fraction=0.25, text="a quarter", time=START)
-EVENTS = [RECORDED, STARTED, PROGRESS, Lost(count=3)]
 UNKNOWN = pb.WatchExecutionsResponse()
-TOLD = [protobuf.event_to(event) for event in EVENTS]
 
 
 class Stream:

@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from live import Code, Live, asked, refused
-from rig import START
+from support.rigs.rig import START
+from support.servers.live import Code, Live, asked, refused
 
 from schedule_grpc.backup import BackupSettings, verify_backup
 from schedule_grpc.bindings import Environment

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import Rig, at
+from support.rigs.rig import Rig, at
 
 from schedule_grpc import builtin
 from schedule_grpc.backup import BackupSettings
@@ -99,10 +99,10 @@ def test_a_built_in_handler_is_registered(name: str):
     assert registry.get(name).name == name
 
 
-async def test_an_unknown_handler_is_named(service: Rig):
+async def test_an_unknown_handler_is_named(rig: Rig):
     """In the words that callers know."""
     with pytest.raises(HandlerNotFound, match=r"^Task handler not found: invalid-task"):
-        await service.register(handler="invalid-task")
+        await rig.register(handler="invalid-task")
 
 
 CLEANUPS = [
@@ -151,7 +151,7 @@ async def test_a_database_error_is_a_failure_with_its_message(tmp_path: Path, fu
         ("0 0 * * 0", ["cleanup-old-generations"]),
     ],
 )
-async def test_the_older_deployments_four_triggers(service: Rig, cron: str, names: list[str]):
+async def test_the_older_deployments_four_triggers(rig: Rig, cron: str, names: list[str]):
     """Each starts the tasks of its schedule, once, and no others."""
     for name, schedule in (
         ("health-check-services", "every 5 minutes"),
@@ -163,11 +163,11 @@ async def test_the_older_deployments_four_triggers(service: Rig, cron: str, name
         ("backup-database", "@daily"),
         ("cleanup-old-generations", "@weekly"),
     ):
-        await service.register(name, schedule)
-    started = await service.service.trigger_cron(cron)
+        await rig.register(name, schedule)
+    started = await rig.service.trigger_cron(cron)
     assert [execution.task_name for execution in started] == names
-    await service.work()
-    assert {(await service.service.execution(each.id)).state.value for each in started} == {"SUCCEEDED"}
+    await rig.tick()
+    assert {(await rig.service.execution(each.id)).state.value for each in started} == {"SUCCEEDED"}
 
 
 @pytest.fixture

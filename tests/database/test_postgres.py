@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from postgres import Postgres
+from support.servers.postgres import Postgres
 
 from schedule_grpc.database import Lane, Migration, Table, together, together_with
 from schedule_grpc.database import count as counted

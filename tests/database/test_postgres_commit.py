@@ -6,10 +6,10 @@ import signal
 from collections.abc import AsyncIterator
 
 import asyncpg
-import postgres as postgres_server
 import pytest
-from postgres import Postgres
-from tcp_proxy import AtCommit, TcpProxy
+from support.servers import postgres as postgres_server
+from support.servers.postgres import Postgres
+from support.servers.tcp_proxy import AtCommit, TcpProxy
 
 from schedule_grpc.database import Migration
 from schedule_grpc.database.postgres import commit as postgres_commit

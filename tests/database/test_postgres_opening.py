@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from postgres import Postgres
+from support.servers.postgres import Postgres
 
 from schedule_grpc.database import Migration
 from schedule_grpc.database.postgres.channel import Channel

@@ -1,12 +1,12 @@
-"""These suites run over each engine."""
+"""These tests run on both databases."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from engines import place
-from loops_scene import scene
-from rig import Rig, rig
+from support.databases.place import place
+from support.rigs.loops_scene import scene
+from support.rigs.rig import Rig, new_rig
 
 __all__ = ["place", "scene"]
 
@@ -17,5 +17,5 @@ async def unchecked(place: Path | str) -> AsyncIterator[Rig]:
 
     Nor does its engine hear of that.
     """
-    async with rig(place, hears=False) as built:
+    async with new_rig(place, hears=False) as built:
         yield built

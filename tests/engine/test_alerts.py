@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import Rig, rig
+from support.rigs.rig import Rig, new_rig
 
 from schedule_grpc.domain.condition import Phase
 from schedule_grpc.domain.policy import Policy
@@ -25,29 +25,27 @@ async def watch(ctx: TaskContext) -> None:
         raise ValueError("broken")
 
 
-async def told(service: Rig) -> list[tuple[str, str]]:
+async def told(rig: Rig) -> list[tuple[str, str]]:
     """Return what is to be told now, and tell it."""
     found = []
-    while alerts := await service.store.untold_alerts():
+    while alerts := await rig.store.untold_alerts():
         for alert in alerts:
             found.append((alert.key, alert.phase.value))
-            await service.store.alert_told(alert)
+            await rig.store.alert_told(alert)
     return found
 
 
-async def run(service: Rig, **payload) -> None:
+async def run(rig: Rig, **payload) -> None:
     """Run the task once."""
-    await service.service.run_now("task", payload=payload, detach=True)
-    await service.work()
+    await rig.service.run_now("task", payload=payload, detach=True)
+    await rig.tick()
 
 
 @pytest.fixture
-async def watched(service: Rig) -> Rig:
+async def watched(rig: Rig) -> Rig:
     """A service with a task that tells of conditions."""
-    service.registry.add_function(watch)
-    service.engine._loop._handlers = frozenset(service.registry.names())
-    await service.register("task", "@manual", handler="watch", policy=Policy(retry=ONCE))
-    return service
+    await rig.register("task", "@manual", watch, policy=Policy(retry=ONCE))
+    return rig
 
 
 async def test_a_condition_is_told_when_it_starts_and_when_it_ends(watched: Rig):
@@ -81,12 +79,10 @@ async def test_a_failed_run_tells_too(watched: Rig):
 async def test_the_state_survives_a_restart(database: Path):
     """A condition that was told is not told again by the next server."""
     for number in range(2):
-        async with rig(database) as service:
-            service.registry.add_function(watch)
-            service.engine._loop._handlers = frozenset(service.registry.names())
-            await service.register("task", "@manual", handler="watch")
-            await run(service, wrong=["DB"])
-            assert await told(service) == [("DB", "STARTED")][number:]
+        async with new_rig(database, watch) as rig:
+            await rig.register("task", "@manual", handler="watch")
+            await run(rig, wrong=["DB"])
+            assert await told(rig) == [("DB", "STARTED")][number:]
 
 
 async def test_a_bad_condition_fails_the_attempt(watched: Rig):
@@ -96,10 +92,10 @@ async def test_a_bad_condition_fails_the_attempt(watched: Rig):
     assert execution.error == "InvalidArgument: key: longer than 128 characters"
 
 
-async def test_a_task_that_fails_too_often_is_told(service: Rig):
+async def test_a_task_that_fails_too_often_is_told(rig: Rig):
     """At the second failure in a row, not at the third; and its recovery."""
     policy = Policy(alert_after=2, retry=ONCE)
-    await service.register("task", "@manual", policy=policy)
+    await rig.register("task", "@manual", policy=policy)
     for fate, expected in (
         ("raise", []),
         ("raise", [("failing", "STARTED")]),
@@ -107,55 +103,55 @@ async def test_a_task_that_fails_too_often_is_told(service: Rig):
         ("succeed", [("failing", "ENDED")]),
         ("raise", []),
     ):
-        await run(service, fate=fate)
-        assert await told(service) == expected
+        await run(rig, fate=fate)
+        assert await told(rig) == expected
 
 
-async def test_what_is_told_names_the_task_the_failures_and_the_execution(service: Rig):
+async def test_what_is_told_names_the_task_the_failures_and_the_execution(rig: Rig):
     """So that whoever is woken knows where to look."""
-    await service.register("task", "@manual", policy=Policy(alert_after=1, retry=ONCE))
-    await run(service, fate="raise", error="the printer is away")
-    (alert,) = await service.store.untold_alerts()
-    (execution,) = await service.history()
+    await rig.register("task", "@manual", policy=Policy(alert_after=1, retry=ONCE))
+    await run(rig, fate="raise", error="the printer is away")
+    (alert,) = await rig.store.untold_alerts()
+    (execution,) = await rig.history()
     assert (alert.title, alert.body) == (
         "Task task failed",
         f"ERROR: ValueError: the printer is away\n{execution.id}",
     )
 
 
-async def test_a_task_that_does_not_run_is_told(service: Rig):
+async def test_a_task_that_does_not_run_is_told(rig: Rig):
     """Its slot was not free, or nobody looked: when its grace is over, and when it has run again."""
     policy = Policy(overdue_grace=timedelta(minutes=5))
-    await service.register("task", "@hourly", policy=policy)
-    await service.clock.advance(3600 + 299)
-    await service.store.note_overdue(now=service.clock.now())
-    assert await told(service) == []
-    await service.clock.advance(2)
-    await service.store.note_overdue(now=service.clock.now())
-    await service.store.note_overdue(now=service.clock.now())
-    assert await told(service) == [("overdue", "STARTED")]
-    await service.work()
-    await service.store.note_overdue(now=service.clock.now())
-    assert await told(service) == [("overdue", "ENDED")]
+    await rig.register("task", "@hourly", policy=policy)
+    await rig.clock.advance(3600 + 299)
+    await rig.store.note_overdue(now=rig.clock.now())
+    assert await told(rig) == []
+    await rig.clock.advance(2)
+    await rig.store.note_overdue(now=rig.clock.now())
+    await rig.store.note_overdue(now=rig.clock.now())
+    assert await told(rig) == [("overdue", "STARTED")]
+    await rig.tick()
+    await rig.store.note_overdue(now=rig.clock.now())
+    assert await told(rig) == [("overdue", "ENDED")]
 
 
-async def test_an_execution_that_waits_for_a_slot_is_overdue_too(service: Rig):
+async def test_an_execution_that_waits_for_a_slot_is_overdue_too(rig: Rig):
     """It is recorded, and has not started; one that was asked for by hand is nobody's occurrence."""
     policy = Policy(overdue_grace=timedelta(minutes=5))
-    await service.register("task", "@hourly", handler="nobody", policy=policy, allow_unknown_handler=True)
-    await service.service.run_now("task", detach=True)
-    await service.clock.advance(600)
-    await service.store.note_overdue(now=service.clock.now())
-    assert await told(service) == []
-    await service.service.update(_all_may_run())
-    await service.clock.advance(3000)
-    await service.engine.tick()
-    await service.clock.advance(301)
-    await service.store.note_overdue(now=service.clock.now())
-    assert await told(service) == [("overdue", "STARTED")]
-    await service.service.disable("task")
-    await service.store.note_overdue(now=service.clock.now())
-    assert await told(service) == [("overdue", "ENDED")]
+    await rig.register("task", "@hourly", handler="nobody", policy=policy, allow_unknown_handler=True)
+    await rig.service.run_now("task", detach=True)
+    await rig.clock.advance(600)
+    await rig.store.note_overdue(now=rig.clock.now())
+    assert await told(rig) == []
+    await rig.service.update(_all_may_run())
+    await rig.clock.advance(3000)
+    await rig.engine.tick()
+    await rig.clock.advance(301)
+    await rig.store.note_overdue(now=rig.clock.now())
+    assert await told(rig) == [("overdue", "STARTED")]
+    await rig.service.disable("task")
+    await rig.store.note_overdue(now=rig.clock.now())
+    assert await told(rig) == [("overdue", "ENDED")]
 
 
 def _all_may_run():
@@ -165,14 +161,14 @@ def _all_may_run():
     return TaskUpdate(name="task", fields={}, policy={"overlap": Overlap.ALLOW_ALL})
 
 
-async def test_what_missed_its_start_deadline_did_not_run(service: Rig):
+async def test_what_missed_its_start_deadline_did_not_run(rig: Rig):
     """However long the grace is."""
     policy = Policy(overdue_grace=timedelta(days=1), start_deadline=timedelta(minutes=1))
-    await service.register("task", "@hourly", handler="nobody", policy=policy, allow_unknown_handler=True)
-    await service.advance(3600)
-    await service.advance(61)
-    assert await service.states() == ["MISSED"]
-    assert await told(service) == [("overdue", "STARTED")]
+    await rig.register("task", "@hourly", handler="nobody", policy=policy, allow_unknown_handler=True)
+    await rig.skip(3600)
+    await rig.skip(61)
+    assert await rig.states() == ["MISSED"]
+    assert await told(rig) == [("overdue", "STARTED")]
 
 
 async def test_a_deleted_task_has_no_conditions(watched: Rig):

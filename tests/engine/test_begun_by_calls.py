@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from rig import Rig, rig
+from support.rigs.rig import Rig, new_rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.errors import TaskNotFound
 
 
-def slow_submissions(service: Rig, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+def slow_submissions(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
     """Let what is submitted be on disk before it is answered; return what is set then, and what lets it be answered."""
-    submit, reached, goes_on = service.store.submit, asyncio.Event(), asyncio.Event()
+    submit, reached, goes_on = rig.store.submit, asyncio.Event(), asyncio.Event()
 
     async def slow(*arguments, **more):
         submitted = await submit(*arguments, **more)
@@ -21,30 +21,30 @@ def slow_submissions(service: Rig, monkeypatch: pytest.MonkeyPatch) -> tuple[asy
         await goes_on.wait()
         return submitted
 
-    monkeypatch.setattr(service.store, "submit", slow)
+    monkeypatch.setattr(rig.store, "submit", slow)
     return reached, goes_on
 
 
 @pytest.fixture
 async def begun(place: Path | str) -> AsyncIterator[Rig]:
     """A service with two slots whose engine has begun, but looks only when it is told to."""
-    async with rig(place, concurrency=2) as service:
-        await service.engine.tick()
-        service.engine.begun = True
-        yield service
+    async with new_rig(place, concurrency=2) as rig:
+        await rig.engine.tick()
+        rig.engine.begun = True
+        yield rig
 
 
-async def register(service: Rig, gate, *names: str) -> None:
+async def register(rig: Rig, gate, *names: str) -> None:
     """Register tasks whose handlers wait at gates of their names."""
     for name in names:
         gate(name)
-        await service.register(name, "@manual", payload={"gate": name})
+        await rig.register(name, "@manual", payload={"gate": name})
 
 
-def looks(service: Rig) -> bool:
+def looks(rig: Rig) -> bool:
     """Tell whether the engine is to look again, and let it forget that."""
-    woken = service.engine._woken.is_set()
-    service.engine._woken.clear()
+    woken = rig.engine._woken.is_set()
+    rig.engine._woken.clear()
     return woken
 
 
@@ -86,7 +86,7 @@ async def test_what_finds_no_slot_waits_for_the_engine(begun: Rig, gate):
     assert [await begun.states(name) for name in "cd"] == [["RUNNING"], ["PENDING"]]
     for name in "bcd":
         gate(name).opened.set()
-    await begun.work()
+    await begun.tick()
 
 
 async def test_calls_and_looks_share_the_slots(begun: Rig, gate):
@@ -102,7 +102,7 @@ async def test_calls_and_looks_share_the_slots(begun: Rig, gate):
     assert begun.engine.running == 2
     for name in names:
         gate(name).opened.set()
-    await begun.work()
+    await begun.tick()
     assert [await begun.states(name) for name in names] == [["SUCCEEDED"]] * len(names)
 
 

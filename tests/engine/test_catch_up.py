@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from rig import START, Rig, at
+from support.rigs.rig import START, Rig, at
 
 from schedule_grpc.domain.execution import CoveredRange, Execution, Reason, State, Trigger
 from schedule_grpc.domain.planning import plan
@@ -141,11 +141,11 @@ def test_every_plan_accounts_for_every_minute_once():
                     assert sorted(seen) == list(range(1, minutes + 1)), (catch_up, window, minutes, late)
 
 
-async def test_all_runs_one_by_one_in_order(service: Rig):
+async def test_all_runs_one_by_one_in_order(rig: Rig):
     """Under SKIP too: what is caught up queues; the one that is on time obeys its policy and is skipped."""
-    await service.register("task", "* * * * *", policy=Policy(catch_up=CatchUp.ALL, overlap=Overlap.SKIP))
-    await service.advance(5 * 60)
-    history = sorted(await service.history(), key=lambda each: each.scheduled_time or START)
+    await rig.register("task", "* * * * *", policy=Policy(catch_up=CatchUp.ALL, overlap=Overlap.SKIP))
+    await rig.skip(5 * 60)
+    history = sorted(await rig.history(), key=lambda each: each.scheduled_time or START)
     assert [(each.trigger, each.state) for each in history] == [
         *[(Trigger.CATCH_UP, State.SUCCEEDED)] * 4,
         (Trigger.SCHEDULE, State.SKIPPED),
@@ -166,25 +166,25 @@ def test_a_window_has_its_start_and_not_its_end():
     assert firing.next_run_time is None
 
 
-async def test_a_change_of_the_window_settles_what_was_due(service: Rig):
+async def test_a_change_of_the_window_settles_what_was_due(rig: Rig):
     """Under the old one; the new one counts from now."""
-    await service.register("task", "@hourly")
-    await service.clock.advance(2 * 3600 + 60)
-    after = await service.register("task", "@hourly", policy=Policy(window=Window(start_time=at("2026-02-01T00:30"))))
+    await rig.register("task", "@hourly")
+    await rig.clock.advance(2 * 3600 + 60)
+    after = await rig.register("task", "@hourly", policy=Policy(window=Window(start_time=at("2026-02-01T00:30"))))
     assert after.next_run_time == at("2026-02-01T01:00")
-    await service.work()
-    (execution,) = await service.history()
+    await rig.tick()
+    (execution,) = await rig.history()
     assert (execution.scheduled_time, execution.state) == (at("2026-01-31T12:00"), State.SUCCEEDED)
 
 
-async def test_a_task_outside_its_window_rests(service: Rig):
+async def test_a_task_outside_its_window_rests(rig: Rig):
     """It stays, and can be run by hand."""
-    await service.register("task", "@hourly", policy=Policy(window=Window(end_time=at("2026-01-31T11:00"))))
-    await service.advance(3 * 3600)
-    assert await service.states() == []
-    await service.service.run_now("task", detach=True)
-    await service.work()
-    assert await service.states() == ["SUCCEEDED"]
+    await rig.register("task", "@hourly", policy=Policy(window=Window(end_time=at("2026-01-31T11:00"))))
+    await rig.skip(3 * 3600)
+    assert await rig.states() == []
+    await rig.service.run_now("task", detach=True)
+    await rig.tick()
+    assert await rig.states() == ["SUCCEEDED"]
 
 
 # -- jitter
@@ -212,62 +212,62 @@ def _settled(found: Task, settled) -> Task:
     return replace(found, settled_time=settled)
 
 
-async def test_a_jittered_occurrence_starts_later_and_its_deadline_with_it(service: Rig):
+async def test_a_jittered_occurrence_starts_later_and_its_deadline_with_it(rig: Rig):
     """The start deadline counts from when it could start."""
     policy = Policy(jitter=timedelta(minutes=30), start_deadline=timedelta(seconds=5))
-    delay = (await service.register("task", "@hourly", policy=policy)).start_delay
+    delay = (await rig.register("task", "@hourly", policy=policy)).start_delay
     assert timedelta(0) < delay < timedelta(minutes=30)
-    await service.advance(3600 + delay.total_seconds() - 1)
-    assert await service.history() == ()
-    assert service.engine.next_time == at("2026-01-31T11:00") + delay
-    await service.advance(1)
-    (execution,) = await service.history()
+    await rig.skip(3600 + delay.total_seconds() - 1)
+    assert await rig.history() == ()
+    assert rig.engine.next_time == at("2026-01-31T11:00") + delay
+    await rig.skip(1)
+    (execution,) = await rig.history()
     assert (execution.state, execution.scheduled_time) == (State.SUCCEEDED, at("2026-01-31T11:00"))
     assert execution.start_time == at("2026-01-31T11:00") + delay
 
 
-async def test_what_is_settled_before_its_start_waits_for_it(service: Rig):
+async def test_what_is_settled_before_its_start_waits_for_it(rig: Rig):
     """A changed schedule records what has come due; that starts when it would have, as does its deadline."""
     policy = Policy(jitter=timedelta(minutes=30), start_deadline=timedelta(seconds=5))
-    delay = (await service.register("task", "@hourly", policy=policy)).start_delay
-    await service.advance(3600)
-    await service.register("task", "@daily", policy=policy)
-    (waiting,) = await service.history()
+    delay = (await rig.register("task", "@hourly", policy=policy)).start_delay
+    await rig.skip(3600)
+    await rig.register("task", "@daily", policy=policy)
+    (waiting,) = await rig.history()
     assert (waiting.state, waiting.available_time) == (State.PENDING, at("2026-01-31T11:00") + delay)
     assert waiting.deadline_time == waiting.available_time + timedelta(seconds=5)
-    await service.advance(delay.total_seconds())
-    assert await service.states() == ["SUCCEEDED"]
+    await rig.skip(delay.total_seconds())
+    assert await rig.states() == ["SUCCEEDED"]
 
 
-async def test_another_jitter_counts_at_once(service: Rig):
+async def test_another_jitter_counts_at_once(rig: Rig):
     """For the next run that is planned already, too."""
-    await service.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))
-    assert (await service.register("task", "@hourly")).start_delay == timedelta(0)
-    await service.advance(3600)
-    assert await service.states() == ["SUCCEEDED"]
+    await rig.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))
+    assert (await rig.register("task", "@hourly")).start_delay == timedelta(0)
+    await rig.skip(3600)
+    assert await rig.states() == ["SUCCEEDED"]
 
 
-async def test_a_task_of_an_older_program_starts_no_sooner(service: Rig):
+async def test_a_task_of_an_older_program_starts_no_sooner(rig: Rig):
     """Its row tells no delay yet: it is fired at its occurrence, and waits in the queue as it always did."""
-    delay = (await service.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))).start_delay
+    delay = (await rig.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))).start_delay
 
     def as_it_was():
         yield "UPDATE scheduled_tasks SET start_delay = 0", {}
 
-    await service.store._database.write(as_it_was)
-    await service.advance(3600)
-    assert await service.states() == ["PENDING"]
-    await service.advance(delay.total_seconds())
-    assert await service.states() == ["SUCCEEDED"]
-    assert (await service.service.get_task("task")).start_delay > timedelta(0)
+    await rig.store._database.write(as_it_was)
+    await rig.skip(3600)
+    assert await rig.states() == ["PENDING"]
+    await rig.skip(delay.total_seconds())
+    assert await rig.states() == ["SUCCEEDED"]
+    assert (await rig.service.get_task("task")).start_delay > timedelta(0)
 
 
-async def test_what_is_run_by_hand_backfilled_or_caught_up_has_no_jitter(service: Rig):
+async def test_what_is_run_by_hand_backfilled_or_caught_up_has_no_jitter(rig: Rig):
     """They run now."""
-    await service.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))
-    await service.service.run_now("task", detach=True)
-    await service.service.backfill("task", at("2026-01-30T00:00"), at("2026-01-30T00:30"))
-    await service.work()
-    assert await service.states() == ["SUCCEEDED"] * 2
-    await service.advance(5 * 3600 + 60)
-    assert (await service.states())[2:] == ["SUCCEEDED"]
+    await rig.register("task", "@hourly", policy=Policy(jitter=timedelta(minutes=30)))
+    await rig.service.run_now("task", detach=True)
+    await rig.service.backfill("task", at("2026-01-30T00:00"), at("2026-01-30T00:30"))
+    await rig.tick()
+    assert await rig.states() == ["SUCCEEDED"] * 2
+    await rig.skip(5 * 3600 + 60)
+    assert (await rig.states())[2:] == ["SUCCEEDED"]

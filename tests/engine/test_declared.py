@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from rig import Rig, at
+from support.rigs.rig import Rig, at
 
 from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.task import define
@@ -63,18 +63,18 @@ def declared(name: str, **changes: Any) -> Registration:
     return Registration(definition=define(name=name, **told), enabled=enabled, allow_unknown_handler=True)
 
 
-async def one_by_one(service: Rig, wanted: list[Registration]) -> list[str]:
+async def one_by_one(rig: Rig, wanted: list[Registration]) -> list[str]:
     """Register the tasks each by itself; return the names of those whose instant is over."""
     passed = []
     for each in wanted:
         try:
-            await service.service.register(each)
+            await rig.service.register(each)
         except SchedulePassed:
             passed.append(each.definition.name)
     return passed
 
 
-async def rows(service: Rig, kind: str) -> dict[str, Any]:
+async def rows(rig: Rig, kind: str) -> dict[str, Any]:
     """Return the rows of a kind's tasks and of their executions, without what is each one's own."""
 
     def operation():
@@ -93,30 +93,30 @@ async def rows(service: Rig, kind: str) -> dict[str, Any]:
             ),
         }
 
-    return await service.store._database.read(operation)
+    return await rig.store._database.read(operation)
 
 
-async def damage(service: Rig, name: str, column: str, stored: str) -> None:
+async def damage(rig: Rig, name: str, column: str, stored: str) -> None:
     """Write into a task's row what another program would."""
 
     def operation():
         yield f"UPDATE scheduled_tasks SET {column} = :stored WHERE name = :name", {"stored": stored, "name": name}
 
-    await service.store._database.write(operation)
+    await rig.store._database.write(operation)
 
 
-async def declared_by_both_ways(service: Rig, anew: Mapping[str, Mapping[str, Any]]) -> None:
+async def declared_by_both_ways(rig: Rig, anew: Mapping[str, Mapping[str, Any]]) -> None:
     """Declare twins, one by one and all at once, and find the same in their rows, and said of them."""
     said: dict[str, list[Event]] = {"slow": [], "fast": []}
     kinds: dict[str, list[Registration]] = {
         kind: [declared(f"{kind}.{name}", **changes) for name, changes in anew.items()] for kind in said
     }
-    with service.hub.listening(said["slow"].extend):
-        passed_slow = await one_by_one(service, kinds["slow"])
-    with service.hub.listening(said["fast"].extend):
-        passed_fast = [each.definition.name for each in await service.service.declare(kinds["fast"])]
+    with rig.hub.listening(said["slow"].extend):
+        passed_slow = await one_by_one(rig, kinds["slow"])
+    with rig.hub.listening(said["fast"].extend):
+        passed_fast = [each.definition.name for each in await rig.service.declare(kinds["fast"])]
     assert [name.removeprefix("slow.") for name in passed_slow] == [name.removeprefix("fast.") for name in passed_fast]
-    assert await rows(service, "slow") == await rows(service, "fast")
+    assert await rows(rig, "slow") == await rows(rig, "fast")
     changed = [
         sorted(event.name.removeprefix(f"{kind}.") for event in events if isinstance(event, TaskChanged))
         for kind, events in said.items()
@@ -124,10 +124,10 @@ async def declared_by_both_ways(service: Rig, anew: Mapping[str, Mapping[str, An
     assert changed[0] == changed[1]
 
 
-async def registered(service: Rig, names: Mapping[str, Any]) -> None:
+async def registered(rig: Rig, names: Mapping[str, Any]) -> None:
     """Register twins of these names, both one by one."""
     for kind in ("slow", "fast"):
-        assert await one_by_one(service, [declared(f"{kind}.{name}") for name in names]) == []
+        assert await one_by_one(rig, [declared(f"{kind}.{name}") for name in names]) == []
 
 
 @pytest.mark.parametrize("by_hand", BY_HAND.values(), ids=BY_HAND)
@@ -165,34 +165,34 @@ async def test_what_cannot_be_read_is_written_anew(unchecked: Rig):
         assert (await unchecked.service.get_task(f"fast.{name}")).trouble == ""
 
 
-async def test_unchanged_ones_are_one_comparison(service: Rig):
+async def test_unchanged_ones_are_one_comparison(rig: Rig):
     """Nothing is written, and no definition is read from its row."""
     wanted = [declared(f"task-{number}") for number in range(20)]
-    assert await service.service.declare(wanted) == ()
-    assert await service.store.differing(wanted) == ()
-    ((first, task),) = await service.store.differing([declared("task-1", description="new"), *wanted[2:]])
+    assert await rig.service.declare(wanted) == ()
+    assert await rig.store.differing(wanted) == ()
+    ((first, task),) = await rig.store.differing([declared("task-1", description="new"), *wanted[2:]])
     assert (first.definition.description, task and task.definition.description) == ("new", "told")
     events: list[Event] = []
-    with service.hub.listening(events.extend):
-        assert await service.service.declare(wanted) == ()
+    with rig.hub.listening(events.extend):
+        assert await rig.service.declare(wanted) == ()
     assert events == []
 
 
-async def test_one_that_another_changes_meanwhile_is_registered_all_the_same(service: Rig):
+async def test_one_that_another_changes_meanwhile_is_registered_all_the_same(rig: Rig):
     """Overtaken between the reading and the writing, all are registered one by one; what is over is told."""
     wanted = [declared("a"), declared("b"), declared("over", schedule="2020-01-01T00:00:00Z")]
-    await service.service.declare(wanted)
-    change_tasks = service.store.change_tasks
+    await rig.service.declare(wanted)
+    change_tasks = rig.store.change_tasks
 
     async def overtaking(changes, *, now):
-        service.store.change_tasks = change_tasks
-        await service.service.disable("a", note="by hand")
+        rig.store.change_tasks = change_tasks
+        await rig.service.disable("a", note="by hand")
         return await change_tasks(changes, now=now)
 
-    service.store.change_tasks = overtaking
+    rig.store.change_tasks = overtaking
     again = [declared("a", description="new"), declared("b", description="new"), wanted[2]]
-    assert [each.definition.name for each in await service.service.declare(again)] == ["over"]
-    task = await service.service.get_task("a")
+    assert [each.definition.name for each in await rig.service.declare(again)] == ["over"]
+    task = await rig.service.get_task("a")
     assert (task.enabled, task.note, task.definition.description) == (False, "by hand", "new")
-    assert (await service.service.get_task("b")).definition.description == "new"
+    assert (await rig.service.get_task("b")).definition.description == "new"
     assert task.update_time == at("2026-01-31T10:00")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from rig import START, Gates, Rig, at
+from support.rigs.rig import START, Gates, Rig, at
 
 from schedule_grpc.domain.execution import Execution, Gate, Reason, State
 from schedule_grpc.domain.planning import plan
@@ -79,22 +79,22 @@ CASES = [
 class Scene:
     """A task with what is open of it: at most one that holds the gate or is FREE, and one that waits."""
 
-    service: Rig
+    rig: Rig
     holder: str = ""
     waiter: str = ""
 
     async def run(self, gate: str, **payload: str) -> str:
         """Run the task by hand; return the id."""
-        execution = await self.service.service.run_now("task", payload={"gate": gate, **payload}, detach=True)
+        execution = await self.rig.service.run_now("task", payload={"gate": gate, **payload}, detach=True)
         return execution.id
 
     async def policy(self, **fields: object) -> None:
         """Change the task's policy."""
-        await self.service.service.update(TaskUpdate(name="task", fields={}, policy=fields))
+        await self.rig.service.update(TaskUpdate(name="task", fields={}, policy=fields))
 
     async def now(self, execution_id: str) -> Execution:
         """Return an execution as it is."""
-        return await self.service.service.execution(execution_id)
+        return await self.rig.service.execution(execution_id)
 
 
 async def pending(scene: Scene) -> None:
@@ -105,14 +105,14 @@ async def pending(scene: Scene) -> None:
 async def running(scene: Scene) -> None:
     """Its handler is at work."""
     await pending(scene)
-    await scene.service.engine.tick()
+    await scene.rig.engine.tick()
 
 
 async def retry(scene: Scene) -> None:
     """Its first attempt has failed."""
     scene.holder = await scene.run("", fate="raise")
-    await scene.service.engine.tick()
-    await scene.service.engine.idle()
+    await scene.rig.engine.tick()
+    await scene.rig.engine.idle()
 
 
 async def buffered(scene: Scene) -> None:
@@ -125,7 +125,7 @@ async def buffered(scene: Scene) -> None:
 async def queued(scene: Scene) -> None:
     """And a backfill of one occurrence waits."""
     await running(scene)
-    done = await scene.service.service.backfill("task", at("2024-01-31T13:00"), at("2024-01-31T13:01"))
+    done = await scene.rig.service.backfill("task", at("2024-01-31T13:00"), at("2024-01-31T13:01"))
     scene.waiter = done.executions[0].id
 
 
@@ -134,9 +134,9 @@ async def free(scene: Scene) -> None:
     await scene.policy(overlap=Overlap.ALLOW_ALL)
     first = await scene.run("first")
     scene.holder = await scene.run("second")
-    await scene.service.engine.tick()
-    with scene.service.hub.ending(first) as ended:
-        scene.service.gates("first").opened.set()
+    await scene.rig.engine.tick()
+    with scene.rig.hub.ending(first) as ended:
+        scene.rig.gates("first").opened.set()
         await ended.wait()
 
 
@@ -157,8 +157,8 @@ SETUPS: dict[str, Callable[[Scene], Awaitable[None]]] = {
 
 async def bring_about(scene: Scene, trigger: str) -> list[Execution]:
     """Let a new execution come in; return what is new, in the order of its recording."""
-    service = scene.service.service
-    before = {execution.id for execution in await scene.service.history()}
+    service = scene.rig.service
+    before = {execution.id for execution in await scene.rig.history()}
     if trigger == "manual":
         await service.run_now("task", detach=True)
     elif trigger == "cron":
@@ -166,10 +166,10 @@ async def bring_about(scene: Scene, trigger: str) -> list[Execution]:
     elif trigger == "backfill":
         await service.backfill("task", at("2025-01-31T00:00"), at("2025-02-01T00:00"))
     else:
-        await scene.service.clock.advance(3600 if trigger == "schedule" else 3 * 3600 + 600)
-        now = scene.service.clock.now()
-        await scene.service.store.fire([plan(await service.get_task("task"), now)], now=now)
-    new = [execution for execution in await scene.service.history() if execution.id not in before]
+        await scene.rig.clock.advance(3600 if trigger == "schedule" else 3 * 3600 + 600)
+        now = scene.rig.clock.now()
+        await scene.rig.store.fire([plan(await service.get_task("task"), now)], now=now)
+    new = [execution for execution in await scene.rig.history() if execution.id not in before]
     return sorted(new, key=lambda execution: execution.scheduled_time or execution.create_time)
 
 
@@ -198,7 +198,7 @@ async def test_the_gate(deaf: Rig, gate: Callable[[str], Gates], overlap: Overla
     """What the table says happens, to the new one and to the others; and in the end everything has ended."""
     gates = {name: gate(name) for name in ("first", "second")}
     deaf.gates = gates.__getitem__  # type: ignore[attr-defined]
-    scene = Scene(service=deaf)
+    scene = Scene(rig=deaf)
     policy = Policy(timeout=LONG, start_deadline=LONG, retry=RetryPolicy(initial_backoff=LONG, max_backoff=LONG))
     await deaf.register("task", SCHEDULE, policy=policy)
     await SETUPS[situation](scene)
@@ -224,12 +224,12 @@ async def play_to_the_end(scene: Scene, gates: dict[str, Gates]) -> None:
     for each in gates.values():
         each.opened.set()
     if scene.holder and (await scene.now(scene.holder)).cancel_requested_time is not None:
-        await scene.service.engine._upkeep.go_round()
+        await scene.rig.engine._upkeep.go_round()
     for _ in range(5):
-        await scene.service.work()
-        await scene.service.clock.advance(LONG)
-    await scene.service.work()
-    assert not [execution for execution in await scene.service.history() if not execution.state.ended]
+        await scene.rig.tick()
+        await scene.rig.clock.advance(LONG)
+    await scene.rig.tick()
+    assert not [execution for execution in await scene.rig.history() if not execution.state.ended]
 
 
 def test_the_table_is_whole():

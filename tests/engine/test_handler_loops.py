@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import structlog
-from load import until
-from loops_scene import MINUTE, Scene, where
+from support.patience import until
+from support.rigs.loops_scene import MINUTE, Scene, where
 
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.engine import handler_loops

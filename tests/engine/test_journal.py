@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 import structlog
 from msgspec.structs import replace
-from rig import START, Rig
 from structlog.testing import capture_logs
+from support.rigs.rig import START, Rig
 
 from schedule_grpc.domain.execution import Execution, FailedAttempt, Reason, State, Trigger
 from schedule_grpc.domain.retry import FailureKind
@@ -113,12 +113,12 @@ def test_what_the_level_drops_is_not_made(monkeypatch: pytest.MonkeyPatch, least
     assert written(monkeypatch, least, [STARTED, SUCCEEDED]) == []
 
 
-async def test_a_service_that_nobody_set_up_logging_for_logs_by_structlog(service: Rig):
+async def test_a_service_that_nobody_set_up_logging_for_logs_by_structlog(rig: Rig):
     """As in a program that has the service inside it, and its own structlog."""
-    await service.register("task", "@manual")
+    await rig.register("task", "@manual")
     with capture_logs() as lines:
-        await service.service.run_now("task", detach=True)
-        with service.hub.listening(journal):
-            await service.work()
+        await rig.service.run_now("task", detach=True)
+        with rig.hub.listening(journal):
+            await rig.tick()
     (line,) = (line for line in lines if line["event"] == "execution.recorded")
     assert (line["task"], line["state"], line["log_level"]) == ("task", "SUCCEEDED", "info")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from checker import check
-from load import until
-from postgres import Postgres
-from rig import Rig, rig
+from support.patience import until
+from support.rigs.rig import Rig, new_rig
+from support.servers.postgres import Postgres
+from support.witnesses.checker import check
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.engine import leases as lease
@@ -22,49 +22,49 @@ from schedule_grpc.store import open_store
 async def shared(postgres: Postgres) -> AsyncIterator[Rig]:
     """A service on a database that others use too; afterwards the checker finds nothing."""
     with postgres.database() as url:
-        async with rig(url) as service:
-            await service.engine._lease.take()
-            yield service
+        async with new_rig(url) as rig:
+            await rig.engine._lease.take()
+            yield rig
         assert check(url) == []
 
 
 @asynccontextmanager
-async def kept(service: Rig, monkeypatch) -> AsyncIterator[lease.SharedLease]:
+async def kept(rig: Rig, monkeypatch) -> AsyncIterator[lease.SharedLease]:
     """Within this context the lease is renewed, by its thread, many times a second."""
     monkeypatch.setattr(lease, "BEAT", 0.01)
-    held = service.engine._lease
+    held = rig.engine._lease
     assert isinstance(held, lease.SharedLease)
     held.keep(on_held=lambda: None)
     yield held
     await held.leave()
 
 
-async def holders(service: Rig) -> dict[str, int]:
+async def holders(rig: Rig) -> dict[str, int]:
     """Return who holds a lease, and how often it was renewed."""
-    line = service.store.lease_line()
+    line = rig.store.lease_line()
     try:
         return {holder.id: holder.beat for holder in await line.look(seconds=5)}
     finally:
         await line.close()
 
 
-async def renewals(service: Rig, number: int) -> None:
+async def renewals(rig: Rig, number: int) -> None:
     """Return once the lease was renewed so often more."""
-    owner = service.engine._upkeep._owner
-    before = (await holders(service))[owner]
+    owner = rig.engine._upkeep._owner
+    before = (await holders(rig))[owner]
 
     async def renewed() -> bool:
-        return (await holders(service))[owner] >= before + number
+        return (await holders(rig))[owner] >= before + number
 
     await until(renewed)
 
 
-async def started(service: Rig, *names: str) -> None:
+async def started(rig: Rig, *names: str) -> None:
     """Let a run of each of these tasks begin; their handlers wait at the gate."""
     for name in names:
-        await service.register(name, "@manual", payload={"gate": "g"})
-        await service.service.run_now(name, detach=True)
-    await service.engine.tick()
+        await rig.register(name, "@manual", payload={"gate": "g"})
+        await rig.service.run_now(name, detach=True)
+    await rig.engine.tick()
 
 
 async def test_it_is_renewed_whatever_blocks_the_event_loop(shared: Rig, monkeypatch):
@@ -107,7 +107,7 @@ async def test_a_row_that_somebody_holds_costs_nobody_a_lease(shared: Rig, gate,
             assert (own.holds, own.term) == (True, 0)
         await shell.close()
     held.opened.set()
-    await shared.work()
+    await shared.tick()
     assert await shared.states("a") == await shared.states("b") == ["SUCCEEDED"]
 
 
@@ -148,7 +148,7 @@ async def test_without_a_lease_nothing_is_claimed(shared: Rig, gate):
     await started(shared, "a")
     assert await shared.states("a") == ["PENDING"]
     await shared.store.renew_lease(shared.engine._lease._replica, now=shared.clock.now())
-    await shared.work()
+    await shared.tick()
     assert await shared.states("a") == ["SUCCEEDED"]
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import Gates, Rig, at, rig
+from support.rigs.rig import Gates, Rig, at, new_rig
 
 from schedule_grpc.domain.policy import Policy, Retention
 from schedule_grpc.domain.registration import TaskUpdate
@@ -20,170 +20,168 @@ def keeping(count: int = 10_000, age: timedelta = timedelta(days=30)) -> Policy:
     return Policy(retention=Retention(max_age=age, max_count=count))
 
 
-async def ran(service: Rig, name: str = "task", times: int = 3) -> None:
+async def ran(rig: Rig, name: str = "task", times: int = 3) -> None:
     """Let a task run by hand, a second apart."""
     for _ in range(times):
-        await service.service.run_now(name, detach=True)
-        await service.advance(1)
+        await rig.service.run_now(name, detach=True)
+        await rig.skip(1)
 
 
-async def kept(service: Rig, name: str = "task") -> int:
+async def kept(rig: Rig, name: str = "task") -> int:
     """Return how many executions a task's history has."""
-    return len(await service.history(name))
+    return len(await rig.history(name))
 
 
 @pytest.fixture
-def looked_at(service: Rig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def looked_at(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The uids of the tasks whose histories rounds look at."""
     seen: list[str] = []
-    prune = service.store.prune
+    prune = rig.store.prune
 
     async def watched(task_uids: Sequence[str], **when: object) -> object:
         seen.extend(task_uids)
         return await prune(task_uids, **when)
 
-    monkeypatch.setattr(service.store, "prune", watched)
+    monkeypatch.setattr(rig.store, "prune", watched)
     return seen
 
 
 async def test_only_what_grew_changed_or_waits_is_looked_at(
-    service: Rig, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+    rig: Rig, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     """A round costs what came since the one before, however many tasks there are; a few others have their turn."""
     monkeypatch.setattr("schedule_grpc.store.operations.retention_round.OTHERS", 1)
-    tasks = {name: await service.register(name, "@manual") for name in ("grows", "changes", *"abcdef")}
+    tasks = {name: await rig.register(name, "@manual") for name in ("grows", "changes", *"abcdef")}
     for name in tasks:
-        await ran(service, name, times=1)
-    await service.engine.prune()
+        await ran(rig, name, times=1)
+    await rig.engine.prune()
     assert sorted(looked_at) == sorted(task.uid for task in tasks.values())
-    await service.clock.advance(HOUR)
-    await service.engine.prune()  # what was created shortly before the other round is looked at again
+    await rig.clock.advance(HOUR)
+    await rig.engine.prune()  # what was created shortly before the other round is looked at again
     turns = []
     for _ in range(2 * len(tasks)):
-        await service.clock.advance(HOUR)
+        await rig.clock.advance(HOUR)
         looked_at.clear()
-        await service.engine.prune()
+        await rig.engine.prune()
         turns += looked_at
         assert len(looked_at) <= 1
     assert {*turns} == {task.uid for task in tasks.values()}
-    await service.clock.advance(HOUR)
-    await ran(service, "grows")
-    await service.service.update(TaskUpdate(name="changes", fields={"description": "new"}, policy={}))
+    await rig.clock.advance(HOUR)
+    await ran(rig, "grows")
+    await rig.service.update(TaskUpdate(name="changes", fields={"description": "new"}, policy={}))
     looked_at.clear()
-    await service.engine.prune()
+    await rig.engine.prune()
     assert {*looked_at[:2]} == {tasks["grows"].uid, tasks["changes"].uid}
     assert len(looked_at) <= 3
 
 
-async def test_a_history_that_nothing_happens_to_leaves_at_its_age(service: Rig):
+async def test_a_history_that_nothing_happens_to_leaves_at_its_age(rig: Rig):
     """It says itself when to look."""
-    await service.register("task", "@manual", policy=keeping(age=5 * HOUR))
-    await ran(service)
-    await service.engine.prune()
-    await service.clock.advance(4 * HOUR)
-    assert await service.engine.prune() == 0
-    await service.clock.advance(HOUR + MINUTE)
-    assert await service.engine.prune() == 3
+    await rig.register("task", "@manual", policy=keeping(age=5 * HOUR))
+    await ran(rig)
+    await rig.engine.prune()
+    await rig.clock.advance(4 * HOUR)
+    assert await rig.engine.prune() == 0
+    await rig.clock.advance(HOUR + MINUTE)
+    assert await rig.engine.prune() == 3
 
 
-async def test_what_was_open_in_one_round_is_looked_at_in_those_after_its_end(
-    service: Rig, gate: Callable[[str], Gates]
-):
+async def test_what_was_open_in_one_round_is_looked_at_in_those_after_its_end(rig: Rig, gate: Callable[[str], Gates]):
     """It was created long before the round that finds it surplus, and nothing comes after it."""
     held = gate("held")
     policy = Policy(retention=Retention(max_count=1), timeout=timedelta(hours=20))
-    await service.register("task", "@manual", policy=policy, payload={"gate": "held"})
-    await service.service.run_now("task", detach=True)
-    await service.engine.tick()
+    await rig.register("task", "@manual", policy=policy, payload={"gate": "held"})
+    await rig.service.run_now("task", detach=True)
+    await rig.engine.tick()
     await held.came.wait()
     held.opened.set()
-    await service.engine.idle()
+    await rig.engine.idle()
     held.opened.clear()
-    await service.service.run_now("task", detach=True)
-    await service.engine.tick()
+    await rig.service.run_now("task", detach=True)
+    await rig.engine.tick()
     for _ in range(3):
-        await service.clock.advance(HOUR)
-        assert await service.engine.prune() == 0
+        await rig.clock.advance(HOUR)
+        assert await rig.engine.prune() == 0
     held.opened.set()
-    await service.engine.idle()
-    await service.clock.advance(HOUR)
-    assert await service.engine.prune() == 1
+    await rig.engine.idle()
+    await rig.clock.advance(HOUR)
+    assert await rig.engine.prune() == 1
 
 
-async def test_a_shorter_retention_is_seen_though_nothing_runs(service: Rig):
+async def test_a_shorter_retention_is_seen_though_nothing_runs(rig: Rig):
     """And a longer one saves what is there."""
-    await service.register("task", "@manual")
-    await ran(service)
-    await service.engine.prune()
-    await service.clock.advance(24 * HOUR)
-    await service.engine.prune()
-    await service.register("task", "@manual", policy=keeping(age=10 * HOUR, count=2))
-    assert await service.engine.prune() == 3
-    await ran(service)
-    await service.service.update(TaskUpdate(name="task", fields={}, policy={"retention.max_count": 1}))
-    assert await service.engine.prune() == 2
-    await service.register("task", "@manual", policy=keeping(age=100 * HOUR))
-    await service.clock.advance(50 * HOUR)
-    assert await service.engine.prune() == 0
-    await service.clock.advance(50 * HOUR + MINUTE)
-    assert await service.engine.prune() == 1
+    await rig.register("task", "@manual")
+    await ran(rig)
+    await rig.engine.prune()
+    await rig.clock.advance(24 * HOUR)
+    await rig.engine.prune()
+    await rig.register("task", "@manual", policy=keeping(age=10 * HOUR, count=2))
+    assert await rig.engine.prune() == 3
+    await ran(rig)
+    await rig.service.update(TaskUpdate(name="task", fields={}, policy={"retention.max_count": 1}))
+    assert await rig.engine.prune() == 2
+    await rig.register("task", "@manual", policy=keeping(age=100 * HOUR))
+    await rig.clock.advance(50 * HOUR)
+    assert await rig.engine.prune() == 0
+    await rig.clock.advance(50 * HOUR + MINUTE)
+    assert await rig.engine.prune() == 1
 
 
-async def test_a_deleted_task_without_history_goes_in_the_next_round(service: Rig):
+async def test_a_deleted_task_without_history_goes_in_the_next_round(rig: Rig):
     """So does one whose history has gone before."""
-    await service.engine.prune()
-    await service.register("never-ran", "@manual")
-    await service.register("ran", "@manual", policy=keeping(age=HOUR))
-    await ran(service, "ran", times=1)
-    await service.clock.advance(2 * HOUR)
-    assert await service.engine.prune() == 1
-    await service.service.delete("never-ran")
-    await service.service.delete("ran")
-    assert await service.engine.prune() == 2
+    await rig.engine.prune()
+    await rig.register("never-ran", "@manual")
+    await rig.register("ran", "@manual", policy=keeping(age=HOUR))
+    await ran(rig, "ran", times=1)
+    await rig.clock.advance(2 * HOUR)
+    assert await rig.engine.prune() == 1
+    await rig.service.delete("never-ran")
+    await rig.service.delete("ran")
+    assert await rig.engine.prune() == 2
 
 
 async def test_the_clock_was_set_back(place: Path | str):
     """What comes then lies before what the round before looked at, and leaves all the same."""
     clock = FakeClock(at("2026-01-31T10:00"))
-    async with rig(place, clock=clock) as service:
-        await service.register("task", "@manual", policy=keeping(count=1))
-        await ran(service)
-        assert await service.engine.prune() == 2
-    async with rig(place, clock=FakeClock(at("2026-01-31T08:00"))) as service:
-        await ran(service)
-        await service.engine.prune()
-        assert await kept(service) == 1
+    async with new_rig(place, clock=clock) as rig:
+        await rig.register("task", "@manual", policy=keeping(count=1))
+        await ran(rig)
+        assert await rig.engine.prune() == 2
+    async with new_rig(place, clock=FakeClock(at("2026-01-31T08:00"))) as rig:
+        await ran(rig)
+        await rig.engine.prune()
+        assert await kept(rig) == 1
 
 
 async def test_a_round_that_a_server_did_not_end_is_gone_again(place: Path | str):
     """Nothing says that it came to an end, so the next one begins where it began."""
     clock = FakeClock(at("2026-01-31T10:00"))
-    async with rig(place, clock=clock) as service:
-        await service.register("task", "@manual", policy=keeping(count=1))
-        await service.engine.prune()
-        await ran(service)
-        begun = await service.store.begin_round(now=clock.now())
-        await service.store.next_histories(begun)
+    async with new_rig(place, clock=clock) as rig:
+        await rig.register("task", "@manual", policy=keeping(count=1))
+        await rig.engine.prune()
+        await ran(rig)
+        begun = await rig.store.begin_round(now=clock.now())
+        await rig.store.next_histories(begun)
     await clock.advance(9 * HOUR)
-    async with rig(place, clock=clock, recover=True) as service:
-        assert await service.engine.prune() == 2
+    async with new_rig(place, clock=clock, recover=True) as rig:
+        assert await rig.engine.prune() == 2
 
 
-async def test_a_large_surplus_leaves_in_steps(service: Rig, monkeypatch: pytest.MonkeyPatch):
+async def test_a_large_surplus_leaves_in_steps(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """Of several tasks, each step a few rows; none is forgotten."""
     monkeypatch.setattr(sql_store, "REMOVED_AT_ONCE", 2)
     monkeypatch.setattr(sql_store, "TASKS_AT_ONCE", 2)
     for name in "abc":
-        await service.register(name, "@manual", policy=keeping(count=1))
-        await ran(service, name, times=5)
-    assert await service.engine.prune() == 3 * 4
-    assert [await kept(service, name) for name in "abc"] == [1] * 3
+        await rig.register(name, "@manual", policy=keeping(count=1))
+        await ran(rig, name, times=5)
+    assert await rig.engine.prune() == 3 * 4
+    assert [await kept(rig, name) for name in "abc"] == [1] * 3
 
 
-async def test_what_could_not_be_read_is_looked_at_once_it_can(service: Rig):
+async def test_what_could_not_be_read_is_looked_at_once_it_can(rig: Rig):
     """Its history was left alone meanwhile."""
-    await service.register("task", "@manual", policy=keeping(count=1))
-    await ran(service)
+    await rig.register("task", "@manual", policy=keeping(count=1))
+    await ran(rig)
 
     def damage(stored: str):
         def operation():
@@ -191,8 +189,8 @@ async def test_what_could_not_be_read_is_looked_at_once_it_can(service: Rig):
 
         return operation
 
-    await service.store._database.write(damage('{"max_count":"all"}'))
-    await service.clock.advance(HOUR)
-    assert await service.engine.prune() == 0
-    await service.service.update(TaskUpdate(name="task", fields={}, policy=keeping(count=2).fields()))
-    assert await service.engine.prune() == 1
+    await rig.store._database.write(damage('{"max_count":"all"}'))
+    await rig.clock.advance(HOUR)
+    assert await rig.engine.prune() == 0
+    await rig.service.update(TaskUpdate(name="task", fields={}, policy=keeping(count=2).fields()))
+    assert await rig.engine.prune() == 1

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from rig import FATES, Rig
+from support.rigs.rig import FATES, Rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.registration import TaskUpdate
@@ -30,44 +30,44 @@ def offered(monkeypatch):
     monkeypatch.setitem(FATES, "meddle", meddle)
 
 
-async def test_a_handler_that_changes_what_it_was_given_changes_nothing_else(service: Rig):
+async def test_a_handler_that_changes_what_it_was_given_changes_nothing_else(rig: Rig):
     """Not what its retries see, nor what callers are shown, nor what an update of another field writes."""
     once_more = Policy(retry=RetryPolicy(max_retries=1))
-    await service.register(schedule="@manual", payload=PAYLOAD, metadata=METADATA, policy=once_more)
+    await rig.register(schedule="@manual", payload=PAYLOAD, metadata=METADATA, policy=once_more)
     for payload in (None, PAYLOAD | {"own": [3]}):
-        execution = await service.service.run_now("task", payload=payload, detach=True)
-        await service.work()
-        await service.advance(1)
-        ended = await service.service.execution(execution.id)
+        execution = await rig.service.run_now("task", payload=payload, detach=True)
+        await rig.tick()
+        await rig.skip(1)
+        ended = await rig.service.execution(execution.id)
         seen = [json.loads(attempt.error.removeprefix("ValueError: ")) for attempt in ended.failed_attempts]
         assert seen == [[payload or PAYLOAD, METADATA]] * 2
         assert ended.payload == payload
-    await service.service.update(TaskUpdate(name="task", fields={"description": "new"}, policy={}))
-    task = await service.service.get_task("task")
+    await rig.service.update(TaskUpdate(name="task", fields={"description": "new"}, policy={}))
+    task = await rig.service.get_task("task")
     assert (task.definition.payload, task.definition.metadata) == (PAYLOAD, METADATA)
 
 
-async def test_a_watcher_sees_what_was_sent(service: Rig):
+async def test_a_watcher_sees_what_was_sent(rig: Rig):
     """The event that tells of the start holds the payload, whatever the handler makes of its own."""
-    await service.register(schedule="@manual")
-    with service.service.watching() as watch:
-        await service.service.run_now("task", payload=PAYLOAD, detach=True)
-        await service.work()
-        service.hub.close()
+    await rig.register(schedule="@manual")
+    with rig.service.watching() as watch:
+        await rig.service.run_now("task", payload=PAYLOAD, detach=True)
+        await rig.tick()
+        rig.hub.close()
         told = [event async for event in watch]
     payloads = [event.execution.payload for event in told if isinstance(event, Transition)]
     assert payloads == [PAYLOAD] * 3  # recorded, begun, failed
 
 
-async def test_callers_within_the_process_share_what_cannot_be_changed(service: Rig):
+async def test_callers_within_the_process_share_what_cannot_be_changed(rig: Rig):
     """A task, an execution and an event are values: whoever writes into one is told, and nobody sees it."""
-    await service.register(schedule="@manual", payload={"a": [1]}, metadata=METADATA)
-    execution = await service.service.run_now("task", payload={"b": [2]}, detach=True)
-    await service.work()
-    ended = await service.service.execution(execution.id)
-    task = await service.service.get_task("task")
+    await rig.register(schedule="@manual", payload={"a": [1]}, metadata=METADATA)
+    execution = await rig.service.run_now("task", payload={"b": [2]}, detach=True)
+    await rig.tick()
+    ended = await rig.service.execution(execution.id)
+    task = await rig.service.get_task("task")
     assert ended.state is State.SUCCEEDED
     for value in (task.definition.payload["a"], task.definition.metadata["team"], ended.payload["b"], ended.result):
         with pytest.raises(TypeError, match="read-only"):
             value.clear()
-    assert (await service.service.get_task("task")).definition == task.definition
+    assert (await rig.service.get_task("task")).definition == task.definition

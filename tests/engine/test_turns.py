@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from load import until
-from loops_scene import MINUTE, Scene, where
+from support.patience import until
+from support.rigs.loops_scene import MINUTE, Scene, where
 
 from schedule_grpc.handlers import Offer, TaskContext, perform
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, new_rig
 
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.policy import Retention
@@ -24,32 +24,32 @@ DAMAGES = {
 damages = pytest.mark.parametrize(("column", "stored", "trouble"), DAMAGES.values(), ids=DAMAGES)
 
 
-async def damage(service: Rig, column: str, stored: str, name: str = "task") -> None:
+async def damage(rig: Rig, column: str, stored: str, name: str = "task") -> None:
     """Write into a task's row what this program cannot read, as another one would."""
 
     def operation():
         yield f"UPDATE scheduled_tasks SET {column} = :stored WHERE name LIKE :name", {"stored": stored, "name": name}
 
-    await service.store._database.write(operation)
+    await rig.store._database.write(operation)
 
 
-async def kept(service: Rig, column: str, name: str = "task") -> str:
+async def kept(rig: Rig, column: str, name: str = "task") -> str:
     """Return what a task's row holds."""
 
     def operation():
         rows = yield f"SELECT {column} FROM scheduled_tasks WHERE name = :name", {"name": name}
         return rows[0][column]
 
-    return await service.store._database.read(operation)
+    return await rig.store._database.read(operation)
 
 
-async def alerts(service: Rig) -> list[tuple[str, str]]:
+async def alerts(rig: Rig) -> list[tuple[str, str]]:
     """Return what is to be told now, and tell it."""
     found = []
-    while untold := await service.store.untold_alerts():
+    while untold := await rig.store.untold_alerts():
         for alert in untold:
             found.append((alert.task_name, f"{alert.key} {alert.phase}"))
-            await service.store.alert_told(alert)
+            await rig.store.alert_told(alert)
     return found
 
 
@@ -60,7 +60,7 @@ async def test_the_others_go_on(unchecked: Rig, column: str, stored: str, troubl
     await unchecked.register("other")
     await damage(unchecked, column, stored)
     for _ in range(3):
-        await unchecked.advance(3600)
+        await unchecked.skip(3600)
     assert await unchecked.history("task") == ()
     assert await unchecked.states("other") == ["SUCCEEDED"] * 3
     assert await alerts(unchecked) == [("task", "unreadable STARTED")]
@@ -72,16 +72,16 @@ async def test_the_others_go_on(unchecked: Rig, column: str, stored: str, troubl
 async def test_a_server_starts(place: Path | str, column: str, stored: str, trouble: str):
     """It tells what is wrong with the task, in the log, in lists, and as an alert."""
     clock = FakeClock(at("2026-01-31T10:00"))
-    async with rig(place, clock=clock) as service:
-        await service.register("task")
-        await damage(service, column, stored)
-    async with rig(place, clock=clock, recover=True) as service:
-        page = await service.service.list_tasks(TaskFilter(), Page())
+    async with new_rig(place, clock=clock) as rig:
+        await rig.register("task")
+        await damage(rig, column, stored)
+    async with new_rig(place, clock=clock, recover=True) as rig:
+        page = await rig.service.list_tasks(TaskFilter(), Page())
         (task,) = page.tasks
         assert task.trouble.startswith(trouble)
         assert task_json(task)["trouble"] == task.trouble
         assert task_from(task_to(task)).trouble == task.trouble
-        assert await alerts(service) == [("task", "unreadable STARTED")]
+        assert await alerts(rig) == [("task", "unreadable STARTED")]
 
 
 @damages
@@ -104,12 +104,12 @@ async def test_registered_anew_it_fires(unchecked: Rig, column: str, stored: str
     """Nothing of the trouble is left, and its alert ends."""
     before = await unchecked.register("task")
     await damage(unchecked, column, stored)
-    await unchecked.advance(1800)
-    await unchecked.work()
+    await unchecked.skip(1800)
+    await unchecked.tick()
     await unchecked.store.note_unreadable([await unchecked.service.get_task("task")], now=unchecked.clock.now())
     task = await unchecked.register("task")
     assert (task.trouble, task.definition) == ("", before.definition)
-    await unchecked.advance(1800)
+    await unchecked.skip(1800)
     assert await unchecked.states("task") == ["SUCCEEDED"]
     assert await alerts(unchecked) == [("task", "unreadable STARTED"), ("task", "unreadable ENDED")]
 
@@ -135,10 +135,10 @@ async def test_five_hundred_that_cannot_be_read_crowd_out_no_other(unchecked: Ri
     await unchecked.service.register_all([Registration(definition=moon) for moon in moons])
     await unchecked.register("task", "1 * * * *")
     await damage(unchecked, "time_zone", "Moon/Tycho", "moon-%")
-    await unchecked.advance(3600 + 60)
+    await unchecked.skip(3600 + 60)
     assert await unchecked.states("task") == ["SUCCEEDED"]
     assert len(await alerts(unchecked)) == 520
-    await unchecked.advance(3600)
+    await unchecked.skip(3600)
     assert await unchecked.states("task") == ["SUCCEEDED"] * 2
     assert await alerts(unchecked) == []
 
@@ -148,7 +148,7 @@ async def test_by_hand_a_task_runs_whose_schedule_alone_cannot_be_read(unchecked
     await unchecked.register("task")
     await damage(unchecked, "time_zone", "Moon/Tycho")
     await unchecked.service.run_now("task", detach=True)
-    await unchecked.work()
+    await unchecked.tick()
     assert await unchecked.states("task") == ["SUCCEEDED"]
     await damage(unchecked, "payload", "{")
     with pytest.raises(TaskUnreadable, match="payload: the stored text is not JSON"):
@@ -162,37 +162,37 @@ async def test_what_was_due_when_it_was_put_right_runs(unchecked: Rig):
     """Of all that came due unread only the stored next run is known: it runs once, late."""
     await unchecked.register("task")
     await damage(unchecked, "time_zone", "Moon/Tycho")
-    await unchecked.advance(3 * 3600 + 60)
+    await unchecked.skip(3 * 3600 + 60)
     await unchecked.register("task")
-    await unchecked.work()
+    await unchecked.tick()
     (execution,) = await unchecked.history("task")
     assert execution.scheduled_time == at("2026-01-31T11:00")
-    await unchecked.advance(3600)
+    await unchecked.skip(3600)
     assert len(await unchecked.history("task")) == 2
 
 
 async def test_read_again_it_goes_on_where_it_stood(place: Path | str):
     """A server that knows the zone catches up from what was settled, and ends the alert."""
     clock = FakeClock(at("2026-01-31T10:00"))
-    async with rig(place, clock=clock) as service:
-        await service.register("task")
-        await damage(service, "time_zone", "Moon/Tycho")
-        await service.advance(3 * 3600)
-        assert await alerts(service) == [("task", "unreadable STARTED")]
-        await damage(service, "time_zone", "UTC")
-    async with rig(place, clock=clock, recover=True) as service:
-        await service.work()
-        (execution,) = await service.history("task")
+    async with new_rig(place, clock=clock) as rig:
+        await rig.register("task")
+        await damage(rig, "time_zone", "Moon/Tycho")
+        await rig.skip(3 * 3600)
+        assert await alerts(rig) == [("task", "unreadable STARTED")]
+        await damage(rig, "time_zone", "UTC")
+    async with new_rig(place, clock=clock, recover=True) as rig:
+        await rig.tick()
+        (execution,) = await rig.history("task")
         assert execution.covers is not None
         assert (execution.scheduled_time, execution.covers.count) == (at("2026-01-31T13:00"), 2)
-        assert await alerts(service) == [("task", "unreadable ENDED")]
+        assert await alerts(rig) == [("task", "unreadable ENDED")]
 
 
 async def test_the_history_of_a_task_whose_retention_cannot_be_read_is_kept(unchecked: Rig):
     """It may keep more than the default."""
     await unchecked.register("task", "every 1 minute", policy=Policy(retention=Retention(max_count=1)))
     for _ in range(3):
-        await unchecked.advance(60)
+        await unchecked.skip(60)
     await damage(unchecked, "policy", '{"max_count":"all"}')
     assert await unchecked.engine.prune() == 0
     assert len(await unchecked.history("task")) == 3

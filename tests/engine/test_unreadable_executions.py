@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, new_rig
 
 from schedule_grpc.domain.execution import Execution, ExecutionFilter, State, Trigger
 from schedule_grpc.domain.paging import Page
@@ -35,7 +35,7 @@ DAMAGES = {
 damages = pytest.mark.parametrize(("column", "stored", "trouble"), DAMAGES.values(), ids=DAMAGES)
 
 
-async def damage(service: Rig, execution: Execution, column: str, stored: str) -> None:
+async def damage(rig: Rig, execution: Execution, column: str, stored: str) -> None:
     """Write into an execution's row what this program cannot read, as another one would."""
 
     def operation():
@@ -44,12 +44,12 @@ async def damage(service: Rig, execution: Execution, column: str, stored: str) -
             {"stored": stored, "id": execution.id},
         )
 
-    await service.store._database.write(operation)
+    await rig.store._database.write(operation)
 
 
-async def shown(service: Rig) -> Execution:
+async def shown(rig: Rig) -> Execution:
     """Return the execution of ``task`` as a list shows it, after it went over the wire."""
-    page = await service.service.executions(ExecutionFilter(), Page())
+    page = await rig.service.executions(ExecutionFilter(), Page())
     (execution,) = (each for each in page.executions if each.task_name == "task")
     assert execution_json(execution)["trouble"] == execution.trouble
     assert execution_from(execution_to(execution)).trouble == execution.trouble
@@ -60,21 +60,21 @@ async def shown(service: Rig) -> Execution:
 async def test_the_others_go_on(tmp_path: Path, column: str, stored: str, trouble: str):
     """A server starts with it, shows it, and runs what is due."""
     clock, place = FakeClock(at("2026-01-31T10:00")), tmp_path / "schedule.db"
-    async with rig(place, clock=clock) as service:
-        await service.register("task")
-        await service.register("other")
-        execution = await service.service.run_now("task", payload={}, detach=True)
+    async with new_rig(place, clock=clock) as rig:
+        await rig.register("task")
+        await rig.register("other")
+        execution = await rig.service.run_now("task", payload={}, detach=True)
         if column != "payload":
-            await service.claim("gone")  # a server that died over it
-        await damage(service, execution, column, stored)
-    async with rig(place, clock=clock, recover=True) as service:
-        await service.advance(3600)
-        assert await service.states("other") == ["SUCCEEDED"]
-        assert (await service.history("task"))[0].id == execution.id
-        assert await service.store.find_execution(execution.id) is not None
-        await service.advance(3600)
-        await service.engine.prune()
-        assert await service.states("other") == ["SUCCEEDED"] * 2
+            await rig.claim("gone")  # a server that died over it
+        await damage(rig, execution, column, stored)
+    async with new_rig(place, clock=clock, recover=True) as rig:
+        await rig.skip(3600)
+        assert await rig.states("other") == ["SUCCEEDED"]
+        assert (await rig.history("task"))[0].id == execution.id
+        assert await rig.store.find_execution(execution.id) is not None
+        await rig.skip(3600)
+        await rig.engine.prune()
+        assert await rig.states("other") == ["SUCCEEDED"] * 2
 
 
 @damages
@@ -94,17 +94,17 @@ async def test_it_is_shown_with_its_trouble(unchecked: Rig, column: str, stored:
 @pytest.mark.parametrize(("column", "stored"), [("payload", "{"), ('"trigger"', "WEBHOOK")])
 async def test_it_does_not_begin_and_takes_no_others_place(place: Path | str, column: str, stored: str):
     """More of them than a server runs at once wait before one that runs; in the end they are MISSED."""
-    async with rig(place, concurrency=2) as small:
+    async with new_rig(place, concurrency=2) as small:
         for number in range(5):
             await small.register(f"old-{number}", "@manual")
             execution = await small.service.run_now(f"old-{number}", payload={}, detach=True)
             await damage(small, execution, column, stored)
         await small.register("task", "@manual")
         await small.service.run_now("task", detach=True)
-        await small.work()
+        await small.tick()
         assert await small.states("task") == ["SUCCEEDED"]
         assert await small.states("old-0") == ["PENDING"]
-        await small.advance(3601)
+        await small.skip(3601)
         assert [await small.states(f"old-{number}") for number in range(5)] == [["MISSED"]] * 5
 
 
@@ -126,10 +126,10 @@ async def test_what_waits_of_a_task_that_cannot_be_read_waits_on(unchecked: Rig)
 
     await unchecked.store._database.write(operation)
     await unchecked.engine.prune()
-    await unchecked.work()
+    await unchecked.tick()
     assert await unchecked.states("task") == ["PENDING"]
     await unchecked.register("task")
-    await unchecked.work()
+    await unchecked.tick()
     assert await unchecked.states("task") == ["SUCCEEDED"]
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, new_rig
 
 from schedule_grpc.domain.execution import ExecutionFilter
 from schedule_grpc.domain.paging import Page
@@ -26,14 +26,14 @@ OTHERS = ("text", 1.5, b"\xff\x00", 9e99)
 """What SQLite takes in every column."""
 
 
-async def damage(service: Rig, table: str, column: str, stored: object, name: str = "task") -> None:
+async def damage(rig: Rig, table: str, column: str, stored: object, name: str = "task") -> None:
     """Write a value into a column of the rows of a task."""
     key = "name" if table == "scheduled_tasks" else "task_name"
 
     def operation():
         yield f"UPDATE {table} SET {column} = :stored WHERE {key} = :name", {"stored": stored, "name": name}
 
-    await service.store._database.write(operation)
+    await rig.store._database.write(operation)
 
 
 def stored_in(place: Path | str, column: str) -> tuple[object, ...]:
@@ -42,11 +42,11 @@ def stored_in(place: Path | str, column: str) -> tuple[object, ...]:
     return tuple(numbers) if isinstance(place, str) else (*NUMBERS, *OTHERS)
 
 
-async def shown(service: Rig) -> None:
+async def shown(rig: Rig) -> None:
     """Everything can be listed, and sent."""
-    page = await service.service.list_tasks(TaskFilter(), Page())
+    page = await rig.service.list_tasks(TaskFilter(), Page())
     assert {task_to(task).name for task in page.tasks} == {"task", "other"}
-    for execution in (await service.service.executions(ExecutionFilter(), Page())).executions:
+    for execution in (await rig.service.executions(ExecutionFilter(), Page())).executions:
         execution_to(execution)
 
 
@@ -56,29 +56,29 @@ async def test_a_task_is_in_trouble_alone(place: Path | str, column: str):
     """A server starts with it, fires the others, looks after alerts and history; it can be put right and deleted."""
     clock = FakeClock(at("2026-01-31T10:00"))
     for stored in stored_in(place, column):
-        async with rig(place, clock=clock) as service:
+        async with new_rig(place, clock=clock) as rig:
             for name in ("task", "other"):
-                await service.register(name, policy=Policy(alert_after=1))
-            await damage(service, "scheduled_tasks", column, stored)
-        async with rig(place, clock=clock, recover=True) as service:
-            runs = len(await service.history("other"))
-            await service.advance(3600)
-            assert len(await service.history("other")) == runs + 1
-            await service.store.note_overdue(now=clock.now())
-            await service.engine.prune()
-            await shown(service)
-            task = await service.service.get_task("task")
+                await rig.register(name, policy=Policy(alert_after=1))
+            await damage(rig, "scheduled_tasks", column, stored)
+        async with new_rig(place, clock=clock, recover=True) as rig:
+            runs = len(await rig.history("other"))
+            await rig.skip(3600)
+            assert len(await rig.history("other")) == runs + 1
+            await rig.store.note_overdue(now=clock.now())
+            await rig.engine.prune()
+            await shown(rig)
+            task = await rig.service.get_task("task")
             assert (column in task.trouble) <= (column in PLACE)
-            task = await service.register("task", description="put right")
+            task = await rig.register("task", description="put right")
             assert task.trouble == ""
-            runs = len(await service.history("task"))
-            await service.advance(3600)
-            assert len(await service.history("task")) == runs + 1, stored
-            await damage(service, "scheduled_tasks", column, stored)
-            await service.service.disable("task")
-            await damage(service, "scheduled_tasks", column, stored)
-            await service.service.delete("task")
-            await service.advance(3600)
+            runs = len(await rig.history("task"))
+            await rig.skip(3600)
+            assert len(await rig.history("task")) == runs + 1, stored
+            await damage(rig, "scheduled_tasks", column, stored)
+            await rig.service.disable("task")
+            await damage(rig, "scheduled_tasks", column, stored)
+            await rig.service.delete("task")
+            await rig.skip(3600)
 
 
 @pytest.mark.slow
@@ -88,36 +88,36 @@ async def test_an_execution_is_in_trouble_alone(place: Path | str, column: str, 
     """A server starts with one that waits, one that runs, one that waits at the gate; it shows them and runs others."""
     clock = FakeClock(at("2026-01-31T10:00"))
     for stored in stored_in(place, column):
-        async with rig(place, clock=clock) as service:
+        async with new_rig(place, clock=clock) as rig:
             for name in ("task", "other"):
-                await service.register(name)
-            execution = await service.service.run_now("task", payload={}, detach=True)
+                await rig.register(name)
+            execution = await rig.service.run_now("task", payload={}, detach=True)
             if state == "RUNNING":
-                await service.claim("gone")
+                await rig.claim("gone")
             elif state == "WAITING":
-                await service.service.run_now("task", payload={}, detach=True)
-            await damage(service, "task_executions", column, stored)
-        async with rig(place, clock=clock, recover=True) as service:
-            runs = len(await service.history("other"))
-            await service.advance(3600)
-            assert len(await service.history("other")) == runs + 1
-            await shown(service)
-            await service.store.shorten_waits(now=clock.now())
-            await service.store.note_overdue(now=clock.now())
-            assert await service.store.find_execution(execution.id) is not None
-            await service.service.cancel(execution.id)
-            await service.engine.prune()
-            await service.service.delete("task")
-            await service.advance(3600)
+                await rig.service.run_now("task", payload={}, detach=True)
+            await damage(rig, "task_executions", column, stored)
+        async with new_rig(place, clock=clock, recover=True) as rig:
+            runs = len(await rig.history("other"))
+            await rig.skip(3600)
+            assert len(await rig.history("other")) == runs + 1
+            await shown(rig)
+            await rig.store.shorten_waits(now=clock.now())
+            await rig.store.note_overdue(now=clock.now())
+            assert await rig.store.find_execution(execution.id) is not None
+            await rig.service.cancel(execution.id)
+            await rig.engine.prune()
+            await rig.service.delete("task")
+            await rig.skip(3600)
 
 
 async def test_what_the_newest_settled_time_is_damages_no_start(place: Path | str):
     """Neither too late for a datetime nor a text."""
     for stored in stored_in(place, "settled_time"):
-        async with rig(place, clock=FakeClock(at("2026-01-31T10:00"))) as service:
-            await service.register("task")
-            await damage(service, "scheduled_tasks", "settled_time", stored)
-            latest = await service.store.latest_settled()
+        async with new_rig(place, clock=FakeClock(at("2026-01-31T10:00"))) as rig:
+            await rig.register("task")
+            await damage(rig, "scheduled_tasks", "settled_time", stored)
+            latest = await rig.store.latest_settled()
             assert latest is None or latest <= at("2026-01-31T10:00")
 
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, new_rig
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.registration import TaskUpdate
@@ -37,10 +37,10 @@ def due(schedule: str, zone: str, after: datetime, until: datetime) -> list[date
     return found
 
 
-async def accounted(service: Rig) -> list[datetime]:
+async def accounted(rig: Rig) -> list[datetime]:
     """Return every occurrence that ran, in order."""
     found = []
-    for execution in await service.history():
+    for execution in await rig.history():
         assert execution.state is State.SUCCEEDED
         assert execution.covers is None  # the engine looked often enough
         assert execution.scheduled_time is not None
@@ -59,18 +59,18 @@ async def test_a_zone_is_changed_around_daylight_saving_time(
     """Just before the clocks change, and just after: what was due until then under the old zone, then the new one."""
     reach, step = GRANULARITIES[schedule]
     clock = FakeClock(change - reach)
-    async with rig(tmp_path / "schedule.db", clock=clock) as service:
-        await service.register("task", schedule, time_zone=zones[0])
+    async with new_rig(tmp_path / "schedule.db", clock=clock) as rig:
+        await rig.register("task", schedule, time_zone=zones[0])
         switch = change + side * min(step, timedelta(minutes=30)) + timedelta(seconds=5)
-        await played(service, switch, step)
-        switched = service.clock.now()
-        await service.service.update(TaskUpdate(name="task", fields={"time_zone": zones[1]}, policy={}))
-        await played(service, change + reach, step)
+        await played(rig, switch, step)
+        switched = rig.clock.now()
+        await rig.service.update(TaskUpdate(name="task", fields={"time_zone": zones[1]}, policy={}))
+        await played(rig, change + reach, step)
         expected = due(schedule, zones[0], change - reach, switched) + due(schedule, zones[1], switched, clock.now())
-        assert await accounted(service) == sorted(expected)
+        assert await accounted(rig) == sorted(expected)
 
 
-async def played(service: Rig, until: datetime, step: timedelta) -> None:
+async def played(rig: Rig, until: datetime, step: timedelta) -> None:
     """Let time pass until an instant, step by step."""
-    while service.clock.now() < until:
-        await service.advance(min(step, until - service.clock.now()).total_seconds())
+    while rig.clock.now() < until:
+        await rig.skip(min(step, until - rig.clock.now()).total_seconds())

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from patient import AT_MOST
-from process import run, serving
-from wall_clock import quiet
+from support.machine.wall_clock import quiet
+from support.patience import AT_MOST
+from support.servers.process import run, serving
 
 from schedule_grpc.client import Client
 from schedule_grpc.domain.execution import State

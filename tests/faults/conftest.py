@@ -7,21 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from pathlib import Path
 
-import process
 import pytest
 import pytest_asyncio
-from stories import Begun, Story, story_of
+from support.servers import process
+from support.stories import Begun, Story, story_of
 
 FOLDER = Path(__file__).parent
-LONGEST = FOLDER / "test_replicas.py"
+REPLICAS = tuple(FOLDER / f"test_replica_{each}.py" for each in ("leases", "databases", "processes", "upgrades"))
+"""Stories that come before the others, in this order: waiting for a lease's end takes longest."""
 AT_ONCE = 6
 """Stories told at a time: they wait a lot, and each has a server that works now and then."""
 PATIENCE = 1800
 """Seconds after which pytest ends a test here, which may be the first to wait for stories that are all in one queue."""
 
-pytest.register_assert_rewrite(
-    "lease_stories", "replica_stories", "replica_database_stories", "replica_upgrade_stories", "replicas"
-)
+pytest.register_assert_rewrite("support.servers.replicas")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,12 +35,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
-def _comes_later(item: pytest.Item) -> tuple[bool, bool]:
-    return story_of(item) is None, item.path != LONGEST
+def _comes_later(item: pytest.Item) -> tuple[bool, int]:
+    place = REPLICAS.index(item.path) if item.path in REPLICAS else len(REPLICAS)
+    return story_of(item) is None, place
 
 
 @pytest.fixture(scope="package", autouse=True)
-def servers() -> Iterator[None]:
+def no_server_stays() -> Iterator[None]:
     """Whatever becomes of tests, their servers end with them.
 
     Coverage is not measured in them: it makes a server twice as slow, and these are judged by the real clock.

@@ -9,13 +9,13 @@ from itertools import count as count_from
 from pathlib import Path
 
 import pytest
-from checker import Acknowledged
-from effects import contradictions
-from load import registrations, until
-from patient import calling
-from process import Server, code_of_the_next, served, start
-from stories import checked, story
-from wall_clock import WallClock
+from support.callers.load import registrations
+from support.machine.wall_clock import WallClock
+from support.patience import calling, until
+from support.servers.process import Server, code_of_the_next, served, start
+from support.stories import checked, story
+from support.witnesses.checker import Acknowledged
+from support.witnesses.effects import contradictions
 
 from schedule_grpc.domain.policy import Overlap, Policy, Retention, Window
 from schedule_grpc.errors import Unavailable
@@ -34,7 +34,7 @@ def count(folder: Path, sql: str) -> int:
 
 async def started(folder: Path, **variables: str) -> Server:
     """Start a server that keeps up with a thousand handlers."""
-    return await asyncio.to_thread(start, folder, handlers="fault_handlers", **variables)
+    return await asyncio.to_thread(start, folder, handlers="support.handlers.noting", **variables)
 
 
 @story
@@ -49,7 +49,7 @@ async def test_killed_in_a_batch_of_a_thousand(tmp_path: Path):
                 await client.batch_register_tasks(registrations(names, "@daily"))
         assert await asyncio.to_thread(server.ended) == -9
         assert count(tmp_path, "SELECT count(*) FROM scheduled_tasks") == expected[step]
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         async with calling(server.address) as client:
             assert len(await client.batch_register_tasks(registrations(names, "@daily"))) == MANY
         await asyncio.to_thread(server.terminate)
@@ -62,7 +62,7 @@ async def test_killed_in_a_backfill_of_a_thousand(tmp_path: Path):
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     begin = end - timedelta(minutes=MANY)
     past = Policy(window=Window(end_time=end), overlap=Overlap.ALLOW_ALL)
-    async with served(tmp_path, handlers="fault_handlers") as server, calling(server.address) as client:
+    async with served(tmp_path, handlers="support.handlers.noting") as server, calling(server.address) as client:
         await client.register_task(name="task", schedule="* * * * *", handler="quick", policy=past)
     for point in ("backfill.written=kill", "backfill.committed=kill"):
         server = await started(tmp_path, **{VARIABLE: point})
@@ -71,9 +71,9 @@ async def test_killed_in_a_backfill_of_a_thousand(tmp_path: Path):
                 await client.backfill_task("task", start_time=begin, end_time=end)
         assert await asyncio.to_thread(server.ended) == -9
     for point in ("claim.written=kill@5", "record.written=kill@40"):
-        killed = partial(code_of_the_next, tmp_path, handlers="fault_handlers", **{VARIABLE: point})
+        killed = partial(code_of_the_next, tmp_path, handlers="support.handlers.noting", **{VARIABLE: point})
         assert await asyncio.to_thread(killed) == -9
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         async with calling(server.address) as client:
             again = await client.backfill_task("task", start_time=begin, end_time=end)
             assert (len(again.executions), again.existing_count) == (0, MANY)

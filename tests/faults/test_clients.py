@@ -9,26 +9,24 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, closing
-from itertools import count
 from pathlib import Path
 
 import grpc
 import pytest
-from checker import check
-from every_rpc import RPCS, WATCH, accepted, raw, stub, with_text
-from hostile_handlers import MEGABYTE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from load import registrations, until
-from patient import AT_MOST, calling
-from process import Server, serving
+from support.callers.every_rpc import RPCS, WATCH, accepted, raw, stub, with_text
+from support.callers.load import registrations
+from support.handlers.hostile import MEGABYTE
+from support.patience import AT_MOST, calling, until
+from support.servers.process import Server, serving
+from support.witnesses.checker import check
 
 from schedule_grpc.client import AsyncClient, Client
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import InvalidArgument
 
 Code = grpc.StatusCode
-NUMBERS = count()
 FAULTS_OF_OURS = {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS}
 SQL = ["'; DROP TABLE scheduled_tasks; --", '" OR 1=1 --', "%' UNION SELECT * FROM task_executions --"]
 
@@ -42,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
     """One server process for all; afterwards it has said nothing of a fault of its own, and kept its promises."""
-    with serving(folder, "--http", "127.0.0.1:0", handlers="hostile_handlers") as answering:
+    with serving(folder, "--http", "127.0.0.1:0", handlers="support.handlers.hostile") as answering:
         yield answering
         code, errors = answering.terminate()
     assert code == 0
@@ -51,17 +49,11 @@ def server(folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def task() -> str:
-    """The name of a test's own task."""
-    return f"task-{next(NUMBERS)}"
-
-
-@pytest.fixture
-async def execution(server: Server, task: str) -> Execution:
+async def execution(server: Server, name: str) -> Execution:
     """What that task has run."""
     async with calling(server.address) as client:
-        await client.register_task(name=task, schedule="@manual", handler="quick")
-        return (await client.run_task_now(task)).execution
+        await client.register_task(name=name, schedule="@manual", handler="quick")
+        return (await client.run_task_now(name)).execution
 
 
 def channel_to(server: Server, **options: int) -> grpc.aio.Channel:
@@ -139,17 +131,17 @@ async def test_sql_in_every_text(server: Server, execution: Execution, folder: P
     assert (there, kept) == (1, 1)
 
 
-async def test_a_watcher_who_stops_reading(server: Server, task: str):
+async def test_a_watcher_who_stops_reading(server: Server, name: str):
     """What waits for it is bounded; others see everything, and the server's memory stays where it was."""
     async with calling(server.address) as client, channel_to(server, **{"http2.lookahead_bytes": 1}) as channel:
-        await client.batch_register_tasks(registrations([task], "@manual"))
-        deaf = [stub(channel, WATCH)(accepted(WATCH, task, ""), timeout=AT_MOST) for _ in range(20)]
+        await client.batch_register_tasks(registrations([name], "@manual"))
+        deaf = [stub(channel, WATCH)(accepted(WATCH, name, ""), timeout=AT_MOST) for _ in range(20)]
         await asyncio.gather(*(call.wait_for_connection() for call in deaf))
-        await rounds(client, task, 100)
+        await rounds(client, name, 100)
         before = server.resident()
-        async with client.watch_executions(task) as watch:
+        async with client.watch_executions(name) as watch:
             reading = asyncio.create_task(read_until_quiet(watch))
-            ran = await rounds(client, task, 500)
+            ran = await rounds(client, name, 500)
             seen = await reading
         assert server.resident() < before + 40 * MEGABYTE
         assert seen >= ran
@@ -157,28 +149,28 @@ async def test_a_watcher_who_stops_reading(server: Server, task: str):
             call.cancel()
 
 
-async def test_a_page_that_stops_reading_its_events(server: Server, task: str):
+async def test_a_page_that_stops_reading_its_events(server: Server, name: str):
     """The same over HTTP: the socket fills up, and the server neither waits nor hoards."""
     assert server.http_address is not None
     host, _, port = server.http_address.rpartition(":")
     async with calling(server.address) as client, AsyncExitStack() as stack:
-        await client.batch_register_tasks(registrations([task], "@manual"))
+        await client.batch_register_tasks(registrations([name], "@manual"))
         for _ in range(20):
             deaf = stack.enter_context(socket.socket())
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect((host, int(port)))
             deaf.sendall(f"GET /events HTTP/1.1\r\nHost: {server.http_address}\r\n\r\n".encode())
             assert (await asyncio.to_thread(deaf.recv, 12)).startswith(b"HTTP/1.1 200")
-        await rounds(client, task, 100)
+        await rounds(client, name, 100)
         before = server.resident()
-        await rounds(client, task, 500)
+        await rounds(client, name, 500)
         assert server.resident() < before + 40 * MEGABYTE
 
 
-async def rounds(client: AsyncClient, task: str, number: int) -> int:
+async def rounds(client: AsyncClient, name: str, number: int) -> int:
     """Run a task so often, several at once; return how many ran."""
     for _ in range(number // 25):
-        await asyncio.gather(*(client.run_task_now(task) for _ in range(25)))
+        await asyncio.gather(*(client.run_task_now(name) for _ in range(25)))
     return number
 
 

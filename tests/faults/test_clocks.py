@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from checker import Acknowledged
-from effects import contradictions
-from load import until
-from patient import calling
-from process import Server, served, serves
-from stories import checked, story
-from wall_clock import WallClock
+from support.machine.wall_clock import WallClock
+from support.patience import calling, until
+from support.servers.process import Server, served, serves
+from support.stories import checked, story
+from support.witnesses.checker import Acknowledged
+from support.witnesses.effects import contradictions
 
 from schedule_grpc.domain.execution import Execution, State, Trigger
 from schedule_grpc.runtime.failpoints import VARIABLE
@@ -63,7 +62,7 @@ async def test_the_clock_jumps_a_day_forward(tmp_path: Path):
 async def jumps_forward(tmp_path: Path, seconds: int) -> None:
     """Set the clock of a server that many seconds ahead."""
     clock = WallClock(tmp_path)
-    async with served(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+    async with served(tmp_path, handlers="support.handlers.noting", **clock.variables()) as server:
         await prepared(server)
         clock.jump(seconds)
 
@@ -88,7 +87,7 @@ async def jumps_forward(tmp_path: Path, seconds: int) -> None:
 async def test_the_clock_is_set_back(tmp_path: Path):
     """Nothing fires again that has fired: silence, until the clock is where it was; a run by hand works meanwhile."""
     clock = WallClock(tmp_path)
-    async with served(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+    async with served(tmp_path, handlers="support.handlers.noting", **clock.variables()) as server:
         await prepared(server)
         clock.jump(-HOUR)
         await asyncio.sleep(1.5)  # an occurrence that was being claimed has ended
@@ -112,11 +111,11 @@ async def test_the_clock_is_set_back(tmp_path: Path):
 async def test_a_server_that_is_started_with_an_older_clock(tmp_path: Path):
     """An hour behind what is recorded: it starts, fires nothing twice, and goes on when its clock is right."""
     clock = WallClock(tmp_path)
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         await prepared(server)
         await asyncio.to_thread(server.kill)
     clock.jump(-HOUR)
-    async with served(tmp_path, handlers="fault_handlers", **clock.variables()) as server:
+    async with served(tmp_path, handlers="support.handlers.noting", **clock.variables()) as server:
         before = len(await history(server, "second"))
         await asyncio.sleep(2)
         assert len(await history(server, "second")) == before
@@ -133,7 +132,7 @@ async def test_a_server_that_is_started_with_an_older_clock(tmp_path: Path):
 async def test_a_process_that_sleeps(tmp_path: Path):
     """SIGSTOP for 10 s and SIGCONT, as a suspended machine: what was passed over is covered, what ran ends once."""
     seconds = 10
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         await prepared(server)
         async with calling(server.address) as client:
             await client.register_task(name="by-hand", schedule="@manual", handler="slow")
@@ -165,7 +164,7 @@ async def test_a_process_that_sleeps(tmp_path: Path):
 async def test_a_process_that_sleeps_in_the_midst_of_a_commit(tmp_path: Path):
     """Stopped for 12 s while a claim is being written: its heart beats first, and takes nothing for lost."""
     point = {VARIABLE: "claim.written=stop"}
-    async with served(tmp_path, handlers="fault_handlers", **point) as server:
+    async with served(tmp_path, handlers="support.handlers.noting", **point) as server:
         async with calling(server.address) as client:
             await client.register_task(name="yearly", schedule="@yearly", handler="slow")
             end = datetime.now(UTC)

@@ -12,14 +12,13 @@ from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-import effects
 import pytest
-from checker import Acknowledged
-from load import until
-from patient import calling
-from process import Server, run, served, serves, serving
-from replicas import reaches
-from stories import checked, story
+from support.patience import calling, until
+from support.servers.process import Server, run, served, serves, serving
+from support.servers.replicas import reaches
+from support.stories import checked, story
+from support.witnesses import effects
+from support.witnesses.checker import Acknowledged
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.retry import RetryPolicy
@@ -90,7 +89,7 @@ async def healed(team: Team, database: Path) -> None:
 async def test_a_full_disk(tmp_path: Path):
     """Writes are refused as UNAVAILABLE; freed, all goes on; the occurrences of that time are caught up."""
     with small_disk(tmp_path) as folder:
-        async with served(folder, handlers="fault_handlers") as server:
+        async with served(folder, handlers="support.handlers.noting") as server:
             await fills_up(folder, Team(server))
 
 
@@ -112,7 +111,7 @@ async def fills_up(folder: Path, team: Team) -> None:
 async def test_a_disk_that_fills_up_while_nothing_is_due(tmp_path: Path):
     """Nobody has asked for a write: health turns red all the same, and green again once there is room."""
     with small_disk(tmp_path) as folder:
-        async with served(folder, handlers="fault_handlers") as server:
+        async with served(folder, handlers="support.handlers.noting") as server:
             team = Team(server)
             with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
                 while True:
@@ -128,7 +127,7 @@ async def test_a_disk_that_fills_up_while_nothing_is_due(tmp_path: Path):
 @story
 async def test_a_file_that_another_process_holds_while_nothing_is_due(tmp_path: Path):
     """The same."""
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         team = Team(server)
         with closing(sqlite3.connect(tmp_path / "schedule.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -140,7 +139,7 @@ async def test_a_file_that_another_process_holds_while_nothing_is_due(tmp_path: 
 @story
 async def test_a_file_that_may_not_grow(tmp_path: Path):
     """A limit of its process, as a quota would be: an I/O error of each write, until it is lifted."""
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         team = Team(server)
         await team.begin()
         await team.register(5)
@@ -155,7 +154,7 @@ async def test_a_file_that_may_not_grow(tmp_path: Path):
 @story
 async def test_a_file_that_another_process_holds(tmp_path: Path):
     """A backup or a shell in a long transaction: writes wait 5 s and are refused, reads go on; then all goes on."""
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         team = Team(server)
         await team.begin()
         with closing(sqlite3.connect(tmp_path / "schedule.db", isolation_level=None)) as other:
@@ -175,7 +174,7 @@ async def test_work_goes_on_without_its_database(tmp_path: Path, long: bool):
     database, seconds = tmp_path / "schedule.db", 40 if long else 14
     policy = Policy(timeout=timedelta(hours=1), retry=RetryPolicy(max_retries=0))
     handlers = ("long", "long-in-thread")
-    async with served(tmp_path, handlers="fault_handlers") as server, calling(server.address) as client:
+    async with served(tmp_path, handlers="support.handlers.noting") as server, calling(server.address) as client:
         for name, ends in itertools.product(handlers, (seconds // 2, seconds + 2)):
             await client.register_task(
                 name=f"{name}-{ends}", schedule="@manual", handler=name, payload={"seconds": ends}, policy=policy
@@ -215,7 +214,7 @@ async def test_a_file_that_is_replaced(tmp_path: Path):
 async def taken_away(tmp_path: Path, *, replaced: bool) -> None:
     """Move the file of a server away, and back."""
     database, aside = tmp_path / "schedule.db", tmp_path / "aside.db"
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         team = Team(server)
         await team.begin()
         await team.register(2)
@@ -232,7 +231,7 @@ async def taken_away(tmp_path: Path, *, replaced: bool) -> None:
 @story
 async def test_the_newest_writes_are_taken_away(tmp_path: Path):
     """`rm schedule.db-*` under a running server: nothing more is acknowledged, and after kill -9 nothing is missing."""
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         team = Team(server)
         await team.begin()
         await team.register(5)
@@ -241,7 +240,7 @@ async def test_the_newest_writes_are_taken_away(tmp_path: Path):
         with pytest.raises(Unavailable, match=r"schedule\.db-wal: was removed or replaced while it was open"):
             await team.register(1)
         await asyncio.to_thread(server.kill)
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         await asyncio.to_thread(server.terminate)
     assert await checked(tmp_path / "schedule.db", Acknowledged(tasks=team.tasks)) == []
 
@@ -249,7 +248,7 @@ async def test_the_newest_writes_are_taken_away(tmp_path: Path):
 @story
 async def test_the_lock_is_taken_away(tmp_path: Path):
     """`rm schedule.db.lock` under a running server lets no second one in: it would run everything a second time."""
-    async with served(tmp_path, handlers="fault_handlers"):
+    async with served(tmp_path, handlers="support.handlers.noting"):
         (tmp_path / "schedule.db.lock").unlink()
         done = await asyncio.to_thread(run, "serve", "--grpc", "127.0.0.1:0", "--http", "off", folder=tmp_path)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
@@ -259,7 +258,7 @@ async def test_the_lock_is_taken_away(tmp_path: Path):
 def test_a_folder_that_cannot_be_written(tmp_path: Path):
     """The server does not start, and says why in a line."""
     with small_disk(tmp_path) as folder:
-        with serving(folder, handlers="fault_handlers") as server:
+        with serving(folder, handlers="support.handlers.noting") as server:
             server.terminate()
         (folder / "schedule.db.lock").unlink()
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
@@ -272,7 +271,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
 async def test_damaged_pages(tmp_path: Path):
     """What the disk lost is found before anything runs: the server refuses the file, and leaves it as it is."""
     database = tmp_path / "schedule.db"
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         team = Team(server)
         await team.begin()
         await team.register(20)

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from patient import AT_MOST, calling
-from process import Server, served, serves
-from stories import story
+from support.patience import AT_MOST, calling
+from support.servers.process import Server, served, serves
+from support.stories import story
 
 from schedule_grpc.domain.execution import State
 
-HANDLERS = "forking_handlers"
+HANDLERS = "support.handlers.forking"
 LONG = 2 * AT_MOST
 """Seconds that children live: longer than their test."""
 

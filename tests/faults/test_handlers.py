@@ -6,12 +6,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from checker import Acknowledged
-from hostile_handlers import KINDS, LEAKED, MEGABYTE
-from load import registrations, until
-from patient import calling
-from process import code_of_the_next, served
-from stories import checked, story
+from support.callers.load import registrations
+from support.handlers.hostile import KINDS, LEAKED, MEGABYTE
+from support.patience import calling, until
+from support.servers.process import code_of_the_next, served
+from support.stories import checked, story
+from support.witnesses.checker import Acknowledged
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.execution import Execution, State
@@ -42,7 +42,7 @@ async def ended(client: AsyncClient, execution_id: str) -> Execution:
 @story
 async def test_what_a_handler_must_not_raise(tmp_path: Path):
     """SystemExit, KeyboardInterrupt and their like, on the loop and in a thread: one failed attempt each, no more."""
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         async with calling(server.address) as client:
             ends = [
                 await run_once(client, handler, kind=kind)
@@ -66,7 +66,7 @@ async def test_what_a_handler_must_not_raise(tmp_path: Path):
 async def test_a_handler_that_ends_the_process(tmp_path: Path):
     """os._exit: found at the next start as LEASE_LOST; after its retries it is FAILED, and the server stays up."""
     retries = 2
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         async with calling(server.address) as client:
             policy = Policy(retry=RetryPolicy(max_retries=retries, initial_backoff=timedelta(seconds=1)))
             await client.register_task(name="task", schedule="@manual", handler="exits", policy=policy)
@@ -74,8 +74,8 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
                 await client.run_task_now("task", detach=True)
         assert await asyncio.to_thread(server.ended) == 3
     for _ in range(retries):
-        assert await asyncio.to_thread(code_of_the_next, tmp_path, handlers="hostile_handlers") == 3
-    async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
+        assert await asyncio.to_thread(code_of_the_next, tmp_path, handlers="support.handlers.hostile") == 3
+    async with served(tmp_path, handlers="support.handlers.hostile") as server, calling(server.address) as client:
         [recorded] = [each async for each in client.task_history("task")]
         execution = await ended(client, recorded.id)
         assert (await run_once(client, "quick")).state is State.SUCCEEDED
@@ -86,7 +86,7 @@ async def test_a_handler_that_ends_the_process(tmp_path: Path):
 @story
 async def test_a_handler_that_never_gives_way(tmp_path: Path):
     """It is named in the log while it holds the loop; killed and started anew, the server runs all the others."""
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         async with calling(server.address) as client:
             await client.register_task(name="endless", schedule="@manual", handler="endless", policy=ONCE)
             execution = (await client.run_task_now("endless", detach=True)).execution
@@ -95,9 +95,9 @@ async def test_a_handler_that_never_gives_way(tmp_path: Path):
             return "event_loop.blocked" in server.written()
 
         await until(named)
-        assert "hostile_handlers.py" in server.written()
+        assert "handlers/hostile.py" in server.written()
         await asyncio.to_thread(server.kill)
-    async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server, calling(server.address) as client:
         execution = await ended(client, execution.id)
         assert (await run_once(client, "quick")).state is State.SUCCEEDED
     assert (execution.state, execution.failure_kind) == (State.FAILED, FailureKind.LEASE_LOST)
@@ -106,7 +106,7 @@ async def test_a_handler_that_never_gives_way(tmp_path: Path):
 @story
 async def test_threads_left_behind(tmp_path: Path):
     """Threads of a handler's own that never end do not keep a stopping server, and are spoken of."""
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         async with calling(server.address) as client:
             assert (await run_once(client, "leaks")).state is State.SUCCEEDED
         assert server.count("task") > LEAKED
@@ -117,7 +117,7 @@ async def test_threads_left_behind(tmp_path: Path):
 @story
 async def test_a_result_of_100_megabytes(tmp_path: Path):
     """It is cut to what is kept, says so, and its memory is given back."""
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         async with calling(server.address) as client:
             await run_once(client, "quick")
             before = server.resident()
@@ -134,7 +134,7 @@ async def test_a_result_of_100_megabytes(tmp_path: Path):
 async def test_a_poison_task_beside_a_thousand_healthy_ones(tmp_path: Path):
     """It fails every second and is retried; each of the others runs and succeeds."""
     names = [f"healthy-{number}" for number in range(1000)]
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         async with calling(server.address) as client:
             retry = RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=100))
             await client.register_task(
@@ -157,7 +157,7 @@ async def test_a_poison_task_beside_a_thousand_healthy_ones(tmp_path: Path):
 async def test_a_slow_task_beside_those_of_every_second(tmp_path: Path, long: bool):
     """Whatever one takes, the others start within their second."""
     seconds = 20 if long else 4
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         async with calling(server.address) as client:
             for number in range(10):
                 await client.register_task(name=f"quick-{number}", schedule="every 1 second", handler="quick")
@@ -179,7 +179,7 @@ async def test_a_slow_task_beside_those_of_every_second(tmp_path: Path, long: bo
 async def test_thousands_due_at_one_second(tmp_path: Path):
     """All of them run, once each, and callers are answered meanwhile."""
     number = 10_000 if os.environ.get("FAULTS") == "long" else 1_000
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         async with calling(server.address) as client:
             instant = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=15 + number // 300)
             names = [f"task-{each}" for each in range(number)]

@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from load import Load, settled, until
-from patient import calling
-from process import Server, served, start
-from stories import checked, story
+from support.callers.load import Load, settled
+from support.patience import calling, until
+from support.servers.process import Server, served, start
+from support.stories import checked, story
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.runtime.failpoints import OPERATIONS, VARIABLE
@@ -44,7 +44,7 @@ def database(tmp_path: Path) -> Path:
 
 def started(folder: Path, **variables: str) -> Server:
     """Start a server with the handlers of the load."""
-    return start(folder, handlers="fault_handlers", **variables)
+    return start(folder, handlers="support.handlers.noting", **variables)
 
 
 async def stopped(working: "asyncio.Task[None]") -> None:
@@ -84,7 +84,7 @@ async def test_killed_at_random(tmp_path: Path, database: Path, long: bool):
 async def killed_at(tmp_path: Path, step: str) -> None:
     """Kill a server at this step of each write, one after the other; then ask again, and look."""
     load = Load()
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         await load.prepare(server.address)
     for operation in AT_START:
         with pytest.raises(AssertionError, match="exit -9"):
@@ -134,12 +134,12 @@ async def test_killed_after_each_commit(tmp_path: Path):
 async def test_killed_while_it_looks_after_what_runs(tmp_path: Path):
     """In a round of the upkeep, while a handler runs long: it runs again, once."""
     variables = {VARIABLE: "recover_own.written=kill@2"}
-    server = await asyncio.to_thread(start, tmp_path, handlers="hostile_handlers", **variables)
+    server = await asyncio.to_thread(start, tmp_path, handlers="support.handlers.hostile", **variables)
     async with calling(server.address) as client:
         await client.register_task(name="task", schedule="@manual", handler="slow", payload={"seconds": 25})
         execution = (await client.run_task_now("task", detach=True)).execution
     assert await asyncio.to_thread(server.ended) == -9
-    async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server, calling(server.address) as client:
 
         async def runs_again() -> bool:
             found = await client.get_execution(execution.id)
@@ -153,7 +153,7 @@ async def test_killed_while_it_looks_after_what_runs(tmp_path: Path):
 async def test_killed_between_the_record_of_a_run_and_its_beginning(tmp_path: Path):
     """Recorded RUNNING as it was asked for, and its handler never called: rescued as what a claim left behind is."""
     server = await asyncio.to_thread(
-        start, tmp_path, handlers="hostile_handlers", **{VARIABLE: "submit.committed=kill"}
+        start, tmp_path, handlers="support.handlers.hostile", **{VARIABLE: "submit.committed=kill"}
     )
     async with calling(server.address) as client:
         await client.register_task(name="task", schedule="@manual", handler="slow", payload={"seconds": 0})
@@ -161,7 +161,7 @@ async def test_killed_between_the_record_of_a_run_and_its_beginning(tmp_path: Pa
         assert await asyncio.to_thread(server.ended) == -9
         call.cancel()
         await asyncio.wait([call])
-    async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server, calling(server.address) as client:
         run = (await client.run_task_now("task", request_id="r")).execution
     assert (run.state, run.attempt, len(run.failed_attempts)) == (State.SUCCEEDED, 2, 1)
     assert await checked(tmp_path / "schedule.db") == []
@@ -173,10 +173,10 @@ async def test_a_fault_in_a_write_is_no_ones_loss(tmp_path: Path):
     load, database = Load(), tmp_path / "schedule.db"
     points = [f"{operation}.written=error@{visit}" for operation, visits in VISITS.items() for visit in visits[-1:]]
     variables = {VARIABLE: ",".join(point for point in points if not point.startswith("record"))}
-    async with served(tmp_path, handlers="fault_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.noting") as server:
         await load.prepare(server.address)
         await asyncio.to_thread(server.terminate)
-    async with served(tmp_path, handlers="fault_handlers", **variables) as server:
+    async with served(tmp_path, handlers="support.handlers.noting", **variables) as server:
         working = asyncio.create_task(load.work(server.address))
 
         async def all_reached() -> bool:
@@ -194,7 +194,7 @@ async def test_a_fault_in_a_write_is_no_ones_loss(tmp_path: Path):
 @story
 async def test_a_claim_or_a_result_that_is_lost_on_its_way(tmp_path: Path):
     """On disk, and its answer an exception of ours: the claim is handed back and runs, the result is not run again."""
-    async with served(tmp_path, handlers="fault_handlers", **{VARIABLE: ",".join(LOST)}) as server:
+    async with served(tmp_path, handlers="support.handlers.noting", **{VARIABLE: ",".join(LOST)}) as server:
         load = Load()
         await load.prepare(server.address)
 

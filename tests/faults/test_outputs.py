@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from checker import Acknowledged, check
-from load import QUICK, until
-from patient import AT_MOST, calling
-from process import COMMAND, environment
+from support.callers.load import QUICK
+from support.patience import AT_MOST, calling, until
+from support.servers.process import COMMAND, environment
+from support.witnesses.checker import Acknowledged, check
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.policy import Policy
@@ -43,7 +43,7 @@ async def test_a_log_that_cannot_be_written(tmp_path: Path, request: pytest.Fixt
     """Its lines are lost; executions are recorded, whoever waits is told, and SIGTERM ends the server with 0."""
     process = await asyncio.to_thread(
         subprocess.Popen,
-        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", "--handlers", "fault_handlers"],
+        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", "--handlers", "support.handlers.noting"],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,

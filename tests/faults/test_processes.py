@@ -6,12 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import grpc
-from checker import Acknowledged
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from load import until
-from patient import calling
-from process import run, served
-from stories import checked, story
+from support.patience import calling, until
+from support.servers.process import run, served
+from support.stories import checked, story
+from support.witnesses.checker import Acknowledged
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
@@ -143,7 +142,7 @@ async def test_a_handler_that_blocks_the_loop_is_named_and_times_out(tmp_path: P
     assert (result.execution.state, result.execution.failure_kind) == (State.FAILED, FailureKind.TIMEOUT)
     (blocked,) = [line for line in errors.splitlines() if "event_loop.blocked" in line]
     assert f"block {result.execution.id}" in blocked
-    assert "process_handlers.py" in blocked
+    assert "handlers/ordinary.py" in blocked
 
 
 @story

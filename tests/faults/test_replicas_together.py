@@ -11,17 +11,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import effects
 import grpc
 import httpx2
 import pytest
-from checker import check
-from load import until
-from patient import AT_MOST, calling
-from postgres import Postgres
-from process import Server, run, serves, start
-from replicas import reaches, replicas
-from tcp_proxy import TcpProxy
+from support.patience import AT_MOST, calling, until
+from support.servers.postgres import Postgres
+from support.servers.process import Server, run, serves, start
+from support.servers.replicas import reaches, replicas
+from support.servers.tcp_proxy import TcpProxy
+from support.witnesses import effects
+from support.witnesses.checker import check
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.execution import State
@@ -55,7 +54,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> It
         shared = ("--database", url, "--http", "127.0.0.1:0")
         with ThreadPoolExecutor(4) as threads:
             begun = [
-                threads.submit(start, folder, *shared, handlers="fault_handlers"),
+                threads.submit(start, folder, *shared, handlers="support.handlers.noting"),
                 threads.submit(start, folder, *shared, handlers=None),
                 threads.submit(start, folder, *shared, "--no-engine", handlers=None),
                 threads.submit(start, folder, *shared, "--no-api", handlers=None),

@@ -9,12 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from checker import Acknowledged, check
-from load import until
-from old_files import first_version
-from patient import AT_MOST, calling
-from process import COMMAND, Server, environment, served, serving, start, stopped
-from stories import checked, story
+from support.databases.old_files import first_version
+from support.patience import AT_MOST, calling, until
+from support.servers.process import COMMAND, Server, environment, served, serving, start, stopped
+from support.stories import checked, story
+from support.witnesses.checker import Acknowledged, check
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.runtime.failpoints import STEPS, VARIABLE
@@ -58,7 +57,7 @@ async def test_sigterm_after_sigint_does_not_wait_for_work(tmp_path: Path):
 
 async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
     """Send a server that works two signals."""
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         execution_id = await begun_work(server, 60)
         server.process.send_signal(first)
 
@@ -71,7 +70,7 @@ async def asked_twice(tmp_path: Path, first: signal.Signals) -> None:
     assert (code, "Traceback" in errors) == (0, False)
     assert took < 20  # neither for the work nor for the 30 s that it has to drain
     assert await checked(tmp_path / "schedule.db", Acknowledged(executions=[execution_id])) == []
-    async with served(tmp_path, handlers="hostile_handlers") as server, calling(server.address) as client:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server, calling(server.address) as client:
 
         async def runs_again() -> bool:
             execution = await client.get_execution(execution_id)
@@ -173,7 +172,7 @@ def version(database: Path) -> int:
 @story
 async def test_sighup_drains(tmp_path: Path):
     """As SIGTERM: what runs is handed back or ends, and the exit code is 0."""
-    async with served(tmp_path, handlers="hostile_handlers") as server:
+    async with served(tmp_path, handlers="support.handlers.hostile") as server:
         execution_id = await begun_work(server, 1)
         server.process.send_signal(signal.SIGHUP)
         assert await asyncio.to_thread(server.process.wait, AT_MOST) == 0
@@ -184,7 +183,7 @@ async def test_sighup_drains(tmp_path: Path):
 @story
 async def test_signals_again_and_again(tmp_path: Path):
     """To the very end of the process, of each kind: exit code 0, and no traceback."""
-    async with served(tmp_path, "--http", "127.0.0.1:0", handlers="hostile_handlers") as server:
+    async with served(tmp_path, "--http", "127.0.0.1:0", handlers="support.handlers.hostile") as server:
 
         def pester() -> None:
             while server.process.poll() is None:

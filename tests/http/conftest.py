@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from checker import check
-from live import Live, serving
-from patient import AT_MOST
+from support.patience import AT_MOST
+from support.servers.live import Live, serving
+from support.witnesses.checker import check
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import httpx2
 import pytest
-from live import Live
-from raw_http import raw
+from support.callers.raw_http import raw
+from support.servers.live import Live
 
 from schedule_grpc.api.http import crowd, events, guard
 from schedule_grpc.api.http.crowd import Crowd

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from live import Live
-from patient import AT_MOST
-from process import serving
+from support.patience import AT_MOST
+from support.servers.live import Live
+from support.servers.process import serving
 
 from schedule_grpc.api.http import events
 from schedule_grpc.events import KEPT, Transition

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from patient import AT_MOST
-from process import serving
-from wall_clock import quiet
+from support.machine.wall_clock import quiet
+from support.patience import AT_MOST
+from support.servers.process import serving
 
 from schedule_grpc.api.http.server_routes import INFORMATION
 

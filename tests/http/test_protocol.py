@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from live import Live
+from support.servers.live import Live
 
 from schedule_grpc.api.http import tasks
 

@@ -2,8 +2,8 @@
 
 import httpx2
 import pytest
-from live import Live
-from raw_http import raw
+from support.callers.raw_http import raw
+from support.servers.live import Live
 
 from schedule_grpc.api.http import connection, guard
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc import app
 from schedule_grpc.runtime.clock import SystemClock

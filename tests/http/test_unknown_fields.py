@@ -4,7 +4,7 @@ import json
 
 import httpx2
 import pytest
-from live import Live
+from support.servers.live import Live
 
 TASK = {"name": "x", "schedule": "@daily", "handler": "steps"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from live import Live, asked, struct
+from support.servers.live import Live, asked, struct
 
 from schedule_grpc.api.http import envelope, server_routes, target
 from schedule_grpc.domain import canonical_json as json_text

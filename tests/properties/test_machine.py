@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from world import World
+from support.rigs.world import World
 
 from schedule_grpc.domain.policy import CatchUp, Overlap, Policy
 from schedule_grpc.domain.registration import TaskUpdate

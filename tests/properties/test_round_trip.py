@@ -8,7 +8,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from live import Live
+from support.servers.live import Live
 
 from schedule_grpc.domain.policy import CatchUp, Overlap, Policy, Retention, Window
 from schedule_grpc.domain.registration import Registration

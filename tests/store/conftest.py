@@ -1,5 +1,5 @@
-"""These suites run over each engine."""
+"""These tests run on both databases."""
 
-from engines import place
+from support.databases.place import place
 
 __all__ = ["place"]

@@ -5,10 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from checker import check
-from checker.reading import rows
-from old_files import database_of_version, file_of_version
-from rig import START, rig
+from support.databases.old_files import database_of_version, file_of_version
+from support.rigs.rig import START, new_rig
+from support.witnesses.checker import check
+from support.witnesses.checker.reading import rows
 
 from schedule_grpc.domain.execution import Reason, State
 from schedule_grpc.domain.policy import Policy
@@ -83,8 +83,8 @@ async def made(place: Path | str, version: int) -> None:
 async def test_what_was_written_is_read_by_the_names_of_today(place: Path | str, version: int):
     """Reasons, kinds of failure, failed attempts and notes; an error's text that looks like a key stays as it is."""
     await made(place, version)
-    async with rig(place) as service:
-        *missed, failed, cancelled = await service.history()
+    async with new_rig(place) as rig:
+        *missed, failed, cancelled = await rig.history()
     assert [(each.reason, each.troubles) for each in missed] == [(reason, ()) for _, _, reason in ENDED]
     assert (failed.state, failed.failure_kind, failed.troubles) == (State.FAILED, FailureKind.TIMEOUT, ())
     assert [(each.failure_kind, each.error) for each in failed.failed_attempts] == [(FailureKind.TIMEOUT, ERROR)]
@@ -95,10 +95,10 @@ async def test_what_was_written_is_read_by_the_names_of_today(place: Path | str,
 async def test_a_task_is_what_it_was(place: Path | str, version: int):
     """Its etag too; to register the same definition again changes nothing, and its policy's text is today's."""
     await made(place, version)
-    async with rig(place) as service:
-        found = await service.service.get_task("task")
+    async with new_rig(place) as rig:
+        found = await rig.service.get_task("task")
         assert (found.policy, found.trouble, found.etag) == (POLICY, "", "3")
-        assert await service.register(policy=POLICY) == found
+        assert await rig.register(policy=POLICY) == found
     (row,) = rows(place, "SELECT policy, revision FROM scheduled_tasks")
     assert (row["policy"], row["revision"]) == (policy_text(POLICY), 3)
     assert check(place) == []

@@ -8,7 +8,7 @@ from itertools import chain, combinations, product
 from pathlib import Path
 
 import pytest
-from rig import Rig, at, rig
+from support.rigs.rig import Rig, at, new_rig
 
 from schedule_grpc.domain.execution import STATES, ExecutionFilter, Outcome, State
 from schedule_grpc.domain.paging import Page
@@ -26,31 +26,31 @@ from schedule_grpc.store import ClaimRequest
 from schedule_grpc.store.sharing import shares
 
 
-async def test_a_quiet_tasks_history_is_not_hidden_by_a_busy_one(service: Rig):
+async def test_a_quiet_tasks_history_is_not_hidden_by_a_busy_one(rig: Rig):
     """History is chosen by task before it is limited."""
-    await service.register("quiet", "@manual")
-    await service.register("busy", "@manual")
-    await service.service.run_now("quiet", detach=True)
-    await service.work()
+    await rig.register("quiet", "@manual")
+    await rig.register("busy", "@manual")
+    await rig.service.run_now("quiet", detach=True)
+    await rig.tick()
     for _ in range(30):
-        await service.service.run_now("busy", detach=True)
-        await service.work()
-        await service.clock.advance(1)
-    page = await service.service.history("quiet", ExecutionFilter(), Page(size=10))
+        await rig.service.run_now("busy", detach=True)
+        await rig.tick()
+        await rig.clock.advance(1)
+    page = await rig.service.history("quiet", ExecutionFilter(), Page(size=10))
     assert len(page.executions) == 1
 
 
-async def test_pages_go_newest_first_and_cover_every_execution_once(service: Rig):
+async def test_pages_go_newest_first_and_cover_every_execution_once(rig: Rig):
     """25 executions in pages of 10, even where several were created at one instant."""
-    await service.register("task", "@manual")
+    await rig.register("task", "@manual")
     for number in range(25):
-        await service.service.run_now("task", detach=True)
-        await service.work()
+        await rig.service.run_now("task", detach=True)
+        await rig.tick()
         if number % 3 == 0:
-            await service.clock.advance(1)
+            await rig.clock.advance(1)
     token, seen = "", []
     while True:
-        page = await service.service.executions(ExecutionFilter(), Page(size=10, token=token))
+        page = await rig.service.executions(ExecutionFilter(), Page(size=10, token=token))
         seen += page.executions
         token = page.next_page_token
         if not token:
@@ -60,35 +60,35 @@ async def test_pages_go_newest_first_and_cover_every_execution_once(service: Rig
     assert keys == sorted(keys, reverse=True)
 
 
-async def in_every_state(service: Rig) -> None:
+async def in_every_state(rig: Rig) -> None:
     """Leave two executions in each state, created in turn, some at one instant."""
     open_to_all = Policy(overlap=Overlap.ALLOW_ALL, start_deadline=timedelta(seconds=1))
     for name in ("task", "late"):
-        await service.register(name, "@manual", policy=open_to_all)
+        await rig.register(name, "@manual", policy=open_to_all)
 
     async def run(name: str = "task", **payload: str) -> str:
-        return (await service.service.run_now(name, payload=payload, detach=True)).id
+        return (await rig.service.run_now(name, payload=payload, detach=True)).id
 
     for _ in range(2):
         await run()
         await run(fate="reject")
-        await service.work()
-        await service.service.cancel(await run())
-        await service.store.give_up(await run(), now=service.clock.now())
+        await rig.tick()
+        await rig.service.cancel(await run())
+        await rig.store.give_up(await run(), now=rig.clock.now())
         await run("late")
-        await service.clock.advance(2)
-        await service.store.expire(now=service.clock.now())
+        await rig.clock.advance(2)
+        await rig.store.expire(now=rig.clock.now())
         await run()
-        await service.claim("another server")
-        await service.clock.advance(0.5)
+        await rig.claim("another server")
+        await rig.clock.advance(0.5)
     for _ in range(2):
         await run()
 
 
-async def test_each_choice_of_states_has_its_pages(service: Rig):
+async def test_each_choice_of_states_has_its_pages(rig: Rig):
     """Pages of one state, of several merged, of one task or all, show what a list of everything shows of them."""
-    await in_every_state(service)
-    everything = (await service.service.executions(ExecutionFilter(), Page(size=1000))).executions
+    await in_every_state(rig)
+    everything = (await rig.service.executions(ExecutionFilter(), Page(size=1000))).executions
     assert Counter(execution.state for execution in everything) == dict.fromkeys(STATES, 2)
     last = everything[0].create_time
     for states in chain.from_iterable(combinations(STATES, count) for count in (1, 2, len(STATES))):
@@ -97,24 +97,24 @@ async def test_each_choice_of_states_has_its_pages(service: Rig):
             wanted = [each for each in everything if each.state in states and (not end_time or each.create_time < last)]
             token, seen = "", []
             while token or not seen:
-                page = await service.service.executions(chosen, Page(size=3, token=token))
+                page = await rig.service.executions(chosen, Page(size=3, token=token))
                 seen += [*page.executions, None]
                 token = page.next_page_token
             assert [each for each in seen if each] == wanted
-            history = await service.service.history("task", chosen, Page(size=1000))
+            history = await rig.service.history("task", chosen, Page(size=1000))
             assert list(history.executions) == [each for each in wanted if each.task_name == "task"]
 
 
-async def test_history_is_filtered_by_state_and_time(service: Rig):
+async def test_history_is_filtered_by_state_and_time(rig: Rig):
     """States are any of; start_time is inclusive, end_time exclusive."""
-    await service.register("task", "@manual")
+    await rig.register("task", "@manual")
     for fate in ("succeed", "reject", "succeed"):
-        await service.service.run_now("task", detach=True, payload={"fate": fate})
-        await service.work()
-        await service.clock.advance(60)
+        await rig.service.run_now("task", detach=True, payload={"fate": fate})
+        await rig.tick()
+        await rig.clock.advance(60)
 
     async def chosen(**wanted) -> list[str]:
-        page = await service.service.history("task", ExecutionFilter(**wanted), Page())
+        page = await rig.service.history("task", ExecutionFilter(**wanted), Page())
         return [execution.state.value for execution in page.executions]
 
     assert await chosen(states=frozenset({State.FAILED})) == ["FAILED"]
@@ -124,123 +124,123 @@ async def test_history_is_filtered_by_state_and_time(service: Rig):
     assert await chosen(end_time=at("0001-01-01")) == []
 
 
-async def test_an_unknown_name_has_an_empty_history(service: Rig):
+async def test_an_unknown_name_has_an_empty_history(rig: Rig):
     """It is a page like any other."""
-    assert await service.history("nobody") == ()
+    assert await rig.history("nobody") == ()
 
 
-async def test_an_unknown_execution_is_not_found(service: Rig):
+async def test_an_unknown_execution_is_not_found(rig: Rig):
     """The error names the id."""
     with pytest.raises(ExecutionNotFound, match="exec_none"):
-        await service.service.execution("exec_none")
+        await rig.service.execution("exec_none")
 
 
-async def test_run_now_of_a_missing_or_disabled_task_is_refused(service: Rig):
+async def test_run_now_of_a_missing_or_disabled_task_is_refused(rig: Rig):
     """NOT_FOUND and FAILED_PRECONDITION, nothing recorded."""
     with pytest.raises(TaskNotFound):
-        await service.service.run_now("nobody")
-    await service.register()
-    await service.service.disable("task")
+        await rig.service.run_now("nobody")
+    await rig.register()
+    await rig.service.disable("task")
     with pytest.raises(TaskDisabled):
-        await service.service.run_now("task")
-    assert await service.history() == ()
+        await rig.service.run_now("task")
+    assert await rig.history() == ()
 
 
-async def test_a_request_id_makes_repeating_a_run_safe(service: Rig):
+async def test_a_request_id_makes_repeating_a_run_safe(rig: Rig):
     """The same id gives the same execution, also after it ended; for another task or payload it is refused."""
-    await service.register("task", "@manual")
-    await service.register("other", "@manual")
-    first = await service.service.run_now("task", detach=True, request_id="r1", payload={"a": 1})
-    await service.work()
-    again = await service.service.run_now("task", detach=True, request_id="r1", payload={"a": 1})
+    await rig.register("task", "@manual")
+    await rig.register("other", "@manual")
+    first = await rig.service.run_now("task", detach=True, request_id="r1", payload={"a": 1})
+    await rig.tick()
+    again = await rig.service.run_now("task", detach=True, request_id="r1", payload={"a": 1})
     assert (again.id, again.state) == (first.id, State.SUCCEEDED)
     for name, payload in (("other", {"a": 1}), ("task", {"a": 2}), ("task", None)):
         with pytest.raises(InvalidArgument, match="request_id"):
-            await service.service.run_now(name, detach=True, request_id="r1", payload=payload)
-    assert len(await service.history()) == 1
+            await rig.service.run_now(name, detach=True, request_id="r1", payload=payload)
+    assert len(await rig.history()) == 1
 
 
-async def test_waiting_for_a_handler_that_nobody_offers_gives_up(service: Rig):
+async def test_waiting_for_a_handler_that_nobody_offers_gives_up(rig: Rig):
     """After 30 s the call fails and the row ends SKIPPED/NO_WORKER."""
-    await service.register("task", "@manual", handler="nobody", allow_unknown_handler=True)
-    call = asyncio.create_task(service.service.run_now("task"))
-    while not await service.history():
-        await service.clock.advance(0)
-    service.clock.set_wall(at("2026-01-31T10:00:29.9"))
-    await service.clock.advance(0)
-    assert await service.states() == ["PENDING"]
+    await rig.register("task", "@manual", handler="nobody", allow_unknown_handler=True)
+    call = asyncio.create_task(rig.service.run_now("task"))
+    while not await rig.history():
+        await rig.clock.advance(0)
+    rig.clock.set_wall(at("2026-01-31T10:00:29.9"))
+    await rig.clock.advance(0)
+    assert await rig.states() == ["PENDING"]
     while not call.done():
-        await service.clock.advance(0.1)
+        await rig.clock.advance(0.1)
     with pytest.raises(NoWorker):
         await call
-    (execution,) = await service.history()
+    (execution,) = await rig.history()
     assert (execution.state, execution.reason) == (State.SKIPPED, "NO_WORKER")
 
 
-async def test_a_draining_server_lets_waiting_calls_go_with_the_executions_id(service: Rig):
+async def test_a_draining_server_lets_waiting_calls_go_with_the_executions_id(rig: Rig):
     """UNAVAILABLE, the execution goes on; new runs are refused."""
-    await service.register("task", "@manual")
-    call = asyncio.create_task(service.service.run_now("task"))
-    while not await service.history():
-        await service.clock.advance(0)
-    service.service.drain()
-    await service.clock.advance(1)
+    await rig.register("task", "@manual")
+    call = asyncio.create_task(rig.service.run_now("task"))
+    while not await rig.history():
+        await rig.clock.advance(0)
+    rig.service.drain()
+    await rig.clock.advance(1)
     with pytest.raises(ShuttingDown) as caught:
         await call
-    (execution,) = await service.history()
+    (execution,) = await rig.history()
     assert caught.value.details["execution"] == execution.id
     with pytest.raises(ShuttingDown):
-        await service.service.run_now("task")
+        await rig.service.run_now("task")
 
 
-async def test_a_caller_that_leaves_does_not_stop_the_run(service: Rig):
+async def test_a_caller_that_leaves_does_not_stop_the_run(rig: Rig):
     """The waiting call is cancelled; the execution ends all the same."""
-    await service.register("task", "@manual")
-    call = asyncio.create_task(service.service.run_now("task"))
-    while not await service.history():
-        await service.clock.advance(0)
+    await rig.register("task", "@manual")
+    call = asyncio.create_task(rig.service.run_now("task"))
+    while not await rig.history():
+        await rig.clock.advance(0)
     call.cancel()
-    await service.work()
-    assert await service.states() == ["SUCCEEDED"]
+    await rig.tick()
+    assert await rig.states() == ["SUCCEEDED"]
 
 
-async def test_a_claim_takes_the_longest_available_first(service: Rig, gate):
+async def test_a_claim_takes_the_longest_available_first(rig: Rig, gate):
     """Rows are claimed in the order in which they became available."""
     held = gate("held")
     for name in ("a", "b", "c"):
-        await service.register(name, "@manual", payload={"gate": "held"})
-        await service.service.run_now(name, detach=True)
-        await service.clock.advance(1)
-    service.engine._loop._concurrency = 2
-    await service.engine.tick()
-    assert [(await service.states(name))[0] for name in ("a", "b", "c")] == ["RUNNING", "RUNNING", "PENDING"]
+        await rig.register(name, "@manual", payload={"gate": "held"})
+        await rig.service.run_now(name, detach=True)
+        await rig.clock.advance(1)
+    rig.engine._loop._concurrency = 2
+    await rig.engine.tick()
+    assert [(await rig.states(name))[0] for name in ("a", "b", "c")] == ["RUNNING", "RUNNING", "PENDING"]
     held.opened.set()
-    await service.engine.idle()
+    await rig.engine.idle()
 
 
-async def test_an_expiry_leaves_retries_alone(service: Rig):
+async def test_an_expiry_leaves_retries_alone(rig: Rig):
     """A row that was attempted has no start deadline any more."""
-    await service.register("task", "@manual", payload={"fate": "raise"})
-    await service.service.run_now("task", detach=True)
-    await service.engine.tick()
-    await service.engine.idle()
-    assert await service.store.expire(now=service.clock.now() + timedelta(days=400)) == 0
+    await rig.register("task", "@manual", payload={"fate": "raise"})
+    await rig.service.run_now("task", detach=True)
+    await rig.engine.tick()
+    await rig.engine.idle()
+    assert await rig.store.expire(now=rig.clock.now() + timedelta(days=400)) == 0
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["as claimed", "to be read"])
 @pytest.mark.parametrize("kind", [None, FailureKind.ERROR])
 async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
-    service: Rig, kind: FailureKind | None, told: bool
+    rig: Rig, kind: FailureKind | None, told: bool
 ):
     """It came after the claim: one that succeeds all the same keeps it, one that fails is CANCELLED for it."""
     for name in ("wanted", "other"):
-        await service.register(name, "@manual")
-        await service.service.run_now(name, detach=True)
-    await service.hold_lease("me")
-    now = service.clock.now()
+        await rig.register(name, "@manual")
+        await rig.service.run_now(name, detach=True)
+    await rig.hold_lease("me")
+    now = rig.clock.now()
     asked = ClaimRequest(owner="me", handlers=frozenset({"fate"}), limit=9, running={}, now=now)
-    claims = {claim.task.name: claim for claim in (await service.store.claim(asked)).claims}
-    await service.store.cancel(claims["wanted"].execution.id, note="enough", now=now)
+    claims = {claim.task.name: claim for claim in (await rig.store.claim(asked)).claims}
+    await rig.store.cancel(claims["wanted"].execution.id, note="enough", now=now)
     outcomes = [
         Outcome(
             execution_id=claim.execution.id,
@@ -255,8 +255,8 @@ async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
         for claim in (claims["wanted"], claims["other"])
     ]
     seen = []
-    with service.hub.listening(seen.extend):
-        wanted, other = await service.store.record(outcomes)
+    with rig.hub.listening(seen.extend):
+        wanted, other = await rig.store.record(outcomes)
     assert (wanted.cancel_requested_time, wanted.cancel_note) == (now, "enough")
     assert wanted.state is (State.CANCELLED if kind else State.SUCCEEDED)
     assert (other.cancel_requested_time, other.state) == (None, State.FAILED if kind else State.SUCCEEDED)
@@ -264,7 +264,7 @@ async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
         wanted,
         other,
     ]
-    assert [await service.store.find_execution(each.id) for each in (wanted, other)] == [wanted, other]
+    assert [await rig.store.find_execution(each.id) for each in (wanted, other)] == [wanted, other]
 
 
 @pytest.mark.parametrize(
@@ -312,19 +312,19 @@ def test_many_turns_at_once_are_as_many_turns(limit: int):
         assert {handler: found.get(handler, 0) for handler in waiting} == one_at_a_time(limit, waiting)
 
 
-async def test_a_listener_that_raises_harms_nobody(service: Rig):
+async def test_a_listener_that_raises_harms_nobody(rig: Rig):
     """The write is acknowledged, the other listeners are told, and the next write works."""
     told = []
 
     def failing(_):
         raise ZeroDivisionError
 
-    with service.hub.listening(failing), service.hub.listening(told.append):
-        await service.register("task", "@manual")
-        await service.service.run_now("task", detach=True)
-        await service.work()
+    with rig.hub.listening(failing), rig.hub.listening(told.append):
+        await rig.register("task", "@manual")
+        await rig.service.run_now("task", detach=True)
+        await rig.tick()
     assert len(told) == 4
-    assert await service.states() == ["SUCCEEDED"]
+    assert await rig.states() == ["SUCCEEDED"]
 
 
 async def test_a_look_does_not_wait_for_callers_pages(database: Path):
@@ -335,13 +335,13 @@ async def test_a_look_does_not_wait_for_callers_pages(database: Path):
         yield "SELECT 1", {}
         go_on.wait(60)
 
-    async with rig(database) as service:
-        await service.register("task")
-        await service.clock.advance(3600)
-        held = [asyncio.create_task(service.store._database.read(slow)) for _ in range(10)]
-        look = await service.store.look(frozenset({"fate"}), now=service.clock.now(), limit=10)
+    async with new_rig(database) as rig:
+        await rig.register("task")
+        await rig.clock.advance(3600)
+        held = [asyncio.create_task(rig.store._database.read(slow)) for _ in range(10)]
+        look = await rig.store.look(frozenset({"fate"}), now=rig.clock.now(), limit=10)
         assert [task.name for task in look.due] == ["task"]
-        assert await service.store.cancel_requests("owner") == frozenset()
+        assert await rig.store.cancel_requests("owner") == frozenset()
         assert not any(read.done() for read in held)
         go_on.set()
         await asyncio.gather(*held)

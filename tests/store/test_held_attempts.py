@@ -4,9 +4,9 @@ import asyncio
 from datetime import timedelta
 
 import asyncpg
-from begin_scene import request
-from postgres import Postgres
-from rig import rig
+from support.rigs.begin_scene import request
+from support.rigs.rig import new_rig
+from support.servers.postgres import Postgres
 
 from schedule_grpc.domain.execution import Outcome, State
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
@@ -18,15 +18,15 @@ WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AN
 async def test_a_wish_that_is_written_while_a_record_waits(postgres: Postgres, postgres_database: str):
     """Whoever holds the task can write its execution, so nothing is locked crosswise; and the record sees the wish."""
     url = postgres.url(postgres_database)
-    async with rig(url) as service:
-        await service.hold_lease("me")
-        await service.register("task", policy=Policy(retry=RetryPolicy(max_retries=3)))
-        await service.service.run_now("task", detach=True)
-        (claim,) = (await service.store.claim(request(service))).claims
+    async with new_rig(url) as rig:
+        await rig.hold_lease("me")
+        await rig.register("task", policy=Policy(retry=RetryPolicy(max_retries=3)))
+        await rig.service.run_now("task", detach=True)
+        (claim,) = (await rig.store.claim(request(rig))).claims
         failure = Outcome(
             execution_id=claim.execution.id,
             lease_token=claim.lease_token,
-            end_time=service.clock.now(),
+            end_time=rig.clock.now(),
             duration=timedelta(0),
             kind=FailureKind.ERROR,
             error="would be tried again",
@@ -35,7 +35,7 @@ async def test_a_wish_that_is_written_while_a_record_waits(postgres: Postgres, p
         other = await asyncpg.connect(url, server_settings={"lock_timeout": "2s"})
         async with other.transaction():
             await other.execute("SELECT 1 FROM scheduled_tasks WHERE name = 'task' FOR NO KEY UPDATE")
-            recording = asyncio.create_task(service.store.record([failure]))
+            recording = asyncio.create_task(rig.store.record([failure]))
             while not recording.done() and not await other.fetchval(WAITS):
                 pass
             await other.execute(

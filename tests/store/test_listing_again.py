@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from rig import Rig
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.store import listed_tasks
@@ -25,65 +25,65 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-async def listed(service: Rig) -> tuple[Task, ...]:
+async def listed(rig: Rig) -> tuple[Task, ...]:
     """Return all tasks, as a list has them; each is as it is alone."""
-    tasks = await service.store.list_tasks(TaskFilter(), after="", limit=100)
+    tasks = await rig.store.list_tasks(TaskFilter(), after="", limit=100)
     for task in tasks:
-        assert task == await service.store.find_task(task.name)
+        assert task == await rig.store.find_task(task.name)
     return tasks
 
 
-async def test_what_did_not_change_is_not_read_again(service: Rig, learned: list[str]):
+async def test_what_did_not_change_is_not_read_again(rig: Rig, learned: list[str]):
     """It is the same value."""
     for name in "abc":
-        await service.register(name)
-    first = await listed(service)
+        await rig.register(name)
+    first = await listed(rig)
     learned.clear()
-    again = await listed(service)
+    again = await listed(rig)
     assert learned == []
     assert all(one is other for one, other in zip(first, again, strict=True))
 
 
 @pytest.mark.parametrize("change", ["fires", "runs", "fails", "note", "definition", "another"])
-async def test_whatever_changes_is_listed(service: Rig, learned: list[str], change: str):
+async def test_whatever_changes_is_listed(rig: Rig, learned: list[str], change: str):
     """By a look, an end, a caller."""
     for name in "abc":
-        await service.register(name, "@manual")
-    await service.register("b", "@hourly")
-    await listed(service)
+        await rig.register(name, "@manual")
+    await rig.register("b", "@hourly")
+    await listed(rig)
     learned.clear()
     match change:
         case "fires":
-            await service.clock.advance(timedelta(hours=1).total_seconds())
-            await service.engine.tick()
-            await service.engine.idle()
+            await rig.clock.advance(timedelta(hours=1).total_seconds())
+            await rig.engine.tick()
+            await rig.engine.idle()
         case "runs":
-            await service.service.run_now("b", detach=True)
-            await service.work()
+            await rig.service.run_now("b", detach=True)
+            await rig.tick()
         case "fails":
-            await service.service.run_now("b", detach=True, payload={"fate": "reject"})
-            await service.work()
+            await rig.service.run_now("b", detach=True, payload={"fate": "reject"})
+            await rig.tick()
         case "note":
-            await service.service.disable("b", note="why")
-            await listed(service)
+            await rig.service.disable("b", note="why")
+            await listed(rig)
             learned.clear()
-            await service.service.disable("b", note="why not")
+            await rig.service.disable("b", note="why not")
         case "definition":
-            await service.register("b", "@hourly", description="changed")
+            await rig.register("b", "@hourly", description="changed")
         case "another":
-            await service.service.delete("b")
-            await service.register("b", "@hourly")
-    tasks = await listed(service)
+            await rig.service.delete("b")
+            await rig.register("b", "@hourly")
+    tasks = await listed(rig)
     assert learned == ["b"]
     assert [task.name for task in tasks] == ["a", "b", "c"]
-    await service.work()
+    await rig.tick()
 
 
-async def test_no_more_are_kept_than_are_allowed(service: Rig, monkeypatch: pytest.MonkeyPatch):
+async def test_no_more_are_kept_than_are_allowed(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """The oldest one goes."""
     monkeypatch.setattr(listed_tasks, "MOST_KEPT", 2)
     for name in "abc":
-        await service.register(name)
-    await listed(service)
+        await rig.register(name)
+    await listed(rig)
     assert len(task_operations.LISTED._kept) == 2
-    assert [task.name for task in await listed(service)] == ["a", "b", "c"]
+    assert [task.name for task in await listed(rig)] == ["a", "b", "c"]

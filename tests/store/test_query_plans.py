@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from postgres import Postgres
+from support.servers.postgres import Postgres
 
 from schedule_grpc.database import SetQuery, load_migrations
 from schedule_grpc.database.postgres import text as postgres_text

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from begin_scene import left_behind, told_by
-from rig import Rig
+from support.rigs.begin_scene import left_behind, told_by
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.registration import FreshTask, Registration, fresh_task
 from schedule_grpc.domain.task import Task, define
@@ -18,20 +18,20 @@ def wanted(name: str, schedule: str = "@hourly", **more: Any) -> Registration:
     return Registration(definition=define(name=name, schedule=schedule, handler="fate", **more), **asked)
 
 
-def fresh(service: Rig, *registrations: Registration) -> list[FreshTask]:
+def fresh(rig: Rig, *registrations: Registration) -> list[FreshTask]:
     """Return registrations as new tasks."""
-    return [fresh_task(each, service.clock.now()) for each in registrations]
+    return [fresh_task(each, rig.clock.now()) for each in registrations]
 
 
-async def registered_with_a_look(service: Rig, monkeypatch: pytest.MonkeyPatch, registration: Registration) -> Task:
+async def registered_with_a_look(rig: Rig, monkeypatch: pytest.MonkeyPatch, registration: Registration) -> Task:
     """Register by the way that looks first, computes, and writes what is still as it was."""
 
     async def none_at_once(calls):
         return (None,) * len(calls)
 
     with monkeypatch.context() as patched:
-        patched.setattr(service.store, "register_tasks", none_at_once)
-        return await service.service.register(registration)
+        patched.setattr(rig.store, "register_tasks", none_at_once)
+        return await rig.service.register(registration)
 
 
 @pytest.mark.parametrize("enabled", [None, True, False])
@@ -39,58 +39,58 @@ async def registered_with_a_look(service: Rig, monkeypatch: pytest.MonkeyPatch, 
     "more",
     [{}, {"schedule": "30 4 * * 1-5", "time_zone": "Europe/Berlin"}, {"schedule": "@manual", "payload": {"a": 1}}],
 )
-async def test_at_once_is_with_a_look(service: Rig, monkeypatch: pytest.MonkeyPatch, enabled: Any, more: Any):
+async def test_at_once_is_with_a_look(rig: Rig, monkeypatch: pytest.MonkeyPatch, enabled: Any, more: Any):
     """New, the same again, and changed."""
-    told, heard = told_by(service), []
+    told, heard = told_by(rig), []
     changed = {"description": "changed"}
     for given in (more, more, more | changed, more):
-        other = await registered_with_a_look(service, monkeypatch, wanted("two-step", enabled=enabled, **given))
+        other = await registered_with_a_look(rig, monkeypatch, wanted("two-step", enabled=enabled, **given))
         by_a_look, told[:] = len(told), []
-        one = await service.service.register(wanted("one-step", enabled=enabled, **given))
+        one = await rig.service.register(wanted("one-step", enabled=enabled, **given))
         heard.append((by_a_look, len(told)))
         told.clear()
-        assert left_behind(service, "one-step") == left_behind(service, "two-step")
+        assert left_behind(rig, "one-step") == left_behind(rig, "two-step")
         assert one.revision == other.revision
-        assert one == await service.service.get_task("one-step")
+        assert one == await rig.service.get_task("one-step")
     assert heard == [(1, 1), (0, 0), (1, 1), (1, 1)]
 
 
-async def test_calls_that_come_together_are_answered_each_for_itself(service: Rig):
+async def test_calls_that_come_together_are_answered_each_for_itself(rig: Rig):
     """New ones, one that is there as it is wanted, one that would change a task: that one is left out."""
-    same, other = await service.register("same"), await service.register("other")
-    new = fresh(service, wanted("new"))
-    told = told_by(service)
-    calls = [new, fresh(service, wanted("same")), fresh(service, wanted("other", "@daily"))]
-    assert await service.store.register_tasks(calls) == ((new[0].task,), (same,), None)
+    same, other = await rig.register("same"), await rig.register("other")
+    new = fresh(rig, wanted("new"))
+    told = told_by(rig)
+    calls = [new, fresh(rig, wanted("same")), fresh(rig, wanted("other", "@daily"))]
+    assert await rig.store.register_tasks(calls) == ((new[0].task,), (same,), None)
     assert told == [TaskChanged(name="new")]
-    assert await service.service.get_task("other") == other
+    assert await rig.service.get_task("other") == other
 
 
-async def test_of_a_call_all_or_none(service: Rig):
+async def test_of_a_call_all_or_none(rig: Rig):
     """What it would create is not created where it would change another."""
-    await service.register("other")
-    call = fresh(service, wanted("new"), wanted("other", "@daily"), wanted("newer"))
-    assert await service.store.register_tasks([call]) == (None,)
-    assert await service.store.find_tasks(["new", "newer"]) == {}
+    await rig.register("other")
+    call = fresh(rig, wanted("new"), wanted("other", "@daily"), wanted("newer"))
+    assert await rig.store.register_tasks([call]) == (None,)
+    assert await rig.store.find_tasks(["new", "newer"]) == {}
 
 
-async def test_one_name_wanted_by_two_calls_at_once(service: Rig):
+async def test_one_name_wanted_by_two_calls_at_once(rig: Rig):
     """The first creates it; the second finds it as it wants it, or is left out."""
-    calls = [fresh(service, wanted("task")), fresh(service, wanted("task")), fresh(service, wanted("task", "@daily"))]
-    (first,), (second,), third = await service.store.register_tasks(calls)
+    calls = [fresh(rig, wanted("task")), fresh(rig, wanted("task")), fresh(rig, wanted("task", "@daily"))]
+    (first,), (second,), third = await rig.store.register_tasks(calls)
     assert first == second == calls[0][0].task
     assert third is None
-    assert await service.service.get_task("task") == first
+    assert await rig.service.get_task("task") == first
 
 
-async def test_what_is_refused_is_refused_as_ever(service: Rig):
+async def test_what_is_refused_is_refused_as_ever(rig: Rig):
     """By what the task is; nothing is written."""
     past = "2020-01-01T00:00:00Z"
     with pytest.raises(SchedulePassed):
-        await service.service.register(wanted("task", past))
+        await rig.service.register(wanted("task", past))
     with pytest.raises(EtagMismatch):
-        await service.service.register(wanted("task", etag="1"))
+        await rig.service.register(wanted("task", etag="1"))
     with pytest.raises(InvalidArgument) as refused:
-        await service.service.register_all([wanted("a"), wanted("b", past)])
+        await rig.service.register_all([wanted("a"), wanted("b", past)])
     assert [each.field for each in refused.value.violations] == ["requests[1].schedule"]
-    assert await service.store.find_tasks(["task", "a", "b"]) == {}
+    assert await rig.store.find_tasks(["task", "a", "b"]) == {}

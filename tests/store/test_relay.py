@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from rig import Rig
+from support.rigs.rig import Rig
 
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.errors import DatabaseUnavailable
@@ -20,7 +20,7 @@ NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 
 @pytest.fixture
 def place(database: Path) -> Path:
-    """The relay asks nothing of the engine beneath."""
+    """One database is enough: the relay asks nothing of it."""
     return database
 
 
@@ -62,10 +62,10 @@ class Server:
 
 
 @pytest.fixture
-async def execution(service: Rig) -> Execution:
+async def execution(rig: Rig) -> Execution:
     """One that waits."""
-    await service.register("task", "@manual")
-    return await service.service.run_now("task", detach=True)
+    await rig.register("task", "@manual")
+    return await rig.service.run_now("task", detach=True)
 
 
 async def test_hints(execution: Execution):

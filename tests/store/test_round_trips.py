@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from begin_scene import request
-from postgres import Postgres
-from rig import Rig, rig
+from support.rigs.begin_scene import request
+from support.rigs.rig import Rig, new_rig
+from support.servers.postgres import Postgres
 
 from schedule_grpc.database.postgres import database as postgres
 from schedule_grpc.domain.execution import Outcome
@@ -19,9 +19,9 @@ ASKING = ("execute", "fetch", "fetchmany", "fetchrow")
 
 
 @pytest.fixture
-async def service(postgres: Postgres, postgres_database: str) -> AsyncIterator[Rig]:
+async def rig(postgres: Postgres, postgres_database: str) -> AsyncIterator[Rig]:
     """A service on PostgreSQL that holds its lease, with two tasks."""
-    async with rig(postgres.url(postgres_database)) as found:
+    async with new_rig(postgres.url(postgres_database)) as found:
         await found.hold_lease("me")
         for name in ("one", "two"):
             await found.register(name)
@@ -29,7 +29,7 @@ async def service(postgres: Postgres, postgres_database: str) -> AsyncIterator[R
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list to which each question is added; what is sent before a statement is none of its own."""
     questions: list[str] = []
     for name in ASKING:
@@ -43,33 +43,33 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return questions
 
 
-def outcome(service: Rig, claim: Claim) -> Outcome:
+def outcome(rig: Rig, claim: Claim) -> Outcome:
     """Return the success of an attempt."""
     return Outcome(
         execution_id=claim.execution.id,
         lease_token=claim.lease_token,
-        end_time=service.clock.now(),
+        end_time=rig.clock.now(),
         duration=timedelta(0),
         claimed=claim.execution,
     )
 
 
-async def test_a_run_by_hand_takes_six(service: Rig, asked: list[str]):
+async def test_a_run_by_hand_takes_six(rig: Rig, statements: list[str]):
     """Three until it has begun: what it must know, what it writes, COMMIT; and three for its record."""
-    now = service.clock.now()
+    now = rig.clock.now()
     runs = [ManualRun(name="one", payload=None, request_id=None)]
-    submitted = await service.store.submit(runs, now=now, request=request(service))
-    assert len(asked) == 3, asked
-    await service.store.record([outcome(service, claim) for claim in submitted.claims])
-    assert len(asked) == 6, asked
+    submitted = await rig.store.submit(runs, now=now, request=request(rig))
+    assert len(statements) == 3, statements
+    await rig.store.record([outcome(rig, claim) for claim in submitted.claims])
+    assert len(statements) == 6, statements
 
 
-async def test_a_firing_takes_three(service: Rig, asked: list[str]):
+async def test_a_firing_takes_three(rig: Rig, statements: list[str]):
     """However many are due: leases and tasks, what is recorded and has begun, COMMIT."""
-    await service.clock.advance(3600)
-    now = service.clock.now()
-    firings = [plan(await service.service.get_task(name), now) for name in ("one", "two")]
-    asked.clear()
-    fired = await service.store.fire(firings, now=now, request=request(service))
+    await rig.clock.advance(3600)
+    now = rig.clock.now()
+    firings = [plan(await rig.service.get_task(name), now) for name in ("one", "two")]
+    statements.clear()
+    fired = await rig.store.fire(firings, now=now, request=request(rig))
     assert len(fired.claims) == 2
-    assert len(asked) == 3, asked
+    assert len(statements) == 3, statements

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from rig import Rig, rig
+from support.rigs.rig import Rig, new_rig
 
 from schedule_grpc.domain.execution import STATES, TRANSITIONS, Execution, HandBack, Outcome, State
 from schedule_grpc.domain.planning import plan
@@ -23,7 +23,7 @@ SECOND = timedelta(seconds=1)
 class Scene:
     """A task with one execution in some state, and the token of its last claim."""
 
-    service: Rig
+    rig: Rig
     execution: Execution
     token: str
 
@@ -33,51 +33,49 @@ class Scene:
         return Outcome(
             execution_id=self.execution.id,
             lease_token=self.token,
-            end_time=self.service.clock.now(),
+            end_time=self.rig.clock.now(),
             duration=SECOND,
         )
 
 
-def request(service: Rig, owner: str = "me") -> ClaimRequest:
+def request(rig: Rig, owner: str = "me") -> ClaimRequest:
     """Return a claim of everything."""
-    now = service.clock.now()
+    now = rig.clock.now()
     return ClaimRequest(owner=owner, handlers=frozenset({"fate"}), limit=100, running={}, now=now)
 
 
-async def claim(service: Rig) -> Claim:
+async def claim(rig: Rig) -> Claim:
     """Claim the one execution there is."""
-    (found,) = (await service.store.claim(request(service))).claims
+    (found,) = (await rig.store.claim(request(rig))).claims
     return found
 
 
-async def scene(service: Rig, state: State) -> Scene:
+async def scene(rig: Rig, state: State) -> Scene:
     """Bring an execution into a state by the operations that lead there."""
-    await service.register("task", "@hourly", policy=Policy(retry=RetryPolicy(max_retries=1)))
+    await rig.register("task", "@hourly", policy=Policy(retry=RetryPolicy(max_retries=1)))
     if state is State.MISSED:
-        await service.clock.advance(3600)
-        await service.store.fire(
-            [plan(await service.service.get_task("task"), service.clock.now())], now=service.clock.now()
-        )
-        await service.clock.advance(3600)
-        await service.store.expire(now=service.clock.now())
-        (execution,) = await service.history()
-        return Scene(service=service, execution=execution, token="none")
-    execution = await service.service.run_now("task", detach=True)
+        await rig.clock.advance(3600)
+        await rig.store.fire([plan(await rig.service.get_task("task"), rig.clock.now())], now=rig.clock.now())
+        await rig.clock.advance(3600)
+        await rig.store.expire(now=rig.clock.now())
+        (execution,) = await rig.history()
+        return Scene(rig=rig, execution=execution, token="none")
+    execution = await rig.service.run_now("task", detach=True)
     if state is State.PENDING:
-        return Scene(service=service, execution=execution, token="none")
+        return Scene(rig=rig, execution=execution, token="none")
     if state is State.SKIPPED:
-        await service.store.give_up(execution.id, now=service.clock.now())
-        return Scene(service=service, execution=execution, token="none")
-    found = Scene(service=service, execution=execution, token=(await claim(service)).lease_token)
+        await rig.store.give_up(execution.id, now=rig.clock.now())
+        return Scene(rig=rig, execution=execution, token="none")
+    found = Scene(rig=rig, execution=execution, token=(await claim(rig)).lease_token)
     if state is State.SUCCEEDED:
-        await service.store.record([found.outcome])
+        await rig.store.record([found.outcome])
     if state is State.CANCELLED:
-        await service.store.cancel(execution.id, note="", now=service.clock.now())
+        await rig.store.cancel(execution.id, note="", now=rig.clock.now())
         await hand_back(found)
     if state is State.FAILED:
         await record_failure(found)
-        await service.clock.advance(10)
-        found.token = (await claim(service)).lease_token
+        await rig.clock.advance(10)
+        found.token = (await claim(rig)).lease_token
         await record_failure(found)
     return found
 
@@ -85,7 +83,7 @@ async def scene(service: Rig, state: State) -> Scene:
 async def record_failure(found: Scene, *, retry: bool = True) -> None:
     """Record a failed attempt, by default one that may be retried."""
     outcome = found.outcome
-    await found.service.store.record(
+    await found.rig.store.record(
         [
             Outcome(
                 execution_id=outcome.execution_id,
@@ -102,77 +100,77 @@ async def record_failure(found: Scene, *, retry: bool = True) -> None:
 
 async def hand_back(found: Scene) -> None:
     """Hand the attempt back."""
-    report = HandBack(execution_id=found.execution.id, lease_token=found.token, time=found.service.clock.now())
-    await found.service.store.record([report])
+    report = HandBack(execution_id=found.execution.id, lease_token=found.token, time=found.rig.clock.now())
+    await found.rig.store.record([report])
 
 
 async def fire(found: Scene) -> None:
     """Fire the task, an hour later."""
-    await found.service.clock.advance(3600)
-    task = await found.service.service.get_task("task")
-    now = found.service.clock.now()
-    await found.service.store.fire([plan(task, now)], now=now)
+    await found.rig.clock.advance(3600)
+    task = await found.rig.service.get_task("task")
+    now = found.rig.clock.now()
+    await found.rig.store.fire([plan(task, now)], now=now)
 
 
 async def rescue(found: Scene) -> None:
     """Rescue everything."""
-    await found.service.store.rescue(now=found.service.clock.now())
+    await found.rig.store.rescue(now=found.rig.clock.now())
 
 
 async def take_over(found: Scene) -> None:
     """Take what no lease covers: nobody holds one here."""
-    await found.service.store.take_over({"me": 0}, now=found.service.clock.now())
+    await found.rig.store.take_over({"me": 0}, now=found.rig.clock.now())
 
 
 async def recover_own(found: Scene, *, begun: bool) -> None:
     """Settle what one does not run."""
-    await found.service.clock.advance(11)
+    await found.rig.clock.advance(11)
     tokens = frozenset({found.token} if begun else ())
-    await found.service.store.recover_own("me", held=frozenset(), begun=tokens, now=found.service.clock.now())
+    await found.rig.store.recover_own("me", held=frozenset(), begun=tokens, now=found.rig.clock.now())
 
 
 async def expire(found: Scene) -> None:
     """End what is past its start deadline, two hours later."""
-    await found.service.clock.advance(7200)
-    await found.service.store.expire(now=found.service.clock.now())
+    await found.rig.clock.advance(7200)
+    await found.rig.store.expire(now=found.rig.clock.now())
 
 
 async def cancel_and_hand_back(found: Scene) -> None:
     """Ask for the end, and stop."""
-    await found.service.store.cancel(found.execution.id, note="", now=found.service.clock.now())
+    await found.rig.store.cancel(found.execution.id, note="", now=found.rig.clock.now())
     await hand_back(found)
 
 
 async def cancel_others(found: Scene) -> None:
     """Run once more, so that the other makes way."""
-    await found.service.register("task", "@hourly", policy=Policy(overlap=Overlap.CANCEL_OTHER))
-    await found.service.service.run_now("task", detach=True)
+    await found.rig.register("task", "@hourly", policy=Policy(overlap=Overlap.CANCEL_OTHER))
+    await found.rig.service.run_now("task", detach=True)
 
 
 async def catch_nothing_up(found: Scene) -> None:
     """Fire hours later what is not caught up."""
-    await found.service.register("task", "@hourly", policy=Policy(catch_up=CatchUp.NONE))
-    await found.service.clock.advance(600)
+    await found.rig.register("task", "@hourly", policy=Policy(catch_up=CatchUp.NONE))
+    await found.rig.clock.advance(600)
     await fire(found)
 
 
 async def backfill(found: Scene) -> None:
     """Record three hours that are past."""
-    now = found.service.clock.now()
-    await found.service.service.backfill("task", now - timedelta(hours=4), now)
+    now = found.rig.clock.now()
+    await found.rig.service.backfill("task", now - timedelta(hours=4), now)
 
 
 async def delete_after_failure(found: Scene) -> None:
     """Delete the task while its execution waits for the next attempt."""
     await record_failure(found)
-    await found.service.service.delete("task")
+    await found.rig.service.delete("task")
 
 
 OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
-    "submit": lambda found: found.service.service.run_now("task", detach=True),
+    "submit": lambda found: found.rig.service.run_now("task", detach=True),
     "fire": fire,
-    "claim": lambda found: found.service.store.claim(request(found.service)),
-    "record success": lambda found: found.service.store.record([found.outcome]),
+    "claim": lambda found: found.rig.store.claim(request(found.rig)),
+    "record success": lambda found: found.rig.store.record([found.outcome]),
     "record failure": record_failure,
     "record last failure": lambda found: record_failure(found, retry=False),
     "hand back": hand_back,
@@ -181,18 +179,18 @@ OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "recover what began": partial(recover_own, begun=True),
     "recover what never began": partial(recover_own, begun=False),
     "expire": expire,
-    "give up": lambda found: found.service.store.give_up(found.execution.id, now=found.service.clock.now()),
-    "cancel": lambda found: found.service.store.cancel(found.execution.id, note="", now=found.service.clock.now()),
+    "give up": lambda found: found.rig.store.give_up(found.execution.id, now=found.rig.clock.now()),
+    "cancel": lambda found: found.rig.store.cancel(found.execution.id, note="", now=found.rig.clock.now()),
     "cancel and hand back": cancel_and_hand_back,
     "cancel others": cancel_others,
     "catch nothing up": catch_nothing_up,
     "backfill": backfill,
-    "trigger": lambda found: found.service.service.trigger_cron("@hourly"),
-    "delete": lambda found: found.service.service.delete("task"),
+    "trigger": lambda found: found.rig.service.trigger_cron("@hourly"),
+    "delete": lambda found: found.rig.service.delete("task"),
     "delete after a failure": delete_after_failure,
-    "prune": lambda found: found.service.engine.prune(),
-    "disable": lambda found: found.service.service.disable("task"),
-    "register anew": lambda found: found.service.register("task", "@daily"),
+    "prune": lambda found: found.rig.engine.prune(),
+    "disable": lambda found: found.rig.service.disable("task"),
+    "register anew": lambda found: found.rig.register("task", "@daily"),
 }
 
 
@@ -209,12 +207,12 @@ async def observed(folder: Path, state: State, operation: str) -> set[tuple[Stat
 
 async def tried(path: Path, state: State, operation: str) -> set[tuple[State | None, State]]:
     """Do it, on a service of its own; what is told is what the rows say, and what had ended is as it was."""
-    async with rig(path) as service:
-        found = await scene(service, state)
+    async with new_rig(path) as rig:
+        found = await scene(rig, state)
         seen: list[Transition] = []
-        with service.hub.listening(lambda events: seen.extend(e for e in events if isinstance(e, Transition))):
+        with rig.hub.listening(lambda events: seen.extend(e for e in events if isinstance(e, Transition))):
             await OPERATIONS[operation](found)
-        after = {execution.id: execution.state for execution in await service.history()}
+        after = {execution.id: execution.state for execution in await rig.history()}
         told = {transition.execution.id: transition.execution.state for transition in seen}
         assert told.items() <= after.items()
         if found.execution.id not in told:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.domain.execution import (
     MAX_ERRORS_BYTES,

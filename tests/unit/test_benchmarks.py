@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from patient import AT_MOST
+from support.patience import AT_MOST
 
 from benchmarks.measure import Bench, Headline, Measure, Sides, Size
 from benchmarks.measures import MEASURES

@@ -5,8 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from checker import Acknowledged, check
-from rig import rig
+from support.rigs.rig import new_rig
+from support.witnesses.checker import Acknowledged, check
 
 FIRST = "(SELECT id FROM task_executions ORDER BY scheduled_time LIMIT 1)"
 SECOND = "(SELECT id FROM task_executions ORDER BY scheduled_time LIMIT 1 OFFSET 1)"
@@ -18,10 +18,10 @@ NEWEST = "(SELECT id FROM task_executions ORDER BY scheduled_time DESC LIMIT 1)"
 async def file(tmp_path: Path) -> Path:
     """A database in which a task of every hour ran three times."""
     path = tmp_path / "schedule.db"
-    async with rig(path) as service:
-        await service.register()
+    async with new_rig(path) as rig:
+        await rig.register()
         for _ in range(3):
-            await service.advance(3600)
+            await rig.skip(3600)
     assert check(path, at_rest=True) == []
     return path
 
@@ -76,12 +76,12 @@ def harmed(file: Path, harm: str) -> None:
 async def test_what_a_changed_task_owes_is_walked_from_its_change(tmp_path: Path):
     """Of two definitions the newer one's occurrences are accounted for, each once."""
     path = tmp_path / "schedule.db"
-    async with rig(path) as service:
-        await service.register()
-        await service.advance(3600)
-        await service.register(schedule="*/20 * * * *")
+    async with new_rig(path) as rig:
+        await rig.register()
+        await rig.skip(3600)
+        await rig.register(schedule="*/20 * * * *")
         for _ in range(3):
-            await service.advance(1200)
+            await rig.skip(1200)
     assert check(path, at_rest=True) == []
     harmed(path, f"DELETE FROM task_executions WHERE id = {NEWEST}")
     assert check(path) == ["task: the occurrence 2026-01-31 12:00:00+00:00 is accounted for 0 times"]
@@ -99,9 +99,9 @@ async def test_what_a_changed_task_owes_is_walked_from_its_change(tmp_path: Path
 async def test_a_range_that_is_not_what_it_says_is_found(tmp_path: Path, harm: str, found: str):
     """What one row covers is counted along the schedule."""
     path = tmp_path / "schedule.db"
-    async with rig(path) as service:
-        await service.register()
-        await service.advance(5 * 3600)
+    async with new_rig(path) as rig:
+        await rig.register()
+        await rig.skip(5 * 3600)
     assert check(path, at_rest=True) == []
     harmed(path, harm)
     assert any(found in each for each in check(path)), check(path)
@@ -110,11 +110,11 @@ async def test_a_range_that_is_not_what_it_says_is_found(tmp_path: Path, harm: s
 async def test_attempts_that_ran_together_are_found(tmp_path: Path):
     """A retry that began before the attempt before it had ended; nothing follows where a clock was set back."""
     path = tmp_path / "schedule.db"
-    async with rig(path) as service:
-        await service.register("task", "@manual", payload={"fate": "fail-at-first", "times": 2})
-        await service.service.run_now("task", detach=True)
+    async with new_rig(path) as rig:
+        await rig.register("task", "@manual", payload={"fate": "fail-at-first", "times": 2})
+        await rig.service.run_now("task", detach=True)
         for _ in range(5):
-            await service.advance(2)
+            await rig.skip(2)
     assert check(path, at_rest=True) == []
     harmed(path, "UPDATE task_executions SET attempt_start_time = attempt_start_time - 60000000")
     (told,) = check(path)

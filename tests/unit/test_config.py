@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc import app
 from schedule_grpc.domain.paging import Page

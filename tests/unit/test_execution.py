@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.domain.execution import (
     MAX_HAND_BACKS,

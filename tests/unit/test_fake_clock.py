@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 
 import pytest
-from rig import START, at
+from support.rigs.rig import START, at
 
 from schedule_grpc.runtime.clock import MAX_WAIT, Clock
 from schedule_grpc.testing import FakeClock

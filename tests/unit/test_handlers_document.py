@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from patient import AT_MOST
+from support.patience import AT_MOST
 
 from schedule_grpc.formats.task_file import registrations
 from schedule_grpc.handlers import Registry, TaskContext

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from patient import AT_MOST
+from support.patience import AT_MOST
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "schedule_grpc"

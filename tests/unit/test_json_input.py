@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.domain.canonical_json import MAX_EXACT, NotJson, canonical, decode, encode
 from schedule_grpc.domain.json_input import document, parsed, portable, table

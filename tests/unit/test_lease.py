@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.engine.leases import LAST_TRY, LEASE, SAFETY, TRY, SharedLease
 from schedule_grpc.errors import DatabaseUnavailable

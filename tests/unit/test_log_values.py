@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
-from patient import AT_MOST
+from support.patience import AT_MOST
 
 from schedule_grpc.log.values import CUT, MAX_CHARACTERS, MAX_TEXT, presentable
 

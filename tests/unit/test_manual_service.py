@@ -6,15 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import rig
-from rig import START, at
+from support.rigs import rig
+from support.rigs.rig import START, at
 
 from schedule_grpc import TaskContext, handler
 from schedule_grpc.bindings import Environment
 from schedule_grpc.domain.execution import Trigger
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
 from schedule_grpc.domain.task import Policy
-from schedule_grpc.errors import ConfigurationError, HandlerNotFound, InvalidArgument
+from schedule_grpc.errors import ConfigurationError, EtagMismatch, HandlerNotFound, InvalidArgument, TaskNotFound
 from schedule_grpc.testing import FakeClock, manual_service
 
 HOUR = timedelta(hours=1)
@@ -133,12 +133,27 @@ async def test_a_service_refuses_what_the_service_refuses():
         assert await service.states("task") == ["FAILED", "FAILED"]
 
 
+async def test_a_registration_has_all_that_the_contract_has():
+    """It may be validated only, is held to the etag of the task, and may name a handler that nobody offers yet."""
+    async with manual_service(tell) as service:
+        await service.register("task", "@daily", "tell", validate_only=True)
+        with pytest.raises(TaskNotFound):
+            await service.service.get_task("task")
+        first = await service.register("task", "@daily", "tell")
+        await service.register("task", "@hourly", "tell", etag=first.etag)
+        with pytest.raises(EtagMismatch):
+            await service.register("task", "@weekly", "tell", etag=first.etag)
+        await service.register("other", "@hourly", "nobody", allow_unknown_handler=True)
+        await service.advance(HOUR)
+        assert (await service.states("task"), await service.states("other")) == (["SUCCEEDED"], ["PENDING"])
+
+
 # -- handlers and bindings
 
 
 async def test_handlers_are_functions_modules_and_names():
     """And those that are built in; one may be offered together with its task."""
-    async with manual_service(rig, "process_handlers", tell) as service:
+    async with manual_service(rig, "support.handlers.ordinary", tell) as service:
         names = {offered.name for offered in await service.service.handlers()}
         assert names >= {"fate", "note", "tell", "cleanup-expired-sessions"}
         await service.register("late", "@manual", fails, payload={"times": 0})

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from checker import check
-from rig import START
+from support.rigs.rig import START
+from support.witnesses.checker import check
 
 from schedule_grpc import TaskContext, handler
 from schedule_grpc.domain.execution import Reason, State

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import generate_latest
-from rig import START, Rig
+from support.rigs.rig import START, Rig
 
 from schedule_grpc.domain.execution import HandBack
 from schedule_grpc.domain.retry import RetryPolicy
@@ -19,14 +19,14 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
-async def test_executions_are_counted_by_task_state_and_trigger(service: Rig):
+async def test_executions_are_counted_by_task_state_and_trigger(rig: Rig):
     """With their duration; a retry counts as a failed attempt, not as an execution."""
     metrics = Metrics()
-    await service.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
-    with service.hub.listening(metrics.notice):
-        await service.advance(3600)
+    await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
+    with rig.hub.listening(metrics.notice):
+        await rig.skip(3600)
         assert value(metrics, "schedule_queue_depth") == 1
-        await service.advance(2)
+        await rig.skip(2)
     ended = {"task": "task", "state": "SUCCEEDED", "trigger": "SCHEDULE"}
     assert value(metrics, "schedule_executions_total", **ended) == 1
     assert value(metrics, "schedule_attempts_failed_total", task="task", kind="ERROR") == 1
@@ -34,103 +34,103 @@ async def test_executions_are_counted_by_task_state_and_trigger(service: Rig):
     assert value(metrics, "schedule_queue_depth") == value(metrics, "schedule_executions_running") == 0
 
 
-async def test_lateness_is_from_the_scheduled_time_to_the_first_start(service: Rig):
+async def test_lateness_is_from_the_scheduled_time_to_the_first_start(rig: Rig):
     """Once for each execution that stands for an occurrence."""
     metrics = Metrics()
-    await service.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
-    with service.hub.listening(metrics.notice):
-        await service.advance(3607)
-        await service.advance(2)
-        await service.service.run_now("task", detach=True)
-        await service.work()
+    await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
+    with rig.hub.listening(metrics.notice):
+        await rig.skip(3607)
+        await rig.skip(2)
+        await rig.service.run_now("task", detach=True)
+        await rig.tick()
     assert value(metrics, "schedule_lateness_seconds_count") == 1
     assert value(metrics, "schedule_lateness_seconds_sum") == 7
 
 
-async def test_a_backfill_is_not_late(service: Rig):
+async def test_a_backfill_is_not_late(rig: Rig):
     """Or the occurrences of last year would drown those that were."""
     metrics = Metrics()
-    await service.register("task", "@hourly")
-    with service.hub.listening(metrics.notice):
-        await service.service.backfill("task", START - timedelta(days=2), START - timedelta(days=1))
-        await service.work()
+    await rig.register("task", "@hourly")
+    with rig.hub.listening(metrics.notice):
+        await rig.service.backfill("task", START - timedelta(days=2), START - timedelta(days=1))
+        await rig.tick()
     ended = {"task": "task", "state": "SUCCEEDED", "trigger": "BACKFILL"}
     assert value(metrics, "schedule_executions_total", **ended) == 24
     assert value(metrics, "schedule_lateness_seconds_count") == 0
 
 
-async def test_what_never_ran_is_counted_and_has_no_duration(service: Rig):
+async def test_what_never_ran_is_counted_and_has_no_duration(rig: Rig):
     """Skipped by its gate, cancelled while it waited."""
     metrics = Metrics()
-    await service.register("task", "@manual")
-    with service.hub.listening(metrics.notice):
-        first = await service.service.run_now("task", detach=True)
-        await service.service.run_now("task", detach=True)
+    await rig.register("task", "@manual")
+    with rig.hub.listening(metrics.notice):
+        first = await rig.service.run_now("task", detach=True)
+        await rig.service.run_now("task", detach=True)
         assert value(metrics, "schedule_queue_depth") == 1
-        await service.service.cancel(first.id)
+        await rig.service.cancel(first.id)
     for state in ("SKIPPED", "CANCELLED"):
         assert value(metrics, "schedule_executions_total", task="task", state=state, trigger="MANUAL") == 1
     assert value(metrics, "schedule_execution_duration_seconds_count", handler="fate") is None
     assert value(metrics, "schedule_queue_depth") == 0
 
 
-async def test_a_lost_lease_is_counted(service: Rig, gate):
+async def test_a_lost_lease_is_counted(rig: Rig, gate):
     """Once, where it is taken from its owner."""
     metrics = Metrics()
     gate("g")
-    await service.register(
+    await rig.register(
         "task", "@manual", payload={"gate": "g"}, policy=Policy(retry=RetryPolicy(max_backoff=timedelta(0)))
     )
-    await service.service.run_now("task", detach=True)
-    await service.engine.tick()
-    metrics.begin(await service.store.count_open())
-    with service.hub.listening(metrics.notice):
+    await rig.service.run_now("task", detach=True)
+    await rig.engine.tick()
+    metrics.begin(await rig.store.count_open())
+    with rig.hub.listening(metrics.notice):
         assert value(metrics, "schedule_executions_running") == 1
-        await service.engine.recover()
+        await rig.engine.recover()
     assert value(metrics, "schedule_leases_rescued_total") == 1
     assert value(metrics, "schedule_executions_running") == 0
     assert value(metrics, "schedule_queue_depth") == 1
     gate("g").opened.set()
-    await service.engine.idle()
+    await rig.engine.idle()
 
 
-async def test_covered_occurrences_are_counted(service: Rig):
+async def test_covered_occurrences_are_counted(rig: Rig):
     """Each that a later one's row stands for, once."""
     metrics = Metrics()
-    await service.register("task", "@hourly")
-    with service.hub.listening(metrics.notice):
-        service.clock.set_wall(service.clock.now() + timedelta(hours=5))
-        await service.work()
+    await rig.register("task", "@hourly")
+    with rig.hub.listening(metrics.notice):
+        rig.clock.set_wall(rig.clock.now() + timedelta(hours=5))
+        await rig.tick()
     assert value(metrics, "schedule_occurrences_covered_total") == 4
 
 
-async def test_an_attempt_that_is_handed_back_is_no_failure(service: Rig, gate):
+async def test_an_attempt_that_is_handed_back_is_no_failure(rig: Rig, gate):
     """Though one before it has failed: that has been counted already."""
     metrics = Metrics()
-    await service.register("task", "@manual", payload={"fate": "fail-at-first", "times": 1})
-    execution = await service.service.run_now("task", detach=True)
-    with service.hub.listening(metrics.notice):
-        await service.work()
-        await service.clock.advance(2)
-        (claim,) = await service.claim("another")
-        await service.store.record(
-            [HandBack(execution_id=execution.id, lease_token=claim.lease_token, time=service.clock.now())]
+    await rig.register("task", "@manual", payload={"fate": "fail-at-first", "times": 1})
+    execution = await rig.service.run_now("task", detach=True)
+    with rig.hub.listening(metrics.notice):
+        await rig.tick()
+        await rig.clock.advance(2)
+        (claim,) = await rig.claim("another")
+        await rig.store.record(
+            [HandBack(execution_id=execution.id, lease_token=claim.lease_token, time=rig.clock.now())]
         )
-        await service.work()
+        await rig.tick()
     assert value(metrics, "schedule_attempts_failed_total", task="task", kind="ERROR") == 1
     assert value(metrics, "schedule_attempts_handed_back_total") == 1
 
 
-async def test_an_abandoned_attempt_is_counted(service: Rig, gate):
+async def test_an_abandoned_attempt_is_counted(rig: Rig, gate):
     """Once it is given up."""
     metrics = Metrics()
     gate("g")
-    await service.register("task", "@manual", handler="stubborn", payload={"gate": "g"})
-    await service.service.run_now("task", detach=True)
-    with service.hub.listening(metrics.notice):
-        await service.engine.tick()
+    await rig.register("task", "@manual", handler="stubborn", payload={"gate": "g"})
+    await rig.service.run_now("task", detach=True)
+    with rig.hub.listening(metrics.notice):
+        await rig.engine.tick()
         await gate("g").came.wait()
-        await service.until_done(asyncio.create_task(service.engine.idle()))
+        await rig.until_done(asyncio.create_task(rig.engine.idle()))
     assert value(metrics, "schedule_attempts_abandoned_total") == 1
     gate("g").opened.set()
 
@@ -178,24 +178,24 @@ def test_the_names_are_those_of_the_documents():
     }
 
 
-async def test_a_batch_counts_as_its_events_do_one_by_one(service: Rig, gate):
+async def test_a_batch_counts_as_its_events_do_one_by_one(rig: Rig, gate):
     """Whatever is in it: starts, failures, retries, skipped ones, ends of several tasks, and what was covered."""
     one_by_one, batch = Metrics(), Metrics()
     told: list[Event] = []
-    with service.hub.listening(told.extend):
-        await service.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
-        await service.register("another", "@hourly", payload={"fate": "reject"})
-        service.clock.set_wall(service.clock.now() + timedelta(hours=3))
-        await service.work()
-        await service.advance(2)
+    with rig.hub.listening(told.extend):
+        await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
+        await rig.register("another", "@hourly", payload={"fate": "reject"})
+        rig.clock.set_wall(rig.clock.now() + timedelta(hours=3))
+        await rig.tick()
+        await rig.skip(2)
         gate("g")
-        await service.register("held", "@manual", payload={"gate": "g"})
+        await rig.register("held", "@manual", payload={"gate": "g"})
         for _ in range(3):
-            await service.service.run_now("held", detach=True)
-        await service.engine.tick()
-        await service.engine.recover()
+            await rig.service.run_now("held", detach=True)
+        await rig.engine.tick()
+        await rig.engine.recover()
         gate("g").opened.set()
-        await service.work()
+        await rig.tick()
     batch.notice(told)
     for event in told:
         one_by_one.notice([event])
@@ -217,58 +217,58 @@ def samples(metrics: Metrics) -> list[tuple[str, dict[str, str], float]]:
     )
 
 
-async def test_a_tasks_series_go_with_it(service: Rig, gate):
+async def test_a_tasks_series_go_with_it(rig: Rig, gate):
     """What still runs then is counted among the others; a new task of that name begins anew."""
     metrics = Metrics()
     gate("g")
-    with service.hub.listening(metrics.notice_deleted, abroad=True), service.hub.listening(metrics.notice):
-        await service.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
-        await service.advance(3600)
-        await service.advance(2)
-        await service.register("task", "@hourly", payload={"gate": "g"})
-        await service.service.run_now("task", detach=True)
-        await service.engine.tick()
+    with rig.hub.listening(metrics.notice_deleted, abroad=True), rig.hub.listening(metrics.notice):
+        await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
+        await rig.skip(3600)
+        await rig.skip(2)
+        await rig.register("task", "@hourly", payload={"gate": "g"})
+        await rig.service.run_now("task", detach=True)
+        await rig.engine.tick()
         assert 'task="task"' in generate_latest(metrics.registry).decode()
-        await service.service.delete("task")
+        await rig.service.delete("task")
         gate("g").opened.set()
-        await service.engine.idle()
+        await rig.engine.idle()
         assert 'task="task"' not in generate_latest(metrics.registry).decode()
         ended = {"state": "SUCCEEDED", "trigger": "MANUAL"}
         assert value(metrics, "schedule_executions_total", task="(other)", **ended) == 1
-        await service.register("task", "@manual")
-        await service.service.run_now("task", detach=True)
-        await service.work()
+        await rig.register("task", "@manual")
+        await rig.service.run_now("task", detach=True)
+        await rig.tick()
         assert value(metrics, "schedule_executions_total", task="task", **ended) == 1
 
 
-async def test_series_do_not_grow_beyond_a_number_of_tasks(service: Rig, monkeypatch: pytest.MonkeyPatch):
+async def test_series_do_not_grow_beyond_a_number_of_tasks(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """The rest is counted together; one that goes makes room for another."""
     monkeypatch.setattr("schedule_grpc.metrics.MOST_LABELS", 2)
     metrics = Metrics()
     ended = {"state": "SUCCEEDED", "trigger": "MANUAL"}
-    with service.hub.listening(metrics.notice_deleted, abroad=True), service.hub.listening(metrics.notice):
+    with rig.hub.listening(metrics.notice_deleted, abroad=True), rig.hub.listening(metrics.notice):
         for name in ("a", "b", "c", "d"):
-            await service.register(name, "@manual")
-            await service.service.run_now(name, detach=True)
-            await service.work()
+            await rig.register(name, "@manual")
+            await rig.service.run_now(name, detach=True)
+            await rig.tick()
         assert value(metrics, "schedule_executions_total", task="(other)", **ended) == 2
-        await service.service.delete("a")
-        await service.service.run_now("d", detach=True)
-        await service.work()
+        await rig.service.delete("a")
+        await rig.service.run_now("d", detach=True)
+        await rig.tick()
     counted = {each: value(metrics, "schedule_executions_total", task=each, **ended) for each in ("a", "b", "c", "d")}
     assert counted == {"a": None, "b": 1, "c": None, "d": 1}
 
 
-async def test_a_task_that_another_server_deleted_has_no_series_either(service: Rig):
+async def test_a_task_that_another_server_deleted_has_no_series_either(rig: Rig):
     """It is told by its name and uid."""
     metrics = Metrics()
-    with service.hub.listening(metrics.notice_deleted, abroad=True), service.hub.listening(metrics.notice):
-        task = await service.register("task", "@manual")
-        await service.service.run_now("task", detach=True)
-        await service.work()
-        service.hub.relay([TaskChanged(name="task")])
+    with rig.hub.listening(metrics.notice_deleted, abroad=True), rig.hub.listening(metrics.notice):
+        task = await rig.register("task", "@manual")
+        await rig.service.run_now("task", detach=True)
+        await rig.tick()
+        rig.hub.relay([TaskChanged(name="task")])
         assert 'task="task"' in generate_latest(metrics.registry).decode()
-        service.hub.relay([TaskChanged(name="task", deleted_uid=task.uid)])
+        rig.hub.relay([TaskChanged(name="task", deleted_uid=task.uid)])
         assert 'task="task"' not in generate_latest(metrics.registry).decode()
 
 

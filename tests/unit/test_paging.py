@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.domain.execution import ExecutionFilter, State
 from schedule_grpc.domain.paging import MAX_PAGE_BYTES, ExecutionCursor, Page, TaskCursor, fitting

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from rig import START, at
+from support.rigs.rig import START, at
 
 from schedule_grpc.domain.execution import CoveredRange, Reason, State, Trigger
 from schedule_grpc.domain.planning import plan

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.domain.canonical_json import encode
 from schedule_grpc.domain.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builtin_rig import attempt, context
+from support.rigs.builtin_handler import attempt, context
 
 from schedule_grpc.backup import BackupSettings, verify_backup
 from schedule_grpc.bindings import Environment

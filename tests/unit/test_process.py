@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from patient import AT_MOST
+from support.patience import AT_MOST
 
 TESTS = Path(__file__).parents[1]
 CHILD = """
@@ -18,7 +18,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 sys.path.insert(0, {str(TESTS)!r})
-import process
+from support.servers import process
 process.let_children_hear()
 os.kill(os.getpid(), signal.SIGINT)
 subprocess.run([sys.executable, "-c", {CHILD!r}], check=True)

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.domain.registration import registered
 from schedule_grpc.domain.schedule import Unreadable

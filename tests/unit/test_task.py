@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from rig import START, at
+from support.rigs.rig import START, at
 
 from schedule_grpc.domain.registration import registered
 from schedule_grpc.domain.retry import RetryPolicy

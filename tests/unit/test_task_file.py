@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rig import at
+from support.rigs.rig import at
 
 from schedule_grpc.domain import durations
 from schedule_grpc.domain.policy import CatchUp, Overlap, Policy

@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 import structlog
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.cli.applying import _print
 from schedule_grpc.cli.calling import fail

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from patient import AT_MOST
-from rig import START
+from support.patience import AT_MOST
+from support.rigs.rig import START
 
 from schedule_grpc import PermanentFailure, TaskContext, handler
 from schedule_grpc.bindings import Environment

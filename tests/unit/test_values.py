@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from rig import START, at
+from support.rigs.rig import START, at
 
 from schedule_grpc.domain.canonical_json import MAX_DEPTH, NotJson, canonical, normalise
 from schedule_grpc.domain.execution import (

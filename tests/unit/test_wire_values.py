@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from live import asked
+from support.servers.live import asked
 
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.formats import protobuf

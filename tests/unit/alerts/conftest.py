@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from webhook import Receiver
+from support.servers.webhook import Receiver
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from http_server import http_server
-from rig import START
-from webhook import Receiver
+from support.rigs.rig import START
+from support.servers.http_server import http_server
+from support.servers.webhook import Receiver
 
 from schedule_grpc.alerts import Sender, messages_of, open_targets
 from schedule_grpc.domain.condition import Alert, Phase

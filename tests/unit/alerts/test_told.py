@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from webhook import Receiver
+from support.servers.webhook import Receiver
 
 from schedule_grpc import app
 from schedule_grpc.alerts import read_secret
@@ -25,7 +25,7 @@ def told_by(tmp_path: Path, alerts: AlertSettings) -> Settings:
         database=f"sqlite:///{tmp_path}/s.db",
         grpc="127.0.0.1:0",
         http="off",
-        handlers=["process_handlers"],
+        handlers=["support.handlers.ordinary"],
         alerts=alerts,
     )
 
@@ -38,7 +38,7 @@ async def test_a_failing_task_is_told_once_and_its_recovery_too(tmp_path: Path, 
         database=f"sqlite:///{tmp_path}/s.db",
         grpc="127.0.0.1:0",
         http="off",
-        handlers=["process_handlers"],
+        handlers=["support.handlers.ordinary"],
         alerts=alerts,
     )
     policy = Policy(alert_after=1, retry=RetryPolicy(max_retries=0))
@@ -73,7 +73,7 @@ async def test_no_task_waits_for_a_target_that_does_not_answer(tmp_path: Path, r
         database=f"sqlite:///{tmp_path}/s.db",
         grpc="127.0.0.1:0",
         http="off",
-        handlers=["process_handlers"],
+        handlers=["support.handlers.ordinary"],
         alerts=alerts,
     )
     policy = Policy(alert_after=1, retry=RetryPolicy(max_retries=0))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_server import http_server
+from support.servers.http_server import http_server
 
 from schedule_grpc.bindings import Environment, embeddings
 from schedule_grpc.errors import BindingError

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builtin_rig import attempt, context
+from support.rigs.builtin_handler import attempt, context
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment

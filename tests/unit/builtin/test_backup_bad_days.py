@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import zstandard
-from builtin_rig import NOW, attempt, context
-from patient import AT_MOST
+from support.patience import AT_MOST
+from support.rigs.builtin_handler import NOW, attempt, context
 
 from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.dump import read_dump
@@ -98,7 +98,7 @@ async def test_a_disk_without_room_for_the_copy_is_told(source: Path, small_disk
 
 LIMITED = """
 import asyncio, resource, sys
-from builtin_rig import attempt, context
+from support.rigs.builtin_handler import attempt, context
 from schedule_grpc.backup import BackupSettings
 from schedule_grpc.backup.dump import read_dump
 from schedule_grpc.builtin.backup_database import backup_database
@@ -278,7 +278,7 @@ async def test_a_good_backup_counts_where_the_old_ones_cannot_be_listed(
 
 KILLED = """
 import asyncio, os, signal, sys
-from builtin_rig import context
+from support.rigs.builtin_handler import context
 from schedule_grpc.backup import BackupSettings
 from schedule_grpc.backup.dump import read_dump
 from schedule_grpc.builtin.backup_database import backup_database

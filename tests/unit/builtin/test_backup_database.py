@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from builtin_rig import NOW, attempt, context
+from support.rigs.builtin_handler import NOW, attempt, context
 
 from schedule_grpc.backup import BackupSettings, verify_backup
 from schedule_grpc.builtin.backup_database import backup_database

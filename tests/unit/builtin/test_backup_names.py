@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from rig import at
+from support.rigs.rig import at
 
 from schedule_grpc.backup.names import CHECKSUM, Name, forgotten, outdated, parsed
 

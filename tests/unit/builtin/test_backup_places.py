@@ -10,8 +10,8 @@ from typing import Any
 
 import obstore
 import pytest
-from builtin_rig import NOW, attempt, context
 from obstore.store import LocalStore
+from support.rigs.builtin_handler import NOW, attempt, context
 
 from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.names import Name

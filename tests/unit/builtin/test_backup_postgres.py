@@ -11,8 +11,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from builtin_rig import attempt, context
-from postgres import Postgres
+from support.rigs.builtin_handler import attempt, context
+from support.servers.postgres import Postgres
 
 from schedule_grpc.backup import BackupFailed, BackupSettings, verify_backup
 from schedule_grpc.backup.sources import connection_of
@@ -56,7 +56,7 @@ TABLES = {'Big Corp."we"ird.name"' if "ird" in table else table: count for table
 
 
 @pytest.fixture(scope="module")
-def server(postgres: Postgres) -> Iterator[Postgres]:
+def pg(postgres: Postgres) -> Iterator[Postgres]:
     """The server, with a database ``platform``."""
     postgres.psql("CREATE DATABASE platform", "postgres")
     postgres.psql(PLATFORM, "platform")
@@ -67,10 +67,10 @@ def server(postgres: Postgres) -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def settings(server: Postgres, tmp_path: Path) -> BackupSettings:
+def settings(pg: Postgres, tmp_path: Path) -> BackupSettings:
     """Backups of the server's database."""
     return BackupSettings(
-        sources={"PG": server.url("platform")}, root=str(tmp_path / "backups"), pg_dump=str(server.bin / "pg_dump")
+        sources={"PG": pg.url("platform")}, root=str(tmp_path / "backups"), pg_dump=str(pg.bin / "pg_dump")
     )
 
 
@@ -110,29 +110,29 @@ async def test_the_result_tells_the_rows_of_each_table(settings: BackupSettings)
     assert (verified.database, verified.content.tables) == ("PostgreSQL", TABLES)
 
 
-async def test_a_restored_backup_is_its_source(settings: BackupSettings, server: Postgres):
+async def test_a_restored_backup_is_its_source(settings: BackupSettings, pg: Postgres):
     """psql reads it into an empty database, whose rows are the same to the last one."""
     result = await back_up(settings)
-    server.psql("DROP DATABASE IF EXISTS restored; CREATE DATABASE restored;", "postgres")
-    server.psql(gzip.decompress(Path(result["file"]).read_bytes()).decode(), "restored")
+    pg.psql("DROP DATABASE IF EXISTS restored; CREATE DATABASE restored;", "postgres")
+    pg.psql(gzip.decompress(Path(result["file"]).read_bytes()).decode(), "restored")
     for table in (*COUNTS, "kept", "seen"):
         rows = f"SELECT r::text FROM {table} r ORDER BY 1"
-        assert server.psql(rows, "restored") == server.psql(rows, "platform")
+        assert pg.psql(rows, "restored") == pg.psql(rows, "platform")
 
 
-async def test_a_backup_is_of_one_moment(settings: BackupSettings, server: Postgres, tmp_path: Path):
+async def test_a_backup_is_of_one_moment(settings: BackupSettings, pg: Postgres, tmp_path: Path):
     """What is committed between our counting and pg_dump's start is in neither: both use one snapshot."""
-    insert = f"{server.bin}/psql {shlex.quote(server.url('platform'))} -qc {shlex.quote('INSERT INTO fast VALUES (2)')}"
-    slow = program(tmp_path / "slow", f'{insert}\nexec {server.bin}/pg_dump "$@"')
+    insert = f"{pg.bin}/psql {shlex.quote(pg.url('platform'))} -qc {shlex.quote('INSERT INTO fast VALUES (2)')}"
+    slow = program(tmp_path / "slow", f'{insert}\nexec {pg.bin}/pg_dump "$@"')
     result = await back_up(changed(settings, pg_dump=slow))
     assert result["tables"]["fast"] == 1
-    assert server.psql("SELECT count(*) FROM fast", "platform") == "2\n"
-    server.psql("DELETE FROM fast WHERE id = 2", "platform")
+    assert pg.psql("SELECT count(*) FROM fast", "platform") == "2\n"
+    pg.psql("DELETE FROM fast WHERE id = 2", "platform")
 
 
-async def test_what_is_committed_while_it_counts_is_not_counted(settings: BackupSettings, server: Postgres):
+async def test_what_is_committed_while_it_counts_is_not_counted(settings: BackupSettings, pg: Postgres):
     """A table is locked as its turn comes, gets a row, and is let go: the moment was before."""
-    other = await asyncpg.connect(server.url("platform"))
+    other = await asyncpg.connect(pg.url("platform"))
     waits = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'schedule-grpc' AND wait_event_type = 'Lock'"
     )
@@ -150,11 +150,11 @@ async def test_what_is_committed_while_it_counts_is_not_counted(settings: Backup
 
 
 async def test_a_table_that_stays_locked_is_told(
-    settings: BackupSettings, server: Postgres, monkeypatch: pytest.MonkeyPatch
+    settings: BackupSettings, pg: Postgres, monkeypatch: pytest.MonkeyPatch
 ):
     """Its rows are waited for as long as pg_dump would wait, not until the attempt times out; nothing is written."""
     monkeypatch.setattr("schedule_grpc.backup.sources.LOCK_SECONDS", 1)
-    other = await asyncpg.connect(server.url("platform"))
+    other = await asyncpg.connect(pg.url("platform"))
     async with other.transaction():
         await other.execute("LOCK TABLE fast IN ACCESS EXCLUSIVE MODE")
         fate = await attempt(backup_database, context(HANDLER, {"source": "PG"}, BACKUP=settings))
@@ -165,13 +165,13 @@ async def test_a_table_that_stays_locked_is_told(
     assert (await back_up(settings))["success"]
 
 
-async def test_the_password_is_on_no_command_line(settings: BackupSettings, server: Postgres, tmp_path: Path):
+async def test_the_password_is_on_no_command_line(settings: BackupSettings, pg: Postgres, tmp_path: Path):
     """pg_dump gets it by its environment, and of ours only what it needs; a wrong one is told, without it."""
     spy = program(
         tmp_path / "spy",
-        f'echo "$@" > {tmp_path}/arguments; env > {tmp_path}/environment; exec {server.bin}/pg_dump "$@"',
+        f'echo "$@" > {tmp_path}/arguments; env > {tmp_path}/environment; exec {pg.bin}/pg_dump "$@"',
     )
-    url = server.url("platform", user="keeper:s3cret%3A%20p%2Fw")
+    url = pg.url("platform", user="keeper:s3cret%3A%20p%2Fw")
     os.environ["SCHEDULE_SECRET_OTHER"] = "other"
     try:
         result = await back_up(changed(settings, sources={"PG": url}, pg_dump=spy))
@@ -184,30 +184,28 @@ async def test_the_password_is_on_no_command_line(settings: BackupSettings, serv
     assert "SCHEDULE_SECRET_OTHER" not in environment
 
 
-async def test_a_wrong_password_is_told(settings: BackupSettings, server: Postgres):
+async def test_a_wrong_password_is_told(settings: BackupSettings, pg: Postgres):
     """It fails, to be tried again, in the server's words."""
-    wrong = changed(settings, sources={"PG": server.url("platform", user="keeper:wr0ng")})
+    wrong = changed(settings, sources={"PG": pg.url("platform", user="keeper:wr0ng")})
     fate = await attempt(backup_database, context(HANDLER, {"source": "PG"}, BACKUP=wrong))
     assert fate.kind is FailureKind.ERROR
     assert fate.error == 'BindingError: PG: password authentication failed for user "keeper"'
     assert names(settings.root) == []
 
 
-async def test_a_password_that_pg_dump_alone_gets_wrong_is_told(
-    settings: BackupSettings, server: Postgres, tmp_path: Path
-):
+async def test_a_password_that_pg_dump_alone_gets_wrong_is_told(settings: BackupSettings, pg: Postgres, tmp_path: Path):
     """In pg_dump's words, in which the password is covered."""
-    url = server.url("platform", user="keeper:s3cret%3A%20p%2Fw")
-    wrong = program(tmp_path / "wrong", f'echo "with $PGPASSWORD" >&2; PGPASSWORD=x exec {server.bin}/pg_dump "$@"')
+    url = pg.url("platform", user="keeper:s3cret%3A%20p%2Fw")
+    wrong = program(tmp_path / "wrong", f'echo "with $PGPASSWORD" >&2; PGPASSWORD=x exec {pg.bin}/pg_dump "$@"')
     with pytest.raises(BindingError, match=r"(?s)PG: with \*\*\*\n.*password authentication failed"):
         await back_up(changed(settings, sources={"PG": url}, pg_dump=wrong))
     assert names(settings.root) == []
 
 
-async def test_a_database_that_is_not_there_is_told(settings: BackupSettings, server: Postgres, tmp_path: Path):
+async def test_a_database_that_is_not_there_is_told(settings: BackupSettings, pg: Postgres, tmp_path: Path):
     """The name, and the server."""
     with pytest.raises(BindingError, match=r'^PG: database "none" does not exist'):
-        await back_up(changed(settings, sources={"PG": server.url("none")}))
+        await back_up(changed(settings, sources={"PG": pg.url("none")}))
     with pytest.raises(BindingError, match=r"^PG: cannot connect: "):
         await back_up(changed(settings, sources={"PG": f"postgresql:///x?host={tmp_path}"}))
 
@@ -248,16 +246,16 @@ async def test_without_pg_dump_no_retry_would_help(settings: BackupSettings):
     ],
 )
 async def test_a_pg_dump_that_fails_leaves_nothing(
-    settings: BackupSettings, server: Postgres, tmp_path: Path, script: str, error: type[Exception], words: str
+    settings: BackupSettings, pg: Postgres, tmp_path: Path, script: str, error: type[Exception], words: str
 ):
     """With an exit status, killed, silently, half way, or with fewer or more rows than there are."""
-    failing = program(tmp_path / "failing", script.replace("{pg_dump}", f"{server.bin}/pg_dump"))
+    failing = program(tmp_path / "failing", script.replace("{pg_dump}", f"{pg.bin}/pg_dump"))
     with pytest.raises(error, match=words):
         await back_up(changed(settings, pg_dump=failing))
     assert names(settings.root) == []
 
 
-async def test_cancelled_while_pg_dump_runs(settings: BackupSettings, server: Postgres, tmp_path: Path):
+async def test_cancelled_while_pg_dump_runs(settings: BackupSettings, pg: Postgres, tmp_path: Path):
     """pg_dump is killed, the snapshot let go, and nothing stays."""
     os.mkfifo(tmp_path / "started")
     endless = program(tmp_path / "endless", f"echo half; echo $$ > {tmp_path}/started; exec sleep 1000")
@@ -269,7 +267,7 @@ async def test_cancelled_while_pg_dump_runs(settings: BackupSettings, server: Po
     assert not Path(f"/proc/{pid}").exists()
     assert names(settings.root) == []
     held = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'schedule-grpc' AND state <> 'idle'"
-    assert server.psql(held, "platform") == "0\n"
+    assert pg.psql(held, "platform") == "0\n"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from builtin_rig import NOW, attempt, context
+from support.rigs.builtin_handler import NOW, attempt, context
 
 from schedule_grpc.bindings import Environment
 from schedule_grpc.builtin import cleanup_expired_sessions

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from rig import START, at
+from support.rigs.rig import START, at
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
-from rig import START, at
+from support.rigs.rig import START, at
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment

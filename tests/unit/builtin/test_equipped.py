@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import pytest
-from builtin_rig import context
+from support.rigs.builtin_handler import context
 
 from schedule_grpc.backup import BackupSettings
 from schedule_grpc.builtin.backup_database import backup_database

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builtin_rig import attempt, context
-from http_server import HttpServer, http_server, response
+from support.rigs.builtin_handler import attempt, context
+from support.servers.http_server import HttpServer, http_server, response
 
 from schedule_grpc.builtin.http_request.addresses import Refused, kind_of, read_url, resolve
 from schedule_grpc.builtin.http_request.handler import http_request
@@ -40,7 +40,7 @@ class Names:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[HttpServer]:
+async def origin() -> AsyncIterator[HttpServer]:
     """A server on this machine that nobody may reach by accident."""
     async with http_server() as running:
         running.answer("/", response(body=b"inside"))
@@ -256,71 +256,71 @@ def test_every_private_host_cannot_be_allowed():
         HttpSettings(allow_private_hosts=["*"])
 
 
-async def test_nothing_is_allowed_by_default(server: HttpServer):
+async def test_nothing_is_allowed_by_default(origin: HttpServer):
     """Neither this machine nor the internet."""
-    for url in (f"http://{HERE}:{server.port}/", "https://example.com/"):
+    for url in (f"http://{HERE}:{origin.port}/", "https://example.com/"):
         fate = await call(HttpSettings(), url)
         assert fate.kind is FailureKind.REJECTED
         assert fate.error is not None
         assert fate.error.endswith(" is not in [http_request] allow_hosts")
-    assert server.connections == 0
+    assert origin.connections == 0
 
 
 @pytest.mark.parametrize(
     "address", [HERE, "10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "224.0.0.1", "0.0.0.1"]
 )
-async def test_a_name_of_a_private_address_is_refused(server: HttpServer, address: str):
+async def test_a_name_of_a_private_address_is_refused(origin: HttpServer, address: str):
     """Whoever owns an allowed name decides where it leads, and must not lead us inside; nor may the address itself."""
     names = Names(evil_test=[["8.8.8.8", address]])
     settings = HttpSettings(allow_hosts=["*"], resolver=names.resolve)
-    fate = await call(settings, f"http://evil.test:{server.port}/")
+    fate = await call(settings, f"http://evil.test:{origin.port}/")
     assert fate.kind is FailureKind.REJECTED
     assert fate.error is not None
     assert f" evil.test has the address {ip_address(address)}, which is " in fate.error
     shown = f"[{address}]" if ":" in address else address
-    assert (await call(settings, f"http://{shown}:{server.port}/")).kind is FailureKind.REJECTED
-    assert server.connections == 0
+    assert (await call(settings, f"http://{shown}:{origin.port}/")).kind is FailureKind.REJECTED
+    assert origin.connections == 0
 
 
-async def test_localhost_by_this_machine_s_own_names(server: HttpServer):
+async def test_localhost_by_this_machine_s_own_names(origin: HttpServer):
     """Without a DNS of the test: the system's resolver finds loopback addresses, and they are refused."""
     assert set(await resolve("localhost", 80)) <= {HERE, "::1"}
-    fate = await call(HttpSettings(allow_hosts=["*"]), f"http://localhost:{server.port}/")
+    fate = await call(HttpSettings(allow_hosts=["*"]), f"http://localhost:{origin.port}/")
     assert fate.kind is FailureKind.REJECTED
-    allowed = await call(HttpSettings(allow_private_hosts=["localhost"]), f"http://localhost:{server.port}/")
+    allowed = await call(HttpSettings(allow_private_hosts=["localhost"]), f"http://localhost:{origin.port}/")
     assert (allowed.kind, allowed.result["body"]) == (None, "inside")
-    assert server.seen[0].headers["host"] == f"localhost:{server.port}"
+    assert origin.seen[0].headers["host"] == f"localhost:{origin.port}"
 
 
-async def test_a_second_answer_of_the_dns_changes_nothing(server: HttpServer):
+async def test_a_second_answer_of_the_dns_changes_nothing(origin: HttpServer):
     """Rebinding: the name is asked once, and the connection goes to the very address that was looked at."""
     names = Names(rebind_test=[[HERE], ["169.254.169.254"]])
     settings = HttpSettings(allow_private_hosts=["rebind.test"], resolver=names.resolve)
-    fate = await call(settings, f"http://rebind.test:{server.port}/")
+    fate = await call(settings, f"http://rebind.test:{origin.port}/")
     assert fate.result["body"] == "inside"
     assert names.asked == ["rebind.test"]
-    assert server.seen[0].headers["host"] == f"rebind.test:{server.port}"
-    again = await call(settings, f"http://rebind.test:{server.port}/")
+    assert origin.seen[0].headers["host"] == f"rebind.test:{origin.port}"
+    again = await call(settings, f"http://rebind.test:{origin.port}/")
     assert again.kind is FailureKind.REJECTED
     assert again.error is not None
     assert "which is metadata" in again.error
 
 
-async def test_the_next_address_is_tried(server: HttpServer):
+async def test_the_next_address_is_tried(origin: HttpServer):
     """Where nobody listens at the first ones."""
     names = Names(many_test=[["127.0.0.2", "::1", HERE]])
     settings = HttpSettings(allow_private_hosts=["many.test"], resolver=names.resolve)
-    assert (await call(settings, f"http://many.test:{server.port}/")).result["body"] == "inside"
-    assert server.connections == 1
+    assert (await call(settings, f"http://many.test:{origin.port}/")).result["body"] == "inside"
+    assert origin.connections == 1
 
 
-async def test_a_request_that_was_sent_is_not_sent_to_the_next_address(server: HttpServer):
+async def test_a_request_that_was_sent_is_not_sent_to_the_next_address(origin: HttpServer):
     """Only connecting is tried again: what was sent may have been done."""
-    server.answer("/", b"")
+    origin.answer("/", b"")
     names = Names(many_test=[[HERE, HERE]])
     settings = HttpSettings(allow_private_hosts=["many.test"], resolver=names.resolve)
-    assert (await call(settings, f"http://many.test:{server.port}/")).kind is FailureKind.ERROR
-    assert len(server.seen) == 1
+    assert (await call(settings, f"http://many.test:{origin.port}/")).kind is FailureKind.ERROR
+    assert len(origin.seen) == 1
 
 
 async def test_a_name_without_an_address_is_retried():
@@ -333,7 +333,7 @@ async def test_a_name_without_an_address_is_retried():
         assert fate.error.startswith("GET http://no.test/: no.test has no address")
 
 
-async def test_link_local_and_metadata_need_their_own_address(server: HttpServer):
+async def test_link_local_and_metadata_need_their_own_address(origin: HttpServer):
     """A host that may be private is not thereby a cloud's metadata; an address that is named is meant."""
     names = Names(inside_test=[["169.254.169.254"]])
     settings = HttpSettings(allow_private_hosts=["inside.test"], resolver=names.resolve)

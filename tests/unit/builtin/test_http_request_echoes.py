@@ -6,8 +6,8 @@ import re
 from urllib.parse import quote
 
 import pytest
-from builtin_rig import attempt, context
-from http_server import http_server, response
+from support.rigs.builtin_handler import attempt, context
+from support.servers.http_server import http_server, response
 
 from schedule_grpc.builtin.http_request.handler import http_request
 from schedule_grpc.builtin.http_request.settings import HttpSettings

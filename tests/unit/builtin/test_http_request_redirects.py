@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builtin_rig import attempt, context
-from http_server import HttpServer, http_server, response
+from support.rigs.builtin_handler import attempt, context
+from support.servers.http_server import HttpServer, http_server, response
 
 from schedule_grpc.builtin.http_request.handler import http_request
 from schedule_grpc.builtin.http_request.settings import HttpSettings
@@ -44,7 +44,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> HttpSettings:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[HttpServer]:
+async def origin() -> AsyncIterator[HttpServer]:
     """A server whose /end is the end."""
     async with http_server() as running:
         running.answer("/end", response(body=b"end"))
@@ -56,32 +56,32 @@ def to(location: str, status: int = 302) -> bytes:
     return response(f"{status} Moved", body=b"elsewhere", location=location)
 
 
-async def call(settings: HttpSettings, server: HttpServer, **payload: Any) -> Fate:
+async def call(settings: HttpSettings, origin: HttpServer, **payload: Any) -> Fate:
     """Return what becomes of an attempt that calls the server."""
-    whole = {"url": f"http://{HERE}:{server.port}/begin", "max_redirects": 3} | payload
+    whole = {"url": f"http://{HERE}:{origin.port}/begin", "max_redirects": 3} | payload
     return await attempt(http_request, context(HANDLER, whole, HTTP=settings))
 
 
-async def test_none_is_followed_unless_asked(settings: HttpSettings, server: HttpServer):
+async def test_none_is_followed_unless_asked(settings: HttpSettings, origin: HttpServer):
     """It is an answer like another, and none that was expected; or one that was."""
-    server.answer("/begin", to("/end"))
-    fate = await call(settings, server, max_redirects=0)
+    origin.answer("/begin", to("/end"))
+    fate = await call(settings, origin, max_redirects=0)
     assert fate.kind is FailureKind.REJECTED
-    assert fate.error == (f"GET http://{HERE}:{server.port}/begin answered 302 Moved (Location: /end): elsewhere")
-    expected = await call(settings, server, max_redirects=0, expected_status=302)
+    assert fate.error == (f"GET http://{HERE}:{origin.port}/begin answered 302 Moved (Location: /end): elsewhere")
+    expected = await call(settings, origin, max_redirects=0, expected_status=302)
     assert (expected.kind, expected.result["headers"]["location"]) == (None, "/end")
-    assert [seen.path for seen in server.seen] == ["/begin", "/begin"]
+    assert [seen.path for seen in origin.seen] == ["/begin", "/begin"]
 
 
-async def test_they_are_followed_where_asked(settings: HttpSettings, server: HttpServer):
+async def test_they_are_followed_where_asked(settings: HttpSettings, origin: HttpServer):
     """Relative ones too, to the same origin with all headers; the result says where it ended."""
-    server.answer("/begin", to("down/next"))
-    server.answer("/down/next", to(f"http://{HERE}:{server.port}/end?x=1#part"))
-    fate = await call(settings, server, headers=HEADERS)
+    origin.answer("/begin", to("down/next"))
+    origin.answer("/down/next", to(f"http://{HERE}:{origin.port}/end?x=1#part"))
+    fate = await call(settings, origin, headers=HEADERS)
     assert fate.result["body"] == "end"
-    assert fate.result["url"] == f"http://{HERE}:{server.port}/end"
-    assert [seen.path for seen in server.seen] == ["/begin", "/down/next", "/end?x=1"]
-    for seen in server.seen:
+    assert fate.result["url"] == f"http://{HERE}:{origin.port}/end"
+    assert [seen.path for seen in origin.seen] == ["/begin", "/down/next", "/end?x=1"]
+    for seen in origin.seen:
         assert seen.headers["authorization"] == "secret"
         assert seen.headers["idempotency-key"] == "exec_1"
 
@@ -97,36 +97,36 @@ async def test_they_are_followed_where_asked(settings: HttpSettings, server: Htt
     ],
 )
 async def test_what_becomes_of_the_method(
-    settings: HttpSettings, server: HttpServer, status: int, method: str, then: str, body: bytes
+    settings: HttpSettings, origin: HttpServer, status: int, method: str, then: str, body: bytes
 ):
     """As browsers do: 307 and 308 keep it and the body, the others make a GET of it."""
-    server.answer("/begin", to("/end", status))
-    assert (await call(settings, server, method=method, body="x")).kind is None
-    first, second = server.seen
+    origin.answer("/begin", to("/end", status))
+    assert (await call(settings, origin, method=method, body="x")).kind is None
+    first, second = origin.seen
     assert (first.method, first.body) == (method, b"x")
     assert (second.method, second.body) == (then, body)
     assert ("content-type" in second.headers) is bool(body)
 
 
-async def test_a_head_stays_one(settings: HttpSettings, server: HttpServer):
+async def test_a_head_stays_one(settings: HttpSettings, origin: HttpServer):
     """It has no body to lose."""
-    server.answer("/begin", b"HTTP/1.1 303 Moved\r\nlocation: /end\r\ncontent-length: 0\r\n\r\n")
-    assert (await call(settings, server, method="HEAD")).kind is None
-    assert [seen.method for seen in server.seen] == ["HEAD", "HEAD"]
+    origin.answer("/begin", b"HTTP/1.1 303 Moved\r\nlocation: /end\r\ncontent-length: 0\r\n\r\n")
+    assert (await call(settings, origin, method="HEAD")).kind is None
+    assert [seen.method for seen in origin.seen] == ["HEAD", "HEAD"]
 
 
 @pytest.mark.parametrize("other", ["name", "port"])
-async def test_nothing_secret_goes_to_another_origin(settings: HttpSettings, server: HttpServer, other: str):
+async def test_nothing_secret_goes_to_another_origin(settings: HttpSettings, origin: HttpServer, other: str):
     """Neither references nor texts; a header that came back to the first origin would not be there again."""
     async with http_server() as second:
-        host = f"other.test:{server.port}" if other == "name" else f"{HERE}:{second.port}"
-        there = server if other == "name" else second
-        server.answer("/begin", to(f"http://{host}/there", 307))
-        there.answer("/there", to(f"http://{HERE}:{server.port}/end", 307))
-        fate = await call(settings, server, method="POST", body="a,b", headers=HEADERS)
+        host = f"other.test:{origin.port}" if other == "name" else f"{HERE}:{second.port}"
+        there = origin if other == "name" else second
+        origin.answer("/begin", to(f"http://{host}/there", 307))
+        there.answer("/there", to(f"http://{HERE}:{origin.port}/end", 307))
+        fate = await call(settings, origin, method="POST", body="a,b", headers=HEADERS)
     assert fate.result["body"] == "end"
-    [away] = [seen for seen in (*server.seen, *second.seen) if seen.path == "/there"]
-    [back] = [seen for seen in server.seen if seen.path == "/end"]
+    [away] = [seen for seen in (*origin.seen, *second.seen) if seen.path == "/there"]
+    [back] = [seen for seen in origin.seen if seen.path == "/end"]
     for seen in (away, back):
         assert not {"authorization", "cookie", "x-api-key"} & seen.headers.keys()
         assert seen.headers["accept"] == "text/plain"
@@ -149,35 +149,35 @@ async def test_nothing_secret_goes_to_another_origin(settings: HttpSettings, ser
         ("http://x:y/", "was redirected to a URL that cannot be read: Invalid port: 'y'"),
     ],
 )
-async def test_each_is_looked_at_again(settings: HttpSettings, server: HttpServer, location: str, reason: str):
+async def test_each_is_looked_at_again(settings: HttpSettings, origin: HttpServer, location: str, reason: str):
     """A host that is allowed does not decide where else we go."""
-    server.answer("/begin", to(location))
-    fate = await call(settings, server)
+    origin.answer("/begin", to(location))
+    fate = await call(settings, origin)
     assert fate.kind is FailureKind.REJECTED
-    assert fate.error == f"GET http://{HERE}:{server.port}/begin {reason}"
-    assert len(server.seen) == 1
+    assert fate.error == f"GET http://{HERE}:{origin.port}/begin {reason}"
+    assert len(origin.seen) == 1
 
 
-async def test_a_circle_ends(settings: HttpSettings, server: HttpServer):
+async def test_a_circle_ends(settings: HttpSettings, origin: HttpServer):
     """After as many as were asked for."""
-    server.answer("/begin", to("/begin"))
-    fate = await call(settings, server, max_redirects=2)
-    assert fate.error == f"GET http://{HERE}:{server.port}/begin was redirected more than 2 times"
+    origin.answer("/begin", to("/begin"))
+    fate = await call(settings, origin, max_redirects=2)
+    assert fate.error == f"GET http://{HERE}:{origin.port}/begin was redirected more than 2 times"
     assert fate.kind is FailureKind.REJECTED
-    assert len(server.seen) == 3
+    assert len(origin.seen) == 3
 
 
-async def test_out_of_tls_it_does_not_go(settings: HttpSettings, server: HttpServer):
+async def test_out_of_tls_it_does_not_go(settings: HttpSettings, origin: HttpServer):
     """What was asked for in secret is not asked for in the open."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
     async with http_server(tls=tls) as secure:
-        secure.answer("/begin", to(f"http://{HERE}:{server.port}/end"))
-        fate = await call(settings, server, url=f"https://schedule.test:{secure.port}/begin")
+        secure.answer("/begin", to(f"http://{HERE}:{origin.port}/end"))
+        fate = await call(settings, origin, url=f"https://schedule.test:{secure.port}/begin")
     assert fate.kind is FailureKind.REJECTED
     assert fate.error is not None
-    assert fate.error.endswith(f"was redirected from https to http://{HERE}:{server.port}/end")
-    assert server.seen == []
+    assert fate.error.endswith(f"was redirected from https to http://{HERE}:{origin.port}/end")
+    assert origin.seen == []
 
 
 @pytest.mark.parametrize(
@@ -217,11 +217,11 @@ async def test_out_of_tls_it_does_not_go(settings: HttpSettings, server: HttpSer
     ],
 )
 async def test_a_payload_that_cannot_be_meant_is_not_retried(
-    settings: HttpSettings, server: HttpServer, changes: dict[str, Any], reason: str
+    settings: HttpSettings, origin: HttpServer, changes: dict[str, Any], reason: str
 ):
     """It names the field and the reason, and sends nothing."""
-    fate = await call(settings, server, **changes)
+    fate = await call(settings, origin, **changes)
     assert fate.kind is FailureKind.REJECTED
     assert fate.error is not None
     assert fate.error.startswith(f"payload.{reason}")
-    assert server.connections == 0
+    assert origin.connections == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_tables import POSTGRES_TABLES
+from support.databases.platform_tables import POSTGRES_TABLES
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc import builtin
 from schedule_grpc.bindings import Environment

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from rig import START
 from structlog.testing import capture_logs
+from support.rigs.rig import START
 
 from schedule_grpc.domain.canonical_json import encode
 from schedule_grpc.domain.execution import MAX_TEXT_BYTES

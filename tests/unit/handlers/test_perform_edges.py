@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
-from rig import START
+from support.rigs.rig import START
 
 from schedule_grpc.domain.registration import registered
 from schedule_grpc.domain.retry import FailureKind

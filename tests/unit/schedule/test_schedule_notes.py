@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from rig import at
+from support.rigs.rig import at
 
 from schedule_grpc.domain.schedule import parse
 from schedule_grpc.domain.schedule.notes import MAX_NOTES

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from checker.reading import rows
-from rig import Rig
+from support.rigs.rig import Rig
+from support.witnesses.checker.reading import rows
 
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.store import ClaimRequest
@@ -13,22 +13,22 @@ from schedule_grpc.store import ClaimRequest
 ME = "me"
 
 
-def request(service: Rig, *, limit: int = 100, limits: dict[str, int] | None = None) -> ClaimRequest:
+def request(rig: Rig, *, limit: int = 100, limits: dict[str, int] | None = None) -> ClaimRequest:
     """Return what asks for attempts of ``fate``."""
     return ClaimRequest(
         owner=ME,
         handlers=frozenset({"fate"}),
         limit=limit,
         running={},
-        now=service.clock.now(),
+        now=rig.clock.now(),
         limits=limits or {},
     )
 
 
-def told_by(service: Rig) -> list[Event]:
+def told_by(rig: Rig) -> list[Event]:
     """Return a list to which is added whatever is told from now on."""
     told: list[Event] = []
-    service.hub._listeners.append(told.extend)  # a context that nobody holds would end at once
+    rig.hub._listeners.append(told.extend)  # a context that nobody holds would end at once
     return told
 
 
@@ -44,13 +44,13 @@ def shown(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def left_behind(service: Rig, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def left_behind(rig: Rig, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows of a task and of its executions."""
     executions = "SELECT * FROM task_executions WHERE task_name = '{}' ORDER BY create_time, scheduled_time, id"
     tasks = "SELECT * FROM scheduled_tasks WHERE name = '{}'"
     return (
-        shown([dict(row) for row in rows(service.place, tasks.format(name))]),
-        shown([dict(row) for row in rows(service.place, executions.format(name))]),
+        shown([dict(row) for row in rows(rig.place, tasks.format(name))]),
+        shown([dict(row) for row in rows(rig.place, executions.format(name))]),
     )
 
 
@@ -58,17 +58,17 @@ async def nobody(_service: Rig, _name: str) -> None:
     """Nothing is open."""
 
 
-async def one_runs(service: Rig, name: str) -> None:
+async def one_runs(rig: Rig, name: str) -> None:
     """An attempt is in progress."""
-    await service.service.run_now(name, detach=True)
-    assert len((await service.store.claim(request(service))).claims) == 1
+    await rig.service.run_now(name, detach=True)
+    assert len((await rig.store.claim(request(rig))).claims) == 1
 
 
-async def one_runs_and_one_waits(service: Rig, name: str) -> None:
+async def one_runs_and_one_waits(rig: Rig, name: str) -> None:
     """An attempt is in progress, and a run waits behind it, or runs beside it where the policy lets it."""
-    await one_runs(service, name)
-    await service.service.run_now(name, detach=True)
-    await service.store.claim(request(service))
+    await one_runs(rig, name)
+    await rig.service.run_now(name, detach=True)
+    await rig.store.claim(request(rig))
 
 
 BEFORE = (nobody, one_runs, one_runs_and_one_waits)
@@ -79,6 +79,6 @@ def moves(told: Sequence[Event]) -> list[tuple[str, str]]:
     return [(str(event.previous_state), str(event.execution.state)) for event in told if isinstance(event, Transition)]
 
 
-async def states(service: Rig, *names: str) -> list[str]:
+async def states(rig: Rig, *names: str) -> list[str]:
     """Return the states of all executions of some tasks."""
-    return [state for name in names for state in await service.states(name)]
+    return [state for name in names for state in await rig.states(name)]

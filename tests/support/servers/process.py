@@ -15,11 +15,11 @@ from typing import IO
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from patient import AT_MOST
+from support.patience import AT_MOST
 
 COMMAND = str(Path(sys.executable).with_name("schedule-grpc"))
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[2]
 measured = True
 """Whether coverage, where it is measured, is measured in servers too."""
 
@@ -120,7 +120,7 @@ class Server:
                 stream.close()
 
 
-def start(folder: Path, *options: str, handlers: str | None = "process_handlers", **variables: str) -> Server:
+def start(folder: Path, *options: str, handlers: str | None = "support.handlers.ordinary", **variables: str) -> Server:
     """Start a server in a folder and wait until it answers.
 
     ``handlers`` None leaves them to its configuration; ``variables`` are put into its environment.
@@ -170,7 +170,7 @@ def end_all() -> None:
 
 @contextmanager
 def serving(
-    folder: Path, *options: str, handlers: str | None = "process_handlers", **variables: str
+    folder: Path, *options: str, handlers: str | None = "support.handlers.ordinary", **variables: str
 ) -> Iterator[Server]:
     """Within this context a server runs; whatever happens it is gone afterwards."""
     server = start(folder, *options, handlers=handlers, **variables)
@@ -182,7 +182,7 @@ def serving(
 
 @asynccontextmanager
 async def served(
-    folder: Path, *options: str, handlers: str | None = "process_handlers", **variables: str
+    folder: Path, *options: str, handlers: str | None = "support.handlers.ordinary", **variables: str
 ) -> AsyncIterator[Server]:
     """The same, for stories: while their event loop stood still, the deadlines of others' calls would pass."""
     server = await asyncio.to_thread(start, folder, *options, handlers=handlers, **variables)

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from live import Live
+from support.servers.live import Live
 
 
 async def raw(live: Live, request: bytes) -> bytes:

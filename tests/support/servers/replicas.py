@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-import effects
-from load import Load, until
-from process import Server, start
+from support.callers.load import Load
+from support.patience import until
+from support.servers.process import Server, start
+from support.witnesses import effects
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.execution import Execution, State
@@ -27,7 +28,7 @@ class Replicas:
         self.alive: list[Server] = []
 
     async def start(
-        self, *options: str, handlers: str | None = "fault_handlers", url: str = "", **variables: str
+        self, *options: str, handlers: str | None = "support.handlers.noting", url: str = "", **variables: str
     ) -> Server:
         """Start one, on the database as it is reached by ``url``."""
         asked = ("--database", url or self.url, *options)

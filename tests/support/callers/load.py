@@ -2,18 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
 
-from checker import check
-from checker.reading import rows
-from effects import contradictions
-from ledger import Ledger
-from patient import AT_MOST, calling
+from support.patience import calling, until
+from support.witnesses.checker import check
+from support.witnesses.checker.reading import rows
+from support.witnesses.effects import contradictions
+from support.witnesses.ledger import Ledger
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.policy import Overlap, Policy, Window
@@ -23,8 +21,6 @@ from schedule_grpc.domain.task import define
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.formats.protobuf import RemoteError
 
-T = TypeVar("T")
-
 CLIENTS = 4
 EVERY_SECOND = ("every-second", "every-second-flaky", "changing")
 """Tasks that fire by themselves; the last one's schedule is changed now and then."""
@@ -32,21 +28,6 @@ CRON = "0 0 29 2 *"
 BATCH, PAST = 20, 30
 """Tasks registered together, occurrences of a backfill."""
 QUICK = RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=50), max_backoff=timedelta(milliseconds=100))
-
-
-async def until(condition: Callable[[], Awaitable[T]], seconds: float = AT_MOST) -> T:
-    """Return what an async condition gives once it is true.
-
-    Raises:
-        AssertionError: if it is not in time.
-    """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while True:
-                if found := await condition():
-                    return found
-                await asyncio.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def registrations(names: list[str], schedule: str) -> list[Registration]:

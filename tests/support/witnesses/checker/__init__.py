@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from checker.reading import Row, UnreadableError, read
+from support.witnesses.checker.reading import Row, UnreadableError, read
+
 from schedule_grpc.domain.execution import TRANSITIONS, State
 from schedule_grpc.domain.schedule import parse
 

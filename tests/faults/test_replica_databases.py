@@ -9,14 +9,14 @@ from pathlib import Path
 import asyncpg
 import httpx2
 import pytest
-from load import Load, settled, until
-from patient import AT_MOST, calling
-from postgres import Postgres
-from postgres import serving as serving_postgres
-from process import Server, serves
-from replicas import begun_long, let_go, reaches, replicas
-from stories import story
-from tcp_proxy import AtCommit, TcpProxy
+from support.callers.load import Load, settled
+from support.patience import AT_MOST, calling, until
+from support.servers.postgres import Postgres
+from support.servers.postgres import serving as serving_postgres
+from support.servers.process import Server, serves
+from support.servers.replicas import begun_long, let_go, reaches, replicas
+from support.servers.tcp_proxy import AtCommit, TcpProxy
+from support.stories import story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.execution import State

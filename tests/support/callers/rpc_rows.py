@@ -7,8 +7,8 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
-from live import asked, struct
-from rig import START, at
+from support.rigs.rig import START, at
+from support.servers.live import asked, struct
 
 from schedule_grpc.client import RunResult
 from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State, Trigger

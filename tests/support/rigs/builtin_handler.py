@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import structlog
-from rig import START, at
+from support.rigs.rig import START, at
 
 from schedule_grpc.domain.registration import registered
 from schedule_grpc.domain.task import define

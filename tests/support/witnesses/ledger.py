@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from checker import Acknowledged
-from checker.reading import rows
+from support.witnesses.checker import Acknowledged
+from support.witnesses.checker.reading import rows
 
 from schedule_grpc.domain.execution import Execution
 

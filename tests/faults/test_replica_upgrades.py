@@ -6,13 +6,13 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from checker.reading import rows
-from load import Load, settled, until
-from patient import calling
-from postgres import Postgres
-from process import run
-from replicas import replicas
-from stories import checked, story
+from support.callers.load import Load, settled
+from support.patience import calling, until
+from support.servers.postgres import Postgres
+from support.servers.process import run
+from support.servers.replicas import replicas
+from support.stories import checked, story
+from support.witnesses.checker.reading import rows
 
 from schedule_grpc.database import Migration
 from schedule_grpc.database.postgres.migrate import migrate

@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from checker import Acknowledged, check
-from rig import START, Rig, rig
+from support.rigs.rig import START, Rig, new_rig
+from support.witnesses.checker import Acknowledged, check
 
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.handlers import TaskContext, handler
@@ -141,11 +141,10 @@ class World:
     async def _start(self, *, recover: bool) -> None:
         self._inside = set()  # of this life: deaf handlers of an earlier one may still be there
         self._stack = AsyncExitStack()
-        self.rig = await self._stack.enter_async_context(rig(self.path, clock=self.clock, recover=recover))
-        self.rig.registry.add_function(self._waiting())
-        self.rig.registry.add_function(self._deaf())
-        # The engine has asked the registry for its names already: these two are made known to it as at its start.
-        self.rig.engine._loop._handlers = frozenset(self.rig.registry.names())
+        handlers = (self._waiting(), self._deaf())
+        self.rig = await self._stack.enter_async_context(
+            new_rig(self.path, *handlers, clock=self.clock, recover=recover)
+        )
         self._engine = asyncio.create_task(self.rig.engine.run(), name="engine")
 
     def _waiting(self) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from checker import Acknowledged, check
+from support.witnesses.checker import Acknowledged, check
 
 Story: TypeAlias = Callable[..., Awaitable[None]]
 Begun: TypeAlias = Mapping[Story, Awaitable[None]]

@@ -1,4 +1,4 @@
-"""Suites that run over each engine: ``place`` is a SQLite file in one run of a test, a PostgreSQL database next.
+"""For tests that run on both databases: ``place`` is a SQLite file in one run of a test, a PostgreSQL one in the next.
 
 SCHEDULE_TEST_POSTGRES=postgresql://... names another server than the one that the tests start.
 """
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from postgres import database_elsewhere
+from support.servers.postgres import database_elsewhere
 
 if TYPE_CHECKING:
-    from postgres import Postgres
+    from support.servers.postgres import Postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

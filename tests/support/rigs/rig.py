@@ -3,23 +3,23 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from support.patience import AT_MOST
+
 from schedule_grpc.bindings import Environment
-from schedule_grpc.domain.execution import Execution, ExecutionFilter
-from schedule_grpc.domain.paging import Page
-from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import Task, define
-from schedule_grpc.engine import Engine, EngineOptions
+from schedule_grpc.domain.execution import Execution
+from schedule_grpc.domain.task import Task
+from schedule_grpc.engine import EngineOptions
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import PermanentFailure, Registry, TaskContext, handler
 from schedule_grpc.service import Service
-from schedule_grpc.store import Claim, ClaimRequest, Replica, SqlStore, open_store
-from schedule_grpc.testing import FakeClock
+from schedule_grpc.store import Claim, ClaimRequest, Replica, open_store
+from schedule_grpc.testing import FakeClock, ManualService
 
 START = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 
@@ -104,23 +104,32 @@ def in_thread(ctx: TaskContext) -> str:
 
 
 @dataclass(kw_only=True)
-class Rig:
-    """A whole service without its network: real store on disk, real engine, a clock that stands still."""
+class Rig(ManualService):
+    """The service that users test their schedules with, and what only our own tests do with it.
+
+    Its tasks have the handler ``fate`` unless a test says otherwise. It may be left in the midst of its work, as by a
+    process that is killed: then nothing is handed back.
+    """
 
     place: Path | str
-    clock: FakeClock
-    hub: Hub
-    store: SqlStore
-    engine: Engine
-    service: Service
-    registry: Registry
+    """The file or the URL of its database."""
 
-    async def register(self, name: str = "task", schedule: str = "@hourly", **changes: Any) -> Task:
-        """Register a task with the handler ``fate``."""
-        names = ("enabled", "validate_only", "etag", "allow_unknown_handler")
-        asked = {key: changes.pop(key) for key in names if key in changes}
-        definition = define(**({"name": name, "schedule": schedule, "handler": "fate"} | changes))
-        return await self.service.register(Registration(definition=definition, **asked))
+    def __post_init__(self) -> None:
+        """Let calls begin what they ask for, as in a server: once the engine has begun."""
+        super().__post_init__()
+        self.service = Service(
+            store=self.store, clock=self.clock, hub=self.hub, registry=self.registry, starter=self.engine
+        )
+
+    async def register(  # type: ignore[override]
+        self,
+        name: str = "task",
+        schedule: str = "@hourly",
+        handler: str | Callable[..., Any] = "fate",
+        **changes: Any,
+    ) -> Task:
+        """Register a task. A handler of the test's own is given to `new_rig`, or here as a function."""
+        return await super().register(name, schedule, handler, **changes)
 
     async def claim(self, owner: str) -> tuple[Claim, ...]:
         """Let some owner claim what waits, as another server would."""
@@ -138,16 +147,10 @@ class Rig:
         (held,) = [each for each in await self.store.renew_lease(server, now=now) if each.id == owner]
         return held
 
-    async def work(self) -> None:
-        """Tick until there is nothing to do now, and let what was started end."""
-        await self.engine.idle()  # what ends during a look may let another through, which that look did not see
-        while await self.engine.tick():
-            await self.engine.idle()
-
-    async def advance(self, seconds: float) -> None:
-        """Move the clock, then do what has become due."""
+    async def skip(self, seconds: float) -> None:
+        """Move the clock while nobody looks, then do all that has become due."""
         await self.clock.advance(seconds)
-        await self.work()
+        await self.tick()
 
     async def until_done(self, running: "asyncio.Task[Any]") -> None:
         """Let time pass until that is done, with a write at each step: it must not outrun the threads of the database.
@@ -164,41 +167,49 @@ class Rig:
 
     async def history(self, name: str = "task") -> tuple[Execution, ...]:
         """Return a task's executions, oldest first."""
-        page = await self.service.history(name, ExecutionFilter(), Page(size=1000))
-        return tuple(reversed(page.executions))
+        return await super().history(name)
 
     async def states(self, name: str = "task") -> list[str]:
         """Return the states of a task's executions, oldest first."""
-        return [execution.state.value for execution in await self.history(name)]
+        return await super().states(name)
 
 
 @asynccontextmanager
-async def rig(
-    place: Path | str, *, clock: FakeClock | None = None, recover: bool = False, hears: bool = True, **options: Any
+async def new_rig(
+    place: Path | str,
+    *handlers: Callable[..., Any],
+    clock: FakeClock | None = None,
+    recover: bool = False,
+    hears: bool = True,
+    **options: Any,
 ) -> AsyncIterator[Rig]:
     """Build a Rig on a file, or on the database of a URL; with ``recover`` as a server does that finds it.
 
-    Unless it ``hears``, its engine is not told of what happens: each of its ticks looks, and nothing stops at once.
+    It offers ``fate``, ``stubborn`` and ``in-thread``, and the handlers that are given.
+
+    Unless it ``hears``, its engine receives no events: each tick reads the database, and nothing stops at once.
     """
-    clock = clock or FakeClock(START)
     hub = Hub()
     registry = Registry()
-    for offered in (fate, stubborn, in_thread):
+    for offered in (fate, stubborn, in_thread, *handlers):
         registry.add_function(offered)
     store = await open_store(place, hub)
     try:
-        engine = Engine(
+        built = Rig(
+            place=place,
+            clock=clock or FakeClock(START),
+            env=Environment({}),
             store=store,
-            clock=clock,
             hub=hub,
             registry=registry,
-            env=Environment({}),
             options=EngineOptions(**options),
+            patience=timedelta(seconds=AT_MOST),
         )
-        service = Service(store=store, clock=clock, hub=hub, registry=registry, starter=engine)
         if recover:
-            await engine.recover()
-        with engine.hearing() if hears else nullcontext():
-            yield Rig(place=place, clock=clock, hub=hub, store=store, engine=engine, service=service, registry=registry)
+            await built.engine.recover()
+        if not hears:
+            built.hearing.close()
+        with built.hearing:
+            yield built
     finally:
         await store.close()

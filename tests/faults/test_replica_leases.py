@@ -6,13 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
-from load import Load, settled, until
-from patient import calling
-from postgres import Postgres
-from process import Server
-from replicas import Replicas, reaches, replicas
-from stories import story
-from tcp_proxy import TcpProxy
+from support.callers.load import Load, settled
+from support.patience import calling, until
+from support.servers.postgres import Postgres
+from support.servers.process import Server
+from support.servers.replicas import Replicas, reaches, replicas
+from support.servers.tcp_proxy import TcpProxy
+from support.stories import story
 
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.execution import Execution, State

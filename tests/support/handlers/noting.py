@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-from effects import noted
+from support.witnesses.effects import noted
 
 from schedule_grpc.handlers import TaskContext, handler
 

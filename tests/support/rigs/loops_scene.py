@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import structlog
-from load import until
-from rig import START
+from support.patience import until
+from support.rigs.rig import START
 
 from schedule_grpc.domain.registration import registered
 from schedule_grpc.domain.task import define

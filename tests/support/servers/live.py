@@ -13,8 +13,8 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
-from patient import calling
-from wall_clock import QuietClock
+from support.machine.wall_clock import QuietClock
+from support.patience import calling
 
 from schedule_grpc import app
 from schedule_grpc.client import AsyncClient
@@ -38,7 +38,12 @@ class Live:
 @asynccontextmanager
 async def serving(database: Path, **settings: Any) -> AsyncIterator[Live]:
     """Run a whole server with its engine; it speaks HTTP only where the settings say so."""
-    told = {"http": "off", "grpc": "127.0.0.1:0", "handlers": ["process_handlers"], "drain_timeout": timedelta(0)}
+    told = {
+        "http": "off",
+        "grpc": "127.0.0.1:0",
+        "handlers": ["support.handlers.ordinary"],
+        "drain_timeout": timedelta(0),
+    }
     whole = Settings(database=f"sqlite:///{database}", **(told | settings))
     clock = QuietClock()
     async with app.running(whole, clock=clock) as parts:

@@ -9,15 +9,15 @@ import threading
 import time
 from pathlib import Path
 
-from checker import Acknowledged
-from checker.reading import rows
-from load import QUICK, Load, settled, until
-from patient import calling
-from postgres import Postgres
-from replicas import begun_long, let_go, reaches, replicas
-from stories import checked, story
-from wall_clock import WallClock
-from webhook import Receiver
+from support.callers.load import QUICK, Load, settled
+from support.machine.wall_clock import WallClock
+from support.patience import calling, until
+from support.servers.postgres import Postgres
+from support.servers.replicas import begun_long, let_go, reaches, replicas
+from support.servers.webhook import Receiver
+from support.stories import checked, story
+from support.witnesses.checker import Acknowledged
+from support.witnesses.checker.reading import rows
 
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.policy import Overlap, Policy

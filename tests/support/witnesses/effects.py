@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from checker.reading import rows
+from support.witnesses.checker.reading import rows
 
 from schedule_grpc.handlers import TaskContext
 
