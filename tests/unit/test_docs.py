@@ -71,7 +71,11 @@ def test_every_trouble_has_its_row():
 
 def test_every_file_the_documents_name_is_there():
     """`store/rows.py`, `tests/faults/test_kills.py`: in the package, or in the repository."""
-    named = {name for text in DOCUMENTS.values() for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|sql|proto))`", text)}
+    named = {
+        name
+        for text in DOCUMENTS.values()
+        for name in re.findall(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.(?:py|sql|proto))`", text)
+    }
     assert len(named) > 50
     assert [name for name in sorted(named) if not any((folder / name).is_file() for folder in FOLDERS)] == []
 
