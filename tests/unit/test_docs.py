@@ -53,7 +53,7 @@ def test_every_alarm_has_its_row():
         for code in CODE.values()
         for event in re.findall(r"\blog\.(?:warning|error|exception|critical)\(\s*\"([a-z_.]+)\"", code)
     }
-    table = OPERATIONS.partition("### What the log warns of")[2].partition("| trouble in")[0]
+    table = OPERATIONS.partition("## What does it mean when the log warns?")[2].partition("| trouble in")[0]
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     assert {event for row in rows for event in re.findall(r"`([^`]+)`", row)} == warned | TOLD_BY_NAME
     assert all(any(f'"{event}"' in code for code in CODE.values()) for event in TOLD_BY_NAME)
