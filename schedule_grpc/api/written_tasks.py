@@ -36,6 +36,9 @@ class WrittenTasks:
     async def page(self, tasks: Sequence[Task]) -> list[bytes]:
         """Return tasks as they are sent: the first ones, as many as one page may have."""
         known = [self._known(task) for task in tasks]
+        kept = [written for written in known if written is not None]
+        if len(kept) == len(tasks):
+            return fitting(kept, len)
         page = await self._all(tasks, known, lambda each: fitting(each, len))
         for task, before, written in zip(tasks, known, page, strict=False):
             if before is None:

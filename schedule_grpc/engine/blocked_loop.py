@@ -13,7 +13,7 @@ from schedule_grpc.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-PULSE = 0.25
+PULSE = 0.5
 """Seconds between two beats of the loop's pulse."""
 TOO_LONG = 1.0
 """Seconds without a beat after which the loop counts as blocked."""

@@ -1,7 +1,9 @@
 """Connections that take turns: one reads, and another helps while a turn of it takes long."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -115,3 +117,38 @@ async def test_reads_on_their_way_are_waited_for_where_they_come_in_numbers(monk
     assert await asyncio.gather(scene.read("a"), scene.read("b")) == ["a", "b"]
     assert await asyncio.gather(scene.read("c"), read_later("d", 3), read_later("e", 8)) == ["c", "d", "e"]
     assert (scene.first.turns, scene.second.turns) == ([["a", "b"]], [["c", "d", "e"]])
+
+
+async def test_who_asks_the_same_in_one_turn_is_answered_with_one_reading(monkeypatch: pytest.MonkeyPatch):
+    """Who asks during it may have seen a later write: the next turn reads anew."""
+    monkeypatch.setattr(sqlite_reads, "LONG", NEVER)
+    scene = Scene()
+    began = scene.read("a")
+    await until(lambda: scene.first.turns == [["a"]])
+    alike = [scene.read(partial(sorted, "ab")) for _ in range(3)]
+    lists = [scene.read(partial(sorted, ["a"])) for _ in range(2)]  # they may be changed meanwhile
+    await next_turn()
+    alike[0].cancel()
+    scene.first.end(2)
+    assert await began == "a"
+    first, second = await asyncio.gather(*alike[1:])
+    assert first is second
+    await asyncio.gather(*lists)
+    scene.second.end()
+    again = await scene.read(partial(sorted, "ab"))
+    assert [each.args for each in scene.first.turns[1]] == [("ab",), (["a"],), (["a"],)]
+    assert scene.second.turns == [[again]]
+    assert again is not first
+
+
+async def test_a_refusal_reaches_all_who_asked_the_same():
+    """It is one reading."""
+
+    class Broken(Reader):
+        async def run(self, _function: Callable[..., Any], _factories: Sequence[Factory[Any]]) -> Any:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    reads = SharedReads([Broken().connect])
+    asked = [reads.read(partial(sorted, "ab")) for _ in range(2)]
+    for refused in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(refused, sqlite3.OperationalError)

@@ -1,13 +1,16 @@
 """Reads on a few connections: those that arrive while one is busy share its next turn.
 
 A turn on a connection's thread costs two changes of thread, several times what most reads cost. So where reads come in
-numbers, a turn waits for those on their way; and another connection takes part only while a turn takes long.
+numbers, a turn waits for those on their way; and another connection takes part only while a turn takes long. Callers
+that wait for the same operation with the same arguments are answered with one reading: a turn shows them one state of
+the database.
 """
 
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from schedule_grpc.database.operation import Factory
@@ -97,15 +100,36 @@ class SharedReads:
     async def _take_turn(self, connect: Connect) -> None:
         together = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
         self._in_numbers = len(together) > 1
-        wanted = [(factory, answer) for factory, answer in together if not answer.cancelled()]
-        results = await _results(connect, [factory for factory, _ in wanted])
-        for (_, answer), result in zip(wanted, results, strict=True):
-            if answer.cancelled():
-                continue
-            if isinstance(result, Done):
-                answer.set_result(result.value)
-            else:
-                answer.set_exception(result.error)
+        answers: dict[Hashable, list[asyncio.Future[Any]]] = {}
+        factories: dict[Hashable, Factory[Any]] = {}
+        for factory, answer in together:
+            if not answer.cancelled():
+                question = _question(factory)
+                factories.setdefault(question, factory)
+                answers.setdefault(question, []).append(answer)
+        results = await _results(connect, list(factories.values()))
+        for alike, result in zip(answers.values(), results, strict=True):
+            for answer in alike:
+                _give(answer, result)
+
+
+def _question(factory: Factory[Any]) -> Hashable:
+    """Return what is equal for reads that ask the same: an operation and its arguments."""
+    asked: Hashable = (factory.func, factory.args) if isinstance(factory, partial) and not factory.keywords else factory
+    try:
+        hash(asked)
+    except TypeError:  # a list among the arguments
+        return id(factory)
+    return asked
+
+
+def _give(answer: "asyncio.Future[Any]", result: Done | Refused) -> None:
+    if answer.cancelled():
+        return
+    if isinstance(result, Done):
+        answer.set_result(result.value)
+    else:
+        answer.set_exception(result.error)
 
 
 async def _results(connect: Connect, factories: Sequence[Factory[Any]]) -> Sequence[Done | Refused]:

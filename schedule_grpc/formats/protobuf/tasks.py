@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.registration import Registration, check_batch
@@ -169,7 +170,9 @@ def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
 
 def batch_of_written(tasks: Iterable[bytes]) -> bytes:
     """Return a BatchRegisterTasksResponse, likewise: protobuf would copy each task into it, then write it."""
-    return b"".join([part for task in tasks for part in (_before_task(len(task)), task)])
+    written = list(tasks)
+    heads = map(_before_task, map(len, written))
+    return b"".join(chain.from_iterable(zip(heads, written, strict=True)))
 
 
 def task_from(message: pb.Task) -> Task:
