@@ -11,6 +11,9 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 CODE = {path: path.read_text() for path in (ROOT / "schedule_grpc").rglob("*.py")}
+DOCUMENTS = {path: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+FOLDERS = (ROOT, ROOT / "schedule_grpc")
+"""A document names a file as it stands in one of these."""
 TOLD_BY_NAME = {"execution.recorded", "attempt.failed", "alert.started", "alert.ended", "log.lines_dropped"}
 """Warnings whose name or level stands in a variable."""
 
@@ -50,7 +53,7 @@ def test_every_alarm_has_its_row():
         for code in CODE.values()
         for event in re.findall(r"\blog\.(?:warning|error|exception|critical)\(\s*\"([a-z_.]+)\"", code)
     }
-    table = OPERATIONS.partition("### What the log warns of")[2].partition("| trouble in")[0]
+    table = OPERATIONS.partition("## What does it mean when the log warns?")[2].partition("| trouble in")[0]
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     assert {event for row in rows for event in re.findall(r"`([^`]+)`", row)} == warned | TOLD_BY_NAME
     assert all(any(f'"{event}"' in code for code in CODE.values()) for event in TOLD_BY_NAME)
@@ -64,3 +67,45 @@ def test_every_trouble_has_its_row():
     ):
         assert any(trouble in code for code in CODE.values())
         assert f"`{trouble}" in OPERATIONS
+
+
+def test_every_file_the_documents_name_is_there():
+    """`store/rows.py`, `tests/faults/test_kills.py`: in the package, or in the repository."""
+    named = {
+        name
+        for text in DOCUMENTS.values()
+        for name in re.findall(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.(?:py|sql|proto))`", text)
+    }
+    assert len(named) > 50
+    assert [name for name in sorted(named) if not any((folder / name).is_file() for folder in FOLDERS)] == []
+
+
+def test_every_function_the_documents_name_is_there():
+    """`engine/loop.py` `Loop.tick`: a file of the package, then what is defined in it."""
+    missing = []
+    for text in DOCUMENTS.values():
+        for file, name in re.findall(r"`((?:\w+/)*\w+\.py)`\s+`([A-Za-z_.]+)`", text):
+            defined = rf"^\s*(?:(?:async )?def|class) {name.rpartition('.')[2]}\b|^{name}\b"
+            if not re.search(defined, CODE[ROOT / "schedule_grpc" / file], re.MULTILINE):
+                missing.append(f"{file} {name}")
+    assert missing == []
+
+
+def test_every_link_of_the_documents_leads_somewhere():
+    """A file that is there, and a heading in it."""
+    broken = []
+    for path, text in DOCUMENTS.items():
+        for target in re.findall(
+            r"\]\(([^)\s]+)\)", re.sub(r"^\s*```.*?^\s*```", "", text, flags=re.MULTILINE | re.DOTALL)
+        ):
+            file, _, heading = target.partition("#")
+            place = path if not file else (path.parent / file).resolve()
+            if "://" not in target and (not place.exists() or (heading and heading not in _headings(place))):
+                broken.append(f"{path.name}: {target}")
+    assert broken == []
+
+
+def _headings(path: Path) -> set[str]:
+    """Return the anchors of a document, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", DOCUMENTS[path], re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}

@@ -31,7 +31,8 @@ TRIES = 5
 async def migrate(connection: Any, migrations: Sequence[Migration]) -> None:
     """Bring the schema to the newest version, a transaction for each step.
 
-    A newer schema is used as it is if it says that programs as old as this one may: see docs/operations.md, Upgrades.
+    A newer schema is used as it is if it says that programs as old as this one may: see "How do I upgrade?" in
+    docs/operations.md.
 
     Raises:
         DatabaseRefused: if the tables are another application's, or too new for this program. Nothing was changed.

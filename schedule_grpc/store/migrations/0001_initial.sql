@@ -1,3 +1,14 @@
+-- The model, with what later migrations add to it. A task is a definition and the point that it has reached: all its
+-- occurrences up to settled_time are accounted for, and next_run_time is the first one after that. It is fired
+-- start_delay later. An execution is one occurrence, one run by hand, or an occurrence and the range of earlier ones
+-- that it covers; it belongs to a task by uid, outlives the task's deletion, and keeps all its attempts in one row.
+-- PENDING executions wait: at their task's gate (gate WAITING), for available_time, or for a slot. A claim makes one
+-- RUNNING with a lease_owner (a server) and a fresh lease_token, and each later write of that attempt names the token.
+-- Rows that ended have an end_time and neither gate nor owner; a reason says why one never ran. Retention removes
+-- them, and pruned_time of the task says up to which occurrence. handlers: names ever offered. replicas: servers that
+-- share the database, each with its lease (beat). alert_states: conditions that hold, or whose end is to be told.
+-- upkeep_marks: how far upkeep came. docs/architecture.md has the road of an execution through these tables.
+--
 -- Times are microseconds since 1970 UTC; JSON is canonical text; flags are 0 or 1.
 -- What stands in /*postgresql ... */ is for PostgreSQL only. SQLite compares texts by their bytes as it is.
 

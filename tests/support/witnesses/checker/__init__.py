@@ -1,4 +1,4 @@
-"""The checker: reads a database afterwards and decides whether every promise of the design's §4 holds.
+"""The checker: reads a database afterwards and decides whether the promises of docs/promises.md hold.
 
 It looks at the database with a bare driver and knows nothing of the store's code but its tables, so that a fault in the
 store cannot hide from it. With a log of what was acknowledged to callers it also decides that nothing of that is gone.
