@@ -54,7 +54,7 @@ STREAM_GRACE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Running:
+class RunningServer:
     """What a server tells once it answers calls."""
 
     grpc_address: str
@@ -87,7 +87,9 @@ class Parts:
     """Ends once callers are answered there."""
 
 
-async def serve(settings: Settings, *, init: bool = False, ready: Callable[[Running], None] | None = None) -> None:
+async def serve(
+    settings: Settings, *, init: bool = False, ready: Callable[[RunningServer], None] | None = None
+) -> None:
     """Run a server until SIGTERM, SIGINT or SIGHUP; a second signal does not wait for running work.
 
     The last deed of a process: signals that come after it are ignored.
@@ -144,7 +146,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     async with AsyncExitStack() as stack:
         store, clock = await _opened(settings.database, hub, metrics, clock, stack)
         # Before the others: what ends with a task is counted as of one that is gone.
-        stack.enter_context(hub.listening(metrics.notice_deleted, abroad=True))
+        stack.enter_context(hub.listening(metrics.notice_deleted, with_peers=True))
         stack.enter_context(hub.listening(metrics.notice))
         loops = HandlerLoops(bindings=partial(_bindings, settings, clock), clock=clock)
         loops.open()
@@ -215,7 +217,7 @@ async def _opened(
     store = await open_store(database, hub, on_commit=metrics.committed, on_error=metrics.refused)
     stack.push_async_callback(store.close)
     metrics.begin(await store.count_open())
-    if not store.shared:
+    if not store.is_shared:
         return store, machine
     clock = AgreedClock(machine)
     await clock.agree(store.time)  # nothing fires before we know what time it is
@@ -274,9 +276,9 @@ async def _ended(task: "asyncio.Task[None]") -> None:
     await asyncio.wait([task])
 
 
-async def _running_now(parts: Parts, *, api: bool) -> Running:
+async def _running_now(parts: Parts, *, api: bool) -> RunningServer:
     tasks = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS + 1)
-    return Running(
+    return RunningServer(
         grpc_address=parts.address,
         http_address=parts.http_address,
         tasks=tasks[:SHOWN_TASKS],

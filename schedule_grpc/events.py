@@ -84,7 +84,7 @@ class AlertsChanged:
 
 Event: TypeAlias = Transition | Progress | TaskChanged | CancelRequested | Abandoned | AlertsChanged
 Listener: TypeAlias = Callable[[Sequence[Event]], None]
-Told: TypeAlias = Transition | Progress | Lost
+WatchEvent: TypeAlias = Transition | Progress | Lost
 
 
 class Subscription:
@@ -92,7 +92,7 @@ class Subscription:
 
     def __init__(self, wanted: Callable[[Transition | Progress], bool]) -> None:
         self._wanted = wanted
-        self._kept: deque[Told] = deque()
+        self._kept: deque[WatchEvent] = deque()
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -120,7 +120,7 @@ class Subscription:
         self._closed = True
         self._changed.set()
 
-    async def __aiter__(self) -> AsyncIterator[Told]:
+    async def __aiter__(self) -> AsyncIterator[WatchEvent]:
         while True:
             self._changed.clear()
             while self._kept:
@@ -129,7 +129,7 @@ class Subscription:
                 return
             await self._changed.wait()
 
-    async def beating(self, clock: Clock, every: timedelta) -> AsyncIterator[Told | None]:
+    async def beating(self, clock: Clock, every: timedelta) -> AsyncIterator[WatchEvent | None]:
         """Iterate in the same way, and give None whenever nothing was told for so long."""
         while True:
             self._changed.clear()
@@ -156,7 +156,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
-        self._abroad: list[Listener] = []
+        self._with_peers: list[Listener] = []
         self._waiting: dict[str, set[Ending]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._subscriptions: set[Subscription] = set()
@@ -165,15 +165,15 @@ class Hub:
     def publish(self, events: Sequence[Event]) -> None:
         """Tell every listener of a batch. A listener must not block; what it raises is logged."""
         for event in events:
-            if isinstance(event, Transition) and event.execution.state.ended:
+            if isinstance(event, Transition) and event.execution.state.is_terminal:
                 self._end(event.execution.id, event.execution)
         _tell(self._listeners, events)
 
     def relay(self, events: Sequence[Event]) -> None:
         """Tell those who also want to hear of what other servers did."""
-        _tell(self._abroad, events)
+        _tell(self._with_peers, events)
 
-    def ended(self, execution_ids: Iterable[str]) -> None:
+    def note_ends(self, execution_ids: Iterable[str]) -> None:
         """Wake those who wait for the end of these executions."""
         for execution_id in execution_ids:
             self._end(execution_id, None)
@@ -202,9 +202,9 @@ class Hub:
             subscription.close()
 
     @contextmanager
-    def listening(self, listener: Listener, *, abroad: bool = False) -> Iterator[None]:
-        """Within this context ``listener`` is called with every batch; with ``abroad``, with other servers' too."""
-        lists = (self._listeners, self._abroad) if abroad else (self._listeners,)
+    def listening(self, listener: Listener, *, with_peers: bool = False) -> Iterator[None]:
+        """Within this context ``listener`` is called with every batch; with ``with_peers``, with other servers' too."""
+        lists = (self._listeners, self._with_peers) if with_peers else (self._listeners,)
         for listeners in lists:
             listeners.append(listener)
         try:
@@ -221,7 +221,7 @@ class Hub:
         if self._closed:
             subscription.close()
         try:
-            with self.listening(subscription.notice, abroad=True):
+            with self.listening(subscription.notice, with_peers=True):
                 yield subscription
         finally:
             self._subscriptions.discard(subscription)

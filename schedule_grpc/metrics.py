@@ -103,7 +103,7 @@ class _Sums:
             self._add_attempt(execution)
         if state is State.RUNNING and execution.attempt_start_time == execution.start_time:
             self._add_start(execution)
-        if state.ended:
+        if state.is_terminal:
             self._add_end(execution)
 
     def _add_attempt(self, execution: Execution) -> None:

@@ -23,10 +23,10 @@ T = TypeVar("T")
 class AlertStates(Protocol):
     """What is kept of alerts; the store's part in this."""
 
-    async def untold_alerts(self) -> tuple[Alert, ...]:
+    async def unsent_alerts(self) -> tuple[Alert, ...]:
         """Return alerts of which the start or the end is still to be told, the oldest first."""
 
-    async def alert_told(self, alert: Alert) -> None:
+    async def mark_alert_sent(self, alert: Alert) -> None:
         """Note that what was to be told of an alert, as it was read, has been told."""
 
 
@@ -57,7 +57,7 @@ class Sender:
         A send that is under way is given up at once: a target that is slow must not hold a stopping server. It may have
         arrived all the same, and is sent again under the same id.
         """
-        with hub.listening(self._notice, abroad=True):
+        with hub.listening(self._notice, with_peers=True):
             await asyncio.gather(*(self._run(lane, stopping) for lane in self._lanes), self._wake_at(stopping))
 
     async def send_all(self) -> datetime | None:
@@ -102,7 +102,7 @@ class Sender:
 
     async def _send(self, lane: Lane) -> datetime | None:
         """Tell one target what is due, of all conditions at once; return when the next try is."""
-        alerts = await self._states.untold_alerts() if self._speaks() else ()
+        alerts = await self._states.unsent_alerts() if self._speaks() else ()
         lane.remember_only({message.id for alert in alerts for message in messages_of(alert)})
         by_condition: dict[tuple[str, str], list[Alert]] = {}
         for alert in alerts:
@@ -119,7 +119,7 @@ class Sender:
             messages = messages_of(alert)
             has_all = await lane.tell(messages)
             if all(each.has(messages[0]) for each in self._lanes):
-                await self._states.alert_told(alert)
+                await self._states.mark_alert_sent(alert)
                 self._wake()  # there may be more than was read
             if not has_all:
                 return

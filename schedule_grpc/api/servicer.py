@@ -14,7 +14,7 @@ from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.paging import Page, fitting, token_after_executions, token_after_tasks
 from schedule_grpc.domain.task import MAX_PAYLOAD_BYTES, Task
 from schedule_grpc.errors import ShuttingDown
-from schedule_grpc.events import HEARTBEAT, Told, Transition
+from schedule_grpc.events import HEARTBEAT, Transition, WatchEvent
 from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
@@ -91,7 +91,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
             detach=request.detach,
             request_id=request.request_id,
         )
-        success = execution.state is State.SUCCEEDED or (request.detach and not execution.state.ended)
+        success = execution.state is State.SUCCEEDED or (request.detach and not execution.state.is_terminal)
         return pb.RunTaskNowResponse(success=success, execution=await self._execution(execution))
 
     async def TriggerCron(self, request: pb.TriggerCronRequest, context: Context) -> pb.TriggerCronResponse:
@@ -180,7 +180,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         weight = weight_of(execution.payload, execution.result)
         return await self._aside.compute(partial(protobuf.execution_to, execution), weight=weight)
 
-    async def _event(self, event: Told) -> pb.WatchExecutionsResponse:
+    async def _event(self, event: WatchEvent) -> pb.WatchExecutionsResponse:
         weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
         return await self._aside.compute(partial(protobuf.event_to, event), weight=weight)
 

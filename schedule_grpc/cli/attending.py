@@ -10,7 +10,7 @@ from schedule_grpc.cli.progress import Display, display
 from schedule_grpc.client import AsyncClient, RunResult
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import Unavailable
-from schedule_grpc.events import Progress, Told, Transition
+from schedule_grpc.events import Progress, Transition, WatchEvent
 from schedule_grpc.runtime.clock import SystemClock
 
 LINGER = 1.0
@@ -75,7 +75,7 @@ async def _ended(client: AsyncClient, wanted: Run, execution: Execution) -> RunR
 
 
 @asynccontextmanager
-async def _shown(events: AsyncIterator[Told], execution: Execution, display: Display) -> AsyncIterator[None]:
+async def _shown(events: AsyncIterator[WatchEvent], execution: Execution, display: Display) -> AsyncIterator[None]:
     """Within this context what is told of an execution is shown; what is still under way at its end may arrive.
 
     Whatever becomes of the events, the answer to the call is what counts.
@@ -91,9 +91,9 @@ async def _shown(events: AsyncIterator[Told], execution: Execution, display: Dis
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _show(events: AsyncIterator[Told], execution: Execution, shown: Display) -> None:
+async def _show(events: AsyncIterator[WatchEvent], execution: Execution, shown: Display) -> None:
     """Show what is told of an execution, until it has ended."""
-    if execution.state.ended:
+    if execution.state.is_terminal:
         return
     async for event in events:
         if isinstance(event, Progress) and event.execution_id == execution.id:
@@ -102,7 +102,7 @@ async def _show(events: AsyncIterator[Told], execution: Execution, shown: Displa
             if _begins(event.execution) < _begins(execution):
                 continue  # it was recorded as it began: that it waited before is no news
             shown.changed(event.execution)
-            if event.execution.state.ended:
+            if event.execution.state.is_terminal:
                 return
 
 

@@ -14,7 +14,7 @@ from schedule_grpc.cli.output import time_shown
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.retry import FailureKind
-from schedule_grpc.events import Lost, Progress, Told
+from schedule_grpc.events import Lost, Progress, WatchEvent
 from schedule_grpc.text.terminal import first_line, plain
 
 ALMOST = 0.9999
@@ -115,7 +115,7 @@ class Moving:
 GAP = "(the server was not heard for a while: events may be missing here)"
 
 
-def event_in_words(event: Told) -> str:
+def event_in_words(event: WatchEvent) -> str:
     """Return a line for an event of any execution."""
     if isinstance(event, Lost):
         return f"({event.count} events were lost: this reader was too slow)" if event.count else GAP
@@ -140,7 +140,7 @@ def state_in_words(execution: Execution) -> str:
     if execution.state is State.RUNNING:
         asked = ", asked to stop" if execution.cancel_requested_time else ""
         return f"{state}  attempt {execution.attempt}{asked}"
-    if execution.state.ended:
+    if execution.state.is_terminal:
         why = execution.reason or first_line(execution.error or "")
         took = f" after {human(execution.duration)}" if execution.start_time and execution.duration else ""
         return f"{state}{took}{': ' + why if why else ''}"

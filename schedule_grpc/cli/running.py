@@ -57,7 +57,7 @@ def run(
 
 
 def _farewell(execution: "Execution", *, cancelled: bool) -> str:
-    if execution.state.ended:
+    if execution.state.is_terminal:
         return f"interrupted; {execution.id} has ended {execution.state.value}"
     if cancelled:
         return f"interrupted; {execution.id} has been asked to stop"

@@ -10,7 +10,7 @@ import typer
 from schedule_grpc.cli.options import ConfigFile, DatabaseUrl
 
 if TYPE_CHECKING:
-    from schedule_grpc.app import Running
+    from schedule_grpc.app import RunningServer
 
 CANNOT_START = 1
 CONFIGURATION = 2
@@ -95,14 +95,14 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _begun(running: "Running") -> None:
+def _begun(running: "RunningServer") -> None:
     """Keep what there is from the garbage collector, whose full rounds would stop everything for 60 ms; greet."""
     gc.freeze()
     gc.enable()
     _greet(running)
 
 
-def _greet(running: "Running") -> None:
+def _greet(running: "RunningServer") -> None:
     """Say where it serves."""
     from schedule_grpc.cli import output
 

@@ -15,7 +15,7 @@ from schedule_grpc.client.call import Call, Pages, Run, answers, failure
 from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Metadata, Tls, route
 from schedule_grpc.client.patience import PATIENCE, pauses
 from schedule_grpc.errors import ScheduleError, Unavailable
-from schedule_grpc.events import Lost, Told
+from schedule_grpc.events import Lost, WatchEvent
 from schedule_grpc.pb import schedule_pb2_grpc
 from schedule_grpc.runtime.clock import SystemClock
 
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncWatch(AsyncIterator[Told]):
+class AsyncWatch(AsyncIterator[WatchEvent]):
     """What happens to executions, as it happens, until the watch or its client is closed.
 
     It has begun when its context is entered, or else with the first event. Where the server was gone, it begins anew,
@@ -35,7 +35,7 @@ class AsyncWatch(AsyncIterator[Told]):
         self,
         call: Any,
         begin: Callable[[], Any],
-        read: Callable[[Any], Told | None],
+        read: Callable[[Any], WatchEvent | None],
         *,
         is_closed: Callable[[], bool],
         patience: float,
@@ -48,7 +48,7 @@ class AsyncWatch(AsyncIterator[Told]):
         self._has_begun = False
         self._closed = False
         self._ending = asyncio.Event()
-        self._reading: asyncio.Task[Told | ScheduleError | None] | None = None
+        self._reading: asyncio.Task[WatchEvent | ScheduleError | None] | None = None
 
     def __del__(self) -> None:
         # gRPC's own call outlives whoever drops it: the server would stream on into nowhere.
@@ -72,7 +72,7 @@ class AsyncWatch(AsyncIterator[Told]):
     ) -> None:
         await self.close()
 
-    async def __anext__(self) -> Told:
+    async def __anext__(self) -> WatchEvent:
         # gRPC ends the whole stream when a read is cancelled: the read is a task of its own, which goes on.
         self._reading = self._reading or asyncio.ensure_future(self._next())
         told = await asyncio.shield(self._reading)
@@ -98,7 +98,7 @@ class AsyncWatch(AsyncIterator[Told]):
     def _is_over(self) -> bool:
         return self._closed or self._client_is_closed()
 
-    async def _next(self) -> Told | ScheduleError | None:
+    async def _next(self) -> WatchEvent | ScheduleError | None:
         """Return the next event, None at the end, or what went wrong: nobody may be there to be raised at."""
         try:
             return await self._told_next()
@@ -107,7 +107,7 @@ class AsyncWatch(AsyncIterator[Told]):
                 raise
         return None
 
-    async def _told_next(self) -> Told | ScheduleError | None:
+    async def _told_next(self) -> WatchEvent | ScheduleError | None:
         gone: ScheduleError | None = None
         try:
             await self._wait_until_begun()
@@ -123,7 +123,7 @@ class AsyncWatch(AsyncIterator[Told]):
             await self._call.wait_for_connection()
             self._has_begun = True
 
-    async def _begun_anew(self, gone: ScheduleError | None) -> Told | ScheduleError | None:
+    async def _begun_anew(self, gone: ScheduleError | None) -> WatchEvent | ScheduleError | None:
         """Begin again once the server is back, and tell so; None: the watch was closed meanwhile, or ends.
 
         ``gone`` is why the stream broke off, None where the server ended it.
@@ -191,7 +191,7 @@ def _pages(make: Callable[P, Pages[T]]) -> Callable[Concatenate["AsyncClient", P
     return method
 
 
-def _watch(make: Callable[P, Call[Told | None]]) -> Callable[Concatenate["AsyncClient", P], AsyncWatch]:
+def _watch(make: Callable[P, Call[WatchEvent | None]]) -> Callable[Concatenate["AsyncClient", P], AsyncWatch]:
     @answers(make, lambda _: AsyncWatch)
     def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncWatch:
         return self._watched(make(*args, **kwargs))
@@ -347,7 +347,7 @@ class AsyncClient:
                 gone = error
         raise gone
 
-    def _watched(self, call: Call[Told | None]) -> AsyncWatch:
+    def _watched(self, call: Call[WatchEvent | None]) -> AsyncWatch:
         def begin() -> Any:
             return self._called(call)
 

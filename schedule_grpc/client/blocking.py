@@ -14,14 +14,14 @@ from schedule_grpc.client.call import Call, Pages, Run, answers, failure
 from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Metadata, Tls, route
 from schedule_grpc.client.patience import PATIENCE, pauses
 from schedule_grpc.errors import ScheduleError, Unavailable
-from schedule_grpc.events import Lost, Told
+from schedule_grpc.events import Lost, WatchEvent
 from schedule_grpc.pb import schedule_pb2_grpc
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Watch(Iterator[Told]):
+class Watch(Iterator[WatchEvent]):
     """What happens to executions, as it happens, until the watch or its client is closed.
 
     It has begun when one has it. Where the server was gone, it begins anew, and tells ``Lost(count=0)``. Any thread may
@@ -31,7 +31,7 @@ class Watch(Iterator[Told]):
     def __init__(
         self,
         begin: Callable[[], Any],
-        read: Callable[[Any], Told | None],
+        read: Callable[[Any], WatchEvent | None],
         *,
         is_closed: Callable[[], bool],
         patience: float,
@@ -52,7 +52,7 @@ class Watch(Iterator[Told]):
     ) -> None:
         self.close()
 
-    def __next__(self) -> Told:
+    def __next__(self) -> WatchEvent:
         while not self._is_over():
             try:
                 told = self._read(next(self._call))
@@ -82,7 +82,7 @@ class Watch(Iterator[Told]):
             raise failure(call, closed=self._client_is_closed())
         return call
 
-    def _begun_anew(self, gone: ScheduleError | None) -> Told | None:
+    def _begun_anew(self, gone: ScheduleError | None) -> WatchEvent | None:
         """Begin again once the server is back, and tell so; None: the watch was closed meanwhile.
 
         ``gone`` is why the stream broke off, None where the server ended it.
@@ -140,7 +140,7 @@ def _pages(make: Callable[P, Pages[T]]) -> Callable[Concatenate["Client", P], It
     return method
 
 
-def _watch(make: Callable[P, Call[Told | None]]) -> Callable[Concatenate["Client", P], Watch]:
+def _watch(make: Callable[P, Call[WatchEvent | None]]) -> Callable[Concatenate["Client", P], Watch]:
     @answers(make, lambda _: Watch)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Watch:
         return self._watched(make(*args, **kwargs))
@@ -292,7 +292,7 @@ class Client:
                 gone = error
         raise gone
 
-    def _watched(self, call: Call[Told | None]) -> Watch:
+    def _watched(self, call: Call[WatchEvent | None]) -> Watch:
         watch = Watch(lambda: self._called(call), call.read, is_closed=lambda: self._closed, patience=self._patience)
         self._watches.add(watch)
         return watch

@@ -19,7 +19,7 @@ from schedule_grpc.domain.policy_reading import read_policy
 from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.schedule import Preview
 from schedule_grpc.domain.task import Handler, Task, TaskFilter, TaskPage
-from schedule_grpc.events import Told
+from schedule_grpc.events import WatchEvent
 from schedule_grpc.formats import protobuf
 from schedule_grpc.formats.protobuf import request_of
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -364,7 +364,7 @@ def cancel_execution(execution_id: str, *, note: str = "") -> Call[Execution]:
     return Call(rpc="CancelExecution", request=request, read=protobuf.execution_from)
 
 
-def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[Told | None]:
+def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[WatchEvent | None]:
     """Tell what happens to executions from now on: transitions, progress of handlers, and how much was lost.
 
     Args:

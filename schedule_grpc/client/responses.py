@@ -55,7 +55,7 @@ def run_result(response: pb.RunTaskNowResponse) -> RunResult:
 
 def is_over(result: RunResult) -> bool:
     """Tell whether a run has ended."""
-    return result.execution.state.ended
+    return result.execution.state.is_terminal
 
 
 def handlers(response: pb.ListHandlersResponse) -> tuple[Handler, ...]:

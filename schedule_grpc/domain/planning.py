@@ -98,7 +98,7 @@ def settlement(before: Task, now: datetime, *, ended_for: Reason | None) -> Firi
     firing = _known_of_unreadable(before, now) if unreadable else plan(before, now)
     if ended_for is None:
         return firing
-    executions = (each if each.state.ended else skipped(each, ended_for, now) for each in firing.executions)
+    executions = (each if each.state.is_terminal else skipped(each, ended_for, now) for each in firing.executions)
     return replace(firing, executions=tuple(executions))
 
 

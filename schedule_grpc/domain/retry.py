@@ -53,7 +53,7 @@ class RetryPolicy:
                 yield Violation(field=f"policy.retry.{name}", reason="must be between 0 s and 24 h")
 
 
-def judge(policy: RetryPolicy, *, kind: FailureKind, attempt: int) -> timedelta | None:
+def next_wait(policy: RetryPolicy, *, kind: FailureKind, attempt: int) -> timedelta | None:
     """Return how long to wait before the next attempt, or None if the failed one was the last."""
     if kind is FailureKind.REJECTED or attempt > policy.max_retries:
         return None

@@ -85,7 +85,9 @@ class Engine:
         self._ticking = False
         self._hurried = asyncio.Event()
         replica = Replica(id=owner, start_time=clock.now(), handlers=frozenset(registry.names()))
-        self._lease: Lease = SharedLease(store=store, replica=replica, now=clock.now) if store.shared else SoleLease()
+        self._lease: Lease = (
+            SharedLease(store=store, replica=replica, now=clock.now) if store.is_shared else SoleLease()
+        )
         self._runner = Runner(
             store=store,
             clock=clock,
@@ -125,7 +127,7 @@ class Engine:
         self._latest = max(self._latest, await self._store.latest_settled() or self._latest)
         await self._store.shorten_waits(now=self._clock.now())
         await self._janitor.review(REVIEWED_FIRST)
-        return 0 if self._store.shared else await self._upkeep.rescue_all()
+        return 0 if self._store.is_shared else await self._upkeep.rescue_all()
 
     async def tick(self) -> bool:
         """Fire what is due and start what can start; return whether there may be more to do at once."""
@@ -163,7 +165,7 @@ class Engine:
     @contextmanager
     def hearing(self) -> Iterator[None]:
         """Within this context it hears of what happens: it ticks for it, and does not look for what it knows."""
-        with self._hub.listening(self._notice, abroad=True), self._loop.hearing():
+        with self._hub.listening(self._notice, with_peers=True), self._loop.hearing():
             yield
 
     def stop(self) -> None:

@@ -18,7 +18,7 @@ import structlog
 from schedule_grpc.engine.attempt_context import context_of_execution
 from schedule_grpc.engine.blocked_loop import Watchdog
 from schedule_grpc.engine.hand_over import HandOver
-from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, ended, name_of, with_env
+from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, name_of, wait_for_end, with_env
 from schedule_grpc.runtime import event_loop
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import in_thread
@@ -84,7 +84,7 @@ class _CallElsewhere(Call):
             return
         self._task = asyncio.current_task()
         self.began = self._ctx.clock.monotonic()
-        loop.done(self, await ended(self._function, given))
+        loop.done(self, await wait_for_end(self._function, given))
 
     def after_turn(self, loop: "HandlerLoop", _: "asyncio.Task[None]") -> None:
         """Tell of a turn that did not come: a handler that cancels all tasks it finds has cancelled this one's, too."""

@@ -48,7 +48,7 @@ class Lease(Protocol):
         """Whether, of the servers that share the database, this one has been there longest."""
 
     @property
-    def ended(self) -> Mapping[str, int]:
+    def lapsed(self) -> Mapping[str, int]:
         """The leases of others that are over, as `Store.take_over` takes them."""
 
     async def take(self) -> None:
@@ -71,7 +71,7 @@ class SoleLease:
     holds = True
     term = 0
     first = True
-    ended: Mapping[str, int] = {}
+    lapsed: Mapping[str, int] = {}
 
     async def take(self) -> None:
         """See Lease."""
@@ -104,7 +104,7 @@ class SharedLease:
         self.holds = False
         self.term = 0
         self.first = False
-        self.ended: Mapping[str, int] = {}
+        self.lapsed: Mapping[str, int] = {}
         self._store = store
         self._replica = replica
         self._now = now
@@ -192,8 +192,8 @@ class SharedLease:
         answered = self._clock.monotonic()
         others = {holder.id: holder.beat for holder in holders if holder.id != self._replica.id}
         self._presence.saw(others, asked=asked, answered=answered)
-        self.ended = self._presence.ended(asked)
-        living = [holder.id for holder in holders if holder.id not in self.ended]
+        self.lapsed = self._presence.lapsed(asked)
+        living = [holder.id for holder in holders if holder.id not in self.lapsed]
         self.first = living[:1] == [self._replica.id]
         self._stands(holders, asked)
 

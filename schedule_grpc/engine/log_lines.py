@@ -44,11 +44,11 @@ def _lines_of(events: Sequence[Event], *, informs: bool) -> Iterator[Line]:
         if not isinstance(event, Transition):
             continue
         state = event.execution.state
-        if state is State.FAILED or (informs and state.ended):
+        if state is State.FAILED or (informs and state.is_terminal):
             yield _end(event)
         elif (
             event.previous_state is State.RUNNING
-            and not state.ended
+            and not state.is_terminal
             and (informs or event.execution.newest_attempt_failed)
         ):
             yield _again(event)

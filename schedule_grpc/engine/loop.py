@@ -65,7 +65,7 @@ class Loop:
         """Revisions, by uid, of tasks of whose trouble the log has been told."""
         self._full_since: float | None = None
         """In monotonic seconds: since when no slot is free."""
-        self._looks_behind = not store.shared
+        self._looks_behind = not store.is_shared
         """Whether a step also looks at what is behind it. Over a network those that it starts would wait for that."""
         self._seen = NOTHING
         """The last look."""

@@ -37,6 +37,6 @@ class Presence:
             for replica, beat in beats.items()
         }
 
-    def ended(self, now: float) -> Mapping[str, int]:
+    def lapsed(self, now: float) -> Mapping[str, int]:
         """Return the leases that were not renewed for `LEASE` seconds: server id → its count."""
         return {replica: sighting.beat for replica, sighting in self._seen.items() if now - sighting.since >= LEASE}

@@ -67,7 +67,7 @@ class Janitor:
         More than a few are reviewed only where another program, or one with other tz data, reviewed them last.
         """
         await self.review_some()
-        if not self._store.shared:  # where others may have written tasks since, all are reviewed at every start
+        if not self._store.is_shared:  # where others may have written tasks since, all are reviewed at every start
             await self._heed_last_review()
         for _ in range(most - 1):
             await self.review_some()
@@ -83,7 +83,7 @@ class Janitor:
             log.info("task.next_run_moved", task=move.task.name, next_run=str(move.next_run_time))
         for task in found.unreadable:
             log.error("task.unreadable", task=task.name, trouble=task.trouble)
-        if found.after is None and not is_first and not self._store.shared:
+        if found.after is None and not is_first and not self._store.is_shared:
             await self._store.note_reviewed(await asyncio.to_thread(reviewer), now=self._clock.now())
 
     async def _heed_last_review(self) -> None:

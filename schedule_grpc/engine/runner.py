@@ -84,7 +84,7 @@ class Why(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Running:
+class HeldAttempt:
     """An attempt in progress here, begun in a term of this server's lease."""
 
     claim: Claim
@@ -98,14 +98,14 @@ class Running:
     """Made where the next attempt waits for this one's handler."""
 
 
-_Step: TypeAlias = Callable[Concatenate["Runner", Running, P], None]
+_Step: TypeAlias = Callable[Concatenate["Runner", HeldAttempt, P], None]
 
 
 def _whatever_happens(step: _Step[P]) -> _Step[P]:
     """Make a step of an attempt's life one whose failure ends the attempt here, and touches no other."""
 
     @wraps(step)
-    def taken(self: "Runner", running: Running, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def taken(self: "Runner", running: HeldAttempt, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             step(self, running, *args, **kwargs)
         except Exception:
@@ -139,13 +139,13 @@ class Runner:
         self._place = place
         self._hub = hub
         self._on_free = on_free
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, HeldAttempt] = {}
         self._by_handler: Counter[str] = Counter()
         self._unfinished = 0
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: set[str] = set()
-        self._inside: dict[str, Running] = {}
+        self._inside: dict[str, HeldAttempt] = {}
         self._abandoned: set[Ended] = set()
         self._giving_up = asyncio.Event()
         self.claiming = asyncio.Lock()
@@ -153,7 +153,7 @@ class Runner:
 
     def start(self, claim: Claim, *, term: int) -> None:
         """Run a claim, made in a term of the lease, in the background."""
-        running = Running(claim, asyncio.get_running_loop().create_future(), term)
+        running = HeldAttempt(claim, asyncio.get_running_loop().create_future(), term)
         self._running[claim.execution.id] = running
         self._by_handler[claim.execution.handler] += 1
         self._unfinished += 1
@@ -167,7 +167,7 @@ class Runner:
         """Return how many attempts run here, by handler."""
         return +self._by_handler
 
-    def held(self) -> Mapping[str, Running]:
+    def held(self) -> Mapping[str, HeldAttempt]:
         """Return the attempts in progress here, by execution id."""
         return self._running
 
@@ -220,11 +220,11 @@ class Runner:
             return ()
         return (f"{len(self._abandoned)} handlers ignored that they were asked to stop, and still run",)
 
-    def _is_still_ours(self, running: Running) -> bool:
+    def _is_still_ours(self, running: HeldAttempt) -> bool:
         """Tell whether nobody has taken an attempt that was to stop because the lease could not be renewed."""
         return running.why is Why.LEASE_LOST and running.term == self._lease.term
 
-    def _covers(self, running: Running) -> bool:
+    def _covers(self, running: HeldAttempt) -> bool:
         return self._lease.holds and running.term == self._lease.term
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -232,7 +232,7 @@ class Runner:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _perform_after(self, former: Running, running: Running) -> None:
+    async def _perform_after(self, former: HeldAttempt, running: HeldAttempt) -> None:
         """Wait a little for an earlier attempt that would not stop; two never run side by side here."""
         log.warning("attempt.waits_for_former", execution=running.claim.execution.id)
         ended = former.ended = former.ended or asyncio.get_running_loop().create_future()
@@ -245,7 +245,7 @@ class Runner:
             self._report(running, None)
 
     @_whatever_happens
-    def _perform(self, running: Running) -> None:
+    def _perform(self, running: HeldAttempt) -> None:
         """Call the handler; what cannot be called here, or may not, is handed back."""
         claim = running.claim
         execution, timeout = claim.execution, claim.task.policy.timeout
@@ -279,7 +279,7 @@ class Runner:
         self._inside[execution.id] = running
 
     @_whatever_happens
-    def _performed(self, running: Running, fate: Fate) -> None:
+    def _performed(self, running: HeldAttempt, fate: Fate) -> None:
         if fate.left is None:
             self._note_end(running)
         else:
@@ -288,7 +288,7 @@ class Runner:
             fate.left.add_done_callback(lambda _: self._note_end(running))
         self._report(running, fate)
 
-    def _note_end(self, running: Running) -> None:
+    def _note_end(self, running: HeldAttempt) -> None:
         """Note that a handler has really ended."""
         if self._inside.get(running.claim.execution.id) is running:
             del self._inside[running.claim.execution.id]
@@ -296,14 +296,14 @@ class Runner:
             running.ended.set_result(None)
 
     @_whatever_happens
-    def _report(self, running: Running, fate: Fate | None) -> None:
+    def _report(self, running: HeldAttempt, fate: Fate | None) -> None:
         report = self._report_of(running, fate)
         if report is None:
             self._finish(running)
         else:
             self._record(running, report)
 
-    def _report_of(self, running: Running, fate: Fate | None) -> Outcome | HandBack | None:
+    def _report_of(self, running: HeldAttempt, fate: Fate | None) -> Outcome | HandBack | None:
         """Return what to record of a fate; None where that is not ours to say.
 
         What the handler says stands whatever became of the lease: the record is refused if the token does not stand.
@@ -335,12 +335,12 @@ class Runner:
             claimed=claim.execution,
         )
 
-    def _record(self, running: Running, report: Report) -> None:
+    def _record(self, running: HeldAttempt, report: Report) -> None:
         is_last_try = self._giving_up.is_set()
         self._recorder.record(report, partial(self._recorded, running, report, is_last_try))
 
     @_whatever_happens
-    def _recorded(self, running: Running, report: Report, is_last_try: bool, answer: Answer) -> None:
+    def _recorded(self, running: HeldAttempt, report: Report, is_last_try: bool, answer: Answer) -> None:
         """End the attempt, if the row knows of it: it is written, or another server has taken the execution.
 
         While the database is away, the report is kept and written later, but does not keep a stopping server. One that
@@ -366,11 +366,11 @@ class Runner:
             self._begun.discard(running.claim.lease_token)
             self._finish(running)
 
-    async def _record_later(self, running: Running, report: Report) -> None:
+    async def _record_later(self, running: HeldAttempt, report: Report) -> None:
         await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
         self._record(running, report)
 
-    def _finish(self, running: Running) -> None:
+    def _finish(self, running: HeldAttempt) -> None:
         execution = running.claim.execution
         # Its next attempt may have begun here already: the record was committed, and its answer got lost.
         if self._running.get(execution.id) is running:

@@ -45,7 +45,7 @@ class Upkeep:
             else:
                 if self._uninformed:
                     await self._tried(self._stop_cancelled)
-                if self._lease.ended:
+                if self._lease.lapsed:
                     await self._tried(self._take_over)
             await self._clock.wait_until(None, finished)
         await watching
@@ -58,7 +58,7 @@ class Upkeep:
         """Stop what is to be cancelled, settle what nobody runs, and note which tasks are overdue."""
         await self._stop_cancelled()
         await self._recover_own()
-        if self._store.shared:
+        if self._store.is_shared:
             await self._take_over()
         await self._store.note_overdue(now=self._clock.now())
 
@@ -102,7 +102,7 @@ class Upkeep:
             log.warning("claims.recovered", count=recovered)
 
     async def _take_over(self) -> None:
-        rescued = await self._store.take_over(self._lease.ended, now=self._clock.now())
+        rescued = await self._store.take_over(self._lease.lapsed, now=self._clock.now())
         if rescued:
             log.warning("leases.rescued", count=rescued)
 

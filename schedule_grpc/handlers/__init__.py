@@ -10,7 +10,7 @@
 A decorated handler stays a plain function, which a test can call.
 """
 
-from schedule_grpc.handlers.call import Begin, Call, End, Raised, begin_here, begin_in_thread, ended
+from schedule_grpc.handlers.call import Begin, Call, End, Raised, begin_here, begin_in_thread, wait_for_end
 from schedule_grpc.handlers.context import Env, Parts, PermanentFailure, TaskContext, context_of, name_of, with_env
 from schedule_grpc.handlers.perform import Attempt, Fate, Stop, perform
 from schedule_grpc.handlers.registry import HandlerFunction, Offer, Registry, handler
@@ -33,9 +33,9 @@ __all__ = [
     "begin_here",
     "begin_in_thread",
     "context_of",
-    "ended",
     "handler",
     "name_of",
     "perform",
+    "wait_for_end",
     "with_env",
 ]

@@ -82,7 +82,7 @@ Begin: TypeAlias = Callable[[HandlerFunction, TaskContext], Call]
 """Calls an async handler somewhere."""
 
 
-async def ended(function: HandlerFunction, ctx: TaskContext) -> End:
+async def wait_for_end(function: HandlerFunction, ctx: TaskContext) -> End:
     """Return how an async handler ended. SystemExit must not end the server, and CancelledError is an end."""
     try:
         value = await function(ctx)
@@ -99,7 +99,7 @@ class _CallHere(Call):
         self._task.add_done_callback(self._end)
 
     async def _run(self, function: HandlerFunction, ctx: TaskContext) -> None:
-        self.deliver(await ended(function, ctx))
+        self.deliver(await wait_for_end(function, ctx))
 
     def _end(self, _: "asyncio.Task[None]") -> None:
         # Only of one that was cancelled before its first step this is the first word.

@@ -40,7 +40,7 @@ OPERATIONS = (
         "look_again",
         "end_round",
         "note_overdue",
-        "alert_told",
+        "mark_alert_sent",
     ),
     *("renew_lease", "leave", "shorten_waits"),
     *("note_unreadable", "correct_tasks", "note_reviewed"),

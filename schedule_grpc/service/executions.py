@@ -72,7 +72,7 @@ class ExecutionService:
                 request_id=checked("request_id", request_id, most=MAX_REQUEST_ID) or None,
             )
         )
-        if detach or execution.state.ended:
+        if detach or execution.state.is_terminal:
             return execution
         return await self._ended(execution)
 
@@ -207,7 +207,7 @@ class ExecutionService:
                     return ending.execution
                 ending.clear()
                 read = await self._store.find_execution(execution.id)
-                if read is None or read.state.ended:
+                if read is None or read.state.is_terminal:
                     return read or execution
                 found = read
 

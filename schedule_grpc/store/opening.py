@@ -93,7 +93,7 @@ async def _open_shared(
         return PostgresLeaseLine(Line(url, pooled=lambda: database.pooled))
 
     return SqlStore(
-        database, hub, abroad=Relay(hub, find=find, connect=connect), lease_line=lease_line, on_error=on_error
+        database, hub, peers=Relay(hub, find=find, connect=connect), lease_line=lease_line, on_error=on_error
     )
 
 

@@ -276,16 +276,16 @@ class Store(Protocol):
     async def note_overdue(self, *, now: datetime) -> None:
         """Begin the alerts of tasks that did not run in their grace, and end those of tasks that have run since."""
 
-    async def untold_alerts(self) -> tuple[Alert, ...]:
+    async def unsent_alerts(self) -> tuple[Alert, ...]:
         """Return alerts of which the start or the end is still to be told, the oldest first."""
 
-    async def alert_told(self, alert: Alert) -> None:
+    async def mark_alert_sent(self, alert: Alert) -> None:
         """Note that what was to be told of an alert, as it was read, has been told."""
 
     # -- servers that share a database
 
     @property
-    def shared(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether other servers may use the same database."""
 
     async def renew_lease(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:

@@ -33,7 +33,7 @@ class Channel(Protocol):
         """Say what is left to say, and leave."""
 
 
-class Abroad(Protocol):
+class PeerNotifier(Protocol):
     """The other servers of the same database."""
 
     def tell(self, events: Sequence[Event]) -> None:
@@ -55,12 +55,12 @@ class Relay:
         self._channel = connect(self)
 
     def tell(self, events: Sequence[Event]) -> None:
-        """See Abroad."""
+        """See PeerNotifier."""
         for word in self._words(events):
             self._channel.say(word)
 
     async def close(self) -> None:
-        """See Abroad."""
+        """See PeerNotifier."""
         await self._channel.close()
         for reading in self._reading:
             reading.cancel()
@@ -99,7 +99,7 @@ class Relay:
 
     def _tell(self, items: Iterable[Item]) -> None:
         moved = [item for item in items if item[0] == "t"]
-        self._hub.ended(item[1] for item in moved if State(item[3]).ended)
+        self._hub.note_ends(item[1] for item in moved if State(item[3]).is_terminal)
         hints: list[Event] = [event for item in items if (event := _hint(item)) is not None]
         if hints:
             self._hub.relay(hints)

@@ -29,8 +29,8 @@ from schedule_grpc.store.operations import (
 )
 from schedule_grpc.store.operations.retention_round import Round
 from schedule_grpc.store.protocol import LeaseLine, Pruned, Replica, Review
-from schedule_grpc.store.relay import Abroad
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.relay import PeerNotifier
+from schedule_grpc.store.with_events import WithEvents
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class SqlStore:
         database: Database,
         hub: Hub,
         *,
-        abroad: Abroad | None = None,
+        peers: PeerNotifier | None = None,
         lease_line: Callable[[], LeaseLine] | None = None,
         on_error: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -57,19 +57,19 @@ class SqlStore:
         Args:
             database: Where it is kept.
             hub: Is told of what happens, once it is committed.
-            abroad: Tells the other servers of a shared database.
+            peers: Tells the other servers of a shared database.
             lease_line: Opens a connection on which a lease in it is renewed.
             on_error: Hears of each refused operation.
         """
         self._database = ObservedDatabase(database, on_error)
         self._hub = hub
-        self._abroad = abroad
+        self._peers = peers
         self._lease_line = lease_line
 
     @property
-    def shared(self) -> bool:
+    def is_shared(self) -> bool:
         """See Store."""
-        return self._abroad is not None
+        return self._peers is not None
 
     async def change_tasks(self, changes: Sequence[TaskChange], *, now: datetime) -> bool:
         """See Store."""
@@ -106,7 +106,7 @@ class SqlStore:
         self, runs: Sequence[ManualRun], *, now: datetime, request: ClaimRequest | None = None
     ) -> Submitted:
         """See Store."""
-        return await self._write(submissions.submit, runs, now, request, self.shared)
+        return await self._write(submissions.submit, runs, now, request, self.is_shared)
 
     async def trigger(self, names: Sequence[str], *, now: datetime) -> tuple[Execution, ...]:
         """See Store."""
@@ -150,11 +150,11 @@ class SqlStore:
 
     async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
         """See Store."""
-        return await self._write(claims.fire, firings, now, request, self.shared)
+        return await self._write(claims.fire, firings, now, request, self.is_shared)
 
     async def claim(self, request: ClaimRequest) -> Claimed:
         """See Store."""
-        return await self._write(claims.claim, request, self.shared)
+        return await self._write(claims.claim, request, self.is_shared)
 
     async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
         """See Store."""
@@ -240,13 +240,13 @@ class SqlStore:
         """See Store."""
         await self._write(alerts.note_overdue, now)
 
-    async def untold_alerts(self) -> tuple[Alert, ...]:
+    async def unsent_alerts(self) -> tuple[Alert, ...]:
         """See Store."""
-        return await self._database.read(alerts.untold_alerts, lane=Lane.ENGINE)
+        return await self._database.read(alerts.unsent_alerts, lane=Lane.ENGINE)
 
-    async def alert_told(self, alert: Alert) -> None:
+    async def mark_alert_sent(self, alert: Alert) -> None:
         """See Store."""
-        await self._write(alerts.alert_told, alert)
+        await self._write(alerts.mark_alert_sent, alert)
 
     async def renew_lease(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:
         """See Store."""
@@ -264,7 +264,7 @@ class SqlStore:
 
     async def offered_elsewhere(self, *, now: datetime) -> frozenset[str]:
         """See Store."""
-        if not self.shared:
+        if not self.is_shared:
             return frozenset()
         return await self._database.read(partial(replicas.handlers_offered, now))
 
@@ -296,19 +296,19 @@ class SqlStore:
     async def close(self) -> None:
         """See Store."""
         await self._database.close()
-        if self._abroad is not None:
-            await self._abroad.close()
+        if self._peers is not None:
+            await self._peers.close()
 
-    async def _write(self, operation: Callable[..., Operation[Told[T]]], *arguments: Any) -> T:
+    async def _write(self, operation: Callable[..., Operation[WithEvents[T]]], *arguments: Any) -> T:
         failpoints.reached(operation.__name__, "begun")
         factory = partial(failpoints.within(operation), *arguments)
         result, _ = await self._database.write(factory, committed=self._publish)
         failpoints.reached(operation.__name__, "committed")
         return cast("T", result)
 
-    def _publish(self, told: Told[Any]) -> None:
+    def _publish(self, told: WithEvents[Any]) -> None:
         _, events = told
         if events:
             self._hub.publish(events)
-            if self._abroad is not None:
-                self._abroad.tell(events)
+            if self._peers is not None:
+                self._peers.tell(events)

@@ -87,7 +87,7 @@ async def test_a_detached_run_answers_at_once(live: Live, tmp_path: Path):
         name="task", schedule="@manual", handler="note", payload={"file": str(tmp_path / "n"), "seconds": 30}
     )
     first = await live.client.run_task_now("task", detach=True, request_id="r")
-    assert (first.success, first.execution.state.ended) == (True, False)
+    assert (first.success, first.execution.state.is_terminal) == (True, False)
     again = await live.client.run_task_now("task", detach=True, request_id="r")
     assert again.execution.id == first.execution.id
     overlapping = await live.client.run_task_now("task")

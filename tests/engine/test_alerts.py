@@ -28,10 +28,10 @@ async def watch(ctx: TaskContext) -> None:
 async def told(rig: Rig) -> list[tuple[str, str]]:
     """Return what is to be told now, and tell it."""
     found = []
-    while alerts := await rig.store.untold_alerts():
+    while alerts := await rig.store.unsent_alerts():
         for alert in alerts:
             found.append((alert.key, alert.phase.value))
-            await rig.store.alert_told(alert)
+            await rig.store.mark_alert_sent(alert)
     return found
 
 
@@ -111,7 +111,7 @@ async def test_what_is_told_names_the_task_the_failures_and_the_execution(rig: R
     """So that whoever is woken knows where to look."""
     await rig.register("task", "@manual", policy=Policy(alert_after=1, retry=ONCE))
     await run(rig, fate="raise", error="the printer is away")
-    (alert,) = await rig.store.untold_alerts()
+    (alert,) = await rig.store.unsent_alerts()
     (execution,) = await rig.history()
     assert (alert.title, alert.body) == (
         "Task task failed",

@@ -154,7 +154,7 @@ async def test_new_ones_and_deleted_ones_are_registered(unchecked: Rig):
 
 async def test_what_cannot_be_read_is_written_anew(unchecked: Rig):
     """Texts of other programs, read or not; what says the same is left as it is."""
-    damages = IN_THE_ROW | ({} if unchecked.store.shared else UNREADABLE_PLACE)
+    damages = IN_THE_ROW | ({} if unchecked.store.is_shared else UNREADABLE_PLACE)
     names = {name.replace(" ", "-"): {} for name in damages}
     await registered(unchecked, names)
     for kind in ("slow", "fast"):

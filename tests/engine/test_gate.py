@@ -229,7 +229,7 @@ async def play_to_the_end(scene: Scene, gates: dict[str, Gates]) -> None:
         await scene.rig.tick()
         await scene.rig.clock.advance(LONG)
     await scene.rig.tick()
-    assert not [execution for execution in await scene.rig.history() if not execution.state.ended]
+    assert not [execution for execution in await scene.rig.history() if not execution.state.is_terminal]
 
 
 def test_the_table_is_whole():

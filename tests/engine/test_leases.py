@@ -65,7 +65,7 @@ async def test_what_no_lease_covers_is_taken_over(rig: Rig):
     await claimed(rig)
     await rig.hold_lease("another")
     await rig.store.take_over({"another": 0}, now=rig.clock.now())
-    assert await rig.states() == (["RUNNING"] if rig.store.shared else ["PENDING"])
+    assert await rig.states() == (["RUNNING"] if rig.store.is_shared else ["PENDING"])
     await rig.store.take_over({"another": 1}, now=rig.clock.now())
     (execution,) = await rig.history()
     assert (execution.state, execution.failed_attempts[0].failure_kind) == (State.PENDING, FailureKind.LEASE_LOST)

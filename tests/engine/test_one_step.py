@@ -177,8 +177,8 @@ async def test_nothing_waits_for_a_slot_once_all_is_started(rig: Rig, gate):
     await rig.register("task", "@manual", payload={"gate": "one"})
     await rig.service.run_now("task", detach=True)
     await rig.engine.tick()
-    assert rig.engine._loop.is_done != rig.store.shared
-    if rig.store.shared:
+    assert rig.engine._loop.is_done != rig.store.is_shared
+    if rig.store.is_shared:
         await rig.engine.tick()
     assert not rig.engine._loop.behind
     held.opened.set()
@@ -222,7 +222,7 @@ async def test_what_waits_for_its_time_is_claimed_without_a_look_before(rig: Rig
     await rig.clock.advance((waiting.available_time - rig.clock.now()).total_seconds())
     await rig.engine.tick()
     await rig.engine.idle()
-    assert ticks.asked == (["look", "claim", "record"] if rig.store.shared else ["claim", "record"])
+    assert ticks.asked == (["look", "claim", "record"] if rig.store.is_shared else ["claim", "record"])
     assert await rig.states() == ["SUCCEEDED"]
 
 

@@ -47,7 +47,7 @@ async def test_a_handlers_texts_are_made_readable(rig: Rig, let_handler_do):
     execution = await ran(rig)
     assert (execution.state, execution.error) == (State.SUCCEEDED, None)
     assert execution.result == {SHOWN: [SHOWN, {"name": SHOWN}], "nul": "a\x00b"}
-    (alert,) = await rig.store.untold_alerts()
+    (alert,) = await rig.store.unsent_alerts()
     assert (alert.key, alert.title, alert.body) == (SHOWN, f"cannot read {SHOWN}", f"body\ufffd {SHOWN}")
 
 
@@ -61,7 +61,7 @@ async def test_an_alert_with_such_a_key_recovers_by_it(rig: Rig, let_handler_do)
 
     let_handler_do(odd)
     await ran(rig)
-    assert [alert.end_time is not None for alert in await rig.store.untold_alerts()] == [True]
+    assert [alert.end_time is not None for alert in await rig.store.unsent_alerts()] == [True]
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ async def kept(rig: Rig, column: str, name: str = "task") -> str:
 async def alerts(rig: Rig) -> list[tuple[str, str]]:
     """Return what is to be told now, and tell it."""
     found = []
-    while untold := await rig.store.untold_alerts():
+    while untold := await rig.store.unsent_alerts():
         for alert in untold:
             found.append((alert.task_name, f"{alert.key} {alert.phase}"))
-            await rig.store.alert_told(alert)
+            await rig.store.mark_alert_sent(alert)
     return found
 
 

@@ -137,5 +137,5 @@ async def test_alerts_and_servers_whose_times_cannot_be_read_are_passed_over(unc
         )
 
     await unchecked.store._database.write(operation)
-    assert [alert.task_name for alert in await unchecked.store.untold_alerts()] == ["other"]
+    assert [alert.task_name for alert in await unchecked.store.unsent_alerts()] == ["other"]
     assert "odd" in [replica.id for replica in await unchecked.store._database.read(replicas)]

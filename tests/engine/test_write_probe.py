@@ -68,7 +68,7 @@ async def test_a_write_that_does_not_end_is_trouble(rig: Rig, probe: WriteProbe,
 
 async def test_what_it_writes_reaches_the_disk(rig: Rig, database: Path):
     """A page of the log that SQLite writes ahead: an empty transaction succeeds on a full disk."""
-    if rig.store.shared:
+    if rig.store.is_shared:
         pytest.skip("a server's own log")
     await rig.register()
     wal = database.with_name(database.name + "-wal")

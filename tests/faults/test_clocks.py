@@ -180,7 +180,7 @@ async def test_a_process_that_sleeps_in_the_midst_of_a_commit(tmp_path: Path):
 
             async def ended() -> Execution | None:
                 found = await client.get_execution(running.id)
-                return found if found.state.ended else None
+                return found if found.state.is_terminal else None
 
             assert (await until(ended)).state is State.SUCCEEDED
         await asyncio.to_thread(server.terminate)

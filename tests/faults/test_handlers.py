@@ -34,7 +34,7 @@ async def ended(client: AsyncClient, execution_id: str) -> Execution:
 
     async def found() -> Execution | None:
         execution = await client.get_execution(execution_id)
-        return execution if execution.state.ended else None
+        return execution if execution.state.is_terminal else None
 
     return await until(found)
 

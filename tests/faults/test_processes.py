@@ -37,7 +37,7 @@ async def test_kill_while_a_handler_runs(tmp_path: Path):
 
         async def ended():
             found = await client.get_execution(result.execution.id)
-            return found if found.state.ended else None
+            return found if found.state.is_terminal else None
 
         execution = await until(ended)
     assert execution.state is State.SUCCEEDED

@@ -95,7 +95,7 @@ async def test_one_without_a_lease_begins_nothing(rig: Rig):
     await rig.register("task", "@hourly")
     await rig.clock.advance(3600)
     fired = await rig.store.fire(await plans(rig, "task"), now=rig.clock.now(), request=request(rig))
-    begins = not rig.store.shared
+    begins = not rig.store.is_shared
     assert [claim.execution.state for claim in fired.claims] == [State.RUNNING] * begins
     assert await states(rig, "task") == ["RUNNING" if begins else "PENDING"]
 

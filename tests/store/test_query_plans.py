@@ -34,7 +34,7 @@ BY_DESIGN = (
         "executions_without_lease",
         "executions_under_lease",
         "count_open",
-        "untold_alerts",
+        "unsent_alerts",
         "tasks_alerted",
         "end_overdue",
         "overdue_tasks",

@@ -53,7 +53,7 @@ class Server:
 
     async def hears(self, other: "Server") -> list[Event]:
         """Hear what another has said; return what its listeners are told then."""
-        with self.hub.listening(self.told.extend, abroad=True):
+        with self.hub.listening(self.told.extend, with_peers=True):
             for word in other.words.said:
                 self.relay.heard(word)
             while self.relay._reading:
@@ -116,7 +116,7 @@ async def test_who_waits_here_is_told_how_it_ended(execution: Execution):
     ended = replace(execution, state=State.SUCCEEDED)
     with here.hub.ending(execution.id) as ending:
         here.hub.publish([Transition(previous_state=State.RUNNING, execution=ended, time=NOW)])
-        here.hub.ended([execution.id])
+        here.hub.note_ends([execution.id])
         assert (ending.is_set(), ending.execution) == (True, ended)
 
 
@@ -130,7 +130,7 @@ async def test_an_end_that_was_told_before_is_known(execution: Execution):
     for hub in (here.hub, there.hub):
         with hub.ending(execution.id) as ending, hub.ending("other") as other:
             assert (ending.is_set(), other.is_set()) == (True, False)
-        hub.ended(f"{number}" for number in range(ENDS_KNOWN))
+        hub.note_ends(f"{number}" for number in range(ENDS_KNOWN))
         with hub.ending(execution.id) as ending:
             assert not ending.is_set()
 
@@ -151,7 +151,7 @@ async def test_a_gap(execution: Execution):
         here.relay.gap()
         assert list(subscription._kept) == [Lost(count=0)]
         assert ended.is_set()
-    with here.hub.listening(here.told.extend, abroad=True):
+    with here.hub.listening(here.told.extend, with_peers=True):
         here.relay.gap()
     assert here.told == [TaskChanged(name=""), CancelRequested(execution_id=""), AlertsChanged()]
 

@@ -151,6 +151,6 @@ async def test_one_without_a_lease_begins_nothing(rig: Rig):
     """Where servers share a database; the run is recorded all the same."""
     await rig.register("task")
     found = await rig.store.submit([ManualRun(name="task")], now=rig.clock.now(), request=request(rig))
-    begins = not rig.store.shared
+    begins = not rig.store.is_shared
     assert [claim.execution.state for claim in found.claims] == [State.RUNNING] * begins
     assert await states(rig, "task") == ["RUNNING" if begins else "PENDING"]

@@ -108,9 +108,9 @@ def marked() -> Execution:
 def test_every_change_is_one_that_the_table_allows(before: Execution, now: Execution):
     """And what has ended has an end, no gate, and no way out."""
     assert now.state in TRANSITIONS[before.state]
-    assert (now.end_time is not None) == now.state.ended
-    assert (now.gate is None) == now.state.ended
-    assert now.state.ended == (TRANSITIONS[now.state] == frozenset())
+    assert (now.end_time is not None) == now.state.is_terminal
+    assert (now.gate is None) == now.state.is_terminal
+    assert now.state.is_terminal == (TRANSITIONS[now.state] == frozenset())
 
 
 @pytest.mark.parametrize("overlap", list(Overlap))
@@ -130,7 +130,7 @@ def test_what_is_new_begins_as_the_table_allows(overlap: Overlap, trigger: Trigg
 def test_the_table_knows_every_state_and_leads_nowhere_else():
     """Five ends, and one that is not known; everything that is known is reached from nothing."""
     assert set(TRANSITIONS) == {None, *State}
-    assert {state for state in State if state.ended} == set(State) - {State.PENDING, State.RUNNING}
+    assert {state for state in State if state.is_terminal} == set(State) - {State.PENDING, State.RUNNING}
     reached: set[State] = set()
     ahead = set(TRANSITIONS[None])
     while ahead - reached:

@@ -157,4 +157,4 @@ async def test_the_one_that_has_been_there_longest_is_first(clock: FakeClock):
     assert not lease.first
     for _ in range(10):
         await renewed(lease, database)
-    assert (lease.first, lease.ended) == (True, {"other": 0})
+    assert (lease.first, lease.lapsed) == (True, {"other": 0})

@@ -221,7 +221,7 @@ async def test_a_tasks_series_go_with_it(rig: Rig, gate):
     """What still runs then is counted among the others; a new task of that name begins anew."""
     metrics = Metrics()
     gate("g")
-    with rig.hub.listening(metrics.notice_deleted, abroad=True), rig.hub.listening(metrics.notice):
+    with rig.hub.listening(metrics.notice_deleted, with_peers=True), rig.hub.listening(metrics.notice):
         await rig.register("task", "@hourly", payload={"fate": "fail-at-first", "times": 1})
         await rig.skip(3600)
         await rig.skip(2)
@@ -246,7 +246,7 @@ async def test_series_do_not_grow_beyond_a_number_of_tasks(rig: Rig, monkeypatch
     monkeypatch.setattr("schedule_grpc.metrics.MOST_LABELS", 2)
     metrics = Metrics()
     ended = {"state": "SUCCEEDED", "trigger": "MANUAL"}
-    with rig.hub.listening(metrics.notice_deleted, abroad=True), rig.hub.listening(metrics.notice):
+    with rig.hub.listening(metrics.notice_deleted, with_peers=True), rig.hub.listening(metrics.notice):
         for name in ("a", "b", "c", "d"):
             await rig.register(name, "@manual")
             await rig.service.run_now(name, detach=True)
@@ -262,7 +262,7 @@ async def test_series_do_not_grow_beyond_a_number_of_tasks(rig: Rig, monkeypatch
 async def test_a_task_that_another_server_deleted_has_no_series_either(rig: Rig):
     """It is told by its name and uid."""
     metrics = Metrics()
-    with rig.hub.listening(metrics.notice_deleted, abroad=True), rig.hub.listening(metrics.notice):
+    with rig.hub.listening(metrics.notice_deleted, with_peers=True), rig.hub.listening(metrics.notice):
         task = await rig.register("task", "@manual")
         await rig.service.run_now("task", detach=True)
         await rig.tick()

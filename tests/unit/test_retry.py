@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from schedule_grpc.domain.retry import MAX_BACKOFF, MAX_RETRIES, FailureKind, RetryPolicy, judge
+from schedule_grpc.domain.retry import MAX_BACKOFF, MAX_RETRIES, FailureKind, RetryPolicy, next_wait
 
 SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -69,11 +69,11 @@ def test_all_violations_are_told_together():
 def test_as_many_retries_as_granted_and_then_the_end(kind: FailureKind, retries: int):
     """The last granted retry follows attempt number `retries`; the next failure is final, whatever its kind."""
     policy = RetryPolicy(max_retries=retries)
-    granted = [judge(policy, kind=kind, attempt=attempt) for attempt in range(1, retries + 1)]
+    granted = [next_wait(policy, kind=kind, attempt=attempt) for attempt in range(1, retries + 1)]
     assert None not in granted
-    assert judge(policy, kind=kind, attempt=retries + 1) is None
+    assert next_wait(policy, kind=kind, attempt=retries + 1) is None
 
 
 def test_a_wait_of_nothing_is_a_retry_and_not_the_end():
     """Zero seconds are not None."""
-    assert judge(RetryPolicy(initial_backoff=timedelta(0)), kind=FailureKind.ERROR, attempt=1) == timedelta(0)
+    assert next_wait(RetryPolicy(initial_backoff=timedelta(0)), kind=FailureKind.ERROR, attempt=1) == timedelta(0)

@@ -119,21 +119,21 @@ def test_no_value_of_a_setting_ends_in_anything_but_a_complaint(place: tuple[str
     for text in TEXTS:
         with monkeypatch.context() as environment:
             environment.setenv(variable, text)
-            judge({}, variable)
+            next_wait({}, variable)
     for value in (*VALUES, *TEXTS):
         table = value
         for part in reversed(place):
             table = {part: table}
         if value in VALUES:
-            judge(table, f"--{place[0].replace('_', '-')}")
+            next_wait(table, f"--{place[0].replace('_', '-')}")
         with monkeypatch.context() as file:
             file.setattr(tomllib, "loads", lambda _, table=table: table)
             (tmp_path / "schedule.toml").touch()
-            judge({}, "schedule.toml: ")
+            next_wait({}, "schedule.toml: ")
         (tmp_path / "schedule.toml").unlink()
 
 
-def judge(flags: dict, spelled: str) -> None:
+def next_wait(flags: dict, spelled: str) -> None:
     """Load settings; what is wrong is told on one line each, naming the setting as it was given."""
     for complaint in complaints(flags):
         assert complaint.isprintable()

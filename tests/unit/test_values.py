@@ -24,7 +24,7 @@ from schedule_grpc.domain.execution import (
 from schedule_grpc.domain.paging import ExecutionCursor, Page, TaskCursor
 from schedule_grpc.domain.planning import plan
 from schedule_grpc.domain.registration import registered
-from schedule_grpc.domain.retry import FailureKind, RetryPolicy, judge
+from schedule_grpc.domain.retry import FailureKind, RetryPolicy, next_wait
 from schedule_grpc.domain.task import Overlap, Policy, TaskFilter, checked_payload, define
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule
 
@@ -58,7 +58,7 @@ def test_backoff_is_one_two_four_seconds_and_never_more_than_ten():
 )
 def test_three_retries_unless_rejected(kind: FailureKind, attempt: int, wait: int | None):
     """Four attempts in all; a rejected one is the last."""
-    found = judge(RetryPolicy(), kind=kind, attempt=attempt)
+    found = next_wait(RetryPolicy(), kind=kind, attempt=attempt)
     assert (found.total_seconds() if found else None) == wait
 
 

@@ -14,7 +14,7 @@ from schedule_grpc.api.http.routing import States, described, execution_shown, s
 from schedule_grpc.api.http.target import StreamRoute
 from schedule_grpc.domain.execution import State
 from schedule_grpc.errors import ResourceExhausted
-from schedule_grpc.events import HEARTBEAT, Told, Transition
+from schedule_grpc.events import HEARTBEAT, Transition, WatchEvent
 from schedule_grpc.formats.json_answers import event_json
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import weight_of
@@ -64,7 +64,7 @@ class EventRoutes:
             async for event in subscription.beating(self._clock, HEARTBEAT):
                 yield b": nothing happened\n\n" if event is None else _written(event)
 
-    async def _written(self, event: Told) -> bytes:
+    async def _written(self, event: WatchEvent) -> bytes:
         weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
         return await self._service.aside.compute(partial(_written, event), weight=weight)
 
@@ -79,7 +79,7 @@ class EventRoutes:
             self._streams -= 1
 
 
-def _written(event: Told) -> bytes:
+def _written(event: WatchEvent) -> bytes:
     told = event_json(event)
     if isinstance(event, Transition):
         told["execution"] = execution_shown(event.execution)

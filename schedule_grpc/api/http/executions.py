@@ -96,7 +96,7 @@ class ExecutionRoutes:
         told = execution_shown(execution)
         if execution.state is State.SUCCEEDED:
             return success(message=f"Task {name} executed successfully", execution=told)
-        if not execution.state.ended:
+        if not execution.state.is_terminal:
             return success(202, message=f"Task {name} started", execution=told)
         return refusal(400, _why(execution), execution=told)
 

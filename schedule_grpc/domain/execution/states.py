@@ -19,7 +19,7 @@ class State(StrEnum):
     """One of a newer program: shown, and otherwise left alone. No row is written with it."""
 
     @property
-    def ended(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether it never changes again, at least here."""
         return not TRANSITIONS[self]
 

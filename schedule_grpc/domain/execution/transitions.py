@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from schedule_grpc.domain.execution.attempts import bounded
 from schedule_grpc.domain.execution.states import Reason, State, Trigger
 from schedule_grpc.domain.execution.values import CoveredRange, Execution, FailedAttempt, Outcome
-from schedule_grpc.domain.retry import FailureKind, judge
+from schedule_grpc.domain.retry import FailureKind, next_wait
 from schedule_grpc.domain.task import Task
 
 MAX_HAND_BACKS = 20
@@ -100,7 +100,7 @@ def cancel_requested(execution: Execution, note: str, now: datetime) -> Executio
     What waits is CANCELLED; what runs is marked, and its owner stops it; what has ended, or is marked already, stays as
     it is.
     """
-    if execution.state.ended or execution.cancel_requested_time is not None:
+    if execution.state.is_terminal or execution.cancel_requested_time is not None:
         return execution
     marked = replace(execution, cancel_requested_time=now, cancel_note=note or "Cancelled")
     return _cancelled(marked, now) if execution.state is State.PENDING else marked
@@ -151,7 +151,7 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
     told = replace(execution, failed_attempts=bounded((*execution.failed_attempts, failure)))
     if execution.cancel_requested_time is not None:
         return _cancelled(told, outcome.end_time, result=outcome.result)
-    wait = judge(task.policy.retry, kind=outcome.kind, attempt=execution.attempt) if outcome.retry else None
+    wait = next_wait(task.policy.retry, kind=outcome.kind, attempt=execution.attempt) if outcome.retry else None
     if wait is None or task.delete_time is not None:
         return _ended(
             told,

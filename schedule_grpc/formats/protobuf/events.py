@@ -7,10 +7,10 @@ from schedule_grpc.formats.protobuf.executions import execution_from, execution_
 from schedule_grpc.formats.protobuf.values import instant_from, instant_to
 from schedule_grpc.pb import schedule_pb2 as pb
 
-Told: TypeAlias = Transition | Progress | Lost
+WatchEvent: TypeAlias = Transition | Progress | Lost
 
 
-def event_to(event: Told) -> pb.WatchExecutionsResponse:
+def event_to(event: WatchEvent) -> pb.WatchExecutionsResponse:
     """Return an event's message."""
     if isinstance(event, Lost):
         return pb.WatchExecutionsResponse(lost=pb.WatchExecutionsResponse.Lost(count=event.count))
@@ -33,7 +33,7 @@ def event_to(event: Told) -> pb.WatchExecutionsResponse:
     return pb.WatchExecutionsResponse(transition=transition)
 
 
-def event_from(message: pb.WatchExecutionsResponse) -> Told | None:
+def event_from(message: pb.WatchExecutionsResponse) -> WatchEvent | None:
     """Return the event that a server tells of; None for one of a kind that we do not know yet."""
     kind = message.WhichOneof("event")
     if kind == "transition":

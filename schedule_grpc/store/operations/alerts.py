@@ -12,7 +12,7 @@ from schedule_grpc.runtime.clock import from_micros, to_micros
 from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import tasks_in
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 PHASES = frozenset(phase.value for phase in Phase)
 TOLD_AT_ONCE = 1000
@@ -53,7 +53,7 @@ def note_missed(task: Task, now: datetime) -> Operation[list[Event]]:
     return (yield from note_conditions(task.uid, task.name, (_overdue(task),), now))
 
 
-def note_overdue(now: datetime) -> Operation[Told[None]]:
+def note_overdue(now: datetime) -> Operation[WithEvents[None]]:
     """Look which tasks are overdue, and which are no longer."""
     events: list[Event] = []
     ended = yield QUERIES.end_overdue, {"key": OVERDUE, "now": to_micros(now)}
@@ -65,7 +65,7 @@ def note_overdue(now: datetime) -> Operation[Told[None]]:
     return None, events
 
 
-def note_unreadable(tasks: Sequence[Task], now: datetime) -> Operation[Told[None]]:
+def note_unreadable(tasks: Sequence[Task], now: datetime) -> Operation[WithEvents[None]]:
     """Note tasks of which a part cannot be read."""
     events: list[Event] = []
     for task in tasks:
@@ -73,9 +73,9 @@ def note_unreadable(tasks: Sequence[Task], now: datetime) -> Operation[Told[None
     return None, events
 
 
-def untold_alerts() -> Operation[tuple[Alert, ...]]:
+def unsent_alerts() -> Operation[tuple[Alert, ...]]:
     """Read what is to be told."""
-    rows = yield QUERIES.untold_alerts, {"limit": TOLD_AT_ONCE}
+    rows = yield QUERIES.unsent_alerts, {"limit": TOLD_AT_ONCE}
     return tuple(
         Alert(
             task_uid=row["task_uid"],
@@ -92,7 +92,7 @@ def untold_alerts() -> Operation[tuple[Alert, ...]]:
     )
 
 
-def alert_told(alert: Alert) -> Operation[Told[None]]:
+def mark_alert_sent(alert: Alert) -> Operation[WithEvents[None]]:
     """Note that what was to be told has been; what changed meanwhile is told next."""
     which: Parameters = {"task_uid": alert.task_uid, "key": alert.key, "start_time": to_micros(alert.start_time)}
     yield (QUERIES.start_told if alert.phase is Phase.STARTED else QUERIES.end_told), which

@@ -18,7 +18,7 @@ from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import can_begin, execution_of
 from schedule_grpc.store.sharing import shares
 from schedule_grpc.store.tables import begun_executions, started_runs
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 
 class _Beginning:
@@ -63,7 +63,7 @@ class _Beginning:
 
 def fire(
     firings: Sequence[Firing], now: datetime, request: ClaimRequest | None, shared: bool
-) -> Operation[Told[Fired]]:
+) -> Operation[WithEvents[Fired]]:
     """Move each task on, if it is still as it was read, and record what it owes.
 
     What of it can start now, and has its share of the slots that are requested, is recorded as RUNNING at once. In a
@@ -76,7 +76,7 @@ def fire(
 
 def record_and_begin(
     comers: Sequence[Comer], tasks: Mapping[str, Task], request: ClaimRequest | None, now: datetime
-) -> Operation[Told[Fired]]:
+) -> Operation[WithEvents[Fired]]:
     """Record new executions of tasks, by uid; what of them can start now begins, as far as slots are requested."""
     beginning = None if request is None else _Beginning(request, [comer.execution for comer in comers])
     events = yield from record_new(comers, now, beginning=beginning)
@@ -88,7 +88,7 @@ def record_and_begin(
     return Fired(executions=executions, claims=claims, look=behind), events
 
 
-def claim(request: ClaimRequest, shared: bool) -> Operation[Told[Claimed]]:
+def claim(request: ClaimRequest, shared: bool) -> Operation[WithEvents[Claimed]]:
     """Begin attempts: of each waiting handler its share, the longest available first.
 
     In a shared database only under the owner's lease, which nobody ends before these attempts are written.

@@ -7,10 +7,10 @@ from schedule_grpc.domain.execution import waiting_no_longer
 from schedule_grpc.runtime.clock import to_micros
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, tasks_in
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 
-def shorten_waits(now: datetime) -> Operation[Told[int]]:
+def shorten_waits(now: datetime) -> Operation[WithEvents[int]]:
     """Let nothing wait longer than it was meant to: its time was told by a clock that has been set back since.
 
     Without a lock on tasks: a row that was claimed or ended meanwhile is not written. Rows are written in the order of

@@ -22,7 +22,7 @@ from schedule_grpc.store.operations.gates import Comer, end_pending, record_new,
 from schedule_grpc.store.operations.tasks import find_task
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, task_of
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 _OF_STATE = {State.PENDING: QUERIES.waiting_executions, State.RUNNING: QUERIES.executions_under_lease}
 """Lists of open executions; each other state is one in which executions ended."""
@@ -30,7 +30,7 @@ FOREVER = 2**63 - 1
 """Microseconds: the latest that a column can hold, so that a list shows rows of which the time cannot be read, too."""
 
 
-def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Execution, ...]]]:
+def trigger(names: Sequence[str], now: datetime) -> Operation[WithEvents[tuple[Execution, ...]]]:
     """Record a run of each task of these names that is there and enabled."""
     rows = yield QUERIES.hold_tasks_by_name, [{"name": name} for name in names]
     tasks = [task for task in map(task_of, rows) if task.enabled and task.definition.can_run]
@@ -40,7 +40,7 @@ def trigger(names: Sequence[str], now: datetime) -> Operation[Told[tuple[Executi
     return _recorded(events), events
 
 
-def backfill(task: Task, executions: Sequence[Execution], now: datetime) -> Operation[Told[Backfill | None]]:
+def backfill(task: Task, executions: Sequence[Execution], now: datetime) -> Operation[WithEvents[Backfill | None]]:
     """Record a backfill, if the task is still as it was read."""
     yield QUERIES.lock_tasks, {"uids": [task.uid]}
     found = yield from find_task(task.name)
@@ -51,7 +51,7 @@ def backfill(task: Task, executions: Sequence[Execution], now: datetime) -> Oper
     return Backfill(executions=recorded, existing_count=len(executions) - len(recorded)), events
 
 
-def cancel(execution_id: str, note: str, now: datetime) -> Operation[Told[Execution | None]]:
+def cancel(execution_id: str, note: str, now: datetime) -> Operation[WithEvents[Execution | None]]:
     """Cancel an execution that waits, ask for the end of one that runs."""
     found = yield from _hold(execution_id)
     if found is None:
@@ -59,7 +59,7 @@ def cancel(execution_id: str, note: str, now: datetime) -> Operation[Told[Execut
     return (yield from request_cancel(found, note, now))
 
 
-def give_up(execution_id: str, now: datetime) -> Operation[Told[Execution | None]]:
+def give_up(execution_id: str, now: datetime) -> Operation[WithEvents[Execution | None]]:
     """End an execution that nobody ever started."""
     found = yield from _hold(execution_id)
     if found is None or found.state is not State.PENDING or found.start_time is not None:

@@ -34,7 +34,7 @@ from schedule_grpc.store.operations.tasks import looked_at, next_tasks, tasks_of
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of
 from schedule_grpc.store.tables import counted_ends, no_longer_failing, settled_attempts, started_runs
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 Report: TypeAlias = Outcome | HandBack
 Key: TypeAlias = tuple[str, str]
@@ -100,7 +100,7 @@ def _known_until(
     return min([*bounds, *(task.due_time for task in unreadable if task.due_time is not None)])
 
 
-def record(reports: Sequence[Report]) -> Operation[Told[tuple[Execution | None, ...]]]:
+def record(reports: Sequence[Report]) -> Operation[WithEvents[tuple[Execution | None, ...]]]:
     """Write what became of attempts, each only under its lease."""
     keys = [(report.execution_id, report.lease_token) for report in reports]
     running = yield from _running(dict(zip(keys, reports, strict=True)))
@@ -129,20 +129,20 @@ def cancel_requests(owner: str) -> Operation[frozenset[str]]:
     return frozenset(row["lease_token"] for row in rows)
 
 
-def rescue(now: datetime) -> Operation[Told[int]]:
+def rescue(now: datetime) -> Operation[WithEvents[int]]:
     """Take every attempt in progress: the server that ran it is gone."""
     gone = yield QUERIES.running_executions, {}
     return (yield from _take([(gone, lost)], now))
 
 
-def take_over(ended: Mapping[str, int], now: datetime) -> Operation[Told[int]]:
+def take_over(ended: Mapping[str, int], now: datetime) -> Operation[WithEvents[int]]:
     """End leases that were not renewed since they were read, and take every attempt that no lease covers."""
     yield QUERIES.end_lease, [{"id": replica_id, "beat": beat} for replica_id, beat in sorted(ended.items())]
     gone = yield QUERIES.executions_without_lease, {}
     return (yield from _take([(gone, lost)], now))
 
 
-def recover_own(owner: str, held: frozenset[str], begun: frozenset[str], now: datetime) -> Operation[Told[int]]:
+def recover_own(owner: str, held: frozenset[str], begun: frozenset[str], now: datetime) -> Operation[WithEvents[int]]:
     """Settle a server's attempts that it does not run: those that ran are lost, claims that never began come back."""
     own = yield QUERIES.own_executions, {"owner": owner, "claimed_before": to_micros(now - ORPHAN_AGE)}
     ran = [row for row in own if row["lease_token"] in begun - held]
@@ -150,7 +150,7 @@ def recover_own(owner: str, held: frozenset[str], begun: frozenset[str], now: da
     return (yield from _take([(ran, lost), (never_began, never_begun)], now))
 
 
-def expire(now: datetime) -> Operation[Told[int]]:
+def expire(now: datetime) -> Operation[WithEvents[int]]:
     """End what nobody started before its start deadline."""
     overdue = yield QUERIES.overdue_executions, {"now": to_micros(now), "limit": EXPIRED_AT_ONCE}
     ids = [row["id"] for row in overdue]
@@ -194,7 +194,7 @@ def _time(report: Report) -> datetime:
     return report.time if isinstance(report, HandBack) else report.end_time
 
 
-def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Operation[Told[int]]:
+def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Operation[WithEvents[int]]:
     """Settle attempts that nobody will report, each group in its way, if they are still as they were read."""
     tokens = {row["id"]: row["lease_token"] for rows, _ in groups for row in rows}
     ids = sorted(tokens)
@@ -253,7 +253,7 @@ def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:
     Whoever calls holds the executions' tasks, and has seen since that these attempts are still in progress.
     """
     in_order = sorted(settlements, key=lambda each: each.after.id)
-    ended = [each for each in settlements if each.after.state.ended]
+    ended = [each for each in settlements if each.after.state.is_terminal]
     succeeded = [each.after for each in ended if each.after.state is State.SUCCEEDED]
     failed = [each.after for each in ended if each.after.state is State.FAILED]
     left = [each.before.task_uid for each in ended if each.before.gate is Gate.ACTIVE]

@@ -8,13 +8,13 @@ from schedule_grpc.runtime.clock import from_micros, to_micros
 from schedule_grpc.store.columns import LATEST, holds_instant
 from schedule_grpc.store.protocol import Replica
 from schedule_grpc.store.queries import QUERIES
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 OFFERS_FOR = timedelta(seconds=15)
 """A server's handlers count as offered for so long after it last renewed its lease."""
 
 
-def renew_lease(replica: Replica, now: datetime) -> Operation[Told[tuple[Replica, ...]]]:
+def renew_lease(replica: Replica, now: datetime) -> Operation[WithEvents[tuple[Replica, ...]]]:
     """Renew a server's lease, or take it for the first time; see who else holds one."""
     yield (
         QUERIES.renew_lease,
@@ -28,7 +28,7 @@ def renew_lease(replica: Replica, now: datetime) -> Operation[Told[tuple[Replica
     return (yield from replicas()), ()
 
 
-def leave(replica_id: str) -> Operation[Told[None]]:
+def leave(replica_id: str) -> Operation[WithEvents[None]]:
     """End a server's own lease: it stops."""
     yield QUERIES.leave, {"id": replica_id}
     return None, ()

@@ -12,7 +12,7 @@ from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.operations.retention_round import LOOK_AGAIN, Round
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import task_of
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 MARK = "retention"
 
@@ -49,7 +49,7 @@ def begin_round(now: datetime) -> Operation[Round]:
     return Round.following(marks[0] if marks else None, now)
 
 
-def end_round(ended: Round) -> Operation[Told[None]]:
+def end_round(ended: Round) -> Operation[WithEvents[None]]:
     """Note that everything up to the beginning of a round was looked at."""
     yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(ended.begun), "word": ended.others_after}
     return None, ()
@@ -76,7 +76,7 @@ def histories(task_uids: Sequence[str], now: datetime, limit: int) -> Operation[
     return tuple(found)
 
 
-def remove(found: Sequence[History], now: datetime) -> Operation[Told[int]]:
+def remove(found: Sequence[History], now: datetime) -> Operation[WithEvents[int]]:
     """Remove what is not kept, and the deleted tasks that have no history left; return how many rows went."""
     yield QUERIES.lock_tasks, {"uids": [history.task.uid for history in found]}
     surplus = sorted(execution_id for history in found for execution_id in history.surplus)
@@ -88,7 +88,7 @@ def remove(found: Sequence[History], now: datetime) -> Operation[Told[int]]:
     return len(removed) + len(tombstones), ()
 
 
-def look_again(found: Sequence[History], now: datetime) -> Operation[Told[None]]:
+def look_again(found: Sequence[History], now: datetime) -> Operation[WithEvents[None]]:
     """Note when histories are to be looked at again."""
     yield QUERIES.lock_tasks, {"uids": [history.task.uid for history in found]}
     yield QUERIES.look_again, _looks(found, now)

@@ -19,7 +19,7 @@ from schedule_grpc.store.operations.tasks import move_next_runs
 from schedule_grpc.store.protocol import Review
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import tasks_in
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 log = structlog.get_logger(__name__)
 
@@ -48,13 +48,13 @@ def reviewed_by() -> Operation[str]:
     return rows[0]["word"] if rows else ""
 
 
-def note_reviewed(by: str, now: datetime) -> Operation[Told[None]]:
+def note_reviewed(by: str, now: datetime) -> Operation[WithEvents[None]]:
     """Note by what all tasks were reviewed."""
     yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(now), "word": by}
     return None, ()
 
 
-def correct_tasks(found: Review, now: datetime) -> Operation[Told[None]]:
+def correct_tasks(found: Review, now: datetime) -> Operation[WithEvents[None]]:
     """Write what a review found."""
     events = yield from move_next_runs(found.moves)
     events += yield from _readable(found.readable, now)

@@ -17,7 +17,7 @@ from schedule_grpc.store.operations.claims import record_and_begin
 from schedule_grpc.store.operations.gates import Comer
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, tasks_in
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 Answers: TypeAlias = dict[int, Execution | ScheduleError]
 """What became of runs, by their place in the submission."""
@@ -25,7 +25,7 @@ Answers: TypeAlias = dict[int, Execution | ScheduleError]
 
 def submit(
     runs: Sequence[ManualRun], now: datetime, request: ClaimRequest | None, shared: bool
-) -> Operation[Told[Submitted]]:
+) -> Operation[WithEvents[Submitted]]:
     """Record manual runs, or find those that their request ids stand for already; what can start now begins.
 
     In a shared database only under the owner's lease. Where something waits longer that could start here, all wait

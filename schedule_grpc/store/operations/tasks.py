@@ -18,7 +18,7 @@ from schedule_grpc.store.operations.gates import Comer, end_all_pending, end_pen
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, micros, task_parameters, task_read_again, tasks_in
 from schedule_grpc.store.tables import advanced_tasks
-from schedule_grpc.store.told import Told
+from schedule_grpc.store.with_events import WithEvents
 
 AFTER_EVERY_NAME = "\U0010ffff"
 _LIST_TASKS = ByPlace(QUERIES.list_tasks)
@@ -28,7 +28,7 @@ class Overtaken(Exception):
     """A task is no longer as it was read: undoes the whole of an operation."""
 
 
-def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[Told[None]]:
+def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[WithEvents[None]]:
     """Compare-and-set tasks, settle what was due, and carry the changes into what waits.
 
     Raises:
@@ -50,7 +50,7 @@ def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[Told
     return None, events
 
 
-def register_tasks(calls: Sequence[Sequence[FreshTask]]) -> Operation[Told[tuple[tuple[Task, ...] | None, ...]]]:
+def register_tasks(calls: Sequence[Sequence[FreshTask]]) -> Operation[WithEvents[tuple[tuple[Task, ...] | None, ...]]]:
     """Create the tasks that calls want and that are not there; a call that would change one is left out, whole.
 
     Raises:
@@ -199,7 +199,7 @@ def latest_settled() -> Operation[datetime | None]:
     return Columns().instant("settled_time", row["settled_time"])
 
 
-def offer_handlers(handlers: Sequence[Handler], now: datetime) -> Operation[Told[None]]:
+def offer_handlers(handlers: Sequence[Handler], now: datetime) -> Operation[WithEvents[None]]:
     """Remember handlers."""
     yield (
         QUERIES.offer_handler,

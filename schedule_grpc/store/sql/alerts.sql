@@ -29,7 +29,7 @@ WHERE task_uid > :after AND task_uid <= :last AND "key" = :key AND end_time IS N
 SELECT * FROM scheduled_tasks
 WHERE uid IN (SELECT task_uid FROM alert_states WHERE "key" = :key AND end_time IS NULL);
 
--- name: untold_alerts
+-- name: unsent_alerts
 -- What is to be told, the oldest first.
 SELECT * FROM alert_states WHERE phase <> 'TOLD' ORDER BY start_time LIMIT :limit;
 

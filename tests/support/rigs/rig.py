@@ -140,7 +140,7 @@ class Rig(ManualService):
 
     async def hold_lease(self, owner: str) -> Replica | None:
         """Let some owner take or renew its lease, where servers need one; return it as it stands."""
-        if not self.store.shared:
+        if not self.store.is_shared:
             return None
         now = self.clock.now()
         server = Replica(id=owner, start_time=now, handlers=frozenset({"fate"}))

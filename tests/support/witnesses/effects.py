@@ -65,8 +65,8 @@ def contradictions(place: Path | str, replicas: Path | None = None) -> list[str]
         for each, state in states.items()
         if state == "SUCCEEDED" and not any(effect.what == "end" for effect in by_execution[each])
     ]
-    judge = _side_by_side if replicas is None else _anywhere_side_by_side
-    found += [told for each in by_execution.values() for told in judge(each)]
+    faults_of = _side_by_side if replicas is None else _anywhere_side_by_side
+    found += [told for each in by_execution.values() for told in faults_of(each)]
     return found + list(_occurrences_that_ran_twice(effects))
 
 

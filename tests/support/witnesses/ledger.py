@@ -34,7 +34,7 @@ class Ledger:
     def note(self, execution: Execution) -> None:
         """Note that somebody was told of an execution."""
         self.executions.append(execution.id)
-        if execution.state.ended:
+        if execution.state.is_terminal:
             self.ended[execution.id] = execution.state.value
 
     def broken(self, place: Path | str) -> list[str]:

@@ -36,13 +36,13 @@ class States:
         self.untold = list(alerts)
         self.away = False
 
-    async def untold_alerts(self) -> tuple[Alert, ...]:
+    async def unsent_alerts(self) -> tuple[Alert, ...]:
         """Return them."""
         if self.away:
             raise DatabaseUnavailable("away")
         return tuple(self.untold)
 
-    async def alert_told(self, alert: Alert) -> None:
+    async def mark_alert_sent(self, alert: Alert) -> None:
         """Strike it off, or its start only, as the store does."""
         if alert not in self.untold:
             return
@@ -193,7 +193,7 @@ async def test_a_burst_is_told_to_its_end():
     async def ten_alerts() -> tuple[Alert, ...]:
         return tuple(states.untold[:10])
 
-    states.untold_alerts = ten_alerts
+    states.unsent_alerts = ten_alerts
     running = asyncio.create_task(Sender(states=states, targets=[target], clock=clock).run(hub, stopping))
     await clock.advance(0)
     assert len(target.got) == 25

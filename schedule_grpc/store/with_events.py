@@ -6,5 +6,5 @@ from typing import TypeAlias, TypeVar
 from schedule_grpc.events import Event
 
 T = TypeVar("T")
-Told: TypeAlias = tuple[T, Sequence[Event]]
+WithEvents: TypeAlias = tuple[T, Sequence[Event]]
 """What an operation answers, and what it has to tell once it is committed."""
