@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from schedule_grpc.cli import doctor, executions, local, serving, tasks
-from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.commands import doctor, executions, preview, serve, tasks
+from schedule_grpc.cli.connection import Caller
 from schedule_grpc.cli.options import connection, takes
-from schedule_grpc.cli.writing import writing
+from schedule_grpc.cli.standard_streams import writing
 
 app = typer.Typer(
     name="schedule-grpc",
@@ -17,13 +17,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("serve")(serving.serve)
+app.command("serve")(serve.serve)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(executions.app, name="executions")
-app.command("preview")(local.preview)
-app.command("migrate")(local.migrate)
+app.command("preview")(preview.preview)
+app.command("migrate")(preview.migrate)
 app.command("doctor")(doctor.doctor)
-app.command("proto")(local.proto)
+app.command("proto")(preview.proto)
 
 
 def _show_version(wanted: bool) -> None:
@@ -48,19 +48,19 @@ def options(
 @takes(call=connection)
 def handlers(*, call: Caller) -> None:
     """List the handlers that tasks can name."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.showing import show
+    from schedule_grpc.cli import tables
+    from schedule_grpc.cli.answers import show
     from schedule_grpc.formats import json_answers as as_json
 
     found = call.ask(lambda client: client.list_handlers())
-    show(call, found, json=lambda each: list(map(as_json.handler_json, each)), people=output.print_handlers)
+    show(call, found, json=lambda each: list(map(as_json.handler_json, each)), people=tables.print_handlers)
 
 
 @app.command()
 @takes(call=connection)
 def init(*, call: Caller) -> None:
     """Register the built-in tasks that are not there."""
-    from schedule_grpc.cli.showing import show_tasks
+    from schedule_grpc.cli.answers import show_tasks
 
     registered = call.ask(lambda client: client.initialize_default_tasks())
     show_tasks(call, registered, none="All built-in tasks are registered already.")
@@ -74,7 +74,7 @@ def trigger(
     call: Caller,
 ) -> None:
     """Run the tasks of a cron expression. All enabled ones whose schedule means the same, now."""
-    from schedule_grpc.cli.showing import show_executions
+    from schedule_grpc.cli.answers import show_executions
 
     show_executions(call, call.ask(lambda client: client.trigger_cron(cron)), none="No enabled task has this schedule.")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.completion import handler_names, states, task_names
+from schedule_grpc.cli.connection import Caller
 
 if TYPE_CHECKING:
     from datetime import datetime

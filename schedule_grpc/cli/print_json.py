@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from schedule_grpc.cli.writing import is_unicode
+from schedule_grpc.cli.standard_streams import is_unicode
 from schedule_grpc.text.terminal import plain_json
 
 

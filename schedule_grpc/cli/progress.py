@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from schedule_grpc.cli.output import time_shown
+from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.retry import FailureKind

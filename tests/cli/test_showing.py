@@ -19,11 +19,11 @@ from support.servers.process import COMMAND, Server, environment
 
 from schedule_grpc import app
 from schedule_grpc.bindings import Environment
-from schedule_grpc.cli import checks
-from schedule_grpc.cli.calling import Caller
-from schedule_grpc.cli.checks import Check, Verdict
-from schedule_grpc.cli.output import print_execution, print_executions
+from schedule_grpc.cli.commands.doctor import checks
+from schedule_grpc.cli.commands.doctor.checks import Check, Verdict
+from schedule_grpc.cli.connection import Caller
 from schedule_grpc.cli.progress import event_in_words, state_in_words
+from schedule_grpc.cli.tables import print_execution, print_executions
 from schedule_grpc.domain.execution import CoveredRange, Execution, Reason, State, Trigger
 from schedule_grpc.domain.task import Task, TaskStats, define
 from schedule_grpc.events import Lost, Progress, Transition

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import FAILED, USAGE, fail
 from schedule_grpc.cli.completion import zones
+from schedule_grpc.cli.connection import FAILED, USAGE, fail
 from schedule_grpc.cli.options import AsJson, ConfigFile, DatabaseUrl, instant
 
 
@@ -21,8 +21,8 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show when a schedule fires. Also how it reads, and what daylight saving time does to it; needs no server."""
-    from schedule_grpc.cli.output import print_preview
     from schedule_grpc.cli.print_json import print_json
+    from schedule_grpc.cli.tables import print_preview
     from schedule_grpc.domain.schedule import parse
     from schedule_grpc.errors import InvalidSchedule
     from schedule_grpc.formats.json_answers import preview_json
@@ -82,7 +82,7 @@ def proto(
     as_json: AsJson = False,
 ) -> None:
     """Copy the .proto files to a folder. Clients in other languages are generated from them."""
-    from schedule_grpc.cli.contract import copied
+    from schedule_grpc.cli.commands.proto import copied
 
     try:
         written = copied(out)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schedule_grpc.cli import applying, running
-from schedule_grpc.cli.calling import Caller, first
+from schedule_grpc.cli.commands.tasks import apply, run
 from schedule_grpc.cli.completion import handler_names, zones
+from schedule_grpc.cli.connection import Caller, first
 from schedule_grpc.cli.lookup import nothing_of, offered_handlers
 from schedule_grpc.cli.options import (
     AllowUnknownHandler,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from schedule_grpc.domain.task import Task
 
 app = typer.Typer(help="Register, change, list and run tasks.", no_args_is_help=True, rich_markup_mode=None)
-app.command("apply")(applying.apply)
-app.command("run")(running.run)
+app.command("apply")(apply.apply)
+app.command("run")(run.run)
 
 SCHEDULE = "'*/5 * * * *', '@daily', 'every 90 minutes', an instant, '@manual'"
 ZONE = "IANA time zone in which a cron expression is read"
@@ -52,7 +52,7 @@ def list_(
     call: Caller,
 ) -> None:
     """List tasks in the order of their names."""
-    from schedule_grpc.cli.showing import show_tasks
+    from schedule_grpc.cli.answers import show_tasks
     from schedule_grpc.domain.task import TaskFilter
 
     chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=prefix, category=category)
@@ -68,7 +68,7 @@ def list_(
 @takes(call=connection)
 def get(name: TaskName, *, call: Caller) -> None:
     """Show one task."""
-    from schedule_grpc.cli.showing import show_task
+    from schedule_grpc.cli.answers import show_task
 
     async def question(client: "AsyncClient") -> "tuple[Task, frozenset[str]]":
         return await client.get_task(name), await offered_handlers(client)
@@ -162,7 +162,7 @@ def update(
 @takes(call=connection)
 def delete(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
     """Delete a task. Its history stays until retention removes it, a running attempt may finish."""
-    from schedule_grpc.cli.showing import show
+    from schedule_grpc.cli.answers import show
 
     call.ask(lambda client: client.delete_task(name, etag=etag))
     show(
@@ -174,7 +174,7 @@ def delete(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
 @takes(call=connection)
 def enable(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
     """Let a task fire again, counting from now."""
-    from schedule_grpc.cli.showing import show_task
+    from schedule_grpc.cli.answers import show_task
 
     show_task(call, call.ask(lambda client: client.enable_task(name, etag=etag)))
 
@@ -189,7 +189,7 @@ def disable(
     call: Caller,
 ) -> None:
     """Stop a task from firing; what runs goes on."""
-    from schedule_grpc.cli.showing import show_task
+    from schedule_grpc.cli.answers import show_task
 
     show_task(call, call.ask(lambda client: client.disable_task(name, note=note, etag=etag)))
 
@@ -198,7 +198,7 @@ def disable(
 @takes(wanted=executions, call=connection)
 def history(name: TaskName, *, wanted: Wanted, call: Caller) -> None:
     """List a task's executions, newest first."""
-    from schedule_grpc.cli.showing import show_executions
+    from schedule_grpc.cli.answers import show_executions
 
     async def question(client: "AsyncClient") -> "list[Execution]":
         found = await first(wanted.limit, client.task_history(name, wanted.chosen, page_size=wanted.page_size))
@@ -217,14 +217,14 @@ def backfill(
     call: Caller,
 ) -> None:
     """Run what lies in the past. The occurrences of a stretch of time, one by one; those that ran are not run again."""
-    from schedule_grpc.cli.showing import show_backfill
+    from schedule_grpc.cli.answers import show_backfill
 
     start_time, end_time = instant("--from", start), instant("--to", end)
     show_backfill(call, call.ask(lambda client: client.backfill_task(name, start_time=start_time, end_time=end_time)))
 
 
 def _changed(call: Caller, task: "Task", *, validate_only: bool) -> None:
-    from schedule_grpc.cli.showing import show_task
+    from schedule_grpc.cli.answers import show_task
 
     show_task(call, task)
     if validate_only:

@@ -15,11 +15,11 @@ from schedule_grpc import builtin
 from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
 from schedule_grpc.bindings.platform import missing_tables, tables
-from schedule_grpc.cli.calling import Caller
-from schedule_grpc.cli.file_checks import open_files
-from schedule_grpc.cli.health import serving
+from schedule_grpc.cli.commands.doctor.file_checks import open_files
+from schedule_grpc.cli.commands.doctor.health import serving
+from schedule_grpc.cli.connection import Caller
 from schedule_grpc.cli.options import LOCAL
-from schedule_grpc.cli.output import time_shown
+from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, ExecutionFilter, State

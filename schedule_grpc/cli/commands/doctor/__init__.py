@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import FAILED, Caller
 from schedule_grpc.cli.completion import task_names
+from schedule_grpc.cli.connection import FAILED, Caller
 from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, connection, takes
 from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schedule_grpc.cli.checks import Check
+    from schedule_grpc.cli.commands.doctor.checks import Check
 
 
 @takes(call=connection)
@@ -35,7 +35,7 @@ def doctor(
     """
     import asyncio
 
-    from schedule_grpc.cli.checks import Verdict, examined
+    from schedule_grpc.cli.commands.doctor.checks import Verdict, examined
     from schedule_grpc.log import set_up as log
 
     log.configure(style="console", level="error")
@@ -59,7 +59,7 @@ def doctor(
 
 def _verify(file: "Path", *, as_json: bool) -> None:
     from schedule_grpc import backup
-    from schedule_grpc.cli.calling import fail
+    from schedule_grpc.cli.connection import fail
     from schedule_grpc.cli.print_json import print_json
     from schedule_grpc.errors import ScheduleError
 

@@ -48,7 +48,7 @@ def serve(
         "GRPC_ENABLE_FORK_SUPPORT", "0"
     )  # before it is loaded: what it does at a fork crashes children
     from schedule_grpc import app
-    from schedule_grpc.cli.calling import fail
+    from schedule_grpc.cli.connection import fail
     from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
     from schedule_grpc.log import set_up as log
     from schedule_grpc.runtime import event_loop
@@ -104,7 +104,7 @@ def _begun(running: "RunningServer") -> None:
 
 def _greet(running: "RunningServer") -> None:
     """Say where it serves."""
-    from schedule_grpc.cli import output
+    from schedule_grpc.cli import tables
 
     print(f"gRPC on {running.grpc_address}")
     if running.http_address is not None:
@@ -114,7 +114,7 @@ def _greet(running: "RunningServer") -> None:
         print("Answers no calls: health and metrics only.\n", flush=True)
         return
     if running.tasks:
-        output.print_tasks(running.tasks, offered=running.offered)
+        tables.print_tasks(running.tasks, offered=running.offered)
         if running.more:
             print("... and more: schedule-grpc tasks list")
     else:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from schedule_grpc.cli import output
-from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli import tables
+from schedule_grpc.cli.connection import Caller
 from schedule_grpc.cli.print_json import print_json
 from schedule_grpc.domain.execution import Backfill, Execution
 from schedule_grpc.domain.task import Task
@@ -24,7 +24,7 @@ def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[
 
 def show_task(call: Caller, task: Task, *, offered: Container[str] | None = None) -> None:
     """Print one task; for people also whether its handler is among the ``offered`` ones, where these are known."""
-    show(call, task, json=as_json.task_json, people=partial(output.print_task, offered=offered))
+    show(call, task, json=as_json.task_json, people=partial(tables.print_task, offered=offered))
 
 
 def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str, offered: Container[str] | None = None) -> None:
@@ -32,13 +32,13 @@ def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str, offered: Conta
     if not tasks and not call.as_json:
         print(none)
         return
-    people = partial(output.print_tasks, offered=offered)
+    people = partial(tables.print_tasks, offered=offered)
     show(call, tasks, json=lambda each: list(map(as_json.task_json, each)), people=people)
 
 
 def show_execution(call: Caller, execution: Execution) -> None:
     """Print one execution."""
-    show(call, execution, json=as_json.execution_json, people=output.print_execution)
+    show(call, execution, json=as_json.execution_json, people=tables.print_execution)
 
 
 def show_executions(call: Caller, executions: Sequence[Execution], *, none: str) -> None:
@@ -46,7 +46,7 @@ def show_executions(call: Caller, executions: Sequence[Execution], *, none: str)
     if not executions and not call.as_json:
         print(none)
         return
-    show(call, executions, json=lambda each: list(map(as_json.execution_json, each)), people=output.print_executions)
+    show(call, executions, json=lambda each: list(map(as_json.execution_json, each)), people=tables.print_executions)
 
 
 def show_backfill(call: Caller, recorded: Backfill) -> None:
@@ -57,5 +57,5 @@ def show_backfill(call: Caller, recorded: Backfill) -> None:
         print_json({"count": count, "existingCount": existing, "executions": told})
         return
     if count:
-        output.print_executions(recorded.executions)
+        tables.print_executions(recorded.executions)
     print(f"{count} recorded, to run one by one; {existing} were there already")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schedule_grpc.cli.calling import FAILED, USAGE, Caller, fail
+from schedule_grpc.cli.connection import FAILED, USAGE, Caller, fail
 from schedule_grpc.cli.options import connection, takes
 from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schedule_grpc.cli.difference import Difference
+    from schedule_grpc.cli.commands.tasks.difference import Difference
     from schedule_grpc.client import AsyncClient
     from schedule_grpc.domain.task import Task
     from schedule_grpc.errors import InvalidArgument
@@ -62,7 +62,7 @@ async def _applied(
     """Return what was done, or would be, and the deletions that were refused."""
     from dataclasses import replace
 
-    from schedule_grpc.cli.difference import difference
+    from schedule_grpc.cli.commands.tasks.difference import difference
     from schedule_grpc.errors import InvalidArgument, NotFound, ScheduleError, Unavailable
     from schedule_grpc.runtime.clock import SystemClock
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import PATIENCE, UNREACHABLE, Caller, fail, first
 from schedule_grpc.cli.completion import states, task_names
+from schedule_grpc.cli.connection import PATIENCE, UNREACHABLE, Caller, fail, first
 from schedule_grpc.cli.lookup import not_registered
 from schedule_grpc.cli.options import ExecutionId, Patience, Wanted, connection, executions, states_named, takes
 
@@ -21,7 +21,7 @@ app = typer.Typer(help="Look at executions, watch and cancel them.", no_args_is_
 @takes(wanted=executions, call=connection)
 def list_(*, wanted: Wanted, call: Caller) -> None:
     """List executions of all tasks, newest first."""
-    from schedule_grpc.cli.showing import show_executions
+    from schedule_grpc.cli.answers import show_executions
 
     async def question(client: "AsyncClient") -> "list[Execution]":
         return await first(wanted.limit, client.executions(wanted.chosen, page_size=wanted.page_size))
@@ -33,7 +33,7 @@ def list_(*, wanted: Wanted, call: Caller) -> None:
 @takes(call=connection)
 def get(execution_id: ExecutionId, *, call: Caller) -> None:
     """Show one execution with all its attempts."""
-    from schedule_grpc.cli.showing import show_execution
+    from schedule_grpc.cli.answers import show_execution
 
     show_execution(call, call.ask(lambda client: client.get_execution(execution_id)))
 
@@ -47,7 +47,7 @@ def cancel(
     call: Caller,
 ) -> None:
     """Cancel an execution. One that waits ends at once, one that runs is asked to stop, an ended one stays as it is."""
-    from schedule_grpc.cli.showing import show_execution
+    from schedule_grpc.cli.answers import show_execution
 
     show_execution(call, call.ask(lambda client: client.cancel_execution(execution_id, note=note)))
 

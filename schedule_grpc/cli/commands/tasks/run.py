@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import FAILED, INTERRUPTED, PATIENCE, Caller, fail
+from schedule_grpc.cli.connection import FAILED, INTERRUPTED, PATIENCE, Caller, fail
 from schedule_grpc.cli.options import Patience, TaskName, connection, json_object, takes
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def run(
     """Run a task now. Shows how it goes and waits for its end; exit code 1 if it did not succeed."""
     from uuid import uuid4
 
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.attending import Interrupted, Run, attended, started
-    from schedule_grpc.cli.showing import show
+    from schedule_grpc.cli import tables
+    from schedule_grpc.cli.answers import show
+    from schedule_grpc.cli.commands.tasks.attended_run import Interrupted, Run, attended, started
     from schedule_grpc.formats import json_answers as as_json
 
     wanted = Run(
@@ -50,7 +50,7 @@ def run(
         call,
         result,
         json=lambda each: {"success": each.success, "execution": as_json.execution_json(each.execution)},
-        people=lambda each: output.print_execution(each.execution),
+        people=lambda each: tables.print_execution(each.execution),
     )
     if not result.success:
         raise SystemExit(FAILED)

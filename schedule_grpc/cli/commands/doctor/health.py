@@ -3,7 +3,7 @@
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.connection import Caller
 from schedule_grpc.client import Tls
 from schedule_grpc.client.call import failure
 from schedule_grpc.client.channel import route
