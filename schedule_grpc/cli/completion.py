@@ -55,7 +55,7 @@ def _asked(context: typer.Context, question: Callable[["AsyncClient"], Awaitable
     import asyncio
     import contextlib
 
-    from schedule_grpc.cli.options import connection
+    from schedule_grpc.cli.connection import connection
 
     said = {name: context.params.get(name) or os.environ.get(f"SCHEDULE_{name.upper()}") for name in _CONNECTION}
     told: dict[str, Any] = {name: value for name, value in said.items() if value}

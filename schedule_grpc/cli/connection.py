@@ -1,25 +1,25 @@
-"""Calls of a running server from the command line, and what becomes of their errors."""
+"""The server that a command asks, the options that name it, and the end of the command if a call fails."""
 
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from schedule_grpc.text.terminal import plain
+import typer
+
+from schedule_grpc.cli.exits import FAILED, INTERRUPTED, UNREACHABLE, USAGE, fail
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
 
 T = TypeVar("T")
 
-FAILED = 1
-USAGE = 2
-UNREACHABLE = 3
-INTERRUPTED = 130
+LOCAL = "127.0.0.1:50051"
 PATIENCE = 60.0
 """Seconds for which who watches or waits looks for a server that is gone; as the clients have it."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +39,6 @@ class Caller:
         Raises:
             typer.BadParameter: if the key or the certificate authority cannot be used.
         """
-        import typer
-
         from schedule_grpc.client import AsyncClient, Tls
 
         tls = None if self.tls_ca is None else Tls(ca=self.tls_ca)
@@ -93,10 +91,25 @@ class Caller:
         return target(self.server, encrypted=self.tls_ca is not None)
 
 
-def fail(message: str, *, code: int) -> NoReturn:
-    """End the process with a message on standard error."""
-    print(plain(message), file=sys.stderr)
-    raise SystemExit(code)
+def connection(
+    *,
+    server: Annotated[
+        str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server, HOST[:PORT] or unix:PATH")
+    ] = LOCAL,
+    token: Annotated[
+        str | None, typer.Option(envvar="SCHEDULE_TOKEN", help="Key that the server asks for", show_default=False)
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(envvar="SCHEDULE_TLS_CA", help="Speak TLS, and trust the authority of this PEM file"),
+    ] = None,
+    as_json: AsJson = False,
+) -> Caller:
+    """Return whom to ask."""
+    import os
+
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported; we say ourselves what goes wrong
+    return Caller(server=server, token=token or None, tls_ca=tls_ca, as_json=as_json)
 
 
 async def first(limit: int, items: AsyncIterator[T]) -> list[T]:

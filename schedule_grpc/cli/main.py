@@ -1,13 +1,22 @@
-"""The commands and their options. What they need is imported inside them, so that --help stays quick."""
+"""The commands, put together. Heavy imports stand inside the commands, so that --help stays quick."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from schedule_grpc.cli.commands import doctor, executions, preview, serve, tasks
-from schedule_grpc.cli.connection import Caller
-from schedule_grpc.cli.options import connection, takes
+from schedule_grpc.cli.commands import (
+    doctor,
+    executions,
+    handlers,
+    init,
+    migrate,
+    preview,
+    proto,
+    serve,
+    tasks,
+    trigger,
+)
 from schedule_grpc.cli.standard_streams import writing
 
 app = typer.Typer(
@@ -21,9 +30,12 @@ app.command("serve")(serve.serve)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(executions.app, name="executions")
 app.command("preview")(preview.preview)
-app.command("migrate")(preview.migrate)
+app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
-app.command("proto")(preview.proto)
+app.command("proto")(proto.proto)
+app.command("handlers")(handlers.handlers)
+app.command("init")(init.init)
+app.command("trigger")(trigger.trigger)
 
 
 def _show_version(wanted: bool) -> None:
@@ -42,41 +54,6 @@ def options(
     ] = False,
 ) -> None:
     """A durable schedule service: register tasks, fire every occurrence, keep the history."""
-
-
-@app.command()
-@takes(call=connection)
-def handlers(*, call: Caller) -> None:
-    """List the handlers that tasks can name."""
-    from schedule_grpc.cli import tables
-    from schedule_grpc.cli.answers import show
-    from schedule_grpc.formats import json_answers as as_json
-
-    found = call.ask(lambda client: client.list_handlers())
-    show(call, found, json=lambda each: list(map(as_json.handler_json, each)), people=tables.print_handlers)
-
-
-@app.command()
-@takes(call=connection)
-def init(*, call: Caller) -> None:
-    """Register the built-in tasks that are not there."""
-    from schedule_grpc.cli.answers import show_tasks
-
-    registered = call.ask(lambda client: client.initialize_default_tasks())
-    show_tasks(call, registered, none="All built-in tasks are registered already.")
-
-
-@app.command()
-@takes(call=connection)
-def trigger(
-    cron: Annotated[str, typer.Argument(help="'0 * * * *', or a schedule that means one; '* * * * *' means all")],
-    *,
-    call: Caller,
-) -> None:
-    """Run the tasks of a cron expression. All enabled ones whose schedule means the same, now."""
-    from schedule_grpc.cli.answers import show_executions
-
-    show_executions(call, call.ask(lambda client: client.trigger_cron(cron)), none="No enabled task has this schedule.")
 
 
 def main() -> None:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from schedule_grpc.cli.completion import handler_names, states, task_names
-from schedule_grpc.cli.connection import Caller
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from schedule_grpc.domain.execution import ExecutionFilter
 
-LOCAL = "127.0.0.1:50051"
 DEFAULT = "default"
 """What a policy's option says to have its default again."""
 MAX_PAGE = 1000
@@ -36,7 +34,6 @@ DatabaseUrl = Annotated[
     str | None, typer.Option(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE [sqlite:///schedule.db]")
 ]
 Patience = Annotated[float, typer.Option(min=0, help="Seconds to look for a server that is gone; 0: end with it")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
 
 
 def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -66,27 +63,6 @@ def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
         return run
 
     return given
-
-
-def connection(
-    *,
-    server: Annotated[
-        str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server, HOST[:PORT] or unix:PATH")
-    ] = LOCAL,
-    token: Annotated[
-        str | None, typer.Option(envvar="SCHEDULE_TOKEN", help="Key that the server asks for", show_default=False)
-    ] = None,
-    tls_ca: Annotated[
-        Path | None,
-        typer.Option(envvar="SCHEDULE_TLS_CA", help="Speak TLS, and trust the authority of this PEM file"),
-    ] = None,
-    as_json: AsJson = False,
-) -> Caller:
-    """Return whom to ask."""
-    import os
-
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported; we say ourselves what goes wrong
-    return Caller(server=server, token=token or None, tls_ca=tls_ca, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)

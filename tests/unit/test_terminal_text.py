@@ -10,7 +10,7 @@ from support.rigs.rig import START
 
 from schedule_grpc.cli.commands.tasks.apply import _print
 from schedule_grpc.cli.commands.tasks.difference import Change, ChangedTask, Difference
-from schedule_grpc.cli.connection import fail
+from schedule_grpc.cli.exits import fail
 from schedule_grpc.cli.print_json import print_json, print_json_line
 from schedule_grpc.cli.progress import display
 from schedule_grpc.cli.tables import print_handlers

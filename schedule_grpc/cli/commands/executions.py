@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schedule_grpc.cli.completion import states, task_names
-from schedule_grpc.cli.connection import PATIENCE, UNREACHABLE, Caller, fail, first
+from schedule_grpc.cli.connection import PATIENCE, Caller, connection, first
+from schedule_grpc.cli.exits import UNREACHABLE, fail
 from schedule_grpc.cli.lookup import not_registered
-from schedule_grpc.cli.options import ExecutionId, Patience, Wanted, connection, executions, states_named, takes
+from schedule_grpc.cli.options import ExecutionId, Patience, Wanted, executions, states_named, takes
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient

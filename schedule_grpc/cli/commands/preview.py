@@ -1,13 +1,13 @@
-"""What needs no running server: look at a schedule, bring the database up to date, get the contract."""
+"""``schedule-grpc preview``: when a schedule fires."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from schedule_grpc.cli.completion import zones
-from schedule_grpc.cli.connection import FAILED, USAGE, fail
-from schedule_grpc.cli.options import AsJson, ConfigFile, DatabaseUrl, instant
+from schedule_grpc.cli.connection import AsJson
+from schedule_grpc.cli.exits import USAGE, fail
+from schedule_grpc.cli.options import instant
 
 
 def preview(
@@ -37,61 +37,3 @@ def preview(
         print_json(preview_json(found))
     else:
         print_preview(found)
-
-
-def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Bring the database up to date. Creates the configured one if it is not there; no server may be using it."""
-    import asyncio
-
-    from schedule_grpc.errors import ConfigurationError, DatabaseRefused
-    from schedule_grpc.events import Hub
-    from schedule_grpc.runtime import paths
-    from schedule_grpc.settings.config import SQLITE, WrongSettings, load
-    from schedule_grpc.store import NEWEST, found_version, open_store, shown
-
-    async def migrated(url: str) -> int | None:
-        before = await found_version(url)
-        store = await open_store(url, Hub())
-        await store.close()
-        return before
-
-    try:
-        url = load({"database": database}, file=config).database
-        before = asyncio.run(migrated(url))
-    except WrongSettings as error:
-        fail("\n".join(error.complaints), code=USAGE)
-    except ConfigurationError as error:
-        fail(str(error), code=USAGE)
-    except DatabaseRefused as error:
-        fail(str(error), code=FAILED)
-    place = shown(url)
-    if place.startswith(SQLITE):
-        place = SQLITE + paths.shown(place.removeprefix(SQLITE))
-    if as_json:
-        from schedule_grpc.cli.print_json import print_json
-
-        print_json({"database": place, "before": before, "version": NEWEST})
-        return
-    told = {None: "created with schema version", NEWEST: "is at schema version"}
-    print(f"{place.removeprefix(SQLITE)} {told.get(before, f'brought from schema version {before} to')} {NEWEST}")
-
-
-def proto(
-    *,
-    out: Annotated[Path, typer.Option(help="Folder to copy to; made if it is not there")],
-    as_json: AsJson = False,
-) -> None:
-    """Copy the .proto files to a folder. Clients in other languages are generated from them."""
-    from schedule_grpc.cli.commands.proto import copied
-
-    try:
-        written = copied(out)
-    except OSError as error:
-        fail(f"{error.filename or out}: {error.strerror}", code=FAILED)
-    if as_json:
-        from schedule_grpc.cli.print_json import print_json
-
-        print_json([str(path) for path in written])
-        return
-    for path in written:
-        print(path)

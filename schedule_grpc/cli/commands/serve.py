@@ -48,7 +48,7 @@ def serve(
         "GRPC_ENABLE_FORK_SUPPORT", "0"
     )  # before it is loaded: what it does at a fork crashes children
     from schedule_grpc import app
-    from schedule_grpc.cli.connection import fail
+    from schedule_grpc.cli.exits import fail
     from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
     from schedule_grpc.log import set_up as log
     from schedule_grpc.runtime import event_loop

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schedule_grpc.cli.completion import task_names
-from schedule_grpc.cli.connection import FAILED, Caller
-from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, connection, takes
+from schedule_grpc.cli.connection import Caller, connection
+from schedule_grpc.cli.exits import FAILED
+from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, takes
 from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def doctor(
 
 def _verify(file: "Path", *, as_json: bool) -> None:
     from schedule_grpc import backup
-    from schedule_grpc.cli.connection import fail
+    from schedule_grpc.cli.exits import fail
     from schedule_grpc.cli.print_json import print_json
     from schedule_grpc.errors import ScheduleError
 

@@ -17,8 +17,7 @@ from schedule_grpc.bindings import Environment
 from schedule_grpc.bindings.platform import missing_tables, tables
 from schedule_grpc.cli.commands.doctor.file_checks import open_files
 from schedule_grpc.cli.commands.doctor.health import serving
-from schedule_grpc.cli.connection import Caller
-from schedule_grpc.cli.options import LOCAL
+from schedule_grpc.cli.connection import LOCAL, Caller
 from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.durations import human

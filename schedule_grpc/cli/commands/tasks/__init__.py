@@ -7,7 +7,7 @@ import typer
 
 from schedule_grpc.cli.commands.tasks import apply, run
 from schedule_grpc.cli.completion import handler_names, zones
-from schedule_grpc.cli.connection import Caller, first
+from schedule_grpc.cli.connection import Caller, connection, first
 from schedule_grpc.cli.lookup import nothing_of, offered_handlers
 from schedule_grpc.cli.options import (
     AllowUnknownHandler,
@@ -16,7 +16,6 @@ from schedule_grpc.cli.options import (
     TaskName,
     ValidateOnly,
     Wanted,
-    connection,
     executions,
     instant,
     json_object,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schedule_grpc.cli.connection import FAILED, USAGE, Caller, fail
-from schedule_grpc.cli.options import connection, takes
+from schedule_grpc.cli.connection import Caller, connection
+from schedule_grpc.cli.exits import FAILED, USAGE, fail
+from schedule_grpc.cli.options import takes
 from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:

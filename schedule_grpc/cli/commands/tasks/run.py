@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.connection import FAILED, INTERRUPTED, PATIENCE, Caller, fail
-from schedule_grpc.cli.options import Patience, TaskName, connection, json_object, takes
+from schedule_grpc.cli.connection import PATIENCE, Caller, connection
+from schedule_grpc.cli.exits import FAILED, INTERRUPTED, fail
+from schedule_grpc.cli.options import Patience, TaskName, json_object, takes
 
 if TYPE_CHECKING:
     from schedule_grpc.domain.execution import Execution
