@@ -5,6 +5,9 @@ Handler modules import from here; the server, the clients and the contract's stu
     from schedule_grpc import PermanentFailure, TaskContext, handler
     from schedule_grpc.client import AsyncClient
     from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
+
+Public are `__all__` of this module and of `client`, `errors`, `schedule` and `testing`, and the stubs in `pb`
+(docs/stability.md); every other module below this one is internal.
 """
 
 import importlib

@@ -15,9 +15,21 @@
 No test framework is needed, and no plugin of one; `run_sync` is for tests that are not async.
 """
 
+from schedule_grpc.domain.condition import Condition
 from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.engine import EngineOptions
 from schedule_grpc.testing.fake_clock import FakeClock
 from schedule_grpc.testing.manual import ManualService, manual_service
 from schedule_grpc.testing.running import Ran, run, run_sync
 
-__all__ = ["FailureKind", "FakeClock", "ManualService", "Ran", "manual_service", "run", "run_sync"]
+__all__ = [
+    "Condition",
+    "EngineOptions",
+    "FailureKind",
+    "FakeClock",
+    "ManualService",
+    "Ran",
+    "manual_service",
+    "run",
+    "run_sync",
+]
