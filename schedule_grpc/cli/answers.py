@@ -53,8 +53,8 @@ def show_backfill(call: Caller, recorded: Backfill) -> None:
     """Print what a backfill recorded."""
     count, existing = len(recorded.executions), recorded.existing_count
     if call.as_json:
-        told = [as_json.execution_json(execution) for execution in recorded.executions]
-        print_json({"count": count, "existingCount": existing, "executions": told})
+        executions = [as_json.execution_json(execution) for execution in recorded.executions]
+        print_json({"count": count, "existingCount": existing, "executions": executions})
         return
     if count:
         tables.print_executions(recorded.executions)

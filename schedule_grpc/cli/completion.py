@@ -24,7 +24,7 @@ def task_names(context: typer.Context, incomplete: str) -> list[str]:
         page = await client.list_tasks(TaskFilter(name_prefix=incomplete), page_size=SHOWN)
         return [task.name for task in page.tasks]
 
-    return _asked(context, question)
+    return _known_names(context, question)
 
 
 def handler_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -33,7 +33,7 @@ def handler_names(context: typer.Context, incomplete: str) -> list[str]:
     async def question(client: "AsyncClient") -> list[str]:
         return [handler.name for handler in await client.list_handlers() if handler.name.startswith(incomplete)]
 
-    return _asked(context, question)
+    return _known_names(context, question)
 
 
 def states(incomplete: str) -> list[str]:
@@ -50,20 +50,20 @@ def zones(incomplete: str) -> list[str]:
     return sorted(name for name in available_timezones() if name.startswith(incomplete))
 
 
-def _asked(context: typer.Context, question: Callable[["AsyncClient"], Awaitable[Sequence[str]]]) -> list[str]:
+def _known_names(context: typer.Context, question: Callable[["AsyncClient"], Awaitable[Sequence[str]]]) -> list[str]:
     # Whatever goes wrong, a shell must get nothing rather than an error into the line that somebody is writing.
     import asyncio
     import contextlib
 
     from schedule_grpc.cli.connection import connection
 
-    said = {name: context.params.get(name) or os.environ.get(f"SCHEDULE_{name.upper()}") for name in _CONNECTION}
-    told: dict[str, Any] = {name: value for name, value in said.items() if value}
-    if "tls_ca" in told:
-        told["tls_ca"] = Path(told["tls_ca"])
+    given = {name: context.params.get(name) or os.environ.get(f"SCHEDULE_{name.upper()}") for name in _CONNECTION}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if "tls_ca" in options:
+        options["tls_ca"] = Path(options["tls_ca"])
 
     async def call() -> list[str]:
-        async with connection(**told).client(deadline=DEADLINE, attempts=1) as client:
+        async with connection(**options).client(deadline=DEADLINE, attempts=1) as client:
             return [name for name in await question(client) if name.isprintable()]
 
     with contextlib.suppress(Exception):

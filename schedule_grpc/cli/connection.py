@@ -63,11 +63,11 @@ class Caller:
                 except TaskNotFound as error:
                     raise await with_suggestion(client, error) from None
 
-        with self.errors_told():
+        with self.exiting_on_errors():
             return asyncio.run(call())
 
     @contextmanager
-    def errors_told(self) -> Iterator[None]:
+    def exiting_on_errors(self) -> Iterator[None]:
         """Within this context an error of a call ends the process."""
         from schedule_grpc.errors import InvalidArgument, ScheduleError, Unavailable
 

@@ -49,9 +49,9 @@ def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
         own = inspect.signature(command).parameters
 
         @functools.wraps(command)
-        def run(**told: Any) -> None:
+        def run(**values: Any) -> None:
             arguments = {
-                name: groups[name](**{each: told[each] for each in options[name]}) if name in groups else told[name]
+                name: groups[name](**{each: values[each] for each in options[name]}) if name in groups else values[name]
                 for name in own
             }
             command(**arguments)
@@ -130,9 +130,9 @@ POLICY_OPTIONS = (
 )
 
 
-def policies(**told: str | None) -> dict[str, Any]:
+def policies(**texts: str | None) -> dict[str, Any]:
     """Return the policies that were given, by their paths; None for a default that was asked for."""
-    given = {option: told[option.key] for option in POLICY_OPTIONS}
+    given = {option: texts[option.key] for option in POLICY_OPTIONS}
     values = {option.path: option.read(text) for option, text in given.items() if text is not None}
     if values:
         _check_bounds(values)
@@ -143,7 +143,7 @@ policies.__signature__ = inspect.Signature([option.parameter() for option in POL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class Listing:
     """Which executions to list, and how many of them at most."""
 
     chosen: "ExecutionFilter"
@@ -166,7 +166,7 @@ def executions(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Recorded before then")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many to show, newest first")] = 20,
-) -> Wanted:
+) -> Listing:
     """Return which executions to list."""
     from schedule_grpc.domain.execution import ExecutionFilter
 
@@ -175,24 +175,24 @@ def executions(
         start_time=None if since is None else instant("--since", since),
         end_time=None if until is None else instant("--until", until),
     )
-    return Wanted(chosen=chosen, limit=limit)
+    return Listing(chosen=chosen, limit=limit)
 
 
 def states_named(texts: "list[str] | tuple[str, ...]") -> "frozenset[Any]":
     """Return the states that texts name, several in one with commas between them.
 
     Raises:
-        typer.BadParameter: for a word that is none.
+        typer.BadParameter: for a name that is none.
     """
     from schedule_grpc.domain.execution import STATES
 
-    words = [word.strip() for text in texts for word in text.split(",")]
+    names = [name.strip() for text in texts for name in text.split(",")]
     known = {state.lower(): state for state in STATES}
     try:
-        return frozenset(known[word.lower()] for word in words)
+        return frozenset(known[name.lower()] for name in names)
     except KeyError:
-        told = f"{', '.join(words)}: the states are {', '.join(known)}"
-        raise typer.BadParameter(told, param_hint="--state") from None
+        message = f"{', '.join(names)}: the states are {', '.join(known)}"
+        raise typer.BadParameter(message, param_hint="--state") from None
 
 
 def instant(option: str, text: str) -> "datetime":
@@ -211,8 +211,8 @@ def instant(option: str, text: str) -> "datetime":
     except (ValueError, OverflowError):
         pass
     try:
-        told = datetime.fromisoformat(text)
-        return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         form = "such as 2026-01-31T10:00:00Z or 2026-01-31, nor a time ago such as 2h or 7d"
         raise typer.BadParameter(f"{text!r} is neither a time {form}", param_hint=option) from None

@@ -135,8 +135,8 @@ def state_in_words(execution: Execution) -> str:
     if execution.state is State.PENDING and execution.failed_attempts:
         last = execution.failed_attempts[-1]
         why = "" if last.failure_kind is FailureKind.TIMEOUT else f": {first_line(last.error)}"
-        told = f"attempt {last.number} failed ({last.failure_kind.value}) after {human(last.duration)}{why}"
-        return f"{state}  {told}; next at {time_shown(execution.available_time)}"
+        failure = f"attempt {last.number} failed ({last.failure_kind.value}) after {human(last.duration)}{why}"
+        return f"{state}  {failure}; next at {time_shown(execution.available_time)}"
     if execution.state is State.RUNNING:
         asked = ", asked to stop" if execution.cancel_requested_time else ""
         return f"{state}  attempt {execution.attempt}{asked}"

@@ -123,8 +123,8 @@ def print_execution(execution: Execution) -> None:
         "trouble": execution.trouble,
     }
     for attempt in execution.failed_attempts:
-        told = f"{attempt.failure_kind.value} after {human(attempt.duration)}: {attempt.error}"
-        facts[f"attempt {attempt.number}"] = f"{time_shown(attempt.start_time)}  {told}"
+        failure = f"{attempt.failure_kind.value} after {human(attempt.duration)}: {attempt.error}"
+        facts[f"attempt {attempt.number}"] = f"{time_shown(attempt.start_time)}  {failure}"
     _print_facts(facts)
 
 
@@ -210,9 +210,9 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) ->
 
 
 def _print_facts(facts: Mapping[str, str | None]) -> None:
-    told = {name: value for name, value in facts.items() if value}
-    width = max(map(len, told))
-    for name, value in told.items():
+    present = {name: value for name, value in facts.items() if value}
+    width = max(map(len, present))
+    for name, value in present.items():
         lines: Sequence[str] = plain(value).splitlines()
         print(f"{name:<{width}}  {lines[0]}")
         for line in lines[1:]:

@@ -75,13 +75,13 @@ class AsyncWatch(AsyncIterator[WatchEvent]):
     async def __anext__(self) -> WatchEvent:
         # gRPC ends the whole stream when a read is cancelled: the read is a task of its own, which goes on.
         self._reading = self._reading or asyncio.ensure_future(self._next())
-        told = await asyncio.shield(self._reading)
+        found = await asyncio.shield(self._reading)
         self._reading = None
-        if told is None or self._is_over():
+        if found is None or self._is_over():
             raise StopAsyncIteration
-        if isinstance(told, ScheduleError):
-            raise told
-        return told
+        if isinstance(found, ScheduleError):
+            raise found
+        return found
 
     async def close(self) -> None:
         """End the watch."""
@@ -101,19 +101,19 @@ class AsyncWatch(AsyncIterator[WatchEvent]):
     async def _next(self) -> WatchEvent | ScheduleError | None:
         """Return the next event, None at the end, or what went wrong: nobody may be there to be raised at."""
         try:
-            return await self._told_next()
+            return await self._read_next()
         except asyncio.CancelledError:
             if not self._is_over() or being_cancelled():
                 raise
         return None
 
-    async def _told_next(self) -> WatchEvent | ScheduleError | None:
+    async def _read_next(self) -> WatchEvent | ScheduleError | None:
         gone: ScheduleError | None = None
         try:
             await self._wait_until_begun()
             while not self._is_over() and (response := await self._call.read()) is not grpc.aio.EOF:
-                if (told := self._read(response)) is not None:
-                    return told
+                if (event := self._read(response)) is not None:
+                    return event
         except grpc.RpcError as error:
             gone = failure(error, closed=False)
         return await self._begun_anew(gone) if self._has_begun else gone
@@ -170,7 +170,7 @@ def _method(make: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P
 def _run(make: Callable[P, Run[T]]) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, T]]:
     @answers(make)
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._ended(make(*args, **kwargs))
+        return await self._wait_for_end(make(*args, **kwargs))
 
     return method
 
@@ -319,15 +319,15 @@ class AsyncClient:
         self._was_answered = True
         return call.read(response)
 
-    async def _ended(self, run: Run[T]) -> T:
+    async def _wait_for_end(self, run: Run[T]) -> T:
         """Return a run at its end; where the server was gone meanwhile, wait for the same run again."""
-        told = await self._started(run)
-        while run.end is not None and not run.is_over(told):
+        result = await self._started(run)
+        while run.end is not None and not run.is_over(result):
             try:
                 return await self._answer(run.end)
             except Unavailable as error:
-                told = await self._found_again(run.start, error)
-        return told
+                result = await self._found_again(run.start, error)
+        return result
 
     async def _started(self, run: Run[T]) -> T:
         try:

@@ -55,13 +55,13 @@ class Watch(Iterator[WatchEvent]):
     def __next__(self) -> WatchEvent:
         while not self._is_over():
             try:
-                told = self._read(next(self._call))
+                event = self._read(next(self._call))
             except StopIteration:
-                told = self._begun_anew(None)
+                event = self._begun_anew(None)
             except grpc.RpcError as error:
-                told = self._begun_anew(failure(error, closed=False))
-            if told is not None:
-                return told
+                event = self._begun_anew(failure(error, closed=False))
+            if event is not None:
+                return event
         raise StopIteration
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ def _method(make: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]
 def _run(make: Callable[P, Run[T]]) -> Callable[Concatenate["Client", P], T]:
     @answers(make)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._ended(make(*args, **kwargs))
+        return self._wait_for_end(make(*args, **kwargs))
 
     return method
 
@@ -264,15 +264,15 @@ class Client:
         self._was_answered = True
         return call.read(response)
 
-    def _ended(self, run: Run[T]) -> T:
+    def _wait_for_end(self, run: Run[T]) -> T:
         """Return a run at its end; where the server was gone meanwhile, wait for the same run again."""
-        told = self._started(run)
-        while run.end is not None and not run.is_over(told):
+        result = self._started(run)
+        while run.end is not None and not run.is_over(result):
             try:
                 return self._answer(run.end)
             except Unavailable as error:
-                told = self._found_again(run.start, error)
-        return told
+                result = self._found_again(run.start, error)
+        return result
 
     def _started(self, run: Run[T]) -> T:
         try:

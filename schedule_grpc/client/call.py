@@ -1,6 +1,6 @@
 """One question to the service as a value: which rpc, with what, and how its answer is read.
 
-Whether a client waits in a thread or in an event loop is the client's matter; everything else is told here.
+Whether a client waits in a thread or in an event loop is the client's matter; everything else is the same for both.
 """
 
 import inspect
@@ -78,11 +78,12 @@ def answers(make: Callable[..., Any], shape: Callable[[Any], Any] = lambda answe
     """
 
     def dressed(method: M) -> M:
-        told = inspect.signature(make)
-        returned = shape(get_args(told.return_annotation)[0])
+        signature = inspect.signature(make)
+        returned = shape(get_args(signature.return_annotation)[0])
         me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = [me, *signature.parameters.values()]
         shown: Any = wraps(make)(method)
-        shown.__signature__ = told.replace(parameters=[me, *told.parameters.values()], return_annotation=returned)
+        shown.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)
         shown.__annotations__ = {**make.__annotations__, "return": returned}
         return method
 

@@ -128,7 +128,7 @@ def update_task(
         HandlerNotFound: if nobody offers, or ever offered, the handler.
         EtagMismatch: if the task has changed.
     """
-    told: dict[str, Any] = {
+    changes: dict[str, Any] = {
         "schedule": schedule,
         "time_zone": time_zone,
         "handler": handler,
@@ -136,7 +136,7 @@ def update_task(
         "metadata": metadata,
         "description": description,
     }
-    fields = {field: value for field, value in told.items() if value is not None}
+    fields = {field: value for field, value in changes.items() if value is not None}
     values: dict[str, Any] = {
         field: struct(field, value) if field in ("payload", "metadata") else value for field, value in fields.items()
     }
@@ -180,15 +180,15 @@ def get_task(name: str) -> Call[Task]:
 
 def list_tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, page_token: str = "") -> Call[TaskPage]:
     """Return one page of the tasks chosen, in the order of their names; 100 of them if ``page_size`` is 0."""
-    wanted = given(TaskFilter, "chosen", chosen) or TaskFilter()
+    criteria = given(TaskFilter, "chosen", chosen) or TaskFilter()
     request = request_of(
         pb.ListTasksRequest,
         page_size=page_size,
         page_token=page_token,
-        enabled=wanted.enabled,
-        handler=wanted.handler,
-        name_prefix=wanted.name_prefix,
-        category=wanted.category,
+        enabled=criteria.enabled,
+        handler=criteria.handler,
+        name_prefix=criteria.name_prefix,
+        category=criteria.category,
     )
     return Call(rpc="ListTasks", request=request, read=responses.task_page)
 
@@ -239,7 +239,7 @@ def run_task_now(
         NoWorker: if nobody took the execution within 30 s.
         Unavailable: if the server is gone for longer than that; the execution goes on all the same.
     """
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": name,
         "payload": None if payload is None else struct("payload", payload),
         "request_id": request_id or uuid4().hex,
@@ -247,7 +247,7 @@ def run_task_now(
     start, end = (
         Call(
             rpc="RunTaskNow",
-            request=request_of(pb.RunTaskNowRequest, **said, detach=detached),
+            request=request_of(pb.RunTaskNowRequest, **fields, detach=detached),
             read=responses.run_result,
             waits=not detached,
         )
@@ -391,9 +391,9 @@ def initialize_default_tasks() -> Call[tuple[Task, ...]]:
 
 
 def _filter(chosen: ExecutionFilter | None) -> dict[str, Any]:
-    wanted = given(ExecutionFilter, "chosen", chosen) or ExecutionFilter()
+    criteria = given(ExecutionFilter, "chosen", chosen) or ExecutionFilter()
     return {
-        "states": state_numbers(wanted.states),
-        "start_time": instant("start_time", wanted.start_time),
-        "end_time": instant("end_time", wanted.end_time),
+        "states": state_numbers(criteria.states),
+        "start_time": instant("start_time", criteria.start_time),
+        "end_time": instant("end_time", criteria.end_time),
     }

@@ -66,38 +66,38 @@ def struct(field: str, value: Mapping[str, Any]) -> Struct:
     return protobuf.struct_to(found)
 
 
-def instant(field: str, told: datetime | None) -> Timestamp | None:
+def instant(field: str, value: datetime | None) -> Timestamp | None:
     """Return the message of an instant.
 
     Raises:
         InvalidArgument: if it is none, or its time zone is not known.
     """
-    if told is not None and not isinstance(told, datetime):
-        raise InvalidArgument.of(field, f"{type(told).__name__} is not an instant: give a datetime with its time zone")
-    if told is not None and told.tzinfo is None:
-        raise InvalidArgument.of(field, f"{told.isoformat()} has no time zone, such as datetime.UTC")
-    return None if told is None else protobuf.instant_to(told)
+    if value is not None and not isinstance(value, datetime):
+        raise InvalidArgument.of(field, f"{type(value).__name__} is not an instant: give a datetime with its time zone")
+    if value is not None and value.tzinfo is None:
+        raise InvalidArgument.of(field, f"{value.isoformat()} has no time zone, such as datetime.UTC")
+    return None if value is None else protobuf.instant_to(value)
 
 
-def state_numbers(told: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
+def state_numbers(states: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
     """Return the states to choose by, as a request has them.
 
     Raises:
         InvalidArgument: if one is none.
     """
     known = [state for state in State if state is not State.UNKNOWN]
-    if isinstance(told, str) or not isinstance(told, Iterable):
+    if isinstance(states, str) or not isinstance(states, Iterable):
         raise InvalidArgument.of("states", "is not a list of states")
-    wanted = list(told)
-    if strange := [each for each in wanted if each not in known]:
+    chosen = list(states)
+    if strange := [each for each in chosen if each not in known]:
         raise InvalidArgument.of("states", f"{strange[0]!r} is none of {', '.join(known)}")
-    return protobuf.states_to(sorted(wanted))
+    return protobuf.states_to(sorted(chosen))
 
 
-def policy_message(told: Policy | Mapping[str, Any]) -> pb.TaskPolicy:
+def policy_message(policy: Policy | Mapping[str, Any]) -> pb.TaskPolicy:
     """Return the message of a policy in any form.
 
     Raises:
         InvalidArgument: for whatever in it is none, or out of bounds.
     """
-    return protobuf.policy_to(DEFAULT.with_fields(read_policy(told).checked()))
+    return protobuf.policy_to(DEFAULT.with_fields(read_policy(policy).checked()))

@@ -62,17 +62,17 @@ def policy_json(policy: Policy) -> Mapping[str, Any]:
 
     Kept: most tasks have one of a few policies, and a listing of thousands would be mostly this.
     """
-    told: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     for path, value in policy.fields().items():
         parents, name = _place(path)
-        place = told
+        place = answer
         for parent in parents:
             place = place.setdefault(parent, {})
         if isinstance(value, timedelta):
             place[f"{name}Ms"] = whole(value / MILLISECOND)
         elif value is not None:
             place[name] = time_json(value) if isinstance(value, datetime) else value
-    return told
+    return answer
 
 
 def execution_json(execution: Execution) -> dict[str, Any]:

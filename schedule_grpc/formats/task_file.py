@@ -87,11 +87,11 @@ def task_file(document: object) -> TaskFile:
         InvalidArgument: as `registrations`.
     """
     reading = _Reading()
-    told = reading.table(document, "", ("set", "tasks"))
-    owner = told.get("set", DEFAULT_SET)
+    table = reading.table(document, "", ("set", "tasks"))
+    owner = table.get("set", DEFAULT_SET)
     if not isinstance(owner, str) or not owner:
         reading.refuse("set", "is not the name of a set")
-    found = reading.tasks(told.get("tasks", []), "tasks")
+    found = reading.tasks(table.get("tasks", []), "tasks")
     for number, registration in enumerate(found):
         if registration.definition.metadata.get(MANAGED_BY, owner) != owner:
             place = f"tasks[{number}] ({registration.definition.name}).metadata.{MANAGED_BY}"
@@ -126,20 +126,20 @@ class _Reading:
                 self.refuse(f"{place}[{number}].name", f"{name} is the name of {place}[{first[name]}] too")
         return found
 
-    def table(self, told: object, place: str, known: Iterable[str]) -> Mapping[str, Any]:
+    def table(self, decoded: object, place: str, known: Iterable[str]) -> Mapping[str, Any]:
         """Return the known keys of a table."""
-        if not isinstance(told, Mapping):
+        if not isinstance(decoded, Mapping):
             self.refuse(place or "file", f"is not {_TABLE}")
             return {}
-        for key in told:
+        for key in decoded:
             if key not in known:
                 self.refuse(f"{place}.{key}" if place else str(key), f"unknown key; {_hint(str(key), tuple(known))}")
-        return {key: value for key, value in told.items() if key in known}
+        return {key: value for key, value in decoded.items() if key in known}
 
-    def _registration(self, told: object, place: str) -> Registration:
-        table = self.table(told, place, _KEYS)
+    def _registration(self, decoded: object, place: str) -> Registration:
+        table = self.table(decoded, place, _KEYS)
         given = {key: value for key, value in table.items() if self._is_of_its_kind(key, value, place)}
-        if isinstance(told, Mapping):
+        if isinstance(decoded, Mapping):
             for key in _REQUIRED:
                 if key not in table:
                     self.refuse(f"{place}.{key}", "is required")
@@ -156,15 +156,15 @@ class _Reading:
             definition = define(**_ACCEPTED)
         return Registration(definition=definition, enabled=enabled, allow_unknown_handler=allow_unknown_handler)
 
-    def _policy(self, told: object, place: str) -> tuple[Policy, Mapping[str, str]]:
+    def _policy(self, decoded: object, place: str) -> tuple[Policy, Mapping[str, str]]:
         """Return a policy, and where its values stand if any is out of bounds.
 
         A file has few different ones, so one that can be accepted is read once.
         """
-        written = repr(told)
+        written = repr(decoded)
         if written in self._policies:
             return self._policies[written], {}
-        reading = read_policy(told, place=place)
+        reading = read_policy(decoded, place=place)
         self._violations += reading.violations
         policy = DEFAULT.with_fields(reading.values)
         if any(policy.violations()):

@@ -86,7 +86,7 @@ class Lines:
         if len(self._waiting) + bool(self._missing) >= lines or self._bytes + len(data) > size:
             self._missing += 1
             return False
-        self._tell_what_is_missing()
+        self._add_notice_of_missing()
         self._add(data)
         return True
 
@@ -94,7 +94,7 @@ class Lines:
         self._waiting.append(data)
         self._bytes += len(data)
 
-    def _tell_what_is_missing(self) -> None:
+    def _add_notice_of_missing(self) -> None:
         if self._missing:
             missing, self._missing = self._missing, 0
             self._add(self._notice(missing).encode("utf-8", "backslashreplace"))
@@ -107,7 +107,7 @@ class Lines:
         with self._changed:
             self._writing = False
             if not self._waiting:
-                self._tell_what_is_missing()
+                self._add_notice_of_missing()
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._waiting)
             together = [self._waiting.popleft()]

@@ -135,15 +135,15 @@ class _Repeated(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        said = record.name, str(record.msg)
-        last = self._last.get(said)
+        repeated = record.name, str(record.msg)
+        last = self._last.get(repeated)
         if last is not None and abs(record.created - last) < SAME_AGAIN:
-            self._held[said] = self._held.get(said, 0) + 1
+            self._held[repeated] = self._held.get(repeated, 0) + 1
             return False
         if len(self._last) >= MOST_REMEMBERED:
             self._last.clear()
-        self._last[said] = record.created
-        if held := self._held.pop(said, 0):
+        self._last[repeated] = record.created
+        if held := self._held.pop(repeated, 0):
             record.msg = f"{record.msg} (and {held} times before)"
         return True
 

@@ -38,18 +38,18 @@ FIRST = frozenset({"timestamp", "level", "event", "execution", "task"})
 
 def presentable(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
     """Return a line as plain JSON values, its exception as text: the last structlog processor before a renderer."""
-    telling = _Telling()
+    values = _BoundedValues()
     whole = _with_traceback(logger, method, line)
     names = sorted(whole, key=lambda name: name not in FIRST)[:MAX_ITEMS]
-    return {cut(unicode_of(name), MAX_NAME): telling.field(whole[name]) for name in names}
+    return {cut(unicode_of(name), MAX_NAME): values.field(whole[name]) for name in names}
 
 
 def _with_traceback(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
     raised = line.get("exc_info")
     try:
-        told = format_exc_info(logger, method, line)
-        traceback = told.get("exception")
-        return {**told, "exception": _both_ends(traceback)} if isinstance(traceback, str) else told
+        formatted = format_exc_info(logger, method, line)
+        traceback = formatted.get("exception")
+        return {**formatted, "exception": _both_ends(traceback)} if isinstance(traceback, str) else formatted
     except BaseException as error:  # noqa: BLE001 (an exception's class may be any program's own, or it may be none)
         kept = {name: value for name, value in line.items() if name != "exc_info"}
         return {**kept, "exception": f"{type(raised).__name__} (its traceback raised {type(error).__name__})"}
@@ -61,7 +61,7 @@ def _both_ends(traceback: str) -> str:
     return traceback if len(traceback) <= MAX_TEXT else f"{traceback[:half]}{CUT}{traceback[-half:]}"
 
 
-class _Telling:
+class _BoundedValues:
     """Makes the values of one line plain, and keeps count of how much it has told."""
 
     def __init__(self) -> None:
@@ -93,18 +93,18 @@ class _Telling:
         # One more than there is room for, which then says that something is left out.
         most = max(self._items_left, 0) + 1
         if isinstance(value, Mapping):
-            told = {}
+            shown = {}
             for name, item in islice(value.items(), most):
-                told[self._text(name if isinstance(name, str) else _shown(name))] = (
+                shown[self._text(name if isinstance(name, str) else _shown(name))] = (
                     self._plain(item, levels_left) if self._items_left > 0 else CUT
                 )
-            return told
+            return shown
         return [self._plain(item, levels_left) if self._items_left > 0 else CUT for item in islice(value, most)]
 
     def _text(self, text: str) -> str:
-        told = cut(unicode_of(text), min(MAX_TEXT, self._characters_left) + 1)
-        self._characters_left -= min(len(told), self._characters_left)
-        return told
+        kept = cut(unicode_of(text), min(MAX_TEXT, self._characters_left) + 1)
+        self._characters_left -= min(len(kept), self._characters_left)
+        return kept
 
 
 def _shown(value: object) -> str:

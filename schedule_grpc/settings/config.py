@@ -310,7 +310,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "database": paths.absolute_url(settings.database),
-            "bindings": {name: paths.absolute_binding(told) for name, told in settings.bindings.items()},
+            "bindings": {name: paths.absolute_binding(binding) for name, binding in settings.bindings.items()},
             "backup": backup.model_copy(
                 update={
                     "root": paths.absolute_place(backup.root),

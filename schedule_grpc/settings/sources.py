@@ -167,13 +167,13 @@ def _variable(place: Place) -> str:
 
 def _dotted(place: Place) -> str:
     """Return a place as ``tasks[0].name``; on one line, whatever somebody took for a key."""
-    told = ""
+    text = ""
     for part in place:
         if isinstance(part, int):
-            told += f"[{part}]"
+            text += f"[{part}]"
         else:
-            told += ("." if told else "") + (part if part.isprintable() else repr(part))
-    return told
+            text += ("." if text else "") + (part if part.isprintable() else repr(part))
+    return text
 
 
 def _hint(place: Place, model: type[BaseModel]) -> str:

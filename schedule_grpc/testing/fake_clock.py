@@ -101,7 +101,7 @@ class FakeClock:
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
         if seconds < 0:
             raise ValueError(f"time does not go back: {seconds} s")
-        await _settle()  # what was only just started begins to wait by the time as it is
+        await _let_others_run()  # what was only just started begins to wait by the time as it is
         target = self._monotonic + seconds
         while self._alarms and self._alarms[0][0] <= target:
             due, _, alarm = heapq.heappop(self._alarms)
@@ -109,9 +109,9 @@ class FakeClock:
                 continue
             self._move(due)
             alarm.ring()
-            await _settle()
+            await _let_others_run()
         self._move(target)
-        await _settle()
+        await _let_others_run()
 
     def set_wall(self, instant: datetime) -> None:
         """Let the wall clock jump, forward or back; monotonic time goes on as if nothing had happened.
@@ -133,6 +133,6 @@ def _utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-async def _settle() -> None:
+async def _let_others_run() -> None:
     for _ in range(TURNS):
         await asyncio.sleep(0)  # noqa: TID251 (gives the others a turn, waits for nothing)

@@ -132,10 +132,10 @@ class ManualService:
         Raises:
             TimeoutError: if there is still something to wait for when the patience is over.
         """
-        settled = self.engine.idle if wait else self._all_at_work
-        await self._patiently(settled)  # what ends during a look may let another through, which that look did not see
+        come_to_rest = self.engine.idle if wait else self._all_at_work
+        await self._patiently(come_to_rest)  # an end during a look may let another one through that the look missed
         while await self.engine.tick():
-            await self._patiently(settled)
+            await self._patiently(come_to_rest)
 
     async def advance(self, by: timedelta | float) -> None:
         """Let time pass, seconds or a timedelta; what falls due on the way is fired and run at its time, in order.
@@ -216,16 +216,16 @@ class ManualService:
             await machine.wait_until(machine.now() + LOOK_AGAIN, asyncio.Event())
             await self.clock.advance(0)
 
-    async def _patiently(self, settled: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _patiently(self, come_to_rest: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             async with SystemClock().timeout(self.patience.total_seconds()):
-                await settled()
+                await come_to_rest()
         except TimeoutError:
             running = ExecutionFilter(states=frozenset({State.RUNNING}))
             page = await self.service.executions(running, Page())
-            told = ", ".join(f"{each.handler} ({each.id})" for each in page.executions)
+            handlers = ", ".join(f"{each.handler} ({each.id})" for each in page.executions)
             raise TimeoutError(
-                f"still running after {self.patience.total_seconds():g} s of the machine's time: {told}. The clock "
+                f"still running after {self.patience.total_seconds():g} s of the machine's time: {handlers}. The clock "
                 "stands still while handlers run: for one that waits for it, tick(wait=False) and move the clock"
             ) from None
 

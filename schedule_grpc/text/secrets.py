@@ -218,10 +218,10 @@ def shown(url: str) -> str:
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        word, colon, _ = url.partition(":")
+        prefix, colon, _ = url.partition(":")
         if not colon and "@" not in url:
             return url
-        return f"{word}:…" if colon and _SCHEME.fullmatch(word) else "…"
+        return f"{prefix}:…" if colon and _SCHEME.fullmatch(prefix) else "…"
     if not _SCHEME.fullmatch(scheme):
         return "…"
     user, hosts, further = _parts(rest)

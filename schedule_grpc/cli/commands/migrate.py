@@ -38,5 +38,5 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
 
         print_json({"database": place, "before": before, "version": NEWEST})
         return
-    told = {None: "created with schema version", NEWEST: "is at schema version"}
-    print(f"{place.removeprefix(SQLITE)} {told.get(before, f'brought from schema version {before} to')} {NEWEST}")
+    outcomes = {None: "created with schema version", NEWEST: "is at schema version"}
+    print(f"{place.removeprefix(SQLITE)} {outcomes.get(before, f'brought from schema version {before} to')} {NEWEST}")

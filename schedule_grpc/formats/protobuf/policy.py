@@ -52,9 +52,9 @@ def _policy_to(policy: Policy) -> pb.TaskPolicy:
     return message
 
 
-def policy_told(message: pb.TaskPolicy) -> Policy:
+def policy_from(message: pb.TaskPolicy) -> Policy:
     """Return the policy that a server of ours tells of; what an older or newer one does not tell has its default."""
-    return DEFAULT.with_fields({path: _told(message, path) for path in PATHS})
+    return DEFAULT.with_fields({path: _value_from(message, path) for path in PATHS})
 
 
 def policy_asked(message: pb.TaskPolicy) -> Policy:
@@ -109,7 +109,7 @@ def _asked(reader: Reader, message: pb.TaskPolicy, path: str) -> Any:
     return _NUMBERS[path][value] if path in _ENUMS else value
 
 
-def _told(message: pb.TaskPolicy, path: str) -> Any:
+def _value_from(message: pb.TaskPolicy, path: str) -> Any:
     if not _is_set(message, path):
         return None
     part, name = _place(message, path)

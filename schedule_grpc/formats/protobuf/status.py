@@ -47,9 +47,9 @@ def status_of(error: ScheduleError) -> Status:
     info = _packed(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=_short(error.details)))
     if not isinstance(error, InvalidArgument):
         return Status(code=code, message=_cut(error.message, MAX_MESSAGE), details=[info])
-    told = _fitting(error.violations, MAX_STATUS - MAX_MESSAGE - info.ByteSize())
-    message = _message(told, error.more + len(error.violations) - len(told))
-    return Status(code=code, message=message, details=[info, _packed(BadRequest(field_violations=told))])
+    violations = _fitting(error.violations, MAX_STATUS - MAX_MESSAGE - info.ByteSize())
+    message = _message(violations, error.more + len(error.violations) - len(violations))
+    return Status(code=code, message=message, details=[info, _packed(BadRequest(field_violations=violations))])
 
 
 def error_from(error: grpc.RpcError) -> ScheduleError:
@@ -106,11 +106,13 @@ def _fitting(violations: Iterable[Violation], room: int) -> list[BadRequest.Fiel
     """Return as many violations, the first ones, as have room."""
     fitting: list[BadRequest.FieldViolation] = []
     for each in violations:
-        told = BadRequest.FieldViolation(field=_cut(each.field, MAX_FIELD), description=_cut(each.reason, MAX_DETAIL))
-        room -= told.ByteSize() + _FRAMING
+        violation = BadRequest.FieldViolation(
+            field=_cut(each.field, MAX_FIELD), description=_cut(each.reason, MAX_DETAIL)
+        )
+        room -= violation.ByteSize() + _FRAMING
         if room < 0:
             break
-        fitting.append(told)
+        fitting.append(violation)
     return fitting
 
 

@@ -18,7 +18,7 @@ from schedule_grpc.domain.task import (
     define,
 )
 from schedule_grpc.errors import InvalidArgument, Violation
-from schedule_grpc.formats.protobuf.policy import POLICIES_KEPT, policy_asked, policy_to, policy_told
+from schedule_grpc.formats.protobuf.policy import POLICIES_KEPT, policy_asked, policy_from, policy_to
 from schedule_grpc.formats.protobuf.values import instant_from, instant_to, json_asked, json_from, request_of, struct_to
 from schedule_grpc.pb import schedule_pb2 as pb
 
@@ -190,7 +190,7 @@ def task_from(message: pb.Task) -> Task:
             payload=json_from(message.payload),
             metadata=json_from(message.metadata),
             description=message.description,
-            policy=policy_told(message.policy),
+            policy=policy_from(message.policy),
             troubles=(Violation(field=field, reason=reason),) if message.trouble else (),
         ),
         uid=message.uid,

@@ -37,18 +37,18 @@ _KINDS = {
 """What is wrong with a value that a field of a request cannot hold."""
 
 
-def request_of(kind: type[M], **said: Any) -> M:
+def request_of(kind: type[M], **fields: Any) -> M:
     """Return the message of what a caller says; None leaves a field unset.
 
     Raises:
         InvalidArgument: naming each field that cannot hold its value; protobuf's own errors name none.
     """
     try:
-        return kind(**said)
+        return kind(**fields)
     except (TypeError, ValueError, OverflowError):
         violations = [
             Violation(field=field, reason=reason)
-            for field, value in said.items()
+            for field, value in fields.items()
             if (reason := _fault_in(kind, field, value)) is not None
         ]
         if not violations:

@@ -86,4 +86,4 @@ def _print(checks: "Sequence[Check]") -> None:
     for check in checks:
         advice = f" -> {check.advice}" if check.advice else ""
         verdict = Text(f"{check.verdict.value:<4}", styles[check.verdict])
-        console.print(verdict + Text(f"  {check.subject:<{width}}  {first_line(check.told + advice)}"))
+        console.print(verdict + Text(f"  {check.subject:<{width}}  {first_line(check.finding + advice)}"))

@@ -60,27 +60,27 @@ class Check:
 
     verdict: Verdict
     subject: str
-    told: str
+    finding: str
     advice: str = ""
 
     def as_json(self) -> dict[str, str]:
         """Return the check's JSON."""
-        return {"check": self.subject, "verdict": self.verdict.lower(), "told": self.told, "advice": self.advice}
+        return {"check": self.subject, "verdict": self.verdict.lower(), "told": self.finding, "advice": self.advice}
 
 
-def ok(subject: str, told: str) -> Check:
+def ok(subject: str, finding: str) -> Check:
     """It is as it should be."""
-    return Check(Verdict.OK, subject, told)
+    return Check(Verdict.OK, subject, finding)
 
 
-def warn(subject: str, told: str, advice: str) -> Check:
+def warn(subject: str, finding: str, advice: str) -> Check:
     """It may surprise."""
-    return Check(Verdict.WARN, subject, told, advice)
+    return Check(Verdict.WARN, subject, finding, advice)
 
 
-def bad(subject: str, told: str, advice: str) -> Check:
+def bad(subject: str, finding: str, advice: str) -> Check:
     """It is wrong."""
-    return Check(Verdict.FAIL, subject, told, advice)
+    return Check(Verdict.FAIL, subject, finding, advice)
 
 
 async def examined(call: Caller, *, task: str, database: str | None, config: Path | None) -> Sequence[Check]:
@@ -154,10 +154,12 @@ async def _database(settings: Settings) -> Check:
 
 
 async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]:
-    urls = {name: told if isinstance(told, str) else str(told.get("url")) for name, told in bindings.items()}
+    urls = {
+        name: binding if isinstance(binding, str) else str(binding.get("url")) for name, binding in bindings.items()
+    }
     checks = []
     for name, url in urls.items():
-        needed = {each: told for each, told in bindings.items() if each in (name, _table_of(url))}
+        needed = {each: binding for each, binding in bindings.items() if each in (name, _table_of(url))}
         try:
             env = Environment(needed, creates=False)
         except ConfigurationError as error:  # one that cannot be used must not hide the others
@@ -213,16 +215,16 @@ async def _alerts(alerts: AlertSettings) -> Check:
 
 async def _server(call: Caller) -> Check:
     try:
-        word = await serving(call, deadline=PATIENCE)
+        status = await serving(call, deadline=PATIENCE)
     except ScheduleError as error:
-        told = f"{call.server}: {error.message}"
-        return bad("server", told, "start it with `schedule-grpc serve`, or name its address with --server")
+        finding = f"{call.server}: {error.message}"
+        return bad("server", finding, "start it with `schedule-grpc serve`, or name its address with --server")
     except (ValueError, OSError) as error:
         return bad("server", f"{call.server}: {error}", "correct --token, --tls-ca, or the address")
-    if word != "SERVING":
+    if status != "SERVING":
         advice = "it is stopping, its database does not answer, or its loop stands still: see its log"
-        return bad("server", f"{call.server}: {word}", advice)
-    return ok("server", f"{call.server}: {word}")
+        return bad("server", f"{call.server}: {status}", advice)
+    return ok("server", f"{call.server}: {status}")
 
 
 async def _task(call: Caller, name: str) -> Sequence[Check]:
@@ -261,26 +263,26 @@ def _enabled(task: Task) -> Check:
 
 def _schedule(task: Task, now: datetime) -> Check:
     schedule = task.schedule
-    told = f"{schedule.text} ({schedule.description}, {schedule.time_zone})"
+    shown_schedule = f"{schedule.text} ({schedule.description}, {schedule.time_zone})"
     if task.trouble:
         return bad("schedule", f"the server cannot read {task.trouble}", "update that part, or register the task anew")
     if not task.enabled:
-        return ok("schedule", told)
+        return ok("schedule", shown_schedule)
     if task.next_run_time is None:
         advice = "it is @manual, or its last occurrence is over, or its window has ended: run or update it"
-        return warn("schedule", f"{told} will not fire any more by itself", advice)
+        return warn("schedule", f"{shown_schedule} will not fire any more by itself", advice)
     if task.next_run_time + task.policy.jitter < now - LATE:
         advice = "the server's loop is behind, or its clock was set back: see its log and its clock"
-        return bad("schedule", f"{told} is overdue since {time_shown(task.next_run_time)}", advice)
-    return ok("schedule", f"{told}, next {', '.join(map(time_shown, task.next_run_times(3)))}")
+        return bad("schedule", f"{shown_schedule} is overdue since {time_shown(task.next_run_time)}", advice)
+    return ok("schedule", f"{shown_schedule}, next {', '.join(map(time_shown, task.next_run_times(3)))}")
 
 
 def _handler(task: Task, *, offered: bool | None) -> Check:
     if offered:
         return ok("handler", f"{task.handler} is offered")
     waits = f"its executions wait {human(task.policy.start_deadline)} and are MISSED then"
-    told = "is not offered now" if offered is False else "was never offered"
-    return bad("handler", f"{task.handler} {told}; {waits}", "serve with the module that offers it (--handlers)")
+    status = "is not offered now" if offered is False else "was never offered"
+    return bad("handler", f"{task.handler} {status}; {waits}", "serve with the module that offers it (--handlers)")
 
 
 def _failures(task: Task, newest: Sequence[Execution]) -> Check:
@@ -288,18 +290,18 @@ def _failures(task: Task, newest: Sequence[Execution]) -> Check:
     last = next((execution for execution in newest if execution.state is State.FAILED), None)
     if not in_a_row:
         return ok("failures", f"none since {time_shown(task.stats.last_success_time)}" if last else "none lately")
-    told = f"{in_a_row} in a row"
+    finding = f"{in_a_row} in a row"
     if last is None:
-        return bad("failures", told, f"`schedule-grpc tasks history {task.name} --state failed`")
-    told += f", the last at {time_shown(last.end_time)}: {last.failure_kind}: {last.error}"
-    return bad("failures", told, f"`schedule-grpc executions get {last.id}`")
+        return bad("failures", finding, f"`schedule-grpc tasks history {task.name} --state failed`")
+    finding += f", the last at {time_shown(last.end_time)}: {last.failure_kind}: {last.error}"
+    return bad("failures", finding, f"`schedule-grpc executions get {last.id}`")
 
 
 def _history(task: Task, newest: Sequence[Execution]) -> Check:
     if not newest:
         return ok("history", "it never ran")
     counts = Counter(f"{each.state}/{each.reason}" if each.reason else each.state.value for each in newest)
-    told = f"newest {len(newest)}: {', '.join(f'{count} {word}' for word, count in counts.most_common())}"
+    finding = f"newest {len(newest)}: {', '.join(f'{count} {outcome}' for outcome, count in counts.most_common())}"
     if all(each.state in (State.SUCCEEDED, State.RUNNING, State.PENDING) for each in newest):
-        return ok("history", told)
-    return warn("history", told, f"`schedule-grpc tasks history {task.name}`")
+        return ok("history", finding)
+    return warn("history", finding, f"`schedule-grpc tasks history {task.name}`")

@@ -31,9 +31,9 @@ def _secret_files(settings: Settings, config: Path | None) -> Iterator[Path]:
         yield config
     yield from _files_of(settings.database)
     for binding in settings.bindings.values():
-        told = {"url": binding} if isinstance(binding, str) else binding
-        yield from _files_of(str(told.get("url")))
-        yield from (Path(str(value)) for option, value in told.items() if _leads_to_a_secret(option))
+        options = {"url": binding} if isinstance(binding, str) else binding
+        yield from _files_of(str(options.get("url")))
+        yield from (Path(str(value)) for option, value in options.items() if _leads_to_a_secret(option))
     if settings.alerts.secret_file is not None:
         yield settings.alerts.secret_file
     if settings.http_request.secrets_dir is not None:
@@ -52,12 +52,12 @@ def _leads_to_a_secret(option: str) -> bool:
 
 
 def _holds_secrets(config: Path) -> bool:
-    told: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = {}
     with suppress(OSError, ValueError):  # what is wrong with it is another check's matter
-        told = table(config.read_bytes())
+        values = table(config.read_bytes())
     secrets = Secrets()
-    secrets.add_options(told)
-    return bool(secrets) or bool(told.get("alerts", {}).get("urls"))  # whoever knows a webhook's URL may post to it
+    secrets.add_options(values)
+    return bool(secrets) or bool(values.get("alerts", {}).get("urls"))  # whoever knows a webhook's URL may post to it
 
 
 def _backups(root: str) -> Iterator[Path]:

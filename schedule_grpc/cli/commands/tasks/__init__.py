@@ -13,9 +13,9 @@ from schedule_grpc.cli.options import (
     AllowUnknownHandler,
     Etag,
     HandlerName,
+    Listing,
     TaskName,
     ValidateOnly,
-    Wanted,
     executions,
     instant,
     json_object,
@@ -99,7 +99,7 @@ def register(
     """Create or replace a task. What is not given is the default. Durations are written 500ms, 30s, 5m, 2h, 7d, 90."""
     from schedule_grpc.domain.policy import Policy
 
-    wanted: dict[str, Any] = {
+    registration: dict[str, Any] = {
         "name": name,
         "schedule": schedule,
         "handler": handler,
@@ -113,7 +113,7 @@ def register(
         "validate_only": validate_only,
         "allow_unknown_handler": allow_unknown_handler,
     }
-    _changed(call, call.ask(lambda client: client.register_task(**wanted)), validate_only=validate_only)
+    _changed(call, call.ask(lambda client: client.register_task(**registration)), validate_only=validate_only)
 
 
 @app.command()
@@ -194,13 +194,13 @@ def disable(
 
 
 @app.command()
-@takes(wanted=executions, call=connection)
-def history(name: TaskName, *, wanted: Wanted, call: Caller) -> None:
+@takes(listing=executions, call=connection)
+def history(name: TaskName, *, listing: Listing, call: Caller) -> None:
     """List a task's executions, newest first."""
     from schedule_grpc.cli.answers import show_executions
 
     async def question(client: "AsyncClient") -> "list[Execution]":
-        found = await first(wanted.limit, client.task_history(name, wanted.chosen, page_size=wanted.page_size))
+        found = await first(listing.limit, client.task_history(name, listing.chosen, page_size=listing.page_size))
         return found or await nothing_of(client, name)
 
     show_executions(call, call.ask(question), none="No executions.")

@@ -43,12 +43,12 @@ def apply(
     All of them, or none if anything is wrong. Each is marked with the file's `set` (metadata.managed_by), and --prune
     deletes tasks with this mark only.
     """
-    told = _read(file)
-    found, failures = call.ask(lambda client: _applied(client, told, prune=prune, dry_run=dry_run))
+    declared = _read(file)
+    found, failures = call.ask(lambda client: _applied(client, declared, prune=prune, dry_run=dry_run))
     if call.as_json:
         from schedule_grpc.cli.print_json import print_json
 
-        print_json(_json(told, found, dry_run=dry_run))
+        print_json(_json(declared, found, dry_run=dry_run))
     else:
         _print(found, dry_run=dry_run)
     for failure in failures:
@@ -58,7 +58,7 @@ def apply(
 
 
 async def _applied(
-    client: "AsyncClient", told: "TaskFile", *, prune: bool, dry_run: bool
+    client: "AsyncClient", declared: "TaskFile", *, prune: bool, dry_run: bool
 ) -> "tuple[Difference, list[str]]":
     """Return what was done, or would be, and the deletions that were refused."""
     from dataclasses import replace
@@ -68,7 +68,7 @@ async def _applied(
     from schedule_grpc.runtime.clock import SystemClock
 
     tasks: list[Task] = [task async for task in client.tasks()]
-    found = difference(told, tasks, SystemClock().now(), prune=prune)
+    found = difference(declared, tasks, SystemClock().now(), prune=prune)
     if found.registrations:
         try:
             await client.batch_register_tasks(found.registrations, validate_only=dry_run)
@@ -112,13 +112,13 @@ def _read(file: Path) -> "TaskFile":
 
     name = "standard input" if str(file) == "-" else str(file)
     try:
-        told = document(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
+        decoded = document(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
     except OSError as error:
         fail(f"{name}: {error.strerror}", code=USAGE)
     except ValueError as error:
         fail(f"{name}: {error}", code=USAGE)
     try:
-        return task_file(told)
+        return task_file(decoded)
     except InvalidArgument as error:
         lines = [f"{name}: nothing was applied", *(f"  {violation}" for violation in error.violations)]
         fail("\n".join(lines), code=USAGE)
@@ -143,13 +143,13 @@ def _print(found: "Difference", *, dry_run: bool) -> None:
         console.print(Text(f"! {definition.name}", "yellow"), Text(f" ({definition.schedule.text} has passed)"))
     for deleted in found.deleted:
         console.print(Text(f"- {deleted.name}", "red"))
-    counts = [f"{len(getattr(found, word))} {'to be ' if dry_run else ''}{word}" for word in _SUMMARY]
+    counts = [f"{len(getattr(found, kind))} {'to be ' if dry_run else ''}{kind}" for kind in _SUMMARY]
     print(f"{', '.join(counts)}, {len(found.unchanged)} unchanged{'; dry run, nothing was stored' if dry_run else ''}")
 
 
-def _json(told: "TaskFile", found: "Difference", *, dry_run: bool) -> dict[str, Any]:
+def _json(declared: "TaskFile", found: "Difference", *, dry_run: bool) -> dict[str, Any]:
     return {
-        "set": told.owner,
+        "set": declared.owner,
         "dryRun": dry_run,
         "created": [registration.definition.name for registration in found.created],
         "changed": [

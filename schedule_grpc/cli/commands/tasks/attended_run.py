@@ -1,4 +1,4 @@
-"""Attends an execution that was started by hand: starts it, shows how it goes, waits for its end."""
+"""A run by hand that the command line attends: it starts the run, shows its progress, and waits for its end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ NOTE = "Interrupted at the command line"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class RunRequest:
     """What to run, and how."""
 
     name: str
@@ -36,12 +36,12 @@ class Interrupted(Exception):
         self.execution = execution
 
 
-async def started(client: AsyncClient, wanted: Run) -> RunResult:
+async def start_run(client: AsyncClient, request: RunRequest) -> RunResult:
     """Return the run as it begins."""
-    return await client.run_task_now(wanted.name, payload=wanted.payload, detach=True, request_id=wanted.request_id)
+    return await client.run_task_now(request.name, payload=request.payload, detach=True, request_id=request.request_id)
 
 
-async def attended(client: AsyncClient, wanted: Run) -> RunResult:
+async def attend_run(client: AsyncClient, request: RunRequest) -> RunResult:
     """Return the run at its end, having shown the way there.
 
     Two calls with one request id: the first gives the execution's id, so that it can be watched and cancelled; the
@@ -50,24 +50,24 @@ async def attended(client: AsyncClient, wanted: Run) -> RunResult:
     Raises:
         Interrupted: if this coroutine is cancelled once the run was asked for.
     """
-    async with client.watch_executions(wanted.name) as events:
-        starting = asyncio.create_task(started(client, wanted))
+    async with client.watch_executions(request.name) as events:
+        starting = asyncio.create_task(start_run(client, request))
         try:
             execution = (await asyncio.shield(starting)).execution
             with display() as shown:
                 shown.changed(execution)
                 async with _shown(events, execution, shown):
-                    return await _ended(client, wanted, execution)
+                    return await _wait_for_end(client, request, execution)
         except asyncio.CancelledError:
             execution = (await starting).execution
-            if wanted.cancel_on_interrupt:
+            if request.cancel_on_interrupt:
                 execution = await client.cancel_execution(execution.id, note=NOTE)
             raise Interrupted(execution) from None
 
 
-async def _ended(client: AsyncClient, wanted: Run, execution: Execution) -> RunResult:
+async def _wait_for_end(client: AsyncClient, request: RunRequest, execution: Execution) -> RunResult:
     try:
-        return await client.run_task_now(wanted.name, payload=wanted.payload, request_id=wanted.request_id)
+        return await client.run_task_now(request.name, payload=request.payload, request_id=request.request_id)
     except Unavailable as error:
         if execution.id in error.message:  # a server that stops in order says it itself
             raise

@@ -80,10 +80,10 @@ def difference(file: TaskFile, tasks: Sequence[Task], now: datetime, *, prune: b
     )
 
 
-def _has_passed(before: Task | None, wanted: Definition, now: datetime) -> bool:
+def _has_passed(before: Task | None, definition: Definition, now: datetime) -> bool:
     """Tell whether a server would refuse a schedule because its only occurrence is over: one that is new to it."""
-    new = before is None or not before.definition.fires_as(wanted)
-    return new and wanted.schedule.is_once and wanted.schedule.next_after(now) is None
+    new = before is None or not before.definition.fires_as(definition)
+    return new and definition.schedule.is_once and definition.schedule.next_after(now) is None
 
 
 def _changes(before: Task, registration: Registration) -> Iterator[Change]:
@@ -110,5 +110,5 @@ def _fields(definition: Definition, *, enabled: bool) -> dict[str, str]:
     }
 
 
-def _keys(field: str, told: Mapping[str, Any]) -> dict[str, str]:
-    return {f"{field}.{key}": json.dumps(value, sort_keys=True, ensure_ascii=False) for key, value in told.items()}
+def _keys(field: str, values: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{field}.{key}": json.dumps(value, sort_keys=True, ensure_ascii=False) for key, value in values.items()}

@@ -32,10 +32,10 @@ def run(
 
     from schedule_grpc.cli import tables
     from schedule_grpc.cli.answers import show
-    from schedule_grpc.cli.commands.tasks.attended_run import Interrupted, Run, attended, started
+    from schedule_grpc.cli.commands.tasks.attended_run import Interrupted, RunRequest, attend_run, start_run
     from schedule_grpc.formats import json_answers as as_json
 
-    wanted = Run(
+    request = RunRequest(
         name=name,
         payload=None if payload is None else json_object("--payload", payload),
         request_id=request_id or uuid4().hex,
@@ -43,7 +43,7 @@ def run(
     )
     try:
         result = call.ask(
-            lambda client: started(client, wanted) if detach else attended(client, wanted), patience=patience
+            lambda client: start_run(client, request) if detach else attend_run(client, request), patience=patience
         )
     except Interrupted as interrupted:
         fail(_farewell(interrupted.execution, cancelled=cancel_on_interrupt), code=INTERRUPTED)
