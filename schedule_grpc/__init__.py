@@ -20,7 +20,7 @@ __all__ = ["PermanentFailure", "TaskContext", "handler"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what handler modules import once one of them does: the command line and the clients need none of it."""
+    """Load the names of `__all__` on first use: the command line and the clients need none of them."""
     if name in __all__:
         return getattr(importlib.import_module("schedule_grpc.handlers"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[T], None]) -> None:
-    """Print a value as the caller wants it."""
+    """Print a value: as JSON if the command has --json, else for people."""
     if call.as_json:
         print_json(json(value))
     else:
@@ -23,12 +23,12 @@ def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[
 
 
 def show_task(call: Caller, task: Task, *, offered: Container[str] | None = None) -> None:
-    """Print one task; for people also whether its handler is among the ``offered`` ones, where these are known."""
+    """Print one task; for people also whether its handler is in ``offered``, those offered now (None: unknown)."""
     show(call, task, json=as_json.task_json, people=partial(tables.print_task, offered=offered))
 
 
 def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str, offered: Container[str] | None = None) -> None:
-    """Print tasks, or in words that there are none; ``offered`` as in `show_task`."""
+    """Print tasks, or the sentence ``none`` if there are none; ``offered`` as in `show_task`."""
     if not tasks and not call.as_json:
         print(none)
         return
@@ -42,7 +42,7 @@ def show_execution(call: Caller, execution: Execution) -> None:
 
 
 def show_executions(call: Caller, executions: Sequence[Execution], *, none: str) -> None:
-    """Print executions, or in words that there are none."""
+    """Print executions, or the sentence ``none`` if there are none."""
     if not executions and not call.as_json:
         print(none)
         return
@@ -50,7 +50,7 @@ def show_executions(call: Caller, executions: Sequence[Execution], *, none: str)
 
 
 def show_backfill(call: Caller, recorded: Backfill) -> None:
-    """Print what a backfill recorded."""
+    """Print the executions that a backfill recorded, and how many existed."""
     count, existing = len(recorded.executions), recorded.existing_count
     if call.as_json:
         executions = [as_json.execution_json(execution) for execution in recorded.executions]

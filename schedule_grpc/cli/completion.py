@@ -1,4 +1,4 @@
-"""What the shell completes: names that a running server knows, in a moment or not at all."""
+"""Shell completion: names that a running server knows, within a second or not at all."""
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
 
 DEADLINE = 1.0
-"""Seconds: somebody is waiting for a key to do something."""
+"""Seconds; a person has pressed a key and waits."""
 SHOWN = 200
 _CONNECTION = ("server", "token", "tls_ca")
 
 
 def task_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of tasks that begin so."""
+    """Return the names of tasks that begin with the text."""
     from schedule_grpc.domain.task import TaskFilter
 
     async def question(client: "AsyncClient") -> list[str]:
@@ -28,7 +28,7 @@ def task_names(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def handler_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of handlers that begin so."""
+    """Return the names of handlers that begin with the text."""
 
     async def question(client: "AsyncClient") -> list[str]:
         return [handler.name for handler in await client.list_handlers() if handler.name.startswith(incomplete)]
@@ -37,21 +37,21 @@ def handler_names(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def states(incomplete: str) -> list[str]:
-    """Return the states that begin so, as they are written on the command line."""
+    """Return the states that begin with the text, as they are written on the command line."""
     from schedule_grpc.domain.execution import STATES
 
     return [state.lower() for state in STATES if state.lower().startswith(incomplete)]
 
 
 def zones(incomplete: str) -> list[str]:
-    """Return the time zones that begin so."""
+    """Return the time zones that begin with the text."""
     from zoneinfo import available_timezones
 
     return sorted(name for name in available_timezones() if name.startswith(incomplete))
 
 
 def _known_names(context: typer.Context, question: Callable[["AsyncClient"], Awaitable[Sequence[str]]]) -> list[str]:
-    # Whatever goes wrong, a shell must get nothing rather than an error into the line that somebody is writing.
+    # An error would be printed into the line that a person is typing: the shell gets no names instead.
     import asyncio
     import contextlib
 

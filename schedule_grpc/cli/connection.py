@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 LOCAL = "127.0.0.1:50051"
 PATIENCE = 60.0
-"""Seconds for which who watches or waits looks for a server that is gone; as the clients have it."""
+"""Seconds for which a watch or a waiting run looks for a server that is gone; the clients' own default."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Which server to ask, how, and in which form to show what it says."""
+    """The server to ask, the key and certificate to ask it with, and the form of the output."""
 
     server: str
     token: str | None = None
@@ -34,7 +34,7 @@ class Caller:
     def client(self, *, deadline: float = 10.0, attempts: int = 4, patience: float = PATIENCE) -> "AsyncClient":
         """Return a client of the server; ``deadline`` in seconds, for a call over all its attempts.
 
-        ``patience``: seconds for which it looks for a server that is gone, where it watches or waits.
+        ``patience``: seconds for which a watch or a waiting run looks for a server that is gone.
 
         Raises:
             typer.BadParameter: if the key or the certificate authority cannot be used.
@@ -50,7 +50,7 @@ class Caller:
             raise typer.BadParameter(str(error)) from None
 
     def ask(self, question: Callable[["AsyncClient"], Awaitable[T]], *, patience: float = PATIENCE) -> T:
-        """Return a server's answer, or end the process with a message and the exit code that fits."""
+        """Return the server's answer; an error ends the process with a message and its exit code."""
         import asyncio
 
         from schedule_grpc.cli.lookup import with_suggestion
@@ -85,7 +85,7 @@ class Caller:
             fail("interrupted", code=INTERRUPTED)
 
     def _address(self) -> str:
-        """Return the address that was asked, its port included."""
+        """Return the server's address, with the port that gRPC uses."""
         from schedule_grpc.client.address import target
 
         return target(self.server, encrypted=self.tls_ca is not None)
@@ -105,10 +105,10 @@ def connection(
     ] = None,
     as_json: AsJson = False,
 ) -> Caller:
-    """Return whom to ask."""
+    """Return the caller of the server that the options name."""
     import os
 
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported; we say ourselves what goes wrong
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported; we print errors ourselves
     return Caller(server=server, token=token or None, tls_ca=tls_ca, as_json=as_json)
 
 

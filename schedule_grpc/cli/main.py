@@ -57,12 +57,12 @@ def options(
 
 
 def main() -> None:
-    """Run the command line, to the end of its process, whatever its output leads to: a file, a reader who is gone."""
+    """Run the command line to the end of its process; output that cannot be written ends it without a traceback."""
     try:
         with writing():
             app()
     except SystemExit as end:
-        if "schedule_grpc.app" in sys.modules:  # a server: handlers and their modules may have started anything
+        if "schedule_grpc.app" in sys.modules:  # a server: handlers may have started threads and processes
             from schedule_grpc.log import set_up as log
             from schedule_grpc.runtime import leaving
 

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from schedule_grpc.domain.execution import ExecutionFilter
 
 DEFAULT = "default"
-"""What a policy's option says to have its default again."""
+"""The text of a policy's option that restores the default."""
 MAX_PAGE = 1000
-"""What a server shows at once at most."""
+"""Executions in one page of a server, at most."""
 
 TaskName = Annotated[str, typer.Argument(help="Name of the task", autocompletion=task_names)]
 ExecutionId = Annotated[str, typer.Argument(help="Id of the execution")]
 Etag = Annotated[str, typer.Option(help="Refuse unless the task still has this etag (see tasks get --json)")]
 ValidateOnly = Annotated[bool, typer.Option("--validate-only", help="Check and show, but store nothing")]
 AllowUnknownHandler = Annotated[
-    bool, typer.Option("--allow-unknown-handler", help="Accept a handler that nobody offers yet")
+    bool, typer.Option("--allow-unknown-handler", help="Accept a handler that no server offers yet")
 ]
 HandlerName = Annotated[str, typer.Option(help="Name of the handler that does the work", autocompletion=handler_names)]
 ConfigFile = Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")]
@@ -40,7 +40,7 @@ def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
     """Give a command the options of whole groups.
 
     Args:
-        groups: By the name of the command's argument, a function whose parameters are the options; what it returns is
+        groups: By the name of the command's argument, a function whose parameters are the options; its result becomes
             the argument.
     """
     options = {name: inspect.signature(group).parameters for name, group in groups.items()}
@@ -86,10 +86,10 @@ class PolicyOption:
         return inspect.Parameter(self.key, kind, default=None, annotation=Annotated[str | None, option])
 
     def read(self, text: str) -> Any:
-        """Return the value of the option's text, None for the default.
+        """Return the value that the option's text means, None for the default.
 
         Raises:
-            typer.BadParameter: if it means none.
+            typer.BadParameter: if the policy has no such value.
         """
         from schedule_grpc.domain.policy_reading import policy_value
 
@@ -112,26 +112,30 @@ POLICY_OPTIONS = (
     PolicyOption("timeout", "timeout", "29s", "Longest time one attempt may take"),
     PolicyOption("max-retries", "retry.max_retries", "3", "Attempts after the first"),
     PolicyOption("initial-backoff", "retry.initial_backoff", "1s", "Wait before the first retry"),
-    PolicyOption("multiplier", "retry.multiplier", "2", "Each wait is so many times the one before"),
+    PolicyOption("multiplier", "retry.multiplier", "2", "Factor from each wait to the next"),
     PolicyOption("max-backoff", "retry.max_backoff", "10s", "Longest wait before a retry"),
     PolicyOption(
         "overlap", "overlap", "skip", "If the last run is not over: skip, buffer-one, cancel-other or allow-all"
     ),
-    PolicyOption("catch-up", "catch_up", "latest", "What runs of what was due while nobody looked: latest, all, none"),
-    PolicyOption("catch-up-window", "catch_up_window", "365d", "Nothing older than this is caught up"),
+    PolicyOption(
+        "catch-up", "catch_up", "latest", "Which occurrences that no server looked for run: latest, all, none"
+    ),
+    PolicyOption("catch-up-window", "catch_up_window", "365d", "Occurrences older than this are not caught up"),
     PolicyOption("jitter", "jitter", "0s", "Occurrences start up to this much later"),
     PolicyOption("window-start", "window.start_time", "none", "No occurrence before this instant"),
     PolicyOption("window-end", "window.end_time", "none", "No occurrence at or after this instant"),
-    PolicyOption("start-deadline", "start_deadline", "1h", "What nobody started so long after it was due is MISSED"),
+    PolicyOption(
+        "start-deadline", "start_deadline", "1h", "Executions not started this long after they were due end MISSED"
+    ),
     PolicyOption("retention-age", "retention.max_age", "30d", "How long ended executions are kept"),
     PolicyOption("retention-count", "retention.max_count", "10000", "How many ended executions are kept"),
-    PolicyOption("alert-after", "alert_after", "0", "Failures in a row after which somebody is told; 0: never"),
-    PolicyOption("overdue-grace", "overdue_grace", "0s", "How late it may start before somebody is told; 0s: never"),
+    PolicyOption("alert-after", "alert_after", "0", "Failures in a row after which an alert is sent; 0: never"),
+    PolicyOption("overdue-grace", "overdue_grace", "0s", "Lateness of a start after which an alert is sent; 0s: never"),
 )
 
 
 def policies(**texts: str | None) -> dict[str, Any]:
-    """Return the policies that were given, by their paths; None for a default that was asked for."""
+    """Return the policies that the options give, by path; None restores a default."""
     given = {option: texts[option.key] for option in POLICY_OPTIONS}
     values = {option.path: option.read(text) for option, text in given.items() if text is not None}
     if values:
@@ -144,14 +148,14 @@ policies.__signature__ = inspect.Signature([option.parameter() for option in POL
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """Which executions to list, and how many of them at most."""
+    """The executions to list, and how many of them at most."""
 
     chosen: "ExecutionFilter"
     limit: int
 
     @property
     def page_size(self) -> int:
-        """How many to ask for at once."""
+        """Executions to ask for in one page."""
         return min(self.limit, MAX_PAGE)
 
 
@@ -167,7 +171,7 @@ def executions(
     until: Annotated[str | None, typer.Option(help="Recorded before then")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many to show, newest first")] = 20,
 ) -> Listing:
-    """Return which executions to list."""
+    """Return the executions to list."""
     from schedule_grpc.domain.execution import ExecutionFilter
 
     chosen = ExecutionFilter(
@@ -179,10 +183,10 @@ def executions(
 
 
 def states_named(texts: "list[str] | tuple[str, ...]") -> "frozenset[Any]":
-    """Return the states that texts name, several in one with commas between them.
+    """Return the states that the texts name; one text may name several, separated by commas.
 
     Raises:
-        typer.BadParameter: for a name that is none.
+        typer.BadParameter: for a name that is not a state's.
     """
     from schedule_grpc.domain.execution import STATES
 
@@ -196,10 +200,10 @@ def states_named(texts: "list[str] | tuple[str, ...]") -> "frozenset[Any]":
 
 
 def instant(option: str, text: str) -> "datetime":
-    """Return the instant of a text: an ISO 8601 date or time, UTC where it names no offset, or a duration ago.
+    """Return the instant that a text means: an ISO 8601 date or time (UTC if it has no offset), or a duration ago.
 
     Raises:
-        typer.BadParameter: if it is none.
+        typer.BadParameter: if it is neither.
     """
     from datetime import UTC, datetime
 
@@ -222,7 +226,7 @@ def json_object(option: str, text: str) -> Mapping[str, Any]:
     """Return the JSON object of an option; ``@FILE`` reads it from a file.
 
     Raises:
-        typer.BadParameter: if it is none.
+        typer.BadParameter: if the text is not a JSON object.
     """
     from schedule_grpc.domain.json_input import parsed, portable, text_of
 

@@ -1,4 +1,4 @@
-"""What a caller says, as the messages of a request. What a message would change in silence is refused."""
+"""A caller's arguments as messages of a request. A value that a message would silently change is refused."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 def given(kind: type[T], field: str, value: T | None) -> T | None:
-    """Return a value of a kind, or None.
+    """Return a value of a type, or None.
 
     Raises:
-        InvalidArgument: if it is of another kind.
+        InvalidArgument: if it is of another type.
     """
     if value is not None and not isinstance(value, kind):
         raise InvalidArgument.of(field, f"{type(value).__name__} is not a {kind.__name__}")
@@ -33,10 +33,10 @@ def given(kind: type[T], field: str, value: T | None) -> T | None:
 
 
 def registrations_given(values: Any) -> list[Registration]:
-    """Return registrations, each of a definition.
+    """Return a list of registrations.
 
     Raises:
-        InvalidArgument: if they are no list of such; with the place of the first that is none.
+        InvalidArgument: if an item is not a Registration of a Definition; names the first such item.
     """
     if not isinstance(values, Iterable):
         raise InvalidArgument.of("requests", f"{type(values).__name__} is not a list of Registration")
@@ -55,7 +55,7 @@ def struct(field: str, value: Mapping[str, Any]) -> Struct:
     """Return the message of a JSON object.
 
     Raises:
-        InvalidArgument: if it is none, or has an integer that a message would round.
+        InvalidArgument: if the value is not a JSON object, or has an integer that a message would round.
     """
     try:
         found = portable(value)
@@ -70,7 +70,7 @@ def instant(field: str, value: datetime | None) -> Timestamp | None:
     """Return the message of an instant.
 
     Raises:
-        InvalidArgument: if it is none, or its time zone is not known.
+        InvalidArgument: if the value is not a datetime, or has no time zone.
     """
     if value is not None and not isinstance(value, datetime):
         raise InvalidArgument.of(field, f"{type(value).__name__} is not an instant: give a datetime with its time zone")
@@ -80,10 +80,10 @@ def instant(field: str, value: datetime | None) -> Timestamp | None:
 
 
 def state_numbers(states: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
-    """Return the states to choose by, as a request has them.
+    """Return the numbers of states.
 
     Raises:
-        InvalidArgument: if one is none.
+        InvalidArgument: if an item is not a state.
     """
     known = [state for state in State if state is not State.UNKNOWN]
     if isinstance(states, str) or not isinstance(states, Iterable):
@@ -98,6 +98,6 @@ def policy_message(policy: Policy | Mapping[str, Any]) -> pb.TaskPolicy:
     """Return the message of a policy in any form.
 
     Raises:
-        InvalidArgument: for whatever in it is none, or out of bounds.
+        InvalidArgument: for a field that does not exist, and for a value that is invalid or out of bounds.
     """
     return protobuf.policy_to(DEFAULT.with_fields(read_policy(policy).checked()))

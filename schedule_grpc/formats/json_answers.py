@@ -1,4 +1,4 @@
-"""JSON for callers: what those of the older service know, and what came after it; over HTTP and from the commands."""
+"""JSON of tasks, executions, events and previews, for HTTP and the commands; it has every key of the older service."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ def time_json(instant: datetime) -> str:
 
 
 def task_json(task: Task) -> dict[str, Any]:
-    """Return a task's JSON; what is not there is left out."""
+    """Return a task's JSON, without keys whose value is missing."""
     stats = task.stats
     return _present(
         {
@@ -60,7 +60,7 @@ def task_json(task: Task) -> dict[str, Any]:
 def policy_json(policy: Policy) -> Mapping[str, Any]:
     """Return a policy's JSON: nested as in the contract, durations in milliseconds.
 
-    Kept: most tasks have one of a few policies, and a listing of thousands would be mostly this.
+    Cached: most tasks have one of a few policies, which would otherwise be most of the work of a long list.
     """
     answer: dict[str, Any] = {}
     for path, value in policy.fields().items():
@@ -76,7 +76,7 @@ def policy_json(policy: Policy) -> Mapping[str, Any]:
 
 
 def execution_json(execution: Execution) -> dict[str, Any]:
-    """Return an execution's JSON; what is not there is left out."""
+    """Return an execution's JSON, without keys whose value is missing."""
     covers = execution.covers
     return _present(
         {
@@ -121,7 +121,7 @@ def execution_json(execution: Execution) -> dict[str, Any]:
 
 
 def event_json(event: Transition | Progress | Lost) -> dict[str, Any]:
-    """Return the JSON of what a watcher was told; ``event`` says which of the three it is."""
+    """Return the JSON of an event of a watch; its key ``event`` names which of the three it is."""
     if isinstance(event, Lost):
         return {"event": "lost", "count": event.count}
     if isinstance(event, Progress):
@@ -144,7 +144,7 @@ def event_json(event: Transition | Progress | Lost) -> dict[str, Any]:
 
 
 def handler_json(handler: Handler) -> dict[str, Any]:
-    """Return a handler's JSON; what is not there is left out."""
+    """Return a handler's JSON, without keys whose value is missing."""
     return _present(
         {
             "name": handler.name,
@@ -156,7 +156,7 @@ def handler_json(handler: Handler) -> dict[str, Any]:
 
 
 def preview_json(preview: Preview) -> dict[str, Any]:
-    """Return a preview's JSON; what is not there is left out."""
+    """Return a preview's JSON, without keys whose value is missing."""
     schedule = preview.schedule
     return _present(
         {
@@ -171,13 +171,13 @@ def preview_json(preview: Preview) -> dict[str, Any]:
 
 
 def _steady(value: Any) -> Any:
-    """Return a JSON value with its keys in order: as they came over the wire they are in another one each time."""
+    """Return a JSON value with its keys sorted: protobuf's maps come over the wire in a different order each time."""
     return decode(encode(value))
 
 
 @cache
 def _place(path: str) -> tuple[tuple[str, ...], str]:
-    """Return where a policy's value stands: what it is nested in, and its name."""
+    """Return the place of a policy's value: the keys it is nested in, and its own key."""
     *parents, name = map(_camel, path.split("."))
     return tuple(parents), name
 

@@ -2,7 +2,7 @@
 
 ::
 
-    set = "reports"                # whose tasks these are, for `tasks apply --prune`
+    set = "reports"                # the owner of these tasks, for `tasks apply --prune`
 
     [[tasks]]
     name = "daily-report"
@@ -12,7 +12,7 @@
     payload = { format = "pdf" }
     policy = { timeout = "5m", overlap = "buffer-one", retry = { max_retries = 5 } }
 
-Everything that is wrong is told at once, each by its place:
+All errors are reported at once, each with its place:
 ``tasks[2] (daily-report).polcy: unknown key; did you mean policy?``.
 """
 
@@ -49,7 +49,7 @@ _KEYS = {
 }
 _REQUIRED = ("name", "schedule", "handler")
 _ACCEPTED: Mapping[str, Any] = {"name": "x", "schedule": "@manual", "handler": "x"}
-"""Stands in for what was refused already, so that the rest of its table is checked too."""
+"""Values in place of refused ones, so that the rest of the table is checked too."""
 _POLICY = DEFAULT.fields()
 
 
@@ -62,14 +62,14 @@ class TaskFile:
 
 
 def registrations(tables: object, *, place: str = "tasks") -> tuple[Registration, ...]:
-    """Return what a list of task tables asks for, in its order.
+    """Return the registrations of a list of task tables, in its order.
 
     Args:
         tables: The list as it was decoded, of mappings with the keys shown above.
-        place: What errors call the list.
+        place: The name of the list in errors.
 
     Raises:
-        InvalidArgument: with a violation for everything that is wrong, by its place.
+        InvalidArgument: with a violation for every error, by its place.
     """
     reading = _Reading()
     found = reading.tasks(tables, place)
@@ -81,7 +81,7 @@ def task_file(document: object) -> TaskFile:
     """Return a whole file's set and tasks.
 
     Args:
-        document: As it was decoded: ``tasks``, and perhaps ``set``.
+        document: The decoded file: ``tasks``, and perhaps ``set``.
 
     Raises:
         InvalidArgument: as `registrations`.
@@ -101,7 +101,7 @@ def task_file(document: object) -> TaskFile:
 
 
 class _Reading:
-    """Reads tables and keeps what is wrong with them."""
+    """Reads tables and collects their violations."""
 
     def __init__(self) -> None:
         self._violations: list[Violation] = []
@@ -157,9 +157,9 @@ class _Reading:
         return Registration(definition=definition, enabled=enabled, allow_unknown_handler=allow_unknown_handler)
 
     def _policy(self, decoded: object, place: str) -> tuple[Policy, Mapping[str, str]]:
-        """Return a policy, and where its values stand if any is out of bounds.
+        """Return a policy, and the places of its values if any is out of bounds.
 
-        A file has few different ones, so one that can be accepted is read once.
+        A file has few different policies: each valid one is read once.
         """
         written = repr(decoded)
         if written in self._policies:
@@ -184,7 +184,7 @@ class _Reading:
 
 
 def _place(table: object, place: str, number: int) -> str:
-    """Return what errors call a task's table: its number, and its name where it has one."""
+    """Return the place of a task's table for errors: its number, and its name if it has a valid one."""
     name = table.get("name") if isinstance(table, Mapping) else None
     known = isinstance(name, str) and NAME.fullmatch(name) is not None
     return f"{place}[{number}] ({name})" if known else f"{place}[{number}]"

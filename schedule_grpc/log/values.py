@@ -1,7 +1,7 @@
-"""Whatever is logged, made of plain values of bounded size, so that no renderer can fail on it.
+"""Logged objects as plain values of bounded size, so that no renderer can fail on them.
 
 A log call is never worth an exception, least of all in the handler that logs. JSON knows no tuples as keys, no NaN, no
-integers of ten thousand digits, and no list within itself; a stranger's ``repr`` may raise, or return a gigabyte.
+integers of ten thousand digits, and no list within itself; a foreign ``repr`` may raise, or return a gigabyte.
 """
 
 import math
@@ -33,7 +33,7 @@ MAX_BYTES = 1024
 CUT = "…"
 
 FIRST = frozenset({"timestamp", "level", "event", "execution", "task"})
-"""Fields that are told whatever else there is to tell."""
+"""Fields that come first, and are kept when others are cut."""
 
 
 def presentable(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
@@ -56,13 +56,13 @@ def _with_traceback(logger: WrappedLogger, method: str, line: EventDict) -> Even
 
 
 def _both_ends(traceback: str) -> str:
-    """Return a traceback without its middle where it is too long: the calls begin it, the error ends it."""
+    """Return a traceback, without its middle if it is too long: the calls begin it, the error ends it."""
     half = MAX_TEXT // 2 - 1
     return traceback if len(traceback) <= MAX_TEXT else f"{traceback[:half]}{CUT}{traceback[-half:]}"
 
 
 class _BoundedValues:
-    """Makes the values of one line plain, and keeps count of how much it has told."""
+    """Makes the values of one line plain, and counts them and their characters against the bounds."""
 
     def __init__(self) -> None:
         self._characters_left = MAX_CHARACTERS
@@ -90,7 +90,7 @@ class _BoundedValues:
         return self._text(_shown(value))
 
     def _several(self, value: Mapping[Any, object] | Iterable[object], levels_left: int) -> Any:
-        # One more than there is room for, which then says that something is left out.
+        # One more than there is room for: it becomes the mark that items are left out.
         most = max(self._items_left, 0) + 1
         if isinstance(value, Mapping):
             shown = {}

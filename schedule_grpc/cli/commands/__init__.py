@@ -1,1 +1,1 @@
-"""The commands, each in the module of its name: ``tasks apply`` is `commands/tasks/apply.py`."""
+"""The commands, each in the module of its name: ``tasks apply`` is in `commands/tasks/apply.py`."""

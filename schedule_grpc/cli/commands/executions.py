@@ -1,4 +1,4 @@
-"""``schedule-grpc executions ...``: what ran, runs and will run next."""
+"""``schedule-grpc executions ...``: list, show, watch and cancel executions."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -47,7 +47,7 @@ def cancel(
     note: Annotated[str, typer.Option(help="Why; kept with the execution")] = "",
     call: Caller,
 ) -> None:
-    """Cancel an execution. One that waits ends at once, one that runs is asked to stop, an ended one stays as it is."""
+    """Cancel an execution. A waiting one ends at once, a running one is asked to stop, an ended one stays as it is."""
     from schedule_grpc.cli.answers import show_execution
 
     show_execution(call, call.ask(lambda client: client.cancel_execution(execution_id, note=note)))
@@ -65,7 +65,7 @@ def watch(
     patience: Patience = PATIENCE,
     call: Caller,
 ) -> None:
-    """Show what happens, from now on. Until Ctrl-C, beyond restarts of the server; with --json one object a line."""
+    """Show changes of executions. From now on until Ctrl-C, beyond restarts; with --json one object a line."""
     chosen_states = states_named(state or ())
 
     async def question(client: "AsyncClient") -> None:

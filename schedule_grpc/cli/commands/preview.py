@@ -17,10 +17,10 @@ def preview(
         str, typer.Option(help="IANA time zone in which a cron expression is read", autocompletion=zones)
     ] = "UTC",
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many occurrences to show")] = 5,
-    after: Annotated[str | None, typer.Option(help="Show what comes after this instant, such as 2026-03-28")] = None,
+    after: Annotated[str | None, typer.Option(help="Show occurrences after this instant, such as 2026-03-28")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show when a schedule fires. Also how it reads, and what daylight saving time does to it; needs no server."""
+    """Show when a schedule fires. Also its description, and the effect of daylight saving time; needs no server."""
     from schedule_grpc.cli.print_json import print_json
     from schedule_grpc.cli.tables import print_preview
     from schedule_grpc.domain.schedule import parse

@@ -10,7 +10,7 @@ from schedule_grpc.cli.options import takes
 
 @takes(call=connection)
 def trigger(
-    cron: Annotated[str, typer.Argument(help="'0 * * * *', or a schedule that means one; '* * * * *' means all")],
+    cron: Annotated[str, typer.Argument(help="'0 * * * *', or a schedule that means the same; '* * * * *' means all")],
     *,
     call: Caller,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Domain values to protobuf messages and back, errors to google.rpc.Status and back: the only translation."""
+"""Domain values to protobuf messages and back, errors to google.rpc.Status and back: the only place that does it."""
 
 from schedule_grpc.formats.protobuf.events import event_from, event_to
 from schedule_grpc.formats.protobuf.executions import (

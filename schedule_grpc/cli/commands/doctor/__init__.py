@@ -1,4 +1,4 @@
-"""``schedule-grpc doctor``: why does it not run?"""
+"""``schedule-grpc doctor``: checks that find out why a task does not run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +28,7 @@ def doctor(
     ] = None,
     call: Caller,
 ) -> None:
-    """Find out why it does not run.
+    """Find out why a task does not run.
 
     Checks configuration, handlers, database, bindings, the server, and a task; exit code 1 if something is wrong. Run
     it where the server runs, in its folder: it reads the same configuration, and asks the server that is configured

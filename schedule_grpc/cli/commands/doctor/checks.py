@@ -1,4 +1,4 @@
-"""What `doctor` looks at. Each check is a fact, a verdict, and what to do about it."""
+"""The checks of `doctor`. Each gives a finding, a verdict, and advice."""
 
 import sys
 from collections import Counter
@@ -38,25 +38,25 @@ MAKE_TABLES = (
     "false); or make it yourself: docs/platform.md"
 )
 PATIENCE = 5.0
-"""Seconds for each thing that is asked."""
+"""Seconds for each question to a server or a binding."""
 LATE = timedelta(minutes=1)
-"""How far behind its next run a task may be: a busy loop and a clock that differs from ours are no illness."""
+"""How far behind its next run a task may be: a busy loop, or a clock that differs from ours, is no fault."""
 LOOKED_AT = 20
-"""How many of a task's newest executions are looked at."""
+"""How many of a task's newest executions are checked."""
 
 
 class Verdict(StrEnum):
-    """How it is."""
+    """The result of a check."""
 
     OK = "ok"
     WARN = "warn"
-    """Nothing is broken, but it may not be what somebody expects."""
+    """Nothing is broken, but it may surprise the operator."""
     FAIL = "FAIL"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One fact about one subject, and what to do about it."""
+    """One finding about one subject, its verdict, and advice."""
 
     verdict: Verdict
     subject: str
@@ -69,17 +69,17 @@ class Check:
 
 
 def ok(subject: str, finding: str) -> Check:
-    """It is as it should be."""
+    """Return a check that found its subject in order."""
     return Check(Verdict.OK, subject, finding)
 
 
 def warn(subject: str, finding: str, advice: str) -> Check:
-    """It may surprise."""
+    """Return a check whose finding may surprise the operator."""
     return Check(Verdict.WARN, subject, finding, advice)
 
 
 def bad(subject: str, finding: str, advice: str) -> Check:
-    """It is wrong."""
+    """Return a check that found a fault."""
     return Check(Verdict.FAIL, subject, finding, advice)
 
 
@@ -112,7 +112,7 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
 def _handler_modules(settings: Settings) -> Iterator[Check]:
     sys.path.insert(0, "")  # as `serve` does
     registry = Registry()
-    with redirect_stdout(sys.stderr):  # whatever a module prints when it is imported is not our answer
+    with redirect_stdout(sys.stderr):  # a module's own output is not our answer
         registry.add_module(builtin)
         for module in settings.handlers:
             before = len(registry.names())
@@ -162,7 +162,7 @@ async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]
         needed = {each: binding for each, binding in bindings.items() if each in (name, _table_of(url))}
         try:
             env = Environment(needed, creates=False)
-        except ConfigurationError as error:  # one that cannot be used must not hide the others
+        except ConfigurationError as error:  # a binding that cannot be used must not hide the others
             checks.append(bad(f"binding {name}", error.message, f"correct [bindings] {name}"))
             continue
         checks.append(_not_there(name, urls) or await _binding(env, name))
@@ -171,12 +171,12 @@ async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]
 
 
 def _table_of(url: str) -> str | None:
-    """Return the binding whose table a queue is."""
+    """Return the binding in whose database a queue has its table; None for another kind of URL."""
     return url.removeprefix(TABLE).partition("/")[0] if url.startswith(TABLE) else None
 
 
 def _not_there(name: str, urls: Mapping[str, str]) -> Check | None:
-    """Return what is to say of a file that opening the binding would create: a doctor creates nothing."""
+    """Return the check of a binding whose file is not there: opening would create it, and doctor creates no file."""
     url = urls.get(_table_of(urls[name]) or name, urls[name])
     path = Path(url.removeprefix(SQLITE))
     if not url.startswith(SQLITE) or path.exists():

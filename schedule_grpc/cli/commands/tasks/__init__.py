@@ -1,4 +1,4 @@
-"""``schedule-grpc tasks ...``: what is registered."""
+"""``schedule-grpc tasks ...``: register, change, list and run tasks."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,10 +43,10 @@ METADATA = "JSON object of your own; category and description are understood; @F
 def list_(
     *,
     enabled: Annotated[
-        bool | None, typer.Option("--enabled/--disabled", help="Only tasks that fire, or only those that do not")
+        bool | None, typer.Option("--enabled/--disabled", help="Only tasks that fire, or only tasks that do not")
     ] = None,
     handler: Annotated[str, typer.Option(help="Only tasks of this handler", autocompletion=handler_names)] = "",
-    prefix: Annotated[str, typer.Option(help="Only names that begin like this")] = "",
+    prefix: Annotated[str, typer.Option(help="Only tasks whose name begins with this")] = "",
     category: Annotated[str, typer.Option(help="Only tasks with this metadata.category")] = "",
     call: Caller,
 ) -> None:
@@ -86,7 +86,7 @@ def register(
     zone: Annotated[str, typer.Option(help=ZONE, autocompletion=zones)] = "UTC",
     payload: Annotated[str, typer.Option(help=PAYLOAD)] = "{}",
     metadata: Annotated[str, typer.Option(help=METADATA)] = "{}",
-    description: Annotated[str, typer.Option(help="What the task is for")] = "",
+    description: Annotated[str, typer.Option(help="Purpose of the task")] = "",
     enabled: Annotated[
         bool | None, typer.Option("--enabled/--disabled", help="Whether it fires [a new task does, others stay]")
     ] = None,
@@ -96,7 +96,7 @@ def register(
     allow_unknown_handler: AllowUnknownHandler = False,
     call: Caller,
 ) -> None:
-    """Create or replace a task. What is not given is the default. Durations are written 500ms, 30s, 5m, 2h, 7d, 90."""
+    """Create or replace a task. Options left out have their default. Durations: 500ms, 30s, 5m, 2h, 7d, 90."""
     from schedule_grpc.domain.policy import Policy
 
     registration: dict[str, Any] = {
@@ -128,7 +128,7 @@ def update(
     zone: Annotated[str | None, typer.Option(help=ZONE, autocompletion=zones)] = None,
     payload: Annotated[str | None, typer.Option(help=PAYLOAD)] = None,
     metadata: Annotated[str | None, typer.Option(help=METADATA)] = None,
-    description: Annotated[str | None, typer.Option(help="What the task is for")] = None,
+    description: Annotated[str | None, typer.Option(help="Purpose of the task")] = None,
     enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether it fires")] = None,
     policy: dict[str, Any],
     etag: Etag = "",
@@ -136,7 +136,7 @@ def update(
     allow_unknown_handler: AllowUnknownHandler = False,
     call: Caller,
 ) -> None:
-    """Change a task where told. The rest stays as it is; `default` gives a policy its default again."""
+    """Change the given fields of a task. The others stay as they are; `default` restores a policy's default."""
     changes: dict[str, Any] = {
         "schedule": schedule,
         "handler": handler,
@@ -160,7 +160,7 @@ def update(
 @app.command()
 @takes(call=connection)
 def delete(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
-    """Delete a task. Its history stays until retention removes it, a running attempt may finish."""
+    """Delete a task. Its history stays until retention removes it; a running attempt may finish."""
     from schedule_grpc.cli.answers import show
 
     call.ask(lambda client: client.delete_task(name, etag=etag))
@@ -187,7 +187,7 @@ def disable(
     etag: Etag = "",
     call: Caller,
 ) -> None:
-    """Stop a task from firing; what runs goes on."""
+    """Stop a task from firing; running executions go on."""
     from schedule_grpc.cli.answers import show_task
 
     show_task(call, call.ask(lambda client: client.disable_task(name, note=note, etag=etag)))
@@ -215,7 +215,7 @@ def backfill(
     end: Annotated[str, typer.Option("--to", help="Occurrences lie before this instant")] = "0s",
     call: Caller,
 ) -> None:
-    """Run what lies in the past. The occurrences of a stretch of time, one by one; those that ran are not run again."""
+    """Run past occurrences. Those between two instants, one by one; an occurrence that ran is not run again."""
     from schedule_grpc.cli.answers import show_backfill
 
     start_time, end_time = instant("--from", start), instant("--to", end)

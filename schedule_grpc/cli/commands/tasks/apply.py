@@ -38,10 +38,10 @@ def apply(
     ] = False,
     call: Caller,
 ) -> None:
-    """Make tasks what a file says.
+    """Register the tasks that a file declares.
 
-    All of them, or none if anything is wrong. Each is marked with the file's `set` (metadata.managed_by), and --prune
-    deletes tasks with this mark only.
+    All of them, or none if anything is wrong. Each task is marked with the file's `set` (metadata.managed_by), and
+    --prune deletes tasks with this mark only.
     """
     declared = _read(file)
     found, failures = call.ask(lambda client: _applied(client, declared, prune=prune, dry_run=dry_run))
@@ -60,7 +60,7 @@ def apply(
 async def _applied(
     client: "AsyncClient", declared: "TaskFile", *, prune: bool, dry_run: bool
 ) -> "tuple[Difference, list[str]]":
-    """Return what was done, or would be, and the deletions that were refused."""
+    """Return the changes that were made (dry run: would be made), and a message for each deletion that was refused."""
     from dataclasses import replace
 
     from schedule_grpc.cli.commands.tasks.difference import difference
@@ -81,7 +81,7 @@ async def _applied(
                 await client.delete_task(task.name, etag=task.etag)
             deleted.append(task)
         except NotFound:
-            continue  # somebody was faster
+            continue  # another caller deleted it first
         except Unavailable:
             raise
         except ScheduleError as error:
@@ -90,7 +90,7 @@ async def _applied(
 
 
 def _named(error: "InvalidArgument", names: "Sequence[str]") -> "InvalidArgument":
-    """Return the error with tasks by their names: what the server calls requests[3] is not what the file calls so."""
+    """Return the error with tasks by their names: the server's requests[3] is not the fourth task of the file."""
     from dataclasses import replace
 
     from schedule_grpc.errors import InvalidArgument
@@ -105,7 +105,7 @@ def _named(error: "InvalidArgument", names: "Sequence[str]") -> "InvalidArgument
 
 
 def _read(file: Path) -> "TaskFile":
-    """Return what a file says, or end the process with everything that is wrong with it."""
+    """Return the tasks that a file declares, or end the process with a message for every error in it."""
     from schedule_grpc.domain.json_input import document
     from schedule_grpc.errors import InvalidArgument
     from schedule_grpc.formats.task_file import task_file

@@ -27,7 +27,7 @@ def run(
     patience: Patience = PATIENCE,
     call: Caller,
 ) -> None:
-    """Run a task now. Shows how it goes and waits for its end; exit code 1 if it did not succeed."""
+    """Run a task now. Shows its progress and waits for its end; exit code 1 if it did not succeed."""
     from uuid import uuid4
 
     from schedule_grpc.cli import tables
