@@ -35,8 +35,8 @@ def task_json(task: Task) -> dict[str, Any]:
             "trouble": task.trouble or None,
             "note": task.note or None,
             "description": task.definition.effective_description() or None,
-            "payload": _steady(task.definition.payload),
-            "metadata": _steady(task.definition.metadata),
+            "payload": task.definition.payload,
+            "metadata": task.definition.metadata,
             "policy": policy_json(task.policy),
             "lastRun": _time_or_none(task.last_run_time),
             "nextRun": _time_or_none(task.next_run_time),
@@ -112,8 +112,8 @@ def execution_json(execution: Execution) -> dict[str, Any]:
                 "count": covers.count,
                 "exact": covers.exact,
             },
-            "payload": _steady(execution.payload),
-            "result": _steady(execution.result),
+            "payload": execution.payload,
+            "result": _sorted(execution.result),
             "error": execution.error,
             "trouble": execution.trouble or None,
         }
@@ -170,9 +170,9 @@ def preview_json(preview: Preview) -> dict[str, Any]:
     )
 
 
-def _steady(value: Any) -> Any:
-    """Return a JSON value with its keys sorted: protobuf's maps come over the wire in a different order each time."""
-    return decode(encode(value))
+def _sorted(value: Any) -> Any:
+    """Return a JSON value with its keys sorted: the result in an event is in the handler's order, a row's is sorted."""
+    return decode(encode(value)) if isinstance(value, dict | list) else value
 
 
 @cache

@@ -153,8 +153,8 @@ def json_asked(struct: Struct, field: str, most: int) -> dict[str, Any]:
 
 
 def json_from(struct: Struct) -> dict[str, Any]:
-    """Return the JSON object of a Struct."""
-    return {key: value_from(item) for key, item in struct.fields.items()}
+    """Return the JSON object of a Struct, its keys sorted: a map of protobuf's has another order each time."""
+    return {key: value_from(item) for key, item in sorted(struct.fields.items())}
 
 
 def value_from(value: Value) -> Any:
