@@ -236,7 +236,7 @@ def run_task_now(
     Raises:
         TaskNotFound: if no task has that name.
         TaskDisabled: if the task is disabled.
-        NoWorker: if nobody took the execution within 30 s.
+        NoWorker: if no server took the execution within 30 s.
         Unavailable: if the server is gone for longer than that; the execution goes on all the same.
     """
     fields: dict[str, Any] = {

@@ -57,7 +57,7 @@ def from_file(path: Path) -> Source:
     """
     try:
         values = table(path.read_bytes())
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, not TOML, or an endless number
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         raise ConfigurationError(f"{path}: {error}") from error
     except RecursionError:
         raise ConfigurationError(f"{path}: is nested too deeply") from None

@@ -92,7 +92,7 @@ def given_clock(clock: FakeClock | None, start: datetime | None, otherwise: date
         ValueError: if both are given, or the instant is not aware.
     """
     if clock is not None and start is not None:
-        raise ValueError("the clock says what time it is: give one of them")
+        raise ValueError("a clock has its time: give one of them")
     return clock or FakeClock(start or otherwise)
 
 

@@ -320,9 +320,9 @@ def _forms(secret: str) -> Iterator[str]:
     yield secret
     yield data.decode("latin-1")  # as its bytes are read one by one
     yield data.hex()
-    for shift in range(3):  # what stands before it in what was encoded
+    for shift in range(3):  # the number of bytes before it in the encoded text, modulo 3
         encoded = base64.b64encode(bytes(shift) + data).decode("ascii")
-        yield encoded[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]  # without what others have a part in
+        yield encoded[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]  # without characters that others share
 
 
 def _credentials_in(secret: str) -> Iterator[str]:

@@ -186,14 +186,14 @@ def _states(reader: Reader, numbers: "Iterable[pb.Execution.State.ValueType]") -
     return frozenset(_STATE_FROM[number] for number in asked & _STATE_FROM.keys())
 
 
-def _known(names: Mapping[N, T], number: N, what: str) -> T:
+def _known(names: Mapping[N, T], number: N, kind: str) -> T:
     """Return the value of a number.
 
     Raises:
         RemoteError: for a number of a newer server that this client does not know.
     """
     if number not in names:
-        message = f"The server tells of a {what} that this client does not know ({number}): it is older than the server"
+        message = f"The server sent a {kind} that this client does not know ({number}): it is older than the server"
         raise RemoteError(message, code="UNKNOWN_VALUE", status="UNIMPLEMENTED")
     return names[number]
 

@@ -34,8 +34,8 @@ TABLE = "table://"
 PLATFORM = "DB"
 """The binding whose database has the platform's tables."""
 MAKE_TABLES = (
-    "the server's first use makes what is missing where [bindings] DB has create_tables = true (SQLite: unless it is "
-    "false); or make it yourself: docs/platform.md"
+    "the server's first use creates missing tables where [bindings] DB has create_tables = true (SQLite: unless it is "
+    "false); or create them yourself: docs/platform.md"
 )
 PATIENCE = 5.0
 """Seconds for each question to a server or a binding."""
@@ -136,7 +136,7 @@ def _files(settings: Settings, config: Path | None) -> Iterator[Check]:
     for place, readers in exposed:
         yield warn("files", f"{place} can be read by {readers}", "take it from them: chmod go= FILE")
     if not exposed:
-        yield ok("files", "what holds secrets is nobody's but its owner's")
+        yield ok("files", "files with secrets can be read by their owner only")
 
 
 async def _database(settings: Settings) -> Check:
@@ -194,9 +194,9 @@ async def _binding(env: Environment, name: str) -> Check:
     except ScheduleError as error:
         if isinstance(error, BindingError) and error.missing_table in tables():
             return warn(subject, error.message, MAKE_TABLES)
-        return bad(subject, error.message, f"correct its URL ([bindings] {name}), or start what it names")
+        return bad(subject, error.message, f"correct its URL ([bindings] {name}), or start its server")
     except TimeoutError:
-        return bad(subject, f"no answer in {PATIENCE:g} s", "is what it names running, and reachable from here?")
+        return bad(subject, f"no answer in {PATIENCE:g} s", "is its server running, and reachable from here?")
     if lacking:
         return warn(subject, f"has no table {', '.join(lacking)}", MAKE_TABLES)
     return ok(subject, f"answered in {human(timedelta(seconds=SystemClock().monotonic() - began))}")

@@ -78,7 +78,7 @@ async def _wait_for_end(client: AsyncClient, request: RunRequest, execution: Exe
 async def _shown(events: AsyncIterator[WatchEvent], execution: Execution, display: Display) -> AsyncIterator[None]:
     """Within this context the events of an execution are shown; at its end the last ones get `LINGER` seconds.
 
-    Lost events do no harm: the answer to the call is what counts.
+    Lost events do no harm: the answer to the call counts.
     """
     watching = asyncio.create_task(_show(events, execution, display))
     try:
@@ -100,7 +100,7 @@ async def _show(events: AsyncIterator[WatchEvent], execution: Execution, shown: 
             shown.progressed(event)
         elif isinstance(event, Transition) and event.execution.id == execution.id:
             if _begins(event.execution) < _begins(execution):
-                continue  # the answer was newer: it was recorded as it began
+                continue  # older than the answer, which showed the run already begun
             shown.changed(event.execution)
             if event.execution.state.is_terminal:
                 return
