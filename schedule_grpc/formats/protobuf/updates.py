@@ -1,4 +1,4 @@
-"""UpdateTask's mask (AIP-134): which fields of a task a caller means to change, and to what."""
+"""UpdateTask's mask (AIP-134): the fields of a task that a caller changes, and their new values."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -21,10 +21,10 @@ _CHANGEABLE = frozenset(_FIELDS).union(*({_POLICY + path, _POLICY + path.partiti
 
 
 def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
-    """Return what a caller asks UpdateTask for.
+    """Return the update of a caller's request.
 
     Raises:
-        InvalidArgument: if the mask names what cannot be changed, or a value is none.
+        InvalidArgument: if the mask names a field that cannot be changed, or a value is invalid.
     """
     task, named = request.task, len(request.update_mask.paths)
     if named > MOST_PATHS:
@@ -53,10 +53,10 @@ def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
 
 
 def update_to(update: TaskUpdate, message: pb.Task) -> pb.UpdateTaskRequest:
-    """Return the request that asks for an update; ``message`` holds the task's name and the values of what it names.
+    """Return the request of an update; ``message`` holds the task's name and the new values.
 
     Raises:
-        InvalidArgument: for what a request cannot hold.
+        InvalidArgument: for a value that a request cannot hold.
     """
     paths = [*update.fields, *(_POLICY + path for path in update.policy)]
     asked = request_of(
@@ -70,7 +70,7 @@ def update_to(update: TaskUpdate, message: pb.Task) -> pb.UpdateTaskRequest:
 
 
 def _paths(request: pb.UpdateTaskRequest) -> Iterable[str]:
-    """Return the paths that are meant: the mask's, all for ``*``, and without a mask what the task has set."""
+    """Return the paths to change: the mask's, all for ``*``, and without a mask those of the fields that are set."""
     paths: list[str] = list(request.update_mask.paths)
     if "*" in paths:
         return _FIELDS
