@@ -19,7 +19,7 @@ from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS, schema_versio
 from schedule_grpc.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
-    from schedule_grpc.database.postgres.channel import Channel
+    from schedule_grpc.database.postgres.notifications import NotificationConnection
 
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
@@ -82,10 +82,10 @@ async def _open_shared(
         found: Sequence[Execution] = await database.read(partial(find_executions, ids))
         return found
 
-    def connect(relay: Relay) -> "Channel":
-        from schedule_grpc.database.postgres.channel import Channel  # noqa: PLC0415
+    def connect(relay: Relay) -> "NotificationConnection":
+        from schedule_grpc.database.postgres.notifications import NotificationConnection  # noqa: PLC0415
 
-        return Channel(url, heard=relay.heard, gap=relay.gap)
+        return NotificationConnection(url, received=relay.receive, gap=relay.gap)
 
     def lease_line() -> PostgresLeaseLine:
         from schedule_grpc.database.postgres.line import Line  # noqa: PLC0415

@@ -311,4 +311,4 @@ class SqlStore:
         if events:
             self._hub.publish(events)
             if self._peers is not None:
-                self._peers.tell(events)
+                self._peers.publish(events)

@@ -11,12 +11,12 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.events import Transition
 from schedule_grpc.runtime.clock import to_micros
 from schedule_grpc.store.claims import Claim, Claimed, ClaimRequest, Fired, Look
+from schedule_grpc.store.free_slots import slots_by_handler
 from schedule_grpc.store.operations.gates import Comer, record_new
 from schedule_grpc.store.operations.queue import look
 from schedule_grpc.store.operations.tasks import comers_of, looked_at, move_on, tasks_of
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import can_begin, execution_of
-from schedule_grpc.store.sharing import shares
 from schedule_grpc.store.tables import begun_executions, started_runs
 from schedule_grpc.store.with_events import WithEvents
 
@@ -41,7 +41,7 @@ class _Beginning:
         ]
         self._ready = {each.id for each in ready}
         handlers = Counter([each.handler for each in ready])
-        self._left = shares(request.limit, request.running, handlers, request.limits)
+        self._left = slots_by_handler(request.limit, request.running, handlers, request.limits)
 
     @property
     def owner(self) -> str:
@@ -137,7 +137,7 @@ def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]
         counts = {handler: len(rows) for handler, rows in candidates.items()}
         chosen = [
             row
-            for handler, share in shares(request.limit, request.running, counts, request.limits).items()
+            for handler, share in slots_by_handler(request.limit, request.running, counts, request.limits).items()
             for row in candidates[handler][:share]
         ]
         tasks = yield from tasks_of({row["task_uid"] for row in chosen})
