@@ -12,11 +12,11 @@ from schedule_grpc.database.postgres import text as postgres_text
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.events import Hub
-from schedule_grpc.store.lease_line import PostgresLeaseLine
+from schedule_grpc.store.lease_line import LeaseLine
 from schedule_grpc.store.operations.executions import find_executions
 from schedule_grpc.store.relay import Relay
 from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS, schema_version
-from schedule_grpc.store.sql_store import SqlStore
+from schedule_grpc.store.store import Store
 
 if TYPE_CHECKING:
     from schedule_grpc.database.postgres.notifications import NotificationConnection
@@ -31,7 +31,7 @@ async def open_store(
     *,
     on_commit: Callable[[int], None] = lambda _: None,
     on_error: Callable[[str], None] = lambda _: None,
-) -> SqlStore:
+) -> Store:
     """Open, and create or migrate where needed, the store in a SQLite file or a PostgreSQL database.
 
     Args:
@@ -47,7 +47,7 @@ async def open_store(
         return await _open_shared(str(place), hub, on_commit, on_error)
     path = Path(str(place).removeprefix(SQLITE))
     file = await SqliteDatabase.open(path, migrations=MIGRATIONS, application_id=APPLICATION_ID, on_commit=on_commit)
-    return SqlStore(file, hub, on_error=on_error)
+    return Store(file, hub, on_error=on_error)
 
 
 async def found_version(url: str) -> int | None:
@@ -73,9 +73,7 @@ def is_shared(place: Path | str) -> bool:
     return isinstance(place, str) and place.startswith(POSTGRESQL)
 
 
-async def _open_shared(
-    url: str, hub: Hub, on_commit: Callable[[int], None], on_error: Callable[[str], None]
-) -> SqlStore:
+async def _open_shared(url: str, hub: Hub, on_commit: Callable[[int], None], on_error: Callable[[str], None]) -> Store:
     database = await _postgres().PostgresDatabase.open(url, migrations=MIGRATIONS, on_commit=on_commit)
 
     async def find(ids: Sequence[str]) -> Sequence[Execution]:
@@ -87,14 +85,12 @@ async def _open_shared(
 
         return NotificationConnection(url, received=relay.receive, gap=relay.gap)
 
-    def lease_line() -> PostgresLeaseLine:
+    def lease_line() -> LeaseLine:
         from schedule_grpc.database.postgres.line import Line  # noqa: PLC0415
 
-        return PostgresLeaseLine(Line(url, pooled=lambda: database.pooled))
+        return LeaseLine(Line(url, pooled=lambda: database.pooled))
 
-    return SqlStore(
-        database, hub, peers=Relay(hub, find=find, connect=connect), lease_line=lease_line, on_error=on_error
-    )
+    return Store(database, hub, peers=Relay(hub, find=find, connect=connect), lease_line=lease_line, on_error=on_error)
 
 
 def _postgres() -> ModuleType:

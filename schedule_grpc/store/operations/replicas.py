@@ -6,8 +6,8 @@ from schedule_grpc.database import Operation, Rows
 from schedule_grpc.domain.canonical_json import decode, encode
 from schedule_grpc.runtime.clock import from_micros, to_micros
 from schedule_grpc.store.columns import LATEST, holds_instant
-from schedule_grpc.store.protocol import Replica
 from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.replica import Replica
 from schedule_grpc.store.with_events import WithEvents
 
 OFFERS_FOR = timedelta(seconds=15)

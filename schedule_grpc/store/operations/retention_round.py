@@ -5,6 +5,7 @@ It does not go through all tasks. What may leave is found where it begins: a his
 each round, so that every history has its turn, whatever was overlooked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,14 @@ OTHERS = 100
 """Histories that a round looks at for no reason."""
 BEFORE_ALL = -(2**63)
 """Microseconds: before every instant that a column can hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pruned:
+    """How many rows were removed, and which of the tasks are still to be looked at."""
+
+    removed: int
+    left: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ Other programs wrote them: older or newer ones, with other tz data.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -16,7 +17,6 @@ from schedule_grpc.events import Event
 from schedule_grpc.runtime.clock import to_micros
 from schedule_grpc.store.operations.alerts import note_conditions, note_unreadable
 from schedule_grpc.store.operations.tasks import move_next_runs
-from schedule_grpc.store.protocol import Review
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import tasks_in
 from schedule_grpc.store.with_events import WithEvents
@@ -25,6 +25,24 @@ log = structlog.get_logger(__name__)
 
 
 MARK = "review"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Review:
+    """What a review of some tasks found, and the uid after which others follow, None if none do."""
+
+    moves: tuple[Firing, ...]
+    """Next runs that other zone rules gave: each is put where it is by the rules there are."""
+    unreadable: tuple[Task, ...]
+    """Tasks of which a part cannot be read, and nobody has been alerted."""
+    readable: tuple[Task, ...]
+    """Tasks that can be read again."""
+    after: str | None
+
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether nothing is to be written."""
+        return not (self.moves or self.unreadable or self.readable)
 
 
 def review(after: str, limit: int) -> Operation[Review]:
