@@ -26,6 +26,7 @@ from schedule_grpc.metrics import Metrics
 from schedule_grpc.runtime import signals
 from schedule_grpc.runtime.agreed_clock import AgreedClock
 from schedule_grpc.runtime.clock import Clock, SystemClock, pass_by
+from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
 from schedule_grpc.runtime.threads import in_thread
 from schedule_grpc.service import Service
 from schedule_grpc.settings.config import Settings
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SQLITE = "sqlite:///"
-DATABASES = (SQLITE, "postgresql://", "postgres://")
+DATABASES = (SQLITE, *POSTGRESQL)
 SHOWN_TASKS = 100
 """Tasks that a server that starts has shown."""
 COUNTED_EVERY = 10.0

@@ -17,10 +17,9 @@ from schedule_grpc.bindings.postgres_pool import PostgresPool
 from schedule_grpc.database.sqlite.copy import copy
 from schedule_grpc.errors import BindingError, ConfigurationError
 from schedule_grpc.runtime import private_files
+from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
 from schedule_grpc.runtime.threads import Stopped
 
-SQLITE = "sqlite:///"
-POSTGRESQL = ("postgresql://", "postgres://")
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
 """How long counting, and then pg_dump, waits for a table that somebody is changing."""

@@ -12,6 +12,7 @@ from schedule_grpc.bindings.instants import written
 from schedule_grpc.bindings.table_queue import written_payload
 from schedule_grpc.bindings.worker_thread import WorkerThread
 from schedule_grpc.domain.canonical_json import decode, encode
+from schedule_grpc.domain.durations import MILLISECOND
 from schedule_grpc.errors import BindingError
 from schedule_grpc.runtime.clock import Clock
 
@@ -131,7 +132,7 @@ class BrokerQueue:
             return False
         self._publish(job, {"dedupe": key}, channel)
         with suppress(Exception):  # it is queued
-            client.pexpire(key, max(self._options.dedupe_for // timedelta(milliseconds=1), 1))
+            client.pexpire(key, max(self._options.dedupe_for // MILLISECOND, 1))
         return True
 
     def _forget(self, job: dict[str, Any], channel: Any) -> None:

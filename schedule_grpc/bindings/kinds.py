@@ -22,9 +22,9 @@ from schedule_grpc.bindings.sqlite_file import SqliteFile
 from schedule_grpc.bindings.table_queue import TableQueue
 from schedule_grpc.bindings.user_object import FACTORY, find_factory, make
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.paths import SQLITE
 from schedule_grpc.text.secrets import shown
 
-SQLITE = "sqlite:///"
 OVER_REDIS = frozenset({"redis", "rediss", "sentinel"})
 
 _TABLE = re.compile(r"table://(?P<binding>\w+)/(?P<table>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)", re.ASCII)

@@ -5,12 +5,13 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from schedule_grpc.bindings.instants import POSTGRESQL
 from schedule_grpc.database.postgres.named_parameters import UnknownParameter, names_of, numbered
 from schedule_grpc.errors import BindingError
+from schedule_grpc.runtime.clock import MICROSECOND
 
 if TYPE_CHECKING:
     import asyncpg
@@ -26,7 +27,6 @@ _NO_TABLE = re.compile(r'relation "(?P<table>.+)" does not exist')
 _REFUSED_VALUE = re.compile(r"argument \$(?P<number>\d+): .* \((?P<reason>[^()]*)\)", re.DOTALL)
 
 _EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 (PostgreSQL's; counted in UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _ENDLESS = {datetime.max: 2**63 - 1, datetime.min: -(2**63)}  # noqa: DTZ901
 
 
@@ -278,7 +278,7 @@ async def _read_texts_as_times(connection: "asyncpg.Connection") -> None:
 
         def decode(counted: tuple[int], zone: Any = zone) -> datetime:
             try:
-                moment = _EPOCH + counted[0] * _MICROSECOND
+                moment = _EPOCH + counted[0] * MICROSECOND
             except OverflowError:  # beyond the year 9999, infinity among them
                 moment = datetime.max if counted[0] > 0 else datetime.min  # noqa: DTZ901 (as asyncpg shows infinity)
             return moment.replace(tzinfo=zone)
@@ -296,7 +296,7 @@ def _counted(moment: object) -> tuple[int]:
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     endless = _ENDLESS.get(moment)
-    return ((moment - _EPOCH) // _MICROSECOND if endless is None else endless,)
+    return ((moment - _EPOCH) // MICROSECOND if endless is None else endless,)
 
 
 def _read(text: str) -> datetime:

@@ -10,7 +10,7 @@ from schedule_grpc.errors import BindingError, ConfigurationError
 from schedule_grpc.text.secrets import Secrets
 
 DEFAULT_TIMEOUT = timedelta(seconds=10)
-SHORTEST_TIMEOUT = timedelta(milliseconds=1)
+SHORTEST_TIMEOUT = durations.MILLISECOND
 LONGEST_TIMEOUT = timedelta(hours=24)
 
 

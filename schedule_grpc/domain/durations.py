@@ -4,7 +4,8 @@ import re
 from datetime import timedelta
 from fractions import Fraction
 
-MICROSECOND = timedelta(microseconds=1)
+from schedule_grpc.runtime.clock import MICROSECOND
+
 MILLISECOND = timedelta(milliseconds=1)
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

@@ -16,6 +16,7 @@ from schedule_grpc.domain.policy_reading import understood
 from schedule_grpc.domain.read_only import read_only
 from schedule_grpc.domain.schedule import Due, Schedule, parse
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
+from schedule_grpc.runtime.clock import MICROSECOND
 from schedule_grpc.text.unicode import text_violations
 
 __all__ = [
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-MICROSECOND = timedelta(microseconds=1)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024

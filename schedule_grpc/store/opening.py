@@ -12,6 +12,7 @@ from schedule_grpc.database.postgres import text as postgres_text
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.events import Hub
+from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
 from schedule_grpc.store.lease_line import LeaseLine
 from schedule_grpc.store.operations.executions import find_executions
 from schedule_grpc.store.relay import Relay
@@ -20,9 +21,6 @@ from schedule_grpc.store.store import Store
 
 if TYPE_CHECKING:
     from schedule_grpc.database.postgres.notifications import NotificationConnection
-
-SQLITE = "sqlite:///"
-POSTGRESQL = ("postgresql://", "postgres://")
 
 
 async def open_store(

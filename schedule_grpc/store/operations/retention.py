@@ -7,7 +7,7 @@ from typing import Any
 
 from schedule_grpc.database import Operation, Row, Rows
 from schedule_grpc.domain.task import Task
-from schedule_grpc.runtime.clock import to_micros
+from schedule_grpc.runtime.clock import MICROSECOND, to_micros
 from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.operations.retention_round import LOOK_AGAIN, Round
 from schedule_grpc.store.queries import QUERIES
@@ -134,7 +134,7 @@ def _too_old_at(oldest: Any, max_age: timedelta, soon: int) -> int | None:
         return None
     if not holds_instant(oldest):
         return soon
-    return max(soon, int(oldest) + max_age // timedelta(microseconds=1))
+    return max(soon, int(oldest) + max_age // MICROSECOND)
 
 
 def _pruned_times(removed: Rows) -> list[dict[str, Any]]:

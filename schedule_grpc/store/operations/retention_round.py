@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from schedule_grpc.database import Parameters, Row, Rows
-from schedule_grpc.runtime.clock import to_micros
+from schedule_grpc.runtime.clock import MICROSECOND, to_micros
 from schedule_grpc.store.queries import QUERIES
 
 LOOK_AGAIN = timedelta(minutes=10)
@@ -70,7 +70,7 @@ class Round:
         if mark is None:
             return cls(begun=now, sources=(Source(sql=QUERIES.tasks_that_changed), Source(sql=QUERIES.histories_after)))
         # Where the clock was set back since, the mark lies ahead of what came after it.
-        since = min(mark["instant"], to_micros(now - LOOK_AGAIN)) - LATE_COMMITS // timedelta(microseconds=1)
+        since = min(mark["instant"], to_micros(now - LOOK_AGAIN)) - LATE_COMMITS // MICROSECOND
         return cls(
             begun=now,
             sources=(
