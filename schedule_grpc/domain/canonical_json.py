@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from schedule_grpc.domain.read_only import ReadOnlyDict, read_only
+
 Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 MAX_DEPTH = 32
@@ -80,6 +82,22 @@ def decode(text: str) -> Any:
         ValueError, RecursionError: for any other text.
     """
     return _DECODER.decode(text)
+
+
+class CanonicalObject(ReadOnlyDict):
+    """A read-only JSON object with its text, which is made once: to check a value, and to store it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        """Take the object's text, as `encode` makes it."""
+        super().__init__((key, read_only(item)) for key, item in decode(text).items())
+        self.text = text
+
+
+def object_text(value: Mapping[str, Any]) -> str:
+    """Return the text of an already normalised object."""
+    return value.text if isinstance(value, CanonicalObject) else encode(dict(value))
 
 
 def whole(number: float) -> int | float:

@@ -9,11 +9,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schedule_grpc.domain.canonical_json import NotJson, decode, encode
+from schedule_grpc.domain.canonical_json import CanonicalObject, NotJson, encode
 from schedule_grpc.domain.json_input import portable
 from schedule_grpc.domain.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
 from schedule_grpc.domain.policy_reading import understood
-from schedule_grpc.domain.read_only import read_only
 from schedule_grpc.domain.schedule import Due, Schedule, parse
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
 from schedule_grpc.runtime.clock import MICROSECOND
@@ -44,7 +43,7 @@ MAX_DESCRIPTION = 4096
 MAX_NOTE = 1024
 PLACE = frozenset({"revision", "settled_time", "next_run_time", "start_delay"})
 """Where a task stands: what each change of it writes anew."""
-EMPTY: Mapping[str, Any] = read_only({})
+EMPTY: Mapping[str, Any] = CanonicalObject("{}")
 SHOWN = 40
 """How many characters of a refused name an error repeats."""
 
@@ -351,5 +350,4 @@ def _checked_json(
         violations.append(
             Violation(field=field_name, reason=f"{size} bytes of JSON, more than the {limit} bytes allowed")
         )
-    kept: Mapping[str, Any] = read_only(decode(text))
-    return kept
+    return CanonicalObject(text)

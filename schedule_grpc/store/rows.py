@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from schedule_grpc.database import Row
-from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.canonical_json import object_text
 from schedule_grpc.domain.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
 from schedule_grpc.domain.policy import MAX_JITTER, Policy
 from schedule_grpc.domain.read_only import read_only
@@ -57,15 +57,11 @@ def definition_columns(definition: Definition) -> dict[str, str]:
         "schedule": definition.schedule.text,
         "time_zone": definition.schedule.time_zone,
         "handler": definition.handler,
-        "payload": _text_of(definition.payload),
-        "metadata": _text_of(definition.metadata),
+        "payload": object_text(definition.payload),
+        "metadata": object_text(definition.metadata),
         "description": definition.description,
         "policy": policy_text(definition.policy),
     }
-
-
-def _text_of(value: Mapping[str, Any]) -> str:
-    return encode(dict(value)) if value else "{}"
 
 
 def has_place(row: Row) -> bool:

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from schedule_grpc.database import Table
-from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.canonical_json import encode, object_text
 from schedule_grpc.domain.condition import FAILING
 from schedule_grpc.domain.execution import Execution, FailedAttempt, State
 from schedule_grpc.domain.planning import Firing
@@ -49,7 +49,7 @@ def new_executions(executions: Sequence[Execution], lease_owner: str | None = No
             "lease_token": [each.lease_token for each in executions],
             "request_id": [each.request_id for each in executions],
             "revision": [each.revision for each in executions],
-            "payload": [None if each.payload is None else encode(dict(each.payload)) for each in executions],
+            "payload": [None if each.payload is None else object_text(each.payload) for each in executions],
             "alone": [int(alone and each.gate is not None) for each in executions],
         }
     )
