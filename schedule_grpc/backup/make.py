@@ -12,7 +12,7 @@ from pathlib import Path
 from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.names import CHECKSUM, Name, forgotten, outdated
 from schedule_grpc.backup.packing import ENDINGS, checksum, chosen, packing
-from schedule_grpc.backup.places import WORK_PREFIX, Place, begin_work, place_of, told
+from schedule_grpc.backup.places import WORK_PREFIX, Place, begin_work, file_errors, place_of
 from schedule_grpc.backup.settings import BackupSettings
 from schedule_grpc.backup.sources import Snapshot, Source, source_of
 from schedule_grpc.backup.verify import Content, examined
@@ -107,13 +107,15 @@ class _Job:
 
     def write(self, snapshot: Snapshot, stop: threading.Event) -> Mapping[str, int]:
         begin_work(self.work, now=self.name.time)
-        with told(self.work), packing(self.packed, self.compression, now=self.name.time) as out:
-            return snapshot.write(out, self.work, unwanted=stop.is_set, report=self._told("writing", 0.0, 0.5))
+        with file_errors(self.work), packing(self.packed, self.compression, now=self.name.time) as out:
+            return snapshot.write(
+                out, self.work, unwanted=stop.is_set, report=self._progress_between("writing", 0.0, 0.5)
+            )
 
     def publish(self, counts: Mapping[str, int], keep: int, stop: threading.Event) -> Backup:
         self.report(0.5, "verifying")
         try:
-            with told(self.work):
+            with file_errors(self.work):
                 content = examined(self.packed, self.name.kind, self.compression, self.work, unwanted=stop.is_set)
         except ValueError as error:
             raise BackupFailed(f"what was written {error}") from error
@@ -121,7 +123,7 @@ class _Job:
             raise BackupFailed(
                 f"what was written has other rows than the database: {_difference(content.tables, counts)}"
             )
-        with told(self.packed):
+        with file_errors(self.packed):
             digest = checksum(self.packed, unwanted=stop.is_set)
             compressed_size = self.packed.stat().st_size
         self.report(0.8, "publishing")
@@ -167,10 +169,10 @@ class _Job:
             return False
         return True
 
-    def _told(self, doing: str, begin: float, end: float) -> Callable[[float], None]:
+    def _progress_between(self, doing: str, begin: float, end: float) -> Callable[[float], None]:
         return lambda part: self.report(begin + part * (end - begin), doing)
 
 
-def _difference(found: Mapping[str, int], wanted: Mapping[str, int]) -> str:
-    tables = sorted(table for table in found.keys() | wanted.keys() if found.get(table) != wanted.get(table))
-    return ", ".join(f"{table} {found.get(table)} instead of {wanted.get(table)}" for table in tables[:5])
+def _difference(found: Mapping[str, int], expected: Mapping[str, int]) -> str:
+    tables = sorted(table for table in found.keys() | expected.keys() if found.get(table) != expected.get(table))
+    return ", ".join(f"{table} {found.get(table)} instead of {expected.get(table)}" for table in tables[:5])

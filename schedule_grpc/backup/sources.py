@@ -25,7 +25,7 @@ LOCK_SECONDS = 10
 """How long counting, and then pg_dump, waits for a table that somebody is changing."""
 LOOK_MILLISECONDS = 100
 """How often a thread that waits for pg_dump looks whether it is still wanted."""
-TOLD = 2000
+MOST_REPEATED = 2000
 """Characters of what pg_dump said that an error repeats."""
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH")
@@ -148,8 +148,8 @@ class PostgresSnapshot:
 
     def write(self, out: BinaryIO, work: Path, *, unwanted: Unwanted, report: Report) -> Mapping[str, int]:  # noqa: ARG002
         """Let pg_dump write it."""
-        said = work / "pg_dump.log"
-        with open(said, "xb", opener=private_files.opener) as log:
+        log_file = work / "pg_dump.log"
+        with open(log_file, "xb", opener=private_files.opener) as log:
             try:
                 process = subprocess.Popen(  # noqa: S603 (our own words, the configured program)
                     self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.environment
@@ -166,10 +166,10 @@ class PostgresSnapshot:
                 process.kill()
                 raise
         if process.returncode:
-            told = said.read_text("utf-8", "replace").strip()[-TOLD:]
-            told = told or f"pg_dump ended with status {process.returncode}"
+            message = log_file.read_text("utf-8", "replace").strip()[-MOST_REPEATED:]
+            message = message or f"pg_dump ended with status {process.returncode}"
             password = self.environment.get("PGPASSWORD")
-            raise BindingError(self.name, told.replace(password, "***") if password else told)
+            raise BindingError(self.name, message.replace(password, "***") if password else message)
         return self.counts
 
     @staticmethod

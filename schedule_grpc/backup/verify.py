@@ -87,9 +87,9 @@ def examined(path: Path, kind: str, compression: str, work: Path, *, unwanted: C
 
 
 def _compare(sha256: str, beside: Path) -> None:
-    said, *_ = [*beside.read_text("ascii", "replace").split(), "nothing"]
-    if said.lower() != sha256:
-        raise ValueError(f"its checksum is {sha256}, but {beside.name} says {said}")
+    expected, *_ = [*beside.read_text("ascii", "replace").split(), "nothing"]
+    if expected.lower() != sha256:
+        raise ValueError(f"its checksum is {sha256}, but {beside.name} says {expected}")
 
 
 class _Size:

@@ -217,5 +217,5 @@ class BrokerQueue:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error) or str(error.__cause__ or "") or type(error).__name__
-    return f"the broker failed: {said}" if isinstance(error, OSError) else said
+    reason = str(error) or str(error.__cause__ or "") or type(error).__name__
+    return f"the broker failed: {reason}" if isinstance(error, OSError) else reason

@@ -43,7 +43,7 @@ class PostgresTransaction:
         Raises:
             BindingError: with what the database said.
         """
-        with _told(self._name, sql):
+        with _binding_errors(self._name, sql):
             text, values = numbered(sql, parameters)
             return [dict(row) for row in await self._connection.fetch(text, *values)]
 
@@ -53,7 +53,7 @@ class PostgresTransaction:
         Raises:
             BindingError: with what the database said.
         """
-        with _told(self._name, sql):
+        with _binding_errors(self._name, sql):
             text, values = numbered(sql, parameters)
             counted = _COUNTED.fullmatch(await self._connection.execute(text, *values))
         return int(counted["rows"]) if counted else 0
@@ -192,7 +192,7 @@ class PostgresPool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        with _told(self._name, ""):
+        with _binding_errors(self._name, ""):
             try:
                 connection = await self._pool.acquire()
             except _MALFORMED:  # the driver reads it when it connects
@@ -235,7 +235,7 @@ def _not_a_url(name: str) -> BindingError:
 
 
 @contextmanager
-def _told(name: str, sql: str) -> Iterator[None]:
+def _binding_errors(name: str, sql: str) -> Iterator[None]:
     import asyncpg  # noqa: PLC0415
 
     try:
@@ -258,10 +258,10 @@ def _told(name: str, sql: str) -> Iterator[None]:
 
 
 def _network_reason(error: OSError) -> str:
-    said = error.strerror or str(error) or type(error).__name__
+    reason = error.strerror or str(error) or type(error).__name__
     # asyncio says only which address it tried; the numbers of getaddrinfo() are negative, and its own.
     meant = os.strerror(error.errno) if error.errno and error.errno > 0 else ""
-    return f"{said}: {meant}" if meant and meant not in said else said
+    return f"{reason}: {meant}" if meant and meant not in reason else reason
 
 
 def _refused_value(text: str, sql: str) -> str:

@@ -37,9 +37,9 @@ class Setting:
 
     def hidden(self, error: BindingError) -> BindingError:
         """Return an error of this binding without secrets: the same one where it has none."""
-        said = error.message.removeprefix(f"{self.name}: ")
-        covered = self.secrets.hide(said)
-        return error if covered == said else BindingError(self.name, covered, missing_table=error.missing_table)
+        reason = error.message.removeprefix(f"{self.name}: ")
+        covered = self.secrets.hide(reason)
+        return error if covered == reason else BindingError(self.name, covered, missing_table=error.missing_table)
 
     def text(self, option: str) -> str | None:
         """Return an option that is a text, None if it is not set.
@@ -92,19 +92,19 @@ class Setting:
         return length
 
 
-def read_setting(name: str, told: str | Mapping[str, Any]) -> Setting:
+def read_setting(name: str, configured: str | Mapping[str, Any]) -> Setting:
     """Return a binding's configuration.
 
     Args:
         name: Its name, such as ``DB``.
-        told: A URL, or a mapping with ``url``, ``timeout`` and the options of its kind.
+        configured: A URL, or a mapping with ``url``, ``timeout`` and the options of its kind.
 
     Raises:
         ConfigurationError: for a name that is no upper-case identifier, and for what cannot be read.
     """
     if not name.isidentifier() or name != name.upper():
         raise ConfigurationError(f"bindings: {name!r} is not an upper-case name such as DB")
-    options = {"url": told} if isinstance(told, str) else dict(told)
+    options = {"url": configured} if isinstance(configured, str) else dict(configured)
     url = options.pop("url", None)
     if not isinstance(url, str):
         raise ConfigurationError(f"bindings.{name}: has no url")

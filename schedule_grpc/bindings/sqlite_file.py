@@ -35,7 +35,7 @@ class SqliteTransaction:
         Raises:
             BindingError: with what the database said.
         """
-        with _told(self._name, self._ending):
+        with _binding_errors(self._name, self._ending):
             return await self._writer.run(partial(_within, self._name, partial(_fetch, sql, _adapted(parameters))))
 
     async def execute(self, sql: str, **parameters: Any) -> int:
@@ -44,7 +44,7 @@ class SqliteTransaction:
         Raises:
             BindingError: with what the database said.
         """
-        with _told(self._name, self._ending):
+        with _binding_errors(self._name, self._ending):
             return await self._writer.run(partial(_within, self._name, partial(_execute, sql, _adapted(parameters))))
 
 
@@ -91,8 +91,8 @@ class SqliteFile:
             for thread in opened:
                 await thread.close()
             if isinstance(error, sqlite3.Error | OSError):
-                said = error.strerror if isinstance(error, OSError) else error
-                raise BindingError(name, f"{path}: {said}") from error
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise BindingError(name, f"{path}: {reason}") from error
             raise
         return cls(name, path, *opened, ending=ending, inode=inode)
 
@@ -102,7 +102,7 @@ class SqliteFile:
         Raises:
             BindingError: with what the database said.
         """
-        with _told(self._name, self._ending):
+        with _binding_errors(self._name, self._ending):
             return await self._reader.run(partial(_fetch, sql, _adapted(parameters)))
 
     async def execute(self, sql: str, **parameters: Any) -> int:
@@ -112,7 +112,7 @@ class SqliteFile:
             BindingError: with what the database said.
         """
         async with self._writing:
-            with _told(self._name, self._ending):
+            with _binding_errors(self._name, self._ending):
                 return await self._writer.run(partial(_execute, sql, _adapted(parameters)))
 
     @asynccontextmanager
@@ -124,7 +124,7 @@ class SqliteFile:
         """
         async with self._writing:
             try:
-                with _told(self._name, self._ending):
+                with _binding_errors(self._name, self._ending):
                     await self._writer.run(partial(_execute, "BEGIN IMMEDIATE", {}))
                 transaction = SqliteTransaction(self._name, self._writer, self._ending)
                 yield transaction
@@ -145,7 +145,7 @@ class SqliteFile:
         Raises:
             BindingError: if not.
         """
-        with _told(self._name, self._ending):
+        with _binding_errors(self._name, self._ending):
             inode = await self._reader.run(partial(_look, self._path))
         if inode != self._inode:
             raise BindingError(self._name, f"{self._path}: was removed or replaced while it was open")
@@ -162,7 +162,7 @@ class SqliteFile:
 
 
 @contextmanager
-def _told(name: str, ending: threading.Event) -> Iterator[None]:
+def _binding_errors(name: str, ending: threading.Event) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, OverflowError, ValueError) as error:

@@ -49,14 +49,14 @@ class WorkerThread:
             try:
                 answer = function()
             except BaseException as error:  # noqa: BLE001 (whoever asked is told)
-                self._tell(_fail, future, error)
+                self._report(_fail, future, error)
             else:
-                self._tell(_answer, future, answer)
-        self._tell(self._ended.set)
+                self._report(_answer, future, answer)
+        self._report(self._ended.set)
 
-    def _tell(self, *told: Any) -> None:
+    def _report(self, *call: Any) -> None:
         with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-            self._loop.call_soon_threadsafe(*told)
+            self._loop.call_soon_threadsafe(*call)
 
 
 def _answer(future: "asyncio.Future[Any]", answer: object) -> None:

@@ -23,8 +23,8 @@ class Migration:
 
         Only for servers that share a database: while they are upgraded one by one, old ones meet the new schema.
         """
-        said = _OLDEST.search(self.script)
-        return int(said["version"]) if said else self.version
+        oldest = _OLDEST.search(self.script)
+        return int(oldest["version"]) if oldest else self.version
 
     def statements(self) -> Iterator[str]:
         """Return the script's statements, one by one: executescript() would commit between them."""

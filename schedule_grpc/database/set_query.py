@@ -108,13 +108,13 @@ def set_query(name: str, declared: str, text: str) -> SetQuery:
         if found is None or found["type"] not in TYPES:
             raise ValueError(f"{name}: {part.strip()!r} is not a column of rows: name TYPE")
         columns.append((found["name"], found["type"]))
-    said = _NOTES.sub(" ", text)
+    code = _NOTES.sub(" ", text)
     unused = [column for column, _ in columns if not re.search(rf"\b{column}\b", text)]
     if unused:
         raise ValueError(f"{name}: the column {unused[0]} of its rows is not used")
-    if not re.search(r"\b(FROM|JOIN) rows\b", said):
+    if not re.search(r"\b(FROM|JOIN) rows\b", code):
         raise ValueError(f"{name}: does not read its rows")
-    return SetQuery(text, tuple(columns), bool(_READS.match(said)), itemgetter(*(column for column, _ in columns)))
+    return SetQuery(text, tuple(columns), bool(_READS.match(code)), itemgetter(*(column for column, _ in columns)))
 
 
 def for_sqlite(query: SetQuery, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
@@ -185,13 +185,13 @@ def together_for_postgresql(queries: tuple[SetQuery, ...], *, whole: bool, more:
             parts.append(f"query_{number} AS ({rows}\n{query.text} RETURNING 1)")
             answers.append(f"SELECT {number} AS number, count(*)::text AS answer FROM query_{number}")  # noqa: S608
     answers += [more] if more else []
-    told = " UNION ALL ".join(answers)
+    union = " UNION ALL ".join(answers)
     if whole:
-        told = (
+        union = (
             "SELECT query_0.*, 0 AS number, NULL AS answer FROM query_0 UNION ALL "  # noqa: S608
-            f"SELECT query_0.*, answered.* FROM ({told}) answered LEFT JOIN query_0 ON false"
+            f"SELECT query_0.*, answered.* FROM ({union}) answered LEFT JOIN query_0 ON false"
         )
-    return f"WITH {', '.join(parts)}\n{told}"
+    return f"WITH {', '.join(parts)}\n{union}"
 
 
 def _with_rows(query: SetQuery, first: int) -> str:

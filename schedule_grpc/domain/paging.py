@@ -122,8 +122,8 @@ def token_after_executions(page: ExecutionPage, shown: int, task_name: str | Non
 
 def _question(kind: str, *parts: object) -> str:
     """Return a fingerprint of what is asked: a token of one question must not answer another."""
-    told = repr((kind, *(_stable(part) for part in parts)))
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    question = repr((kind, *(_stable(part) for part in parts)))
+    return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _stable(part: object) -> object:

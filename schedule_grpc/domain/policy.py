@@ -110,9 +110,9 @@ class Policy:
         if self is DEFAULT:
             return
         values = self.fields()
-        for path, least, most, told in _BOUNDS:
+        for path, least, most, bounds in _BOUNDS:
             if not least <= values[path] <= most:
-                yield Violation(field=f"policy.{path}", reason=f"must be between {told}")
+                yield Violation(field=f"policy.{path}", reason=f"must be between {bounds}")
         start, end = self.window.start_time, self.window.end_time
         if start is not None and end is not None and end <= start:
             yield Violation(field="policy.window.end_time", reason="must be later than policy.window.start_time")

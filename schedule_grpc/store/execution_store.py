@@ -116,7 +116,7 @@ class ExecutionStore(Transactions):
         """
         return await self._write(queue.rescue, now)
 
-    async def take_over(self, ended: Mapping[str, int], *, now: datetime) -> int:
+    async def take_over(self, lapsed: Mapping[str, int], *, now: datetime) -> int:
         """End other servers' leases, and take the RUNNING executions that no lease covers; return how many.
 
         Safe beside a server that lives after all: a lease is ended only while its count is still ``beat`` and nobody
@@ -124,10 +124,10 @@ class ExecutionStore(Transactions):
         refused.
 
         Args:
-            ended: The leases that are over: server id → ``beat``, as it was last read.
+            lapsed: The leases that are over: server id → ``beat``, as it was last read.
             now: The time at which the attempts count as lost.
         """
-        return await self._write(queue.take_over, ended, now)
+        return await self._write(queue.take_over, lapsed, now)
 
     async def recover_own(self, owner: str, *, held: frozenset[str], begun: frozenset[str], now: datetime) -> int:
         """Settle RUNNING executions of ``owner`` that it does not run and that are older than `ORPHAN_AGE`.
@@ -180,10 +180,10 @@ class ExecutionStore(Transactions):
         unfinished = looked_at.index(found[-1].task.uid)  # it may have more
         return Pruned(removed=removed, left=task_uids[unfinished:])
 
-    async def end_round(self, ended: Round) -> None:
+    async def end_round(self, finished: Round) -> None:
         """Note that a round is over: the next one looks at what came since it began.
 
         Safe beside other servers, and where a server dies in the midst of a round: what came meanwhile is looked at
         twice, nothing is left out.
         """
-        await self._write(retention.end_round, ended)
+        await self._write(retention.end_round, finished)

@@ -77,7 +77,7 @@ def has_place(row: Row) -> bool:
 def task_parameters(task: Task) -> dict[str, Any]:
     """Return what insert_tasks and update_tasks take."""
     definition = task.definition
-    told = definition_columns(definition) | {
+    columns = definition_columns(definition) | {
         "uid": task.uid,
         "name": definition.name,
         "revision": task.revision,
@@ -92,7 +92,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "delete_time": micros(task.delete_time),
         "overdue_grace": definition.policy.overdue_grace // MICROSECOND or None,
     }
-    return told | dict(definition.unread)  # what cannot be read is kept for those that can
+    return columns | dict(definition.unread)  # what cannot be read is kept for those that can
 
 
 def task_of(row: Row) -> Task:
@@ -300,7 +300,7 @@ class _Reading(Columns):
 
     def failed_attempts(self, text: str | None) -> tuple[FailedAttempt, ...]:
         try:
-            return bounded([_attempt_of(told) for told in self.json("failed_attempts", text) or ()])
+            return bounded([_attempt_of(stored) for stored in self.json("failed_attempts", text) or ()])
         except (ValueError, TypeError, KeyError, OverflowError):
             self.cannot_read("failed_attempts", text or "", "this program does not know their form")
             return ()
@@ -313,14 +313,14 @@ class _Reading(Columns):
         return found
 
 
-def _attempt_of(told: dict[str, Any]) -> FailedAttempt:
-    number, error = told["number"], told["error"]
+def _attempt_of(stored: dict[str, Any]) -> FailedAttempt:
+    number, error = stored["number"], stored["error"]
     if type(number) is not int or not 0 <= number <= MAX_NUMBER or not isinstance(error, str):
         raise ValueError(number)
     return FailedAttempt(
         number=number,
-        start_time=from_micros(told["start_us"]),
-        duration=told["duration_us"] * MICROSECOND,
-        failure_kind=FailureKind(told["failure_kind"]),
+        start_time=from_micros(stored["start_us"]),
+        duration=stored["duration_us"] * MICROSECOND,
+        failure_kind=FailureKind(stored["failure_kind"]),
         error=error,
     )

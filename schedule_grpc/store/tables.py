@@ -96,12 +96,12 @@ def settled_attempts(executions: Sequence[Execution], lease_tokens: Sequence[str
 
 def ended_pending(execution: Execution) -> Mapping[str, Any]:
     """Return what end_pending takes."""
-    told = {
+    columns = {
         **_what_attempts_leave([execution]),
         "cancel_requested_time": instants([execution.cancel_requested_time]),
         "cancel_note": [execution.cancel_note],
     }
-    return Table(told)[0]
+    return Table(columns)[0]
 
 
 def advanced_tasks(firings: Sequence[Firing]) -> Table:

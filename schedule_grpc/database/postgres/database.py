@@ -347,5 +347,5 @@ def _refusing(url: str) -> Iterator[None]:
         form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         raise ConfigurationError(f"database: {text.shown(url)} is not {form}, or has an option that is none") from None
     except FROM_OUTSIDE as error:
-        said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
-        raise DatabaseRefused(f"{text.shown(url)}: {said or type(error).__name__}") from error
+        reason = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+        raise DatabaseRefused(f"{text.shown(url)}: {reason or type(error).__name__}") from error

@@ -79,7 +79,7 @@ def meaning(error: BaseException) -> Meaning:
 
 def unavailable(error: BaseException) -> DatabaseUnavailable:
     """Return what the caller is told of a database that is away; without details, which quote rows."""
-    said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
-    told = DatabaseUnavailable(f"The database cannot be used: {said or type(error).__name__}")
-    told.__cause__ = error
-    return told
+    reason = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+    away = DatabaseUnavailable(f"The database cannot be used: {reason or type(error).__name__}")
+    away.__cause__ = error
+    return away

@@ -215,7 +215,7 @@ class SqliteDatabase:
             if isinstance(result, Done):
                 job.result.set_result(result.value)
             else:
-                job.result.set_exception(_told(result.error))
+                job.result.set_exception(_callers_error(result.error))
 
     async def _connection(self, number: int) -> _Connection:
         """Return a connection; in place of one that an I/O error has left in doubt, a new one.
@@ -298,7 +298,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
-def _told(error: Exception) -> Exception:
+def _callers_error(error: Exception) -> Exception:
     """Return what a caller is told: a disk's state is the database's fault, a broken constraint is ours."""
     if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
         return _unavailable(error)

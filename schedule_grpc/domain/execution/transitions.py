@@ -110,7 +110,7 @@ def deleted(execution: Execution, now: datetime) -> Execution:
     """Return a PENDING execution ended because its task is deleted: SKIPPED if it never started, else FAILED."""
     if execution.start_time is None:
         return skipped(execution, Reason.TASK_DELETED, now)
-    told = execution
+    failed = execution
     if not execution.failed_attempts:  # its only attempts were handed back
         stopped = FailedAttempt(
             number=execution.attempt + 1,
@@ -119,10 +119,10 @@ def deleted(execution: Execution, now: datetime) -> Execution:
             failure_kind=FailureKind.LEASE_LOST,
             error=_OWNER_GONE,
         )
-        told = replace(execution, attempt=stopped.number, failed_attempts=(stopped,))
-    last = told.failed_attempts[-1]
+        failed = replace(execution, attempt=stopped.number, failed_attempts=(stopped,))
+    last = failed.failed_attempts[-1]
     return _ended(
-        told,
+        failed,
         State.FAILED,
         now,
         reason=Reason.TASK_DELETED,
@@ -148,13 +148,13 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
         failure_kind=outcome.kind,
         error=outcome.error or "",
     )
-    told = replace(execution, failed_attempts=bounded((*execution.failed_attempts, failure)))
+    failed = replace(execution, failed_attempts=bounded((*execution.failed_attempts, failure)))
     if execution.cancel_requested_time is not None:
-        return _cancelled(told, outcome.end_time, result=outcome.result)
+        return _cancelled(failed, outcome.end_time, result=outcome.result)
     wait = next_wait(task.policy.retry, kind=outcome.kind, attempt=execution.attempt) if outcome.retry else None
     if wait is None or task.delete_time is not None:
         return _ended(
-            told,
+            failed,
             State.FAILED,
             outcome.end_time,
             reason=None if wait is None else Reason.TASK_DELETED,
@@ -163,7 +163,7 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
             result=outcome.result,
         )
     return replace(
-        told,
+        failed,
         state=State.PENDING,
         available_time=outcome.end_time + wait,
         error=outcome.error,

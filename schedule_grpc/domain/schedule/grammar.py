@@ -216,7 +216,7 @@ def _not_understood(text: str, column: _Column) -> str:
         return f"{shown(text)} is not a name; write {short}"
     for pattern, hint in _HINTS:
         if pattern.fullmatch(text):
-            told = hint.replace(*_OF_WEEKDAYS) if column is _WEEKDAY else hint
-            return f"{shown(text)} is not accepted: {told}"
+            reason = hint.replace(*_OF_WEEKDAYS) if column is _WEEKDAY else hint
+            return f"{shown(text)} is not accepted: {reason}"
     name = f" a name ({column.names[0]}-{column.names[-1]})," if column.names else ""
     return f"{shown(text)} is not a number,{name} a range, or a list of these"

@@ -20,11 +20,11 @@ def clock_changes(
     for change in changes_between(zone, after, until):
         if len(found) == MAX_NOTES:
             break
-        found += _told(change, next_local, zone, wildcard=wildcard)
+        found += _notes_on(change, next_local, zone, wildcard=wildcard)
     return tuple(found)
 
 
-def _told(change: Change, next_local: NextLocal, zone: ZoneInfo, *, wildcard: bool) -> Iterator[str]:
+def _notes_on(change: Change, next_local: NextLocal, zone: ZoneInfo, *, wildcard: bool) -> Iterator[str]:
     first, last = sorted((change.local_before, change.local_after))
     local = next_local(first - _SECOND)
     if local is None or local >= last:

@@ -23,12 +23,12 @@ def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: d
     """Keep what an attempt, or the store itself, says of a task's conditions."""
     changed = False
     for condition in conditions:
-        told = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
+        key = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
         if condition.over:
-            rows = yield QUERIES.end_alerts, [told]
+            rows = yield QUERIES.end_alerts, [key]
         else:
             more = {"task_name": name, "title": condition.title, "body": condition.body}
-            rows = yield QUERIES.start_alert, told | more
+            rows = yield QUERIES.start_alert, key | more
         changed = changed or bool(rows)
     return [AlertsChanged()] if changed else []
 

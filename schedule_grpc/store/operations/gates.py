@@ -67,11 +67,11 @@ def record_new(comers: Sequence[Comer], now: datetime, *, beginning: Beginning |
     """
     events: list[Event] = []
     for number, wave in enumerate(_waves(comers)):
-        told = (yield from _record_alone(wave, now, beginning)) if number == 0 else {}
-        beside = [comer for comer in wave if comer.execution.id not in told]
+        events_of = (yield from _record_alone(wave, now, beginning)) if number == 0 else {}
+        beside = [comer for comer in wave if comer.execution.id not in events_of]
         if beside:
-            told |= yield from _record_beside(beside, now, beginning)
-        events += [event for comer in wave for event in told[comer.execution.id]]
+            events_of |= yield from _record_beside(beside, now, beginning)
+        events += [event for comer in wave for event in events_of[comer.execution.id]]
     return events
 
 
@@ -99,21 +99,21 @@ def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[
 
 def request_cancel(execution: Execution, note: str, now: datetime) -> Operation[tuple[Execution, list[Event]]]:
     """Cancel what waits, ask for the end of what runs; return the execution as it is then."""
-    wanted = cancel_requested(execution, note, now)
-    if wanted == execution:
+    after = cancel_requested(execution, note, now)
+    if after == execution:
         return execution, []
-    if wanted.state is State.CANCELLED:
-        events = yield from end_pending(execution, wanted, now)
-        return wanted, events
+    if after.state is State.CANCELLED:
+        events = yield from end_pending(execution, after, now)
+        return after, events
     yield (
         QUERIES.request_cancel,
         {
-            "id": wanted.id,
-            "cancel_requested_time": micros(wanted.cancel_requested_time),
-            "cancel_note": wanted.cancel_note,
+            "id": after.id,
+            "cancel_requested_time": micros(after.cancel_requested_time),
+            "cancel_note": after.cancel_note,
         },
     )
-    return wanted, [CancelRequested(execution_id=wanted.id)]
+    return after, [CancelRequested(execution_id=after.id)]
 
 
 def end_all_pending(task: Task, reason: Reason, now: datetime) -> Operation[list[Event]]:
@@ -162,7 +162,11 @@ def _record_alone(
         for each in recorded:
             if each.id not in ids and each.state is State.RUNNING:
                 beginning.take_back(each)
-    return {let_in.id: _told(let_in, each, now) for let_in, each in zip(alone, recorded, strict=True) if each.id in ids}
+    return {
+        let_in.id: _events_of_new(let_in, each, now)
+        for let_in, each in zip(alone, recorded, strict=True)
+        if each.id in ids
+    }
 
 
 def _record_beside(
@@ -184,7 +188,7 @@ def _record_beside(
     yield QUERIES.note_runs, started_runs(each for each in recorded if each.id in ids and each.state is State.RUNNING)
     for execution, each in zip(let_in, recorded, strict=True):
         if each.id in ids:
-            events[each.id] += _told(execution, each, now)
+            events[each.id] += _events_of_new(execution, each, now)
     return events
 
 
@@ -198,7 +202,7 @@ def _let_in(comer: Comer, found: Occupancy) -> Execution:
     return admitted(comer.execution, comer.policy, found)
 
 
-def _told(let_in: Execution, recorded: Execution, now: datetime) -> list[Event]:
+def _events_of_new(let_in: Execution, recorded: Execution, now: datetime) -> list[Event]:
     """Return what happened to an execution that was recorded: it came, and maybe it began."""
     came: list[Event] = [Transition(previous_state=None, execution=let_in, time=now)]
     return (
@@ -236,6 +240,6 @@ def _make_way(comer: Comer, now: datetime) -> Operation[list[Event]]:
         events += yield from end_pending(execution, skipped(execution, Reason.OVERLAP, now), now)
     rows = yield QUERIES.active_execution, {"task_uid": comer.execution.task_uid}
     for row in rows:
-        _, told = yield from request_cancel(execution_of(row), SUPERSEDED, now)
-        events += told
+        _, cancelling = yield from request_cancel(execution_of(row), SUPERSEDED, now)
+        events += cancelling
     return events

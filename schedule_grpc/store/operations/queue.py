@@ -107,7 +107,7 @@ def record(reports: Sequence[Report]) -> Operation[WithEvents[tuple[Execution | 
     # The common case asks no policy, and so reads no task.
     tasks = yield from tasks_of({each.task_uid for each, report in running if _asks_policy(report)})
     settlements = [
-        Settlement(before=execution, after=_judged(execution, report, tasks), now=_time(report))
+        Settlement(before=execution, after=_next_state(execution, report, tasks), now=_time(report))
         for execution, report in running
     ]
     events = yield from _settle(settlements)
@@ -135,9 +135,9 @@ def rescue(now: datetime) -> Operation[WithEvents[int]]:
     return (yield from _take([(gone, lost)], now))
 
 
-def take_over(ended: Mapping[str, int], now: datetime) -> Operation[WithEvents[int]]:
+def take_over(lapsed: Mapping[str, int], now: datetime) -> Operation[WithEvents[int]]:
     """End leases that were not renewed since they were read, and take every attempt that no lease covers."""
-    yield QUERIES.end_lease, [{"id": replica_id, "beat": beat} for replica_id, beat in sorted(ended.items())]
+    yield QUERIES.end_lease, [{"id": replica_id, "beat": beat} for replica_id, beat in sorted(lapsed.items())]
     gone = yield QUERIES.executions_without_lease, {}
     return (yield from _take([(gone, lost)], now))
 
@@ -181,7 +181,7 @@ def _is_past(stored: Any, now: datetime) -> bool:
     return isinstance(stored, int | float) and stored <= to_micros(now)
 
 
-def _judged(execution: Execution, report: Report, tasks: Mapping[str, Task]) -> Execution:
+def _next_state(execution: Execution, report: Report, tasks: Mapping[str, Task]) -> Execution:
     if isinstance(report, HandBack):
         become = handed_back if report.began else never_begun
         return become(execution, tasks[execution.task_uid], report.time)
@@ -239,10 +239,10 @@ def _as_wished(execution: Execution, row: Row) -> Execution:
     if row["cancel_requested_time"] is None:
         return execution
     reading = Columns()
-    wanted = reading.instant("cancel_requested_time", row["cancel_requested_time"])
+    cancel_requested = reading.instant("cancel_requested_time", row["cancel_requested_time"])
     return replace(
         execution,
-        cancel_requested_time=wanted,
+        cancel_requested_time=cancel_requested,
         cancel_note=reading.text_or_none("cancel_note", row["cancel_note"]),
     )
 

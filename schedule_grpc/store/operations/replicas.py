@@ -60,7 +60,7 @@ def _replicas(rows: Rows) -> tuple[Replica, ...]:
 def _names(text: str) -> frozenset[str]:
     """Return the handlers of another replica; none if a newer one tells them in another form."""
     try:
-        told = decode(text)
+        names = decode(text)
     except ValueError:
         return frozenset()
-    return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()

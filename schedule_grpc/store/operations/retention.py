@@ -49,9 +49,9 @@ def begin_round(now: datetime) -> Operation[Round]:
     return Round.following(marks[0] if marks else None, now)
 
 
-def end_round(ended: Round) -> Operation[WithEvents[None]]:
+def end_round(finished: Round) -> Operation[WithEvents[None]]:
     """Note that everything up to the beginning of a round was looked at."""
-    yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(ended.begun), "word": ended.others_after}
+    yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(finished.begun), "word": finished.others_after}
     return None, ()
 
 

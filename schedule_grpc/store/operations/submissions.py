@@ -48,11 +48,11 @@ def submit(
         fresh, known = yield from _recorded_before(wave)
         executions, refused = _planned(fresh, tasks, now)
         comers = [Comer(execution, by_uid[execution.task_uid].policy) for execution in executions.values()]
-        recorded, told = yield from record_and_begin(comers, by_uid, None if claims else request, now)
-        newest = {event.execution.id: event.execution for event in told if isinstance(event, Transition)}
+        recorded, begun = yield from record_and_begin(comers, by_uid, None if claims else request, now)
+        newest = {event.execution.id: event.execution for event in begun if isinstance(event, Transition)}
         answers |= known | refused | {number: newest[each.id] for number, each in executions.items()}
         claims += recorded.claims
-        events += told
+        events += begun
     return Submitted(answers=tuple(answers[number] for number in range(len(runs))), claims=claims), events
 
 
