@@ -42,7 +42,7 @@ class Lane:
         self._trying: dict[str, _Trying] = {}
 
     def has(self, message: Message) -> bool:
-        """Tell whether the target has taken a message, or it was given up."""
+        """Return whether the target has taken a message, or it was given up."""
         return message.id in self._taken
 
     def remember_only(self, ids: Collection[str]) -> None:

@@ -61,7 +61,7 @@ def parsed(text: str) -> Name | None:
 
 
 def is_backup(text: str) -> bool:
-    """Tell whether a file's name is one that backups have."""
+    """Return whether a file's name is one that backups have."""
     return parsed(text) is not None
 
 

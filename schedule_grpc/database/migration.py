@@ -19,7 +19,7 @@ class Migration:
 
     @property
     def oldest_program(self) -> int:
-        """The newest version that a program must know to work beside this one; its own unless the script says less.
+        """The schema version that a program must know to work with this one; this one unless the script says less.
 
         Only for servers that share a database: while they are upgraded one by one, old ones meet the new schema.
         """

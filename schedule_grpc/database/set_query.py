@@ -151,7 +151,7 @@ def sqlite_text(query: SetQuery, count: int, form: Form = ()) -> str:
 
 
 def _is_alike(column: Column) -> bool:
-    """Tell whether all values of a column are one; 1, 1.0 and True are equal, and are not."""
+    """Return whether all values of a column are one; 1, 1.0 and True are equal, and are not."""
     first = column[0]
     if column.count(first) < len(column):
         return False

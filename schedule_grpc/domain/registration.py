@@ -95,7 +95,7 @@ class TaskUpdate:
         return define(name=task.name, policy=policy, present=present, **(kept | changed | required))
 
     def _replaces(self, field: str) -> bool:
-        """Tell whether the update gives a new value to a part of a task; to a schedule with its zone, by either."""
+        """Return whether the update gives a new value to a part of a task; to a schedule with its zone, by either."""
         if field in PLACE:
             return True
         if field in ("schedule", "time_zone"):

@@ -115,7 +115,7 @@ class Definition(Struct, frozen=True, kw_only=True):
         return self.schedule.due(first, last, newest) if first < last else Due()
 
     def fires_as(self, other: "Definition") -> bool:
-        """Tell whether both are due at the same times: the same schedule, zone and window."""
+        """Return whether both are due at the same times: the same schedule, zone and window."""
         return self.schedule == other.schedule and self.policy.window == other.policy.window
 
     @property

@@ -15,18 +15,18 @@ from schedule_grpc.store.transactions import Transactions
 
 TASKS_AT_ONCE = 100
 REMOVED_AT_ONCE = 500
-"""What one look at the history takes on at most: little enough that nobody waits long behind it."""
+"""Tasks, and rows, of one `prune` at most: few enough that no other operation waits long behind it."""
 
 
 class ExecutionStore(Transactions):
-    """The executions."""
+    """Operations on executions."""
 
     async def submit(
         self, runs: Sequence[ManualRun], *, now: datetime, request: ClaimRequest | None = None
     ) -> Submitted:
-        """Record manual runs of enabled tasks, each let in or skipped by its gate; each is answered for itself.
+        """Record manual runs of enabled tasks, each admitted or skipped at its gate; each run has its own answer.
 
-        Those that can start at once are claimed in the same transaction, as by `fire`, unless something older waits.
+        Runs that can start at once are claimed in the same transaction, as by `fire`, unless something older waits.
 
         Safe to repeat with a request id: the execution recorded first is the answer, whatever became of it. An answer
         may be an error: TaskNotFound, TaskDisabled, TaskUnreadable, or InvalidArgument where the request id was used
@@ -35,27 +35,27 @@ class ExecutionStore(Transactions):
         return await self._write(submissions.submit, runs, now, request, self.is_shared)
 
     async def trigger(self, names: Sequence[str], *, now: datetime) -> tuple[Execution, ...]:
-        """Record a run of each task of these names that is there and enabled, let in or skipped by its gate."""
+        """Record a run of each of these tasks that exists and is enabled, admitted or skipped at its gate."""
         return await self._write(executions.trigger, names, now)
 
     async def backfill(self, task: Task, planned: Sequence[Execution], *, now: datetime) -> Backfill | None:
-        """Record a backfill's executions but for occurrences that have their row.
+        """Record a backfill's executions, except for occurrences that have a row already.
 
-        Safe because it is held to (uid, revision): None, and nothing written, if the task is no longer as it was read.
+        Safe because it compares (uid, revision): returns None, and writes nothing, if the task has changed meanwhile.
         """
         return await self._write(executions.backfill, task, planned, now)
 
     async def cancel(self, execution_id: str, *, note: str, now: datetime) -> Execution | None:
-        """End an execution that waits as CANCELLED, or ask for the end of one that runs; return it as it is then.
+        """End a waiting execution as CANCELLED, or request the cancellation of a running one; return it as it is then.
 
-        Safe beside a claim and a record: a success that is recorded first stands. None if there is no such execution.
+        Safe beside a claim and a record: a success that is recorded first stands. None if the execution does not exist.
         """
         return await self._write(executions.cancel, execution_id, note, now)
 
     async def give_up(self, execution_id: str, *, now: datetime) -> Execution | None:
-        """End an execution that nobody ever started, SKIPPED for NO_WORKER; return it as it is then.
+        """End an execution that never started as SKIPPED for NO_WORKER; return it as it is then.
 
-        Safe beside a claim: whichever comes first stands. None if there is no such execution.
+        Safe beside a claim: the first of the two stands. None if the execution does not exist.
         """
         return await self._write(executions.give_up, execution_id, now)
 
@@ -75,53 +75,53 @@ class ExecutionStore(Transactions):
     async def look(
         self, handlers: frozenset[str], *, now: datetime, limit: int, horizon: timedelta = timedelta(0)
     ) -> Look:
-        """Return what there is to do, and when to look again; of tasks that are due, and of those that come next."""
+        """Return the due tasks, the claimable handlers, the tasks that come next, and when to look again."""
         return await self._database.read(partial(queue.look, handlers, now, limit, horizon), lane=Lane.ENGINE)
 
     async def fire(self, firings: Sequence[Firing], *, now: datetime, request: ClaimRequest | None = None) -> Fired:
-        """Move each task on and record its executions; return those recorded.
+        """Advance each task and record its executions; return the recorded ones.
 
-        Those that can start at once are claimed in the same transaction, as far as their handlers have their share of
-        the slots that are requested: what fires and starts is written once, and nobody sees it wait.
+        Executions that can start at once are claimed in the same transaction, as far as their handlers have free slots
+        in the request: they are written once, as RUNNING, and are never seen waiting.
 
-        Safe because it is a compare-and-set: a firing whose task changed or was fired by another is dropped; so is an
-        occurrence that has its row already. A claim is as safe as by `claim`.
+        Safe because it is a compare-and-set: a firing is dropped if its task changed or another server fired it, and an
+        occurrence is dropped if it has a row already. A claim is as safe as by `claim`.
         """
         return await self._write(claims.fire, firings, now, request, self.is_shared)
 
     async def claim(self, request: ClaimRequest) -> Claimed:
         """Make available executions RUNNING under a lease with a fresh token each.
 
-        Safe because a row is claimed from PENDING only, and every later write is held to the token. In a shared
-        database an owner that holds no lease claims nothing.
+        Safe because a row is claimed from PENDING only, and every later write compares the token. In a shared database
+        an owner without a lease claims nothing.
         """
         return await self._write(claims.claim, request, self.is_shared)
 
     async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
-        """Write what became of attempts; return the executions as they are then, in the same order.
+        """Write the reports of attempts; return the executions as they are then, in the same order.
 
-        Safe because each is fenced by (id, lease token, RUNNING): None for an owner whose lease another one took. A
-        report repeated after its first success returns the row as it stands.
+        Safe because each write is fenced by (id, lease token, RUNNING): None if another server took the execution over.
+        A report repeated after its first success returns the row as it stands.
         """
         return await self._write(queue.record, reports)
 
     async def cancel_requests(self, owner: str) -> frozenset[str]:
-        """Return the lease tokens of a server's running attempts whose end was asked for."""
+        """Return the lease tokens of a server's running attempts whose cancellation was requested."""
         return await self._database.read(partial(queue.cancel_requests, owner), lane=Lane.ENGINE)
 
     async def rescue(self, *, now: datetime) -> int:
-        """Take every RUNNING execution; return how many. Only for a server that holds its database alone, at its start.
+        """Settle every RUNNING execution as lost; return how many. Only for the sole server of a file, at its start.
 
-        Each becomes PENDING again or FAILED, as its retry policy says of an attempt that failed by LEASE_LOST.
+        Each becomes PENDING again or FAILED: its retry policy decides, for an attempt that failed by LEASE_LOST.
         """
         return await self._write(queue.rescue, now)
 
     async def take_over(self, lapsed: Mapping[str, int], *, now: datetime) -> int:
-        """End other servers' leases, and take the RUNNING executions that no lease covers; return how many.
+        """End the leases of lost servers, and settle the RUNNING executions that no lease covers; return how many.
 
-        Safe beside a server that lives after all: a lease is ended only while its count is still ``beat`` and nobody
-        renews it or claims under it, and its attempts are taken in the same transaction; what it records afterwards is
-        refused.
+        Safe beside a server that lives after all: a lease is ended only while its count is still ``beat`` and its owner
+        neither renews it nor claims under it, and its attempts are settled in the same transaction; later reports of
+        that server are refused.
 
         Args:
             lapsed: The leases that are over: server id → ``beat``, as it was last read.
@@ -135,18 +135,18 @@ class ExecutionStore(Transactions):
         Args:
             owner: The server itself.
             held: Lease tokens of the attempts that run there.
-            begun: Lease tokens of attempts that called their handlers there: these are lost. What never began is handed
-                back, uncounted.
+            begun: Lease tokens of attempts that called their handlers there: these are lost. The others never began and
+                are handed back, uncounted.
             now: The time of the recovery.
         """
         return await self._write(queue.recover_own, owner, held, begun, now)
 
     async def expire(self, *, now: datetime) -> int:
-        """End executions that nobody started before their start deadline as MISSED; return how many."""
+        """End executions that did not start before their start deadline as MISSED; return how many."""
         return await self._write(queue.expire, now)
 
     async def shorten_waits(self, *, now: datetime) -> int:
-        """Let nothing wait longer from now than its backoff or jitter, for the clock was set back; return how many."""
+        """Shorten waits that exceed their backoff or jitter because the clock was set back; return how many."""
         return await self._write(clock.shorten_waits, now)
 
     async def count_open(self) -> Mapping[State, int]:
@@ -154,18 +154,18 @@ class ExecutionStore(Transactions):
         return await self._database.read(queue.count_open, lane=Lane.ENGINE)
 
     async def begin_round(self, *, now: datetime) -> Round:
-        """Return a round of retention, of which nothing has been looked at."""
+        """Return a new round of retention, at its beginning."""
         return await self._database.read(partial(retention.begin_round, now))
 
     async def next_histories(self, current: Round) -> tuple[tuple[str, ...], Round]:
-        """Find the next tasks, by uid, whose histories a round looks at; return them, and the round behind them."""
+        """Return the uids of the next tasks whose histories a round looks at, and the round as it goes on from them."""
         return await self._database.read(partial(retention.next_histories, current))
 
     async def prune(self, task_uids: Sequence[str], *, now: datetime) -> Pruned:
         """Remove ended executions that their tasks' retention does not keep, and deleted tasks that have none left.
 
-        Looks at the first few of the tasks, and removes a few rows, so that nobody waits long behind it. Safe at any
-        time: an open row is never removed.
+        Looks at the first few of the tasks, and removes a few rows, so that no other operation waits long behind it.
+        Safe at any time: an open row is never removed.
         """
         looked_at = task_uids[:TASKS_AT_ONCE]
         found = await self._database.read(partial(retention.histories, looked_at, now, REMOVED_AT_ONCE))
@@ -181,9 +181,9 @@ class ExecutionStore(Transactions):
         return Pruned(removed=removed, left=task_uids[unfinished:])
 
     async def end_round(self, finished: Round) -> None:
-        """Note that a round is over: the next one looks at what came since it began.
+        """Note that a round is over: the next one looks at histories that changed since this one began.
 
-        Safe beside other servers, and where a server dies in the midst of a round: what came meanwhile is looked at
-        twice, nothing is left out.
+        Safe beside other servers, and if a server dies within a round: histories that changed meanwhile are looked at
+        twice, none is left out.
         """
         await self._write(retention.end_round, finished)

@@ -34,9 +34,9 @@ async def open_store(
 
     Args:
         place: The file, or a URL: ``sqlite:///PATH``, ``postgresql://...``.
-        hub: Is told of what happens, once it is committed.
-        on_commit: Is told how many operations share each commit.
-        on_error: Is told of each operation that the database refuses: ``read`` or ``write``.
+        hub: Publishes the events of each operation, once it is committed.
+        on_commit: Is called with the number of operations in each commit.
+        on_error: Is called with ``read`` or ``write`` for each operation that the database refuses.
 
     Raises:
         DatabaseRefused: if the database must not be used as it is, or cannot be.
@@ -62,12 +62,12 @@ async def found_version(url: str) -> int | None:
 
 
 def shown(url: str) -> str:
-    """Return a database's URL without what must not be shown: a password, options."""
+    """Return a database's URL without its password and options."""
     return postgres_text.shown(url) if is_shared(url) else url
 
 
 def is_shared(place: Path | str) -> bool:
-    """Tell whether a database can have several servers."""
+    """Return whether a database can have several servers."""
     return isinstance(place, str) and place.startswith(POSTGRESQL)
 
 

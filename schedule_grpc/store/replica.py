@@ -1,4 +1,4 @@
-"""A server among those that share a database."""
+"""A server of a shared database."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -52,7 +52,7 @@ def micros(instant: datetime | None) -> int | None:
 
 
 def definition_columns(definition: Definition) -> dict[str, str]:
-    """Return what a definition is, beside its name, as its columns hold it: equal texts are equal definitions."""
+    """Return a definition's columns, except for its name: equal texts are equal definitions."""
     return {
         "schedule": definition.schedule.text,
         "time_zone": definition.schedule.time_zone,
@@ -65,7 +65,7 @@ def definition_columns(definition: Definition) -> dict[str, str]:
 
 
 def has_place(row: Row) -> bool:
-    """Tell whether a row of scheduled_tasks says where the task stands."""
+    """Return whether all columns of a task's place can be read."""
     reading = Columns()
     reading.count("revision", row["revision"])
     reading.required_instant("settled_time", row["settled_time"])
@@ -75,7 +75,7 @@ def has_place(row: Row) -> bool:
 
 
 def task_parameters(task: Task) -> dict[str, Any]:
-    """Return what insert_tasks and update_tasks take."""
+    """Return the parameters of insert_tasks and update_tasks."""
     definition = task.definition
     columns = definition_columns(definition) | {
         "uid": task.uid,
@@ -92,7 +92,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "delete_time": micros(task.delete_time),
         "overdue_grace": definition.policy.overdue_grace // MICROSECOND or None,
     }
-    return columns | dict(definition.unread)  # what cannot be read is kept for those that can
+    return columns | dict(definition.unread)  # an unreadable column is kept, for programs that can read it
 
 
 def task_of(row: Row) -> Task:
@@ -233,7 +233,7 @@ def execution_of(row: Row) -> Execution:
 
 
 def can_begin(row: Row) -> bool:
-    """Tell whether all is known that an attempt of an execution needs of its row."""
+    """Return whether all columns that an attempt of an execution needs can be read."""
     reading = _Reading()
     reading.word(Trigger, "trigger", row["trigger"])
     reading.json("payload", row["payload"])
@@ -306,7 +306,7 @@ class _Reading(Columns):
             return ()
 
     def policy(self, text: str) -> Policy:
-        """Return a stored policy; what an older row does not tell has its default."""
+        """Return a stored policy; a field that an older row lacks has its default."""
         found, reading = stored_policy(text)
         self.troubles += reading.troubles
         self.unread |= reading.unread

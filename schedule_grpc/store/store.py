@@ -28,17 +28,17 @@ class Store(TaskStore, ExecutionStore):
         return await self._write(replicas.renew_lease, replica, now)
 
     def lease_line(self) -> LeaseLine:
-        """Return a connection of its own on which a lease can be renewed from any one thread."""
+        """Return a dedicated connection on which one thread can renew a lease."""
         if self._lease_line is None:
             raise AssertionError("a database that nobody shares knows no leases")
         return self._lease_line()
 
     async def leave(self, replica_id: str) -> None:
-        """Note that a replica stops."""
+        """End the lease of a server that stops."""
         await self._write(replicas.leave, replica_id)
 
     async def offered_elsewhere(self, *, now: datetime) -> frozenset[str]:
-        """Return the handlers that replicas offer which share this database; none where nobody can."""
+        """Return the handlers that servers of this database offer; none if only one server can use it."""
         if not self.is_shared:
             return frozenset()
         return await self._database.read(partial(replicas.handlers_offered, now))
@@ -53,7 +53,7 @@ class Store(TaskStore, ExecutionStore):
         return self._database.refused_writes
 
     async def try_write(self) -> None:
-        """Return if a write can be committed, with room on the disk for more; what is stored stays as it is."""
+        """Return if a write can be committed, with room on the disk for more; stored data stays unchanged."""
         await self._database.try_write()
 
     async def ping(self) -> None:
@@ -61,7 +61,7 @@ class Store(TaskStore, ExecutionStore):
         await self.known_handlers()
 
     async def close(self) -> None:
-        """Finish what is under way and let go of the database."""
+        """Finish the operations under way and close the database."""
         await self._database.close()
         if self._peers is not None:
             await self._peers.close()

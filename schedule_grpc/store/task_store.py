@@ -17,15 +17,15 @@ REVIEWED_AT_ONCE = 100
 
 
 class TaskStore(Transactions):
-    """The tasks."""
+    """Operations on tasks."""
 
     async def change_tasks(self, changes: Sequence[TaskChange], *, now: datetime) -> bool:
-        """Write tasks' new definitions, or their deletion, with what was due under the old ones: all, or none.
+        """Write new definitions of tasks, or their deletion, with the rows due under the old ones: all, or none.
 
-        Safe because each is a compare-and-set: False, and nothing written, if a task is no longer as ``change.before``
-        (uid, revision, next_run_time), or another one took the name. A changed handler is written into PENDING rows;
-        disabling ends never-attempted rows of SCHEDULE, CATCH_UP and BACKFILL as SKIPPED; deleting ends all PENDING
-        rows, SKIPPED where they never started, else FAILED.
+        Safe because each is a compare-and-set: returns False, and writes nothing, if a task is no longer as
+        ``change.before`` (uid, revision, next_run_time), or another task took the name. A changed handler is written
+        into PENDING rows; disabling ends never-attempted rows of SCHEDULE, CATCH_UP and BACKFILL as SKIPPED; deleting
+        ends all PENDING rows, SKIPPED where they never started, else FAILED.
         """
         try:
             await self._write(tasks.change_tasks, changes, now)
@@ -34,11 +34,10 @@ class TaskStore(Transactions):
         return True
 
     async def register_tasks(self, calls: Sequence[Sequence[FreshTask]]) -> tuple[tuple[Task, ...] | None, ...]:
-        """Create the tasks that calls want and that are not there: of each call all, or none; return them as they are.
+        """Create the missing tasks of each registering call, all or none of a call; return its tasks as they are then.
 
-        Safe because a name is unique. None, and nothing of the call written, where a task is there and not as it is
-        wanted: what that changes takes computing, and is `change_tasks`'s to write. It may also stand for a call that
-        another one overtook.
+        Safe because a name is unique. A call's answer is None, and nothing of it is written, if one of its tasks exists
+        with another definition: `change_tasks` writes that change. It may also be None if another call overtook it.
         """
         try:
             return await self._write(tasks.register_tasks, calls)
@@ -50,13 +49,13 @@ class TaskStore(Transactions):
         return await self._database.read(partial(tasks.find_task, name))
 
     async def find_tasks(self, names: Sequence[str]) -> Mapping[str, Task]:
-        """Return the living tasks of these names, by name; a name of none is left out."""
+        """Return the living tasks of these names, by name; a name without a task is left out."""
         return await self._database.read(partial(tasks.find_tasks, names))
 
     async def differing(self, wanted: Sequence[Registration]) -> tuple[tuple[Registration, Task | None], ...]:
-        """Return what is not registered to the letter as it is wanted, in its order, each with the task as it is.
+        """Return the registrations whose tasks are not stored letter for letter so, in order, each with its task.
 
-        What is left out would change nothing if it were registered; what is returned may change nothing, either.
+        A registration that is left out would change nothing; one that is returned may change nothing, either.
         """
         return await self._database.read(partial(declared.differing, wanted))
 
@@ -65,11 +64,11 @@ class TaskStore(Transactions):
         return await self._database.read(partial(tasks.list_tasks, chosen, after, limit))
 
     async def latest_settled(self) -> datetime | None:
-        """Return up to when the task that is furthest is accounted for; None if there is none."""
+        """Return the latest settled time of all tasks; None if there is no task."""
         return await self._database.read(tasks.latest_settled, lane=Lane.ENGINE)
 
     async def offer_handlers(self, handlers: Sequence[Handler], *, now: datetime) -> None:
-        """Remember that these handlers have been offered: tasks may name them from now on."""
+        """Note that these handlers are offered: tasks may name them from now on."""
         await self._write(tasks.offer_handlers, handlers, now)
 
     async def known_handlers(self) -> tuple[Handler, ...]:
@@ -77,11 +76,11 @@ class TaskStore(Transactions):
         return await self._database.read(tasks.known_handlers)
 
     async def review(self, *, after: str, now: datetime) -> Review:
-        """Look at the next few tasks whose uids follow ``after``, and correct what this server's start changes of them.
+        """Review the next few tasks whose uids follow ``after``, for a server that starts, and correct them.
 
-        A next run that other zone rules gave moves to where it is by the rules there are; the alerts of tasks that
-        cannot be read begin, those of tasks that can be read again end. Safe beside firing: a next run moves by compare
-        and set, and the settled time stays.
+        A next run that was computed by other zone rules is moved; alerts begin for tasks that this program cannot read,
+        and end for tasks that it can read again. Safe beside firing: a next run moves by compare-and-set, and the
+        settled time stays.
         """
         found = await self._database.read(partial(reviews.review, after, REVIEWED_AT_ONCE))
         if not found.finds_nothing:
@@ -89,31 +88,31 @@ class TaskStore(Transactions):
         return found
 
     async def review_alerted(self, *, now: datetime) -> None:
-        """Look likewise at the tasks that could not be read."""
+        """Review the tasks with an alert for being unreadable in the same way."""
         found = await self._database.read(reviews.review_alerted)
         if not found.finds_nothing:
             await self._write(reviews.correct_tasks, found, now)
 
     async def reviewed_by(self) -> str:
-        """Return by which program and tz data all tasks were last reviewed; empty if none has."""
+        """Return which program, with which tz data, last reviewed all tasks; empty before the first review."""
         return await self._database.read(reviews.reviewed_by)
 
     async def note_reviewed(self, by: str, *, now: datetime) -> None:
-        """Note that all tasks were reviewed, by which program and tz data."""
+        """Note which program, with which tz data, reviewed all tasks."""
         await self._write(reviews.note_reviewed, by, now)
 
     async def note_unreadable(self, tasks: Sequence[Task], *, now: datetime) -> None:
-        """Begin the alerts of tasks of which a part cannot be read."""
+        """Begin the alerts of tasks that this program cannot read in full."""
         await self._write(alerts.note_unreadable, tasks, now)
 
     async def note_overdue(self, *, now: datetime) -> None:
-        """Begin the alerts of tasks that did not run in their grace, and end those of tasks that have run since."""
+        """Begin the alerts of tasks that did not run within their grace, and end the alerts of tasks that ran since."""
         await self._write(alerts.note_overdue, now)
 
     async def unsent_alerts(self) -> tuple[Alert, ...]:
-        """Return alerts of which the start or the end is still to be told, the oldest first."""
+        """Return alerts whose start or end is not sent yet, the oldest first."""
         return await self._database.read(alerts.unsent_alerts, lane=Lane.ENGINE)
 
     async def mark_alert_sent(self, alert: Alert) -> None:
-        """Note that what was to be told of an alert, as it was read, has been told."""
+        """Note that the start or end of an alert, as it was read, has been sent."""
         await self._write(alerts.mark_alert_sent, alert)

@@ -87,7 +87,7 @@ def closed(connection: Any) -> None:
 
 
 async def was_committed(transaction: TransactionId, ask: Ask, clock: Clock) -> bool:
-    """Tell whether a transaction was committed: PostgreSQL remembers, over a crash and a failover too.
+    """Return whether a transaction was committed: PostgreSQL remembers, over a crash and a failover too.
 
     Raises:
         DatabaseUnavailable: if nobody can say. Then it may have happened: a claim is found by its owner's upkeep, a

@@ -279,7 +279,7 @@ async def connect_alone(url: str, *, statements: int = 0) -> Connection:
 
 
 async def _is_pooled(connection: Connection) -> bool:
-    """Tell whether a pooler stands between: it lends us its connections, whose processes are not what it named to us.
+    """Return whether a pooler stands between: it lends us its connections, whose processes are not what it named to us.
 
     Behind one, another server's statement may have the name of ours; it must be known before any is prepared.
     """

@@ -36,12 +36,12 @@ class Occupancy:
 
 
 def queues(trigger: Trigger, policy: Policy) -> bool:
-    """Tell whether executions of a trigger wait in line, however many they are."""
+    """Return whether executions of a trigger wait in line, however many they are."""
     return trigger is Trigger.BACKFILL or (trigger is Trigger.CATCH_UP and policy.catch_up is CatchUp.ALL)
 
 
 def makes_way(execution: Execution, policy: Policy, found: Occupancy) -> bool:
-    """Tell whether others of the task must make way for a new execution: they are cancelled, or skipped if waiting."""
+    """Return whether others of the task must make way for a new execution: they are cancelled, or skipped if waiting."""
     return found.active and policy.overlap is Overlap.CANCEL_OTHER and not queues(execution.trigger, policy)
 
 

@@ -100,7 +100,7 @@ def _plain(text: str) -> str:
 
 
 def _looks_like_a_date(plain: str) -> bool:
-    """Tell whether an instant was meant; no cron expression begins like 2026-01-31."""
+    """Return whether an instant was meant; no cron expression begins like 2026-01-31."""
     return len(plain) >= _DATE_LENGTH and plain[4] == plain[7] == "-" and plain[:4].isdecimal()
 
 

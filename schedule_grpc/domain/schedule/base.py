@@ -58,7 +58,7 @@ class Schedule(ABC):
         return False
 
     def same_times(self, other: "Schedule") -> bool:
-        """Tell whether both mean the same cron expression, compared as sets of values, whatever their zones."""
+        """Return whether both mean the same cron expression, compared as sets of values, whatever their zones."""
         return self.fields is not None and self.fields == other.fields
 
     def next_after(self, instant: datetime) -> datetime | None:

@@ -162,7 +162,7 @@ def next_instant_through_changes(
 
 
 def _looks_anew(change: Change, local: datetime, *, wildcard: bool) -> bool:
-    """Tell whether the match found beyond a change is not the first one there."""
+    """Return whether the match found beyond a change is not the first one there."""
     if change.after > change.before:
         return local < change.local_after  # it was left out
     return wildcard or not change.repeats  # there are new ones in the second pass

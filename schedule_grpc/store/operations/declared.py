@@ -20,7 +20,7 @@ def differing(wanted: Sequence[Registration]) -> Operation[tuple[tuple[Registrat
 
 
 def _holds(row: Row, wanted: Registration) -> bool:
-    """Tell whether registering would change nothing of a row. It may also change nothing of one that is refused here.
+    """Return whether registering would change nothing of a row. It may also change nothing of one that is refused here.
 
     An older program's text of the same policy, for one, is another text.
     """

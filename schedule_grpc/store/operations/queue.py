@@ -177,7 +177,7 @@ def _first_after(now: int, instants: Iterable[int]) -> datetime | None:
 
 
 def _is_past(stored: Any, now: datetime) -> bool:
-    """Tell whether a deadline is over; one before all instants is, though none can be made of it."""
+    """Return whether a deadline is over; one before all instants is, though none can be made of it."""
     return isinstance(stored, int | float) and stored <= to_micros(now)
 
 
@@ -230,7 +230,7 @@ def _running(reports: Mapping[Key, Report]) -> Operation[list[tuple[Execution, R
 
 
 def _asks_policy(report: Report) -> bool:
-    """Tell whether more than the report says what becomes of an execution: its task's policy."""
+    """Return whether more than the report says what becomes of an execution: its task's policy."""
     return isinstance(report, HandBack) or report.kind is not None
 
 

@@ -37,7 +37,7 @@ class History:
         return bool(self.surplus) or (self.empty and self.task.delete_time is not None)
 
     def is_planned(self, now: datetime) -> bool:
-        """Tell whether the row has a look to come that is soon enough, or none where none is needed."""
+        """Return whether the row has a look to come that is soon enough, or none where none is needed."""
         if self.planned is None or self.next_look is None:
             return self.planned is None and self.next_look is None
         return to_micros(now) < self.planned <= self.next_look
