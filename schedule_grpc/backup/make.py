@@ -27,7 +27,7 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What is to be backed up, and where to."""
+    """The source and the target of a backup."""
 
     source: str = DEFAULT_SOURCE
     target: str = ""
@@ -55,16 +55,16 @@ class Backup:
 
 
 async def back_up(order: Order, settings: BackupSettings, *, now: datetime, report: Report) -> Backup:
-    """Write a backup, verify it by opening it, publish it, and then remove what is older than is kept.
+    """Write a backup, verify it by opening it, publish it, and then remove older ones beyond the number to keep.
 
-    If this fails, or is cancelled, nothing half done stays, and nothing older was removed. Once it is published it
-    stays, even where older ones cannot be removed: to fail then would be to write the next one at once.
+    If this fails, or is cancelled, no partial backup stays, and no older one was removed. A published backup stays even
+    if older ones cannot be removed: a failure then would only write the next one at once.
 
     Args:
-        order: What, and where to.
-        settings: What is allowed.
-        now: The moment in its name.
-        report: Told the part that is done, from 0 to 1, and what is being done; from another thread.
+        order: The source and the target.
+        settings: The allowed sources and targets.
+        now: The moment in the backup's name.
+        report: Is called with the part that is done, from 0 to 1, and the present step; from another thread.
 
     Raises:
         InvalidArgument: for an order that is not allowed.
@@ -92,7 +92,7 @@ async def back_up(order: Order, settings: BackupSettings, *, now: datetime, repo
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is done in a thread, with what it is done with."""
+    """The work of one backup that is done in a thread."""
 
     source: Source
     place: Place
@@ -145,7 +145,7 @@ class _Job:
         )
 
     def _rotated(self, published: Name, keep: int) -> tuple[Sequence[str], str | None]:
-        """Remove what is older than is kept; return what is gone, and what kept something else from going."""
+        """Remove older backups beyond the number to keep; return the removed ones, and the error that kept others."""
         removed: list[str] = []
         failures: list[str] = []
         try:

@@ -1,8 +1,8 @@
-"""Where backups go: a folder, or whatever obstore knows. Everything here blocks, and is called in a thread.
+"""Where backups go: a folder, or a store that obstore knows. Everything here blocks, and is called in a thread.
 
-Publishing is the same in both: the checksum is created first, and whoever creates it has the name; then the backup
-itself appears, whole or not at all. So whoever sees a backup sees its checksum, and two that are made at once do not
-meet.
+Publishing is the same in both: the checksum is created first, and its creator owns the name; then the backup itself
+appears, whole or not at all. So a visible backup always has its checksum, and two backups that are made at once cannot
+take one name.
 """
 
 import hashlib
@@ -246,7 +246,7 @@ class StorePlace:
         return f"{self._url}/{name}"
 
     def _make_private(self, name: str) -> None:
-        """Take a file on this machine from others: obstore makes it as the umask says."""
+        """Make a file on this machine private: obstore creates it with the umask's rights."""
         if self._url.startswith(LOCAL):
             Path(unquote(urlsplit(self._url).path), name).chmod(private_files.MODE)
 

@@ -47,9 +47,9 @@ class BrokerQueue:
     A message's body is a JSON object with id, type, payload, priority, dedupe_key and created_at. A higher priority, up
     to 9, comes first; on Redis, where kombu has it the other way round, too.
 
-    Only Redis can tell that a key is queued already: it holds ``schedule-grpc:queued:QUEUE:KEY``, whose name is the
+    Only Redis knows that a key is queued already: it holds ``schedule-grpc:queued:QUEUE:KEY``, whose name is the
     message's header ``dedupe``. A consumer deletes it when it takes the job; else it goes after ``dedupe_for``.
-    Other brokers take every job. An enqueue that fails may have been queued all the same: rather twice than never.
+    Other brokers take every job. A job whose enqueue failed may be queued all the same: rather twice than never.
     """
 
     def __init__(self, name: str, url: str, options: BrokerOptions, *, clock: Clock) -> None:
@@ -64,7 +64,7 @@ class BrokerQueue:
 
     async def enqueue(
         self,
-        type: str,  # noqa: A002 (as its callers say it)
+        type: str,  # noqa: A002 (the public name)
         payload: Mapping[str, Any],
         *,
         priority: int = 0,
@@ -73,8 +73,8 @@ class BrokerQueue:
         """Put a job into the queue.
 
         Args:
-            type: What is to be done.
-            payload: With what; JSON.
+            type: The kind of job.
+            payload: The job's arguments; JSON.
             priority: A higher one comes first, up to 9.
             dedupe_key: On Redis, among the jobs that are still queued there is one of each key.
 
@@ -82,7 +82,7 @@ class BrokerQueue:
             Whether it was queued: False if one with its key is queued already.
 
         Raises:
-            BindingError: if the broker did not say that it was queued.
+            BindingError: if the broker did not confirm the job.
         """
         job = {
             "id": str(uuid4()),
@@ -188,7 +188,7 @@ class BrokerQueue:
             self._connection = kombu.Connection(
                 self._url,
                 connect_timeout=patience,
-                # redis reads the first two, amqp the next two; confirm_publish: the broker says that it has the job.
+                # redis reads the first two, amqp the next two; confirm_publish: the broker confirms each job.
                 transport_options={
                     "socket_timeout": patience,
                     "socket_connect_timeout": patience,

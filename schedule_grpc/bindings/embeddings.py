@@ -98,7 +98,7 @@ class Embeddings:
 
     @staticmethod
     async def _beginning(response: Any, most: int) -> bytes:
-        """Read an answer; of one that has more than so many bytes a little more than that."""
+        """Read an answer; a longer one than ``most`` bytes to a little beyond that."""
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
@@ -119,7 +119,7 @@ def _refusal(response: Any, body: bytes) -> str:
 
 
 def _vectors(answer: Any, count: int) -> list[list[float]] | None:
-    """Return the vectors of an answer in the order of the texts; None if it is not what was asked for."""
+    """Return the vectors of an answer in the order of the texts; None if it is another answer than that."""
     try:
         found = {item["index"]: [float(number) for number in item["embedding"]] for item in answer["data"]}
         vectors = [found[index] for index in range(count)]

@@ -197,7 +197,7 @@ def _need(setting: Setting, module: str, *, extra: str) -> None:
 
 
 def _half(setting: Setting) -> float:
-    """Seconds that a step within a call may take: what fails by itself in time says more than the call's timeout."""
+    """Seconds that a step within a call may take: its own error says more than the call's timeout."""
     return setting.timeout.total_seconds() / 2
 
 

@@ -41,7 +41,7 @@ class PostgresTransaction:
         """Return a query's rows.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         with _binding_errors(self._name, sql):
             text, values = numbered(sql, parameters)
@@ -51,7 +51,7 @@ class PostgresTransaction:
         """Run a statement; return how many rows it changed.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         with _binding_errors(self._name, sql):
             text, values = numbered(sql, parameters)
@@ -80,19 +80,19 @@ class PostgresPool:
         tables: Mapping[str, str] | None = None,
         indexes: Sequence[str] = (),
     ) -> "PostgresPool":
-        """Make ready to connect to a database; nothing is connected before it is used, unless tables are to be made.
+        """Return a pool, which connects when it is first used, or at once if tables may have to be created.
 
         Args:
             name: The binding's.
             url: ``postgresql://…``, as libpq reads it; what it leaves out comes from PGHOST, PGPASSFILE and the like.
             patience: Seconds in which a connection must be made, and in which the server must let go of a statement
-                whose caller gave up; whoever calls limits his own waiting.
-            connections: How many there may be at once.
-            tables: What makes each table that is to be made where it is missing, by its name.
-            indexes: Statements that make what is only quicker; tables that are there and do not suit go without.
+                whose caller gave up; the caller limits its own waiting.
+            connections: Connections at most.
+            tables: The statement that creates each required table, by its name; run for a missing table.
+            indexes: Statements that create indexes; an existing table that they do not suit goes without.
 
         Raises:
-            BindingError: if the URL cannot be read, or a table cannot be made.
+            BindingError: if the URL cannot be read, or a table cannot be created.
         """
         import asyncpg  # noqa: PLC0415 (an extra)
 
@@ -125,7 +125,7 @@ class PostgresPool:
         """Return a query's rows.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._connection() as connection:
             return await PostgresTransaction(self._name, connection).fetch(sql, **parameters)
@@ -134,17 +134,17 @@ class PostgresPool:
         """Run one statement in a transaction of its own; return how many rows it changed.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._connection() as connection:
             return await PostgresTransaction(self._name, connection).execute(sql, **parameters)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
-        """Within this context statements happen together: committed at its end, undone if it is left by an exception.
+        """Run the statements of this context in one transaction: committed at its end, rolled back by an exception.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._connection() as connection:
             transaction = PostgresTransaction(self._name, connection)
@@ -153,7 +153,7 @@ class PostgresPool:
             await transaction.execute("COMMIT")  # left by an exception it is undone as the connection is given back
 
     async def _create(self, tables: Mapping[str, str], indexes: Sequence[str]) -> None:
-        """Make what is missing: looked for first, for whoever may not make tables may have them all."""
+        """Create missing tables; look first, for a role that may not create tables may have them all."""
         missing = [table for table in tables if not await self._has(table)]
         if not missing:
             return

@@ -1,4 +1,4 @@
-"""How a binding is configured: a URL, or a table of a URL and options; and what of it nobody may ever read."""
+"""The configuration of a binding: a URL, or a table of a URL and options; and the secrets in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Setting:
         return scheme if separator else ""
 
     def refused(self, reason: str) -> ConfigurationError:
-        """Return the error that says what is wrong with this binding."""
+        """Return the error that names this binding and a reason."""
         return ConfigurationError(self.secrets.hide(f"bindings.{self.name}: {reason}"))
 
     def hidden(self, error: BindingError) -> BindingError:
@@ -100,7 +100,7 @@ def read_setting(name: str, configured: str | Mapping[str, Any]) -> Setting:
         configured: A URL, or a mapping with ``url``, ``timeout`` and the options of its kind.
 
     Raises:
-        ConfigurationError: for a name that is no upper-case identifier, and for what cannot be read.
+        ConfigurationError: for a name that is no upper-case identifier, and for an unreadable configuration.
     """
     if not name.isidentifier() or name != name.upper():
         raise ConfigurationError(f"bindings: {name!r} is not an upper-case name such as DB")

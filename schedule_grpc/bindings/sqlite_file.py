@@ -18,7 +18,7 @@ from schedule_grpc.runtime import private_files
 
 _NO_TABLE = re.compile(r"no such table: (?P<table>.+)", re.DOTALL)
 BUSY_SECONDS = 5.0
-"""How long to wait for another writer of the file, if nothing else is said."""
+"""How long to wait for another writer of the file, by default."""
 
 
 class SqliteTransaction:
@@ -33,7 +33,7 @@ class SqliteTransaction:
         """Return a query's rows.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         with _binding_errors(self._name, self._ending):
             return await self._writer.run(partial(_within, self._name, partial(_fetch, sql, _adapted(parameters))))
@@ -42,7 +42,7 @@ class SqliteTransaction:
         """Run a statement; return how many rows it changed.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         with _binding_errors(self._name, self._ending):
             return await self._writer.run(partial(_within, self._name, partial(_execute, sql, _adapted(parameters))))
@@ -71,8 +71,8 @@ class SqliteFile:
         Args:
             name: The binding's.
             path: The file.
-            schema: The statements that make what is missing.
-            indexes: Statements that make what is only quicker; tables that are there and do not suit go without.
+            schema: Statements that create missing tables.
+            indexes: Statements that create indexes; an existing table that they do not suit goes without.
             busy: Seconds to wait for another writer of the file.
 
         Raises:
@@ -100,7 +100,7 @@ class SqliteFile:
         """Return a query's rows as of the last commit.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         with _binding_errors(self._name, self._ending):
             return await self._reader.run(partial(_fetch, sql, _adapted(parameters)))
@@ -109,7 +109,7 @@ class SqliteFile:
         """Run one statement in a transaction of its own; return how many rows it changed.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._writing:
             with _binding_errors(self._name, self._ending):
@@ -117,10 +117,10 @@ class SqliteFile:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
-        """Within this context statements happen together: committed at its end, undone if it is left by an exception.
+        """Run the statements of this context in one transaction: committed at its end, rolled back by an exception.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._writing:
             try:

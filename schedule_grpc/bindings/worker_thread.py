@@ -48,7 +48,7 @@ class WorkerThread:
                 continue
             try:
                 answer = function()
-            except BaseException as error:  # noqa: BLE001 (whoever asked is told)
+            except BaseException as error:  # noqa: BLE001 (it is raised in the caller)
                 self._report(_fail, future, error)
             else:
                 self._report(_answer, future, answer)

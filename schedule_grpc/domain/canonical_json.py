@@ -2,7 +2,7 @@
 
 Whole doubles up to 2^53 become integers (protobuf's Struct makes every number a double); NaN, infinities, keys that are
 not strings, text that is not Unicode, and anything JSON does not know are refused. Depth is bounded because protobuf's
-parser refuses messages nested deeper than about a hundred levels: what is accepted can always be shown again.
+parser refuses messages nested deeper than about a hundred levels: an accepted value can always be sent again.
 """
 
 import json
@@ -22,7 +22,7 @@ MAX_EXACT = 2**53
 
 
 class NotJson(ValueError):
-    """A value has no canonical JSON text; the message says which part and why."""
+    """A value has no canonical JSON text; the message names the part and the reason."""
 
 
 def checked_text(text: str) -> str:
@@ -43,9 +43,9 @@ def normalise(value: object, *, path: str = "", text_of: Callable[[str], str] = 
     """Return ``value`` as plain JSON types of its own, whole doubles as integers.
 
     Args:
-        value: What is to be kept.
-        path: Its own place, before those within it.
-        text_of: What becomes of each text and key; by default they are checked.
+        value: Any Python value.
+        path: The value's own path, a prefix of the paths in errors.
+        text_of: Returns each text and key as it is kept; by default it checks them.
 
     Raises:
         NotJson: for what JSON cannot hold, naming the place, for example ``.items[3].price: nan is not JSON``.

@@ -1,4 +1,4 @@
-"""A policy as people write it, in every form that one would try; read here for all edges alike.
+"""A policy as people write it, in every form that they may try; read here for all edges alike.
 
 ::
 
@@ -45,7 +45,7 @@ class PolicyReading:
     violations: tuple[Violation, ...]
 
     def bounds(self) -> Iterator[Violation]:
-        """Tell which values are out of bounds, each by its place."""
+        """Yield a violation for each value out of bounds, by its place."""
         for each in DEFAULT.with_fields(self.values).violations():
             yield Violation(field=self.places.get(each.field.removeprefix("policy."), each.field), reason=each.reason)
 
@@ -61,11 +61,11 @@ class PolicyReading:
 
 
 def read_policy(given: object, *, place: str = "policy") -> PolicyReading:
-    """Return what a policy says.
+    """Return the values of a policy as it was given.
 
     Args:
         given: A table, in the forms shown above, or a `policy.Policy`.
-        place: What errors call it.
+        place: Its name in errors.
     """
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
@@ -86,7 +86,7 @@ def read_policy(given: object, *, place: str = "policy") -> PolicyReading:
 
 
 def understood(given: object) -> tuple[Policy, tuple[Violation, ...]]:
-    """Return the policy that is told, and all that is wrong with it; only where nothing is, is it what was meant."""
+    """Return the given policy, and its violations; the policy is to be used only if there are none."""
     if isinstance(given, Policy):
         # Another kind of part has no such values, or some that cannot be compared; a time elsewhere than in UTC may
         # stand for two instants.
@@ -111,8 +111,8 @@ def policy_value(path: str, given: object) -> Any:
     """Return the value that a text or a number means for the policy at a path such as ``retry.max_retries``.
 
     Raises:
-        ValueError: if it means none, in words for the one who wrote it.
-        KeyError: for a path that is none.
+        ValueError: if it means none, in words for its author.
+        KeyError: for an unknown path.
     """
     default = _DEFAULTS[path]
     if isinstance(default, timedelta):
@@ -138,7 +138,7 @@ def policy_text(value: object) -> str:
 
 
 def _entries(given: object, place: str, prefix: str) -> Iterator[tuple[str, object, str]]:
-    """Yield path, value and place of whatever is said; of a part that is None, None for all of it."""
+    """Yield path, value and place of each given value; a part that is None yields one None for all of it."""
     if dataclasses.is_dataclass(given):
         given = {each.name: getattr(given, each.name) for each in dataclasses.fields(given)}
     if not isinstance(given, Mapping):

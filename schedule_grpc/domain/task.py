@@ -1,4 +1,4 @@
-"""Tasks: what a team registers, what it may hold, and what the service adds to it."""
+"""Tasks: the definition that a team registers, its bounds, and what the service adds to it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ MAX_METADATA_BYTES = 16 * 1024
 MAX_DESCRIPTION = 4096
 MAX_NOTE = 1024
 PLACE = frozenset({"revision", "settled_time", "next_run_time", "start_delay"})
-"""Where a task stands: what each change of it writes anew."""
+"""A task's place in its schedule: the columns that each change of the task writes anew."""
 EMPTY: Mapping[str, Any] = CanonicalObject("{}")
 SHOWN = 40
 """How many characters of a refused name an error repeats."""
@@ -68,21 +68,21 @@ class Definition(Struct, frozen=True, kw_only=True):
 
     @property
     def trouble(self) -> str:
-        """What this program cannot read of it, and why, in words."""
+        """The parts that this program cannot read, and why, in words."""
         return "; ".join(map(str, self.troubles))
 
     @property
     def can_run(self) -> bool:
-        """Whether all is known that an execution needs: by hand a task runs whose schedule alone is in trouble."""
+        """Whether an execution can run: a task whose schedule alone is in trouble still runs by hand."""
         return all(trouble.field in PLACE | {"schedule", "time_zone"} for trouble in self.troubles)
 
     @property
     def has_place(self) -> bool:
-        """Whether it is known where the task stands; if not, the next change counts its schedule from then."""
+        """Whether the task's place can be read; if not, the next change counts its schedule from then."""
         return not any(trouble.field in PLACE for trouble in self.troubles)
 
     def placed(self) -> "Definition":
-        """Return the definition without what cannot be read of the task's place, which is about to be written anew."""
+        """Return the definition without troubles of the task's place, which is about to be written anew."""
         return replace(
             self,
             troubles=tuple(trouble for trouble in self.troubles if trouble.field not in PLACE),
@@ -108,7 +108,7 @@ class Definition(Struct, frozen=True, kw_only=True):
         return found if end is None else tuple(occurrence for occurrence in found if occurrence < end)
 
     def due(self, after: datetime, until: datetime, newest: int) -> Due:
-        """Return what is due in (after, until] within the window, with the ``newest`` few."""
+        """Return the due occurrences in (after, until] within the window: their number, and the ``newest`` few."""
         end = self.policy.window.end_time
         last = until if end is None else min(until, just_before(end))
         first = _later(after, self._before_window)
@@ -140,7 +140,7 @@ class TaskStats(Struct, frozen=True, kw_only=True):
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """A registered definition and what became of it.
+    """A registered definition and its place in time.
 
     Everything up to ``settled_time`` is accounted for by executions; ``next_run_time`` is the schedule's next
     occurrence after it, None while the task is disabled or will not fire again. ``revision`` counts changes of the
@@ -195,7 +195,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
     @property
     def trouble(self) -> str:
-        """What this program cannot read of it, and why; empty where it reads everything."""
+        """The parts that this program cannot read, and why; empty if there are none."""
         return self.definition.trouble
 
     @property
@@ -212,7 +212,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handler:
-    """A handler by name, as callers may list it; ``offered`` tells whether somebody offers it now.
+    """A handler by name, as callers may list it; ``offered`` is whether a server offers it now.
 
     ``concurrency`` is how many of its attempts one server runs at once; None if only the server's limit counts.
     """
@@ -225,7 +225,7 @@ class Handler:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskFilter:
-    """Which tasks a list shows; None and the empty text mean all."""
+    """The tasks that a list shows; None and the empty text mean all."""
 
     enabled: bool | None = None
     handler: str = ""
@@ -235,7 +235,7 @@ class TaskFilter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskPage:
-    """One page of tasks, ordered by name; an empty token says that it is the last."""
+    """One page of tasks, ordered by name; an empty token marks the last one."""
 
     tasks: tuple[Task, ...]
     next_page_token: str = ""
@@ -256,7 +256,7 @@ def define(
     """Return a valid definition.
 
     Args:
-        name: And all that follows it: what a team registers.
+        name: Unique among living tasks.
         schedule: As `parse` takes it.
         handler: A name too.
         time_zone: Of cron expressions.
@@ -264,8 +264,8 @@ def define(
         metadata: The team's own.
         description: What the task is for.
         policy: A policy, or a table in any form that `policy_reading` knows; None is the default.
-        present: What the task is now: its payload and metadata are not checked again where they stay. An older program
-            may have accepted them, and the other fields must stay changeable.
+        present: The task's definition now: its payload and metadata are not checked again where they stay. An older
+            program may have accepted them, and the other fields must stay changeable.
 
     Raises:
         InvalidSchedule: if only the schedule or its zone is wrong.

@@ -3,8 +3,8 @@
 Notifications are sent after the commit that they report, several per statement: a NOTIFY inside a transaction makes all
 commits of the database wait for each other (https://www.postgresql.org/docs/current/sql-notify.html; one lock over the
 whole queue). So a server that dies in between never sends its own, and behind a pooler in transaction mode no server
-receives any: a connection that does not receive its own messages reports a gap each second. Notifications are hints: a
-listener that is told of a gap reads the database again.
+receives any: a connection that does not receive its own messages reports a gap each second. Notifications are hints:
+after a gap, listeners read the database again.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ BUSY_SECONDS = 5.0
 PAGES_A_STEP = 1024
 """Pages copied between two looks whether the copy is still wanted."""
 STEPS_BETWEEN_LOOKS = 100_000
-"""After so many steps of SQLite's machine, some milliseconds, a statement looks too."""
+"""Steps of SQLite's virtual machine, some milliseconds, after which a statement checks whether it is unwanted."""
 
 Unwanted = Callable[[], bool]
 Report = Callable[[float], None]
@@ -24,14 +24,14 @@ def copy(name: str, source: Path, target: Path, *, unwanted: Unwanted, report: R
 
     One read transaction is held throughout, so writers that commit meanwhile do not make the copy begin again, as they
     would between the steps of a copy without one. In WAL mode, in which every binding and the service's own file are,
-    nobody waits for it; the WAL grows until it ends.
+    no writer waits for it; the WAL grows until it ends.
 
     Args:
         name: The binding's, for errors.
         source: The file; it is not created.
         target: Where the copy goes; must not exist.
-        unwanted: Asked often; once true the copying ends.
-        report: Told the part that is done, from 0 to 1.
+        unwanted: Is called often; once true the copying ends.
+        report: Is called with the part that is done, from 0 to 1.
 
     Raises:
         BindingError: naming the binding, if the file is missing, damaged or no database, or the copy cannot be written.
@@ -72,7 +72,7 @@ def examine(path: Path, *, unwanted: Unwanted) -> dict[str, int]:
     """Return the rows of each table of a copy that is whole; nothing is written beside it.
 
     Raises:
-        ValueError: saying what is wrong with it.
+        ValueError: naming what is wrong with it.
         Stopped: because it was unwanted.
     """
     if not path.stat().st_size:

@@ -100,7 +100,7 @@ class SqliteDatabase:
         application_id: int,
         on_commit: Callable[[int], None] = lambda _: None,
     ) -> "SqliteDatabase":
-        """Lock, check, and create or migrate the file, and open it; ``on_commit`` is told how many share each commit.
+        """Lock, check, and create or migrate the file, and open it; ``on_commit`` gets the operations' number.
 
         Raises:
             DatabaseRefused: if it is held by another server, empty, damaged, foreign, or newer than this program.
@@ -240,9 +240,9 @@ class SqliteDatabase:
         return run_batch(connection, factories)
 
     def _require_the_same_files(self, connection: sqlite3.Connection) -> None:
-        """Refuse to write into files that nobody will find again: without a name, or where another has their name.
+        """Refuse to write into files that have lost their names, to a deletion or to other files.
 
-        What the newest commits wrote into a lost -wal is still in reach: it is moved into the file.
+        The newest commits in a lost -wal are still in reach: they are moved into the file.
         """
         for path, identity in self._identities.items():
             if _identity(path) != identity:
@@ -299,7 +299,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 
 def _callers_error(error: Exception) -> Exception:
-    """Return what a caller is told: a disk's state is the database's fault, a broken constraint is ours."""
+    """Return the error for the caller: a disk's state is the database's fault, a broken constraint is ours."""
     if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
         return _unavailable(error)
     return error

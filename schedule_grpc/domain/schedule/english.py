@@ -22,7 +22,7 @@ _UNITS = (
 _MIDNIGHT = "At 00:00"
 """How cron-descriptor begins a reading of days alone."""
 _FEW = 3
-"""From so many values on, those at equal distances are spelt as a range or a step."""
+"""Number of values from which values at equal distances are spelt as a range or a step."""
 
 
 @lru_cache(maxsize=4096)

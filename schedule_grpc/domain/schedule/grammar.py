@@ -1,8 +1,8 @@
 """The grammar of cron expressions: Vixie's five fields, nothing more, every refusal with its field and reason.
 
-Other programs accept what surprises: wrap-around ranges, ``R``, ``H``, ``W``, ``L``, ``#``, numbers of thousands of
-digits. What is accepted means what Debian's cron takes it for. Of what that accepts, steps longer than their field are
-refused: ``*/99`` would silently mean 0.
+Other programs accept surprises: wrap-around ranges, ``R``, ``H``, ``W``, ``L``, ``#``, numbers of thousands of digits.
+An accepted expression means what Debian's cron takes it for. Steps longer than their field, which Debian's cron
+accepts, are refused: ``*/99`` would silently mean 0.
 """
 
 import re

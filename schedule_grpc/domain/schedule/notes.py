@@ -1,4 +1,4 @@
-"""What changes of the clocks do to a cron expression, in English: told before somebody relies on it."""
+"""What changes of the clocks do to a cron expression, in English: previews show it before a team relies on it."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from schedule_grpc.domain.schedule.zone import Change, NextLocal, changes_between
 
 MAX_NOTES = 10
-"""A preview over centuries would tell of hundreds of nights that are all alike."""
+"""Notes at most: a preview over centuries would list hundreds of nights that are all alike."""
 
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 

@@ -1,4 +1,4 @@
-"""Operations of the servers that share a database: who holds a lease, and what do they offer?"""
+"""Operations on the servers of a shared database: their leases, and the handlers that they offer."""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ OFFERS_FOR = timedelta(seconds=15)
 
 
 def renew_lease(replica: Replica, now: datetime) -> Operation[WithEvents[tuple[Replica, ...]]]:
-    """Renew a server's lease, or take it for the first time; see who else holds one."""
+    """Renew a server's lease, or take it for the first time; return all servers that hold one."""
     yield (
         QUERIES.renew_lease,
         {
@@ -35,7 +35,7 @@ def leave(replica_id: str) -> Operation[WithEvents[None]]:
 
 
 def replicas() -> Operation[tuple[Replica, ...]]:
-    """Read who holds a lease, the one that has been there longest first."""
+    """Read the servers that hold a lease, the oldest first."""
     return _replicas((yield QUERIES.replicas, {}))
 
 
@@ -58,7 +58,7 @@ def _replicas(rows: Rows) -> tuple[Replica, ...]:
 
 
 def _names(text: str) -> frozenset[str]:
-    """Return the handlers of another replica; none if a newer one tells them in another form."""
+    """Return the handlers of a peer; none if a newer program wrote them in another form."""
     try:
         names = decode(text)
     except ValueError:

@@ -20,14 +20,14 @@ LATE_COMMITS = timedelta(minutes=5)
 """How long after its creation an execution, or a change, may be committed: its write may be tried several times."""
 READ_AT_ONCE = 5_000
 OTHERS = 100
-"""Histories that a round looks at for no reason."""
+"""Histories that a round looks at without a reason: every history has its turn."""
 BEFORE_ALL = -(2**63)
 """Microseconds: before every instant that a column can hold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pruned:
-    """How many rows were removed, and which of the tasks are still to be looked at."""
+    """The number of removed rows, and the tasks that are still to be looked at."""
 
     removed: int
     left: Sequence[str]

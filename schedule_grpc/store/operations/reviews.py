@@ -1,6 +1,6 @@
-"""Operations of the review: what a server finds in the tasks that are there when it starts.
+"""Operations of the review: a server that starts corrects tasks that other programs wrote.
 
-Other programs wrote them: older or newer ones, with other tz data.
+These may have been older or newer, or had other tz data.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,19 +29,19 @@ MARK = "review"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Review:
-    """What a review of some tasks found, and the uid after which others follow, None if none do."""
+    """The findings of a review of some tasks, and the uid after which others follow, None if none do."""
 
     moves: tuple[Firing, ...]
-    """Next runs that other zone rules gave: each is put where it is by the rules there are."""
+    """Next runs that were computed by other zone rules: each is moved to its time by the present ones."""
     unreadable: tuple[Task, ...]
-    """Tasks of which a part cannot be read, and nobody has been alerted."""
+    """Tasks that this program cannot read in full, and that have no alert yet."""
     readable: tuple[Task, ...]
-    """Tasks that can be read again."""
+    """Tasks with an alert that this program can read again."""
     after: str | None
 
     @property
     def finds_nothing(self) -> bool:
-        """Whether nothing is to be written."""
+        """Whether there is nothing to write."""
         return not (self.moves or self.unreadable or self.readable)
 
 
@@ -61,19 +61,19 @@ def review_alerted() -> Operation[Review]:
 
 
 def reviewed_by() -> Operation[str]:
-    """Read by what all tasks were last reviewed."""
+    """Read which program last reviewed all tasks."""
     rows = yield QUERIES.upkeep_mark, {"name": MARK}
     return rows[0]["word"] if rows else ""
 
 
 def note_reviewed(by: str, now: datetime) -> Operation[WithEvents[None]]:
-    """Note by what all tasks were reviewed."""
+    """Note which program reviewed all tasks."""
     yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(now), "word": by}
     return None, ()
 
 
 def correct_tasks(found: Review, now: datetime) -> Operation[WithEvents[None]]:
-    """Write what a review found."""
+    """Write the corrections of a review."""
     events = yield from move_next_runs(found.moves)
     events += yield from _readable(found.readable, now)
     _, noted = yield from note_unreadable(found.unreadable, now)
