@@ -80,16 +80,8 @@ class TaskUpdate:
         staying = [trouble for trouble in present.troubles if not self._replaces(trouble.field)]
         if staying:
             raise InvalidArgument(*staying)
-        values: dict[str, Any] = {
-            "schedule": present.schedule.text,
-            "time_zone": present.schedule.time_zone,
-            "handler": present.handler,
-            "payload": present.payload,
-            "metadata": present.metadata,
-            "description": present.description,
-        }
         changed = {name: value for name, value in self.fields.items() if value is not None}
-        kept = {name: value for name, value in values.items() if name not in self.fields}
+        kept = {name: value for name, value in present.fields().items() if name not in self.fields}
         required = {name: "" for name in ("schedule", "handler") if self.fields.get(name, "") is None}
         policy = present.policy.with_fields(self.policy)
         return define(name=task.name, policy=policy, present=present, **(kept | changed | required))

@@ -41,6 +41,15 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 MAX_DESCRIPTION = 4096
 MAX_NOTE = 1024
+SCHEDULE_FIELDS = ("schedule", "time_zone")
+TEXT_FIELDS = ("handler", "description")
+OBJECT_FIELDS = {"payload": MAX_PAYLOAD_BYTES, "metadata": MAX_METADATA_BYTES}
+"""JSON objects, with the bytes that each may have at most."""
+FIELDS = (*SCHEDULE_FIELDS, *TEXT_FIELDS, *OBJECT_FIELDS)
+"""A definition's fields beside its name and policy: columns, messages, masks, files and differences follow from these.
+
+Typed signatures (of clients, commands, HTTP bodies), JSON answers and printed tasks spell them again.
+"""
 PLACE = frozenset({"revision", "settled_time", "next_run_time", "start_delay"})
 """A task's place in its schedule: the columns that each change of the task writes anew."""
 EMPTY: Mapping[str, Any] = CanonicalObject("{}")
@@ -65,6 +74,11 @@ class Definition(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     troubles: tuple[Violation, ...] = ()
     unread: tuple[tuple[str, Any], ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """Return its `FIELDS` by name, as `define` takes them."""
+        others = {name: getattr(self, name) for name in (*TEXT_FIELDS, *OBJECT_FIELDS)}
+        return {"schedule": self.schedule.text, "time_zone": self.schedule.time_zone, **others}
 
     @property
     def trouble(self) -> str:

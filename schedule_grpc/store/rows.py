@@ -19,7 +19,7 @@ from schedule_grpc.domain.policy import MAX_JITTER, Policy
 from schedule_grpc.domain.read_only import read_only
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.domain.schedule import Schedule, read_stored
-from schedule_grpc.domain.task import EMPTY, Definition, Task, TaskStats
+from schedule_grpc.domain.task import EMPTY, FIELDS, OBJECT_FIELDS, TEXT_FIELDS, Definition, Task, TaskStats
 from schedule_grpc.runtime.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.store.columns import MAX_COUNT, MAX_NUMBER, Columns
 from schedule_grpc.store.policies import policy_text, stored_policy
@@ -32,7 +32,7 @@ _TASKS_READ: dict[tuple[Any, ...], Task] = {}
 _TASKS_LOCK = Lock()
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by their columns: a task is read each time that it is due, and rarely changes."""
-_DEFINITION = ("name", "schedule", "time_zone", "handler", "payload", "metadata", "description", "policy")
+_DEFINITION = ("name", *FIELDS, "policy")
 _COUNTS = ("revision", "success_count", "failure_count", "consecutive_failures")
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys((*_DEFINITION, "uid", "note"), (str,)),
@@ -53,15 +53,9 @@ def micros(instant: datetime | None) -> int | None:
 
 def definition_columns(definition: Definition) -> dict[str, str]:
     """Return a definition's columns, except for its name: equal texts are equal definitions."""
-    return {
-        "schedule": definition.schedule.text,
-        "time_zone": definition.schedule.time_zone,
-        "handler": definition.handler,
-        "payload": object_text(definition.payload),
-        "metadata": object_text(definition.metadata),
-        "description": definition.description,
-        "policy": policy_text(definition.policy),
-    }
+    fields = definition.fields()
+    objects = {name: object_text(fields[name]) for name in OBJECT_FIELDS}
+    return {**fields, **objects, "policy": policy_text(definition.policy)}
 
 
 def has_place(row: Row) -> bool:
@@ -102,16 +96,7 @@ def task_of(row: Row) -> Task:
     """
     place, past = Columns(), Columns()
     task = Task(
-        definition=_definition(
-            row["name"],
-            row["schedule"],
-            row["time_zone"],
-            row["handler"],
-            row["payload"],
-            row["metadata"],
-            row["description"],
-            row["policy"],
-        ),
+        definition=_definition(*[row[column] for column in _DEFINITION]),
         uid=row["uid"],
         revision=place.count("revision", row["revision"]),
         enabled=bool(row["enabled"]),
@@ -146,7 +131,8 @@ def _plain_task(*row: Any) -> Task | None:
     """Return the task in a row of plain values; None where a value is of another kind, or beyond what it may be."""
     if tuple(map(type, row)) not in _PLAIN:
         return None
-    definition, (uid, note, enabled, start_delay), counts, times = row[:8], row[8:12], row[12:16], row[16:]
+    definition, others = row[: len(_DEFINITION)], row[len(_DEFINITION) :]
+    (uid, note, enabled, start_delay), counts, times = others[:4], others[4:8], others[8:]
     if not (0 <= min(counts) <= max(counts) <= MAX_COUNT and 0 <= start_delay <= LONGEST_DELAY):
         return None
     try:
@@ -244,28 +230,18 @@ def can_begin(row: Row) -> bool:
 
 
 @lru_cache(maxsize=DEFINITIONS_KEPT)
-def _definition(
-    name: str,
-    schedule: str,
-    time_zone: str,
-    handler: str,
-    payload: str,
-    metadata: str,
-    description: str,
-    policy: str,
-) -> Definition:
+def _definition(*columns: str) -> Definition:
+    """Return the definition in its columns, in the order of `_DEFINITION`."""
+    stored = dict(zip(_DEFINITION, columns, strict=True))
     reading = _Reading()
-    return Definition(
-        name=reading.text("name", name),
-        schedule=reading.schedule(reading.text("schedule", schedule), reading.text("time_zone", time_zone)),
-        handler=reading.text("handler", handler),
-        payload=reading.shared_object("payload", payload),
-        metadata=reading.shared_object("metadata", metadata),
-        description=reading.text("description", description),
-        policy=reading.policy(policy),
-        troubles=tuple(reading.troubles),
-        unread=tuple(reading.unread.items()),
-    )
+    name, schedule, zone = (reading.text(column, stored[column]) for column in ("name", "schedule", "time_zone"))
+    fields: dict[str, Any] = {
+        "schedule": reading.schedule(schedule, zone),
+        **{column: reading.text(column, stored[column]) for column in TEXT_FIELDS},
+        **{column: reading.shared_object(column, stored[column]) for column in OBJECT_FIELDS},
+        "policy": reading.policy(stored["policy"]),
+    }
+    return Definition(name=name, **fields, troubles=tuple(reading.troubles), unread=tuple(reading.unread.items()))
 
 
 def _troubled(definition: Definition, place: Columns) -> Definition:
