@@ -54,7 +54,7 @@ class Lane:
         """Return when a message is tried again, if there is one."""
         return min((trying.next_time for trying in self._trying.values()), default=None)
 
-    async def tell(self, messages: Sequence[Message]) -> bool:
+    async def send(self, messages: Sequence[Message]) -> bool:
         """Send the due messages of one condition, in order; return whether the target has received all of them."""
         for message in messages:
             if not self.has(message) and not await self._took(message):

@@ -107,17 +107,17 @@ class Sender:
         by_condition: dict[tuple[str, str], list[Alert]] = {}
         for alert in alerts:
             by_condition.setdefault((alert.task_uid, alert.key), []).append(alert)
-        telling = (self._tell(lane, of_one) for of_one in by_condition.values())
-        failures = [each for each in await asyncio.gather(*telling, return_exceptions=True) if each is not None]
+        sending = (self._send_condition(lane, of_one) for of_one in by_condition.values())
+        failures = [each for each in await asyncio.gather(*sending, return_exceptions=True) if each is not None]
         if failures:
             raise failures[0]
         return lane.next_time()
 
-    async def _tell(self, lane: Lane, alerts: Sequence[Alert]) -> None:
+    async def _send_condition(self, lane: Lane, alerts: Sequence[Alert]) -> None:
         """Send one target the alerts of one condition, in order."""
         for alert in alerts:
             messages = messages_of(alert)
-            has_all = await lane.tell(messages)
+            has_all = await lane.send(messages)
             if all(each.has(messages[0]) for each in self._lanes):
                 await self._states.mark_alert_sent(alert)
                 self._wake()  # there may be more than was read

@@ -94,7 +94,7 @@ class Webhook:
         parts = urlsplit(url)
         try:
             usable = bool(parts.hostname) and parts.port != 0 and bool(httpx2.URL(url).host)
-        except (ValueError, httpx2.InvalidURL):  # neither is repeated: the words may quote what is secret
+        except (ValueError, httpx2.InvalidURL):  # neither is repeated: its message may quote secrets
             usable = False
         if not usable:
             raise ConfigurationError(f"alerts.urls: {parts.scheme}://… names no host, or a port that is none")

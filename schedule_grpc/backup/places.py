@@ -293,7 +293,7 @@ def _age(folder: Path, now: datetime) -> float:
     """Return the seconds since anything in a folder was written."""
     try:
         newest = max(each.lstat().st_mtime for each in (folder, *folder.iterdir()))
-    except OSError:  # somebody else removes it
+    except OSError:  # another server removes it
         return 0.0
     return now.timestamp() - newest
 

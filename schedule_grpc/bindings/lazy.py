@@ -110,8 +110,8 @@ class LazyBinding:
             raise BindingError(self._name, "is closed")
         if self._opening is None or _failed(self._opening):
             self._opening = asyncio.create_task(self._opening_limited(), name=f"open {self._name}")
-            self._opening.add_done_callback(_failed)  # somebody has looked, even if every caller has gone
-        # A caller who gives up neither takes the others with him nor leaves a half-opened file behind.
+            self._opening.add_done_callback(_failed)  # its error is retrieved, even if every caller has gone
+        # A caller that is cancelled neither cancels the others nor leaves a half-opened file behind.
         return await asyncio.shield(self._opening)
 
     async def _opening_limited(self) -> Any:

@@ -201,7 +201,7 @@ class PostgresPool:
         try:
             yield connection
         except BaseException:
-            # The server may have to be told to stop first, over a network that may be gone: nobody waits for that.
+            # The server may have to be told to stop first, over a network that may be gone: no caller waits for that.
             releasing = asyncio.create_task(self._release(connection), name=f"release {self._name}")
             self._releasing.add(releasing)
             releasing.add_done_callback(self._releasing.discard)
@@ -219,7 +219,7 @@ class PostgresPool:
                 await connection.execute("ROLLBACK", timeout=self._patience)
             await self._pool.release(connection, timeout=self._patience)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-            # An OSError is a TimeoutError too; InternalClientError is said of a connection that `aclose` terminated
+            # An OSError is a TimeoutError too; InternalClientError is raised on a connection that `aclose` terminated
             # between two steps of giving it back.
             with suppress(asyncpg.InterfaceError):  # the pool has thrown it away already
                 connection.terminate()

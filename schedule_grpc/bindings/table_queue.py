@@ -31,7 +31,7 @@ class TableQueue:
 
     async def enqueue(
         self,
-        type: str,  # noqa: A002 (as its callers say it)
+        type: str,  # noqa: A002 (the public name)
         payload: Mapping[str, Any],
         *,
         priority: int = 0,

@@ -55,7 +55,7 @@ class WorkerThread:
         self._report(self._ended.set)
 
     def _report(self, *call: Any) -> None:
-        with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop has been closed: no caller waits any more
             self._loop.call_soon_threadsafe(*call)
 
 

@@ -25,7 +25,7 @@ class Phase(StrEnum):
 
     STARTED = "STARTED"
     """It holds, and its start is not sent yet."""
-    TOLD = "TOLD"
+    SENT = "TOLD"
     """It holds, and its start has been sent."""
     ENDED = "ENDED"
     """It is over; its start has been sent, its end not yet."""

@@ -42,7 +42,7 @@ class ListedTasks:
 
     def learn(self, row: Row) -> Task:
         """Return the task in a whole row, and keep it."""
-        task = task_read_again(row)  # the same value as for those who ask for this task alone
+        task = task_read_again(row)  # the same value as in calls that read this task alone
         with self._lock:
             if task.uid not in self._kept and len(self._kept) >= MOST_KEPT:
                 del self._kept[next(iter(self._kept))]

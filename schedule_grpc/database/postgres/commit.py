@@ -31,7 +31,7 @@ SELECT
     ({LIFE}) AS life,
     CASE WHEN pg_is_in_recovery() THEN 'in recovery' ELSE pg_xact_status($1::text::xid8) END AS status
 """
-# One that still waits for a statement never got our COMMIT, and its connection is gone: nobody will send one.
+# One that still waits for a statement never got our COMMIT, and its connection is gone: none will come.
 _END = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_xid = ($1::text::xid8)::xid AND state LIKE 'idle in transaction%'

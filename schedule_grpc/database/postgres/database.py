@@ -63,7 +63,7 @@ class PostgresDatabase:
         self._url = url
         self._pool = pool
         self._on_commit = on_commit
-        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock says
+        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock shows
         self._writing: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._prepares = prepares
@@ -110,7 +110,7 @@ class PostgresDatabase:
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         writing.add_done_callback(_retrieve)
-        return await asyncio.shield(writing)  # a caller who leaves must not leave a transaction open
+        return await asyncio.shield(writing)  # a cancelled caller must not leave a transaction open
 
     async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
         """Run an operation that only reads; each of its statements sees the rows committed when it runs.

@@ -49,7 +49,7 @@ _GONE = (
     ConnectionError,
 )
 _AWAY = (
-    asyncpg.LockNotAvailableError,  # somebody holds a table or a row for longer than we wait
+    asyncpg.LockNotAvailableError,  # another session holds a table or a row for longer than we wait
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.OperatorInterventionError,  # a statement's timeout among them

@@ -29,7 +29,7 @@ class Line:
         """Take a database's URL; ``pooled`` returns whether it is behind a pooler in transaction mode."""
         self._url = url
         self._pooled = pooled
-        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock says
+        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock shows
         self._connection: Connection | None = None
 
     async def run(self, factory: Factory[T], *, seconds: float) -> T:

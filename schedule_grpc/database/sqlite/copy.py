@@ -54,7 +54,7 @@ def copy(name: str, source: Path, target: Path, *, unwanted: Unwanted, report: R
             reader.isolation_level = None
             with suppress(sqlite3.OperationalError):  # a file of others, who may forbid it: then they wait for us
                 reader.execute("PRAGMA journal_mode = WAL")
-            writer.execute("PRAGMA journal_mode = OFF")  # what is half written is thrown away
+            writer.execute("PRAGMA journal_mode = OFF")  # a half-written copy is thrown away
             writer.execute("PRAGMA synchronous = OFF")
             reader.set_progress_handler(unwanted, STEPS_BETWEEN_LOOKS)
             reader.execute("BEGIN")
@@ -78,7 +78,7 @@ def examine(path: Path, *, unwanted: Unwanted) -> dict[str, int]:
     if not path.stat().st_size:
         raise ValueError("is empty")  # which SQLite takes for a database without tables
     try:
-        # Immutable: nobody else has it, and a file in WAL mode would want files of its own beside it.
+        # Immutable: no other process has it, and a file in WAL mode would want files of its own beside it.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             connection.set_progress_handler(unwanted, STEPS_BETWEEN_LOOKS)
             verdicts = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]

@@ -205,7 +205,7 @@ class SqliteDatabase:
             for result in results:
                 if isinstance(result, Refused):
                     writer.look_at(result.error)
-        except Exception as error:  # noqa: BLE001 (whoever waits for a write must hear of it, whatever went wrong)
+        except Exception as error:  # noqa: BLE001 (each waiting caller must get its error, whatever it is)
             results = [Refused(error) for _ in batch]
         for job, result in zip(batch, results, strict=True):
             if isinstance(result, Done) and job.committed is not None:

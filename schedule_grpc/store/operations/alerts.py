@@ -88,7 +88,7 @@ def unsent_alerts() -> Operation[tuple[Alert, ...]]:
             end_time=None if row["end_time"] is None else from_micros(row["end_time"]),
         )
         for row in rows
-        if row["phase"] in PHASES and _has_times(row)  # a newer server tells of its own
+        if row["phase"] in PHASES and _has_times(row)  # a newer server sends its own
     )
 
 
