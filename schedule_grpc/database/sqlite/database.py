@@ -100,7 +100,7 @@ class SqliteDatabase:
         application_id: int,
         on_commit: Callable[[int], None] = lambda _: None,
     ) -> "SqliteDatabase":
-        """Lock, check, and create or migrate the file, and open it; ``on_commit`` gets the operations' number.
+        """Lock, check, create or migrate, and open the file; ``on_commit`` gets the number of operations of a commit.
 
         Raises:
             DatabaseRefused: if it is held by another server, empty, damaged, foreign, or newer than this program.
