@@ -26,19 +26,19 @@ from schedule_grpc.metrics import Metrics
 from schedule_grpc.runtime import signals
 from schedule_grpc.runtime.agreed_clock import AgreedClock
 from schedule_grpc.runtime.clock import Clock, SystemClock, pass_by
+from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
 from schedule_grpc.runtime.threads import in_thread
 from schedule_grpc.service import Service
 from schedule_grpc.settings.config import Settings
 from schedule_grpc.settings.values import OFF
-from schedule_grpc.store import SqlStore, open_store, shown
+from schedule_grpc.store import Store, open_store, shown
 
 if TYPE_CHECKING:
     from schedule_grpc.api.http import HttpServer
 
 log = structlog.get_logger(__name__)
 
-SQLITE = "sqlite:///"
-DATABASES = (SQLITE, "postgresql://", "postgres://")
+DATABASES = (SQLITE, *POSTGRESQL)
 SHOWN_TASKS = 100
 """Tasks that a server that starts has shown."""
 COUNTED_EVERY = 10.0
@@ -73,7 +73,7 @@ class RunningServer:
 class Parts:
     """A server's parts, for whoever runs one inside another program or a test."""
 
-    store: SqlStore
+    store: Store
     engine: Engine | AbsentEngine
     service: Service
     server: GrpcServer
@@ -212,7 +212,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
 
 async def _opened(
     database: str, hub: Hub, metrics: Metrics, machine: Clock, stack: AsyncExitStack
-) -> tuple[SqlStore, Clock]:
+) -> tuple[Store, Clock]:
     """Open the store; return it with the clock by which this server works: its machine's, or the shared database's."""
     store = await open_store(database, hub, on_commit=metrics.committed, on_error=metrics.refused)
     stack.push_async_callback(store.close)
@@ -226,7 +226,7 @@ async def _opened(
     return store, clock
 
 
-async def _keep_counting(store: SqlStore, metrics: Metrics, clock: Clock) -> NoReturn:
+async def _keep_counting(store: Store, metrics: Metrics, clock: Clock) -> NoReturn:
     """Count anew what is open: other servers' transitions are not told to our instruments."""
     while True:
         await pass_by(clock, COUNTED_EVERY)

@@ -48,15 +48,15 @@ class WorkerThread:
                 continue
             try:
                 answer = function()
-            except BaseException as error:  # noqa: BLE001 (whoever asked is told)
-                self._tell(_fail, future, error)
+            except BaseException as error:  # noqa: BLE001 (it is raised in the caller)
+                self._report(_fail, future, error)
             else:
-                self._tell(_answer, future, answer)
-        self._tell(self._ended.set)
+                self._report(_answer, future, answer)
+        self._report(self._ended.set)
 
-    def _tell(self, *told: Any) -> None:
-        with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-            self._loop.call_soon_threadsafe(*told)
+    def _report(self, *call: Any) -> None:
+        with suppress(RuntimeError):  # the loop has been closed: no caller waits any more
+            self._loop.call_soon_threadsafe(*call)
 
 
 def _answer(future: "asyncio.Future[Any]", answer: object) -> None:

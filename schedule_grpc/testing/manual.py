@@ -23,7 +23,7 @@ from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.handlers.perform import GRACE
 from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.service import Service
-from schedule_grpc.store import SqlStore, open_store
+from schedule_grpc.store import Store, open_store
 from schedule_grpc.testing.at_work import AtWork
 from schedule_grpc.testing.fake_clock import FakeClock
 from schedule_grpc.testing.given import given_clock, given_environment, offer_of
@@ -43,7 +43,7 @@ class ManualService:
     clock: FakeClock
     env: Env
     """The bindings, as handlers see them: ``env.DB``."""
-    store: SqlStore
+    store: Store
     hub: Hub
     registry: Registry
     options: EngineOptions | None
