@@ -16,7 +16,7 @@ from schedule_grpc.api import GrpcServer, HttpInterface
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import Handler, Task, TaskFilter
+from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Hub
@@ -170,9 +170,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         defaults = builtin.default_definitions()
         starter = engine if isinstance(engine, Engine) else None
         service = Service(store=store, clock=clock, hub=hub, registry=registry, defaults=defaults, starter=starter)
-        await store.offer_handlers(
-            [Handler(name=offer.name, description=offer.description) for offer in registry], now=clock.now()
-        )
+        await store.offer_handlers(registry.handlers(), now=clock.now())
         await engine.recover()
         if init:
             await service.initialize_defaults()

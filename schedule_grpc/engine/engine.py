@@ -23,7 +23,7 @@ from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.store import Replica, Slots, Store
+from schedule_grpc.store import Slots, Store
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +84,10 @@ class Engine:
         self._stopping = asyncio.Event()
         self._ticking = False
         self._hurried = asyncio.Event()
-        replica = Replica(id=owner, start_time=clock.now(), handlers=frozenset(registry.names()))
         self._lease: Lease = (
-            SharedLease(store=store, replica=replica, now=clock.now) if store.is_shared else SoleLease()
+            SharedLease(store=store, owner=owner, handlers=lambda: registry.offered.names, now=clock.now)
+            if store.is_shared
+            else SoleLease()
         )
         self._runner = Runner(
             store=store,

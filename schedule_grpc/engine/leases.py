@@ -91,13 +91,20 @@ class SharedLease:
     """
 
     def __init__(
-        self, *, store: Store, replica: Replica, now: Callable[[], datetime], machine: Clock | None = None
+        self,
+        *,
+        store: Store,
+        owner: str,
+        handlers: Callable[[], frozenset[str]],
+        now: Callable[[], datetime],
+        machine: Clock | None = None,
     ) -> None:
         """Make a lease that is not taken yet.
 
         Args:
             store: Where it stands.
-            replica: Whose it is.
+            owner: The id of the server that holds it.
+            handlers: Returns the names of the handlers that the server offers now; called in the lease's thread.
             now: The time on which the servers agree, for people who read the row.
             machine: Measures how long the lease holds; None takes the machine's own clock.
         """
@@ -106,7 +113,9 @@ class SharedLease:
         self.first = False
         self.lapsed: Mapping[str, int] = {}
         self._store = store
-        self._replica = replica
+        self._owner = owner
+        self._start_time = now()
+        self._handlers = handlers
         self._now = now
         self._clock = machine or SystemClock()
         self._presence = Presence()
@@ -130,12 +139,16 @@ class SharedLease:
         self._thread = threading.Thread(target=self._keep, args=(begins_to_hold,), name="lease", daemon=True)
         self._thread.start()
 
+    @property
+    def _replica(self) -> Replica:
+        return Replica(id=self._owner, start_time=self._start_time, handlers=self._handlers())
+
     async def leave(self) -> None:
         """See Lease."""
         self._over.set()
         await in_thread(lambda _: self._join(), name="lease's end", abandon=True)
         with suppress(Unavailable):
-            await self._store.leave(self._replica.id)
+            await self._store.leave(self._owner)
 
     def _join(self) -> None:
         if self._thread is not None:
@@ -190,16 +203,16 @@ class SharedLease:
 
     def _renewed(self, holders: tuple[Replica, ...], asked: float) -> None:
         answered = self._clock.monotonic()
-        others = {holder.id: holder.beat for holder in holders if holder.id != self._replica.id}
+        others = {holder.id: holder.beat for holder in holders if holder.id != self._owner}
         self._presence.saw(others, asked=asked, answered=answered)
         self.lapsed = self._presence.lapsed(asked)
         living = [holder.id for holder in holders if holder.id not in self.lapsed]
-        self.first = living[:1] == [self._replica.id]
+        self.first = living[:1] == [self._owner]
         self._stands(holders, asked)
 
     def _stands(self, holders: tuple[Replica, ...], asked: float) -> None:
         """Take note of an answer: a lease that is gone, or whose count began anew, was ended by another server."""
-        beat = next((holder.beat for holder in holders if holder.id == self._replica.id), 0)
+        beat = next((holder.beat for holder in holders if holder.id == self._owner), 0)
         if beat < self._beat:
             log.error("lease.lost", seconds=round(self._silent(asked), 1))
             self.term += 1

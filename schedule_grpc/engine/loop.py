@@ -58,8 +58,9 @@ class Loop:
         self._runner = runner
         self._lease = lease
         self._owner = owner
-        self._handlers = frozenset(registry.names())
-        self._limits = registry.limits()
+        self._registry = registry
+        self._offered = registry.offered
+        """The handlers that this tick looks for and starts."""
         self._concurrency = concurrency
         self._troubled: dict[str, int] = {}
         """Revisions, by uid, of tasks of whose trouble the log has been told."""
@@ -117,6 +118,7 @@ class Loop:
     async def _tick(self) -> bool:
         await self._lease.take()
         now = self._ticked = self._clock.now()
+        await self._note_handlers(now)
         if self._sees_claims_alone(now):
             return await self._claim(now) or not self.is_done
         wanted = self._wanted()
@@ -132,11 +134,19 @@ class Loop:
         await self._alert_of(look.unreadable, now)
         return expired or fired or claimed
 
+    async def _note_handlers(self, now: datetime) -> None:
+        """Take the handlers that are offered now; the last look was for those before."""
+        offered = self._registry.offered
+        if offered is not self._offered:
+            await self._store.offer_handlers(self._registry.handlers(), now=now)
+            self._offered = offered
+            self._foresight.forget()
+
     async def _look(self, now: datetime, wanted: int) -> Look:
         changes = self._foresight.changes
         horizon = timedelta(0) if self.behind else self._foresight.horizon
         limit = min(wanted, LOOKED_AT) if horizon else wanted
-        look = await self._store.look(self._handlers, now=now, limit=limit, horizon=horizon)
+        look = await self._store.look(self._offered.names, now=now, limit=limit, horizon=horizon)
         self._foresight.learn(look, now, changes=changes)
         return look
 
@@ -209,7 +219,7 @@ class Loop:
                 return await self._record(firings, now)
             request = replace(
                 slots.request,
-                handlers=self._handlers - look.claimable,
+                handlers=self._offered.names - look.claimable,
                 looks_at=self._looked_at_behind(look),
                 horizon=self._foresight.horizon,
             )
@@ -283,9 +293,9 @@ class Loop:
             return None
         return ClaimRequest(
             owner=self._owner,
-            handlers=self._handlers,
+            handlers=self._offered.names,
             limit=self._concurrency,
             running=self._runner.running_by_handler(),
             now=now,
-            limits=self._limits,
+            limits=self._offered.limits,
         )

@@ -3,12 +3,12 @@
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, TypeVar
 
-from schedule_grpc.domain.task import NAME
+from schedule_grpc.domain.task import NAME, Handler
 from schedule_grpc.errors import CannotStart, ConfigurationError, HandlerNotFound
 from schedule_grpc.handlers.context import TaskContext
 from schedule_grpc.text.unicode import readable
@@ -62,12 +62,23 @@ def handler(name: str, *, description: str = "", concurrency: int | None = None)
     return mark
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offered:
+    """The handlers that a registry has at one moment."""
+
+    names: frozenset[str] = frozenset()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """How many attempts run at once, by handler, where that is limited: by configuration, else by the handler."""
+
+
 class Registry:
     """The handlers that this process offers, by name."""
 
     def __init__(self, offers: Iterable[Offer] = (), *, limits: Mapping[str, int] | None = None) -> None:
         self._offers: dict[str, Offer] = {}
         self._limits = dict(limits or {})
+        self.offered = Offered(limits=self._limits)
+        """The same value until a handler is added, so an engine sees at no cost that nothing changed. Any thread."""
         for offer in offers:
             self.add(offer)
 
@@ -82,6 +93,8 @@ class Registry:
             raise ConfigurationError(
                 f"two handlers are named {offer.name}: {_place(present.function)} and {_place(offer.function)}"
             )
+        own = {each.name: each.concurrency for each in self if each.concurrency is not None}
+        self.offered = Offered(names=frozenset(self._offers), limits=own | self._limits)
 
     def add_function(self, function: Callable[..., Any]) -> None:
         """Offer a function decorated with `handler`.
@@ -137,10 +150,13 @@ class Registry:
         except KeyError:
             raise HandlerNotFound(name, self.names()) from None
 
-    def limits(self) -> Mapping[str, int]:
-        """Return how many attempts run at once, by handler, where that is limited: by configuration, else by itself."""
-        own = {offer.name: offer.concurrency for offer in self if offer.concurrency is not None}
-        return own | self._limits
+    def handlers(self) -> tuple[Handler, ...]:
+        """Return the handlers as callers may list them."""
+        limits = self.offered.limits
+        return tuple(
+            Handler(name=offer.name, description=offer.description, concurrency=limits.get(offer.name))
+            for offer in self
+        )
 
     def names(self) -> tuple[str, ...]:
         """Return all names, sorted."""
