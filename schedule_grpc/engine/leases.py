@@ -7,13 +7,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from schedule_grpc.engine.presence import LEASE, Presence
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.runtime import event_loop, forks
 from schedule_grpc.runtime.clock import Clock, SystemClock
@@ -22,8 +22,13 @@ from schedule_grpc.store import LeaseLine, Replica, Store
 
 log = structlog.get_logger(__name__)
 
+LEASE = 10.0
+"""Seconds for which a server that does not renew its lease keeps it."""
 BEAT = 1.0
 """Seconds between two renewals."""
+UNBROKEN = 6.0
+"""Seconds between two sightings of other leases at most. A longer pause shows that this server was suspended, or that
+the database took no writes: then the others could not renew either, and get the whole time again."""
 SAFETY = 2.0
 """Seconds before the end of a lease that cannot be renewed at which its owner stops its attempts."""
 TRY = 5.0
@@ -225,3 +230,35 @@ class SharedLease:
         if silent >= LEASE - SAFETY and self.holds:
             log.error("lease.lapsed", seconds=round(silent, 1))
             self.holds = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    beat: int
+    since: float
+
+
+@dataclass(slots=True)
+class Presence:
+    """The leases of other servers, as this one saw them renewed, by its own monotonic clock."""
+
+    _seen: dict[str, _Sighting] = field(default_factory=dict)
+    _latest: float | None = None
+
+    def saw(self, beats: Mapping[str, int], *, asked: float, answered: float) -> None:
+        """Take note of how often each lease was renewed, asked and answered at monotonic seconds.
+
+        Only sightings that came with a renewal of one's own count: they show that the database took writes.
+        """
+        unbroken = self._latest is not None and asked - self._latest <= UNBROKEN
+        self._latest = answered
+        self._seen = {
+            replica: former
+            if unbroken and (former := self._seen.get(replica)) is not None and former.beat == beat
+            else _Sighting(beat, answered)
+            for replica, beat in beats.items()
+        }
+
+    def lapsed(self, now: float) -> Mapping[str, int]:
+        """Return the leases that were not renewed for `LEASE` seconds: server id → its count."""
+        return {replica: sighting.beat for replica, sighting in self._seen.items() if now - sighting.since >= LEASE}

@@ -36,7 +36,6 @@ async def test_what_waited_for_a_handler_runs_once_it_is_offered(waiting: Rig, g
     gates: Gates = gate("g")
     offer_late(waiting)
     await waiting.engine.tick()
-    await gates.came.wait()
     assert [await waiting.states(name) for name in "ab"] == [["RUNNING"], ["PENDING"]]
     gates.opened.set()
     await waiting.tick()
