@@ -5,11 +5,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from traceback import extract_stack
 
 import structlog
 
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import start_daemon
 
 log = structlog.get_logger(__name__)
 
@@ -40,8 +42,7 @@ class Watchdog:
         """Watch the running loop within this context."""
         loop = asyncio.get_running_loop()
         self._beat(loop)
-        watcher = threading.Thread(target=self._watch, args=(loop, threading.get_ident()), name="watchdog", daemon=True)
-        watcher.start()
+        watcher = start_daemon(partial(self._watch, loop, threading.get_ident()), name="watchdog")
         try:
             yield
         finally:

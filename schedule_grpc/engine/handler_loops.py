@@ -5,7 +5,6 @@ already waits for the handler that blocks. What a binding opens belongs to the l
 """
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from schedule_grpc.engine.hand_over import HandOver
 from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, name_of, wait_for_end, with_env
 from schedule_grpc.runtime import event_loop
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.runtime.threads import in_thread
+from schedule_grpc.runtime.threads import in_thread, start_daemon
 
 log = structlog.get_logger(__name__)
 
@@ -120,8 +119,7 @@ class HandlerLoop:
         self._loop = self._own.loop
         self._turns = HandOver(self._loop, self._give_turn, giver=asyncio.get_running_loop())
         self._ends = ends
-        self._thread = threading.Thread(target=self._run, name=f"handlers {number}", daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(self._run, name=f"handlers {number}")
 
     @property
     def is_blocked(self) -> bool:

@@ -17,7 +17,7 @@ import structlog
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.runtime import event_loop, forks
 from schedule_grpc.runtime.clock import Clock, SystemClock
-from schedule_grpc.runtime.threads import in_thread
+from schedule_grpc.runtime.threads import in_thread, start_daemon
 from schedule_grpc.store import LeaseLine, Replica, Store
 
 log = structlog.get_logger(__name__)
@@ -141,8 +141,7 @@ class SharedLease:
     def keep(self, on_held: Callable[[], None]) -> None:
         """See Lease."""
         begins_to_hold = partial(asyncio.get_running_loop().call_soon_threadsafe, on_held)
-        self._thread = threading.Thread(target=self._keep, args=(begins_to_hold,), name="lease", daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(partial(self._keep, begins_to_hold), name="lease")
 
     @property
     def _replica(self) -> Replica:

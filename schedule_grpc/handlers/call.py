@@ -1,12 +1,10 @@
 """One call of a handler, where it runs: in this event loop, in another one, or in a thread; and how it ended."""
 
 import asyncio
-import contextvars
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeAlias
 
 from schedule_grpc.domain.canonical_json import NotJson, encode, normalise
@@ -14,6 +12,7 @@ from schedule_grpc.handlers.context import TaskContext, name_of
 from schedule_grpc.handlers.failure import description_of, text_of
 from schedule_grpc.handlers.registry import HandlerFunction
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import start_beside
 from schedule_grpc.text.unicode import unicode_of
 
 
@@ -116,29 +115,17 @@ def begin_here(function: HandlerFunction, ctx: TaskContext) -> Call:
 
 
 def begin_in_thread(function: HandlerFunction, ctx: TaskContext) -> Call:
-    """Call a plain function in a daemon thread of its own.
-
-    Not an executor's: concurrent.futures joins its threads when the process ends, so one stuck handler would keep the
-    server from stopping.
-    """
-    loop = asyncio.get_running_loop()
+    """Call a plain function in a daemon thread of its own: one that is stuck does not keep the server from stopping."""
     call = Call(ctx.clock)
     call.began = ctx.clock.monotonic()
-
-    def run() -> None:
-        end = _ended_in_thread(function, ctx)
-        with suppress(RuntimeError):  # the loop has closed: the server stopped without this thread
-            loop.call_soon_threadsafe(call.deliver, end)
-
-    context = contextvars.copy_context()
     try:
-        threading.Thread(target=context.run, args=(run,), name=f"handler {ctx.execution_id}", daemon=True).start()
+        start_beside(partial(_end_in_thread, function, ctx), call.deliver, name=f"handler {ctx.execution_id}")
     except RuntimeError as error:  # the machine has no thread left to give
         call.deliver(Raised(error, ctx.clock.monotonic()))
     return call
 
 
-def _ended_in_thread(function: Callable[[TaskContext], Any], ctx: TaskContext) -> End:
+def _end_in_thread(function: Callable[[TaskContext], Any], ctx: TaskContext) -> End:
     # The time of the end is taken here: the loop may hear of it late, because another handler blocks it.
     try:
         value = function(ctx)

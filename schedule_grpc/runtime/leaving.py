@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from schedule_grpc.runtime.threads import start_daemon
+
 log = structlog.get_logger(__name__)
 
 PATIENCE = 2.0
@@ -32,7 +34,7 @@ def leave_soon(code: int, *, last: Callable[[], None], patience: float = PATIENC
         last()
         os._exit(code)
 
-    threading.Thread(target=leave, name="leave", daemon=True).start()
+    start_daemon(leave, name="leave")
 
 
 def _processes() -> list[str]:

@@ -55,3 +55,9 @@ def test_importing_the_package_loads_neither_server_nor_driver():
     code = f"import sys, schedule_grpc; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=AT_MOST, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_threads_are_started_in_one_place():
+    """There they are daemons: none of them keeps the process from ending."""
+    starters = [path.relative_to(PACKAGE) for path in OURS if "threading.Thread(" in path.read_text()]
+    assert starters == [Path("runtime/threads.py")]
