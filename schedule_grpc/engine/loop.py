@@ -143,11 +143,11 @@ class Loop:
             self._foresight.forget()
 
     async def _look(self, now: datetime, wanted: int) -> Look:
-        changes = self._foresight.changes
-        horizon = timedelta(0) if self.behind else self._foresight.horizon
+        ahead = self._foresight.begin_look()
+        horizon = timedelta(0) if self.behind else ahead
         limit = min(wanted, LOOKED_AT) if horizon else wanted
         look = await self._store.look(self._offered.names, now=now, limit=limit, horizon=horizon)
-        self._foresight.learn(look, now, changes=changes)
+        self._foresight.learn(look, now)
         return look
 
     def _sees_claims_alone(self, now: datetime) -> bool:
@@ -221,15 +221,14 @@ class Loop:
                 slots.request,
                 handlers=self._offered.names - look.claimable,
                 looks_at=self._looked_at_behind(look),
-                horizon=self._foresight.horizon,
+                horizon=self._foresight.begin_look(),
             )
-            changes = self._foresight.changes
             fired = await self._store.fire(firings, now=now, request=request)
             for claim in fired.claims:
                 slots.start(claim)
         if fired.look is not None:
             behind = replace(fired.look, claimable=fired.look.claimable | look.claimable)
-            self._foresight.learn(behind, now, changes=changes)
+            self._foresight.learn(behind, now)
             self._note(behind)
             return True
         self._foresight.moved(firings)
@@ -264,14 +263,13 @@ class Loop:
             if slots is None:
                 return False
             self._comes = False
-            changes = self._foresight.changes
             looks_at = LOOKED_AT if self._looks_behind else 0
-            request = replace(slots.request, looks_at=looks_at, horizon=self._foresight.horizon)
+            request = replace(slots.request, looks_at=looks_at, horizon=self._foresight.begin_look())
             claimed = await self._store.claim(request)
             for claim in claimed.claims:
                 slots.start(claim)
         if claimed.look is not None:
-            self._foresight.learn(claimed.look, now, changes=changes)
+            self._foresight.learn(claimed.look, now)
         self._note(claimed.look)
         return bool(claimed.claims)
 
