@@ -125,8 +125,8 @@ async def serve(
                     if parts.http_answers is not None:
                         await parts.http_answers
                     if ready is not None:
-                        told = await _running_now(parts, api=settings.api)
-                        await in_thread(lambda _: ready(told), name="ready")
+                        server = await _running_now(parts, api=settings.api)
+                        await in_thread(lambda _: ready(server), name="ready")
                     await _until_stopped(parts, engine, stopping, clock)
                 finally:
                     await _drain(parts, engine)
@@ -175,7 +175,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         if init:
             await service.initialize_defaults()
         await _register(service, settings.registrations(), file=settings.tasks_from)
-        metrics.tell_health(lambda: not _troubles(service, engine))
+        metrics.report_health(lambda: not _troubles(service, engine))
         log_set_up.count_dropped(metrics.lines_dropped)
         server = GrpcServer(service if settings.api else None, answered=metrics.answered)
         address = await server.start(settings.grpc)
@@ -255,7 +255,7 @@ def _opened_http(
     """Have HTTP loaded, and closed with the stack; the task that is returned ends once it answers."""
     answers = asyncio.create_task(_answer_http(http, engine, clock), name="load HTTP")
     stack.push_async_callback(http.close)
-    stack.push_async_callback(_ended, answers)
+    stack.push_async_callback(_end_task, answers)
     return answers
 
 
@@ -268,7 +268,7 @@ async def _answer_http(http: HttpInterface, engine: Engine | AbsentEngine, clock
     await http.answer()
 
 
-async def _ended(task: "asyncio.Task[None]") -> None:
+async def _end_task(task: "asyncio.Task[None]") -> None:
     """Cancel a task, and return when it has ended."""
     task.cancel()
     await asyncio.wait([task])
@@ -301,19 +301,19 @@ async def _until_begun(parts: Parts, engine: "asyncio.Task[None]", stopping: asy
 
 async def _until_stopped(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:
     """Return when asked to stop, keeping the health that is served true meanwhile; a dead engine is an error."""
-    told: Sequence[str] | None = None
+    reported: Sequence[str] | None = None
     while not stopping.is_set():
         if engine.done():
             engine.result()
             return
         troubles = parts.engine.troubles()
-        if troubles != told:
+        if troubles != reported:
             await parts.server.set_serving(serving=not troubles)
             if troubles:
                 log.error("health.degraded", troubles=list(troubles))
-            elif told:
+            elif reported:
                 log.info("health.restored")
-            told = troubles
+            reported = troubles
         await clock.wait_until(None, stopping)
 
 
@@ -328,7 +328,7 @@ async def _drain(parts: Parts, engine: "asyncio.Task[None]") -> None:
 def _bindings(settings: Settings, clock: Clock) -> Bindings:
     """Return the bindings, and beside them what the built-in tasks are told of the configuration."""
     bindings = Environment(settings.bindings, clock=clock)
-    urls = {name: told if isinstance(told, str) else str(told.get("url")) for name, told in settings.bindings.items()}
+    urls = {name: each if isinstance(each, str) else str(each.get("url")) for name, each in settings.bindings.items()}
     databases = {name: url for name, url in urls.items() if url.startswith(DATABASES)}
     backup = BackupSettings(sources=databases | {SERVICE: settings.database}, **settings.backup.model_dump())
     http = builtin.HttpSettings(**settings.http_request.model_dump())
@@ -343,10 +343,10 @@ async def _register(service: Service, tasks: Sequence[Registration], *, file: st
     if not tasks:
         return
     known = {handler.name for handler in await service.handlers()}
-    for wanted in tasks:
-        handler = wanted.definition.handler
+    for registration in tasks:
+        handler = registration.definition.handler
         if handler not in known:
-            log.warning("task.handler_unknown", task=wanted.definition.name, handler=handler)
+            log.warning("task.handler_unknown", task=registration.definition.name, handler=handler)
     for passed in await service.declare(tasks):
         log.warning("task.passed", task=passed.definition.name, schedule=passed.definition.schedule.text, file=file)
 

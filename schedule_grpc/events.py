@@ -158,7 +158,7 @@ class Hub:
         self._listeners: list[Listener] = []
         self._with_peers: list[Listener] = []
         self._waiting: dict[str, set[Ending]] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._newest_ends: OrderedDict[str, None] = OrderedDict()
         self._subscriptions: set[Subscription] = set()
         self._closed = False
 
@@ -166,17 +166,17 @@ class Hub:
         """Tell every listener of a batch. A listener must not block; what it raises is logged."""
         for event in events:
             if isinstance(event, Transition) and event.execution.state.is_terminal:
-                self._end(event.execution.id, event.execution)
-        _tell(self._listeners, events)
+                self._wake_waiters(event.execution.id, event.execution)
+        _call_each(self._listeners, events)
 
     def relay(self, events: Sequence[Event]) -> None:
         """Tell those who also want to hear of what other servers did."""
-        _tell(self._with_peers, events)
+        _call_each(self._with_peers, events)
 
     def note_ends(self, execution_ids: Iterable[str]) -> None:
         """Wake those who wait for the end of these executions."""
         for execution_id in execution_ids:
-            self._end(execution_id, None)
+            self._wake_waiters(execution_id, None)
 
     def gap(self) -> None:
         """Other servers were not heard for a while: wake whoever waits, tell whoever watches."""
@@ -233,7 +233,7 @@ class Hub:
         If it was one of the last to end, the event is set already.
         """
         waiter = Ending()
-        if execution_id in self._ended:
+        if execution_id in self._newest_ends:
             waiter.set()
         waiters = self._waiting.setdefault(execution_id, set())
         waiters.add(waiter)
@@ -244,16 +244,16 @@ class Hub:
             if not waiters:
                 self._waiting.pop(execution_id, None)
 
-    def _end(self, execution_id: str, execution: Execution | None) -> None:
-        self._ended[execution_id] = None
-        if len(self._ended) > ENDS_KNOWN:
-            self._ended.popitem(last=False)
+    def _wake_waiters(self, execution_id: str, execution: Execution | None) -> None:
+        self._newest_ends[execution_id] = None
+        if len(self._newest_ends) > ENDS_KNOWN:
+            self._newest_ends.popitem(last=False)
         for waiter in self._waiting.get(execution_id, ()):
             waiter.execution = waiter.execution or execution
             waiter.set()
 
 
-def _tell(listeners: Iterable[Listener], events: Sequence[Event]) -> None:
+def _call_each(listeners: Iterable[Listener], events: Sequence[Event]) -> None:
     for listener in tuple(listeners):
         try:
             listener(events)

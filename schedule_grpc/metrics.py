@@ -83,7 +83,7 @@ class _Sums:
         self.handed_back = 0
         self.rescued = 0
         self.abandoned = 0
-        self.ended: dict[tuple[str, State, Trigger], int] = {}
+        self.ends: dict[tuple[str, State, Trigger], int] = {}
         """By the task's label."""
         self.failed: dict[tuple[str, FailureKind], int] = {}
         """Attempts, by the task's label."""
@@ -123,7 +123,7 @@ class _Sums:
 
     def _add_end(self, execution: Execution) -> None:
         key = self._label(execution), execution.state, execution.trigger
-        self.ended[key] = self.ended.get(key, 0) + 1
+        self.ends[key] = self.ends.get(key, 0) + 1
         if execution.start_time is not None and (duration := execution.duration) is not None:
             self.took.append((execution.handler, duration.total_seconds()))
 
@@ -140,7 +140,7 @@ class Metrics:
         self._answered: dict[tuple[str, str], Counter] = {}
         """By the labels: to look one up costs more than to count."""
         registry = self.registry
-        self._ended = Counter(
+        self._executions = Counter(
             "schedule_executions", "Executions that ended.", ["task", "state", "trigger"], registry=registry
         )
         self._attempts_failed = Counter(
@@ -192,7 +192,7 @@ class Metrics:
                 sums.add(event)
             elif isinstance(event, Abandoned):
                 sums.abandoned += 1
-        self._tell(sums)
+        self._write(sums)
 
     def notice_deleted(self, events: Sequence[Event]) -> None:
         """Remove the series of tasks that were deleted, on whichever server; a listener of the hub, before `notice`."""
@@ -226,7 +226,7 @@ class Metrics:
         """Count lines of the log that were dropped; in any thread."""
         self._lines.inc(count)
 
-    def tell_health(self, healthy: Callable[[], bool]) -> None:
+    def report_health(self, healthy: Callable[[], bool]) -> None:
         """Have the health told that this returns at the moment of each reading."""
         gauge = Gauge("schedule_healthy", "1 while health is SERVING, else 0.", registry=self.registry)
         gauge.set_function(lambda: float(healthy()))
@@ -236,7 +236,7 @@ class Metrics:
         self._queue.set(counts.get(State.PENDING, 0))
         self._running.set(counts.get(State.RUNNING, 0))
 
-    def _tell(self, sums: _Sums) -> None:
+    def _write(self, sums: _Sums) -> None:
         for instrument, sum_of_batch in (
             (self._queue, sums.queued),
             (self._running, sums.running),
@@ -247,8 +247,8 @@ class Metrics:
         ):
             if sum_of_batch:
                 instrument.inc(sum_of_batch)
-        for (task, state, trigger), number in sums.ended.items():
-            self._tasks.count(self._ended, task, state.value, trigger.value, by=number)
+        for (task, state, trigger), number in sums.ends.items():
+            self._tasks.count(self._executions, task, state.value, trigger.value, by=number)
         for (task, kind), number in sums.failed.items():
             self._tasks.count(self._attempts_failed, task, kind.value, by=number)
         for seconds in sums.late:

@@ -102,13 +102,18 @@ class _CallElsewhere(Call):
         return Raised(asyncio.CancelledError(), self._ctx.clock.monotonic())
 
 
-_Ended: TypeAlias = tuple[_CallElsewhere, End]
+_EndOfCall: TypeAlias = tuple[_CallElsewhere, End]
+
+
+def _deliver(end_of_call: _EndOfCall) -> None:
+    call, end = end_of_call
+    call.deliver(end)
 
 
 class HandlerLoop:
     """One event loop, its thread, its bindings, and the calls that wait or run there."""
 
-    def __init__(self, number: int, bindings: Bindings, clock: Clock, ends: HandOver[_Ended]) -> None:
+    def __init__(self, number: int, bindings: Bindings, clock: Clock, ends: HandOver[_EndOfCall]) -> None:
         self.env = bindings.env
         self._bindings = bindings
         self._watchdog = Watchdog(clock, lagged=lambda _: None)
@@ -210,7 +215,7 @@ class HandlerLoops:
     clock: Clock
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _loops: list[HandlerLoop] = field(default_factory=list)
-    _ends: HandOver[_Ended] | None = None
+    _ends: HandOver[_EndOfCall] | None = None
 
     def open(self) -> None:
         """Make the first loop.
@@ -219,7 +224,7 @@ class HandlerLoops:
             ConfigurationError: if a binding cannot be made.
         """
         if self._ends is None:
-            self._ends = HandOver(asyncio.get_running_loop(), lambda ended: ended[0].deliver(ended[1]))
+            self._ends = HandOver(asyncio.get_running_loop(), _deliver)
         self._loops.append(HandlerLoop(next(self._numbers), self.bindings(), self.clock, self._ends))
 
     @property

@@ -121,8 +121,8 @@ class Loop:
         await self._note_handlers(now)
         if self._sees_claims_alone(now):
             return await self._claim(now) or not self.is_done
-        wanted = self._wanted()
-        look = self._foresight.look(now, wanted) or await self._look(now, wanted)
+        limit = self._look_limit()
+        look = self._foresight.look(now, limit) or await self._look(now, limit)
         self._note(look)
         is_full = len(look.due) >= self._fired_beside
         self._fired_beside = min(2 * self._fired_beside, FIRED_AT_ONCE) if is_full else FIRED_BESIDE
@@ -142,10 +142,10 @@ class Loop:
             self._offered = offered
             self._foresight.forget()
 
-    async def _look(self, now: datetime, wanted: int) -> Look:
+    async def _look(self, now: datetime, limit: int) -> Look:
         ahead = self._foresight.begin_look()
         horizon = timedelta(0) if self.behind else ahead
-        limit = min(wanted, LOOKED_AT) if horizon else wanted
+        limit = min(limit, LOOKED_AT) if horizon else limit
         look = await self._store.look(self._offered.names, now=now, limit=limit, horizon=horizon)
         self._foresight.learn(look, now)
         return look
@@ -178,7 +178,7 @@ class Loop:
         self._troubled[task.uid] = task.revision
         return not known
 
-    def _wanted(self) -> int:
+    def _look_limit(self) -> int:
         """Return how many due tasks to look at: as many as can start, or all that are to be recorded together."""
         together = FIRED_AT_ONCE if self._seen.next_claim_time is None else self._fired_beside
         return min(self._free or (1 if self._is_patient() else together), together)

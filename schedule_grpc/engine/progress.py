@@ -19,14 +19,14 @@ class Reporter:
         self._hub = hub
         self._clock = clock
         self._loop = loop
-        self._heard = float("-inf")
+        self._published_time = float("-inf")
 
     def __call__(self, fraction: float, text: str) -> None:
         """Tell how far the attempt is; what comes too soon after the last word is dropped, but for the end."""
         now = self._clock.monotonic()
-        if now - self._heard < PAUSE and fraction < 1:
+        if now - self._published_time < PAUSE and fraction < 1:
             return
-        self._heard = now
+        self._published_time = now
         event = Progress(
             execution_id=self._execution.id,
             task_name=self._execution.task_name,

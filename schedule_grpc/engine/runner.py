@@ -49,7 +49,7 @@ FAULTS_BORNE = 3
 
 
 P = ParamSpec("P")
-Ended: TypeAlias = "asyncio.Future[Any]"
+HandlerEnd: TypeAlias = "asyncio.Future[Any]"
 """Done once a handler has really ended, be it long after it was asked to stop."""
 
 
@@ -94,7 +94,7 @@ class HeldAttempt:
     conditions: list[Condition] = field(default_factory=list)
     faults: int = 0
     """How often recording it ran into a fault of ours."""
-    ended: "Ended | None" = None
+    handler_end: "HandlerEnd | None" = None
     """Made where the next attempt waits for this one's handler."""
 
 
@@ -146,7 +146,7 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: set[str] = set()
         self._inside: dict[str, HeldAttempt] = {}
-        self._abandoned: set[Ended] = set()
+        self._abandoned: set[HandlerEnd] = set()
         self._giving_up = asyncio.Event()
         self.claiming = asyncio.Lock()
         """Held from before a claim until all of it is held here: in between it looks like one that got lost."""
@@ -235,11 +235,11 @@ class Runner:
     async def _perform_after(self, former: HeldAttempt, running: HeldAttempt) -> None:
         """Wait a little for an earlier attempt that would not stop; two never run side by side here."""
         log.warning("attempt.waits_for_former", execution=running.claim.execution.id)
-        ended = former.ended = former.ended or asyncio.get_running_loop().create_future()
+        handler_end = former.handler_end = former.handler_end or asyncio.get_running_loop().create_future()
         with suppress(TimeoutError):
             async with self._clock.timeout(WAIT_FOR_FORMER.total_seconds()):
-                await asyncio.wait([ended, running.stop], return_when=asyncio.FIRST_COMPLETED)
-        if ended.done() and not running.stop.done():
+                await asyncio.wait([handler_end, running.stop], return_when=asyncio.FIRST_COMPLETED)
+        if handler_end.done() and not running.stop.done():
             self._perform(running)
         else:
             self._report(running, None)
@@ -292,18 +292,18 @@ class Runner:
         """Note that a handler has really ended."""
         if self._inside.get(running.claim.execution.id) is running:
             del self._inside[running.claim.execution.id]
-        if running.ended is not None:
-            running.ended.set_result(None)
+        if running.handler_end is not None:
+            running.handler_end.set_result(None)
 
     @_whatever_happens
     def _report(self, running: HeldAttempt, fate: Fate | None) -> None:
-        report = self._report_of(running, fate)
+        report = self._report_for(running, fate)
         if report is None:
             self._finish(running)
         else:
             self._record(running, report)
 
-    def _report_of(self, running: HeldAttempt, fate: Fate | None) -> Outcome | HandBack | None:
+    def _report_for(self, running: HeldAttempt, fate: Fate | None) -> Outcome | HandBack | None:
         """Return what to record of a fate; None where that is not ours to say.
 
         What the handler says stands whatever became of the lease: the record is refused if the token does not stand.

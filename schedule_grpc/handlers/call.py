@@ -30,8 +30,7 @@ class Returned:
 class Unreadable:
     """It returned what is no result."""
 
-    told: str
-    """Why."""
+    reason: str
     time: float
 
 
@@ -87,7 +86,7 @@ async def wait_for_end(function: HandlerFunction, ctx: TaskContext) -> End:
         value = await function(ctx)
     except BaseException as error:  # noqa: BLE001 (see above)
         return Raised(error, ctx.clock.monotonic())
-    return _returned(value, ctx)
+    return _end_by_value(value, ctx)
 
 
 class _CallHere(Call):
@@ -131,10 +130,10 @@ def _end_in_thread(function: Callable[[TaskContext], Any], ctx: TaskContext) -> 
         value = function(ctx)
     except BaseException as error:  # noqa: BLE001 (SystemExit in a thread would vanish without a trace)
         return Raised(error, ctx.clock.monotonic())
-    return _returned(value, ctx)
+    return _end_by_value(value, ctx)
 
 
-def _returned(value: Any, ctx: TaskContext) -> End:
+def _end_by_value(value: Any, ctx: TaskContext) -> End:
     """Read what a handler returned, at once and where it ran: what it changes of it later changes nothing here."""
     time = ctx.clock.monotonic()
     try:
@@ -143,5 +142,5 @@ def _returned(value: Any, ctx: TaskContext) -> End:
         result = normalise(value, text_of=unicode_of)
         return Returned(result, encode(result), time)
     except BaseException as error:  # noqa: BLE001 (reading a mapping of the handler's own runs its code)
-        told = text_of(error) if isinstance(error, NotJson) else description_of(error)
-        return Unreadable(f"The handler returned what is not JSON: {told}", time)
+        reason = text_of(error) if isinstance(error, NotJson) else description_of(error)
+        return Unreadable(f"The handler returned what is not JSON: {reason}", time)

@@ -28,7 +28,7 @@ Report: TypeAlias = Callable[[float, str], None]
 MAX_PROGRESS_TEXT = 256
 
 
-def _unheard(_fraction: float, _text: str) -> None:
+def _report_nowhere(_fraction: float, _text: str) -> None:
     """Nobody listens: a context that was made by hand."""
 
 
@@ -54,7 +54,7 @@ class TaskContext:
     clock: Clock
     log: "FilteringBoundLogger"
     """A logger that puts the execution's id on every line."""
-    report: Report = _unheard
+    report: Report = _report_nowhere
     """Where `progress` goes."""
     conditions: list[Condition] = field(default_factory=list)
     """What `alert` and `recovered` were told, for whoever records the attempt."""

@@ -74,13 +74,13 @@ def _described(error: BaseException) -> str:
         return title + _with_causes(_named(leaves[0]), leaves[0], error)
     # What decides stands first, for the rest may be left out.
     leaves.sort(key=lambda leaf: not isinstance(leaf, PermanentFailure))
-    told = [
+    texts = [
         f"({number}) {_with_causes(cut(_named(leaf), MAX_PART), leaf)}"
         for number, leaf in enumerate(leaves[:MAX_ERRORS], start=1)
     ]
-    left_out = len(leaves) - len(told)
-    told += [f"and {left_out} more"] if left_out else []
-    return _with_causes(f"{title}{len(leaves)} errors: {'; '.join(told)}", error)
+    left_out = len(leaves) - len(texts)
+    texts += [f"and {left_out} more"] if left_out else []
+    return _with_causes(f"{title}{len(leaves)} errors: {'; '.join(texts)}", error)
 
 
 def _named(error: BaseException) -> str:
@@ -93,28 +93,28 @@ def _title_of(error: BaseException) -> str:
     return "" if message in _NO_TITLES else f"{cut(readable(message), MAX_PART)}: "
 
 
-def _with_causes(told: str, *errors: BaseException) -> str:
-    """Add the causes of errors to what was told of them; a text that ends as its cause's does has told of it."""
+def _with_causes(text: str, *errors: BaseException) -> str:
+    """Add the causes of errors to their text; a text that ends as its cause's does names the cause already."""
     seen = set(map(id, errors))
     for error in errors:
         effect, cause = error, error.__cause__
         while cause is not None and id(cause) not in seen and len(seen) <= MAX_CAUSES:
             seen.add(id(cause))
-            if not _tells_of(effect, cause):
-                told += f", caused by {_listed(cause)}"
+            if not _names_cause(effect, cause):
+                text += f", caused by {_listed(cause)}"
             effect, cause = cause, cause.__cause__
-    return told
+    return text
 
 
-def _tells_of(effect: BaseException, cause: BaseException) -> bool:
-    said = [text_of(cause)]
+def _names_cause(effect: BaseException, cause: BaseException) -> bool:
+    texts = [text_of(cause)]
     if isinstance(cause, OSError) and isinstance(cause.strerror, str):
-        said.append(readable(cause.strerror))  # its own text puts a number before it, and a path behind
-    return any(text and text_of(effect).endswith(text) for text in said)
+        texts.append(readable(cause.strerror))  # its own text puts a number before it, and a path behind
+    return any(text and text_of(effect).endswith(text) for text in texts)
 
 
 def _listed(cause: BaseException) -> str:
     leaves = list(leaves_of(cause))
-    told = [cut(_named(leaf), MAX_PART) for leaf in leaves[:MAX_ERRORS]]
-    left_out = len(leaves) - len(told)
-    return "; ".join([*told, f"and {left_out} more"] if left_out else told)
+    texts = [cut(_named(leaf), MAX_PART) for leaf in leaves[:MAX_ERRORS]]
+    left_out = len(leaves) - len(texts)
+    return "; ".join([*texts, f"and {left_out} more"] if left_out else texts)

@@ -102,24 +102,24 @@ class Attempt:
         self._in_time = True
         self._held_up = 0
         self._call = (begin or _default_begin(offer))(offer.function, ctx)
-        self._call.end.add_done_callback(self._ended)
-        stop.add_done_callback(self._stopped)
-        self._alarm = self._ring_after(timeout, self._late)
+        self._call.end.add_done_callback(self._on_end)
+        stop.add_done_callback(self._on_stop)
+        self._alarm = self._ring_after(timeout, self._on_time_up)
 
     def _ring_after(self, limit: timedelta, callback: Callable[[], None]) -> Alarm:
         return self._given.clock.call_later(max(limit.total_seconds(), 0), callback)
 
-    def _late(self) -> None:
+    def _on_time_up(self) -> None:
         if self._call.end.done():  # by this, and not by the clock: event loops may wake a moment early
             return
         left = self._timeout - self._call.taken
         if left > EARLY:  # while it had not begun, none of its time passed
-            self._alarm = self._ring_after(left, self._late)
+            self._alarm = self._ring_after(left, self._on_time_up)
             return
         self._in_time = False
         self._ask_to_stop()
 
-    def _stopped(self, _: Stop) -> None:
+    def _on_stop(self, _: Stop) -> None:
         if self._in_time and not self._call.end.done():
             self._alarm.cancel()
             self._ask_to_stop()
@@ -140,30 +140,30 @@ class Attempt:
             self._alarm = self._ring_after(self._grace, self._give_up)
             return
         call = self._call
-        self._tell(Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end))
+        self._report(Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end))
 
     def _counts(self) -> bool:
         return self._call.taken < self._timeout and self._is_waited_for()
 
-    def _ended(self, end: "asyncio.Future[End]") -> None:
+    def _on_end(self, end: "asyncio.Future[End]") -> None:
         self._alarm.cancel()
         if self._on_fate is not None:  # else it was given up long ago
-            self._tell(self._fate_after(end.result()))
+            self._report(self._safe_fate_of(end.result()))
 
-    def _tell(self, fate: Fate) -> None:
-        self._stop.remove_done_callback(self._stopped)
+    def _report(self, fate: Fate) -> None:
+        self._stop.remove_done_callback(self._on_stop)
         on_fate, self._on_fate = self._on_fate, None
         if on_fate is not None:
             on_fate(fate)
 
-    def _fate_after(self, end: End) -> Fate:
+    def _safe_fate_of(self, end: End) -> Fate:
         try:
-            return self._fate(end)
+            return self._fate_of(end)
         except Exception as error:  # noqa: BLE001 (no memory is left, say: without a fate it would never end here)
-            told = cut(description_of(error))
-            return Fate(duration=self._call.taken, kind=FailureKind.ERROR, error=told)
+            text = cut(description_of(error))
+            return Fate(duration=self._call.taken, kind=FailureKind.ERROR, error=text)
 
-    def _fate(self, end: End) -> Fate:
+    def _fate_of(self, end: End) -> Fate:
         """Judge an end. Who returns only after the timeout (it blocked the event loop) has failed by TIMEOUT too."""
         duration, was_stopped = self._call.taken, self._stop.done()
         if self._call.began is None:
@@ -172,7 +172,7 @@ class Attempt:
             return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR)
         if was_stopped and isinstance(end, Raised):
             return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", stopped=True)
-        return _judged(end, self._given, duration)
+        return _fate_by_end(end, self._given, duration)
 
 
 def _default_begin(offer: Offer) -> Begin:
@@ -183,41 +183,41 @@ async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: S
     """Call the handler once and return what became of it; arguments as of an `Attempt`."""
     fate: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
 
-    def tell(found: Fate) -> None:
+    def keep(found: Fate) -> None:
         if not fate.done():
             fate.set_result(found)
 
-    Attempt(offer, context_of(ctx), timeout=timeout, stop=stop, on_fate=tell, **how)
+    Attempt(offer, context_of(ctx), timeout=timeout, stop=stop, on_fate=keep, **how)
     return await fate
 
 
-def _judged(end: End, ctx: TaskContext, duration: timedelta) -> Fate:
+def _fate_by_end(end: End, ctx: TaskContext, duration: timedelta) -> Fate:
     if isinstance(end, Raised):
-        return _raised(end.error, ctx, duration)
+        return _fate_by_error(end.error, ctx, duration)
     if isinstance(end, Unreadable):
-        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(end.told))
+        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(end.reason))
     result, kept = end.result, _kept(end.result, end.text)
     if isinstance(result, Mapping) and result.get("success") is False:
-        said = result.get("error") or result.get("message") or "The handler returned success: false"
-        told = said if isinstance(said, str) else encode(said)
-        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(told), result=kept)
+        reason = result.get("error") or result.get("message") or "The handler returned success: false"
+        text = reason if isinstance(reason, str) else encode(reason)
+        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(text), result=kept)
     return Fate(duration=duration, result=kept)
 
 
-def _raised(error: BaseException, ctx: TaskContext, duration: timedelta) -> Fate:
-    kind, told = kind_of(error), cut(description_of(error))
+def _fate_by_error(error: BaseException, ctx: TaskContext, duration: timedelta) -> Fate:
+    kind, text = kind_of(error), cut(description_of(error))
     if kind is FailureKind.ERROR:
-        _log_raised(error, told, ctx)
-    return Fate(duration=duration, kind=kind, error=told)
+        _log_raised(error, text, ctx)
+    return Fate(duration=duration, kind=kind, error=text)
 
 
-def _log_raised(error: BaseException, told: str, ctx: TaskContext) -> None:
+def _log_raised(error: BaseException, text: str, ctx: TaskContext) -> None:
     try:
         is_small = len(list(islice(leaves_of(error), MAX_TRACED + 1))) <= MAX_TRACED
-        shown: dict[str, Any] = {"exc_info": error} if is_small else {"error": told}
+        shown: dict[str, Any] = {"exc_info": error} if is_small else {"error": text}
         ctx.log.warning("attempt.raised", **shown)
     except BaseException:  # noqa: BLE001 (rendering the traceback asks the exception for its text)
-        ctx.log.warning("attempt.raised", error=told)
+        ctx.log.warning("attempt.raised", error=text)
 
 
 def cut(text: str) -> str:

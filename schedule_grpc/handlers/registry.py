@@ -48,10 +48,10 @@ def handler(name: str, *, description: str = "", concurrency: int | None = None)
         raise ConfigurationError(f"{name!r} is not a handler's name: letters, digits, '.', '_' and '-'")
 
     def mark(function: F) -> F:
-        told = readable(description or (inspect.getdoc(function) or "").partition("\n")[0])
+        text = readable(description or (inspect.getdoc(function) or "").partition("\n")[0])
         offer = Offer(
             name=name,
-            description=told,
+            description=text,
             function=function,
             is_async=inspect.iscoroutinefunction(function),
             concurrency=concurrency,

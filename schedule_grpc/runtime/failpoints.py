@@ -110,13 +110,13 @@ _ACTIONS: Mapping[str, Callable[[str], None]] = {
 def _armed_by(text: str) -> dict[str, _Armed]:
     """Read the variable; what cannot be read ends the process, for a test would take silence for success."""
     armed = {}
-    for told in filter(None, text.split(",")):
-        point, _, what = told.partition("=")
-        action, _, at = what.partition("@")
+    for setting in filter(None, text.split(",")):
+        point, _, visit = setting.partition("=")
+        action, _, at = visit.partition("@")
         operation, _, step = point.partition(".")
         known = operation in OPERATIONS and step in STEPS and action in _ACTIONS
         if not known or not (at or "1").isdigit():
-            raise SystemExit(f"{VARIABLE}: {told} is not OPERATION.STEP=ACTION[@VISIT]")
+            raise SystemExit(f"{VARIABLE}: {setting} is not OPERATION.STEP=ACTION[@VISIT]")
         armed[point] = _Armed(point, action, int(at or 1))
     return armed
 
