@@ -1,4 +1,4 @@
-"""Who blocks the event loop? A thread watches its pulse and names the handler that does not let go."""
+"""Detects a blocked event loop: a thread watches its pulse and names the handler that does not give way."""
 
 import asyncio
 import sys
@@ -25,7 +25,7 @@ class Watchdog:
     """Logs ``event_loop.blocked`` with the culprit while it happens, and how long it took when it is over."""
 
     def __init__(self, clock: Clock, *, lagged: Callable[[float], None]) -> None:
-        """``lagged`` is told at each beat how many seconds late it came."""
+        """Make a watchdog; ``lagged`` is called at each beat with the seconds by which it was late."""
         self._clock = clock
         self._lagged = lagged
         self._due: float | None = None
@@ -34,7 +34,7 @@ class Watchdog:
 
     @property
     def silent(self) -> float:
-        """For how many seconds the loop has not beaten."""
+        """The seconds since the last beat."""
         return self._clock.monotonic() - self._beat_time
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What the last look saw coming: until that has come, or anything else did, a tick needs no look of its own."""
+"""The tasks that the last look saw coming: until one is due, or something changes, a tick needs no look of its own."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.store import Look
 
 AHEAD = timedelta(seconds=1)
-"""How far a look sees, where nothing came in between: what it reads is that old at most when it is fired."""
+"""How far a look sees where nothing changed in between: a task it read is at most this old when it fires."""
 
 
 @dataclass(slots=True)
 class _Foreseen:
-    """What a look saw, and what of it is still to come."""
+    """A look, and the tasks of it that are still to come."""
 
     look: Look
     time: datetime
@@ -61,15 +61,15 @@ class Foresight:
         self._foreseen = None
 
     def begin_look(self) -> timedelta:
-        """Note that a look begins, to be learned from; return how far it is to see.
+        """Note that a look begins, to be learned from; return how far it should see.
 
-        Where something changed since the last one began, it is not to see ahead: that would be forgotten again, unused.
+        If something changed since the last one began, it should not see ahead: that would be forgotten unused.
         """
         self._changes_before_look = self._changes
         return AHEAD if self._hears and self._changes == self._changes_before_last else timedelta(0)
 
     def learn(self, look: Look, now: datetime) -> None:
-        """Keep what the look saw that began last."""
+        """Keep the look that began last."""
         self._changes_before_last = self._changes_before_look
         is_simple = not (look.claimable or look.expired)
         if is_simple and self._hears and self._changes == self._changes_before_look:
@@ -78,7 +78,7 @@ class Foresight:
             self._foreseen = None
 
     def look(self, now: datetime, limit: int) -> Look | None:
-        """Return what a look at the store would see now; None if only that can tell."""
+        """Return the look that the store would give now; None if it has to be asked."""
         seen = self._foreseen
         if seen is None or now < seen.time:
             return None

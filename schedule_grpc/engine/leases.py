@@ -1,6 +1,6 @@
 """A server's right to run attempts: one lease, renewed from a thread of its own, whatever the event loop does.
 
-Where nobody shares the database there is nothing to renew, and nothing ends.
+A server that has its database alone needs none: its lease never ends.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ UNBROKEN = 6.0
 """Seconds between two sightings of other leases at most. A longer pause shows that this server was suspended, or that
 the database took no writes: then the others could not renew either, and get the whole time again."""
 SAFETY = 2.0
-"""Seconds before the end of a lease that cannot be renewed at which its owner stops its attempts."""
+"""Seconds before the end of its lease at which a server that cannot renew it stops its attempts."""
 TRY = 5.0
 """Seconds that one renewal may take, connecting included."""
 LAST_TRY = 1.0
-"""Seconds that a renewal gets where the lease is over already: a suspended server asks before it gives up."""
+"""Seconds that a renewal gets when the lease is over already: a suspended server asks before it gives up."""
 
 
 class Lease(Protocol):
-    """Whether this server may run attempts, and what it knows of the others that may."""
+    """The right of this server to run attempts, and the leases of others that it has seen lapse."""
 
     @property
     def holds(self) -> bool:
@@ -46,15 +46,15 @@ class Lease(Protocol):
 
     @property
     def term(self) -> int:
-        """Counts how often the lease was lost: attempts of an earlier term are others' by now."""
+        """The number of times that the lease was lost: attempts of an earlier term may be another server's by now."""
 
     @property
     def first(self) -> bool:
-        """Whether, of the servers that share the database, this one has been there longest."""
+        """Whether this server has been there longest among those that share the database."""
 
     @property
     def lapsed(self) -> Mapping[str, int]:
-        """The leases of others that are over, as `Store.take_over` takes them."""
+        """The leases of other servers that are over, as `Store.take_over` takes them."""
 
     async def take(self) -> None:
         """Take the lease once; nothing to do where `keep` takes it.
@@ -67,7 +67,7 @@ class Lease(Protocol):
         """Take and renew the lease from now on; ``on_held`` is called, in this event loop, when it begins to hold."""
 
     async def leave(self) -> None:
-        """Renew the lease no more, and end it."""
+        """Stop renewing the lease, and end it."""
 
 
 class SoleLease:
@@ -107,10 +107,10 @@ class SharedLease:
         """Make a lease that is not taken yet.
 
         Args:
-            store: Where it stands.
+            store: The store that has its row.
             owner: The id of the server that holds it.
             handlers: Returns the names of the handlers that the server offers now; called in the lease's thread.
-            now: The time on which the servers agree, for people who read the row.
+            now: The time on which the servers agree; only for people who read the row.
             machine: Measures how long the lease holds; None takes the machine's own clock.
         """
         self.holds = False
@@ -196,13 +196,13 @@ class SharedLease:
             self._unconfirmed()
 
     def _patience(self, now: float) -> float:
-        """Return how many seconds an answer is worth waiting for; there is no hurry once the attempts have stopped."""
+        """Return the seconds to wait for an answer; there is no hurry once the attempts have stopped."""
         if not self.holds:
             return TRY
         return max(min(LEASE - SAFETY - self._silent(now), TRY), LAST_TRY)
 
     def _silent(self, now: float) -> float:
-        """Return for how many seconds the lease was not confirmed."""
+        """Return the seconds since the lease was last confirmed."""
         return 0.0 if self._confirmed is None else now - self._confirmed
 
     def _renewed(self, holders: tuple[Replica, ...], asked: float) -> None:
@@ -215,7 +215,7 @@ class SharedLease:
         self._stands(holders, asked)
 
     def _stands(self, holders: tuple[Replica, ...], asked: float) -> None:
-        """Take note of an answer: a lease that is gone, or whose count began anew, was ended by another server."""
+        """Note an answer: a lease that is gone, or whose count began anew, was ended by another server."""
         beat = next((holder.beat for holder in holders if holder.id == self._owner), 0)
         if beat < self._beat:
             log.error("lease.lost", seconds=round(self._silent(asked), 1))
@@ -245,9 +245,9 @@ class Presence:
     _latest: float | None = None
 
     def saw(self, beats: Mapping[str, int], *, asked: float, answered: float) -> None:
-        """Take note of how often each lease was renewed, asked and answered at monotonic seconds.
+        """Note the renewal counts of all leases, asked and answered at monotonic seconds.
 
-        Only sightings that came with a renewal of one's own count: they show that the database took writes.
+        To be called only after a renewal of one's own: that shows that the database took writes.
         """
         unbroken = self._latest is not None and asked - self._latest <= UNBROKEN
         self._latest = answered

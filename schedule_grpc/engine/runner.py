@@ -39,22 +39,22 @@ from schedule_grpc.store import Claim, Store
 log = structlog.get_logger(__name__)
 
 ABANDONED_LIMIT = 64
-"""Handlers that would not stop: so many of them still holding threads or memory are an operator's business."""
+"""Abandoned handlers from which on health degrades: they still hold threads or memory."""
 WAIT_FOR_FORMER = timedelta(seconds=10)
-"""How long a claim waits for an earlier attempt of its execution that still runs here, before it is handed back."""
+"""How long a claim waits for an earlier attempt of its execution, still running here, before it is handed back."""
 LEASE_LOST_ERROR = "This server could not renew its lease, and stopped the attempt"
 RECORD_AGAIN_AFTER = timedelta(seconds=1)
 FAULTS_BORNE = 3
-"""How often recording may run into a fault of ours before the attempt is recorded as failed, without what it said."""
+"""Errors of this program while recording after which the attempt is recorded as failed, without its result."""
 
 
 P = ParamSpec("P")
 HandlerEnd: TypeAlias = "asyncio.Future[Any]"
-"""Done once a handler has really ended, be it long after it was asked to stop."""
+"""Done once a handler has ended, even if long after it was asked to stop."""
 
 
 class Place(Protocol):
-    """Where handlers run: what they reach the world by, and how an async one is called."""
+    """Where handlers run: their bindings, and the call of an async one."""
 
     @property
     def env(self) -> Env:
@@ -76,7 +76,7 @@ class Here:
 
 
 class Why(Enum):
-    """Why we ask a running attempt to stop."""
+    """The reason of a stop request."""
 
     SHUTDOWN = auto()
     CANCELLED = auto()
@@ -93,23 +93,23 @@ class HeldAttempt:
     why: Why | None = None
     conditions: list[Condition] = field(default_factory=list)
     faults: int = 0
-    """How often recording it ran into a fault of ours."""
+    """Errors of this program while recording it."""
     handler_end: "HandlerEnd | None" = None
-    """Made where the next attempt waits for this one's handler."""
+    """Made when the next attempt waits for this one's handler."""
 
 
 _Step: TypeAlias = Callable[Concatenate["Runner", HeldAttempt, P], None]
 
 
 def _whatever_happens(step: _Step[P]) -> _Step[P]:
-    """Make a step of an attempt's life one whose failure ends the attempt here, and touches no other."""
+    """Wrap a step of an attempt: an error in it ends the attempt here, and affects no other."""
 
     @wraps(step)
     def taken(self: "Runner", running: HeldAttempt, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             step(self, running, *args, **kwargs)
         except Exception:
-            # The row stays RUNNING under its lease: upkeep hands it back once nobody holds it.
+            # The row stays RUNNING under its lease: upkeep hands it back once no attempt here holds it.
             claim = running.claim
             log.exception("execution.not_recorded", execution=claim.execution.id, task=claim.task.name)
             self._finish(running)
@@ -118,7 +118,7 @@ def _whatever_happens(step: _Step[P]) -> _Step[P]:
 
 
 class Runner:
-    """Runs claims. What an attempt waits for calls its next step: only what is out of the ordinary has a task here."""
+    """Runs claims. Callbacks take an attempt from step to step; only unusual waits have an asyncio task."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class Runner:
         self._abandoned: set[HandlerEnd] = set()
         self._giving_up = asyncio.Event()
         self.claiming = asyncio.Lock()
-        """Held from before a claim until all of it is held here: in between it looks like one that got lost."""
+        """Locked from before a claim until `start` got all of it: in between, upkeep would take it for a lost one."""
 
     def start(self, claim: Claim, *, term: int) -> None:
         """Run a claim, made in a term of the lease, in the background."""
@@ -176,7 +176,7 @@ class Runner:
         return frozenset(self._begun)
 
     def stop_beyond_lease(self) -> None:
-        """Ask the attempts to stop that this server's lease does not cover, or may soon not cover, any more."""
+        """Ask attempts to stop that this server's lease no longer covers, or may soon not cover."""
         for execution_id, running in tuple(self._running.items()):
             if not self._covers(running) and not running.stop.done():
                 log.error("attempt.lease_lost", execution=execution_id)
@@ -194,7 +194,7 @@ class Runner:
         self._recorder.write()
 
     async def drain(self, limit: timedelta, hurried: asyncio.Event) -> None:
-        """Let running work end; what has not after ``limit``, or when hurried, is asked to stop and handed back."""
+        """Let running attempts end; after ``limit``, or when hurried, ask the others to stop, and hand them back."""
         waits = asyncio.ensure_future(hurried.wait()), asyncio.ensure_future(self.idle())
         try:
             with suppress(TimeoutError):
@@ -221,7 +221,7 @@ class Runner:
         return (f"{len(self._abandoned)} handlers ignored that they were asked to stop, and still run",)
 
     def _is_still_ours(self, running: HeldAttempt) -> bool:
-        """Tell whether nobody has taken an attempt that was to stop because the lease could not be renewed."""
+        """Return whether an attempt that was asked to stop for an unconfirmed lease is still this server's."""
         return running.why is Why.LEASE_LOST and running.term == self._lease.term
 
     def _covers(self, running: HeldAttempt) -> bool:
@@ -233,7 +233,7 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
 
     async def _perform_after(self, former: HeldAttempt, running: HeldAttempt) -> None:
-        """Wait a little for an earlier attempt that would not stop; two never run side by side here."""
+        """Wait a little for an earlier attempt that did not stop; two never run side by side here."""
         log.warning("attempt.waits_for_former", execution=running.claim.execution.id)
         handler_end = former.handler_end = former.handler_end or asyncio.get_running_loop().create_future()
         with suppress(TimeoutError):
@@ -246,7 +246,7 @@ class Runner:
 
     @_whatever_happens
     def _perform(self, running: HeldAttempt) -> None:
-        """Call the handler; what cannot be called here, or may not, is handed back."""
+        """Call the handler; if it is not offered here, or the lease is gone, hand the attempt back."""
         claim = running.claim
         execution, timeout = claim.execution, claim.task.policy.timeout
         try:
@@ -289,7 +289,7 @@ class Runner:
         self._report(running, fate)
 
     def _note_end(self, running: HeldAttempt) -> None:
-        """Note that a handler has really ended."""
+        """Note that a handler has ended."""
         if self._inside.get(running.claim.execution.id) is running:
             del self._inside[running.claim.execution.id]
         if running.handler_end is not None:
@@ -304,9 +304,9 @@ class Runner:
             self._record(running, report)
 
     def _report_for(self, running: HeldAttempt, fate: Fate | None) -> Outcome | HandBack | None:
-        """Return what to record of a fate; None where that is not ours to say.
+        """Return the report of a fate; None if the rescue of the execution decides.
 
-        What the handler says stands whatever became of the lease: the record is refused if the token does not stand.
+        A handler's result is reported even if the lease is lost: the record is refused if the token does not stand.
         """
         claim = running.claim
         now = self._clock.now()
@@ -341,10 +341,10 @@ class Runner:
 
     @_whatever_happens
     def _recorded(self, running: HeldAttempt, report: Report, is_last_try: bool, answer: Answer) -> None:
-        """End the attempt, if the row knows of it: it is written, or another server has taken the execution.
+        """End the attempt once its report is written, or refused because another server has the execution.
 
-        While the database is away, the report is kept and written later, but does not keep a stopping server. One that
-        we cannot write is told as a failure in the end: not written at all, it would be run again.
+        While the database is away, the report is kept and written later, unless the server stops. A report that this
+        program cannot write is replaced by a failure in the end: without any record the execution would run again.
         """
         if isinstance(answer, Unavailable):
             log.warning("execution.record_delayed", execution=report.execution_id, error=str(answer))

@@ -1,4 +1,4 @@
-"""One call of a handler, where it runs: in this event loop, in another one, or in a thread; and how it ended."""
+"""One call of a handler (in this event loop, in another one, or in a thread) and its end."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from schedule_grpc.text.unicode import unicode_of
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """It returned a value."""
+    """The handler returned a value."""
 
     result: Any
     text: str
@@ -28,7 +28,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """It returned what is no result."""
+    """The handler returned a value that is no JSON."""
 
     reason: str
     time: float
@@ -36,7 +36,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """It raised an exception, or was cancelled."""
+    """The handler raised an exception, or was cancelled."""
 
     error: BaseException
     time: float
@@ -56,7 +56,7 @@ class Call:
 
     @property
     def taken(self) -> timedelta:
-        """For how long the handler runs, or ran."""
+        """The time that the handler has run, or ran."""
         if self.began is None:
             return timedelta(0)
         until = self.end.result().time if self.end.done() else self._clock.monotonic()
@@ -64,24 +64,24 @@ class Call:
 
     @property
     def held_up(self) -> bool:
-        """Whether another handler keeps this one from hearing anything."""
+        """Whether another handler blocks the event loop of this one."""
         return False
 
     def cancel(self) -> None:
         """Ask the handler to stop, beyond setting ``ctx.cancelled``."""
 
     def deliver(self, end: End) -> None:
-        """Note how the handler ended; in the loop in which the call was made."""
+        """Set the end of the call; in the loop in which it was made."""
         if not self.end.done():
             self.end.set_result(end)
 
 
 Begin: TypeAlias = Callable[[HandlerFunction, TaskContext], Call]
-"""Calls an async handler somewhere."""
+"""Calls an async handler, and returns the call."""
 
 
 async def wait_for_end(function: HandlerFunction, ctx: TaskContext) -> End:
-    """Return how an async handler ended. SystemExit must not end the server, and CancelledError is an end."""
+    """Call an async handler; return its end. SystemExit must not end the server, and CancelledError is an end."""
     try:
         value = await function(ctx)
     except BaseException as error:  # noqa: BLE001 (see above)
@@ -100,7 +100,7 @@ class _CallHere(Call):
         self.deliver(await wait_for_end(function, ctx))
 
     def _end(self, _: "asyncio.Task[None]") -> None:
-        # Only of one that was cancelled before its first step this is the first word.
+        # This counts only for a task that was cancelled before its first step: else the end was delivered before.
         self.deliver(Raised(asyncio.CancelledError(), self._clock.monotonic()))
 
     def cancel(self) -> None:
@@ -125,7 +125,7 @@ def begin_in_thread(function: HandlerFunction, ctx: TaskContext) -> Call:
 
 
 def _end_in_thread(function: Callable[[TaskContext], Any], ctx: TaskContext) -> End:
-    # The time of the end is taken here: the loop may hear of it late, because another handler blocks it.
+    # The time of the end is read here: the loop may receive it late, because another handler blocks it.
     try:
         value = function(ctx)
     except BaseException as error:  # noqa: BLE001 (SystemExit in a thread would vanish without a trace)
@@ -134,7 +134,7 @@ def _end_in_thread(function: Callable[[TaskContext], Any], ctx: TaskContext) -> 
 
 
 def _end_by_value(value: Any, ctx: TaskContext) -> End:
-    """Read what a handler returned, at once and where it ran: what it changes of it later changes nothing here."""
+    """Read a returned value at once, in the handler's thread: later changes by the handler have no effect."""
     time = ctx.clock.monotonic()
     try:
         if asyncio.iscoroutine(value):

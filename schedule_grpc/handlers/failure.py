@@ -1,9 +1,9 @@
-"""What an exception of a handler means, and how the history tells it.
+"""The meaning of a handler's exception, and the text that the history keeps of it.
 
 A group (`asyncio.TaskGroup`, `ExceptionGroup`, groups within groups) is what was raised in it, its leaves. If one of
 them is a PermanentFailure, the attempt is not retried: that part of the work cannot succeed, so the whole cannot
-either, whatever else failed beside it. A cause (``raise X from Y``) is told, but judges nothing: the handler that
-turned a PermanentFailure into another error meant the other one.
+either, whatever else failed beside it. A cause (``raise X from Y``) is in the text, but decides nothing: the
+handler that turned a PermanentFailure into another error meant the other one.
 """
 
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from schedule_grpc.handlers.context import PermanentFailure
 from schedule_grpc.text.unicode import cut, readable
 
 MAX_ERRORS = 10
-"""Leaves of one group that are told; the others are counted."""
+"""Leaves of one group that the text names; the others are counted."""
 MAX_CAUSES = 10
-"""Links of one chain that are told."""
+"""Links of one chain that the text names."""
 MAX_LOOKED_AT = 100_000
 """Leaves and groups of one group that are looked at."""
 MAX_PART = 2048
-"""Characters of each leaf and each cause, where there are several things to tell."""
+"""Characters of each leaf and each cause, where there are several."""
 
 _NO_TITLES = ("", "unhandled errors in a TaskGroup")
-"""Messages of groups that tell nothing: those that ``except*`` makes, and those of every `asyncio.TaskGroup`."""
+"""Messages of groups without information: those that ``except*`` makes, and those of every `asyncio.TaskGroup`."""
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """Return how an attempt failed that raised this."""
+    """Return the kind of failure of an attempt that raised this error."""
     try:
         is_permanent = any(isinstance(leaf, PermanentFailure) for leaf in leaves_of(error))
     except BaseException:  # noqa: BLE001 (an exception's class may be any program's own)
@@ -35,7 +35,7 @@ def kind_of(error: BaseException) -> FailureKind:
 
 
 def description_of(error: BaseException) -> str:
-    """Return what the history tells of an exception: its type and text, or those of its leaves, and its causes."""
+    """Return the history's text of an exception: its type and text, or those of its leaves, and its causes."""
     try:
         return _described(error)
     except BaseException as nested:  # noqa: BLE001 (an exception's class may be any program's own)
@@ -51,7 +51,7 @@ def text_of(error: BaseException) -> str:
 
 
 def leaves_of(error: BaseException) -> Iterator[BaseException]:
-    """Give what a group holds, through groups within it, in order and each once; anything else is its own leaf."""
+    """Yield the exceptions in a group, through groups within it, in order and each once; else the error itself."""
     waiting, seen = [error], {id(error)}
     for _ in range(MAX_LOOKED_AT):
         if not waiting:
@@ -84,7 +84,7 @@ def _described(error: BaseException) -> str:
 
 
 def _named(error: BaseException) -> str:
-    # A PermanentFailure says in its own words why: its type adds nothing.
+    # The text of a PermanentFailure gives the reason: its type adds nothing.
     return text_of(error) if isinstance(error, PermanentFailure) else f"{type(error).__name__}: {text_of(error)}"
 
 

@@ -1,4 +1,4 @@
-"""One attempt, from the call of the handler to its fate. Nothing a handler does escapes from here as an exception."""
+"""One attempt, from the call of the handler to its fate. No exception of a handler gets out of this module."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -19,24 +19,24 @@ from schedule_grpc.runtime.clock import Alarm
 from schedule_grpc.text.unicode import readable
 
 TIMEOUT_ERROR = "Task execution timeout"
-"""The text that callers of the older service know."""
+"""The same text as in the older service."""
 
 MAX_TRACED = 100
 """Leaves of a group whose tracebacks are logged: those of thousands would hold the event loop for seconds."""
 
 GRACE = timedelta(seconds=10)
-"""How long a cancelled handler may take to stop before it is given up."""
+"""The time that a cancelled handler gets to stop before it is abandoned."""
 EARLY = timedelta(milliseconds=10)
-"""By so much an event loop may wake before its time."""
+"""The most by which an event loop's timer rings too early."""
 HELD_UP_GRACES = 30
-"""How often it gets that time again where another handler blocks the event loop in which it would stop."""
+"""How often a handler gets `GRACE` again while another handler blocks its event loop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fate:
-    """What became of one attempt.
+    """The result of one attempt.
 
-    ``kind`` None means success. ``stopped`` means that we asked it to stop and it did: its outcome is nobody's fault.
+    ``kind`` None means success. ``stopped``: the handler was asked to stop and did, which does not count as a failure.
     """
 
     duration: timedelta
@@ -44,25 +44,25 @@ class Fate:
     error: str | None = None
     result: Any = None
     begun: bool = True
-    """Whether the handler was called: one that waits for its turn may be stopped before."""
+    """Whether the handler was called: an attempt that waits for its turn may be stopped before."""
     stopped: bool = False
     left: "asyncio.Future[Any] | None" = None
-    """Of a handler that would not stop: done once it has ended after all. No other attempt may start beside it."""
+    """The end of a handler that did not stop, still to come. No other attempt may start beside it."""
 
     @property
     def abandoned(self) -> bool:
-        """Whether the handler would not stop."""
+        """Whether the handler did not stop."""
         return self.left is not None
 
 
 Stop: TypeAlias = "asyncio.Future[None]"
-"""Resolved by whoever wants an attempt to stop."""
+"""Resolved to ask an attempt to stop."""
 
 
 class Attempt:
-    """One attempt under way: it calls the handler, and by callbacks watches for its end, its stop and its time.
+    """One attempt under way: calls the handler, and reacts by callbacks to its end, a stop request and its timeout.
 
-    It has one timer, which rings when the handler's time is up, and once it is asked to stop, when its grace is.
+    It has one timer: for the handler's timeout, and after a stop request for the grace.
     """
 
     def __init__(
@@ -78,19 +78,19 @@ class Attempt:
         leaving: asyncio.Event | None = None,
         is_waited_for: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Call the handler once, and tell later what became of it.
+        """Call the handler once, and report its fate by ``on_fate``.
 
         Args:
             offer: The handler.
-            ctx: What it gets.
-            timeout: How long it may take, counted from its beginning.
+            ctx: Its context.
+            timeout: The time that the handler may take, counted from its beginning.
             stop: When resolved, the handler is asked to stop.
             on_fate: Called once, in this event loop, with its fate.
-            grace: How long it may take to stop once asked.
-            begin: Calls it; by default in this event loop if it is async, else in a thread.
+            grace: The time that it may take to stop once asked.
+            begin: Calls the handler; by default in this event loop if it is async, else in a thread.
             leaving: When set, a handler gets no more than ``grace``: the process is to end.
-            is_waited_for: Tells, of a handler that has not stopped within ``grace``, whether its end still counts: then
-                it is waited for, up to its timeout.
+            is_waited_for: Returns, for a handler that has not stopped within ``grace``, whether its end still counts:
+                then the attempt waits for it, up to its timeout.
         """
         self._given = ctx
         self._timeout = timeout
@@ -130,7 +130,7 @@ class Attempt:
         self._alarm = self._ring_after(self._grace, self._give_up)
 
     def _give_up(self) -> None:
-        """Wait on for a call that has not stopped only if its end still counts, or another one holds it up."""
+        """Abandon a call that has not stopped, unless its end still counts, or another call blocks its loop."""
         if self._call.end.done():
             return
         held_up = self._call.held_up
@@ -159,12 +159,12 @@ class Attempt:
     def _safe_fate_of(self, end: End) -> Fate:
         try:
             return self._fate_of(end)
-        except Exception as error:  # noqa: BLE001 (no memory is left, say: without a fate it would never end here)
+        except Exception as error:  # noqa: BLE001 (no memory is left, for example: without a fate it would never end here)
             text = cut(description_of(error))
             return Fate(duration=self._call.taken, kind=FailureKind.ERROR, error=text)
 
     def _fate_of(self, end: End) -> Fate:
-        """Judge an end. Who returns only after the timeout (it blocked the event loop) has failed by TIMEOUT too."""
+        """Return the fate. A handler that returns after its timeout (it blocked the loop) fails by TIMEOUT, too."""
         duration, was_stopped = self._call.taken, self._stop.done()
         if self._call.began is None:
             return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", begun=False, stopped=True)
@@ -180,7 +180,7 @@ def _default_begin(offer: Offer) -> Begin:
 
 
 async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: Stop, **how: Any) -> Fate:
-    """Call the handler once and return what became of it; arguments as of an `Attempt`."""
+    """Call the handler once and return its fate; arguments as of an `Attempt`."""
     fate: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
 
     def keep(found: Fate) -> None:
@@ -221,7 +221,7 @@ def _log_raised(error: BaseException, text: str, ctx: TaskContext) -> None:
 
 
 def cut(text: str) -> str:
-    """Return an error's text as it is kept: readable, at most `MAX_TEXT_BYTES`, marked where it was cut."""
+    """Return an error's text as the history keeps it: readable, at most `MAX_TEXT_BYTES`, marked where it was cut."""
     encoded = readable(text).encode()
     if len(encoded) <= MAX_TEXT_BYTES:
         return encoded.decode()

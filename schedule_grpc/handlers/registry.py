@@ -1,4 +1,4 @@
-"""How handlers are offered and found."""
+"""The `handler` decorator, and the registry in which an engine finds handlers."""
 
 import importlib
 import inspect
@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """A handler as its module offers it."""
+    """A handler as the decorator describes it."""
 
     name: str
     description: str
@@ -35,12 +35,12 @@ def handler(name: str, *, description: str = "", concurrency: int | None = None)
     """Offer a function ``(ctx: TaskContext) -> JSON`` (async, or sync: then run in a thread) as the handler ``name``.
 
     Args:
-        name: By which tasks name it.
-        description: What it does; by default the first line of the function's docstring.
+        name: The name by which tasks refer to it.
+        description: Its purpose, shown in lists; by default the first line of the function's docstring.
         concurrency: How many of its attempts one server runs at once; None leaves it to the server's own limit.
 
     Raises:
-        ConfigurationError: if the name is not one, or the concurrency less than 1.
+        ConfigurationError: if the name is not valid, or the concurrency less than 1.
     """
     if concurrency is not None and concurrency < 1:
         raise ConfigurationError(f"the handler {name} cannot run {concurrency} attempts at once: at least 1")
@@ -83,7 +83,7 @@ class Registry:
             self.add(offer)
 
     def add(self, offer: Offer) -> None:
-        """Offer one more.
+        """Offer a handler.
 
         Raises:
             ConfigurationError: if another function has that name already.
@@ -100,7 +100,7 @@ class Registry:
         """Offer a function decorated with `handler`.
 
         Raises:
-            ConfigurationError: if it is not, or its name is taken.
+            ConfigurationError: if it is not decorated, or its name is taken.
         """
         offer = _offer_of(function)
         if offer is None:
@@ -108,7 +108,7 @@ class Registry:
         self.add(offer)
 
     def add_module(self, module: ModuleType | str) -> None:
-        """Offer every decorated function of a module, given itself or by its dotted name.
+        """Offer every decorated function of a module, which is given as such or by its dotted name.
 
         Raises:
             CannotStart: if it cannot be imported.
@@ -123,7 +123,7 @@ class Registry:
             self.add(offer)
 
     def add_entry_points(self) -> None:
-        """Offer what installed distributions name in the entry-point group ``schedule_grpc.handlers``.
+        """Offer the handlers that installed distributions name in the entry-point group ``schedule_grpc.handlers``.
 
         Raises:
             CannotStart: if one cannot be loaded.

@@ -1,11 +1,11 @@
 """Points at which tests kill, stop or fail a server: ``SCHEDULE_FAILPOINTS=claim.written=kill@3,record.begun=error``.
 
 Each write of the store has three: ``begun`` (nothing is written), ``written`` (in a transaction that is not committed)
-and ``committed`` (on disk, and nobody has been told). This is the one place that knows of them; without the variable a
-point costs the look-up of an empty mapping.
+and ``committed`` (on disk, not published yet). They are defined in this module alone; without the variable a point
+costs the look-up of an empty mapping.
 
 An action is ``kill`` (SIGKILL: nothing is cleaned up), ``stop`` (SIGSTOP) or ``error`` (raises `FailpointReached`);
-after ``@`` stands the visit at which it happens, counted from 1, and 1 if nothing is said.
+after ``@`` stands the visit at which it happens, counted from 1; 1 by default.
 """
 
 import os
@@ -52,11 +52,11 @@ Work = Callable[..., Generator[Any, Any, Any]]
 
 
 class FailpointReached(Exception):
-    """What ``error`` raises."""
+    """Raised by the action ``error``."""
 
 
 def reached(operation: str, step: str) -> None:
-    """Do what is to be done at a point, if anything is."""
+    """Do the action that is armed at a point, if any."""
     if _ARMED and (armed := _ARMED.get(f"{operation}.{step}")) is not None:
         armed.visit()
 

@@ -44,7 +44,7 @@ def absolute_binding(binding: str | Mapping[str, Any]) -> str | dict[str, Any]:
 
 
 def shown(path: str) -> str:
-    """Return a path as a person would say it here: relative to the working directory, if it is in there."""
+    """Return a path for display: relative to the working directory, if it is in there."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 LIGHT = 4096
-"""What weighs at most this much takes about a millisecond, and is done on the loop: a thread would cost more."""
+"""Work of at most this weight takes about a millisecond, and is done on the loop: a thread would cost more."""
 
 
 class Stopped(Exception):
@@ -84,9 +84,9 @@ async def in_thread(work: Callable[[threading.Event], T], *, name: str, abandon:
 
 
 class Aside:
-    """Computes beside the event loop what takes long in proportion to what a caller sent or asked for.
+    """Computes beside the event loop where a caller's request decides how long it takes.
 
-    On the loop it would hold up every other call, and what is due. One thing is computed at a time: the interpreter
+    On the loop it would hold up every other call, and due tasks. One work is computed at a time: the interpreter
     computes no faster with more threads, and each of them would take its turns from the loop.
     """
 
@@ -97,8 +97,8 @@ class Aside:
         """Return what ``work`` returns, or raise what it raises.
 
         Args:
-            work: Pure computing: it neither waits nor touches what the loop may change meanwhile.
-            weight: About how many bytes it is computed of; up to `LIGHT` it is done at once. None: many.
+            work: Pure computing: it neither waits nor touches values that the loop may change meanwhile.
+            weight: The approximate size of its input in bytes; up to `LIGHT` it is done at once. None: large.
         """
         if weight is not None and weight <= LIGHT:
             return work()
@@ -107,7 +107,7 @@ class Aside:
 
 
 def weight_of(*values: object) -> int:
-    """Return about how many bytes JSON values have as text; whatever is beyond `LIGHT` is not looked at."""
+    """Return the approximate size of JSON values as text, in bytes; counting stops beyond `LIGHT`."""
     weight, heap = 0, list(values)
     while heap and weight <= LIGHT:
         value = heap.pop()
@@ -125,7 +125,7 @@ def weight_of(*values: object) -> int:
 
 
 class _End(Generic[T]):
-    """What became of it. Kept as a value: a future complains of an exception that nobody asked it for."""
+    """The result or the error of work. Kept as a value: a future logs an exception that is never retrieved."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._error: BaseException | None = None
