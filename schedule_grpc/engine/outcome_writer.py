@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import structlog
 
-from schedule_grpc.domain.execution import Execution, HandBack, Outcome
+from schedule_grpc.domain.execution import Execution, Report
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.store import Store
 
@@ -15,7 +15,6 @@ log = structlog.get_logger(__name__)
 TOGETHER = 200
 """Reports in one write at most."""
 
-Report: TypeAlias = Outcome | HandBack
 Answer: TypeAlias = Execution | Exception | None
 """The recorded execution; None if its lease token no longer stands; or the error that kept the report from it."""
 _Waiting: TypeAlias = tuple[Report, Callable[[Answer], None]]

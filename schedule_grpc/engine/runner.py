@@ -13,11 +13,11 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias
 import structlog
 
 from schedule_grpc.domain.condition import Condition
-from schedule_grpc.domain.execution import HandBack, Outcome, unrecordable
+from schedule_grpc.domain.execution import HandBack, Outcome, Report, unrecordable
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.engine.attempt_context import Given, context_of_execution
 from schedule_grpc.engine.leases import Lease
-from schedule_grpc.engine.outcome_writer import Answer, Recorder, Report
+from schedule_grpc.engine.outcome_writer import Answer, Recorder
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Abandoned, Hub
 from schedule_grpc.handlers import (
@@ -303,7 +303,7 @@ class Runner:
         else:
             self._record(running, report)
 
-    def _report_for(self, running: HeldAttempt, fate: Fate | None) -> Outcome | HandBack | None:
+    def _report_for(self, running: HeldAttempt, fate: Fate | None) -> Report | None:
         """Return the report of a fate; None if the rescue of the execution decides.
 
         A handler's result is reported even if the lease is lost: the record is refused if the token does not stand.

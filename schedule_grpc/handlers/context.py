@@ -24,7 +24,7 @@ class PermanentFailure(Exception):
     """Raised by a handler whose work cannot succeed however often it is tried: the attempt is not retried."""
 
 
-Report: TypeAlias = Callable[[float, str], None]
+ReportProgress: TypeAlias = Callable[[float, str], None]
 MAX_PROGRESS_TEXT = 256
 
 
@@ -54,7 +54,7 @@ class TaskContext:
     clock: Clock
     log: "FilteringBoundLogger"
     """A logger that puts the execution's id on every line."""
-    report: Report = _report_nowhere
+    report: ReportProgress = _report_nowhere
     """Publishes what `progress` reports."""
     conditions: list[Condition] = field(default_factory=list)
     """The conditions of `alert` and `recovered`, recorded with the attempt."""

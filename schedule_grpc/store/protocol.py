@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from schedule_grpc.domain.condition import Alert
-from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, Report, State
 from schedule_grpc.domain.planning import Firing
 from schedule_grpc.domain.registration import FreshTask, Registration, TaskChange
 from schedule_grpc.domain.task import Handler, Task, TaskFilter
@@ -188,7 +188,7 @@ class Store(Protocol):
         database an owner that holds no lease claims nothing.
         """
 
-    async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
+    async def record(self, reports: Sequence[Report]) -> tuple[Execution | None, ...]:
         """Write what became of attempts; return the executions as they are then, in the same order.
 
         Safe because each is fenced by (id, lease token, RUNNING): None for an owner whose lease another one took. A

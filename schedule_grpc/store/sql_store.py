@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from schedule_grpc.database import Database, Lane, ObservedDatabase, Operation
 from schedule_grpc.domain.condition import Alert
-from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, Report, State
 from schedule_grpc.domain.planning import Firing
 from schedule_grpc.domain.registration import FreshTask, Registration, TaskChange
 from schedule_grpc.domain.task import Handler, Task, TaskFilter
@@ -156,7 +156,7 @@ class SqlStore:
         """See Store."""
         return await self._write(claims.claim, request, self.is_shared)
 
-    async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
+    async def record(self, reports: Sequence[Report]) -> tuple[Execution | None, ...]:
         """See Store."""
         return await self._write(queue.record, reports)
 
