@@ -105,14 +105,14 @@ def _whatever_happens(step: _Step[P]) -> _Step[P]:
     """Wrap a step of an attempt: an error in it ends the attempt here, and affects no other."""
 
     @wraps(step)
-    def taken(self: "Runner", running: HeldAttempt, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def taken(self: "Runner", attempt: HeldAttempt, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            step(self, running, *args, **kwargs)
+            step(self, attempt, *args, **kwargs)
         except Exception:
             # The row stays RUNNING under its lease: upkeep hands it back once no attempt here holds it.
-            claim = running.claim
+            claim = attempt.claim
             log.exception("execution.not_recorded", execution=claim.execution.id, task=claim.task.name)
-            self._finish(running)
+            self._finish(attempt)
 
     return taken
 
@@ -153,15 +153,15 @@ class Runner:
 
     def start(self, claim: Claim, *, term: int) -> None:
         """Run a claim, made in a term of the lease, in the background."""
-        running = HeldAttempt(claim, asyncio.get_running_loop().create_future(), term)
-        self._running[claim.execution.id] = running
+        attempt = HeldAttempt(claim, asyncio.get_running_loop().create_future(), term)
+        self._running[claim.execution.id] = attempt
         self._by_handler[claim.execution.handler] += 1
         self._unfinished += 1
         former = self._inside.get(claim.execution.id)
         if former is None:
-            self._perform(running)
+            self._perform(attempt)
         else:
-            self._in_background(self._perform_after(former, running))
+            self._in_background(self._perform_after(former, attempt))
 
     def running_by_handler(self) -> Mapping[str, int]:
         """Return how many attempts run here, by handler."""
@@ -177,17 +177,17 @@ class Runner:
 
     def stop_beyond_lease(self) -> None:
         """Ask attempts to stop that this server's lease no longer covers, or may soon not cover."""
-        for execution_id, running in tuple(self._running.items()):
-            if not self._covers(running) and not running.stop.done():
+        for execution_id, attempt in tuple(self._running.items()):
+            if not self._covers(attempt) and not attempt.stop.done():
                 log.error("attempt.lease_lost", execution=execution_id)
                 self.stop(execution_id, Why.LEASE_LOST)
 
     def stop(self, execution_id: str, why: Why) -> None:
         """Ask an attempt to stop."""
-        running = self._running.get(execution_id)
-        if running is not None and not running.stop.done():
-            running.why = why
-            running.stop.set_result(None)
+        attempt = self._running.get(execution_id)
+        if attempt is not None and not attempt.stop.done():
+            attempt.why = why
+            attempt.stop.set_result(None)
 
     def write_reports(self) -> None:
         """Write the reports that wait to be written together."""
@@ -220,42 +220,42 @@ class Runner:
             return ()
         return (f"{len(self._abandoned)} handlers ignored that they were asked to stop, and still run",)
 
-    def _is_still_ours(self, running: HeldAttempt) -> bool:
+    def _is_still_ours(self, attempt: HeldAttempt) -> bool:
         """Return whether an attempt that was asked to stop for an unconfirmed lease is still this server's."""
-        return running.why is Why.LEASE_LOST and running.term == self._lease.term
+        return attempt.why is Why.LEASE_LOST and attempt.term == self._lease.term
 
-    def _covers(self, running: HeldAttempt) -> bool:
-        return self._lease.holds and running.term == self._lease.term
+    def _covers(self, attempt: HeldAttempt) -> bool:
+        return self._lease.holds and attempt.term == self._lease.term
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _perform_after(self, former: HeldAttempt, running: HeldAttempt) -> None:
+    async def _perform_after(self, former: HeldAttempt, attempt: HeldAttempt) -> None:
         """Wait a little for an earlier attempt that did not stop; two never run side by side here."""
-        log.warning("attempt.waits_for_former", execution=running.claim.execution.id)
+        log.warning("attempt.waits_for_former", execution=attempt.claim.execution.id)
         handler_end = former.handler_end = former.handler_end or asyncio.get_running_loop().create_future()
         with suppress(TimeoutError):
             async with self._clock.timeout(WAIT_FOR_FORMER.total_seconds()):
-                await asyncio.wait([handler_end, running.stop], return_when=asyncio.FIRST_COMPLETED)
-        if handler_end.done() and not running.stop.done():
-            self._perform(running)
+                await asyncio.wait([handler_end, attempt.stop], return_when=asyncio.FIRST_COMPLETED)
+        if handler_end.done() and not attempt.stop.done():
+            self._perform(attempt)
         else:
-            self._report(running, None)
+            self._report(attempt, None)
 
     @_whatever_happens
-    def _perform(self, running: HeldAttempt) -> None:
+    def _perform(self, attempt: HeldAttempt) -> None:
         """Call the handler; if it is not offered here, or the lease is gone, hand the attempt back."""
-        claim = running.claim
+        claim = attempt.claim
         execution, timeout = claim.execution, claim.task.policy.timeout
         try:
             offer = self._registry.get(execution.handler)
         except HandlerNotFound:
-            self._report(running, None)
+            self._report(attempt, None)
             return
-        if not self._covers(running):
-            self._report(running, None)
+        if not self._covers(attempt):
+            self._report(attempt, None)
             return
         self._begun.add(claim.lease_token)
         given = Given(
@@ -264,51 +264,51 @@ class Runner:
             env=self._place.env,
             clock=self._clock,
             hub=self._hub,
-            conditions=running.conditions,
+            conditions=attempt.conditions,
         )
         Attempt(
             offer,
             context_of(given),
             timeout=timeout,
-            stop=running.stop,
-            on_fate=partial(self._performed, running),
+            stop=attempt.stop,
+            on_fate=partial(self._performed, attempt),
             begin=self._place.begin if offer.is_async else _begin_in_thread,
             leaving=self._giving_up,
-            is_waited_for=partial(self._is_still_ours, running),
+            is_waited_for=partial(self._is_still_ours, attempt),
         )
-        self._inside[execution.id] = running
+        self._inside[execution.id] = attempt
 
     @_whatever_happens
-    def _performed(self, running: HeldAttempt, fate: Fate) -> None:
+    def _performed(self, attempt: HeldAttempt, fate: Fate) -> None:
         if fate.left is None:
-            self._note_end(running)
+            self._note_end(attempt)
         else:
             self._abandoned.add(fate.left)
             fate.left.add_done_callback(self._abandoned.discard)
-            fate.left.add_done_callback(lambda _: self._note_end(running))
-        self._report(running, fate)
+            fate.left.add_done_callback(lambda _: self._note_end(attempt))
+        self._report(attempt, fate)
 
-    def _note_end(self, running: HeldAttempt) -> None:
+    def _note_end(self, attempt: HeldAttempt) -> None:
         """Note that a handler has ended."""
-        if self._inside.get(running.claim.execution.id) is running:
-            del self._inside[running.claim.execution.id]
-        if running.handler_end is not None:
-            running.handler_end.set_result(None)
+        if self._inside.get(attempt.claim.execution.id) is attempt:
+            del self._inside[attempt.claim.execution.id]
+        if attempt.handler_end is not None:
+            attempt.handler_end.set_result(None)
 
     @_whatever_happens
-    def _report(self, running: HeldAttempt, fate: Fate | None) -> None:
-        report = self._report_for(running, fate)
+    def _report(self, attempt: HeldAttempt, fate: Fate | None) -> None:
+        report = self._report_for(attempt, fate)
         if report is None:
-            self._finish(running)
+            self._finish(attempt)
         else:
-            self._record(running, report)
+            self._record(attempt, report)
 
-    def _report_for(self, running: HeldAttempt, fate: Fate | None) -> Report | None:
+    def _report_for(self, attempt: HeldAttempt, fate: Fate | None) -> Report | None:
         """Return the report of a fate; None if the rescue of the execution decides.
 
         A handler's result is reported even if the lease is lost: the record is refused if the token does not stand.
         """
-        claim = running.claim
+        claim = attempt.claim
         now = self._clock.now()
         if fate is None or not fate.begun:
             self._begun.discard(claim.lease_token)
@@ -316,9 +316,9 @@ class Runner:
         if fate.abandoned:
             log.error("handler.abandoned", execution=claim.execution.id, handler=claim.execution.handler)
             self._hub.publish([Abandoned(execution_id=claim.execution.id)])
-            if running.why is Why.SHUTDOWN:
+            if attempt.why is Why.SHUTDOWN:
                 return None
-        elif fate.stopped and running.why is Why.LEASE_LOST:
+        elif fate.stopped and attempt.why is Why.LEASE_LOST:
             fate = replace(fate, kind=FailureKind.LEASE_LOST, error=LEASE_LOST_ERROR)
         elif fate.stopped:
             return _hand_back(claim, now, began=True)
@@ -331,16 +331,16 @@ class Runner:
             error=fate.error,
             result=fate.result,
             retry=not fate.abandoned,
-            conditions=tuple(running.conditions),
+            conditions=tuple(attempt.conditions),
             claimed=claim.execution,
         )
 
-    def _record(self, running: HeldAttempt, report: Report) -> None:
+    def _record(self, attempt: HeldAttempt, report: Report) -> None:
         is_last_try = self._giving_up.is_set()
-        self._recorder.record(report, partial(self._recorded, running, report, is_last_try))
+        self._recorder.record(report, partial(self._recorded, attempt, report, is_last_try))
 
     @_whatever_happens
-    def _recorded(self, running: HeldAttempt, report: Report, is_last_try: bool, answer: Answer) -> None:
+    def _recorded(self, attempt: HeldAttempt, report: Report, is_last_try: bool, answer: Answer) -> None:
         """End the attempt once its report is written, or refused because another server has the execution.
 
         While the database is away, the report is kept and written later, unless the server stops. A report that this
@@ -349,31 +349,31 @@ class Runner:
         if isinstance(answer, Unavailable):
             log.warning("execution.record_delayed", execution=report.execution_id, error=str(answer))
             if is_last_try:
-                self._finish(running)
+                self._finish(attempt)
             else:
-                self._in_background(self._record_later(running, report))
+                self._in_background(self._record_later(attempt, report))
         elif isinstance(answer, Exception):
-            running.faults += 1
-            if running.faults > FAULTS_BORNE or is_last_try:
+            attempt.faults += 1
+            if attempt.faults > FAULTS_BORNE or is_last_try:
                 raise answer
             log.error("execution.record_failed", execution=report.execution_id, exc_info=answer)
-            if running.faults == FAULTS_BORNE and isinstance(report, Outcome):
+            if attempt.faults == FAULTS_BORNE and isinstance(report, Outcome):
                 report = unrecordable(report, answer)
-            self._in_background(self._record_later(running, report))
+            self._in_background(self._record_later(attempt, report))
         else:
             if answer is None:
                 log.warning("execution.record_refused", execution=report.execution_id)
-            self._begun.discard(running.claim.lease_token)
-            self._finish(running)
+            self._begun.discard(attempt.claim.lease_token)
+            self._finish(attempt)
 
-    async def _record_later(self, running: HeldAttempt, report: Report) -> None:
+    async def _record_later(self, attempt: HeldAttempt, report: Report) -> None:
         await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
-        self._record(running, report)
+        self._record(attempt, report)
 
-    def _finish(self, running: HeldAttempt) -> None:
-        execution = running.claim.execution
+    def _finish(self, attempt: HeldAttempt) -> None:
+        execution = attempt.claim.execution
         # Its next attempt may have begun here already: the record was committed, and its answer got lost.
-        if self._running.get(execution.id) is running:
+        if self._running.get(execution.id) is attempt:
             del self._running[execution.id]
         self._by_handler[execution.handler] -= 1
         self._unfinished -= 1

@@ -83,7 +83,7 @@ class Upkeep:
 
     async def _stop_cancelled(self) -> None:
         self._uninformed = False
-        held = {running.claim.lease_token: execution_id for execution_id, running in self._runner.held().items()}
+        held = {attempt.claim.lease_token: execution_id for execution_id, attempt in self._runner.held().items()}
         if not held:
             return
         for token in await self._store.cancel_requests(self._owner):
@@ -94,7 +94,7 @@ class Upkeep:
         async with self._runner.claiming:  # a commit may take long: its claims are not lost
             recovered = await self._store.recover_own(
                 self._owner,
-                held=frozenset(running.claim.lease_token for running in self._runner.held().values()),
+                held=frozenset(attempt.claim.lease_token for attempt in self._runner.held().values()),
                 begun=self._runner.begun(),
                 now=self._clock.now(),
             )
