@@ -48,7 +48,7 @@ BEGINS_WITHIN = 5.0
 CATCHES_UP_WITHIN = 1.0
 """Seconds after which HTTP is loaded even if overdue work is left."""
 SOON = timedelta(milliseconds=20)
-"""How often a starting server checks whether its engine has begun."""
+"""The pause between two checks of a starting server whether its engine has begun."""
 STREAM_GRACE = 5.0
 """Seconds that calls under way get after the engine has drained."""
 

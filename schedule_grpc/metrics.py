@@ -84,7 +84,7 @@ class _Sums:
         self.rescued = 0
         self.abandoned = 0
         self.ends: dict[tuple[str, State, Trigger], int] = {}
-        """By the task's label."""
+        """Numbers of executions, by the task's label."""
         self.failed: dict[tuple[str, FailureKind], int] = {}
         """Attempts, by the task's label."""
         self.late: list[float] = []
@@ -136,9 +136,9 @@ class Metrics:
         self._tasks = _TaskSeries()
         self._handlers = _Capped()
         self._durations: dict[str, Histogram] = {}
-        """By the handler's label."""
+        """Histograms by the handler's label."""
         self._answered: dict[tuple[str, str], Counter] = {}
-        """By the labels: to look one up costs more than to count."""
+        """Counters by their labels: to look one up costs more than to count."""
         registry = self.registry
         self._executions = Counter(
             "schedule_executions", "Executions that ended.", ["task", "state", "trigger"], registry=registry

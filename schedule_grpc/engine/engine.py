@@ -31,7 +31,7 @@ AFTER_ERROR = timedelta(seconds=1)
 SET_BACK_BY = timedelta(seconds=10)
 """A wall clock this far behind the latest time that it showed was set back, not corrected."""
 SHORTEN_EVERY = timedelta(seconds=10)
-"""How often, while the clock is set back, waits are shortened: ends from before may be recorded only now."""
+"""While the clock is set back, waits are shortened this often: ends from before may be recorded only now."""
 REVIEWED_FIRST = 10
 """Steps of the review before the server answers; the tasks that are left are reviewed while it does."""
 STALLED_AFTER = timedelta(seconds=10)
@@ -40,7 +40,7 @@ STALLED_AFTER = timedelta(seconds=10)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineOptions:
-    """How many attempts run at once, and how long they may take to end when the server stops."""
+    """Limits: of attempts at once, and of the time that they get to end when the server stops."""
 
     concurrency: int = 100
     drain_timeout: timedelta = timedelta(seconds=30)

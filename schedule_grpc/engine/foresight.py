@@ -12,7 +12,7 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.store import Look
 
 AHEAD = timedelta(seconds=1)
-"""How far a look sees where nothing changed in between: a task it read is at most this old when it fires."""
+"""A look sees this far if nothing changed since the last one: a task that it read is at most this old when it fires."""
 
 
 @dataclass(slots=True)
@@ -21,11 +21,11 @@ class _Foreseen:
 
     look: Look
     time: datetime
-    """When the look was."""
+    """The time of the look."""
     tasks: deque[Task]
     """The tasks that come next, in their order."""
     until: datetime
-    """Of the tasks that are due before this instant none is missing."""
+    """All tasks that are due before this instant are in `tasks`."""
 
 
 class Foresight:
@@ -39,11 +39,11 @@ class Foresight:
         self._hears = False
         self._foreseen: _Foreseen | None = None
         self._changes = 0
-        """How often something changed."""
+        """The number of changes so far."""
         self._changes_before_look = 0
-        """The same when the look began that is under way: one that began before the last change saw less."""
+        """The number of changes when the look under way began: a look that began before the last change is not kept."""
         self._changes_before_last = 0
-        """The same when the last look began that was learned from."""
+        """The number of changes when the last finished look began."""
 
     @contextmanager
     def hearing(self) -> Iterator[None]:

@@ -245,7 +245,7 @@ class Presence:
     _latest: float | None = None
 
     def saw(self, beats: Mapping[str, int], *, asked: float, answered: float) -> None:
-        """Note the renewal counts of all leases, asked and answered at monotonic seconds.
+        """Note the renewal counts of the others' leases, asked and answered at monotonic seconds.
 
         To be called only after a renewal of one's own: that shows that the database took writes.
         """

@@ -23,12 +23,12 @@ log = structlog.get_logger(__name__)
 FIRED_AT_ONCE = 500
 """Tasks fired in one transaction: enough to share its cost, few enough that other writes do not wait long."""
 FIRED_BESIDE = 32
-"""The same while executions wait for their time, which may come meanwhile: they start late by the time of one step.
+"""`FIRED_AT_ONCE` while executions wait for their time, which may come meanwhile: one step delays their start.
 
 It doubles from step to step as long as more is due: small steps cost more, and would fall behind.
 """
 PATIENCE = timedelta(milliseconds=250)
-"""How long due tasks wait for a free slot, to be recorded as they start: one write instead of two.
+"""Due tasks wait this long for a free slot, to be recorded as they start: one write instead of two.
 
 Where handlers return soon, a slot is free before that. If none is, the tasks fire, and their executions wait.
 """

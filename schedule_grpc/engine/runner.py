@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 ABANDONED_LIMIT = 64
 """Abandoned handlers from which on health degrades: they still hold threads or memory."""
 WAIT_FOR_FORMER = timedelta(seconds=10)
-"""How long a claim waits for an earlier attempt of its execution, still running here, before it is handed back."""
+"""A claim waits this long for an earlier attempt of its execution that still runs here; then it is handed back."""
 LEASE_LOST_ERROR = "This server could not renew its lease, and stopped the attempt"
 RECORD_AGAIN_AFTER = timedelta(seconds=1)
 FAULTS_BORNE = 3
@@ -54,7 +54,7 @@ HandlerEnd: TypeAlias = "asyncio.Future[Any]"
 
 
 class Place(Protocol):
-    """Where handlers run: their bindings, and the call of an async one."""
+    """A place for handlers to run: their bindings, and the call of an async one."""
 
     @property
     def env(self) -> Env:
@@ -66,7 +66,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """In the engine's own event loop: for tests, whose handlers share its clock."""
+    """The engine's own event loop: for tests, whose handlers share its clock."""
 
     env: Env
 

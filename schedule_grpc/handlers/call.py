@@ -51,7 +51,7 @@ class Call:
     def __init__(self, clock: Clock) -> None:
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.began: float | None = None
-        """In monotonic seconds; None while the handler waits for its turn."""
+        """The beginning in monotonic seconds; None while the handler waits for its turn."""
         self._clock = clock
 
     @property

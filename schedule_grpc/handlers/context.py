@@ -40,7 +40,7 @@ class Env(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskContext:
-    """What a handler is given: its task and payload, the occurrence, the deadline, the bindings."""
+    """The argument of a handler: its task and payload, the occurrence, the deadline, the bindings."""
 
     task: Task
     execution_id: str
@@ -63,7 +63,7 @@ class TaskContext:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for all attempts of one execution: pass it to each service that must not do its part twice."""
+        """A key that all attempts of one execution share: pass it to a service that must not do its part twice."""
         return self.execution_id
 
     def progress(self, fraction: float, text: str = "") -> None:

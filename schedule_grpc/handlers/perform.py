@@ -19,7 +19,7 @@ from schedule_grpc.runtime.clock import Alarm
 from schedule_grpc.text.unicode import readable
 
 TIMEOUT_ERROR = "Task execution timeout"
-"""The same text as in the older service."""
+"""The text of the older service."""
 
 MAX_TRACED = 100
 """Leaves of a group whose tracebacks are logged: those of thousands would hold the event loop for seconds."""
@@ -29,7 +29,7 @@ GRACE = timedelta(seconds=10)
 EARLY = timedelta(milliseconds=10)
 """The most by which an event loop's timer rings too early."""
 HELD_UP_GRACES = 30
-"""How often a handler gets `GRACE` again while another handler blocks its event loop."""
+"""A handler gets `GRACE` this many times more while another handler blocks its event loop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -68,7 +68,7 @@ class Offered:
 
     names: frozenset[str] = frozenset()
     limits: Mapping[str, int] = field(default_factory=dict)
-    """How many attempts run at once, by handler, where that is limited: by configuration, else by the handler."""
+    """Attempts at once, by handler, where they are limited: by configuration, else by the decorator."""
 
 
 class Registry:
@@ -78,7 +78,7 @@ class Registry:
         self._offers: dict[str, Offer] = {}
         self._limits = dict(limits or {})
         self.offered = Offered(limits=self._limits)
-        """The same value until a handler is added, so an engine sees at no cost that nothing changed. Any thread."""
+        """The handlers of this moment, for any thread; replaced when one is added, so a reader sees that by identity."""
         for offer in offers:
             self.add(offer)
 

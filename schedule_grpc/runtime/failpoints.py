@@ -46,7 +46,7 @@ OPERATIONS = (
     *("note_unreadable", "correct_tasks", "note_reviewed"),
     "migrate",
 )
-"""Of the store, by the names of their functions; ``migrate`` is one step from a schema version to the next."""
+"""The store's operations, by the names of their functions; ``migrate`` is one step to the next schema version."""
 
 Work = Callable[..., Generator[Any, Any, Any]]
 

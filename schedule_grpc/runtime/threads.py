@@ -1,4 +1,4 @@
-"""Daemon threads, which neither the event loop nor the end of the process waits for. All of this program start here.
+"""Daemon threads, which neither the event loop nor the end of the process waits for. All are started here.
 
 `in_thread` is for work that blocks, `Aside` for work that computes, `start_daemon` for a thread that works on its own.
 Not an executor's threads: concurrent.futures joins those when the process ends, and waits for one that is stuck.
