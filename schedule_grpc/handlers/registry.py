@@ -78,7 +78,7 @@ class Registry:
         self._offers: dict[str, Offer] = {}
         self._limits = dict(limits or {})
         self.offered = Offered(limits=self._limits)
-        """The handlers of this moment, for any thread; replaced when one is added, so a reader sees that by identity."""
+        """The handlers of this moment, for any thread; replaced when one is added, so a reader sees it by identity."""
         for offer in offers:
             self.add(offer)
 
