@@ -1,11 +1,12 @@
 """Blocking calls of a library, one after another, on a thread of their own."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
+
+from schedule_grpc.runtime.threads import start_daemon
 
 T = TypeVar("T")
 
@@ -21,8 +22,7 @@ class WorkerThread:
         self._waiting: set[asyncio.Future[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(self._work, name=name)
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return what a function returns; where the caller has gone before it begins, it is left out."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from schedule_grpc.database import Lane
-from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, HandBack, Outcome, State
+from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, Report, State
 from schedule_grpc.domain.planning import Firing
 from schedule_grpc.domain.task import Task
 from schedule_grpc.store.claims import Claimed, ClaimRequest, Fired, Look, ManualRun, Submitted
@@ -97,7 +97,7 @@ class ExecutionStore(Transactions):
         """
         return await self._write(claims.claim, request, self.is_shared)
 
-    async def record(self, reports: Sequence[Outcome | HandBack]) -> tuple[Execution | None, ...]:
+    async def record(self, reports: Sequence[Report]) -> tuple[Execution | None, ...]:
         """Write the reports of attempts; return the executions as they are then, in the same order.
 
         Safe because each write is fenced by (id, lease token, RUNNING): None if another server took the execution over.

@@ -15,7 +15,7 @@ from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
 from schedule_grpc.domain.json_input import table
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import Handler, Policy, Task, define
+from schedule_grpc.domain.task import Policy, Task, define
 from schedule_grpc.engine import Engine, EngineOptions
 from schedule_grpc.events import Hub
 from schedule_grpc.formats.task_file import registrations
@@ -272,8 +272,7 @@ async def manual_service(
         service = ManualService(
             clock=time, env=bindings, store=store, hub=hub, registry=registry, options=options, patience=patience
         )
-        offered = [Handler(name=offer.name, description=offer.description) for offer in registry]
-        await store.offer_handlers(offered, now=time.now())
+        await store.offer_handlers(registry.handlers(), now=time.now())
         await service.engine.recover()
         stack.callback(service.hearing.close)
         stack.push_async_callback(_stop, service)

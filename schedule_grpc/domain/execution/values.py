@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -155,3 +155,7 @@ class HandBack(Struct, frozen=True, kw_only=True):
     """Whether the handler was called: where ``max_retries`` is 0, it is not called a second time."""
     claimed: Execution | None = None
     """The execution as the owner claimed it; given, it need not be read again."""
+
+
+Report: TypeAlias = Outcome | HandBack
+"""How the owner of an attempt reports its end."""

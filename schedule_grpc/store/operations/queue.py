@@ -15,6 +15,7 @@ from schedule_grpc.domain.execution import (
     HandBack,
     Outcome,
     Reason,
+    Report,
     State,
     after,
     handed_back,
@@ -36,7 +37,6 @@ from schedule_grpc.store.rows import execution_of
 from schedule_grpc.store.tables import counted_ends, no_longer_failing, settled_attempts, started_runs
 from schedule_grpc.store.with_events import WithEvents
 
-Report: TypeAlias = Outcome | HandBack
 Key: TypeAlias = tuple[str, str]
 """What a report is of: an execution, under a lease token."""
 Become: TypeAlias = Callable[[Execution, Task, datetime], Execution]
