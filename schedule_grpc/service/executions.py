@@ -18,13 +18,13 @@ from schedule_grpc.errors import (
     NoWorker,
     ShuttingDown,
     TaskNotFound,
-    Unavailable,
 )
 from schedule_grpc.events import Ending, Hub, Progress, Subscription, Transition
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import MAX_WAIT, Clock
 from schedule_grpc.runtime.threads import Aside, weight_of
 from schedule_grpc.service.manual_runs import ManualRuns
+from schedule_grpc.service.overtaken import Overtaken, retried_when_overtaken
 from schedule_grpc.store import ManualRun, Store
 from schedule_grpc.text.unicode import checked
 
@@ -34,8 +34,6 @@ NO_WORKER_AFTER = timedelta(seconds=30)
 """How long a waiting RunTaskNow stands by for somebody to offer the handler."""
 TRIGGERED_AT_ONCE = 500
 """Runs recorded in one transaction: others write meanwhile."""
-TRIES = 20
-"""How often a plan that others overtook is made anew; each time somebody else made progress."""
 
 _EVERY_MINUTE = parse("* * * * *")
 
@@ -106,6 +104,7 @@ class ExecutionService:
             recorded += await self._store.trigger(some, now=self._clock.now())
         return tuple(recorded)
 
+    @retried_when_overtaken
     async def backfill(self, name: str, start_time: datetime, end_time: datetime) -> Backfill:
         """Record executions for the occurrences in [start_time, end_time), up to now; they run one by one, in order.
 
@@ -113,16 +112,15 @@ class ExecutionService:
             TaskNotFound, TaskDisabled.
             InvalidArgument: if the end is not after the start, or there are more than 1,000 occurrences.
         """
-        for _ in range(TRIES):
-            task = await self._store.find_task(name)
-            if task is None:
-                raise TaskNotFound(name)
-            now = self._clock.now()
-            planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now))
-            recorded = await self._store.backfill(task, planned, now=now)
-            if recorded is not None:
-                return recorded
-        raise Unavailable(f"Task {name} kept changing while it was being backfilled; try again")
+        task = await self._store.find_task(name)
+        if task is None:
+            raise TaskNotFound(name)
+        now = self._clock.now()
+        planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now))
+        recorded = await self._store.backfill(task, planned, now=now)
+        if recorded is None:
+            raise Overtaken(name, "backfilled")
+        return recorded
 
     @contextmanager
     def watching(self, task_name: str = "", states: frozenset[State] = frozenset()) -> Iterator[Subscription]:

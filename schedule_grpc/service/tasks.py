@@ -26,12 +26,12 @@ from schedule_grpc.errors import (
     InvalidArgument,
     SchedulePassed,
     TaskNotFound,
-    Unavailable,
     Violation,
 )
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import LIGHT, Aside, weight_of
+from schedule_grpc.service.overtaken import Overtaken, retried_when_overtaken
 from schedule_grpc.service.together import Together
 from schedule_grpc.store import Store
 from schedule_grpc.text.unicode import checked
@@ -42,10 +42,6 @@ MAX_ETAG = 1024
 """Characters of an etag that is compared; ours have a few."""
 DECLARED_AT_ONCE = 500
 """Declared tasks that are compared in one reading, and written in one transaction."""
-TRIES = 20
-"""How often a change that others overtook is computed anew; each time somebody else made progress."""
-
-
 Registrations: TypeAlias = Together[Sequence[FreshTask], tuple[Task, ...] | None]
 """Calls that register one task: those that come during one write share the next."""
 
@@ -104,6 +100,7 @@ class TaskService:
                 passed += [each for each, _ in differing if not await self._declare_alone(each)]
         return tuple(passed)
 
+    @retried_when_overtaken
     async def update(self, wanted: TaskUpdate) -> Task:
         """Change some fields of a task.
 
@@ -112,29 +109,26 @@ class TaskService:
             HandlerNotFound: if the handler is changed to one that nobody offers or ever offered, unless allowed.
             InvalidArgument: if what it would become cannot be accepted.
         """
-        for _ in range(TRIES):
-            before = await self.get_task(wanted.name)
-            _check_etag(wanted.name, before, wanted.etag)
-            definition = await self.aside.compute(partial(wanted.applied_to, before), weight=weight_of(wanted.fields))
-            if definition.handler != before.handler and not wanted.allow_unknown_handler:
-                await self._require_handlers([Registration(definition=definition)])
-            change = registered(before, definition, enabled=wanted.enabled, now=self._clock.now())
-            if wanted.validate_only or await self._apply([change]):
-                return change.after
-        raise _overtaken(wanted.name)
+        before = await self.get_task(wanted.name)
+        _check_etag(wanted.name, before, wanted.etag)
+        definition = await self.aside.compute(partial(wanted.applied_to, before), weight=weight_of(wanted.fields))
+        if definition.handler != before.handler and not wanted.allow_unknown_handler:
+            await self._require_handlers([Registration(definition=definition)])
+        change = registered(before, definition, enabled=wanted.enabled, now=self._clock.now())
+        if not wanted.validate_only:
+            await self._write([change])
+        return change.after
 
+    @retried_when_overtaken
     async def delete(self, name: str, *, etag: str = "") -> None:
         """Delete a task; its history stays until retention removes it.
 
         Raises:
             TaskNotFound, EtagMismatch.
         """
-        for _ in range(TRIES):
-            before = await self.get_task(name)
-            _check_etag(name, before, etag)
-            if await self._apply([removed(before, self._clock.now())]):
-                return
-        raise _overtaken(name)
+        before = await self.get_task(name)
+        _check_etag(name, before, etag)
+        await self._write([removed(before, self._clock.now())])
 
     async def get_task(self, name: str) -> Task:
         """Return the task.
@@ -207,18 +201,23 @@ class TaskService:
         """Register all or none; ``place`` is how faults name a request, by its number."""
         if not validate_only and (tasks := await self._registered_at_once(wanted)) is not None:
             return tasks
-        for _ in range(TRIES):
-            now = self._clock.now()
-            found = await self._store.find_tasks([each.definition.name for each in wanted])
-            changes = []
-            for number, each in enumerate(wanted):
-                before = found.get(each.definition.name)
-                _check_etag(each.definition.name, before, each.etag)
-                with _placed(place.format(number)):
-                    changes.append(registered(before, each.definition, enabled=each.enabled, now=now))
-            if validate_only or await self._apply(changes):
-                return tuple(change.after for change in changes)
-        raise _overtaken(", ".join(each.definition.name for each in wanted[:3]))
+        return await self._register_as_read(wanted, validate_only=validate_only, place=place)
+
+    @retried_when_overtaken
+    async def _register_as_read(
+        self, wanted: Sequence[Registration], *, validate_only: bool, place: str
+    ) -> tuple[Task, ...]:
+        now = self._clock.now()
+        found = await self._store.find_tasks([each.definition.name for each in wanted])
+        changes = []
+        for number, each in enumerate(wanted):
+            before = found.get(each.definition.name)
+            _check_etag(each.definition.name, before, each.etag)
+            with _placed(place.format(number)):
+                changes.append(registered(before, each.definition, enabled=each.enabled, now=now))
+        if not validate_only:
+            await self._write(changes)
+        return tuple(change.after for change in changes)
 
     async def _registered_at_once(self, wanted: Sequence[Registration]) -> tuple[Task, ...] | None:
         """Register in one write what is new, or is as it is wanted; None, and nothing written, where more is asked."""
@@ -243,18 +242,26 @@ class TaskService:
             return False
         return True
 
+    async def _write(self, changes: Sequence[TaskChange]) -> None:
+        """Write the changes.
+
+        Raises:
+            Overtaken: if a task is not as its change was computed from; none of them is written.
+        """
+        if not await self._apply(changes):
+            raise Overtaken(", ".join(change.after.name for change in changes[:3]))
+
     async def _apply(self, changes: Sequence[TaskChange]) -> bool:
         real = [change for change in changes if change.before != change.after]
         return not real or await self._store.change_tasks(real, now=real[0].after.update_time)
 
+    @retried_when_overtaken
     async def _switch(self, name: str, *, enabled: bool, note: str, etag: str) -> Task:
-        for _ in range(TRIES):
-            before = await self.get_task(name)
-            _check_etag(name, before, etag)
-            change = switched(before, enabled=enabled, note=note, now=self._clock.now())
-            if await self._apply([change]):
-                return change.after
-        raise _overtaken(name)
+        before = await self.get_task(name)
+        _check_etag(name, before, etag)
+        change = switched(before, enabled=enabled, note=note, now=self._clock.now())
+        await self._write([change])
+        return change.after
 
     async def _require_handlers(self, wanted: Sequence[Registration]) -> None:
         missing = [
@@ -315,7 +322,3 @@ def _refuse_repeated_names(wanted: Sequence[Registration]) -> None:
 def _check_etag(name: str, task: Task | None, etag: str) -> None:
     if checked("etag", etag, most=MAX_ETAG) and (task is None or task.etag != etag):
         raise EtagMismatch(name, given=etag, current=task.etag if task else "none: there is no such task")
-
-
-def _overtaken(name: str) -> Unavailable:
-    return Unavailable(f"Task {name} kept changing while it was being changed; try again")
