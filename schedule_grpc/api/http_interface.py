@@ -1,7 +1,7 @@
 """The HTTP interface of a server that starts: it listens at once, and answers once its code is loaded.
 
-FastAPI takes longer to load than the rest of the server, and holds up whatever runs meanwhile. So the address is taken
-first, which tells at once whether it can be; the code is loaded when there is time, and who calls in between waits.
+FastAPI takes longer to load than the rest of the server, and delays everything else meanwhile. So the server listens
+first, and fails at once if it cannot; the code is loaded after the engine has started. Earlier calls wait.
 """
 
 import importlib
@@ -21,7 +21,7 @@ BACKLOG = 1024
 
 
 class HttpInterface:
-    """An address that is listened on, and in time the server that answers there."""
+    """A listening socket, and later the server that answers on it."""
 
     def __init__(self, address: str, make: "Callable[[Any], HttpServer]") -> None:
         """Listen.
@@ -31,18 +31,18 @@ class HttpInterface:
             make: Makes the server, given the module `schedule_grpc.api.http`; called in a thread.
 
         Raises:
-            CannotStart: if the address cannot be listened on.
+            CannotStart: if the server cannot listen on the address.
         """
         host, _, port = address.rpartition(":")
         self._listener = _listening(host.strip("[]"), int(port), address)
         self._make = make
         self._server: HttpServer | None = None
-        forks.keep(self._listener.fileno())  # the loop does not wait for it yet
+        forks.keep(self._listener.fileno())  # the event loop does not know the socket yet
         self.address = f"{host}:{self._listener.getsockname()[1]}"
-        """Where it listens."""
+        """The bound address."""
 
     async def answer(self) -> None:
-        """Load the code in a thread, and answer who has come and who comes."""
+        """Load the code in a thread, then answer the calls that wait and all later ones."""
         server = await in_thread(
             lambda _: self._make(importlib.import_module("schedule_grpc.api.http")), name="load HTTP", abandon=True
         )
@@ -50,7 +50,7 @@ class HttpInterface:
         self._server = server
 
     async def close(self) -> None:
-        """Accept no more calls, and let those under way end."""
+        """Accept no more calls, and let the calls in progress end."""
         forks.forget(self._listener.fileno())
         if self._server is not None:
             await self._server.stop()
