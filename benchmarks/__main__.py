@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: takes the measures and prints them, ratios first."""
+"""`python -m benchmarks`: runs the measures and prints them, ratios first."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ PEERS = ROOT / ".venv-bench" / "bin" / "python"
 
 
 def arguments(told: Sequence[str] | None) -> argparse.Namespace:
-    """Return what the command line says."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the service beside its peers.")
     parser.add_argument("--only", metavar="NAME", action="append", choices=[each.name for each in MEASURES])
     parser.add_argument("--rounds", type=int, metavar="N", help="of each measure [5; quick and tiny: 1]")
@@ -35,14 +35,14 @@ def arguments(told: Sequence[str] | None) -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace) -> list[Measure]:
-    """Return the measures to take."""
+    """Return the measures to run."""
     if options.only:
         return [measure for measure in MEASURES if measure.name in options.only]
     return [measure for measure in MEASURES if measure.quick or options.size is not Size.QUICK]
 
 
 def main(told: Sequence[str] | None = None) -> int:
-    """Take the measures; return 1 if one of them went wrong, else 0, whatever the figures are."""
+    """Run the measures; return 1 if one of them failed, else 0, whatever the figures are."""
     options = arguments(told)
     if options.list:
         print("\n\n".join(f"{measure.name}: {measure.about}" for measure in chosen(options)))

@@ -13,21 +13,21 @@ from benchmarks.processes import Process, server
 from schedule_grpc.domain.task import define
 
 LEADS = (1.5, 4.0, 12.0, 40.0, 120.0)
-"""Seconds between filling the database and the instant; where the servers are not there in time, the next one."""
+"""Seconds between filling the database and the instant; if the servers are not ready by then, the next number."""
 LONGEST = 600.0
 """Seconds that a burst may take."""
 _enough = [LEADS[0]]
-"""What was enough before; the newest last."""
+"""Numbers of seconds that were enough before, the newest last."""
 CALM = 0.3
-"""Seconds before the instant at which the servers must be there."""
+"""Seconds before the instant by which the servers must be ready."""
 
 
 class TooLate(Exception):
-    """The instant passed before the servers were there."""
+    """The instant passed before the servers were ready."""
 
 
 def once(count: int) -> Callable[[Database, datetime], None]:
-    """Return what fills a database with that many one-off tasks of one instant."""
+    """Return a function that fills a database with one-off tasks of one instant."""
 
     def fill(database: Database, due: datetime) -> None:
         database.register_many(define(name="due", schedule=due.isoformat(), handler="nothing"), count)

@@ -45,18 +45,18 @@ class Database:
 
     @classmethod
     def file(cls, folder: Path, name: str = "bench.db") -> "Database":
-        """Return a new file, without what an earlier round left there."""
+        """Return a new file; remove the files of an earlier round."""
         for old in folder.glob(f"{name}*"):
             old.unlink()
         return cls(f"sqlite:///{folder}/{name}")
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
         return Path(self.url.removeprefix("sqlite:///"))
 
     def register(self, definitions: Sequence[Definition], now: datetime | None = None) -> None:
-        """Register tasks through the store, as of a moment; the database is made where there is none."""
+        """Register tasks through the store, as of a moment; make the database if it does not exist."""
 
         async def register() -> None:
             store = await open_store(self.url, Hub())
@@ -77,7 +77,7 @@ class Database:
             )
 
     def reviewed(self) -> None:
-        """Leave the database as a server does that has reviewed its tasks once: the next one need not."""
+        """Leave the database as a server does after its first review of the tasks, so that the next server skips it."""
 
         async def note() -> None:
             store = await open_store(self.url, Hub())

@@ -1,4 +1,4 @@
-"""What the benchmark's tasks run."""
+"""The handler of the benchmark's tasks."""
 
 from typing import Any
 

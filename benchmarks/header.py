@@ -1,4 +1,4 @@
-"""What a run's figures depend on: the machine, its load, the versions."""
+"""The header of a run: the machine, its load and the versions, on which the figures depend."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ PACKAGES = ("grpcio", "protobuf", "fastapi", "uvicorn", "asyncpg")
 
 
 def header(size: Size, *, peers: bool) -> dict[str, Any]:
-    """Return it, by name."""
+    """Return the header's fields by name."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "size": size.value,

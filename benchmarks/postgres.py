@@ -1,4 +1,4 @@
-"""A PostgreSQL for one measure, as it is installed: fsync on."""
+"""A PostgreSQL server for one measure, with the default settings: fsync on."""
 
 import asyncio
 import tempfile
@@ -25,11 +25,11 @@ class Postgres:
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """The socket on which the server listens."""
         return self.folder / ".s.PGSQL.5432"
 
     def cpu(self) -> float:
-        """Return the seconds of CPU of its processes, those that have ended included."""
+        """Return the CPU seconds of the server's processes, the ended ones included."""
         return cpu_of_family(int((self.folder / "postmaster.pid").read_text().splitlines()[0]))
 
     def database(self) -> Database:

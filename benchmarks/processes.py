@@ -1,4 +1,4 @@
-"""The processes of a benchmark: the real server, the peers; and what the kernel says that they use (Linux)."""
+"""The processes of a benchmark: the real server and its peers, with the CPU and memory that they use (Linux)."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).with_name("schedule-grpc"))
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 STARTS_WITHIN = 600.0
-"""Seconds: a large file is checked first."""
+"""Seconds that a server may take to start: it checks a large file first."""
 ENDS_WITHIN = 1800.0
 """Seconds that a peer or a driver may take."""
 STOPS_WITHIN = 60.0
@@ -26,18 +26,18 @@ STOPS_WITHIN = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """A process that serves, and where."""
+    """A process that serves, and its address."""
 
     pid: int
     address: str
     http_address: str = ""
 
     def cpu(self) -> float:
-        """Return the seconds of CPU that it has used, its threads and its ended children included."""
+        """Return the CPU seconds of the process, its threads and its ended children included."""
         return cpu(self.pid)
 
     def resident(self) -> float:
-        """Return how many MB of memory it holds."""
+        """Return the memory of the process in MB."""
         found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
         assert found is not None
         return int(found[1]) / 1024
@@ -53,7 +53,7 @@ def cpu(pid: int) -> float:
 
 
 def cpu_of_family(pid: int) -> float:
-    """Return the same of a process and all its children, those that have ended included."""
+    """Return the CPU seconds of a process and all its children, the ended ones included."""
     total = cpu(pid)
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has just ended: its time is its parent's now
@@ -78,7 +78,7 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Launched:
-    """A process that was started, which may not serve yet. What it writes goes to files: a pipe would fill up."""
+    """A started process, which may not serve yet. Its output goes to files: a pipe would fill up."""
 
     process: "subprocess.Popen[bytes]"
     output: Path
@@ -118,7 +118,7 @@ def server(folder: Path, **settings: Any) -> Iterator[Process]:
 
 @contextmanager
 def peer(module: str, *arguments: str, folder: Path, python: str | Path = sys.executable) -> Iterator[Process]:
-    """Within this context a peer serves; its first line says where."""
+    """Within this context a peer serves; its first line of output is its address."""
     with launched([str(python), "-m", f"benchmarks.peers.{module}", *arguments], folder) as started:
         address = started.until_written(r"\A(\S+)\n")[1]
         yield Process(pid=started.process.pid, address=address)
@@ -142,7 +142,7 @@ def result_of(module: str, *arguments: str, folder: Path, python: str | Path = s
 
 @contextmanager
 def launched(command: list[str], folder: Path) -> Iterator[Launched]:
-    """Within this context a process runs; it is asked to stop afterwards, and ended if it does not."""
+    """Within this context a process runs; afterwards it is asked to stop, and killed if it does not."""
     name = time.monotonic_ns()
     output, errors = folder / f"{name}.out", folder / f"{name}.log"
     with output.open("wb") as out, errors.open("wb") as log:

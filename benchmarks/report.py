@@ -41,5 +41,5 @@ def shown(spread: Spread) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that count, or all of those before the point."""
+    """Return a number with three significant digits, or all digits before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 (three digits)

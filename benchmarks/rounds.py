@@ -1,4 +1,4 @@
-"""Takes a measure: its sides in turn, round after round, so that a machine that drifts is fair to all of them."""
+"""Runs a measure: its sides in turn, round after round, so that a machine whose speed drifts is fair to all sides."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,24 +16,24 @@ class Spread:
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median of the rounds."""
         return statistics.median(self.values)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a program."""
+        """Return the figure as JSON values."""
         return {"median": self.median, "min": min(self.values), "max": max(self.values), "rounds": self.values}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a measure gave."""
+    """The result of a measure."""
 
     measure: Measure
     taken: list[Figures] = field(default_factory=list)
-    """Per round, by ``side: figure``."""
+    """The figures of each round, by ``side: figure``."""
     sizes: Mapping[str, Any]
     failed: str = ""
-    """What went wrong; the rounds before it count."""
+    """The error that ended the measure; the rounds before it count."""
 
     def figures(self) -> dict[str, Spread]:
         """Return every figure."""
@@ -41,7 +41,7 @@ class Result:
         return {name: _spread([figures.get(name) for figures in self.taken]) for name in names}
 
     def headlines(self) -> list[tuple[str, str, Spread]]:
-        """Return what is shown first: what it says, its goal, its values. Those of peers that are not there are out."""
+        """Return the headlines: text, goal and values. Headlines of missing peers are left out."""
         lines = [
             (headline.says, headline.goal, [headline.of(figures) for figures in self.taken])
             for headline in self.measure.headlines
@@ -49,7 +49,7 @@ class Result:
         return [(says, goal, _spread(values)) for says, goal, values in lines if any(v is not None for v in values)]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a program."""
+        """Return the result as JSON values."""
         return {
             "name": self.measure.name,
             "title": self.measure.title,
@@ -61,7 +61,7 @@ class Result:
 
 
 def take(measure: Measure, bench: Bench, rounds: int) -> Result:
-    """Take a measure. What goes wrong in it is told in the result: the other measures do not suffer from it."""
+    """Run a measure. An error ends this measure only, and is reported in its result."""
     result = Result(measure=measure, sizes=bench.sizes)
     try:
         with measure.sides(bench) as sides:

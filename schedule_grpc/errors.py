@@ -3,26 +3,27 @@
 ::
 
     ScheduleError
-    ├── InvalidArgument              what the caller sent cannot be accepted, and why, field by field
-    │   ├── InvalidSchedule          a schedule or a time zone that cannot be read, or can never fire
-    │   └── SchedulePassed           a single instant that is over
+    ├── InvalidArgument              fields of the request cannot be accepted; each is named with the reason
+    │   ├── InvalidSchedule          a schedule or a time zone cannot be read, or the schedule can never fire
+    │   └── SchedulePassed           the schedule is a single instant that is over
     ├── NotFound
     │   ├── TaskNotFound
     │   └── ExecutionNotFound
-    ├── FailedPrecondition           the request is well formed, but not now
-    │   ├── HandlerNotFound          nobody offers, or ever offered, a handler of that name
+    ├── FailedPrecondition           the request is well formed, but the state of the service does not allow it
+    │   ├── HandlerNotFound          no server offers, or ever offered, a handler of that name
     │   ├── TaskDisabled
     │   ├── TaskUnreadable           this program cannot read a part of the task's row
-    │   └── NoWorker                 nobody took the execution in time
+    │   └── NoWorker                 no server that offers the handler took the execution in time
     ├── EtagMismatch                 the task changed since the caller read it
     ├── ResourceExhausted            a limit of this server is reached
-    ├── Unavailable                  not now; the same call may succeed later
+    ├── Unavailable                  the server cannot do it now; the same call may succeed later
     │   ├── ShuttingDown
     │   └── DatabaseUnavailable
     ├── BindingError                 an outside service did not do what a handler asked of it
-    ├── Internal                     our fault; carries an error id to be found in the log
-    ├── DatabaseRefused              a database file that must not be used as it is; the server does not start
-    └── ConfigurationError           a setting, a handler module or a binding that cannot be used; likewise
+    ├── Internal                     a fault of the server; carries the error id under which the log has it
+    ├── DatabaseRefused              the database must not be used as it is; the server does not start
+    └── ConfigurationError           a setting, a handler module or a binding cannot be used; likewise
+        └── CannotStart              the configuration may be right, but the machine does not allow it now
 
 ``code`` is the machine-readable reason (google.rpc.ErrorInfo.reason); ``status`` names the canonical status of
 google.rpc.Code. Each edge maps ``status`` once: to a gRPC status in formats/protobuf, to an HTTP
@@ -73,11 +74,11 @@ class Violation:
 
 
 MOST_VIOLATIONS = 20
-"""How many violations one error tells; the others are counted. A caller can send a hundred thousand wrong fields."""
+"""Violations that one error names; the others are counted. A caller can send a hundred thousand wrong fields."""
 
 
 class ScheduleError(Exception):
-    """The root of all errors that are meant for a caller; its text may be shown to them."""
+    """The root of all errors that are meant for callers; the message may be shown to them."""
 
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[str] = "INTERNAL"
@@ -89,9 +90,9 @@ class ScheduleError(Exception):
 
 
 class InvalidArgument(ScheduleError):
-    """What the caller sent cannot be accepted; ``violations`` names the fields and their reasons.
+    """Fields of the request cannot be accepted; ``violations`` names them with their reasons.
 
-    Of more than `MOST_VIOLATIONS` the first are told; ``more`` counts the others, beside those that were given as such.
+    Of more than `MOST_VIOLATIONS` violations the first are kept; ``more`` counts the others.
     """
 
     code = "INVALID_ARGUMENT"
@@ -104,19 +105,19 @@ class InvalidArgument(ScheduleError):
 
     @classmethod
     def of(cls, field: str, reason: str) -> "InvalidArgument":
-        """The common case: one field, one reason."""
+        """Return the error of one field."""
         return cls(Violation(field=field, reason=reason))
 
 
 def listed(violations: Iterable[str], more: int) -> str:
-    """Return violations as one text, and how many more there are."""
+    """Return violations as one text, with the number of those that were left out."""
     return "; ".join(violations) + (f"; and {more} more" if more else "")
 
 
 class InvalidSchedule(InvalidArgument):
-    """A schedule that cannot be read or can never fire, or a time zone that is not known.
+    """A schedule or a time zone cannot be read, or the schedule can never fire.
 
-    ``field`` is ``schedule`` or ``time_zone``; ``text`` is what was given.
+    ``field`` is ``schedule``, ``time_zone`` or ``cron``; ``text`` is the field's value, as the caller wrote it.
     """
 
     code = "INVALID_SCHEDULE"
@@ -129,16 +130,16 @@ class InvalidSchedule(InvalidArgument):
 
 
 class SchedulePassed(InvalidArgument):
-    """A new or changed schedule names a single instant, and that is over: it would never fire."""
+    """A new or changed schedule is a single instant that is over: it would never fire."""
 
     @classmethod
     def at(cls, text: str) -> "SchedulePassed":
-        """Of the schedule as it was written."""
+        """Return the error of a schedule, given as the caller wrote it."""
         return cls(Violation(field="schedule", reason=f"{text} lies in the past"))
 
 
 class NotFound(ScheduleError):
-    """The named thing does not exist."""
+    """The task or execution that the request names does not exist."""
 
     code = "NOT_FOUND"
     status = "NOT_FOUND"
@@ -154,7 +155,7 @@ class TaskNotFound(NotFound):
 
 
 class ExecutionNotFound(NotFound):
-    """No execution of that id is in the history (it may have been removed by retention)."""
+    """The history does not hold an execution of that id; retention may have removed it."""
 
     code = "EXECUTION_NOT_FOUND"
 
@@ -170,7 +171,7 @@ class FailedPrecondition(ScheduleError):
 
 
 class HandlerNotFound(FailedPrecondition):
-    """Nobody offers, or ever offered, a handler of that name; the message lists the names there are."""
+    """No server offers, or ever offered, a handler of that name; the message lists the known names."""
 
     code = "HANDLER_NOT_FOUND"
 
@@ -186,7 +187,7 @@ class HandlerNotFound(FailedPrecondition):
 
 
 class TaskDisabled(FailedPrecondition):
-    """A disabled task is not run by hand either."""
+    """The task is disabled: it does not run by hand either."""
 
     code = "TASK_DISABLED"
 
@@ -195,7 +196,7 @@ class TaskDisabled(FailedPrecondition):
 
 
 class TaskUnreadable(FailedPrecondition):
-    """This program cannot read a part of the task; registering it anew, or the update of that part, mends it."""
+    """This program cannot read a part of the task; registering the task again, or updating the part, mends it."""
 
     code = "TASK_UNREADABLE"
 
@@ -204,13 +205,13 @@ class TaskUnreadable(FailedPrecondition):
 
 
 class NoWorker(FailedPrecondition):
-    """Nobody who offers the handler took the execution in time; it has ended SKIPPED."""
+    """No server that offers the handler took the execution in time; it ended SKIPPED."""
 
     code = "NO_WORKER"
 
     def __init__(self, handler: str, execution_id: str) -> None:
         super().__init__(
-            f"Nobody offers the handler {handler}: execution {execution_id} was skipped",
+            f"No server offers the handler {handler}: execution {execution_id} was skipped",
             details={"handler": handler, "execution": execution_id},
         )
 
@@ -235,14 +236,14 @@ class ResourceExhausted(ScheduleError):
 
 
 class Unavailable(ScheduleError):
-    """Not now; the same call may succeed later or elsewhere."""
+    """The server cannot do it now; the same call may succeed later, or on another server."""
 
     code = "UNAVAILABLE"
     status = "UNAVAILABLE"
 
 
 class ShuttingDown(Unavailable):
-    """The server is draining; an execution that was being waited for goes on under its id."""
+    """The server is shutting down; an execution that the call waited for goes on under its id."""
 
     code = "SHUTTING_DOWN"
 
@@ -262,7 +263,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class BindingError(ScheduleError):
-    """An outside service did not do what a handler asked of it; the message names the binding and what it said."""
+    """An outside service did not do what a handler asked of it; the message has the binding's name and the reason."""
 
     code = "BINDING"
     status = "UNAVAILABLE"
@@ -270,20 +271,20 @@ class BindingError(ScheduleError):
     def __init__(self, binding: str, reason: str, *, missing_table: str | None = None) -> None:
         super().__init__(f"{binding}: {reason}", details={"binding": binding})
         self.missing_table = missing_table
-        """The table that its database does not have, if that is what is wrong."""
+        """The table that the binding's database lacks, if that is the reason."""
 
     @classmethod
     def no_such_table(cls, binding: str, table: str) -> "BindingError":
-        """Return the error of a binding whose database does not have a table."""
+        """Return the error of a binding whose database lacks a table."""
         return cls(binding, f"no such table: {table}", missing_table=table)
 
     def through(self, binding: str) -> "BindingError":
-        """Return this error as that of another binding, which is used by way of this one."""
+        """Return this error as the error of another binding, which is used by way of this one."""
         return type(self)(binding, self.message, missing_table=self.missing_table)
 
 
 class Internal(ScheduleError):
-    """Our fault. The caller gets an id to quote; what happened stands in the log beside it."""
+    """A fault of the server. The caller gets an error id; the log has the traceback under it."""
 
     def __init__(self, error_id: str) -> None:
         super().__init__(f"Internal error {error_id}", details={"error_id": error_id})
@@ -291,7 +292,7 @@ class Internal(ScheduleError):
 
 
 class DatabaseRefused(ScheduleError):
-    """This database must not be used as it is (foreign, damaged, newer, empty, or held by another server)."""
+    """The database must not be used as it is: foreign, damaged, newer, empty, or held by another server."""
 
     code = "DATABASE_REFUSED"
     status = "FAILED_PRECONDITION"
@@ -305,4 +306,4 @@ class ConfigurationError(ScheduleError):
 
 
 class CannotStart(ConfigurationError):
-    """What is configured may be right, but is not to be had now: an address, a module that can be imported."""
+    """The configuration may be right, but the machine does not allow it now: a port in use, a missing module."""

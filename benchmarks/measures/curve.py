@@ -1,4 +1,4 @@
-"""What an execution costs as the service grows."""
+"""The cost of an execution as the service grows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

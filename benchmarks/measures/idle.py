@@ -1,4 +1,4 @@
-"""A server of which nothing is asked."""
+"""An idle server."""
 
 import time
 from collections.abc import Iterator

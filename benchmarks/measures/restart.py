@@ -1,4 +1,4 @@
-"""A server that is started again on many tasks."""
+"""A server that restarts with many tasks."""
 
 import shutil
 import socket

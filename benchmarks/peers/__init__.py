@@ -1,1 +1,1 @@
-"""What the service is compared with: small programs, each a process of its own."""
+"""The peers of the service: small programs, each a process of its own."""

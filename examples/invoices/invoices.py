@@ -42,8 +42,8 @@ async def import_invoices(ctx: TaskContext) -> dict[str, Any]:
 def render_invoices(ctx: TaskContext) -> dict[str, Any]:
     """Render pages. Payload: ``pages`` (3), ``seconds_a_page`` (0).
 
-    A plain function runs in a thread of its own: it may block. Nobody can stop a thread from outside, so it looks
-    whether it should go on, and says by an exception that it did not finish.
+    A plain function runs in a thread of its own: it may block. A thread cannot be stopped from outside, so the function
+    checks whether it is cancelled, and raises an exception if it did not finish.
     """
     pages = ctx.payload.get("pages", 3)
     for page in range(1, pages + 1):

@@ -19,25 +19,26 @@ from schedule_grpc.service import Service
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
 MAX_REQUEST_BYTES = 1024 * 1024
 MOST_STREAMS = 5000
-"""Calls of one connection at once, waiting runs and watches among them; what is more is answered UNAVAILABLE."""
+"""Concurrent calls of one connection, waiting runs and watches included; further calls are answered UNAVAILABLE."""
 KEEPALIVE_MS = 30_000
 
 _OPTIONS = (
     # Without this a second server on the port would silently take half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-    # Calls that arrive faster than they are taken up wait. By its default gRPC throws dice from 1,000 on, and tells
-    # callers CANCELLED, which they cannot know from a cancellation of their own.
+    # Calls that arrive faster than they are accepted wait. By default gRPC rejects calls at random above 1,000 pending
+    # ones, with CANCELLED, which callers cannot tell from a cancellation of their own.
     ("grpc.server.max_pending_requests", 50_000),
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
-    # Without this a client that opens streams and resets them at once has us take up each of them: twenty thousand in
-    # a tenth of a second took 250 MB. (Fewer pending requests, below, would refuse calls of other connections too.)
+    # Without this the server accepts each stream of a client that opens streams and resets them at once: twenty
+    # thousand in a tenth of a second took 250 MB. (A lower limit of pending requests, above, would reject calls of
+    # other connections too.)
     ("grpc.max_concurrent_streams", MOST_STREAMS),
-    # A watch or a waiting run may have nothing to say for hours: proxies and firewalls cut what is silent for a minute,
-    # and a client that is gone without a word would be kept. (How often: below.)
+    # A watch or a waiting run may send nothing for hours: proxies and firewalls cut connections that are idle for a
+    # minute, and a client that vanished would be kept. (The interval of the pings: below.)
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
-    # Clients that ask for a sign of life every ten seconds are not attackers.
+    # A client that pings every ten seconds is no attacker.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
@@ -49,16 +50,16 @@ class GrpcServer:
     def __init__(
         self, service: Service | None, *, answered: Answered = lambda *_: None, keepalive_ms: int = KEEPALIVE_MS
     ) -> None:
-        """Take a service, and how it is served.
+        """Take a service.
 
         Args:
-            service: What is asked; None: only health is told.
-            answered: Told of each call's method and status.
-            keepalive_ms: Milliseconds after which a silent connection is asked for a sign of life.
+            service: The service that answers calls; None: the server answers health checks only.
+            answered: Called with the method and the status of each call.
+            keepalive_ms: Milliseconds after which the server pings an idle connection.
         """
         options = (*_OPTIONS, ("grpc.keepalive_time_ms", keepalive_ms))
         self._server = grpc.aio.server(options=options)
-        methods: Any = Methods(self._server, answered)  # where generated code takes a server
+        methods: Any = Methods(self._server, answered)  # generated code expects a server
         self._health = health.aio.HealthServicer()
         names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
         if service is not None:
@@ -70,10 +71,10 @@ class GrpcServer:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), methods)
 
     async def start(self, listeners: Sequence[Listener]) -> tuple[Bound, ...]:
-        """Listen, answer, and return the addresses bound (port 0 takes a free one). Health is NOT_SERVING at first.
+        """Listen and answer; return the bound addresses (port 0 takes a free one). Health is NOT_SERVING at first.
 
         Raises:
-            CannotStart: if one of them cannot be listened on.
+            CannotStart: if the server cannot listen on one of them.
         """
         addresses = tuple(map(self._listen, listeners))
         await self._server.start()
@@ -106,14 +107,14 @@ class GrpcServer:
         return self._server.add_secure_port(listener.address, credentials)
 
     async def set_serving(self, *, serving: bool) -> None:
-        """Tell those who ask for health, for the whole server and for the service."""
+        """Set the answer to health checks, of the whole server and of the service."""
         response = health_pb2.HealthCheckResponse
         status = response.SERVING if serving else response.NOT_SERVING
         for name in self._healthy:
             await self._health.set(name, status)
 
     async def stop(self, grace: float) -> None:
-        """Accept no more calls, and give those under way ``grace`` seconds."""
+        """Accept no more calls, and give the calls in progress ``grace`` seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
         for place in self._places:

@@ -1,7 +1,7 @@
 """The HTTP interface of a server that starts: it listens at once, and answers once its code is loaded.
 
-FastAPI takes longer to load than the rest of the server, and holds up whatever runs meanwhile. So the address is taken
-first, which tells at once whether it can be; the code is loaded when there is time, and who calls in between waits.
+FastAPI takes longer to load than the rest of the server, and delays everything else meanwhile. So the server listens
+first, and fails at once if it cannot; the code is loaded after the engine has started. Earlier calls wait.
 """
 
 import importlib
@@ -22,7 +22,7 @@ BACKLOG = 1024
 
 
 class HttpInterface:
-    """The listeners of HTTP, and in time the server that answers there."""
+    """The listening sockets of HTTP, and later the server that answers on them."""
 
     def __init__(self, listeners: "Sequence[Listener]", make: "Callable[[Any], HttpServer]") -> None:
         """Listen.
@@ -32,7 +32,7 @@ class HttpInterface:
             make: Makes the server, given the module `schedule_grpc.api.http`; called in a thread.
 
         Raises:
-            CannotStart: if one of them cannot be listened on.
+            CannotStart: if the server cannot listen on one of them.
         """
         self._make = make
         self._sockets: list[tuple[socket.socket, Listener]] = []
@@ -44,12 +44,12 @@ class HttpInterface:
             self._close_sockets()
             raise
         for made, _ in self._sockets:
-            forks.keep(made.fileno())  # the loop does not wait for it yet
+            forks.keep(made.fileno())  # the event loop does not know the socket yet
         self.addresses = tuple(_bound(*each) for each in self._sockets)
-        """Where it listens."""
+        """The bound addresses."""
 
     async def answer(self) -> None:
-        """Load the code in a thread, and answer who has come and who comes."""
+        """Load the code in a thread, then answer the calls that wait and all later ones."""
         server = await in_thread(
             lambda _: self._make(importlib.import_module("schedule_grpc.api.http")), name="load HTTP", abandon=True
         )
@@ -58,7 +58,7 @@ class HttpInterface:
         self._server = server
 
     async def close(self) -> None:
-        """Accept no more calls, and let those under way end."""
+        """Accept no more calls, and let the calls in progress end."""
         for made, _ in self._sockets:
             forks.forget(made.fileno())
         if self._server is not None:

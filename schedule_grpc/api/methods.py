@@ -1,4 +1,4 @@
-"""One place where errors become statuses, whatever was raised: no caller is left waiting, none reads our insides."""
+"""The one place where errors become gRPC statuses: every call is answered, and no caller reads a traceback."""
 
 import asyncio
 import secrets
@@ -16,7 +16,7 @@ from schedule_grpc.formats.protobuf import status_of
 log = structlog.get_logger(__name__)
 
 UNREADABLE = object()
-"""Stands for a request whose bytes are not the message they should be."""
+"""Stands for a request whose bytes are not a message of the method's type."""
 
 # Generic for type checkers only: at run time these classes take no parameters.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -27,17 +27,17 @@ Answered: TypeAlias = Callable[[str, str], None]
 
 OURS = "/schedule.v1."
 GONE = (asyncio.CancelledError, grpc.aio.InternalError)
-"""A call that was cancelled, or whose caller was gone when something was sent; gRPC knows what to do with either."""
+"""A call that was cancelled, or whose caller was gone when the server sent a message; gRPC handles both."""
 
 
 class Methods:
-    """Takes a server's place where methods are added to it, and adds each of them wrapped.
+    """Stands in for a server where generated code adds methods to it, and adds each method wrapped.
 
-    An interceptor would wrap them anew at each call. Every unary method is wrapped, and our own streams; those of
-    health and reflection pass as they are.
+    An interceptor would wrap the methods again at each call. Every unary method is wrapped, and the streams of this
+    service; the streams of health and reflection are not.
 
-    A service's methods are added as one generic handler, which finds a method by its name. Of each method that is
-    registered by itself, grpc.aio keeps a pending future, and waits for all of them anew at each call.
+    A service's methods are added as one generic handler, which finds a method by its name. For each method that is
+    registered by itself, grpc.aio keeps a pending future, and waits for all of them at each call.
     """
 
     def __init__(self, server: grpc.aio.Server, answered: Answered) -> None:
@@ -45,7 +45,7 @@ class Methods:
         self._answered = answered
 
     def add_generic_rpc_handlers(self, _handlers: Any) -> None:
-        """Pass over what `add_registered_method_handlers` is given by name."""
+        """Ignore the handlers: `add_registered_method_handlers` receives the same ones by name."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Add a service's methods."""
@@ -53,34 +53,34 @@ class Methods:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
     def wrapped(self, handler: Handler, method: str) -> Handler:
-        """Return a method's handler with its errors told."""
+        """Return a method's handler, with its errors answered as statuses."""
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                self._telling(handler.unary_unary, method),
+                self._answering(handler.unary_unary, method),
                 request_deserializer=_reading(handler.request_deserializer),
                 response_serializer=_writing(handler.response_serializer),
             )
         if handler.unary_stream is not None and method.startswith(OURS):
             return grpc.unary_stream_rpc_method_handler(
-                self._telling_stream(cast("StreamBehavior", handler.unary_stream), method),
+                self._answering_stream(cast("StreamBehavior", handler.unary_stream), method),
                 request_deserializer=_reading(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         return handler
 
-    def _telling(self, behavior: Behavior, method: str) -> Behavior:
-        async def tell(request: Any, context: Any) -> Any:
+    def _answering(self, behavior: Behavior, method: str) -> Behavior:
+        async def answered(request: Any, context: Any) -> Any:
             try:
                 answer = await behavior(_readable(request), context)
-            except BaseException as error:  # noqa: BLE001 (whatever it was, the caller must hear of it)
+            except BaseException as error:  # noqa: BLE001 (the caller must be answered, whatever was raised)
                 await self._refuse(error, method, context)
             self._answered(method, "OK")
             return answer
 
-        return tell
+        return answered
 
-    def _telling_stream(self, behavior: StreamBehavior, method: str) -> StreamBehavior:
-        async def tell(request: Any, context: Any) -> AsyncGenerator[Any, None]:
+    def _answering_stream(self, behavior: StreamBehavior, method: str) -> StreamBehavior:
+        async def answered(request: Any, context: Any) -> AsyncGenerator[Any, None]:
             try:
                 async with aclosing(behavior(_readable(request), context)) as messages:
                     async for message in messages:
@@ -88,19 +88,19 @@ class Methods:
             except GeneratorExit:
                 self._answered(method, "UNKNOWN")
                 raise
-            except BaseException as error:  # noqa: BLE001 (whatever it was, the caller must hear of it)
+            except BaseException as error:  # noqa: BLE001 (the caller must be answered, whatever was raised)
                 await self._refuse(error, method, context)
             self._answered(method, "OK")
 
-        return tell
+        return answered
 
     async def _refuse(self, error: BaseException, method: str, context: Any) -> NoReturn:
-        """End a call with an error's status, and count it; what is not for its caller goes on its way."""
+        """End a call with an error's status, and count it; gRPC's own errors are raised again."""
         status = "UNKNOWN"
         try:
-            told = _told(error, method)
-            status = told.status
-            await context.abort_with_status(rpc_status.to_status(status_of(told)))
+            answer = _error_for_caller(error, method)
+            status = answer.status
+            await context.abort_with_status(rpc_status.to_status(status_of(answer)))
         except GONE:
             status = "CANCELLED"
             raise
@@ -109,8 +109,8 @@ class Methods:
         raise AssertionError("abort_with_status raises")
 
 
-def _told(error: BaseException, method: str) -> ScheduleError:
-    """Return what a caller is told of an error; what is not for them goes on its way."""
+def _error_for_caller(error: BaseException, method: str) -> ScheduleError:
+    """Return the error that the caller receives; gRPC's own errors are raised again."""
     if isinstance(error, ScheduleError):
         return error
     if isinstance(error, (*GONE, grpc.aio.AbortError)):
@@ -140,7 +140,7 @@ def _reading(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], A
 
 
 def _writing(serializer: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
-    """Return what writes an answer, or passes on one that is written already."""
+    """Return the function that serializes an answer, or passes on one that is bytes already."""
     if serializer is None:
         return None
 

@@ -22,21 +22,21 @@ from schedule_grpc.runtime.threads import LIGHT, weight_of
 from schedule_grpc.service import Service
 
 NOTHING = pb.WatchExecutionsResponse()
-"""Sent where nothing happened for `HEARTBEAT`: pings do not pass proxies that end HTTP/2 themselves."""
+"""A heartbeat, sent when no event came for `HEARTBEAT`: pings do not pass proxies that end HTTP/2 themselves."""
 Request = TypeVar("Request", bound=Message)
 Value = TypeVar("Value")
 _EACH = LIGHT // 4
-"""What one item of a list weighs beside its payload and result."""
+"""The weight of one item of a list, beside its payload and result."""
 
 Written: TypeAlias = Any
-"""A message that is written already: `Methods` sends it as it is."""
+"""A message that is serialized already: `Methods` sends it as it is."""
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
-    """Errors are raised as they come: `Methods` tells callers of them.
+    """Methods raise errors as they come: `Methods` answers them as statuses.
 
-    Messages are read and written aside where they are large: walking one in Python takes long.
+    Large messages are read and written aside: walking one in Python takes long.
     """
 
     def __init__(self, service: Service) -> None:
@@ -144,7 +144,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         """See the contract."""
         states = await self._read(lambda request: protobuf.states_from(request.states), request)
         if self._service.draining:
-            raise ShuttingDown  # the stream would end at once, and who watches would begin it again and again
+            raise ShuttingDown  # the stream would end at once, and the watcher would start it again and again
         with self._service.watching(request.task_name, states) as subscription:
             await context.send_initial_metadata(())
             async for event in subscription.beating(self._service.clock, HEARTBEAT):
@@ -185,7 +185,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         return await self._aside.compute(partial(protobuf.event_to, event), weight=weight)
 
     async def _executions(self, executions: Sequence[Execution], *, fits: bool = False) -> list[pb.Execution]:
-        """Return executions; with ``fits`` only the first ones, as many as one page may have."""
+        """Return the executions' messages; with ``fits`` only the first ones, as many as fit into one page."""
         weight = weight_of(*(value for each in executions for value in (each.payload, each.result)))
         messages = map(protobuf.execution_to, executions)
         return await self._aside.compute(
@@ -205,7 +205,7 @@ def _required(request: pb.BackfillTaskRequest, name: Literal["start_time", "end_
     instant = reader.instant(getattr(request, name), name)
     reader.check()
     if instant is None:
-        raise AssertionError("the reader refuses what is no instant")
+        raise AssertionError("the reader refuses a missing instant")
     return instant
 
 

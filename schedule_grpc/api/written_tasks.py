@@ -1,4 +1,4 @@
-"""Tasks as callers are sent them, kept: callers ask for the same tasks again and again, and tasks rarely change."""
+"""A cache of serialized tasks: callers request the same tasks again and again, and tasks rarely change."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -7,24 +7,24 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.runtime.threads import LIGHT, Aside, weight_of
 
 MOST_KEPT = 4096
-"""Tasks."""
+"""Tasks in the cache."""
 MOST_BYTES = 4096
-"""Of one that is kept."""
+"""The largest serialized task that is kept."""
 EACH = LIGHT // 25
-"""What a task that is written anew weighs beside its payload and metadata."""
+"""The weight of serializing a task, beside its payload and metadata."""
 
 
 class WrittenTasks:
-    """Writes tasks in one form; one that is still what it was when it was last written is not written again."""
+    """Serializes tasks in one form; a task that did not change since the last time is not serialized again."""
 
     def __init__(self, write: Callable[[Task], bytes], aside: Aside) -> None:
-        """Take what writes a task, out of nothing but the task, and where that is done if it takes long."""
+        """Take the function that serializes a task, from nothing but the task, and the thread for large ones."""
         self._write = write
         self._aside = aside
         self._kept: dict[str, tuple[Task, bytes]] = {}
 
     async def one(self, task: Task) -> bytes:
-        """Return a task as it is sent."""
+        """Return a task, serialized."""
         known = self._known(task)
         if known is not None:
             return known
@@ -34,7 +34,7 @@ class WrittenTasks:
         return written
 
     async def page(self, tasks: Sequence[Task]) -> list[bytes]:
-        """Return tasks as they are sent: the first ones, as many as one page may have."""
+        """Return the first tasks, serialized, as many as fit into one page."""
         known = [self._known(task) for task in tasks]
         kept = [written for written in known if written is not None]
         if len(kept) == len(tasks):
@@ -46,7 +46,7 @@ class WrittenTasks:
         return page
 
     async def batch(self, tasks: Sequence[Task]) -> list[bytes]:
-        """Return all of the tasks as they are sent, and keep none: who registers a batch does not ask for it next."""
+        """Return all tasks, serialized, and keep none: a caller that registers a batch does not read it next."""
         return await self._all(tasks, [self._known(task) for task in tasks], list)
 
     async def _all(
@@ -55,10 +55,10 @@ class WrittenTasks:
         known: Sequence[bytes | None],
         taken: Callable[[Iterator[bytes]], list[bytes]],
     ) -> list[bytes]:
-        """Return what is taken of the tasks as they are sent; what is not known is written aside if it takes long."""
+        """Return the serialized tasks that ``taken`` takes; those not in the cache are serialized aside if large."""
         fresh = [task for task, written in zip(tasks, known, strict=True) if written is None]
         weight = EACH * len(fresh)
-        if weight <= LIGHT:  # else it is aside whatever they hold
+        if weight <= LIGHT:  # else they are serialized aside, whatever their size
             weight += weight_of(
                 *(value for task in fresh for value in (task.definition.payload, task.definition.metadata))
             )
@@ -74,7 +74,7 @@ class WrittenTasks:
             return written
         if before != task:
             return None
-        self._kept[task.uid] = task, written  # an equal one: the next time it is the same one, which is soon seen
+        self._kept[task.uid] = task, written  # an equal one: the next call compares by identity
         return written
 
     def _keep(self, task: Task, written: bytes) -> None:

@@ -30,38 +30,38 @@ __all__ = [
     "update_analytics",
 ]
 
-_TOLD = Policy(alert_after=1, overdue_grace=timedelta(minutes=5))
-"""Somebody hears of the first failure, and of a run that does not come."""
-_LONG = replace(_TOLD, timeout=timedelta(minutes=30))
-_TELLS_ITSELF = Policy()
-"""These tell by their own conditions what is wrong; their failure would say it twice."""
+_ALERTED = Policy(alert_after=1, overdue_grace=timedelta(minutes=5))
+"""An alert is sent at the first failure, and when a run is overdue."""
+_LONG = replace(_ALERTED, timeout=timedelta(minutes=30))
+_ALERTS_ITSELF = Policy()
+"""These tasks send alerts of their own conditions; an alert of their failure would repeat them."""
 
 _DEFAULTS = (
-    ("cleanup-expired-sessions", "@hourly", "cleanup", "Delete expired user sessions from database", _TOLD),
-    ("cleanup-expired-api-keys", "@daily", "cleanup", "Delete expired API keys", _TOLD),
-    ("cleanup-old-generations", "@weekly", "cleanup", "Delete AI generations older than 30 days", _TOLD),
+    ("cleanup-expired-sessions", "@hourly", "cleanup", "Delete expired user sessions from database", _ALERTED),
+    ("cleanup-expired-api-keys", "@daily", "cleanup", "Delete expired API keys", _ALERTED),
+    ("cleanup-old-generations", "@weekly", "cleanup", "Delete AI generations older than 30 days", _ALERTED),
     (
         "generate-missing-embeddings",
         "@daily",
         "ai",
         "Find entities without embeddings and queue them for generation",
-        _TOLD,
+        _ALERTED,
     ),
-    ("update-analytics", "@hourly", "analytics", "Compute and store platform usage statistics", _TOLD),
+    ("update-analytics", "@hourly", "analytics", "Compute and store platform usage statistics", _ALERTED),
     ("backup-database", "@daily", "maintenance", "Back up the database to external storage", _LONG),
     (
         "health-check-services",
         "every 5 minutes",
         "monitoring",
         "Ping all services and alert if any are down",
-        _TELLS_ITSELF,
+        _ALERTS_ITSELF,
     ),
     (
         "check-rate-limits",
         "@hourly",
         "monitoring",
         "Monitor API rate limit usage and alert if nearing threshold",
-        _TELLS_ITSELF,
+        _ALERTS_ITSELF,
     ),
 )
 

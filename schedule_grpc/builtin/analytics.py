@@ -1,4 +1,4 @@
-"""update-analytics: counts the platform's tables, and keeps what it counted."""
+"""update-analytics: counts the rows of the platform's tables, and stores the counts."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from schedule_grpc.domain.canonical_json import encode
 from schedule_grpc.handlers import TaskContext, handler
 
 _TABLES = (
-    # What it is called in the result, the table, by what it is told apart, and when its rows were made.
+    # The name in the result, the table, the column that the counts are grouped by, the column with the creation time.
     ("entities", "entities", "type", "created_at"),
     ("generations", "generations", "status", "created_at"),
     ("embeddings", "embeddings", "model", "created_at"),
@@ -26,8 +26,8 @@ _TABLES = (
 async def update_analytics(ctx: TaskContext) -> dict[str, Any]:
     """Count each table: all rows, by type, of the last hour, of the last day; store a row of ``analytics_snapshots``.
 
-    Rows whose type is NULL are ``untyped``: a type may well be called ``None``, or ``null``.
-    An attempt that is repeated stores no second row. It takes no payload.
+    Rows whose type is NULL are ``untyped``: a type may be called ``None``, or ``null``.
+    A repeated attempt stores no second row. The task takes no payload.
     """
     check_fields(ctx.payload)
     report = Report(ctx)
@@ -47,7 +47,7 @@ async def update_analytics(ctx: TaskContext) -> dict[str, Any]:
 
 
 async def _counted(ctx: TaskContext, dialect: str, table: str, kind: str | None, made: str | None) -> dict[str, Any]:
-    """Count one table; the words of the statements are all our own."""
+    """Count one table. The statements contain constants of this module only."""
     counted: dict[str, Any] = {"total": 0}
     if kind is None:
         (row,) = await ctx.env.DB.fetch(f"SELECT count(*) AS n FROM {table}")  # noqa: S608

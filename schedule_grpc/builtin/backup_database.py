@@ -10,7 +10,7 @@ from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
 
 MAX_KEEP = 10_000
 ROTATION = "rotation"
-"""Key of the condition that old backups cannot be removed."""
+"""Key of the condition: old backups cannot be removed."""
 
 
 @handler("backup-database", description="Back up a database, verified by opening it, and rotate older backups")
@@ -19,7 +19,7 @@ async def backup_database(ctx: TaskContext) -> dict[str, Any]:
 
     Payload: ``source`` (``DB``; the name of a binding, or ``schedule`` for the service's own database), ``target``
     (a folder inside the configured root, or an allowed URL), ``keep`` (7), ``compression`` (``zstd`` or ``gzip``).
-    A backup that is good counts, even where older ones cannot be removed: that is an alert, until they can.
+    A verified backup is a success even if older ones cannot be removed: that causes an alert, until they can.
     """
     began = ctx.clock.monotonic()
     settings: BackupSettings = ctx.env.BACKUP

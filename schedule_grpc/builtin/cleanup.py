@@ -1,6 +1,6 @@
-"""The three cleanups: delete what has expired, in batches, so that no lock is long and a timeout loses nothing.
+"""The three cleanups: delete expired rows in batches, so that locks are short and a timeout loses no progress.
 
-What has no time, or none that can be read, is never deleted.
+A row whose time is NULL or cannot be read is never deleted.
 """
 
 from datetime import datetime, timedelta
@@ -61,7 +61,7 @@ async def _delete(ctx: TaskContext, table: str, condition: str, before: datetime
     from_there, deleted = "", 0
     while True:
         found = await ctx.env.DB.fetch(
-            f"SELECT id FROM {table} WHERE {from_there}{condition} ORDER BY id LIMIT :batch",  # noqa: S608 (our own words)
+            f"SELECT id FROM {table} WHERE {from_there}{condition} ORDER BY id LIMIT :batch",  # noqa: S608 (constants of this module)
             **parameters,
             batch=batch_size,
         )
@@ -69,7 +69,7 @@ async def _delete(ctx: TaskContext, table: str, condition: str, before: datetime
             return deleted
         last = found[-1]["id"]
         deleted += await ctx.env.DB.execute(
-            f"DELETE FROM {table} WHERE {from_there}id <= :last AND {condition}",  # noqa: S608 (our own words)
+            f"DELETE FROM {table} WHERE {from_there}id <= :last AND {condition}",  # noqa: S608 (constants of this module)
             **parameters,
             last=last,
         )

@@ -1,4 +1,4 @@
-"""generate-missing-embeddings: finds entities without an embedding, and asks for one each."""
+"""generate-missing-embeddings: finds entities without an embedding, and enqueues a job for each."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -30,7 +30,7 @@ _FURTHER = "AND (e.ns > :ns OR (e.ns = :ns AND e.id > :id))"
 async def generate_missing_embeddings(ctx: TaskContext) -> dict[str, Any]:
     """Enqueue one job for each of up to ``batch_size`` (100) entities that have no embedding.
 
-    What an earlier run has queued, and nobody has done yet, is left alone and does not count: the next ones are taken.
+    An entity whose job is still in the queue from an earlier run does not count: the next ones are taken.
     A job that the queue refuses does not stop the others; the run then fails, with both counts.
     """
     check_fields(ctx.payload, "batch_size")
@@ -57,7 +57,7 @@ async def generate_missing_embeddings(ctx: TaskContext) -> dict[str, Any]:
 
 
 async def _entities_without_embedding(ctx: TaskContext) -> AsyncIterator[dict[str, Any]]:
-    """Walk them in pages; where the first begins is not said, for the user's columns may be numbers or UUIDs."""
+    """Yield the entities, read in pages. The first page has no lower bound: ids may be numbers, texts or UUIDs."""
     page = await ctx.env.DB.fetch(_MISSING.format(further=""), page=PAGE)
     while page:
         for entity in page:

@@ -1,4 +1,4 @@
-"""What handlers find in ``ctx.env`` beside the bindings: settings that the server hands them."""
+"""``ctx.env`` of the server: the bindings, and settings that the server gives to built-in handlers."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ from schedule_grpc.handlers import Env
 
 
 class Equipped:
-    """Bindings, and objects of the server's own under further names: ``ctx.env.BACKUP``, ``ctx.env.HTTP``.
+    """Bindings, and objects of the server under further names: ``ctx.env.BACKUP``, ``ctx.env.HTTP``.
 
-    These are no bindings: nothing is opened, pinged or closed. Whatever else is asked for is asked of the bindings.
-    All handlers share it, so none of them can put something else under a name.
+    The objects are no bindings: they are not opened, pinged or closed. Every other name is a binding's.
+    All handlers share the instance, so no handler can replace what is under a name.
     """
 
     __slots__ = ("_bindings", "_equipment")
 
     def __init__(self, bindings: Env, /, **equipment: object) -> None:
-        """Put objects beside bindings.
+        """Add objects to bindings.
 
         Raises:
-            ConfigurationError: if a binding has the name of one of them.
+            ConfigurationError: if a binding has the name of an object.
         """
         self._bindings = bindings
         self._equipment = equipment
@@ -27,6 +27,6 @@ class Equipped:
             raise ConfigurationError(f"bindings.{name}: this name is the server's own; take another one")
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # what Python itself looks for, before __init__ too
+        if name.startswith("_"):  # names that Python itself looks up, before __init__ too
             raise AttributeError(name)
         return self._equipment[name] if name in self._equipment else getattr(self._bindings, name)

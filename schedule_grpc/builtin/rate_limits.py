@@ -1,4 +1,4 @@
-"""check-rate-limits: finds API keys that near their limit of requests an hour, and tells somebody."""
+"""check-rate-limits: finds API keys near their limit of requests an hour, and sends an alert for each."""
 
 import hashlib
 import math
@@ -14,9 +14,9 @@ DEFAULT_LIMIT = 1000
 MAX_LIMIT = 1_000_000_000
 DEFAULT_THRESHOLD = 0.9
 SHOWN = 8
-"""How much of a key an alert shows: enough to find it, too little to use it."""
+"""Characters of a key in an alert: enough to find the key, too few to use it."""
 MAX_KEPT = 10_000
-"""Keys that are told apart in one run; the busiest come first."""
+"""Keys that one run counts; the busiest come first."""
 
 
 @handler("check-rate-limits", description="Monitor API rate limit usage and alert if nearing threshold")
@@ -24,7 +24,7 @@ MAX_KEPT = 10_000
 async def check_rate_limits(ctx: TaskContext) -> dict[str, Any]:
     """Count the requests of the last hour by API key; warn from ``threshold`` (0.9) of ``limit`` (1,000) on.
 
-    A key that nears its limit is one alert until it does no more.
+    A key near its limit causes one alert, until it no longer is.
     """
     check_fields(ctx.payload, "limit", "threshold")
     report = Report(ctx)
@@ -32,7 +32,7 @@ async def check_rate_limits(ctx: TaskContext) -> dict[str, Any]:
     near = math.ceil(limit * fraction(ctx.payload, "threshold", DEFAULT_THRESHOLD))
     made = instant("created_at", await ctx.env.DB.dialect())
     rows = await ctx.env.DB.fetch(
-        "SELECT CAST(api_key AS text) AS api_key, count(CASE WHEN made >= :hour THEN 1 END) AS requests "  # noqa: S608 (our own words)
+        "SELECT CAST(api_key AS text) AS api_key, count(CASE WHEN made >= :hour THEN 1 END) AS requests "  # noqa: S608 (constants)
         f"FROM (SELECT api_key, {made} AS made FROM api_requests) AS r WHERE made >= :day AND api_key IS NOT NULL "
         "GROUP BY r.api_key ORDER BY requests DESC, r.api_key LIMIT :most",
         hour=written(ctx.now() - timedelta(hours=1)),
@@ -43,8 +43,8 @@ async def check_rate_limits(ctx: TaskContext) -> dict[str, Any]:
     for row in rows:
         key = f"api-key:{hashlib.sha256(row['api_key'].encode()).hexdigest()[:16]}"
         if row["requests"] >= near:
-            said = f"{row['requests']} of {limit} requests in the last hour"
-            ctx.alert(f"API key {row['api_key'][:SHOWN]}… nears its rate limit", said, key=key)
+            usage = f"{row['requests']} of {limit} requests in the last hour"
+            ctx.alert(f"API key {row['api_key'][:SHOWN]}… nears its rate limit", usage, key=key)
         else:
             ctx.recovered(key)
     count = len(warnings)

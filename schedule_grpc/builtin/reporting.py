@@ -1,4 +1,4 @@
-"""What the built-in tasks share: fields of a payload, and the shape of a result."""
+"""Payload fields and results, as all built-in tasks read and shape them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,22 +6,25 @@ from typing import Any
 from schedule_grpc.handlers import PermanentFailure, TaskContext
 
 LONGEST_SHOWN = 100
-"""How much of a refused value an error quotes."""
+"""Characters of a refused value that an error quotes."""
 
 
 class Report:
-    """Made when a run begins; makes its result: ``success``, the task's own fields, ``duration`` (ms), ``message``."""
+    """Makes a run's result: ``success``, the task's own fields, ``duration`` (ms), ``message``.
+
+    The duration counts from when the report is made.
+    """
 
     def __init__(self, ctx: TaskContext) -> None:
         self._clock = ctx.clock
         self._began = ctx.clock.monotonic()
 
     def success(self, message: str, **fields: Any) -> dict[str, Any]:
-        """Return the result of a run that did what it should."""
+        """Return the result of a run that succeeded."""
         return {"success": True, **fields, "duration": self._duration(), "message": message}
 
     def failure(self, error: str, **fields: Any) -> dict[str, Any]:
-        """Return the result of a run that did not; it is tried again."""
+        """Return the result of a run that failed; it is retried."""
         return {"success": False, **fields, "duration": self._duration(), "message": error, "error": error}
 
     def _duration(self) -> int:
@@ -29,10 +32,10 @@ class Report:
 
 
 def check_fields(payload: Mapping[str, Any], *known: str) -> None:
-    """Return if a payload has no other fields: a misspelt one would silently leave its default.
+    """Refuse unknown fields of a payload: a misspelt one would silently leave its default.
 
     Raises:
-        PermanentFailure: naming the first of the others.
+        PermanentFailure: naming the first unknown field.
     """
     unknown = sorted(set(payload) - set(known))
     if unknown:
@@ -40,10 +43,10 @@ def check_fields(payload: Mapping[str, Any], *known: str) -> None:
 
 
 def whole_number(payload: Mapping[str, Any], name: str, default: int, most: int) -> int:
-    """Return a field that is a whole number from 1 on.
+    """Return a field that must be a whole number from 1 to ``most``.
 
     Raises:
-        PermanentFailure: if it is none, or too large.
+        PermanentFailure: if the field is something else.
     """
     value = payload.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
@@ -52,10 +55,10 @@ def whole_number(payload: Mapping[str, Any], name: str, default: int, most: int)
 
 
 def fraction(payload: Mapping[str, Any], name: str, default: float) -> float:
-    """Return a field that is a number above 0, at most 1.
+    """Return a field that must be a number above 0, at most 1.
 
     Raises:
-        PermanentFailure: if it is none.
+        PermanentFailure: if the field is something else.
     """
     value = payload.get(name, default)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
@@ -64,6 +67,6 @@ def fraction(payload: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def shown(value: object) -> str:
-    """Return a refused value as an error quotes it: a long one only in its beginning."""
+    """Return a refused value as an error quotes it: of a long one only the beginning."""
     text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

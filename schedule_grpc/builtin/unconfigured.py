@@ -1,4 +1,4 @@
-"""What a built-in task does on a platform that has none of its tables yet: it waits for them, and says so."""
+"""Built-in tasks on a platform without any of its tables: they succeed, with the status unconfigured."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -17,8 +17,8 @@ _Task = Callable[[TaskContext], Awaitable[dict[str, Any]]]
 def waits_for_tables(task: _Task) -> _Task:
     """Let a task succeed, as unconfigured, on a platform without a single table.
 
-    Nothing has been set up there yet: a failure each hour, with an alert, would tell nothing new. Where some tables are
-    there, one that is missing was dropped, or forgotten: that is a failure.
+    Such a platform is not set up yet: a failure each hour, with an alert, would be noise. If the platform has some of
+    its tables, a missing one was dropped or forgotten: that is a failure.
     """
 
     @wraps(task)
@@ -29,12 +29,12 @@ def waits_for_tables(task: _Task) -> _Task:
         except BindingError as error:
             if not await is_unconfigured(ctx, error):
                 raise
-            said = f"Not configured yet: {error.message}, nor any other table of the platform"
-            return report.success(said, status=UNCONFIGURED)
+            message = f"Not configured yet: {error.message}, nor any other table of the platform"
+            return report.success(message, status=UNCONFIGURED)
 
     return run
 
 
 async def is_unconfigured(ctx: TaskContext, error: BindingError) -> bool:
-    """Tell whether what went wrong is that the platform's database has none of its tables."""
+    """Tell whether an error's reason is that the platform's database has none of its tables."""
     return error.missing_table in tables() and len(await missing_tables(ctx.env.DB)) == len(tables())

@@ -18,7 +18,7 @@ from schedule_grpc.domain.policy import DEFAULT, Policy
 from schedule_grpc.domain.policy_reading import read_policy
 from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.schedule import Preview
-from schedule_grpc.domain.task import Handler, Task, TaskFilter, TaskPage
+from schedule_grpc.domain.task import OBJECT_FIELDS, Handler, Task, TaskFilter, TaskPage
 from schedule_grpc.events import WatchEvent
 from schedule_grpc.formats import protobuf
 from schedule_grpc.formats.protobuf import request_of
@@ -138,7 +138,7 @@ def update_task(
     }
     fields = {field: value for field, value in changes.items() if value is not None}
     values: dict[str, Any] = {
-        field: struct(field, value) if field in ("payload", "metadata") else value for field, value in fields.items()
+        field: struct(field, value) if field in OBJECT_FIELDS else value for field, value in fields.items()
     }
     policies = read_policy({} if policy is None else policy).checked()
     chosen = protobuf.policy_to(DEFAULT.with_fields(policies)) if policies else None

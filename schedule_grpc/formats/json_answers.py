@@ -6,13 +6,12 @@ from functools import cache, lru_cache
 from typing import Any
 
 from schedule_grpc.domain.canonical_json import decode, encode, whole
+from schedule_grpc.domain.durations import MILLISECOND
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.schedule import Preview
 from schedule_grpc.domain.task import Handler, Task
 from schedule_grpc.events import Lost, Progress, Transition
-
-MILLISECOND = timedelta(milliseconds=1)
 
 
 def time_json(instant: datetime) -> str:

@@ -26,7 +26,7 @@ from msgspec import structs
 from schedule_grpc.domain.policy import DEFAULT, Policy
 from schedule_grpc.domain.policy_reading import read_policy
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import NAME, define
+from schedule_grpc.domain.task import NAME, OBJECT_FIELDS, SCHEDULE_FIELDS, TEXT_FIELDS, define
 from schedule_grpc.errors import InvalidArgument, Violation
 
 MANAGED_BY = "managed_by"
@@ -36,15 +36,9 @@ DEFAULT_SET = "apply"
 _TEXT, _FLAG, _TABLE = "a text", "true or false", "a table"
 _KINDS: Mapping[str, type] = {_TEXT: str, _FLAG: bool, _TABLE: Mapping}
 _KEYS = {
-    "name": _TEXT,
-    "schedule": _TEXT,
-    "time_zone": _TEXT,
-    "handler": _TEXT,
+    **dict.fromkeys(("name", *SCHEDULE_FIELDS, *TEXT_FIELDS), _TEXT),
+    **dict.fromkeys((*OBJECT_FIELDS, "policy"), _TABLE),
     "enabled": _FLAG,
-    "payload": _TABLE,
-    "metadata": _TABLE,
-    "description": _TEXT,
-    "policy": _TABLE,
     "allow_unknown_handler": _FLAG,
 }
 _REQUIRED = ("name", "schedule", "handler")

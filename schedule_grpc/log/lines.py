@@ -78,7 +78,9 @@ class Lines:
         self._writing = False
         self._own = True
         self._changed = threading.Condition()
-        threading.Thread(target=self._write_all, name="log", daemon=True).start()
+        from schedule_grpc.runtime.threads import start_daemon  # noqa: PLC0415 (the command line loads no asyncio)
+
+        start_daemon(self._write_all, name="log")
 
     def _take(self, data: bytes) -> bool:
         """Queue data, behind the notice of lines that were dropped before it; return whether there is room."""

@@ -1,8 +1,8 @@
 """The certificate, the key and the client authorities of a listener, as their files have them at each connection.
 
 Certificates live for days or hours and are replaced while the server runs, by cert-manager, certbot or SPIRE. So the
-files are looked at whenever a client connects. What they hold is checked before it is used: gRPC goes on without a word
-with what it had if a key does not belong to its certificate.
+files are looked at whenever a client connects. What they hold is checked before it is used: if a key does not belong
+to its certificate, gRPC goes on with the former pair and reports nothing.
 """
 
 import ssl
@@ -17,7 +17,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]
-"""What tells one state of the files from another: inode, time and size of each."""
+"""One state of the files: inode, time of change and size of each; None for a file that is missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +61,7 @@ class ReloadedCertificates:
         return self._files.client_ca is not None
 
     def newest(self) -> Certificates:
-        """Return what the files hold now; where that cannot be used, what they held before, and log why."""
+        """Return the certificates in the files; if these cannot be used, log why and return the former ones."""
         with self._lock:
             stamp = _stamp(self._files)
             if stamp != self._stamp:
@@ -95,10 +95,10 @@ def _paths(files: TlsFiles) -> list[Path]:
 
 
 def _read(files: TlsFiles) -> Certificates:
-    """Return what the files hold.
+    """Return the certificates in the files.
 
     Raises:
-        ValueError: if one cannot be read or is not what it should be, or key and certificate do not belong together.
+        ValueError: if a file cannot be read or is not PEM, or if key and certificate do not belong together.
     """
     contents = [_content(path) for path in _paths(files)]
     _refuse_open_key(files.key)

@@ -1,4 +1,4 @@
-"""The application: what the service does when it is asked, whatever the edge it is asked through."""
+"""The application: what each call means. Both edges, gRPC and HTTP, call it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ MOST_SHOWN = 1000
 
 
 class Service(TaskService, ExecutionService):
-    """Registers, changes, lists and runs tasks, reads and watches their history; both edges call this."""
+    """Registers, changes, lists and runs tasks; reads and watches their history."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Service(TaskService, ExecutionService):
         defaults: Sequence[Definition] = (),
         starter: Starter | None = None,
     ) -> None:
-        """Take what it works with; ``starter`` is the engine in this process, if there is one."""
+        """Take the parts that the service works with; ``starter`` is the engine in this process, if there is one."""
         self._store = store
         self._registrations: Registrations = Together(store.register_tasks, "registrations")
         self._runs = ManualRuns(store, clock, starter)
@@ -46,11 +46,13 @@ class Service(TaskService, ExecutionService):
         self._defaults = tuple(sorted(defaults, key=lambda definition: definition.name))
         self._draining = asyncio.Event()
         self.aside = Aside()
-        """Where the edges, too, compute what takes long."""
-        self._searches = Aside()  # four centuries of a schedule take seconds: nothing else waits for them
+        """The thread for computations that take long, of the edges too."""
+        self._searches = (
+            Aside()
+        )  # a schedule of four centuries takes seconds to search: no other computation waits for it
 
     def drain(self) -> None:
-        """Stop accepting runs, let those who wait for one go with ShuttingDown, and end what is watched."""
+        """Stop accepting runs, end the calls that wait for one with ShuttingDown, and end all watches."""
         self._draining.set()
         self._hub.close()
 

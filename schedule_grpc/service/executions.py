@@ -1,4 +1,4 @@
-"""What can be asked of executions: run, cancel, trigger, backfill, watch, and the history."""
+"""The calls that concern executions: run, cancel, trigger, backfill, watch, and the history."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -18,24 +18,22 @@ from schedule_grpc.errors import (
     NoWorker,
     ShuttingDown,
     TaskNotFound,
-    Unavailable,
 )
 from schedule_grpc.events import Ending, Hub, Progress, Subscription, Transition
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import MAX_WAIT, Clock
 from schedule_grpc.runtime.threads import Aside, weight_of
 from schedule_grpc.service.manual_runs import ManualRuns
+from schedule_grpc.service.overtaken import Overtaken, retried_when_overtaken
 from schedule_grpc.store import ManualRun, Store
 from schedule_grpc.text.unicode import checked
 
 MAX_REQUEST_ID = 128
 MAX_CANCEL_NOTE = 1024
 NO_WORKER_AFTER = timedelta(seconds=30)
-"""How long a waiting RunTaskNow stands by for somebody to offer the handler."""
+"""How long a RunTaskNow that waits gives a server time to offer the handler."""
 TRIGGERED_AT_ONCE = 500
-"""Runs recorded in one transaction: others write meanwhile."""
-TRIES = 20
-"""How often a plan that others overtook is made anew; each time somebody else made progress."""
+"""Runs recorded in one transaction. Other writers have their turn between two transactions."""
 
 _EVERY_MINUTE = parse("* * * * *")
 
@@ -60,7 +58,7 @@ class ExecutionService:
         Raises:
             TaskNotFound, TaskDisabled.
             InvalidArgument: if the payload is not acceptable, or the request id was used for something else.
-            NoWorker: if nobody who offers the handler took it in time (it has ended SKIPPED).
+            NoWorker: if no server that offers the handler took the execution in time; it ended SKIPPED.
             ShuttingDown: if this server stops meanwhile; the execution goes on.
         """
         if self._draining.is_set():
@@ -74,10 +72,10 @@ class ExecutionService:
         )
         if detach or execution.state.is_terminal:
             return execution
-        return await self._ended(execution)
+        return await self._wait_for_end(execution)
 
     async def cancel(self, execution_id: str, *, note: str = "") -> Execution:
-        """End an execution that waits, or ask the one that runs it to stop; return it as it is then.
+        """Cancel a PENDING execution, or ask the handler of a RUNNING one to stop; return the execution as it is then.
 
         Raises:
             ExecutionNotFound: if the history does not hold it.
@@ -93,19 +91,20 @@ class ExecutionService:
         """Run, now, every enabled task whose schedule means the same; ``* * * * *`` runs every enabled task.
 
         Raises:
-            InvalidArgument: if it is not a cron expression, nor a schedule that means one.
+            InvalidArgument: if ``cron`` is neither a cron expression nor a schedule that means one.
             ShuttingDown: if this server stops.
         """
         if self._draining.is_set():
             raise ShuttingDown
-        wanted = _meant(cron)
-        names = [name async for name in self._named_like(wanted)]
+        schedule = _cron_schedule(cron)
+        names = [name async for name in self._names_of_tasks_with(schedule)]
         recorded: list[Execution] = []
         for start in range(0, len(names), TRIGGERED_AT_ONCE):
             some = names[start : start + TRIGGERED_AT_ONCE]
             recorded += await self._store.trigger(some, now=self._clock.now())
         return tuple(recorded)
 
+    @retried_when_overtaken
     async def backfill(self, name: str, start_time: datetime, end_time: datetime) -> Backfill:
         """Record executions for the occurrences in [start_time, end_time), up to now; they run one by one, in order.
 
@@ -113,39 +112,38 @@ class ExecutionService:
             TaskNotFound, TaskDisabled.
             InvalidArgument: if the end is not after the start, or there are more than 1,000 occurrences.
         """
-        for _ in range(TRIES):
-            task = await self._store.find_task(name)
-            if task is None:
-                raise TaskNotFound(name)
-            now = self._clock.now()
-            planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now))
-            recorded = await self._store.backfill(task, planned, now=now)
-            if recorded is not None:
-                return recorded
-        raise Unavailable(f"Task {name} kept changing while it was being backfilled; try again")
+        task = await self._store.find_task(name)
+        if task is None:
+            raise TaskNotFound(name)
+        now = self._clock.now()
+        planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now))
+        recorded = await self._store.backfill(task, planned, now=now)
+        if recorded is None:
+            raise Overtaken(name, "backfilled")
+        return recorded
 
     @contextmanager
     def watching(self, task_name: str = "", states: frozenset[State] = frozenset()) -> Iterator[Subscription]:
-        """Within this context the subscription given tells of executions, from now on, until the server stops.
+        """Within this context the subscription receives events of executions, from now on, until the server stops.
 
         Args:
-            task_name: Only of this task; empty for all.
-            states: Only of changes to one of these; empty for all. Progress is told with RUNNING.
+            task_name: Events of this task only; empty: of all.
+            states: Changes to one of these states only; empty: all. Progress belongs to RUNNING.
         """
 
-        def wanted(event: Transition | Progress) -> bool:
+        def matches(event: Transition | Progress) -> bool:
             if isinstance(event, Progress):
                 return task_name in ("", event.task_name) and (not states or State.RUNNING in states)
             return task_name in ("", event.execution.task_name) and (not states or event.execution.state in states)
 
-        with self._hub.subscribed(wanted) as subscription:
+        with self._hub.subscribed(matches) as subscription:
             yield subscription
 
     async def history(self, name: str, chosen: ExecutionFilter, page: Page) -> ExecutionPage:
         """Return a page of one task's executions, newest first; an unknown name gives an empty one.
 
         Raises:
-            InvalidArgument: if the page's size or token is not one of ours.
+            InvalidArgument: if the page's size or token is invalid.
         """
         return await self._executions(name, chosen, page)
 
@@ -153,7 +151,7 @@ class ExecutionService:
         """Return a page of all tasks' executions, newest first.
 
         Raises:
-            InvalidArgument: if the page's size or token is not one of ours.
+            InvalidArgument: if the page's size or token is invalid.
         """
         return await self._executions(None, chosen, page)
 
@@ -173,12 +171,12 @@ class ExecutionService:
     async def _checked(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         return await self.aside.compute(lambda: checked_payload(payload), weight=weight_of(payload))
 
-    async def _named_like(self, wanted: Schedule) -> AsyncIterator[str]:
-        every_task = wanted.same_times(_EVERY_MINUTE)
+    async def _names_of_tasks_with(self, schedule: Schedule) -> AsyncIterator[str]:
+        every_task = schedule.same_times(_EVERY_MINUTE)
         after = ""
         while page := await self._store.list_tasks(TaskFilter(enabled=True), after=after, limit=MAX_PAGE_SIZE):
             for task in page:
-                if every_task or task.schedule.same_times(wanted):
+                if every_task or task.schedule.same_times(schedule):
                     yield task.name
             after = page[-1].name
 
@@ -191,7 +189,7 @@ class ExecutionService:
             token = ExecutionCursor(position=(shown[-1].create_time, shown[-1].id)).write(name, chosen)
         return ExecutionPage(executions=shown, next_page_token=token)
 
-    async def _ended(self, execution: Execution) -> Execution:
+    async def _wait_for_end(self, execution: Execution) -> Execution:
         give_up_time = self._clock.now() + NO_WORKER_AFTER
         found = execution
         with self._hub.ending(execution.id) as ending:
@@ -199,10 +197,10 @@ class ExecutionService:
                 if self._draining.is_set():
                     raise ShuttingDown(execution.id)
                 now = self._clock.now()
-                if now >= give_up_time and await self._nobody_comes(found):
+                if now >= give_up_time and await self._has_no_server(found):
                     await self._store.give_up(found.id, now=now)
                     raise NoWorker(found.handler, found.id)
-                await self._told_or_time_to_look(ending)
+                await self._notified_or_time_to_read(ending)
                 if ending.execution is not None:
                     return ending.execution
                 ending.clear()
@@ -211,14 +209,14 @@ class ExecutionService:
                     return read or execution
                 found = read
 
-    async def _told_or_time_to_look(self, ending: Ending) -> None:
+    async def _notified_or_time_to_read(self, ending: Ending) -> None:
         alarm = self._clock.call_later(MAX_WAIT, ending.set)
         try:
             await ending.wait()
         finally:
             alarm.cancel()
 
-    async def _nobody_comes(self, execution: Execution) -> bool:
+    async def _has_no_server(self, execution: Execution) -> bool:
         if execution.state is not State.PENDING or execution.start_time is not None:
             return False
         if execution.handler in self._registry:
@@ -226,7 +224,7 @@ class ExecutionService:
         return execution.handler not in await self._store.offered_elsewhere(now=self._clock.now())
 
 
-def _meant(cron: str) -> Schedule:
+def _cron_schedule(cron: str) -> Schedule:
     try:
         schedule = parse(cron)
     except InvalidSchedule as error:

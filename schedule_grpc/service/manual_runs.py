@@ -1,4 +1,4 @@
-"""Manual runs: recorded together, and begun as they are recorded where an engine beside the service has free slots."""
+"""Manual runs: recorded together, and started at once if the engine in this process has free slots."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -12,17 +12,17 @@ from schedule_grpc.store import ManualRun, Slots, Store
 
 
 class Starter(Protocol):
-    """An engine in this process: what is recorded already RUNNING under its lease costs no look and no claim.
+    """An engine in this process: an execution that is recorded RUNNING under its lease costs no look and no claim.
 
-    The service knows no engine, and works without one: then runs wait for whichever server claims them.
+    The service knows no engine, and works without one: its runs then wait until a server claims them.
     """
 
     def free_slots(self) -> AbstractAsyncContextManager[Slots | None]:
-        """Within this context nobody else claims for this engine; None if nothing can begin at once."""
+        """Within this context the engine claims nothing else; None if no run can start at once."""
 
 
 class ManualRuns:
-    """Records manual runs; those that are asked for during one write share the next."""
+    """Records manual runs; the runs that are requested during one write share the next."""
 
     def __init__(self, store: Store, clock: Clock, starter: Starter | None) -> None:
         self._store = store
@@ -31,7 +31,7 @@ class ManualRuns:
         self._together: Together[ManualRun, Execution] = Together(self._record, "manual runs")
 
     async def record(self, run: ManualRun) -> Execution:
-        """Record a run, or find the one that its request id stands for; return it as it is then.
+        """Record a run, or find the execution of its request id; return the execution as it is then.
 
         Raises:
             TaskNotFound, TaskDisabled, TaskUnreadable, InvalidArgument: as `Store.submit` answers.

@@ -1,4 +1,4 @@
-"""What can be asked of tasks: register, change, delete, switch, list."""
+"""The calls that concern tasks: register, change, delete, enable, disable, list."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,28 +26,24 @@ from schedule_grpc.errors import (
     InvalidArgument,
     SchedulePassed,
     TaskNotFound,
-    Unavailable,
     Violation,
 )
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import LIGHT, Aside, weight_of
+from schedule_grpc.service.overtaken import Overtaken, retried_when_overtaken
 from schedule_grpc.service.together import Together
 from schedule_grpc.store import Store
 from schedule_grpc.text.unicode import checked
 
 FRESH = LIGHT // 25
-"""What the first run of a task weighs."""
+"""The weight of computing a new task: finding its first occurrence."""
 MAX_ETAG = 1024
-"""Characters of an etag that is compared; ours have a few."""
+"""Characters of an etag that a caller may send; the service's own have a few."""
 DECLARED_AT_ONCE = 500
 """Declared tasks that are compared in one reading, and written in one transaction."""
-TRIES = 20
-"""How often a change that others overtook is computed anew; each time somebody else made progress."""
-
-
 Registrations: TypeAlias = Together[Sequence[FreshTask], tuple[Task, ...] | None]
-"""Calls that register one task: those that come during one write share the next."""
+"""Calls that register one task; those that arrive during one write share the next."""
 
 
 class TaskService:
@@ -61,11 +57,11 @@ class TaskService:
     aside: Aside
 
     async def register(self, wanted: Registration) -> Task:
-        """Create the task, or make it what is wanted; the same again changes nothing.
+        """Create the task, or give the task of that name this definition; the same again changes nothing.
 
         Raises:
-            HandlerNotFound: if nobody offers or ever offered the handler, unless that is allowed.
-            EtagMismatch: if an etag is given and the task is not as it was, or is not there.
+            HandlerNotFound: if no server offers or ever offered the handler, unless that is allowed.
+            EtagMismatch: if an etag is given and the task has another one, or does not exist.
             InvalidArgument: if a new or changed schedule has no occurrence left.
         """
         await self._require_handlers([wanted])
@@ -85,12 +81,12 @@ class TaskService:
         return await self._register(wanted, validate_only=validate_only, place="requests[{}].")
 
     async def declare(self, wanted: Sequence[Registration]) -> tuple[Registration, ...]:
-        """Register each of the tasks, all of different names; handlers that nobody offers are allowed.
+        """Register each of the tasks, all of different names; handlers that no server offers are allowed.
 
-        Those that are registered already are found by one comparison, and the others written many at once.
+        One comparison finds the tasks that are registered so already; the others are written many at once.
 
         Returns:
-            Those that name a single instant that is over, and so are not registered.
+            The registrations whose schedule is a single instant that is over: these are not registered.
         """
         passed: list[Registration] = []
         for first in range(0, len(wanted), DECLARED_AT_ONCE):
@@ -100,47 +96,45 @@ class TaskService:
             changed = await self.aside.compute(partial(_declared, differing, self._clock.now()))
             if await self._apply(changed.changes):
                 passed += changed.passed
-            else:  # another server changed one of them meanwhile: each by itself
+            else:  # another server changed one of the tasks meanwhile: register each by itself
                 passed += [each for each, _ in differing if not await self._declare_alone(each)]
         return tuple(passed)
 
+    @retried_when_overtaken
     async def update(self, wanted: TaskUpdate) -> Task:
         """Change some fields of a task.
 
         Raises:
             TaskNotFound, EtagMismatch.
-            HandlerNotFound: if the handler is changed to one that nobody offers or ever offered, unless allowed.
-            InvalidArgument: if what it would become cannot be accepted.
+            HandlerNotFound: if no server offers or ever offered the new handler, unless that is allowed.
+            InvalidArgument: if the changed definition cannot be accepted.
         """
-        for _ in range(TRIES):
-            before = await self.get_task(wanted.name)
-            _check_etag(wanted.name, before, wanted.etag)
-            definition = await self.aside.compute(partial(wanted.applied_to, before), weight=weight_of(wanted.fields))
-            if definition.handler != before.handler and not wanted.allow_unknown_handler:
-                await self._require_handlers([Registration(definition=definition)])
-            change = registered(before, definition, enabled=wanted.enabled, now=self._clock.now())
-            if wanted.validate_only or await self._apply([change]):
-                return change.after
-        raise _overtaken(wanted.name)
+        before = await self.get_task(wanted.name)
+        _check_etag(wanted.name, before, wanted.etag)
+        definition = await self.aside.compute(partial(wanted.applied_to, before), weight=weight_of(wanted.fields))
+        if definition.handler != before.handler and not wanted.allow_unknown_handler:
+            await self._require_handlers([Registration(definition=definition)])
+        change = registered(before, definition, enabled=wanted.enabled, now=self._clock.now())
+        if not wanted.validate_only:
+            await self._write([change])
+        return change.after
 
+    @retried_when_overtaken
     async def delete(self, name: str, *, etag: str = "") -> None:
         """Delete a task; its history stays until retention removes it.
 
         Raises:
             TaskNotFound, EtagMismatch.
         """
-        for _ in range(TRIES):
-            before = await self.get_task(name)
-            _check_etag(name, before, etag)
-            if await self._apply([removed(before, self._clock.now())]):
-                return
-        raise _overtaken(name)
+        before = await self.get_task(name)
+        _check_etag(name, before, etag)
+        await self._write([removed(before, self._clock.now())])
 
     async def get_task(self, name: str) -> Task:
         """Return the task.
 
         Raises:
-            TaskNotFound: if there is none of that name.
+            TaskNotFound: if no task has that name.
         """
         task = await self._store.find_task(name)
         if task is None:
@@ -151,7 +145,7 @@ class TaskService:
         """Return a page of tasks in the order of their names.
 
         Raises:
-            InvalidArgument: if the page's size or token is not one of ours.
+            InvalidArgument: if the page's size or token is invalid.
         """
         cursor = TaskCursor.read(page, chosen)
         tasks = await self._store.list_tasks(chosen, after=cursor.name, limit=page.limit + 1)
@@ -178,7 +172,7 @@ class TaskService:
         return await self._switch(name, enabled=False, note=note, etag=etag)
 
     async def initialize_defaults(self) -> tuple[Task, ...]:
-        """Register the built-in tasks that are not there; return those, by name. An existing one is never touched."""
+        """Register the built-in tasks that do not exist, and return them by name; an existing task is never changed."""
         initialized = []
         for definition in self._defaults:
             if await self._store.find_task(definition.name) is None:
@@ -188,47 +182,48 @@ class TaskService:
         return tuple(initialized)
 
     async def handlers(self) -> tuple[Handler, ...]:
-        """Return the handlers that tasks can name, by name: those offered now, and those that once were."""
+        """Return the handlers that tasks can name, by name: the ones offered now, and the ones offered earlier."""
         elsewhere = await self._store.offered_elsewhere(now=self._clock.now())
         known = {
             handler.name: replace(handler, offered=handler.name in elsewhere)
             for handler in await self._store.known_handlers()
         }
-        limits = self._registry.limits()
-        known |= {
-            offer.name: Handler(name=offer.name, description=offer.description, concurrency=limits.get(offer.name))
-            for offer in self._registry
-        }
+        known |= {handler.name: handler for handler in self._registry.handlers()}
         return tuple(sorted(known.values(), key=lambda handler: handler.name))
 
     # -- inside
 
     async def _register(self, wanted: Sequence[Registration], *, validate_only: bool, place: str) -> tuple[Task, ...]:
-        """Register all or none; ``place`` is how faults name a request, by its number."""
+        """Register all or none; ``place`` is the path by which violations name a request, with its number."""
         if not validate_only and (tasks := await self._registered_at_once(wanted)) is not None:
             return tasks
-        for _ in range(TRIES):
-            now = self._clock.now()
-            found = await self._store.find_tasks([each.definition.name for each in wanted])
-            changes = []
-            for number, each in enumerate(wanted):
-                before = found.get(each.definition.name)
-                _check_etag(each.definition.name, before, each.etag)
-                with _placed(place.format(number)):
-                    changes.append(registered(before, each.definition, enabled=each.enabled, now=now))
-            if validate_only or await self._apply(changes):
-                return tuple(change.after for change in changes)
-        raise _overtaken(", ".join(each.definition.name for each in wanted[:3]))
+        return await self._register_as_read(wanted, validate_only=validate_only, place=place)
+
+    @retried_when_overtaken
+    async def _register_as_read(
+        self, wanted: Sequence[Registration], *, validate_only: bool, place: str
+    ) -> tuple[Task, ...]:
+        now = self._clock.now()
+        found = await self._store.find_tasks([each.definition.name for each in wanted])
+        changes = []
+        for number, each in enumerate(wanted):
+            before = found.get(each.definition.name)
+            _check_etag(each.definition.name, before, each.etag)
+            with _placed(place.format(number)):
+                changes.append(registered(before, each.definition, enabled=each.enabled, now=now))
+        if not validate_only:
+            await self._write(changes)
+        return tuple(change.after for change in changes)
 
     async def _registered_at_once(self, wanted: Sequence[Registration]) -> tuple[Task, ...] | None:
-        """Register in one write what is new, or is as it is wanted; None, and nothing written, where more is asked."""
+        """Register in one write tasks that are new or unchanged; write nothing and return None if one changes."""
         if any(each.etag for each in wanted):
             return None
         now = self._clock.now()
         weight = FRESH * len(wanted)
         try:
             fresh = await self.aside.compute(lambda: [fresh_task(each, now) for each in wanted], weight=weight)
-        except SchedulePassed:  # unless it is registered so already
+        except SchedulePassed:  # the task may be registered so already
             return None
         if len(fresh) == 1:
             return await self._registrations.ask(fresh)
@@ -236,25 +231,33 @@ class TaskService:
         return tasks
 
     async def _declare_alone(self, wanted: Registration) -> bool:
-        """Register a declared task; return whether it is registered: one whose instant is over is not."""
+        """Register a declared task; return False if its schedule is a single instant that is over."""
         try:
             await self._register((wanted,), validate_only=False, place="")
         except SchedulePassed:
             return False
         return True
 
+    async def _write(self, changes: Sequence[TaskChange]) -> None:
+        """Write the changes.
+
+        Raises:
+            Overtaken: if a task is not as its change was computed from; none of them is written.
+        """
+        if not await self._apply(changes):
+            raise Overtaken(", ".join(change.after.name for change in changes[:3]))
+
     async def _apply(self, changes: Sequence[TaskChange]) -> bool:
         real = [change for change in changes if change.before != change.after]
         return not real or await self._store.change_tasks(real, now=real[0].after.update_time)
 
+    @retried_when_overtaken
     async def _switch(self, name: str, *, enabled: bool, note: str, etag: str) -> Task:
-        for _ in range(TRIES):
-            before = await self.get_task(name)
-            _check_etag(name, before, etag)
-            change = switched(before, enabled=enabled, note=note, now=self._clock.now())
-            if await self._apply([change]):
-                return change.after
-        raise _overtaken(name)
+        before = await self.get_task(name)
+        _check_etag(name, before, etag)
+        change = switched(before, enabled=enabled, note=note, now=self._clock.now())
+        await self._write([change])
+        return change.after
 
     async def _require_handlers(self, wanted: Sequence[Registration]) -> None:
         missing = [
@@ -271,7 +274,7 @@ class TaskService:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Declared:
-    """What declared tasks change, and those of them that name a single instant that is over."""
+    """The changes that declared tasks make, and the registrations whose single instant is over."""
 
     changes: Sequence[TaskChange]
     passed: Sequence[Registration]
@@ -289,7 +292,7 @@ def _declared(wanted: Sequence[tuple[Registration, Task | None]], now: datetime)
 
 @contextmanager
 def _placed(place: str) -> Iterator[None]:
-    """Within this context, what is refused is named by its place in the request."""
+    """Within this context, violations name their fields by the place in the request."""
     try:
         yield
     except InvalidArgument as error:
@@ -315,7 +318,3 @@ def _refuse_repeated_names(wanted: Sequence[Registration]) -> None:
 def _check_etag(name: str, task: Task | None, etag: str) -> None:
     if checked("etag", etag, most=MAX_ETAG) and (task is None or task.etag != etag):
         raise EtagMismatch(name, given=etag, current=task.etag if task else "none: there is no such task")
-
-
-def _overtaken(name: str) -> Unavailable:
-    return Unavailable(f"Task {name} kept changing while it was being changed; try again")

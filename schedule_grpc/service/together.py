@@ -1,4 +1,4 @@
-"""Work that is asked for while other such work is under way is done together, in one write."""
+"""Requests that arrive while a write is in progress share the next write."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -11,16 +11,17 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 AT_ONCE = 200
-"""Asked for in one write at most."""
+"""Requests in one write, at most."""
 
 Work: TypeAlias = Callable[[Sequence[A]], Coroutine[Any, Any, Sequence[R | ScheduleError]]]
-"""Answers each of those that ask, in their order; what it raises undid all of it."""
+"""Answers requests, in their order; if it raises, nothing was written."""
 
 
 class Together(Generic[A, R]):
-    """Hands what callers ask for to the work, many at once. A caller that leaves stops nothing.
+    """Hands callers' requests to the work, many at once. A caller that leaves cancels nothing.
 
-    Where callers come in numbers, a write waits for those who are on their way; a lone caller waits for nobody.
+    After a write with several requests, the next one waits for callers that are on their way; after a write with one,
+    it starts at once.
     """
 
     def __init__(self, work: Work[A, R], name: str) -> None:
@@ -29,16 +30,16 @@ class Together(Generic[A, R]):
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
         self._working: asyncio.Task[None] | None = None
         self._in_numbers = False
-        """Whether the last write was asked for by several."""
+        """Whether the last write had several requests."""
 
-    async def ask(self, asked: A) -> R:
-        """Return the answer to it.
+    async def ask(self, request: A) -> R:
+        """Return the answer to a request.
 
         Raises:
-            ScheduleError: if that is the answer.
+            ScheduleError: if the answer is an error.
         """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, answer))
+        self._waiting.append((request, answer))
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._keep_working(), name=self._name)
         return await answer
@@ -54,10 +55,10 @@ class Together(Generic[A, R]):
     async def _do(self, together: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
         answers: Sequence[R | Exception]
         try:
-            answers = await self._work([asked for asked, _ in together])
-        except Exception as error:  # noqa: BLE001 (each of them must hear of it)
+            answers = await self._work([request for request, _ in together])
+        except Exception as error:  # noqa: BLE001 (each caller must receive the error)
             if len(together) > 1 and not isinstance(error, Unavailable):
-                for each in together:  # all was undone; one that cannot be done must not keep the others from it
+                for each in together:  # nothing was written; one bad request must not fail the others
                     await self._do([each])
                 return
             answers = [error] * len(together)

@@ -113,7 +113,7 @@ def _read(value: object) -> object:
         return [value]
     items = listed(value)
     for item in items if isinstance(items, list) else ():
-        if isinstance(item, str):  # said here, it is told of the setting, not of an item that its writer may not see
+        if isinstance(item, str):  # an error here names the setting, not a place in a list that was not written
             ListenerOptions.check_address(item)
     return items
 

@@ -15,7 +15,7 @@ from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
 from schedule_grpc.domain.json_input import table
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import Handler, Policy, Task, define
+from schedule_grpc.domain.task import Policy, Task, define
 from schedule_grpc.engine import Engine, EngineOptions
 from schedule_grpc.events import Hub
 from schedule_grpc.formats.task_file import registrations
@@ -23,7 +23,7 @@ from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.handlers.perform import GRACE
 from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.service import Service
-from schedule_grpc.store import SqlStore, open_store
+from schedule_grpc.store import Store, open_store
 from schedule_grpc.testing.at_work import AtWork
 from schedule_grpc.testing.fake_clock import FakeClock
 from schedule_grpc.testing.given import given_clock, given_environment, offer_of
@@ -43,7 +43,7 @@ class ManualService:
     clock: FakeClock
     env: Env
     """The bindings, as handlers see them: ``env.DB``."""
-    store: SqlStore
+    store: Store
     hub: Hub
     registry: Registry
     options: EngineOptions | None
@@ -272,8 +272,7 @@ async def manual_service(
         service = ManualService(
             clock=time, env=bindings, store=store, hub=hub, registry=registry, options=options, patience=patience
         )
-        offered = [Handler(name=offer.name, description=offer.description) for offer in registry]
-        await store.offer_handlers(offered, now=time.now())
+        await store.offer_handlers(registry.handlers(), now=time.now())
         await service.engine.recover()
         stack.callback(service.hearing.close)
         stack.push_async_callback(_stop, service)

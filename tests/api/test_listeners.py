@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.patience import AT_MOST, calling
 from support.servers.authority import Authority, Pair
+from support.servers.process import run
 
 from schedule_grpc import app
 from schedule_grpc.client import Tls
@@ -158,6 +159,12 @@ async def test_only_clients_of_a_known_authority_come_in(
                 else:
                     answered.append(f"{name} by HTTP")
         assert answered == ["client by gRPC", "client by HTTP"]
+        own = signed["client"]
+        shows = "--tls-ca", str(authority.ca), "--tls-cert", str(own.certificate), "--tls-key", str(own.key)
+        listed = await asyncio.to_thread(
+            run, "tasks", "list", "--server", parts.address, *shows, folder=database.parent
+        )
+        assert (listed.returncode, listed.stdout) == (0, "No tasks.\n")
 
 
 async def test_a_renewed_certificate_is_shown_to_the_next_who_connects(

@@ -91,3 +91,9 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
     skips = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     for child in [] if skips else ast.iter_child_nodes(node):
         yield from _executed(child)
+
+
+def test_threads_are_started_in_one_place():
+    """There they are daemons: none of them keeps the process from ending."""
+    starters = [path.relative_to(PACKAGE) for path in OURS if "threading.Thread(" in path.read_text()]
+    assert starters == [Path("runtime/threads.py")]

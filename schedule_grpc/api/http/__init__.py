@@ -1,7 +1,7 @@
 """The HTTP interface: JSON as callers of the older service know it, with metrics, documentation and live events.
 
-Loaded by `api/http_interface.py` in a thread, once the engine has started what waited for the server: FastAPI takes
-longer to load than the rest.
+`api/http_interface.py` loads this package in a thread, after the engine has started the executions that waited: FastAPI
+takes longer to load than the rest of the server.
 """
 
 from schedule_grpc.api.http.application import application

@@ -1,4 +1,4 @@
-"""The FastAPI application: all routes, and every error told in the same envelope."""
+"""The FastAPI application: all routes, and every error in the same envelope."""
 
 import secrets
 from collections.abc import Sequence
@@ -28,17 +28,17 @@ log = structlog.get_logger(__name__)
 
 
 class _Application(FastAPI):
-    """Describes what is answered: FastAPI's own 422 never is, for we say the same with 400 in our envelope."""
+    """Describes the answers without FastAPI's own 422: a refused request is answered 400 in the envelope."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the description at /openapi.json, made when it is first asked for."""
+        """Return the description at /openapi.json; the first call makes it."""
         if self.openapi_schema is None:
-            told = super().openapi()
-            for path in told["paths"].values():
+            description = super().openapi()
+            for path in description["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop("422", None)
             for name in ("HTTPValidationError", "ValidationError"):
-                told["components"]["schemas"].pop(name, None)
+                description["components"]["schemas"].pop(name, None)
         return super().openapi()
 
     async def described(self) -> Answer:
@@ -51,10 +51,10 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
     """Return the application.
 
     Args:
-        service: What it asks; None: it tells only of health and metrics.
-        registry: The metrics that it shows.
-        troubles: Tells why the server is not healthy; nothing if it is.
-        clock: The time that answers name.
+        service: The service that its routes call; None: it has only /health and /metrics.
+        registry: The metrics of /metrics.
+        troubles: Returns why the server is not healthy; nothing if it is.
+        clock: The clock of the times in answers.
     """
     app = _Application(
         title="Schedule Service",
@@ -63,7 +63,7 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
         docs_url=None,
         redoc_url=None,
         strict_content_type=False,  # the guard looks at it
-        openapi_url=None,  # a route of ours answers it
+        openapi_url=None,  # `described` answers it
         dependencies=[Depends(refuse_unknown_questions)],
         generate_unique_id_function=lambda route: route.name,
     )
@@ -78,7 +78,7 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
         ServerRoutes(service).add_to(app)
         DocsRoutes().add_to(app)
         app.get("/openapi.json", include_in_schema=False)(app.described)
-    app.add_exception_handler(ScheduleError, _told)
+    app.add_exception_handler(ScheduleError, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
     app.add_exception_handler(Unreadable, _unreadable)
     app.add_exception_handler(Exception, _failed)
@@ -86,13 +86,13 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
 
 
 def internal_error(method: str, path: str, error: BaseException) -> Answer:
-    """Return what a caller is told of a fault of ours: an id; what happened stands in the log beside it."""
-    told = Internal(secrets.token_hex(6))
-    log.error("http.failed", method=method, path=path, error_id=told.error_id, exc_info=error)
-    return refusal_of(told)
+    """Log a fault of the server, and return its answer: the error id under which the log has the traceback."""
+    internal = Internal(secrets.token_hex(6))
+    log.error("http.failed", method=method, path=path, error_id=internal.error_id, exc_info=error)
+    return refusal_of(internal)
 
 
-async def _told(_: Request, error: Exception) -> Response:
+async def _refused(_: Request, error: Exception) -> Response:
     if not isinstance(error, ScheduleError):
         raise error
     return refusal_of(error)
@@ -112,18 +112,18 @@ async def _failed(request: Request, error: Exception) -> Response:
     return internal_error(request.method, request.url.path, error)
 
 
-def _violation(told: Any) -> Violation:
-    """Return what pydantic complains of: the field as callers write it, and the reason."""
-    return Violation(field=_field(told["loc"][1:]) or "body", reason=_reason(told["type"], told["msg"]))
+def _violation(error: Any) -> Violation:
+    """Return an error of pydantic as a violation: the field as callers write it, and the reason."""
+    return Violation(field=_field(error["loc"][1:]) or "body", reason=_reason(error["type"], error["msg"]))
 
 
 def _field(place: Sequence[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
-def _reason(kind: str, said: str) -> str:
+def _reason(kind: str, message: str) -> str:
     if kind == "missing":
         return "is required"
     if kind in ("model_attributes_type", "model_type", "dict_type"):
         return "should be a JSON object"
-    return said.removeprefix("Value error, ").replace("Input should", "should")
+    return message.removeprefix("Value error, ").replace("Input should", "should")

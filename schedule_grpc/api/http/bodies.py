@@ -1,4 +1,4 @@
-"""What callers send: JSON bodies, and what they ask the service for."""
+"""The JSON bodies that callers send, and the requests to the service that they make."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,17 +11,27 @@ from schedule_grpc.domain import durations
 from schedule_grpc.domain.policy import DEFAULT
 from schedule_grpc.domain.policy_reading import policy_value
 from schedule_grpc.domain.registration import Registration, TaskUpdate
-from schedule_grpc.domain.task import define
+from schedule_grpc.domain.task import FIELDS, define
 
 MILLISECONDS = "_ms"
 READ_ONLY = frozenset(
     {"id", "lastRun", "nextRun", "createdAt", "updatedAt", "scheduleDescription", "stats", "note", "trouble", "uid"}
 )
-"""Fields of a task that only the service writes: what was read may be sent back as it is."""
+"""Fields of a task that only the service writes. A body may have them: a task can be sent back as it was read."""
+
+SCHEDULE = "Such as */5 * * * *, @daily, every 90 minutes, 2026-01-31T10:00:00Z or @manual"
+HANDLER = "Name of the handler that does the work"
+TIME_ZONE = "IANA name of the zone in which a cron expression is read"
+PAYLOAD = "Passed to the handler with each execution; at most 64 KiB of JSON"
+METADATA = "The caller's own data; at most 16 KiB of JSON"
+DESCRIPTION = "What the task is for"
+ETAG = "If given, the call is refused unless the task still has this etag"
+VALIDATE_ONLY = "Validate and return the result without storing anything"
+ALLOW_UNKNOWN_HANDLER = "Accept a handler that no server offers or ever offered; executions wait for it"
 
 
 def _instant(value: object) -> object:
-    """Read ``2026-01-31T10:00:00Z``; without an offset it is UTC."""
+    """Read a time such as ``2026-01-31T10:00:00Z``; one without an offset is in UTC."""
     try:
         read = datetime.fromisoformat(value if isinstance(value, str) else "")
         return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
@@ -33,14 +43,14 @@ Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 
 def _milliseconds(value: object) -> object:
-    """Read ``5m`` as 300000. A number in a text has no unit of its own, and is refused."""
+    """Read ``5m`` as 300000. A text without a unit stays as it is, and is refused later."""
     if not isinstance(value, str) or value.strip()[-1:].isdecimal():
         return value
     return durations.read(value) / durations.MILLISECOND
 
 
 def _word(path: str) -> BeforeValidator:
-    """Return what reads a policy's word in any spelling; what is none stays as it is, and is refused later."""
+    """Return the validator that reads a policy's word in any spelling; another text stays, and is refused later."""
 
     def read(value: object) -> object:
         try:
@@ -59,62 +69,96 @@ Milliseconds = Annotated[
 
 
 class Body(BaseModel):
-    """A JSON object with no other fields than these."""
+    """A JSON object; a field that its model does not have is refused."""
 
     overlooked: ClassVar[frozenset[str]] = frozenset()
-    """Fields that may be there all the same."""
+    """Fields that are ignored instead of refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
 
 
 def _example(**fields: Any) -> ConfigDict:
-    """Return what shows a body in the description that is accepted as it is: /docs offers it to be sent."""
+    """Return the configuration of a body with an example; /docs offers to send it, so the service must accept it."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class RetryBody(Body):
-    """After which pauses failed attempts are made again."""
+    """Whether and when a failed attempt is retried."""
 
-    max_retries: int | None = None
-    initial_backoff_ms: Milliseconds | None = None
-    multiplier: float | None = None
-    max_backoff_ms: Milliseconds | None = None
+    max_retries: int | None = Field(default=None, description="Attempts after the first: 0 to 100, by default 3")
+    initial_backoff_ms: Milliseconds | None = Field(
+        default=None, description="The wait before the first retry; by default 1 s"
+    )
+    multiplier: float | None = Field(
+        default=None, description="The factor by which each wait exceeds the one before; by default 2"
+    )
+    max_backoff_ms: Milliseconds | None = Field(
+        default=None, description="The longest wait before a retry; by default 10 s"
+    )
 
 
 class WindowBody(Body):
-    """Occurrences in [startTime, endTime) count."""
+    """The period within which a schedule has occurrences."""
 
-    start_time: Instant | None = None
-    end_time: Instant | None = None
+    start_time: Instant | None = Field(default=None, description="No occurrence lies before this time")
+    end_time: Instant | None = Field(default=None, description="No occurrence lies at or after this time")
 
 
 class RetentionBody(Body):
     """How long ended executions are kept."""
 
-    max_age_ms: Milliseconds | None = None
-    max_count: int | None = None
+    max_age_ms: Milliseconds | None = Field(
+        default=None, description="An execution is removed this long after its end; by default 30 days"
+    )
+    max_count: int | None = Field(
+        default=None, description="The number of newest executions that are kept; by default 10,000"
+    )
 
 
 class PolicyBody(Body):
-    """How a task's executions are treated; what is not there is the default.
+    """How a task's executions are treated. An absent policy has its default.
 
-    A duration may be a text with its unit, such as `"5m"`; words may be written in any case, and with dashes.
+    A duration is milliseconds, or a text with its unit, such as `"5m"`; words may be written in any case, and with
+    dashes.
     """
 
-    timeout_ms: Milliseconds | None = Field(default=None, description="For one attempt")
-    retry: RetryBody | None = None
-    overlap: Annotated[Literal["SKIP", "BUFFER_ONE", "CANCEL_OTHER", "ALLOW_ALL"], _word("overlap")] | None = None
-    catch_up: Annotated[Literal["LATEST", "ALL", "NONE"], _word("catch_up")] | None = None
-    catch_up_window_ms: Milliseconds | None = None
-    jitter_ms: Milliseconds | None = None
-    window: WindowBody | None = None
-    start_deadline_ms: Milliseconds | None = None
-    retention: RetentionBody | None = None
-    alert_after: int | None = None
-    overdue_grace_ms: Milliseconds | None = None
+    timeout_ms: Milliseconds | None = Field(
+        default=None, description="The longest time that one attempt may take: 1 s to 24 h, by default 29 s"
+    )
+    retry: RetryBody | None = Field(default=None, description="Whether and when a failed attempt is retried")
+    overlap: Annotated[Literal["SKIP", "BUFFER_ONE", "CANCEL_OTHER", "ALLOW_ALL"], _word("overlap")] | None = Field(
+        default=None,
+        description="What happens to an execution that is due while another one has not ended; by default SKIP",
+    )
+    catch_up: Annotated[Literal["LATEST", "ALL", "NONE"], _word("catch_up")] | None = Field(
+        default=None,
+        description="What happens to occurrences that were not recorded in time; by default LATEST",
+    )
+    catch_up_window_ms: Milliseconds | None = Field(
+        default=None, description="Occurrences older than this end MISSED: 0 to 3,650 days, by default 365 days"
+    )
+    jitter_ms: Milliseconds | None = Field(
+        default=None, description="The longest delay of an occurrence's start: 0 to 24 h, by default 0"
+    )
+    window: WindowBody | None = Field(default=None, description="The period within which the schedule has occurrences")
+    start_deadline_ms: Milliseconds | None = Field(
+        default=None,
+        description="An execution not started within this time of becoming available ends MISSED: "
+        "1 s to 365 days, by default 1 h",
+    )
+    retention: RetentionBody | None = Field(default=None, description="How long the history is kept")
+    alert_after: int | None = Field(
+        default=None,
+        description="The failures in a row at which an alert is sent: 0 to 1,000, by default 0, which sends none",
+    )
+    overdue_grace_ms: Milliseconds | None = Field(
+        default=None,
+        description="An alert is sent when an occurrence has not started within this time of becoming available: "
+        "0 to 365 days, by default 0, which sends none",
+    )
 
     def by_path(self) -> dict[str, Any]:
-        """Return what was said, by the policy's paths such as ``retry.max_retries``; None stands for the default."""
+        """Return the policies of the body by their paths, such as ``retry.max_retries``; None is the default."""
         return dict(_by_path(self, ""))
 
 
@@ -123,14 +167,14 @@ class _TaskBody(Body):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_what_is_read_only(cls, told: object) -> object:
-        if not isinstance(told, Mapping):
-            return told
-        return {name: value for name, value in told.items() if name not in READ_ONLY}
+    def _without_read_only_fields(cls, body: object) -> object:
+        if not isinstance(body, Mapping):
+            return body
+        return {name: value for name, value in body.items() if name not in READ_ONLY}
 
 
 class TaskBody(_TaskBody):
-    """A task to be registered: created, or made what is said here."""
+    """A task to be created, or the new definition of the task with this name."""
 
     model_config = _example(
         name="custom-task",
@@ -140,33 +184,30 @@ class TaskBody(_TaskBody):
         metadata={"category": "custom"},
     )
 
-    name: str
-    schedule: str
-    handler: str
-    time_zone: str = "UTC"
-    payload: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    description: str = ""
-    enabled: bool | None = Field(default=None, description="Unset: an operator's pause stays, a new task is enabled")
-    policy: PolicyBody | None = None
-    etag: str = Field(default="", description="The task must still have it")
-    validate_only: bool = Field(default=False, description="Store nothing")
-    allow_unknown_handler: bool = False
+    name: str = Field(description="A letter or digit, then up to 127 letters, digits, ., _ or -")
+    schedule: str = Field(description=SCHEDULE)
+    handler: str = Field(description=HANDLER)
+    time_zone: str = Field(default="UTC", description=TIME_ZONE)
+    payload: dict[str, Any] | None = Field(default=None, description=PAYLOAD)
+    metadata: dict[str, Any] | None = Field(default=None, description=METADATA)
+    description: str = Field(default="", description=DESCRIPTION)
+    enabled: bool | None = Field(
+        default=None, description="Whether the task fires; unset: an existing task stays as it is, a new one fires"
+    )
+    policy: PolicyBody | None = Field(default=None, description="How the task's executions are treated")
+    etag: str = Field(default="", description=ETAG)
+    validate_only: bool = Field(default=False, description=VALIDATE_ONLY)
+    allow_unknown_handler: bool = Field(default=False, description=ALLOW_UNKNOWN_HANDLER)
 
     def registration(self) -> Registration:
-        """Return what is asked for.
+        """Return the registration that the body asks for.
 
         Raises:
             InvalidArgument, InvalidSchedule: as `task.define`.
         """
         definition = define(
             name=self.name,
-            schedule=self.schedule,
-            handler=self.handler,
-            time_zone=self.time_zone,
-            payload=self.payload,
-            metadata=self.metadata,
-            description=self.description,
+            **{name: getattr(self, name) for name in FIELDS},
             policy=DEFAULT.with_fields(self.policy.by_path() if self.policy else {}),
         )
         return Registration(
@@ -179,27 +220,29 @@ class TaskBody(_TaskBody):
 
 
 class TaskPatch(_TaskBody):
-    """Fields of a task to be changed; null means the default."""
+    """The fields of a task to be changed; null gives a field its default."""
 
     model_config = _example(schedule="30 2 * * *", timeZone="Europe/Berlin", policy={"jitterMs": 30_000})
 
-    schedule: str | None = None
-    handler: str | None = None
-    time_zone: str | None = None
-    payload: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    description: str | None = None
-    enabled: bool | None = None
-    policy: PolicyBody | None = Field(default=None, description="Merged: what is not named stays; null: all defaults")
-    etag: str = Field(default="", description="The task must still have it")
-    validate_only: bool = Field(default=False, description="Store nothing")
-    allow_unknown_handler: bool = False
+    schedule: str | None = Field(default=None, description=SCHEDULE)
+    handler: str | None = Field(default=None, description=HANDLER)
+    time_zone: str | None = Field(default=None, description=TIME_ZONE)
+    payload: dict[str, Any] | None = Field(default=None, description=PAYLOAD)
+    metadata: dict[str, Any] | None = Field(default=None, description=METADATA)
+    description: str | None = Field(default=None, description=DESCRIPTION)
+    enabled: bool | None = Field(default=None, description="Whether the task fires; null changes nothing")
+    policy: PolicyBody | None = Field(
+        default=None, description="The policies to be changed; the others stay; null: all have their defaults"
+    )
+    etag: str = Field(default="", description=ETAG)
+    validate_only: bool = Field(default=False, description=VALIDATE_ONLY)
+    allow_unknown_handler: bool = Field(default=False, description=ALLOW_UNKNOWN_HANDLER)
 
     def update(self, name: str) -> TaskUpdate:
-        """Return what is asked for of a task."""
-        told = self.model_fields_set
-        fields = {field: getattr(self, field) for field in _FIELDS if field in told}
-        if "policy" in told:
+        """Return the update that the body asks for."""
+        given = self.model_fields_set
+        fields = {field: getattr(self, field) for field in FIELDS if field in given}
+        if "policy" in given:
             policy = dict.fromkeys(DEFAULT.fields()) if self.policy is None else self.policy.by_path()
         else:
             policy = {}
@@ -215,40 +258,39 @@ class TaskPatch(_TaskBody):
 
 
 class SwitchBody(Body):
-    """Beside enabling or disabling."""
+    """Why a task is disabled, and the etag that it must have."""
 
     model_config = _example(note="until the migration is over")
 
-    note: str = Field(default="", description="Why; shown with the disabled task")
-    etag: str = Field(default="", description="The task must still have it")
+    note: str = Field(default="", description="Why the task is disabled; shown with it")
+    etag: str = Field(default="", description=ETAG)
 
 
 class RunBody(Body):
-    """What a run by hand is given."""
+    """The payload of a run by hand."""
 
     model_config = _example(payload={})
 
-    payload: dict[str, Any] | None = Field(default=None, description="Instead of the task's own")
+    payload: dict[str, Any] | None = Field(
+        default=None, description="Passed to the handler instead of the task's payload"
+    )
 
 
 class BackfillBody(Body):
-    """Occurrences in [startTime, endTime) are recorded."""
+    """The period, [startTime, endTime), whose occurrences are recorded."""
 
     model_config = _example(startTime="2026-01-01T10:00:00Z", endTime="2026-01-01T12:00:00Z")
 
-    start_time: Instant
-    end_time: Instant
+    start_time: Instant = Field(description="The first occurrence lies at or after this time")
+    end_time: Instant = Field(description="The last occurrence lies before this time")
 
 
 class CancelBody(Body):
-    """Why an execution shall end."""
+    """Why an execution is cancelled."""
 
     model_config = _example(note="no longer wanted")
 
-    note: str = ""
-
-
-_FIELDS = ("schedule", "handler", "time_zone", "payload", "metadata", "description")
+    note: str = Field(default="", description="Why the execution is cancelled; kept as its error")
 
 
 def _by_path(body: Body, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,6 @@
-"""One HTTP connection, with bounds that uvicorn's own does not have: on how long and how large a request's head is.
+"""One HTTP connection, with limits that uvicorn does not have: on the time and the size of a request's head.
 
-What is refused here, before there is a request to hand on, is refused in the same envelope as everything else.
+A refusal here, before there is a request, is answered in the same envelope as all others.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from schedule_grpc.api.http.crowd import Crowd
 
 HEAD_SECONDS = 15.0
-"""How long a caller may take from connecting, or from the first byte of a request, to the end of its head."""
+"""The time from the connection, or from the first byte of a request, to the end of the request's head."""
 MAX_HEAD_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
-"""How long a caller who sent too much may take to read that."""
+"""The time that a caller has to read the answer to a head that is too large."""
 CROWDED = "crowded"
-"""The key in a request's state that says whether its connection has no place in the `Crowd`."""
+"""The key in a request's state; True if the connection has no place in the `Crowd`."""
 
 
 def _refused(status: str, error: str) -> bytes:
@@ -33,7 +33,7 @@ _NO_HTTP = _refused("400 Bad Request", "The request cannot be read as HTTP")
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """Ends a connection whose request does not come to the end of its head in time, or at all."""
+    """Closes a connection whose request's head is too large, or does not end in time."""
 
     def __init__(self, *arguments: Any, crowd: Crowd, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -44,19 +44,19 @@ class BoundedConnection(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
+        """Start the timeout of the first request's head."""
         super().connection_made(transport)
         self._wait()
         self._crowd.enter(self, self.loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop the timeout, and leave the crowd."""
         self._wait_no_more()
         self._crowd.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head."""
+        """Count the bytes of a head."""
         if self._cut:
             return
         super().data_received(data)
@@ -65,17 +65,17 @@ class BoundedConnection(HttpToolsProtocol):
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._cut = True
             self.transport.write(_TOO_LARGE)
-            # Closed at once, what is still arriving would make the kernel take the answer back.
+            # If it were closed at once, bytes that still arrive would make the kernel discard the answer (RST).
             self.loop.call_later(LINGER_SECONDS, self._give_up)
 
     def on_message_begin(self) -> None:
-        """A request begins: its head has its time."""
+        """Start the timeout of a request's head."""
         self._in_head, self._head_bytes = True, 0
         self._wait()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """Stop the timeout, and let the connection take its place in the crowd."""
         self._in_head = False
         self._wait_no_more()
         crowded = not self._crowd.begin(self, self.loop.time())
@@ -85,17 +85,17 @@ class BoundedConnection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
-        """An answer is sent: the connection is idle, unless a request waits already."""
+        """Record that the connection is idle, unless the next request waits already."""
         super().on_response_complete()
         if self.timeout_keep_alive_task is not None:
             self._crowd.pause(self, self.loop.time())
 
     def end(self) -> None:
-        """Make room for another connection."""
+        """Close the connection, to make room for another one."""
         self.transport.close()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words are not ours)
-        """Refuse what is no HTTP."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's message is not answered)
+        """Refuse bytes that are not HTTP."""
         self.transport.write(_NO_HTTP)
         self.transport.close()
 

@@ -1,38 +1,38 @@
-"""Who may stay when there are more connections than there is room for."""
+"""Which connections stay open when there are more than the server has places for."""
 
 from typing import Protocol
 
 MOST_CONNECTIONS = 1000
-"""At once; of one more, only probes are answered."""
+"""Places. On connections beyond them, only probes are answered."""
 MOST_OUTSIDE = 1000
-"""Connections beyond them: probes among them are answered, the others are told that there is no place."""
+"""Connections without a place: their probes are answered, their other requests are refused."""
 SPARED_SECONDS = 1.0
 """How long a connection may be idle without losing its place."""
 
 
 class Connection(Protocol):
-    """What can be ended."""
+    """A connection that can be closed."""
 
     def end(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once."""
 
 
 class Crowd:
-    """The connections of one server: those that have a place, and a few beside them.
+    """The connections of one server: those that have a place, and some that have none.
 
-    A connection that is idle gives its place to one that comes, the idlest first: whoever opens connections and leaves
-    them does not keep others out. Where nobody is idle, who comes stays outside until there is a place; its requests
-    are refused, those of a supervisor apart.
+    A new connection takes the place of an idle one, which is closed, the idlest first: a caller that opens connections
+    and leaves them keeps no others out. If none is idle, the new connection has no place until one is free; its
+    requests are refused, except probes.
     """
 
     def __init__(self) -> None:
         self._inside: set[Connection] = set()
         self._outside: dict[Connection, None] = {}
         self._idle: dict[Connection, float] = {}
-        """Since when, the idlest first."""
+        """The time since when each is idle; the idlest is first."""
 
     def enter(self, connection: Connection, now: float) -> None:
-        """Take a new connection, which has no request yet."""
+        """Add a new connection, which has no request yet."""
         if not self._give_place(connection, now):
             self._outside[connection] = None
             if len(self._outside) > MOST_OUTSIDE:
@@ -40,18 +40,18 @@ class Crowd:
         self._idle[connection] = now
 
     def begin(self, connection: Connection, now: float) -> bool:
-        """Tell whether a connection on which a request begins has a place."""
+        """Return whether a connection has a place, now that a request begins on it."""
         self._idle.pop(connection, None)
         return connection in self._inside or self._give_place(connection, now)
 
     def pause(self, connection: Connection, now: float) -> None:
-        """Take note that a connection is idle from now on."""
+        """Record that a connection is idle from now on."""
         if connection in self._inside or connection in self._outside:
             self._idle.pop(connection, None)
             self._idle[connection] = now
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self._inside.discard(connection)
         self._outside.pop(connection, None)
         self._idle.pop(connection, None)

@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI over /openapi.json, every file of it served by us."""
+"""GET /docs: Swagger UI over /openapi.json, all of its files served by this server."""
 
 from functools import partial
 from importlib.util import find_spec
@@ -38,10 +38,10 @@ _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript
 
 
 class DocsRoutes:
-    """What a browser loads."""
+    """The routes of the page and its files."""
 
     def add_to(self, app: FastAPI) -> None:
-        """Offer the routes."""
+        """Add the routes to an application."""
         app.get("/docs", include_in_schema=False)(self.page)
         app.get("/docs/start.js", include_in_schema=False)(self.start)
         for name, kind in _FILES.items():
@@ -52,7 +52,7 @@ class DocsRoutes:
         return HTMLResponse(_PAGE, headers={"content-security-policy": POLICY})
 
     async def start(self) -> Response:
-        """Return the script that starts it: a page without scripts of its own can forbid them all."""
+        """Return the script that starts Swagger UI: a page without inline scripts can forbid them all."""
         return Response(_START, media_type="text/javascript")
 
 
@@ -61,7 +61,7 @@ async def _file(name: str, kind: str) -> Response:
 
 
 def _swagger_ui() -> Path:
-    """Return where the files are. Their package is not imported: it would change FastAPI, which is not wanted."""
+    """Return the folder of the files. Their package is not imported: it would change FastAPI."""
     spec = find_spec("fastapi_swagger")
     if spec is None or spec.origin is None:
         raise AssertionError("fastapi-swagger is a dependency")

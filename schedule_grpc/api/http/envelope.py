@@ -34,25 +34,25 @@ STATUSES: Mapping[str, int] = {
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
 }
-"""By the canonical status of an error (google.rpc.Code)."""
+"""HTTP statuses by the canonical status of an error (google.rpc.Code)."""
 
 _DURATIONS = frozenset(f"policy.{path}" for path, value in DEFAULT.fields().items() if isinstance(value, timedelta))
 
 _POLICY_PATH = re.compile(r"\bpolicy(?:\.[a-z]+(?:_[a-z]+)*)+")
 
 LIGHT_ITEM = LIGHT // 4
-"""What an item of a list weighs: a few are written at once."""
+"""The weight of an item of a list: a few are serialized at once."""
 
 RETRY_AFTER = "1"
-"""Seconds after which a call that was refused for now may be made again."""
+"""Seconds after which a call that was answered 503 may be repeated."""
 
 
 MAX_DETAIL = 512
-"""Characters of a field, of a reason, of what was sent and is repeated."""
+"""Characters of a field, of a reason, and of a caller's text that an error repeats."""
 
 
 class AsWritten(InvalidArgument):
-    """What the caller sent cannot be accepted; fields are named as the caller wrote them, not as the contract does."""
+    """Fields of the request cannot be accepted; they are named as the caller wrote them, not as the contract does."""
 
 
 class Answer(Response):
@@ -61,7 +61,7 @@ class Answer(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """Write the content as JSON; what a refusal repeats of the caller's may be no Unicode."""
+        """Serialize the content as JSON; a text of the caller's that a refusal repeats may be invalid Unicode."""
         return unicode_of(encoded(content)).encode()
 
 
@@ -71,7 +71,7 @@ def encoded(content: Any) -> str:
 
 
 def success(status: int = 200, **fields: Any) -> Answer:
-    """Return the envelope of a call that did what it should; fields that are None are left out."""
+    """Return the envelope of a call that succeeded; fields that are None are left out."""
     present = {name: value for name, value in fields.items() if value is not None}
     return Answer({"success": True, **present}, status_code=status)
 
@@ -86,9 +86,9 @@ async def success_of_many(
 async def written_aside(
     aside: Aside, items: Sequence[T], shown: Callable[[T], Any], *, fits: bool = False
 ) -> list[bytes]:
-    """Return items as JSON; with ``fits`` only the first ones, as many as one page may have.
+    """Return items as JSON; with ``fits`` only the first ones, as many as fit into one page.
 
-    They are written aside, one by one: a page may hold megabytes, and writing one text holds the interpreter.
+    They are serialized aside, one by one: a page may have megabytes, and serializing one text holds the GIL.
     """
 
     def written() -> list[bytes]:
@@ -107,23 +107,23 @@ def success_of_written(name: str, written: Sequence[bytes], **fields: Any) -> Re
 
 
 def success_of_one_written(name: str, written: bytes) -> Response:
-    """Return the envelope of one thing that is JSON already."""
+    """Return the envelope of one item that is JSON already."""
     return Response(b'{"success":true,"%b":%b}' % (name.encode(), written), media_type=Answer.media_type)
 
 
 def refusal(status: int, error: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
-    """Return the envelope of a call that did not."""
+    """Return the envelope of a call that was refused or failed."""
     return Answer({"success": False, "error": error, **fields}, status_code=status, headers=headers)
 
 
 def refusal_of(error: ScheduleError) -> Answer:
-    """Return the envelope that tells of an error, in the words that callers of the older service know."""
+    """Return the envelope of an error, with the texts that callers of the older service know."""
     status = STATUSES[error.status]
     if isinstance(error, InvalidArgument):
         return refusal(status, _of_invalid(error), details=_details(error))
     if isinstance(error, HandlerNotFound):
-        said = InvalidArgument.of("handler", error.message)
-        return refusal(status, f"Task handler not found: {error.handler}", details=_details(said))
+        invalid = InvalidArgument.of("handler", error.message)
+        return refusal(status, f"Task handler not found: {error.handler}", details=_details(invalid))
     if isinstance(error, Internal):
         return refusal(status, "Internal server error", errorId=error.error_id)
     if isinstance(error, Unavailable):
@@ -134,10 +134,10 @@ def refusal_of(error: ScheduleError) -> Answer:
 def _details(error: InvalidArgument) -> list[dict[str, str]]:
     """Return an error's violations as JSON, their fields as callers write them."""
     if isinstance(error, AsWritten):
-        told = [(each.field, each.reason) for each in error.violations]
+        violations = [(each.field, each.reason) for each in error.violations]
     else:
-        told = [(camel(each.field), _POLICY_PATH.sub(_camel_found, each.reason)) for each in error.violations]
-    return [{"field": field[:MAX_DETAIL], "reason": reason[:MAX_DETAIL]} for field, reason in told]
+        violations = [(camel(each.field), _POLICY_PATH.sub(_camel_found, each.reason)) for each in error.violations]
+    return [{"field": field[:MAX_DETAIL], "reason": reason[:MAX_DETAIL]} for field, reason in violations]
 
 
 def camel(field: str) -> str:

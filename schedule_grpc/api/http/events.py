@@ -29,7 +29,7 @@ TAGS: list[str | Enum] = ["executions"]
 
 
 class EventRoutes:
-    """What can be watched."""
+    """The route of events, and a count of its open streams."""
 
     def __init__(self, service: Service, *, clock: Clock) -> None:
         self._service = service
@@ -37,7 +37,7 @@ class EventRoutes:
         self._streams = 0
 
     def add_to(self, app: FastAPI) -> None:
-        """Offer the routes."""
+        """Add the route to an application."""
         responses = described(shown.Refusal, 429) | _STREAM
         app.router.add_api_route(
             "/events",
@@ -51,12 +51,12 @@ class EventRoutes:
         )
 
     async def events(
-        self, task: Annotated[str, Query(description="Of this task only")] = "", states: States = ""
+        self, task: Annotated[str, Query(description="Only events of this task")] = "", states: States = ""
     ) -> Response:
-        """Send what happens from now on: `transition`, `progress`, or `lost` with a count where you are too slow."""
-        wanted = states_of(states)
-        headers = {"x-accel-buffering": "no"}  # nginx, for one, would keep the events until it has some kilobytes
-        return StreamingResponse(self._stream(task, wanted), media_type=MEDIA_TYPE, headers=headers)
+        """Stream events from now on: `transition`, `progress`, or `lost`, the number of events a slow reader missed."""
+        chosen = states_of(states)
+        headers = {"x-accel-buffering": "no"}  # nginx, for one, would buffer some kilobytes of events
+        return StreamingResponse(self._stream(task, chosen), media_type=MEDIA_TYPE, headers=headers)
 
     async def _stream(self, task: str, states: frozenset[State]) -> AsyncIterator[bytes]:
         with self._service.watching(task, states) as subscription:
@@ -69,7 +69,7 @@ class EventRoutes:
         return await self._service.aside.compute(partial(_written, event), weight=weight)
 
     async def _counted(self) -> AsyncIterator[None]:
-        """Count a stream from before its answer begins until it has ended, however it ends."""
+        """Count a stream from before its answer begins until it ends."""
         if self._streams >= MOST_STREAMS:
             raise ResourceExhausted(f"{MOST_STREAMS} streams of events are open already")
         self._streams += 1
@@ -80,8 +80,8 @@ class EventRoutes:
 
 
 def _written(event: WatchEvent) -> bytes:
-    told = event_json(event)
+    fields = event_json(event)
     if isinstance(event, Transition):
-        told["execution"] = execution_shown(event.execution)
-    name = told.pop("event")
-    return f"event: {name}\ndata: {encoded(told)}\n\n".encode()
+        fields["execution"] = execution_shown(event.execution)
+    name = fields.pop("event")
+    return f"event: {name}\ndata: {encoded(fields)}\n\n".encode()

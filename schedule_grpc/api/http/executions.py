@@ -37,10 +37,10 @@ from schedule_grpc.service import Service
 
 NOT_RUNNABLE = "Failed to run task (task not found or disabled)"
 
-From = Annotated[Instant | None, Query(alias="startTime", description="Recorded from then on")]
-Until = Annotated[Instant | None, Query(alias="endTime", description="Recorded before then")]
+From = Annotated[Instant | None, Query(alias="startTime", description="Only executions recorded at or after this time")]
+Until = Annotated[Instant | None, Query(alias="endTime", description="Only executions recorded before this time")]
 Cron = Annotated[
-    str, Query(min_length=1, description="A cron expression, or a named schedule; `* * * * *` is every task")
+    str, Query(min_length=1, description="A cron expression, or a schedule that means one; `* * * * *` runs every task")
 ]
 
 
@@ -48,13 +48,13 @@ TAGS: list[str | Enum] = ["executions"]
 
 
 class ExecutionRoutes:
-    """What can be asked of executions."""
+    """The routes of executions."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def add_to(self, app: FastAPI) -> None:
-        """Offer the routes."""
+        """Add the routes to an application."""
         get, post = partial(app.get, tags=TAGS), partial(app.post, tags=TAGS)
         ran = described(shown.RunAnswer, *BODY) | {
             202: {"model": shown.RunAnswer},
@@ -83,10 +83,10 @@ class ExecutionRoutes:
         name: str,
         body: RunBody | None = None,
         *,
-        wait: Annotated[bool, Query(description="false: answer 202 at once")] = True,
+        wait: Annotated[bool, Query(description="false: answer 202 as soon as the execution is recorded")] = True,
         idempotency_key: IdempotencyKey = "",
     ) -> Answer:
-        """Run a task now, and wait for its end over all attempts; a caller that hangs up does not stop it."""
+        """Run a task now, and answer when the execution has ended, retries included. A disconnect does not stop it."""
         payload = body.payload if body else None
         try:
             execution = await self._service.run_now(name, payload=payload, detach=not wait, request_id=idempotency_key)
@@ -115,7 +115,7 @@ class ExecutionRoutes:
         start_time: From = None,
         end_time: Until = None,
     ) -> Response:
-        """List a task's executions, newest first; an unknown name has none."""
+        """List a task's executions, newest first; the list of an unknown name is empty."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
         page = await self._service.history(name, chosen, page_of(limit, page_token))
         return await self._page("history", page, name, chosen)
@@ -139,7 +139,7 @@ class ExecutionRoutes:
         return success(execution=execution_shown(await self._service.execution(id)))
 
     async def cancel_execution(self, id: str, body: CancelBody | None = None) -> Answer:  # noqa: A002
-        """End an execution that waits, or ask the one that runs it to stop; an ended one is left as it is."""
+        """Cancel an execution: a pending one ends at once, the handler of a running one is asked to stop."""
         cancelled = await self._service.cancel(id, note=body.note if body else "")
         return success(execution=execution_shown(cancelled))
 

@@ -1,6 +1,6 @@
-"""Fields of a body that there are not: named as the caller wrote them, with the field that was meant.
+"""Unknown fields of a body: named as the caller wrote them, with the field that was probably meant.
 
-Unknown fields are looked for here, before pydantic reads the body: it would tell each of a hundred thousand.
+They are found here, before pydantic reads the body: it would report each of a hundred thousand.
 """
 
 import difflib
@@ -16,19 +16,19 @@ from schedule_grpc.api.http.envelope import AsWritten
 from schedule_grpc.errors import MOST_VIOLATIONS, Violation
 
 SHOWN = 64
-"""Characters of a name that are repeated; no field has a longer one."""
+"""Characters of a name that an error repeats; no field has a longer one."""
 MILLISECONDS = "ms"
 
 
-def refuse_unknown_fields(model: type[BaseModel], told: object) -> None:
-    """Refuse what a body says beside the fields of its model, and beside those that the model overlooks.
+def refuse_unknown_fields(model: type[BaseModel], body: object) -> None:
+    """Refuse the fields of a body that its model neither has nor overlooks.
 
     Raises:
-        AsWritten: naming the first of them, and counting the others.
+        AsWritten: naming the first fields, and counting the others.
     """
-    if not isinstance(told, Mapping):
+    if not isinstance(body, Mapping):
         return
-    unknown = _unknown(model, told, "")
+    unknown = _unknown(model, body, "")
     shown = [Violation(field=path[:SHOWN], reason=_reason(model, path)) for path in islice(unknown, MOST_VIOLATIONS)]
     if shown:
         raise AsWritten(*shown, more=sum(1 for _ in unknown))
@@ -51,13 +51,13 @@ def _meant(model: type[BaseModel], path: str) -> str:
 
 
 def _folded(name: str) -> str:
-    """Return a name without what people write in different ways."""
+    """Return a name without case and punctuation."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _unknown(model: type[BaseModel], told: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def _unknown(model: type[BaseModel], body: Mapping[str, Any], prefix: str) -> Iterator[str]:
     fields = _fields(model)
-    for name, value in told.items():
+    for name, value in body.items():
         if name not in fields and name not in getattr(model, "overlooked", ()):
             yield prefix + name
         elif (inner := fields.get(name)) is not None and isinstance(value, Mapping):
@@ -66,7 +66,7 @@ def _unknown(model: type[BaseModel], told: Mapping[str, Any], prefix: str) -> It
 
 @cache
 def _fields(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
-    """Return a model's fields as callers write them, and the models of those that have fields of their own."""
+    """Return a model's fields as callers write them, each with its own model if it has fields."""
     return {field.alias or name: model_in(field.annotation) for name, field in model.model_fields.items()}
 
 
@@ -80,7 +80,7 @@ def _paths(model: type[BaseModel]) -> tuple[str, ...]:
 
 @cache
 def _known(model: type[BaseModel]) -> Mapping[str, str]:
-    """Return the paths of a model's fields by what they are, and by what their names alone are, folded."""
+    """Return the paths of a model's fields, by the folded path and by the folded name."""
     known: dict[str, str] = {}
     for path in sorted(_paths(model), key=lambda path: path.count(".")):
         for name in (path, path.rpartition(".")[2]):

@@ -1,8 +1,8 @@
-"""What stands in front of the routes: who may ask, how much they may send, and what every answer bears.
+"""The guard in front of the routes: which callers may call, how much they may send, and headers of every answer.
 
-A browser shows pages of any site, and lets them send requests here. So the Host must be a name of ours (else a page
-could reach us under a name of its own that it points here), and what changes something must not come from another site
-(Origin, Sec-Fetch-Site: https://www.w3.org/TR/fetch-metadata/).
+A browser shows pages of any site, and lets them send requests here. So the Host must be a name of this server (else a
+page could reach it under a name of its own, by DNS rebinding), and a request that changes something must not come from
+another site (Origin, Sec-Fetch-Site: https://www.w3.org/TR/fetch-metadata/).
 """
 
 import asyncio
@@ -25,18 +25,18 @@ from schedule_grpc.runtime.clock import Clock
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BODIES_BYTES = 64 * 1024 * 1024
-"""Of all bodies together whose requests are not answered yet."""
+"""All bodies together whose requests are not answered yet."""
 SMALL_BODY_BYTES = 16 * 1024
-"""A body of at most this size is taken all the same: whoever sends large ones slowly keeps no others out."""
+"""A body up to this size is accepted above that limit too: slow callers with large bodies keep no others out."""
 BODY_SECONDS = 30.0
 """How long a caller may take to send a body."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SENDING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 OF_OURS = frozenset({"same-origin", "none"})
-"""Sec-Fetch-Site: a page of ours, or the user himself."""
+"""Values of Sec-Fetch-Site: a page of this server, or the user."""
 
 BROWSER = "Mozilla/"
-"""How every browser's User-Agent begins, and no program's."""
+"""The beginning of every browser's User-Agent, and of no program's."""
 
 INTERNAL = 500
 JSON, UTF_8 = "application/json", "utf-8"
@@ -50,7 +50,7 @@ HEADERS: Mapping[bytes, bytes] = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cross-origin-resource-policy": b"same-origin",
 }
-"""As ASGI has them: names in lower case."""
+"""Headers of every answer; names in lower case, as ASGI has them."""
 
 Answered: TypeAlias = Callable[[str, str, int], None]
 """Called with each call's method, route and status."""
@@ -58,16 +58,16 @@ Answered: TypeAlias = Callable[[str, str, int], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """Who may ask, beside those on this machine."""
+    """The callers that may call, beside those on this machine."""
 
     hosts: frozenset[str] = frozenset()
     """Names under which the server is reached, without ports."""
     origins: frozenset[str] = frozenset()
-    """Sites whose pages may ask, such as ``https://ops.example``."""
+    """Sites whose pages may call, such as ``https://ops.example``."""
 
 
 class Refused(Exception):
-    """A call that goes no further."""
+    """A call that the guard refuses."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Refused(Exception):
 
 
 class Guard:
-    """An ASGI application in front of another."""
+    """An ASGI application that checks requests before another one serves them."""
 
     def __init__(self, app: Any, *, access: Access, clock: Clock, answered: Answered) -> None:
         self._app = app
@@ -105,10 +105,10 @@ class Guard:
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 (SystemExit of a route must not end the server)
-            if answer.status != INTERNAL:  # else a route failed, and the application has told of it
-                told = internal_error(scope["method"], scope["path"], error)
+            if answer.status != INTERNAL:  # else a route failed, and the application has logged and answered it
+                failure = internal_error(scope["method"], scope["path"], error)
                 if answer.status is None:
-                    await told(call, receive, answer.send)
+                    await failure(call, receive, answer.send)
         finally:
             route = getattr(call.get("route"), "path", "other")
             self._answered(scope["method"], route, answer.status or 0)
@@ -127,7 +127,7 @@ class Guard:
             raise Refused(_nothing() if not target.methods else _not_allowed(target.methods))
         if method == "HEAD":
             if target.route.acts or target.route.lasts:
-                raise Refused(success())  # reading the head of these must neither run nor wait for anything
+                raise Refused(success())  # a HEAD must neither run a task nor wait for events
             call["method"] = "GET"
         target.hand_to(call)
         if method not in SENDING:
@@ -136,7 +136,7 @@ class Guard:
         async with self._body(headers, receive) as body:
             await self._app(call, _replayed(body), answer.send)
 
-    # -- who
+    # -- which callers
 
     def _check_host(self, call: Scope, headers: Headers, target: Target) -> None:
         hosts = headers.getlist("host")
@@ -150,7 +150,7 @@ class Guard:
             raise Refused.of(403, f"Host {name} is not a name of this server ([http] allowed_hosts)")
 
     def _check_site(self, method: str, headers: Headers) -> None:
-        """Refuse a change that a page of another site asks for."""
+        """Refuse a change that a page of another site requests."""
         if "prefetch" in (headers.get("sec-purpose", "") + headers.get("purpose", "")):
             raise Refused.of(403, "Nothing is run ahead of time: this was a prefetch")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
@@ -160,14 +160,14 @@ class Guard:
         elif site is not None and site not in OF_OURS:
             raise Refused.of(403, "A page of another site may not change anything here ([http] allowed_origins)")
         elif site is None and method == "GET" and headers.get("user-agent", "").startswith(BROWSER):
-            # Over plain HTTP browsers say neither with a GET, not even for an <img> in a page of another site.
+            # Over plain HTTP browsers send neither header with a GET, not even for an <img> in a page of another site.
             raise Refused.of(403, "A browser that does not say which page asks may not trigger by GET: use POST")
 
     # -- how much
 
     @asynccontextmanager
     async def _body(self, headers: Headers, receive: Receive) -> AsyncIterator[bytes]:
-        """Read a body; within this context it counts among those under way."""
+        """Read a body; within this context it counts towards the limit of all bodies."""
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > MAX_BODY_BYTES:
             raise _too_large()
@@ -194,7 +194,7 @@ class Guard:
             headers = {"retry_after": RETRY_AFTER, "connection": "close"}
             raise Refused.of(503, "There are too many large bodies under way", **headers)
 
-    # -- what is there
+    # -- methods and headers
 
     def _options(self, target: Target, headers: Headers) -> Answer:
         if not target.methods:
@@ -220,7 +220,7 @@ class Guard:
 
 
 class _Answering:
-    """Puts the headers that every answer bears on it, and knows its status."""
+    """Sends an answer with the headers of every answer, and records its status."""
 
     def __init__(self, send: Send, headers: Mapping[bytes, bytes]) -> None:
         self._send = send
@@ -232,8 +232,8 @@ class _Answering:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message.setdefault("headers", [])
-            borne = {name for name, _ in headers}
-            headers += [header for header in self._headers.items() if header[0] not in borne]
+            present = {name for name, _ in headers}
+            headers += [header for header in self._headers.items() if header[0] not in present]
         await self._send(message)
 
 
@@ -249,7 +249,7 @@ async def _parts(receive: Receive) -> AsyncIterator[bytes]:
 
 
 def _replayed(body: bytes) -> Receive:
-    """Return what gives the routes a body that was read already."""
+    """Return an ASGI receive function for a body that was read already."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
@@ -267,9 +267,9 @@ def _not_allowed(methods: frozenset[str]) -> Answer:
 
 
 def _is_for_probes(method: str, target: Target) -> bool:
-    """Tell whether an answer may go to a caller who names no host.
+    """Tell whether a request without a Host header may be answered.
 
-    Browsers always send Host, so such a caller is no page that had its name pointed here. HAProxy asks in this way.
+    Browsers always send Host, so its caller is no page that uses DNS rebinding. HAProxy's health checks send none.
     """
     return method == "OPTIONS" or target.probes
 

@@ -1,7 +1,6 @@
-"""Reading a body as JSON: what it may hold at most, and what is refused before it is looked at as a task.
+"""Reading a body as JSON, within limits that hold before any field is read.
 
-The work that a body makes is bounded by counting first: a mebibyte can hold half a million values, each of them cheap
-to send and dear to walk.
+Counting first limits the work: a body of a mebibyte can have half a million values, cheap to send, expensive to walk.
 """
 
 import json
@@ -15,19 +14,19 @@ from schedule_grpc.domain.task import MAX_DESCRIPTION, MAX_METADATA_BYTES, MAX_P
 from schedule_grpc.errors import MOST_VIOLATIONS, Violation
 
 MOST_VALUES = MAX_PAYLOAD_BYTES + MAX_METADATA_BYTES + 2 * MAX_DESCRIPTION
-"""Commas and opening brackets in a body, those within texts too: what is within the bounds of a task has fewer."""
+"""Commas and opening brackets in a body, those within texts included; a task within its limits has fewer."""
 
 
 class Unreadable(ValueError):
-    """These bytes are not JSON in UTF-8."""
+    """The body is not JSON in UTF-8."""
 
 
 def read_json(body: bytes) -> Any:
     """Return the value of a body: JSON in UTF-8 (RFC 8259), with or without a byte order mark.
 
     Raises:
-        Unreadable: if it is not.
-        InvalidArgument: if it holds more values than any body that could be accepted, or an object has a key twice.
+        Unreadable: if the body is not JSON in UTF-8.
+        InvalidArgument: if it has more values than any acceptable body, or an object has a key twice.
     """
     if sum(map(body.count, (b",", b"{", b"["))) > MOST_VALUES:
         raise AsWritten(Violation(field="body", reason=f"holds more than {MOST_VALUES} values"))
@@ -52,7 +51,7 @@ def read_json(body: bytes) -> Any:
 
 
 class _Repeating(dict[str, Any]):
-    """An object with a key that is there more than once: which value is meant?"""
+    """An object that has a key more than once."""
 
     def __init__(self, members: list[tuple[str, Any]]) -> None:
         super().__init__(members)
@@ -60,7 +59,7 @@ class _Repeating(dict[str, Any]):
 
 
 def _twice(value: object, place: str) -> Iterator[str]:
-    """Tell the paths of keys that are there more than once."""
+    """Yield the paths of keys that an object has more than once."""
     if isinstance(value, _Repeating):
         yield from (f"{place}.{name}".removeprefix(".") for name in value.twice)
     if isinstance(value, dict):

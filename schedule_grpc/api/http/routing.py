@@ -1,4 +1,4 @@
-"""What the routes share: reading questions, describing answers."""
+"""Query parameters that several routes read, and the descriptions of their answers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
     from fastapi.routing import APIRoute
     from starlette.responses import Response
 
-Etag = Annotated[str, Query(description="The task must still have it")]
-PageToken = Annotated[str, Query(alias="pageToken", description="Where the page before ended")]
-Limit = Annotated[int, Query(ge=1, description=f"How many to show; more than {MAX_PAGE_SIZE} gives {MAX_PAGE_SIZE}")]
-States = Annotated[str, Query(description="States or statuses, with commas between: FAILED,MISSED or failed,missed")]
+Etag = Annotated[str, Query(description="If given, the call is refused unless the task still has this etag")]
+PageToken = Annotated[
+    str, Query(alias="pageToken", description="nextPageToken of an earlier call with the same filters")
+]
+Limit = Annotated[
+    int, Query(ge=1, description=f"Executions in the answer, at most; above {MAX_PAGE_SIZE}: {MAX_PAGE_SIZE}")
+]
+States = Annotated[
+    str, Query(description="Only these states or statuses, separated by commas: FAILED,MISSED or failed,missed")
+]
 IdempotencyKey = Annotated[
-    str, Header(alias="Idempotency-Key", max_length=128, description="Repeating the call with it runs nothing twice")
+    str, Header(alias="Idempotency-Key", max_length=128, description="Calls with the same key run the task once")
 ]
 
 BODY = (408, 413, 415)
-"""What may be wrong with a body: too slow, too large, of another type."""
+"""Statuses for a body that is too slow, too large, or of another type."""
 
 _STATUSES = {State.SUCCEEDED: "success"}
 _STATES = {(_STATUSES.get(state) or state.value).lower(): state for state in STATES} | {
@@ -38,20 +44,20 @@ _STATES = {(_STATUSES.get(state) or state.value).lower(): state for state in STA
 
 
 def described(answer: type[BaseModel], *refused: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """Return a route's answers for the documentation: of success, of refusals, and of those that any call may get."""
+    """Return a route's answers for the documentation: the one of success, its refusals, the refusals of any call."""
     every = (400, 403, 500, 503, *refused)
     answers: dict[int | str, dict[str, Any]] = {each: {"model": shown.Refusal} for each in sorted(every)}
     return {status: {"model": answer}} | answers
 
 
 def execution_shown(execution: Execution) -> dict[str, Any]:
-    """Return an execution as callers of the older service know it, and what came after it."""
-    told = execution_json(execution)
-    return told | {"status": _status(execution), "startedAt": told.get("startedAt", told["createdAt"])}
+    """Return an execution's JSON, with the fields that callers of the older service know."""
+    fields = execution_json(execution)
+    return fields | {"status": _status(execution), "startedAt": fields.get("startedAt", fields["createdAt"])}
 
 
 def page_of(limit: int, token: str) -> Page:
-    """Return which page is asked for."""
+    """Return the page that a request asks for."""
     return Page(size=min(limit, MAX_PAGE_SIZE), token=token)
 
 
@@ -59,7 +65,7 @@ def states_of(text: str) -> frozenset[State]:
     """Return the states that a list names; the empty one names all.
 
     Raises:
-        InvalidArgument: if it names something else.
+        InvalidArgument: if one of its words is no state.
     """
     words = [word.strip().lower() for word in text.split(",") if word.strip()]
     for word in words:
@@ -69,10 +75,10 @@ def states_of(text: str) -> frozenset[State]:
 
 
 async def refuse_unknown_questions(request: Request) -> None:
-    """Refuse what a route does not ask for, and what is asked twice: a typo must not change the answer in silence.
+    """Refuse unknown and repeated query parameters: a typo must not change the answer in silence.
 
     Raises:
-        AsWritten: naming the first of them, and counting the others.
+        AsWritten: naming the first parameters, and counting the others.
     """
     if not request.scope["query_string"]:
         return
@@ -86,7 +92,7 @@ async def refuse_unknown_questions(request: Request) -> None:
 
 
 class DirectRoute(ApiRoute):
-    """A route that takes nothing but what its path says, as text: FastAPI has nothing to read, check or depend on."""
+    """A route that takes only the texts of its path: FastAPI has nothing to read, check or depend on."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -100,7 +106,7 @@ def _why(name: str, known: Sequence[str]) -> str:
 
 
 def time_or_none(instant: datetime | None) -> str | None:
-    """Return an instant as JSON has it."""
+    """Return an instant as JSON, or None."""
     return None if instant is None else time_json(instant)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn in the loop that everything else runs in."""
+"""The HTTP server: uvicorn in the server's event loop."""
 
 import asyncio
 import socket
@@ -15,14 +15,14 @@ from schedule_grpc.api.http_interface import BACKLOG
 from schedule_grpc.runtime.certificates import ReloadedCertificates, server_context
 
 IDLE_SECONDS = 75
-"""How long a connection without a request is kept."""
+"""How long a connection without a request stays open."""
 
 
 class HttpServer:
     """Serves one ASGI application on all its listeners."""
 
     def __init__(self, app: Any, *, grace: float) -> None:
-        """Take an application, and how many seconds calls under way get when the server stops."""
+        """Take an application, and the seconds that calls in progress have when the server stops."""
         self._app = app
         self._grace = grace
         self._crowd = Crowd()
@@ -30,17 +30,17 @@ class HttpServer:
         self._serving: list[asyncio.Task[None]] = []
 
     def start(self, listener: socket.socket, certificates: ReloadedCertificates | None = None) -> None:
-        """Answer on a socket that listens, by TLS where there are certificates."""
+        """Answer on a listening socket, by TLS if there are certificates."""
         config = self._config()
         if certificates is not None:
-            config.load()  # which would set the certificates of one moment
+            config.load()  # later it would replace the context by uvicorn's own
             config.ssl = server_context(certificates)
         server = _Server(config)
         self._servers.append(server)
         self._serving.append(asyncio.create_task(server.serve(sockets=[listener]), name="http"))
 
     async def stop(self) -> None:
-        """Accept no more calls, and let those under way end."""
+        """Accept no more calls, and let the calls in progress end."""
         for server in self._servers:
             server.should_exit = True
         await asyncio.gather(*self._serving)
@@ -48,11 +48,11 @@ class HttpServer:
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(
             self._app,
-            http=partial(BoundedConnection, crowd=self._crowd),  # type: ignore[arg-type]  # it is only called
+            http=partial(BoundedConnection, crowd=self._crowd),  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             lifespan="off",
-            log_config=None,  # our own is set up already
-            log_level="error",  # what callers do wrong they are told
+            log_config=None,  # the log is set up already
+            log_level="error",  # a caller's mistake is answered, not logged
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -63,9 +63,9 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but for the signals: they are the whole process's."""
+    """uvicorn's server without its signal handlers: the process has its own."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take none."""
+        """Install no signal handler."""
         yield

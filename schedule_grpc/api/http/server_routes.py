@@ -1,4 +1,4 @@
-"""Routes of the server itself: what it is, how it is, what it offers, its metrics."""
+"""Routes of the server itself: its version, health and metrics, its handlers, and previews."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -56,14 +56,14 @@ INFORMATION: dict[str, Any] = {
 }
 
 Troubles = Callable[[], Sequence[str]]
-"""Tells why the server is not healthy; nothing if it is."""
+"""Returns why the server is not healthy; nothing if it is."""
 
 
 TAGS: list[str | Enum] = ["server"]
 
 
 class StateRoutes:
-    """How the server is, whatever else it answers."""
+    """The routes that every server has: health and metrics."""
 
     def __init__(self, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock, aside: Aside) -> None:
         self._aside = aside
@@ -72,7 +72,7 @@ class StateRoutes:
         self._clock = clock
 
     def add_to(self, app: FastAPI) -> None:
-        """Offer the routes."""
+        """Add the routes to an application."""
         app.router.add_api_route(
             "/health",
             self.health,
@@ -85,32 +85,32 @@ class StateRoutes:
         app.get("/metrics", tags=TAGS, responses=metrics, response_class=Response)(self.metrics)
 
     async def health(self) -> Answer:
-        """Say how the server is: 200 when it does its work, 503 with the reasons when it does not."""
+        """Check the server's health: 200 if it does its work, 503 with the reasons if it does not."""
         reasons = list(self._troubles())
-        told = {"status": "degraded" if reasons else "ok", "service": NAME, "timestamp": time_json(self._clock.now())}
-        return Answer(told | {"reasons": reasons}, status_code=503) if reasons else Answer(told)
+        health = {"status": "degraded" if reasons else "ok", "service": NAME, "timestamp": time_json(self._clock.now())}
+        return Answer(health | {"reasons": reasons}, status_code=503) if reasons else Answer(health)
 
     async def metrics(self) -> Response:
-        """Return the metrics, as Prometheus reads them."""
-        told = await self._aside.compute(partial(generate_latest, self._registry))
-        return Response(told, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        """Return the metrics in the text format of Prometheus."""
+        text = await self._aside.compute(partial(generate_latest, self._registry))
+        return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class ServerRoutes:
-    """What the server is and offers."""
+    """The routes of a server that answers calls: the root, handlers, built-in tasks, previews."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def add_to(self, app: FastAPI) -> None:
-        """Offer the routes."""
+        """Add the routes to an application."""
         app.get("/", tags=TAGS, responses=described(shown.Information))(self.information)
         app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer))(self.handlers)
         app.post("/init", tags=TAGS, responses=described(shown.InitAnswer, *BODY))(self.init)
         app.get("/preview", tags=TAGS, responses=described(shown.PreviewAnswer))(self.preview)
 
     async def information(self) -> Answer:
-        """Say what this is, and what can be asked."""
+        """Return the service's name, its version and its routes."""
         return Answer(INFORMATION)
 
     async def handlers(self) -> Answer:
@@ -120,18 +120,22 @@ class ServerRoutes:
         return success(count=len(names), handlers=names, details=[handler_json(each) for each in handlers])
 
     async def init(self) -> Answer:
-        """Register the built-in tasks that are not there; an existing one is never touched."""
+        """Register the built-in tasks that do not exist; change no existing task."""
         registered = await self._service.initialize_defaults()
         return success(message="Default tasks initialized", registered=[task.name for task in registered])
 
     async def preview(
         self,
-        schedule: str,
+        schedule: Annotated[str, Query(description="A schedule, such as 0 9 * * 1-5")],
         *,
-        time_zone: Annotated[str, Query(alias="timeZone")] = "UTC",
-        count: Annotated[int, Query(ge=1, le=1000)] = 10,
-        start_time: Annotated[Instant | None, Query(alias="startTime", description="Unset: now")] = None,
+        time_zone: Annotated[
+            str, Query(alias="timeZone", description="IANA name of the zone of a cron expression")
+        ] = "UTC",
+        count: Annotated[int, Query(ge=1, le=1000, description="Occurrences in the answer, at most")] = 10,
+        start_time: Annotated[
+            Instant | None, Query(alias="startTime", description="Occurrences after this time; unset: after now")
+        ] = None,
     ) -> Answer:
-        """Say when a schedule fires; nothing is stored."""
+        """Compute when a schedule fires, and describe it in English; store nothing."""
         preview = await self._service.preview(schedule, time_zone, count=count, start_time=start_time)
         return success(**preview_json(preview))

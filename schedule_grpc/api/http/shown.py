@@ -1,4 +1,4 @@
-"""What callers are answered, for the documentation at /openapi.json; written by `as_json`, checked by tests."""
+"""The answers, as /openapi.json describes them. `formats.json_answers` writes them; tests hold it to these models."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ TIME: dict[str, Any] = {"format": "date-time", "examples": ["2026-01-31T10:00:00
 
 
 class Shown(BaseModel):
-    """A JSON object; what does not apply is left out."""
+    """A JSON object; a field without a value is left out."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
@@ -19,232 +19,242 @@ def _time(meaning: str) -> Any:
 
 
 class Stats(Shown):
-    """What became of a task's executions so far."""
+    """Counts over the task's life."""
 
-    success_count: int
-    failure_count: int
-    consecutive_failures: int
-    last_success: str = _time("When one last succeeded")
-    last_failure: str = _time("When one last failed")
+    success_count: int = Field(description="Executions that succeeded")
+    failure_count: int = Field(description="Executions that failed")
+    consecutive_failures: int = Field(description="Executions that failed since the last one that succeeded")
+    last_success: str = _time("When the newest execution that succeeded ended")
+    last_failure: str = _time("When the newest execution that failed ended")
 
 
 class Task(Shown):
     """A registered task."""
 
-    id: str
-    name: str
-    schedule: str = Field(description="As it was written")
-    time_zone: str
-    schedule_description: str = Field(description="In English")
-    handler: str
-    enabled: bool
-    trouble: str = Field(default="", description="What this server cannot read of it; the task does not fire")
-    note: str = Field(default="", description="Why it is disabled")
-    description: str = ""
-    payload: dict[str, Any]
-    metadata: dict[str, Any]
-    policy: dict[str, Any] = Field(description="As in a request; every policy, durations in milliseconds")
-    last_run: str = _time("The start of the newest execution that started")
-    next_run: str = _time("The next occurrence; not there when disabled or manual")
-    created_at: str = _time("When it was first registered")
-    updated_at: str = _time("When its definition last changed")
-    etag: str
-    stats: Stats
+    id: str = Field(description="task_ and the name")
+    name: str = Field(description="The task's name, unique among the tasks")
+    schedule: str = Field(description="The schedule, as the caller wrote it")
+    time_zone: str = Field(description="IANA name of the zone in which a cron expression is read")
+    schedule_description: str = Field(description="The schedule in English")
+    handler: str = Field(description="Name of the handler that does the work")
+    enabled: bool = Field(description="Whether the task fires")
+    trouble: str = Field(
+        default="", description="The part of the task that this server cannot read, and why; such a task does not fire"
+    )
+    note: str = Field(default="", description="Why the task is disabled")
+    description: str = Field(default="", description="What the task is for")
+    payload: dict[str, Any] = Field(description="Passed to the handler with each execution")
+    metadata: dict[str, Any] = Field(description="The caller's own data")
+    policy: dict[str, Any] = Field(description="Every policy, as in a request; durations in milliseconds")
+    last_run: str = _time("When the newest execution started")
+    next_run: str = _time("The next occurrence; a disabled or manual task has none")
+    created_at: str = _time("When the task was created")
+    updated_at: str = _time("When the definition last changed")
+    etag: str = Field(description="Changes with each change of the definition, not with a run")
+    stats: Stats = Field(description="What became of the task's executions")
 
 
 class FailedAttempt(Shown):
-    """A failed attempt."""
+    """A failed attempt of an execution."""
 
-    attempt: int
-    started_at: str = _time("Its start")
-    duration_ms: int
-    failure_kind: Literal["ERROR", "TIMEOUT", "REJECTED", "LEASE_LOST"]
-    error: str
+    attempt: int = Field(description="The number of the attempt, from 1")
+    started_at: str = _time("When the attempt started")
+    duration_ms: int = Field(description="How long the attempt took, in milliseconds")
+    failure_kind: Literal["ERROR", "TIMEOUT", "REJECTED", "LEASE_LOST"] = Field(description="How the attempt failed")
+    error: str = Field(description="The error's text")
 
 
 class Covers(Shown):
-    """Older occurrences for which this one stands."""
+    """Earlier occurrences that an execution accounts for besides its own."""
 
-    from_: str = Field(alias="from", json_schema_extra=TIME)
-    to: str = Field(json_schema_extra=TIME)
-    count: int
-    exact: bool = Field(description="False: there are at least so many")
+    from_: str = Field(alias="from", description="The oldest of them", json_schema_extra=TIME)
+    to: str = Field(description="The newest of them", json_schema_extra=TIME)
+    count: int = Field(description="The number of them")
+    exact: bool = Field(description="False if there are more than count")
 
 
 class Execution(Shown):
     """One run of a task, over all its attempts."""
 
-    id: str
-    task_id: str
-    task_name: str
-    handler: str
+    id: str = Field(description="The execution's id")
+    task_id: str = Field(description="Id of the task: task_ and its name")
+    task_name: str = Field(description="Name of the task")
+    handler: str = Field(description="Name of the handler that does the work")
     status: Literal["pending", "running", "success", "failed", "cancelled", "skipped", "missed", "unknown"] = Field(
-        description="In the older service's words; between two attempts it is running"
+        description="The state in the older service's words; between two attempts an execution is running"
     )
-    state: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SKIPPED", "MISSED", "UNKNOWN"]
-    reason: str = ""
-    failure_kind: str = ""
-    trigger: Literal["SCHEDULE", "CATCH_UP", "MANUAL", "CRON", "BACKFILL", "UNKNOWN"]
-    scheduled_at: str = _time("The occurrence; not there for runs by hand")
-    created_at: str = _time("When it was recorded")
-    started_at: str = _time("The first attempt's start, else when it was recorded")
-    completed_at: str = _time("Its end")
-    duration_ms: int = Field(default=0, description="From start to end; not there before the end")
-    cancel_requested_at: str = _time("When somebody asked for its end")
-    attempt: int
-    failed_attempts: list[FailedAttempt] = Field(description="Oldest first")
-    covers: Covers | None = None
-    payload: Any = None
-    result: Any = None
-    error: str = ""
-    trouble: str = Field(default="", description="What this server cannot read of it")
+    state: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SKIPPED", "MISSED", "UNKNOWN"] = Field(
+        description="The state of the execution"
+    )
+    reason: str = Field(default="", description="Why the execution never ran, or was not retried, such as OVERLAP")
+    failure_kind: str = Field(default="", description="How the last attempt failed; set in state FAILED")
+    trigger: Literal["SCHEDULE", "CATCH_UP", "MANUAL", "CRON", "BACKFILL", "UNKNOWN"] = Field(
+        description="What created the execution"
+    )
+    scheduled_at: str = _time("The occurrence; a run by hand has none")
+    created_at: str = _time("When the execution was recorded")
+    started_at: str = _time("When the first attempt started; before that, when the execution was recorded")
+    completed_at: str = _time("When the execution ended")
+    duration_ms: int = Field(default=0, description="From start to end, in milliseconds; absent before the end")
+    cancel_requested_at: str = _time("When the execution was asked to end")
+    attempt: int = Field(description="The number of the attempt in progress, or of the last one")
+    failed_attempts: list[FailedAttempt] = Field(description="The attempts that failed, oldest first")
+    covers: Covers | None = Field(default=None, description="Earlier occurrences that this execution accounts for")
+    payload: Any = Field(
+        default=None, description="The payload that the run was given; absent if the task's own is used"
+    )
+    result: Any = Field(default=None, description="What the handler returned, on failure too")
+    error: str = Field(default="", description="The last error; of a cancelled execution, why it was cancelled")
+    trouble: str = Field(default="", description="The part of the execution that this server cannot read, and why")
 
 
 class Handler(Shown):
-    """What tasks can name."""
+    """A named function that tasks run."""
 
-    name: str
-    description: str
-    offered: bool
-    concurrency: int = Field(default=1, description="Attempts that run at once, if there is a limit of its own")
+    name: str = Field(description="The name by which tasks refer to the handler")
+    description: str = Field(description="What the handler does")
+    offered: bool = Field(description="Whether a server offers the handler now; if none does, executions wait")
+    concurrency: int = Field(default=1, description="Attempts that one server runs at once; absent: no own limit")
 
 
 class Detail(Shown):
-    """A field, and what is wrong with it."""
+    """A field that was refused, and why."""
 
-    field: str
-    reason: str
-    code: str = Field(default="", description="Where callers may want to tell reasons apart, such as TASK_NOT_FOUND")
+    field: str = Field(description="The field, as the caller wrote it")
+    reason: str = Field(description="Why the field was refused")
+    code: str = Field(default="", description="A stable code where there is one, such as TASK_NOT_FOUND")
 
 
 class Refusal(Shown):
-    """The call did not do what it should."""
+    """The call was refused or failed."""
 
-    success: Literal[False]
-    error: str
-    details: list[Detail] | dict[str, str] = Field(default_factory=list)
-    error_id: str = Field(default="", description="To be quoted, of an internal error")
+    success: Literal[False] = Field(description="Always false")
+    error: str = Field(description="The error's text")
+    details: list[Detail] | dict[str, str] = Field(
+        default_factory=list, description="The refused fields and why; of other errors, what they concern"
+    )
+    error_id: str = Field(default="", description="Of an internal error: the id under which it stands in the log")
 
 
 class Success(Shown):
-    """The call did what it should."""
+    """The call succeeded."""
 
-    success: Literal[True]
+    success: Literal[True] = Field(description="Always true")
 
 
 class TaskAnswer(Success):
     """One task."""
 
-    task: Task
-    message: str = ""
+    task: Task = Field(description="The task")
+    message: str = Field(default="", description="The result in a sentence")
 
 
 class TasksAnswer(Success):
-    """Tasks by name."""
+    """Tasks in the order of their names."""
 
-    count: int
-    tasks: list[Task]
-    next_page_token: str = ""
+    count: int = Field(description="The number of tasks in this answer")
+    tasks: list[Task] = Field(description="The tasks")
+    next_page_token: str = Field(default="", description="The pageToken of the next page; absent on the last one")
 
 
 class MessageAnswer(Success):
-    """It is done."""
+    """The change was made."""
 
-    message: str
-    task: Task | None = None
+    message: str = Field(description="The result in a sentence")
+    task: Task | None = Field(default=None, description="The task as it is now; absent after it was deleted")
 
 
 class RunAnswer(Success):
-    """A run, at its end or (202) under way."""
+    """An execution that succeeded, or (202) one that was recorded and goes on."""
 
-    message: str
-    execution: Execution
+    message: str = Field(description="The result in a sentence")
+    execution: Execution = Field(description="The execution")
 
 
 class RunRefusal(Refusal):
-    """It did not succeed; an execution, if there is one, says why."""
+    """The task did not run, or its execution did not succeed."""
 
-    execution: Execution | None = None
+    execution: Execution | None = Field(default=None, description="The execution, if one was recorded")
 
 
 class ExecutionAnswer(Success):
     """One execution."""
 
-    execution: Execution
+    execution: Execution = Field(description="The execution")
 
 
 class HistoryAnswer(Success):
     """Executions of one task, newest first."""
 
-    count: int
-    history: list[Execution]
-    next_page_token: str = ""
+    count: int = Field(description="The number of executions in this answer")
+    history: list[Execution] = Field(description="The executions")
+    next_page_token: str = Field(default="", description="The pageToken of the next page; absent on the last one")
 
 
 class ExecutionsAnswer(Success):
     """Executions of all tasks, newest first."""
 
-    count: int
-    executions: list[Execution]
-    next_page_token: str = ""
+    count: int = Field(description="The number of executions in this answer")
+    executions: list[Execution] = Field(description="The executions")
+    next_page_token: str = Field(default="", description="The pageToken of the next page; absent on the last one")
 
 
 class TriggeredAnswer(Success):
-    """What a cron expression started."""
+    """Executions that a cron expression triggered."""
 
-    cron: str
-    count: int
-    executions: list[Execution]
+    cron: str = Field(description="The cron expression, as the caller wrote it")
+    count: int = Field(description="The number of executions")
+    executions: list[Execution] = Field(description="The executions, as they were recorded")
 
 
 class BackfillAnswer(Success):
-    """What a backfill recorded."""
+    """Executions that a backfill recorded."""
 
-    count: int
-    existing_count: int
-    executions: list[Execution]
+    count: int = Field(description="The number of executions that this call recorded")
+    existing_count: int = Field(description="The number of occurrences that had an execution already")
+    executions: list[Execution] = Field(description="The executions that this call recorded")
 
 
 class HandlersAnswer(Success):
-    """Names, and more about each."""
+    """The handlers that tasks can name."""
 
-    count: int
-    handlers: list[str]
-    details: list[Handler]
+    count: int = Field(description="The number of handlers")
+    handlers: list[str] = Field(description="The names of the handlers, in order")
+    details: list[Handler] = Field(description="The handlers, in the same order")
 
 
 class InitAnswer(Success):
-    """The built-in tasks are there."""
+    """All built-in tasks are registered."""
 
-    message: str
-    registered: list[str]
+    message: str = Field(description="The result in a sentence")
+    registered: list[str] = Field(description="The names of the tasks that this call registered")
 
 
 class PreviewAnswer(Success):
     """When a schedule fires."""
 
-    schedule: str
-    time_zone: str
-    description: str
-    cron: str = Field(default="", description="The cron expression that means the same, if there is one")
-    next_runs: list[str]
-    notes: list[str] = Field(description="What daylight saving time does to it")
+    schedule: str = Field(description="The schedule, as the caller wrote it")
+    time_zone: str = Field(description="IANA name of the zone in which a cron expression is read")
+    description: str = Field(description="The schedule in English")
+    cron: str = Field(default="", description="The cron expression with the same meaning, if there is one")
+    next_runs: list[str] = Field(description="The next occurrences, earliest first")
+    notes: list[str] = Field(description="What daylight saving time does to these occurrences")
 
 
 class Health(Shown):
-    """How the server is."""
+    """Whether the server does its work."""
 
-    status: Literal["ok", "degraded"]
-    service: str
-    timestamp: str = Field(json_schema_extra=TIME)
-    reasons: list[str] = Field(default_factory=list)
+    status: Literal["ok", "degraded"] = Field(description="ok, or degraded (503)")
+    service: str = Field(description="The service's name")
+    timestamp: str = Field(description="The server's time", json_schema_extra=TIME)
+    reasons: list[str] = Field(default_factory=list, description="Why the server is degraded")
 
 
 class Information(Shown):
-    """What this is."""
+    """The service, its version and its routes."""
 
-    service: str
-    version: str
-    description: str
-    interfaces: dict[str, str]
-    endpoints: dict[str, Any]
+    service: str = Field(description="The service's name")
+    version: str = Field(description="The version of the server's program")
+    description: str = Field(description="What the service does")
+    interfaces: dict[str, str] = Field(description="How the service can be called")
+    endpoints: dict[str, Any] = Field(description="The routes, by what they do")

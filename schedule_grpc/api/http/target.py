@@ -1,7 +1,7 @@
-"""What a request is for: decided once, by the route that matches, and handed on to the application with the request.
+"""The target of a request: decided once, by the route that matches, and passed to the application with the request.
 
-The guard and the router must not read a path each in its own way: a path that one of them does not recognise and the
-other one serves (``/__scheduled%0a``) would pass every check of the first. So the router here serves what was decided.
+The guard and the router must read a path in the same way: a path that the guard does not recognise and the router
+serves (``/__scheduled%0a``) would pass every check. So the router here serves the route that the guard decided on.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -23,20 +23,20 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ApiRoute(APIRoute):
-    """A route, and what the guard must know of it beside its path and methods.
+    """A route, with the properties that the guard checks beside its path and methods.
 
-    Its body is read by `read_json` before FastAPI sees it, and large ones aside.
+    `read_json` reads its body before FastAPI does; large bodies are read aside.
     """
 
     acts: ClassVar[bool] = False
-    """It changes something even when asked by GET."""
+    """Its GET changes something."""
     lasts: ClassVar[bool] = False
-    """Its answer does not end by itself."""
+    """Its answer is a stream without an end."""
     probes: ClassVar[bool] = False
-    """It tells load balancers and supervisors how the server is: without a Host, and however crowded it is."""
+    """Load balancers and supervisors probe it: it answers without a Host header, and however crowded the server is."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request: as FastAPI does, once the body is read."""
+        """Return the function that reads the body, and then answers a request as FastAPI does."""
         answer = super().get_route_handler()
         model = None if self.body_field is None else model_in(self.body_field.field_info.annotation)
         if model is None:
@@ -72,7 +72,7 @@ def _value(body: bytes, model: type[BaseModel]) -> Any:
 
 
 class ActingRoute(ApiRoute):
-    """A route whose GET runs something."""
+    """A route whose GET runs tasks."""
 
     acts = True
 
@@ -91,10 +91,10 @@ class ProbeRoute(ApiRoute):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What a request is for; ``route`` is None where no route has the path, or none the method."""
+    """The route of a request; None if no route has its path, or none its method."""
 
     methods: frozenset[str] = frozenset()
-    """Methods of all routes that have the path; empty where there is none."""
+    """Methods of all routes with the path; empty if there is none."""
     route: ApiRoute | None = None
     parameters: dict[str, str] = field(default_factory=dict)
 
@@ -108,13 +108,13 @@ class Target:
         return method not in READING or (method == "GET" and self.route is not None and self.route.acts)
 
     def hand_to(self, call: Scope) -> None:
-        """Write the decision into a request's scope, where `serve` finds it."""
+        """Write the route into a request's scope, where `serve` finds it."""
         call["route"], call["path_params"] = self.route, self.parameters
 
 
 def target_of(routes: Sequence[BaseRoute], method: str, path: str) -> Target:
-    """Return what a request is for. A HEAD is for the route of GET; trailing slashes do not matter."""
-    wanted = "GET" if method == "HEAD" else method
+    """Return the target of a request. A HEAD has the route of GET; trailing slashes do not matter."""
+    routed_method = "GET" if method == "HEAD" else method
     plain = path.rstrip("/") or "/"
     methods: frozenset[str] = frozenset()
     chosen: dict[str, Any] = {}
@@ -124,12 +124,12 @@ def target_of(routes: Sequence[BaseRoute], method: str, path: str) -> Target:
             continue
         offered = frozenset(route.methods or ())
         methods |= offered
-        if wanted in offered and not chosen:
+        if routed_method in offered and not chosen:
             chosen = {"route": route, "parameters": found.groupdict()}
     return Target(methods=methods, **chosen)
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve a request by the route that was decided on: the application's router."""
+    """Serve a request by the route that the guard decided on; this is the application's router."""
     route: ApiRoute = scope["route"]
     await route.handle(scope, receive, send)

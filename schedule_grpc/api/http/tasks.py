@@ -1,4 +1,4 @@
-"""Routes of tasks: list, get, register, change, delete, switch."""
+"""Routes of tasks: list, get, register, change, delete, enable, disable."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -20,20 +20,20 @@ from schedule_grpc.runtime.threads import weight_of
 from schedule_grpc.service import Service
 
 PIECE = 100
-"""Tasks that are read and written at once: some ten milliseconds."""
+"""Tasks that are read and serialized at once: some ten milliseconds."""
 
 TAGS: list[str | Enum] = ["tasks"]
 
 
 class TaskRoutes:
-    """What can be asked of tasks."""
+    """The routes of tasks."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._written = WrittenTasks(_written, service.aside)
 
     def add_to(self, app: FastAPI) -> None:
-        """Offer the routes."""
+        """Add the routes to an application."""
         get, post = partial(app.get, tags=TAGS), partial(app.post, tags=TAGS)
         get("/tasks", responses=described(shown.TasksAnswer))(self.list_tasks)
         post("/tasks", responses=described(shown.TaskAnswer, 409, *BODY))(self.register_task)
@@ -55,14 +55,16 @@ class TaskRoutes:
     async def list_tasks(
         self,
         *,
-        enabled: bool | None = None,
-        handler: str = "",
-        name_prefix: Annotated[str, Query(alias="namePrefix")] = "",
-        category: Annotated[str, Query(description="As metadata.category says")] = "",
-        page_size: Annotated[int | None, Query(alias="pageSize", ge=1, description="Unset: all of them")] = None,
+        enabled: Annotated[bool | None, Query(description="Only tasks that are enabled, or only disabled ones")] = None,
+        handler: Annotated[str, Query(description="Only tasks of this handler")] = "",
+        name_prefix: Annotated[str, Query(alias="namePrefix", description="Only names that begin so")] = "",
+        category: Annotated[str, Query(description="Only tasks with this metadata.category")] = "",
+        page_size: Annotated[
+            int | None, Query(alias="pageSize", ge=1, description="Tasks in one page, at most; unset: all tasks")
+        ] = None,
         page_token: PageToken = "",
     ) -> Response:
-        """List tasks by name: all of them, unless a page is asked for."""
+        """List tasks in the order of their names: one page with pageSize, else all."""
         chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=name_prefix, category=category)
         if page_size is None:
             return success_of_written("tasks", await self._all(chosen, page_token))
@@ -72,7 +74,7 @@ class TaskRoutes:
         return success_of_written("tasks", written, nextPageToken=token or None)
 
     async def register_task(self, body: TaskBody) -> Answer:
-        """Register a task: create it, or make the one of that name what is said here. It does not fire."""
+        """Create a task, or replace the definition of the task with this name. Registering never runs the task."""
         registration = await self._service.aside.compute(
             body.registration, weight=weight_of(body.payload, body.metadata, body.description)
         )
@@ -84,7 +86,7 @@ class TaskRoutes:
         return success_of_one_written("task", await self._written.one(await self._service.get_task(name)))
 
     async def update_task(self, name: str, body: TaskPatch) -> Answer:
-        """Change some fields of a task."""
+        """Change the fields of a task that the body has, and keep all others."""
         task = await self._service.update(body.update(name))
         return success(task=task_json(task), message=f"Task {name} updated")
 
@@ -100,12 +102,12 @@ class TaskRoutes:
 
     async def disable_task(self, name: str, body: SwitchBody | None = None) -> Answer:
         """Stop a task from firing; what runs goes on."""
-        said = body or SwitchBody()
-        task = await self._service.disable(name, note=said.note, etag=said.etag)
+        given = body or SwitchBody()
+        task = await self._service.disable(name, note=given.note, etag=given.etag)
         return success(message=f"Task {name} disabled", task=task_json(task))
 
     async def _all(self, chosen: TaskFilter, token: str) -> list[bytes]:
-        """Return all tasks, each written as JSON: piece by piece, so that others have their turn."""
+        """Return all tasks, each as JSON; other calls have their turn between two pieces."""
         written: list[bytes] = []
         while True:
             page = await self._service.list_tasks(chosen, Page(size=PIECE, token=token))

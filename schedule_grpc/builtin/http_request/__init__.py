@@ -1,1 +1,1 @@
-"""The handler http-request: a request to some service as a task."""
+"""The handler http-request: a task that sends an HTTP request."""

@@ -1,7 +1,7 @@
-"""Which hosts a request may go to: read from a URL in one way only, and judged by every address behind the name.
+"""The hosts that a request may go to: a URL is read in one way only, and every address of the host is checked.
 
-An address that is spelt otherwise than everybody writes it is refused, although it would be judged by what it means:
-nobody spells 127.0.0.1 as 0x7f.1 by mistake.
+An address in an unusual spelling is refused, although its meaning would be checked too: 127.0.0.1 is not spelt 0x7f.1
+by mistake.
 """
 
 import re
@@ -22,11 +22,11 @@ Address: TypeAlias = IPv4Address | IPv6Address
 PORTS = {"http": 80, "https": 443}
 ORDINARY = frozenset({"public"})
 INSIDE = frozenset({"public", "private", "loopback"})
-"""What a host that is allowed to be private may resolve to; the others only where the address itself is allowed."""
+"""Kinds of addresses for hosts that may be private; other kinds only if the address itself is allowed."""
 
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.IGNORECASE)
 _END = re.compile("[/?#]")
-"""Of the host and port in a URL."""
+"""Ends the host and port in a URL."""
 _LOWEST_PRINTED = "!"
 
 
@@ -44,7 +44,7 @@ _METADATA = frozenset(
 _PRIVATE = _networks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
-# What Python takes for global, in this version or in an older one, and is not; tunnels, whose other end we do not know.
+# Networks that Python, in this version or an older one, wrongly takes for global; tunnels, whose other end is unknown.
 _NOT_PUBLIC = _networks(
     "192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
     "64:ff9b:1::/48", "100::/64",
@@ -52,16 +52,16 @@ _NOT_PUBLIC = _networks(
 
 
 class Refused(ValueError):
-    """A request that must not be made; the text says why."""
+    """A request that must not be sent; the text is the reason."""
 
 
 class Unresolved(Exception):
-    """A name that has no address now."""
+    """The host's name has no address now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes, as its URL says."""
+    """The destination of a request, read from its URL."""
 
     url: "URL"
     """Without its fragment."""
@@ -71,7 +71,7 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What credentials are for."""
+        """The origin: credentials are sent to no other one."""
         return self.url.scheme, self.host, self.port
 
     @property
@@ -81,10 +81,10 @@ class Target:
 
 
 def read_url(text: str) -> Target:
-    """Return where a URL leads.
+    """Return the target of a URL.
 
     Raises:
-        Refused: if it is none that a request may have.
+        Refused: if a request must not have this URL.
     """
     from httpx2 import URL, InvalidURL  # noqa: PLC0415 (50 ms, and most servers send none)
 
@@ -114,7 +114,7 @@ def read_host(host: str) -> str:
     """Return a host's name in lower case, or its address in its usual form.
 
     Raises:
-        Refused: if there is none, or an address is spelt unusually.
+        Refused: if the host is empty, or an address in an unusual spelling.
     """
     host = host.lower()
     if not host:
@@ -130,7 +130,7 @@ def read_host(host: str) -> str:
 
 
 def kind_of(address: Address) -> str:
-    """Return ``public`` for an address of the internet, else what it is: ``private``, ``loopback``, ``metadata`` …."""
+    """Return the kind of an address: ``public`` on the internet, else ``private``, ``loopback``, ``metadata`` …."""
     embedded = _embedded(address) if isinstance(address, IPv6Address) else None
     if embedded is not None:
         return kind_of(embedded)
@@ -147,7 +147,7 @@ def kind_of(address: Address) -> str:
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that is reached by way of this one."""
+    """Return the IPv4 address that this IPv6 address stands for, if any."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):  # :: and ::1 are themselves
@@ -160,10 +160,10 @@ def _within(address: Address, networks: Sequence[IPv4Network | IPv6Network]) -> 
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a name, as this machine knows them.
+    """Return the addresses of a name, by this machine's resolver.
 
     Raises:
-        OSError: if it has none.
+        OSError: if the name has no address.
     """
     found = await in_thread(
         lambda _: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), name="resolve", abandon=True

@@ -1,4 +1,4 @@
-"""http-request: calls a URL. What most users of a cloud's scheduler do."""
+"""http-request: calls a URL, as most jobs of cloud schedulers do."""
 
 import json
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ from schedule_grpc.runtime.threads import in_thread
 _SHOWN_HEADERS = ("content-type", "date", "etag", "last-modified", "location", "retry-after", "x-request-id")
 _MAX_HEADER = 500
 _QUOTED = 200
-"""Characters of an answer that an error repeats."""
+"""Characters of a response that an error quotes."""
 _TRIED_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _MARGIN = 1024
 _CHARSETS = frozenset({"us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16"})
-"""Beside UTF-8. Python knows more, some of which cost much more than they say."""
+"""Charsets that are decoded beside UTF-8. Python knows more; some of them are very slow."""
 
 
 @handler("http-request", description="Call a URL and check the status of its answer")
 async def http_request(ctx: TaskContext) -> dict[str, Any]:
-    """Send a request to a host that is allowed.
+    """Send a request to an allowed host.
 
     Payload: ``url``, ``method`` (``GET``), ``headers`` (texts, or secrets by reference: ``{"env": "SCHEDULE_SECRET_X",
     "prefix": "Bearer "}``, ``{"file": "token"}``), ``body`` (a text, or JSON), ``expected_status`` (``2xx``; a status,
@@ -65,8 +65,8 @@ async def _outcome(ctx: TaskContext, asked: Asked, settings: HttpSettings) -> di
         return _failed(f"{called}: {error}")
     except HTTPError as error:
         return _failed(f"{called}: {type(error).__name__} {asked.secrets.hide(str(error))}".rstrip())
-    # Reading an answer of a megabyte, in every spelling that a secret may have in it, takes a while.
-    return await in_thread(lambda _: _judged(called, asked, answer), name="read an answer", abandon=True)
+    # Searching a response of a megabyte for every spelling of a secret takes a while.
+    return await in_thread(lambda _: _outcome_of(called, asked, answer), name="read an answer", abandon=True)
 
 
 def _ours(ctx: TaskContext) -> Mapping[str, str]:
@@ -76,7 +76,7 @@ def _ours(ctx: TaskContext) -> Mapping[str, str]:
     return headers
 
 
-def _judged(called: str, asked: Asked, answer: Answer) -> dict[str, Any]:
+def _outcome_of(called: str, asked: Asked, answer: Answer) -> dict[str, Any]:
     text, cut = _text(asked, answer)
     outcome: dict[str, Any] = {
         "status": answer.status,
@@ -90,21 +90,21 @@ def _judged(called: str, asked: Asked, answer: Answer) -> dict[str, Any]:
     }
     if answer.redirects:
         outcome["url"] = asked.secrets.hide(answer.target.shown)
-    said = f"{called} answered {answer.status}"
-    if any(answer.status in wanted for wanted in asked.expected):
-        return {"success": True, **outcome, "message": said}
-    error = said + _details(outcome, asked.secrets.hide(answer.reason), text)
+    message = f"{called} answered {answer.status}"
+    if any(answer.status in statuses for statuses in asked.expected):
+        return {"success": True, **outcome, "message": message}
+    error = message + _details(outcome, asked.secrets.hide(answer.reason), text)
     if 300 <= answer.status < 500 and answer.status not in _TRIED_AGAIN:  # noqa: PLR2004 (redirects and its own fault)
         raise PermanentFailure(error)
     return _failed(error, **outcome)
 
 
 def _details(outcome: Mapping[str, Any], reason: str, text: str) -> str:
-    told = f" {reason}" if reason.isprintable() else ""
+    details = f" {reason}" if reason.isprintable() else ""
     for name in ("retry-after", "location"):
         if name in outcome["headers"]:
-            told += f" ({name.title()}: {outcome['headers'][name]})"
-    return f"{told}: {text[:_QUOTED]}" if text else told
+            details += f" ({name.title()}: {outcome['headers'][name]})"
+    return f"{details}: {text[:_QUOTED]}" if text else details
 
 
 def _failed(error: str, **outcome: Any) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _failed(error: str, **outcome: Any) -> dict[str, Any]:
 
 
 def _text(asked: Asked, answer: Answer) -> tuple[str, bool]:
-    """Return the part of a body that is kept, as text, and whether there was more; what cannot be read is marked so."""
+    """Return the part of a body that is kept, as text, and whether the body was longer; invalid bytes become U+FFFD."""
     _, _, charset = answer.headers.get("content-type", "").lower().partition("charset=")
     charset = charset.partition(";")[0].strip(" \"'")
     charset = charset if charset in _CHARSETS else "utf-8"
@@ -136,7 +136,7 @@ def _parsed(text: str, answer: Answer) -> Any:
 
 
 def _fitting(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result that is kept whole: of one that is too large only the beginning would be left, as a text."""
+    """Return the result with its body cut to fit: a larger result would be stored as a cut text."""
     size = len(encode(normalise(result)).encode())
     if size <= MAX_TEXT_BYTES:
         return result

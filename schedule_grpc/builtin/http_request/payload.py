@@ -1,4 +1,4 @@
-"""The payload of http-request: what it may say, and what is wrong with one that says something else."""
+"""The payload of http-request: its fields, and the reason why one is refused."""
 
 import json
 import re
@@ -22,7 +22,7 @@ FIELDS = ("method", "url", "headers", "body", "expected_status", "timeout", "max
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OURS = frozenset(
-    # The first ones say how the message is framed, the last ones are what we promise to send.
+    # The first ones frame the message or belong to the connection; the last ones are promised to every service.
     (
         "host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect",
         "proxy-authorization", "proxy-connection", "accept-encoding",
@@ -46,16 +46,16 @@ class Asked:
     kept_bytes: int
     max_redirects: int
     secrets: Secrets = field(repr=False)
-    """What must not be shown to anybody."""
+    """Secrets of the headers: hidden in every text that is logged or stored."""
 
     @property
     def read_bytes(self) -> int:
-        """How much of an answer is read: what is kept, and the whole of a secret that begins at its end."""
+        """Bytes of a response that are read: those that are kept, and the rest of a secret that begins at their end."""
         return self.kept_bytes + self.secrets.longest_spelling
 
 
 def read_payload(payload: Mapping[str, Any], settings: HttpSettings) -> Asked:
-    """Return what a payload asks for.
+    """Return the request of a payload.
 
     Raises:
         InvalidArgument: naming the field and the reason, never a secret.
@@ -150,19 +150,19 @@ def _secret(field: str, reference: object, settings: HttpSettings) -> str:
         raise _wrong(field, str(error)) from None
 
 
-def _expected(wanted: object) -> tuple[range, ...]:
-    ranges = tuple(_range(each) for each in (wanted if isinstance(wanted, list) else [wanted]))
+def _expected(status: object) -> tuple[range, ...]:
+    ranges = tuple(_range(each) for each in (status if isinstance(status, list) else [status]))
     if not ranges:
         raise _wrong("expected_status", "is empty: no answer would do")
     return ranges
 
 
-def _range(wanted: object) -> range:
-    whole = isinstance(wanted, int) and not isinstance(wanted, bool)
-    match = _RANGE.fullmatch(str(wanted)) if whole or isinstance(wanted, str) else None
+def _range(status: object) -> range:
+    whole = isinstance(status, int) and not isinstance(status, bool)
+    match = _RANGE.fullmatch(str(status)) if whole or isinstance(status, str) else None
     if match is None:
         raise _wrong(
-            "expected_status", f"{wanted!r} is neither a status such as 204 nor a range such as 200-204 or 2xx"
+            "expected_status", f"{status!r} is neither a status such as 204 nor a range such as 200-204 or 2xx"
         )
     if match["hundreds"]:
         first = int(match["hundreds"]) * 100
@@ -171,13 +171,13 @@ def _range(wanted: object) -> range:
     return range(first, int(match["last"] or first) + 1)
 
 
-def _timeout(wanted: object) -> timedelta | None:
-    if wanted is None:
+def _timeout(timeout: object) -> timedelta | None:
+    if timeout is None:
         return None
-    if isinstance(wanted, bool) or not isinstance(wanted, str | int | float):
-        raise _wrong("timeout", f"{wanted!r} is not a duration such as 5s")
+    if isinstance(timeout, bool) or not isinstance(timeout, str | int | float):
+        raise _wrong("timeout", f"{timeout!r} is not a duration such as 5s")
     try:
-        found = durations.read(str(wanted))
+        found = durations.read(str(timeout))
     except ValueError as error:
         raise _wrong("timeout", str(error)) from None
     if not found:

@@ -1,8 +1,8 @@
-"""One request, and the redirects it is sent to: each to an address that was looked at, on a connection of its own.
+"""One request and its redirects: each goes to an address that was checked, on a connection of its own.
 
-A connection is made to the very address, with the host's name in the Host header and in TLS, where the certificate is
-checked against the name. No connection is kept: one that was made for a name must not serve another one at the same
-address. Proxies, cookies, .netrc and whatever else the environment may say are not looked at.
+The connection is made to the address itself, with the host's name in the Host header and in TLS, where the certificate
+is checked against the name. No connection is kept: one that was made for a name must not serve another name at the same
+address. Proxies, cookies, .netrc and other settings of the environment are ignored.
 """
 
 import zlib
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from httpx2 import Response
 
 CONNECT_SECONDS = 5.0
-"""For one address: the next one is tried then."""
+"""The time to connect to one address; after it, the next one is tried."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPS_METHOD = frozenset({307, 308})
 _HARMLESS = frozenset({"accept", "accept-language", "content-type", "user-agent"})
-"""What goes to another origin too."""
+"""Headers that are sent to another origin too."""
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
 _ANY_ZLIB = 47
 """zlib's own form and gzip's: https://zlib.net/manual.html, inflateInit2."""
@@ -30,31 +30,31 @@ _ANY_ZLIB = 47
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What came back."""
+    """The response to a request, after its redirects."""
 
     target: Target
-    """Who answered, after redirects."""
+    """The target that answered, after redirects."""
     status: int
     reason: str
     headers: Mapping[str, str]
-    """By their names in lower case; of several of one name all, with commas between."""
+    """By their names in lower case; several of one name are joined by commas."""
     body: bytes
-    """As much of it as the request reads, and some more where there is more."""
+    """At least the first ``read_bytes`` of the request; more than that only if the body is longer."""
     redirects: int
 
 
 async def send(asked: Asked, settings: HttpSettings, *, ours: Mapping[str, str]) -> Answer:
-    """Send a request, and follow as many redirects as it asks for.
+    """Send a request, and follow its redirects up to its limit.
 
     Args:
         asked: The request.
-        settings: Where it may go.
-        ours: Headers that go to every origin.
+        settings: The hosts that it may go to.
+        ours: Headers that are sent to every origin.
 
     Raises:
-        Refused: if it, or a redirect, must not be sent.
+        Refused: if the request, or a redirect, must not be sent.
         Unresolved: if a host has no address now.
-        httpx2.HTTPError: if there is no whole answer.
+        httpx2.HTTPError: if no complete response arrives.
         ConfigurationError: if the authorities' file cannot be read.
     """
     for number in range(asked.max_redirects + 1):
@@ -138,5 +138,5 @@ async def _read(response: "Response", asked: Asked) -> Answer:
 
 
 def _unpacker(encoding: str) -> "zlib._Decompress | None":
-    """Return what a server that compresses, though not asked to, is read by: never more of it than is kept."""
+    """Return a decompressor for a server that compresses unasked; it never unpacks more than is kept."""
     return zlib.decompressobj(_ANY_ZLIB) if encoding.strip().lower() in _COMPRESSED else None

@@ -1,4 +1,4 @@
-"""What an operator decides about http-request, once for all tasks: where to, and with which secrets."""
+"""The operator's settings of http-request, for all tasks: allowed hosts, secrets, certificates."""
 
 import os
 import ssl
@@ -43,7 +43,7 @@ class _Rule:
 
 
 class HttpSettings:
-    """Where http-request may send to. Handlers find it as ``ctx.env.HTTP``."""
+    """The hosts that http-request may call, and its secrets. Handlers find it as ``ctx.env.HTTP``."""
 
     def __init__(
         self,
@@ -54,19 +54,19 @@ class HttpSettings:
         ca_file: Path | str | None = None,
         resolver: Resolver = resolve,
     ) -> None:
-        """Take what is configured.
+        """Take the settings.
 
         Args:
             allow_hosts: Hosts at public addresses: ``api.example.com`` (with any port), ``api.example.com:8443``,
-                ``*.example.com`` (what is below it), ``*`` (all of the internet). None by default.
-            allow_private_hosts: Hosts that may have private and loopback addresses too. An address that is none of
-                these (link-local, a cloud's metadata) must be named itself. ``*`` is not taken.
-            secrets_dir: A folder whose files headers may refer to; None allows none.
+                ``*.example.com`` (all names below it), ``*`` (the whole internet). None by default.
+            allow_private_hosts: Hosts that may have private and loopback addresses too. An address of
+                another kind (link-local, a cloud's metadata) must be listed itself. ``*`` is refused.
+            secrets_dir: The folder of files that headers may refer to; None allows no file.
             ca_file: Certificates of authorities, in PEM, that are trusted beside those of the machine.
             resolver: Finds the addresses of a name.
 
         Raises:
-            ConfigurationError: for a host that cannot be read.
+            ConfigurationError: if a host cannot be read.
         """
         self._rules = tuple(_rule("allow_hosts", text) for text in allow_hosts)
         self._private = tuple(_rule("allow_private_hosts", text) for text in allow_private_hosts)
@@ -79,13 +79,13 @@ class HttpSettings:
         self._resolver = resolver
 
     async def addresses(self, target: Target) -> Sequence[str]:
-        """Return the addresses to connect to, having looked at every one that the host has.
+        """Return the addresses of a target's host, after checking every one.
 
-        Whoever connects to one of these, and not to the name, cannot be sent elsewhere by a second answer of the DNS.
+        A caller that connects to one of them, and not to the name, is safe from a second, different answer of the DNS.
 
         Raises:
-            Refused: if the host is not allowed, or one of its addresses is not.
-            Unresolved: if it has none now.
+            Refused: if the host or one of its addresses is not allowed.
+            Unresolved: if the host has no address now.
         """
         permitted = self._permitted(target)
         try:
@@ -102,10 +102,10 @@ class HttpSettings:
         return found
 
     def secret(self, reference: dict[str, str]) -> str:
-        """Return what ``{"env": NAME}`` or ``{"file": PATH}`` stands for, without a line break at its end.
+        """Return the secret of ``{"env": NAME}`` or ``{"file": PATH}``, without a line break at its end.
 
         Raises:
-            Refused: if it is none that a payload may refer to, or is not there; never with the secret itself.
+            Refused: if a payload may not refer to it, or it does not exist; the text never has the secret itself.
         """
         name = reference.get("env")
         if name is not None:
@@ -133,7 +133,7 @@ class HttpSettings:
         return text
 
     async def prepare(self) -> None:
-        """Load what requests need: 150 ms the first time, in a thread, so that other attempts go on meanwhile.
+        """Load the TLS context in a thread, so that other attempts go on: the first time takes 150 ms.
 
         Raises:
             ConfigurationError: if the authorities' file cannot be read.
@@ -143,7 +143,7 @@ class HttpSettings:
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
-        """How servers prove who they are. Takes some 20 ms to make, once.
+        """The TLS context that verifies servers' certificates; made once, in some 20 ms.
 
         Raises:
             ConfigurationError: if the authorities' file cannot be read.

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
+from typing import Any
 
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.registration import Registration, check_batch
 from schedule_grpc.domain.schedule import read_stored
 from schedule_grpc.domain.task import (
-    MAX_METADATA_BYTES,
-    MAX_PAYLOAD_BYTES,
+    OBJECT_FIELDS,
+    SCHEDULE_FIELDS,
+    TEXT_FIELDS,
     Definition,
     Handler,
     Task,
@@ -36,18 +38,10 @@ def registration_from(request: pb.RegisterTaskRequest) -> Registration:
         InvalidArgument: with a violation for every field that is wrong.
     """
     policy = policy_asked(request.policy)
-    definition = define(
-        name=request.name,
-        schedule=request.schedule,
-        handler=request.handler,
-        time_zone=request.time_zone,
-        payload=json_asked(request.payload, "payload", MAX_PAYLOAD_BYTES),
-        metadata=json_asked(request.metadata, "metadata", MAX_METADATA_BYTES),
-        description=request.description,
-        policy=policy,
-    )
+    fields: dict[str, Any] = {name: getattr(request, name) for name in (*SCHEDULE_FIELDS, *TEXT_FIELDS)}
+    fields |= {name: json_asked(getattr(request, name), name, most) for name, most in OBJECT_FIELDS.items()}
     return Registration(
-        definition=definition,
+        definition=define(name=request.name, **fields, policy=policy),
         enabled=request.enabled if request.HasField("enabled") else None,
         validate_only=request.validate_only,
         etag=request.etag,
@@ -90,13 +84,8 @@ def registration_to(registration: Registration) -> pb.RegisterTaskRequest:
     return request_of(
         pb.RegisterTaskRequest,
         name=definition.name,
-        schedule=definition.schedule.text,
-        handler=definition.handler,
+        **_fields_to(definition),
         enabled=registration.enabled,
-        time_zone=definition.schedule.time_zone,
-        payload=struct_to(definition.payload),
-        metadata=struct_to(definition.metadata),
-        description=definition.description,
         policy=policy_to(definition.policy),
         validate_only=registration.validate_only,
         etag=registration.etag,
@@ -139,13 +128,8 @@ def _task_without_policy(task: Task) -> pb.Task:
         name=task.name,
         id=task.id,
         uid=task.uid,
-        schedule=task.schedule.text,
-        time_zone=task.schedule.time_zone,
-        handler=task.handler,
+        **(_fields_to(definition) | {"description": definition.effective_description()}),
         enabled=task.enabled,
-        payload=struct_to(definition.payload),
-        metadata=struct_to(definition.metadata),
-        description=definition.effective_description(),
         etag=task.etag,
         note=task.note,
         create_time=created,
@@ -157,6 +141,12 @@ def _task_without_policy(task: Task) -> pb.Task:
         stats=_stats_to(task.stats),
         trouble=task.trouble,
     )
+
+
+def _fields_to(definition: Definition) -> dict[str, Any]:
+    """Return a definition's fields as messages hold them."""
+    fields = definition.fields()
+    return fields | {name: struct_to(fields[name]) for name in OBJECT_FIELDS}
 
 
 def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
@@ -181,15 +171,14 @@ def task_from(message: pb.Task) -> Task:
     A client that cannot read the schedule (older, or with other tz data) relies on the server's next run time.
     """
     schedule, _ = read_stored(message.schedule, message.time_zone)
+    fields: dict[str, Any] = {name: getattr(message, name) for name in TEXT_FIELDS}
+    fields |= {name: json_from(getattr(message, name)) for name in OBJECT_FIELDS}
     field, _, reason = message.trouble.partition(": ")
     return Task(
         definition=Definition(
             name=message.name,
             schedule=schedule,
-            handler=message.handler,
-            payload=json_from(message.payload),
-            metadata=json_from(message.metadata),
-            description=message.description,
+            **fields,
             policy=policy_from(message.policy),
             troubles=(Violation(field=field, reason=reason),) if message.trouble else (),
         ),

@@ -5,15 +5,14 @@ from typing import Any
 
 from schedule_grpc.domain.policy import PATHS
 from schedule_grpc.domain.registration import TaskUpdate
-from schedule_grpc.domain.task import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, SHOWN
+from schedule_grpc.domain.task import FIELDS, OBJECT_FIELDS, SCHEDULE_FIELDS, SHOWN, TEXT_FIELDS
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.formats.protobuf.policy import policy_fields_asked, policy_paths_set
 from schedule_grpc.formats.protobuf.values import json_asked, request_of
 from schedule_grpc.pb import schedule_pb2 as pb
 
-_TEXTS = ("schedule", "time_zone", "handler", "description")
-_OBJECTS = {"payload": MAX_PAYLOAD_BYTES, "metadata": MAX_METADATA_BYTES}
-_FIELDS = (*_TEXTS, *_OBJECTS, "enabled", "policy")
+_TEXTS = (*SCHEDULE_FIELDS, *TEXT_FIELDS)
+_FIELDS = (*FIELDS, "enabled", "policy")
 MOST_PATHS = 100
 """Paths of one mask; a task has some thirty fields."""
 _POLICY = "policy."
@@ -40,7 +39,9 @@ def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
     if violations:
         raise InvalidArgument(*violations)
     fields: dict[str, Any] = {name: getattr(task, name) or None for name in _TEXTS if name in paths}
-    fields |= {name: json_asked(getattr(task, name), name, most) for name, most in _OBJECTS.items() if name in paths}
+    fields |= {
+        name: json_asked(getattr(task, name), name, most) for name, most in OBJECT_FIELDS.items() if name in paths
+    }
     return TaskUpdate(
         name=task.name,
         fields=fields,
@@ -78,7 +79,7 @@ def _paths(request: pb.UpdateTaskRequest) -> Iterable[str]:
         return paths
     task = request.task
     implied = [name for name in _TEXTS if getattr(task, name)]
-    implied += [name for name in _OBJECTS if task.HasField(name)]  # type: ignore[arg-type]
+    implied += [name for name in OBJECT_FIELDS if task.HasField(name)]  # type: ignore[arg-type]
     implied += ["enabled"] if task.enabled else []
     return implied + [_POLICY + path for path in policy_paths_set(task.policy)]
 

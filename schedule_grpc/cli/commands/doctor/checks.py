@@ -226,7 +226,7 @@ async def _server(call: Caller) -> Check:
         finding = f"{call.server}: {error.message}"
         return bad("server", finding, "start it with `schedule-grpc serve`, or name its address with --server")
     except (ValueError, OSError) as error:
-        return bad("server", f"{call.server}: {error}", "correct --token, --tls-ca, or the address")
+        return bad("server", f"{call.server}: {error}", "correct --token, the --tls options, or the address")
     if status != "SERVING":
         advice = "it is stopping, its database does not answer, or its loop stands still: see its log"
         return bad("server", f"{call.server}: {status}", advice)

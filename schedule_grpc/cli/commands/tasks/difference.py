@@ -8,12 +8,12 @@ from typing import Any
 
 from schedule_grpc.domain.policy_reading import policy_text
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import Definition, Task
+from schedule_grpc.domain.task import FIELDS, OBJECT_FIELDS, SCHEDULE_FIELDS, Definition, Task
 from schedule_grpc.formats.task_file import MANAGED_BY, TaskFile
 
 ABSENT = "(none)"
 
-_ORDER = ("trouble", "schedule", "time_zone", "handler", "enabled", "description", "payload", "metadata", "policy")
+_ORDER = ("trouble", *SCHEDULE_FIELDS, "handler", "enabled", *FIELDS, "policy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,18 +97,20 @@ def _changes(before: Task, registration: Registration) -> Iterator[Change]:
 
 def _fields(definition: Definition, *, enabled: bool) -> dict[str, str]:
     """Return a definition's values as text, by field; each key of payload and metadata is a field of its own."""
+    fields = definition.fields() | {"description": definition.effective_description()}
+    objects = {name: fields.pop(name) for name in OBJECT_FIELDS}
     return {
         **({"trouble": definition.trouble} if definition.troubles else {}),
-        "schedule": definition.schedule.text,
-        "time_zone": definition.schedule.time_zone,
-        "handler": definition.handler,
+        **fields,
         "enabled": "yes" if enabled else "no",
-        "description": definition.effective_description(),
-        **_keys("payload", definition.payload),
-        **_keys("metadata", definition.metadata),
+        **_by_key(objects),
         **{f"policy.{path}": policy_text(value) for path, value in definition.policy.fields().items()},
     }
 
 
-def _keys(field: str, values: Mapping[str, Any]) -> dict[str, str]:
-    return {f"{field}.{key}": json.dumps(value, sort_keys=True, ensure_ascii=False) for key, value in values.items()}
+def _by_key(objects: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {
+        f"{field}.{key}": json.dumps(item, sort_keys=True, ensure_ascii=False)
+        for field, value in objects.items()
+        for key, item in value.items()
+    }
