@@ -26,11 +26,11 @@ from schedule_grpc.metrics import Metrics
 from schedule_grpc.runtime import signals
 from schedule_grpc.runtime.agreed_clock import AgreedClock
 from schedule_grpc.runtime.clock import Clock, SystemClock, pass_by
+from schedule_grpc.runtime.listeners import Bound
 from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
 from schedule_grpc.runtime.threads import in_thread
 from schedule_grpc.service import Service
 from schedule_grpc.settings.config import Settings
-from schedule_grpc.settings.values import OFF
 from schedule_grpc.store import Store, open_store, shown
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ STREAM_GRACE = 5.0
 class RunningServer:
     """The facts that a server shows once it answers calls."""
 
-    grpc_address: str
-    http_address: str | None
+    grpc_addresses: tuple[Bound, ...]
+    http_addresses: tuple[Bound, ...]
     tasks: tuple[Task, ...]
     """The first tasks by name."""
     more: bool
@@ -80,11 +80,21 @@ class Parts:
     metrics: Metrics
     sender: Sender
     hub: Hub
-    address: str
-    http_address: str | None
-    """None: there is no HTTP interface."""
+    addresses: tuple[Bound, ...]
+    http_addresses: tuple[Bound, ...]
+    """Empty: there is no HTTP interface."""
     http_answers: "asyncio.Task[None] | None"
     """Ends once HTTP calls are answered."""
+
+    @property
+    def address(self) -> str:
+        """The first address of gRPC."""
+        return self.addresses[0].address
+
+    @property
+    def http_address(self) -> str | None:
+        """The first address of HTTP; None if there is no HTTP interface."""
+        return self.http_addresses[0].address if self.http_addresses else None
 
 
 async def serve(
@@ -178,17 +188,15 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         metrics.report_health(lambda: not _troubles(service, engine))
         log_set_up.count_dropped(metrics.lines_dropped)
         server = GrpcServer(service if settings.api else None, answered=metrics.answered)
-        address = await server.start(settings.grpc)
+        addresses = await server.start([each.opened("grpc") for each in settings.grpc])
         stack.push_async_callback(server.stop, STREAM_GRACE)
-        http_address, http_answers = None, None
-        if settings.http.address != OFF:
-            make = partial(_http_server, settings, service, metrics, engine, clock)
-            http = HttpInterface(settings.http.address, make)
-            http_address, http_answers = http.address, _opened_http(http, engine, clock, stack)
+        http = _http_interface(settings, partial(_http_server, settings, service, metrics, engine, clock))
+        http_addresses = () if http is None else http.addresses
+        http_answers = None if http is None else _opened_http(http, engine, clock, stack)
         log.info(
             "server.started",
-            grpc=address,
-            http=http_address,
+            grpc=", ".join(map(str, addresses)),
+            http=", ".join(map(str, http_addresses)) or None,
             database=shown(settings.database),
             handlers=len(registry.names()),
             event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
@@ -201,8 +209,8 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             metrics=metrics,
             sender=sender,
             hub=hub,
-            address=address,
-            http_address=http_address,
+            addresses=addresses,
+            http_addresses=http_addresses,
             http_answers=http_answers,
         )
     log.info("server.stopped")
@@ -230,6 +238,12 @@ async def _keep_counting(store: Store, metrics: Metrics, clock: Clock) -> NoRetu
         await pass_by(clock, COUNTED_EVERY)
         with suppress(Unavailable):
             metrics.begin(await store.count_open())
+
+
+def _http_interface(settings: Settings, make: "Callable[[Any], HttpServer]") -> HttpInterface | None:
+    """Listen for HTTP; None if it is off."""
+    listeners = [each.opened("http") for each in settings.http.address]
+    return HttpInterface(listeners, make) if listeners else None
 
 
 def _http_server(
@@ -277,8 +291,8 @@ async def _end_task(task: "asyncio.Task[None]") -> None:
 async def _running_now(parts: Parts, *, api: bool) -> RunningServer:
     tasks = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS + 1)
     return RunningServer(
-        grpc_address=parts.address,
-        http_address=parts.http_address,
+        grpc_addresses=parts.addresses,
+        http_addresses=parts.http_addresses,
         tasks=tasks[:SHOWN_TASKS],
         more=len(tasks) > SHOWN_TASKS,
         offered=frozenset(each.name for each in await parts.service.handlers() if each.offered),

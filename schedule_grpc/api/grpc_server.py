@@ -1,5 +1,6 @@
-"""The gRPC server: the service, health and reflection on one port."""
+"""The gRPC server: our service, health and reflection."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -11,6 +12,8 @@ from schedule_grpc.api.servicer import ScheduleServicer
 from schedule_grpc.errors import CannotStart
 from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
 from schedule_grpc.runtime import forks
+from schedule_grpc.runtime.certificates import ReloadedCertificates
+from schedule_grpc.runtime.listeners import Bound, Listener
 from schedule_grpc.service import Service
 
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
@@ -42,7 +45,7 @@ _OPTIONS = (
 
 
 class GrpcServer:
-    """Serves one Service on one address."""
+    """Serves one Service on all its listeners."""
 
     def __init__(
         self, service: Service | None, *, answered: Answered = lambda *_: None, keepalive_ms: int = KEEPALIVE_MS
@@ -62,28 +65,46 @@ class GrpcServer:
         if service is not None:
             schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), methods)
             names.append(SERVICE)
-        self._port: int | None = None
+        self._places: list[int | str] = []
         self._healthy = ("", SERVICE) if service is not None else ("",)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), methods)
 
-    async def start(self, address: str) -> str:
-        """Listen and answer; return the bound address (port 0 takes a free one). Health is NOT_SERVING at first.
+    async def start(self, listeners: Sequence[Listener]) -> tuple[Bound, ...]:
+        """Listen and answer; return the bound addresses (port 0 takes a free one). Health is NOT_SERVING at first.
 
         Raises:
-            CannotStart: if the server cannot listen on the address.
+            CannotStart: if the server cannot listen on one of them.
         """
-        try:
-            port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise CannotStart(
-                f"grpc: cannot listen on {address}: the port is in use, or the address is not this machine's"
-            ) from error
-        forks.keep_port(port)
-        self._port = port
+        addresses = tuple(map(self._listen, listeners))
         await self._server.start()
         await self.set_serving(serving=False)
-        return f"{address.rpartition(':')[0]}:{port}"
+        return addresses
+
+    def _listen(self, listener: Listener) -> Bound:
+        try:
+            with listener.claimed():
+                port = self._add_port(listener)
+        except (RuntimeError, OSError) as error:
+            reason = "the port is in use, or the address is not this machine's"
+            if listener.path is not None:
+                reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise CannotStart(f"grpc: cannot listen on {listener.address}: {reason}") from error
+        place = port if listener.path is None else str(listener.path)
+        forks.keep_place(place)
+        self._places.append(place)
+        return listener.bound_to(port)
+
+    def _add_port(self, listener: Listener) -> int:
+        certificates = listener.certificates
+        if certificates is None:
+            return self._server.add_insecure_port(listener.address)
+        credentials = grpc.dynamic_ssl_server_credentials(
+            _configuration(certificates),
+            lambda: _configuration(certificates),  # at each connection
+            require_client_authentication=certificates.asks_for_client_certificate,
+        )
+        return self._server.add_secure_port(listener.address, credentials)
 
     async def set_serving(self, *, serving: bool) -> None:
         """Set the answer to health checks, of the whole server and of the service."""
@@ -96,5 +117,12 @@ class GrpcServer:
         """Accept no more calls, and give the calls in progress ``grace`` seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
-        if self._port is not None:
-            forks.forget_port(self._port)
+        for place in self._places:
+            forks.forget_place(place)
+
+
+def _configuration(certificates: ReloadedCertificates) -> grpc.ServerCertificateConfiguration:
+    newest = certificates.newest()
+    return grpc.ssl_server_certificate_configuration(
+        [(newest.key, newest.certificate)], root_certificates=newest.client_ca
+    )

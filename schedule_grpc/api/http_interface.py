@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from schedule_grpc.errors import CannotStart
 from schedule_grpc.runtime import forks
+from schedule_grpc.runtime.listeners import Bound, Listener, listening_socket, remove_socket
 from schedule_grpc.runtime.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from schedule_grpc.api.http import HttpServer
 
@@ -21,55 +22,62 @@ BACKLOG = 1024
 
 
 class HttpInterface:
-    """A listening socket, and later the server that answers on it."""
+    """The listening sockets of HTTP, and later the server that answers on them."""
 
-    def __init__(self, address: str, make: "Callable[[Any], HttpServer]") -> None:
+    def __init__(self, listeners: "Sequence[Listener]", make: "Callable[[Any], HttpServer]") -> None:
         """Listen.
 
         Args:
-            address: HOST:PORT; port 0 takes a free one.
+            listeners: At least one.
             make: Makes the server, given the module `schedule_grpc.api.http`; called in a thread.
 
         Raises:
-            CannotStart: if the server cannot listen on the address.
+            CannotStart: if the server cannot listen on one of them.
         """
-        host, _, port = address.rpartition(":")
-        self._listener = _listening(host.strip("[]"), int(port), address)
         self._make = make
+        self._sockets: list[tuple[socket.socket, Listener]] = []
         self._server: HttpServer | None = None
-        forks.keep(self._listener.fileno())  # the event loop does not know the socket yet
-        self.address = f"{host}:{self._listener.getsockname()[1]}"
-        """The bound address."""
+        try:
+            for listener in listeners:
+                self._sockets.append((_listening(listener), listener))
+        except CannotStart:
+            self._close_sockets()
+            raise
+        for made, _ in self._sockets:
+            forks.keep(made.fileno())  # the event loop does not know the socket yet
+        self.addresses = tuple(_bound(*each) for each in self._sockets)
+        """The bound addresses."""
 
     async def answer(self) -> None:
         """Load the code in a thread, then answer the calls that wait and all later ones."""
         server = await in_thread(
             lambda _: self._make(importlib.import_module("schedule_grpc.api.http")), name="load HTTP", abandon=True
         )
-        server.start(self._listener)
+        for made, listener in self._sockets:
+            server.start(made, listener.certificates)
         self._server = server
 
     async def close(self) -> None:
         """Accept no more calls, and let the calls in progress end."""
-        forks.forget(self._listener.fileno())
+        for made, _ in self._sockets:
+            forks.forget(made.fileno())
         if self._server is not None:
             await self._server.stop()
-        self._listener.close()
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        for made, listener in self._sockets:
+            made.close()
+            remove_socket(listener)
 
 
-def _listening(host: str, port: int, address: str) -> socket.socket:
+def _listening(listener: Listener) -> socket.socket:
     # Bound by hand: uvicorn would end the process where the port is in use.
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(place)
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
+        return listening_socket(listener, BACKLOG)
     except OSError as error:
-        raise CannotStart(f"http: cannot listen on {address}: {error.strerror or error}") from error
-    return listener
+        raise CannotStart(f"http: cannot listen on {listener.address}: {error.strerror or error}") from error
+
+
+def _bound(made: socket.socket, listener: Listener) -> Bound:
+    return listener.bound_to(0 if listener.path is not None else made.getsockname()[1])

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 DEADLINE = 1.0
 """Seconds; a person has pressed a key and waits."""
 SHOWN = 200
-_CONNECTION = ("server", "token", "tls_ca")
+_FILES = ("tls_ca", "tls_cert", "tls_key")
+_CONNECTION = ("server", "token", *_FILES)
 
 
 def task_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -59,8 +60,7 @@ def _known_names(context: typer.Context, question: Callable[["AsyncClient"], Awa
 
     given = {name: context.params.get(name) or os.environ.get(f"SCHEDULE_{name.upper()}") for name in _CONNECTION}
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
-    if "tls_ca" in options:
-        options["tls_ca"] = Path(options["tls_ca"])
+    options |= {name: Path(options[name]) for name in _FILES if name in options}
 
     async def call() -> list[str]:
         async with connection(**options).client(deadline=DEADLINE, attempts=1) as client:

@@ -11,7 +11,7 @@ import typer
 from schedule_grpc.cli.exits import FAILED, INTERRUPTED, UNREACHABLE, USAGE, fail
 
 if TYPE_CHECKING:
-    from schedule_grpc.client import AsyncClient
+    from schedule_grpc.client import AsyncClient, Tls
 
 T = TypeVar("T")
 
@@ -29,6 +29,8 @@ class Caller:
     server: str
     token: str | None = None
     tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     as_json: bool = False
 
     def client(self, *, deadline: float = 10.0, attempts: int = 4, patience: float = PATIENCE) -> "AsyncClient":
@@ -39,15 +41,22 @@ class Caller:
         Raises:
             typer.BadParameter: if the key or the certificate authority cannot be used.
         """
-        from schedule_grpc.client import AsyncClient, Tls
+        from schedule_grpc.client import AsyncClient
 
-        tls = None if self.tls_ca is None else Tls(ca=self.tls_ca)
         try:
             return AsyncClient(
-                self.server, tls=tls, token=self.token, deadline=deadline, attempts=attempts, patience=patience
+                self.server, tls=self.tls(), token=self.token, deadline=deadline, attempts=attempts, patience=patience
             )
         except (ValueError, OSError) as error:
             raise typer.BadParameter(str(error)) from None
+
+    def tls(self) -> "Tls | None":
+        """Return the certificates that the options name; None without any of them: the call is not encrypted."""
+        from schedule_grpc.client import Tls
+
+        if self.tls_ca is None and self.tls_cert is None and self.tls_key is None:
+            return None
+        return Tls(ca=self.tls_ca, certificate=self.tls_cert, key=self.tls_key)
 
     def ask(self, question: Callable[["AsyncClient"], Awaitable[T]], *, patience: float = PATIENCE) -> T:
         """Return the server's answer; an error ends the process with a message and its exit code."""
@@ -88,7 +97,7 @@ class Caller:
         """Return the server's address, with the port that gRPC uses."""
         from schedule_grpc.client.address import target
 
-        return target(self.server, encrypted=self.tls_ca is not None)
+        return target(self.server, encrypted=self.tls() is not None)
 
 
 def connection(
@@ -103,13 +112,22 @@ def connection(
         Path | None,
         typer.Option(envvar="SCHEDULE_TLS_CA", help="Speak TLS, and trust the authority of this PEM file"),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(envvar="SCHEDULE_TLS_CERT", help="Speak TLS, and show the certificate of this PEM file"),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(envvar="SCHEDULE_TLS_KEY", help="PEM file with the key of that certificate")
+    ] = None,
     as_json: AsJson = False,
 ) -> Caller:
     """Return the caller of the server that the options name."""
     import os
 
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported; we print errors ourselves
-    return Caller(server=server, token=token or None, tls_ca=tls_ca, as_json=as_json)
+    return Caller(
+        server=server, token=token or None, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, as_json=as_json
+    )
 
 
 async def first(limit: int, items: AsyncIterator[T]) -> list[T]:

@@ -38,8 +38,8 @@ class _Server:
     signals: Mapping[signal.Signals, Any] = field(default_factory=dict)
     """The signals that the server handles, with their handlers from before."""
     descriptors: set[int] = field(default_factory=set)
-    ports: set[int] = field(default_factory=set)
-    """Ports whose sockets are all the server's, in whichever library they were made."""
+    places: set[int | str] = field(default_factory=set)
+    """TCP ports and paths of unix sockets: each of their sockets is the server's, in whatever library it was made."""
     loops: dict[int, tuple[asyncio.AbstractEventLoop, Descriptors]] = field(default_factory=dict)
     """Event loops with their descriptors, by the thread that they run in."""
 
@@ -47,7 +47,7 @@ class _Server:
         """Own nothing: this process is a child."""
         self.signals = {}
         self.descriptors.clear()
-        self.ports.clear()
+        self.places.clear()
         self.loops.clear()
 
 
@@ -65,14 +65,17 @@ def forget(descriptor: int) -> None:
     _server.descriptors.discard(descriptor)
 
 
-def keep_port(port: int) -> None:
-    """Keep every socket of a port from forked children, until `forget_port`: those that listen and those accepted."""
-    _server.ports.add(port)
+def keep_place(place: int | str) -> None:
+    """Keep the sockets of a port, or of a unix socket's path, from forked children, until `forget_place`.
+
+    Those that listen and those that were accepted.
+    """
+    _server.places.add(place)
 
 
-def forget_port(port: int) -> None:
-    """Undo `keep_port`."""
-    _server.ports.discard(port)
+def forget_place(place: int | str) -> None:
+    """Undo `keep_place`."""
+    _server.places.discard(place)
 
 
 @contextmanager
@@ -152,8 +155,8 @@ def _let_go() -> None:
     held = set(_server.descriptors)
     for _, own in _server.loops.values():
         held |= set(own())
-    if _server.ports:
-        held |= {descriptor for descriptor in _open_descriptors() if _port(descriptor) in _server.ports}
+    if _server.places:
+        held |= {descriptor for descriptor in _open_descriptors() if _place(descriptor) in _server.places}
     if not held:
         return
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -177,15 +180,17 @@ def _is_socket(descriptor: int) -> bool:
         return False
 
 
-def _port(descriptor: int) -> int | None:
-    """Return the local port of a socket; None where it has none."""
+def _place(descriptor: int) -> int | str | None:
+    """Return the local port of a socket, or the path of a unix socket; None where it has neither."""
     try:
         borrowed = socket.socket(fileno=descriptor)
     except OSError:
         return None
     try:
         name = borrowed.getsockname()
-        return name[1] if borrowed.family in (socket.AF_INET, socket.AF_INET6) else None
+        if borrowed.family in (socket.AF_INET, socket.AF_INET6):
+            return int(name[1])
+        return str(name) if borrowed.family == socket.AF_UNIX and name else None
     finally:
         borrowed.detach()
 

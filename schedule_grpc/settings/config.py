@@ -32,6 +32,7 @@ from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.formats.task_file import registrations
 from schedule_grpc.runtime import paths
 from schedule_grpc.settings import sources as setting_sources
+from schedule_grpc.settings.listeners import ListenerOptions, Listeners
 from schedule_grpc.settings.sources import json_or_text
 from schedule_grpc.settings.values import (
     NAMES,
@@ -40,8 +41,6 @@ from schedule_grpc.settings.values import (
     URLS,
     Binding,
     BindingName,
-    checked_address,
-    checked_http_address,
     checked_origin,
     duration,
     table,
@@ -55,19 +54,28 @@ POSTGRESQL = paths.POSTGRESQL
 LONGEST_DRAIN = timedelta(hours=1)
 
 
+def addresses(listeners: Iterable[ListenerOptions]) -> str:
+    """Return listeners as a text of their addresses."""
+    return ", ".join(map(str, listeners)) or OFF
+
+
+def _none_if_off(value: object) -> object:
+    return () if value == OFF else value
+
+
 class HttpOptions(BaseModel):
     """The HTTP interface, and the hosts and origins that may call it beside this machine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    address: Annotated[str, AfterValidator(checked_http_address)] = "127.0.0.1:8787"
+    address: Annotated[Listeners, BeforeValidator(_none_if_off)] = (ListenerOptions(address="127.0.0.1:8787"),)
     allowed_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
     allowed_origins: Annotated[list[Annotated[str, AfterValidator(checked_origin)]], NAMES] = Field(
         default_factory=list
     )
 
     def __str__(self) -> str:
-        return self.address
+        return addresses(self.address)
 
 
 class AlertSettings(BaseModel):
@@ -111,12 +119,15 @@ class Settings(BaseSettings):
         description="Where tasks and history are kept: `sqlite:///PATH` (four slashes are absolute) or "
         "`postgresql://USER@HOST/DATABASE`",
     )
-    grpc: str = Field(
-        default="127.0.0.1:50051", description="Address of the gRPC interface, HOST:PORT; port 0 takes a free one"
+    grpc: Listeners = Field(
+        default=(ListenerOptions(address="127.0.0.1:50051"),),
+        description="Where gRPC listens: HOST:PORT (port 0 takes a free one), `unix:PATH`, a table of `address`, "
+        "`tls_cert`, `tls_key`, `client_ca`, `socket_mode`, or a list of these",
     )
     http: Annotated[HttpOptions, table("http")] = Field(
         default_factory=HttpOptions,
-        description="The HTTP interface: its address, or a table of `address` (`off` for none), `allowed_hosts` (names "
+        description="The HTTP interface: its listeners as those of gRPC, or a table of `address` (the listeners; `off` "
+        "for none), `allowed_hosts` (names "
         "under which it is reached), `allowed_origins` (sites whose pages may ask)",
     )
     handlers: Annotated[list[str], NAMES] = Field(
@@ -145,7 +156,7 @@ class Settings(BaseSettings):
     )
     api: bool = Field(default=True, description="Whether this server answers calls; without, only health and metrics")
     insecure_bind: bool = Field(
-        default=False, description="Allow an address that others can reach, without TLS and keys"
+        default=False, description="Allow an address that others can reach and that asks for no certificate"
     )
     bindings: Annotated[dict[BindingName, Binding], table("bindings")] = Field(
         default_factory=lambda: dict(DEFAULT_BINDINGS),
@@ -192,8 +203,10 @@ class Settings(BaseSettings):
 
     @field_validator("grpc")
     @classmethod
-    def _address(cls, address: str) -> str:
-        return checked_address(address)
+    def _listens(cls, listeners: tuple[ListenerOptions, ...]) -> tuple[ListenerOptions, ...]:
+        if not listeners:
+            raise ValueError("names no address")
+        return listeners
 
     @field_validator("bindings")
     @classmethod
@@ -210,12 +223,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _reachable_only_on_purpose(self) -> "Settings":
-        for key, address in (("grpc", self.grpc), ("http", self.http.address)):
-            if not self.insecure_bind and address != OFF and not _is_loopback(address.rpartition(":")[0]):
-                raise ValueError(
-                    f"{key}: {address} can be reached by others, without TLS and keys; "
-                    "set insecure_bind (--insecure-bind) if that is meant"
-                )
+        for key, listeners in (("grpc", self.grpc), ("http", self.http.address)):
+            for listener in listeners:
+                if not self.insecure_bind and not listener.knows_its_callers and not _is_loopback(listener):
+                    raise ValueError(
+                        f"{key}: {listener} can be reached by others, and asks for no certificate (client_ca); "
+                        "set insecure_bind (--insecure-bind) if that is meant"
+                    )
         return self
 
     def registrations(self) -> tuple[Registration, ...]:
@@ -300,7 +314,7 @@ def keys() -> Iterator[Key]:
     """Return the table of all settings."""
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
-        shown = "" if default is PydanticUndefined else str(default)
+        shown = "" if default is PydanticUndefined else addresses(default) if name == "grpc" else str(default)
         yield Key(name, shown, field.description or "")
 
 
@@ -310,6 +324,10 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "database": paths.absolute_url(settings.database),
+            "grpc": tuple(each.absolute() for each in settings.grpc),
+            "http": settings.http.model_copy(
+                update={"address": tuple(each.absolute() for each in settings.http.address)}
+            ),
             "bindings": {name: paths.absolute_binding(binding) for name, binding in settings.bindings.items()},
             "backup": backup.model_copy(
                 update={
@@ -332,7 +350,8 @@ def _absolute(path: Path | None) -> Path | None:
     return None if path is None else Path.cwd() / path
 
 
-def _is_loopback(host: str) -> bool:
+def _is_loopback(listener: ListenerOptions) -> bool:
+    host = listener.address.rpartition(":")[0]
     if host == "localhost":
         return True
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,7 +22,7 @@ from schedule_grpc.errors import ConfigurationError
 PREFIX = "SCHEDULE_"
 NESTED = "__"
 TEXT_AS_KEY = {"http": "address"}
-"""Tables that may be given as one text, which is the value of this key."""
+"""Tables that may be given as one text or list, which is the value of this key."""
 _BINDINGS = "bindings"
 _OF_A_KEY = "[key]"
 """The part that pydantic adds to the place of an invalid key."""
@@ -43,6 +43,8 @@ class Source:
         for part in place:
             if not isinstance(value, Mapping):
                 return True
+            if isinstance(part, int):  # one table in the place of a list of them
+                continue
             if part not in value:
                 return False
             value = value[part]
@@ -101,7 +103,8 @@ def complaints(error: ValidationError, model: type[BaseModel], sources: Sequence
         if not place:
             yield reason
             continue
-        spelled = next((source.spelled for source in reversed(sources) if source.has(place)), _dotted)
+        given = place[:-1] if each["type"] == "missing" else place
+        spelled = next((source.spelled for source in reversed(sources) if source.has(given)), _dotted)
         yield f"{spelled(place)}: {reason}"
 
 
@@ -127,7 +130,7 @@ def as_table(key: str, value: object) -> object:
     Raises:
         ValueError: for a text that begins like JSON and is not JSON.
     """
-    if key in TEXT_AS_KEY and isinstance(value, str) and not value.lstrip().startswith("{"):
+    if key in TEXT_AS_KEY and (isinstance(value, list) or (isinstance(value, str) and value.lstrip()[:1] != "{")):
         return {TEXT_AS_KEY[key]: value}
     table = json_or_text(value, "{")
     if key == _BINDINGS and isinstance(table, Mapping):
@@ -178,9 +181,10 @@ def _dotted(place: Place) -> str:
 
 def _hint(place: Place, model: type[BaseModel]) -> str:
     """Return the known key that is most like an unknown one, or all known keys."""
-    *tables, wrong = map(str, place)
-    for each in tables:
-        model = _model(model, each) or model
+    for each in place[:-1]:
+        if isinstance(each, str):
+            model = _model(model, each) or model
+    wrong = str(place[-1])
     known = list(model.model_fields)
     inside = {key: f"{each}.{key}" for each in known for key in _keys(_model(model, each))}
     if wrong.replace("-", "_") in inside:
@@ -191,6 +195,8 @@ def _hint(place: Place, model: type[BaseModel]) -> str:
 
 def _model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     annotation = model.model_fields[key].annotation
+    if get_origin(annotation) is tuple:  # a list of tables
+        annotation = get_args(annotation)[0]
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 

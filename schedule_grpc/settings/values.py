@@ -79,11 +79,6 @@ def checked_address(address: str) -> str:
     return address
 
 
-def checked_http_address(address: str) -> str:
-    """Return the address of the HTTP interface, HOST:PORT or `OFF`."""
-    return address if address == OFF else checked_address(address)
-
-
 def checked_origin(origin: str) -> str:
     """Return a browser's origin (scheme and host) in lower case."""
     scheme, _, host = origin.partition("://")
@@ -92,7 +87,9 @@ def checked_origin(origin: str) -> str:
     return origin.lower()
 
 
-NAMES = BeforeValidator(_listed(re.compile(",")))
+listed = _listed(re.compile(","))
+"""Reads a list: a JSON list, or its items with commas between."""
+NAMES = BeforeValidator(listed)
 URLS = BeforeValidator(_listed(re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*:)")))
 """A comma within a URL belongs to it, unless another URL follows."""
 NUMBER = BeforeValidator(_flagless)

@@ -19,6 +19,7 @@ from support.servers.live import Live
 
 from schedule_grpc.api import GrpcServer, servicer
 from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.runtime.listeners import Listener
 
 MAX_CONCURRENT_STREAMS = 3
 """Its number among the settings of HTTP/2."""
@@ -50,9 +51,9 @@ async def test_streams_that_are_reset_at_once_are_not_all_taken_up(live: Live):
 async def test_a_silent_connection_is_asked_for_a_sign_of_life():
     """A PING, though no call is under way: proxies and firewalls cut what is silent."""
     server = GrpcServer(None, keepalive_ms=100)
-    address = await server.start("127.0.0.1:0")
+    (bound,) = await server.start([Listener(address="127.0.0.1:0")])
     try:
-        async with connected(address) as connection:
+        async with connected(bound.address) as connection:
             assert len((await asyncio.wait_for(connection.next(PING), 60)).payload) == 8
     finally:
         await server.stop(0)

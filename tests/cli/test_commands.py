@@ -282,6 +282,8 @@ def test_an_address_that_is_none_is_wrong_usage(tell):
         ),
         (("tasks", "list", "--tls-ca", "/nowhere.pem"), "No such file or directory"),
         (("tasks", "list", "--tls-ca", __file__), "ca is not PEM"),
+        (("tasks", "list", "--tls-cert", __file__), "certificate and key belong together"),
+        (("tasks", "list", "--tls-key", __file__), "certificate and key belong together"),
         (("tasks", "history", "x", "--limit", "0"), "Invalid value for '--limit': "),
         (("tasks", "history", "x", "--state", "sad"), "for --state: sad: the states are pending, running, succeeded"),
         (("tasks", "history", "x", "--since", "yesterday"), "for --since: 'yesterday' is neither a time such as"),

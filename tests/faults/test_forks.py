@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.patience import AT_MOST, calling
 from support.servers.process import Server, served, serves
 from support.stories import story
@@ -63,7 +64,7 @@ async def test_the_signals_of_children_are_theirs(tmp_path: Path):
 
 @story
 async def test_children_outlive_a_server_that_was_killed(tmp_path: Path):
-    """The next one gets the file and both addresses; callers of the dead one hear at once that it is gone."""
+    """The next one gets the file, both addresses and both sockets; callers of the dead one notice its end at once."""
     await outlived(tmp_path, "auto")
 
 
@@ -76,9 +77,12 @@ async def test_children_outlive_a_server_on_asyncios_own_loop(tmp_path: Path):
 async def outlived(tmp_path: Path, event_loop: str) -> None:
     """Kill a server whose handlers have left children behind, and start it again."""
     loop = {"SCHEDULE_EVENT_LOOP": event_loop}
-    async with served(tmp_path, "--http", "127.0.0.1:0", handlers=HANDLERS, **loop) as server:
+    files = [tmp_path / "grpc.sock", tmp_path / "http.sock"]
+    grpc, http = (f"127.0.0.1:0,unix:{file}" for file in files)
+    async with served(tmp_path, "--grpc", grpc, "--http", http, handlers=HANDLERS, **loop) as server:
         addresses = [server.address, server.http_address or ""]
         callers = [socket.create_connection(place.split(":")) for place in addresses]  # type: ignore[arg-type]
+        callers += map(connected, files)
         async with children(server):
             await asyncio.to_thread(server.kill)
             for caller in callers:
@@ -87,9 +91,23 @@ async def outlived(tmp_path: Path, event_loop: str) -> None:
                     while caller.recv(1024):
                         pass
                 caller.close()
-            again = "--grpc", addresses[0], "--http", addresses[1]
+            for file in files:
+                with pytest.raises(ConnectionRefusedError):
+                    connected(file)
+            again = "--grpc", f"{addresses[0]},unix:{files[0]}", "--http", f"{addresses[1]},unix:{files[1]}"
             async with served(tmp_path, *again, handlers=HANDLERS, **loop) as second:
                 await stopped(second)
+
+
+def connected(file: Path) -> socket.socket:
+    """Return a connection to a unix socket."""
+    caller = socket.socket(socket.AF_UNIX)
+    try:
+        caller.connect(str(file))
+    except OSError:
+        caller.close()
+        raise
+    return caller
 
 
 @story

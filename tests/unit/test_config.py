@@ -10,7 +10,7 @@ from schedule_grpc import app
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.task import TaskFilter
 from schedule_grpc.errors import ConfigurationError
-from schedule_grpc.settings.config import WrongSettings, keys, load
+from schedule_grpc.settings.config import WrongSettings, addresses, keys, load
 from schedule_grpc.testing import FakeClock
 
 
@@ -23,7 +23,7 @@ def empty_folder(tmp_path: Path, monkeypatch):
 def test_defaults(tmp_path: Path):
     """What a newcomer gets."""
     settings = load({})
-    assert (settings.database, settings.grpc, settings.http.address) == (
+    assert (settings.database, *map(addresses, (settings.grpc, settings.http.address))) == (
         f"sqlite:///{tmp_path}/schedule.db",
         "127.0.0.1:50051",
         "127.0.0.1:8787",
@@ -123,9 +123,13 @@ def test_the_http_interface_is_an_address_or_a_table(tmp_path: Path, monkeypatch
     )
     monkeypatch.setenv("SCHEDULE_HTTP__ALLOWED_HOSTS", '["b"]')
     http = load({"http": "127.0.0.1:2"}).http
-    assert (http.address, http.allowed_hosts, http.allowed_origins) == ("127.0.0.1:2", ["b"], ["https://ops.example"])
+    assert (addresses(http.address), http.allowed_hosts, http.allowed_origins) == (
+        "127.0.0.1:2",
+        ["b"],
+        ["https://ops.example"],
+    )
     monkeypatch.setenv("SCHEDULE_HTTP", "off")
-    assert load({}).http.address == "off"
+    assert load({}).http.address == ()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path):
 def test_foreign_variables_are_none_of_our_business(monkeypatch):
     """Kubernetes sets SCHEDULE_PORT beside a service named schedule."""
     monkeypatch.setenv("SCHEDULE_PORT", "tcp://10.0.0.1:50051")
-    assert load({}).grpc == "127.0.0.1:50051"
+    assert addresses(load({}).grpc) == "127.0.0.1:50051"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,7 @@ def test_foreign_variables_are_none_of_our_business(monkeypatch):
         ({"engine": False}, "engine: only on PostgreSQL can another server do the work; this one holds its file alone"),
         ({"database": "sqlite:///"}, "database: "),
         ({"grpc": "50051"}, "grpc: '50051' is not HOST:PORT"),
-        ({"http": "127.0.0.1:99999"}, "--http: address: "),
+        ({"http": "127.0.0.1:99999"}, "--http: address: '127.0.0.1:99999' is not HOST:PORT"),
         ({"http": "0.0.0.0:8787"}, "http: "),
         ({"grpc": "0.0.0.0:50051"}, "insecure_bind"),
         ({"grpc": "example.org:50051"}, "insecure_bind"),
@@ -201,7 +205,7 @@ def test_bad_values_are_refused(flags: dict, reason: str):
 @pytest.mark.parametrize("address", ["localhost:1", "127.0.0.9:1", "[::1]:1"])
 def test_loopback_needs_no_permission(address: str):
     """Names and addresses of this machine alone."""
-    assert load({"grpc": address}).grpc == address
+    assert addresses(load({"grpc": address}).grpc) == address
 
 
 def test_an_open_address_needs_a_word():

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from schedule_grpc.cli.main import app
-from schedule_grpc.settings.config import Settings
+from schedule_grpc.settings.config import Settings, addresses
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -20,7 +20,7 @@ def test_the_image_listens_on_its_own_loopback_only():
     instructions = [line for line in (DEPLOY / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
     assert 'CMD ["serve"]' in instructions
     assert not re.search(r"0\.0\.0\.0|insecure", "\n".join(instructions), re.IGNORECASE)
-    assert (Settings().grpc, Settings().http.address) == ("127.0.0.1:50051", "127.0.0.1:8787")
+    assert (addresses(Settings().grpc), addresses(Settings().http.address)) == ("127.0.0.1:50051", "127.0.0.1:8787")
 
 
 def test_the_compose_file_lets_nobody_in_unless_that_is_said():

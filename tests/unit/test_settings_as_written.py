@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from schedule_grpc.errors import ConfigurationError
-from schedule_grpc.settings.config import Settings, WrongSettings, load
+from schedule_grpc.settings.config import Settings, WrongSettings, addresses, load
 
 
 @pytest.fixture(autouse=True)
@@ -119,21 +119,21 @@ def test_no_value_of_a_setting_ends_in_anything_but_a_complaint(place: tuple[str
     for text in TEXTS:
         with monkeypatch.context() as environment:
             environment.setenv(variable, text)
-            next_wait({}, variable)
+            check_complaints({}, variable)
     for value in (*VALUES, *TEXTS):
         table = value
         for part in reversed(place):
             table = {part: table}
         if value in VALUES:
-            next_wait(table, f"--{place[0].replace('_', '-')}")
+            check_complaints(table, f"--{place[0].replace('_', '-')}")
         with monkeypatch.context() as file:
             file.setattr(tomllib, "loads", lambda _, table=table: table)
             (tmp_path / "schedule.toml").touch()
-            next_wait({}, "schedule.toml: ")
+            check_complaints({}, "schedule.toml: ")
         (tmp_path / "schedule.toml").unlink()
 
 
-def next_wait(flags: dict, spelled: str) -> None:
+def check_complaints(flags: dict, spelled: str) -> None:
     """Load settings; what is wrong is told on one line each, naming the setting as it was given."""
     for complaint in complaints(flags):
         assert complaint.isprintable()
@@ -173,9 +173,9 @@ def test_what_must_fit_together_may_come_from_several_sources(tmp_path: Path, mo
     monkeypatch.setenv("SCHEDULE_HTTP", "127.0.0.1:2")
     monkeypatch.setenv("SCHEDULE_HTTP__ALLOWED_HOSTS", "api")
     settings = load({})
-    assert (settings.engine, settings.grpc) == (False, "0.0.0.0:1")
+    assert (settings.engine, addresses(settings.grpc)) == (False, "0.0.0.0:1")
     assert settings.bindings == {"DB": f"sqlite:///{tmp_path}/b.db", "QUEUE": "table://DB/other"}
-    assert (settings.http.address, settings.http.allowed_hosts) == ("127.0.0.1:2", ["api"])
+    assert (addresses(settings.http.address), settings.http.allowed_hosts) == ("127.0.0.1:2", ["api"])
 
 
 def test_a_complaint_names_the_setting_as_it_was_given(tmp_path: Path, monkeypatch):

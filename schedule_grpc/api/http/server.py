@@ -12,19 +12,43 @@ import uvicorn
 from schedule_grpc.api.http.connection import BoundedConnection
 from schedule_grpc.api.http.crowd import Crowd
 from schedule_grpc.api.http_interface import BACKLOG
+from schedule_grpc.runtime.certificates import ReloadedCertificates, server_context
 
 IDLE_SECONDS = 75
 """How long a connection without a request stays open."""
 
 
 class HttpServer:
-    """Serves one ASGI application on one address."""
+    """Serves one ASGI application on all its listeners."""
 
     def __init__(self, app: Any, *, grace: float) -> None:
         """Take an application, and the seconds that calls in progress have when the server stops."""
-        config = uvicorn.Config(
-            app,
-            http=partial(BoundedConnection, crowd=Crowd()),  # type: ignore[arg-type]  # uvicorn only calls it
+        self._app = app
+        self._grace = grace
+        self._crowd = Crowd()
+        self._servers: list[_Server] = []
+        self._serving: list[asyncio.Task[None]] = []
+
+    def start(self, listener: socket.socket, certificates: ReloadedCertificates | None = None) -> None:
+        """Answer on a listening socket, by TLS if there are certificates."""
+        config = self._config()
+        if certificates is not None:
+            config.load()  # later it would replace the context by uvicorn's own
+            config.ssl = server_context(certificates)
+        server = _Server(config)
+        self._servers.append(server)
+        self._serving.append(asyncio.create_task(server.serve(sockets=[listener]), name="http"))
+
+    async def stop(self) -> None:
+        """Accept no more calls, and let the calls in progress end."""
+        for server in self._servers:
+            server.should_exit = True
+        await asyncio.gather(*self._serving)
+
+    def _config(self) -> uvicorn.Config:
+        return uvicorn.Config(
+            self._app,
+            http=partial(BoundedConnection, crowd=self._crowd),  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             lifespan="off",
             log_config=None,  # the log is set up already
@@ -34,20 +58,8 @@ class HttpServer:
             proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=round(grace),
+            timeout_graceful_shutdown=round(self._grace),
         )
-        self._server = _Server(config)
-        self._serving: asyncio.Task[None] | None = None
-
-    def start(self, listener: socket.socket) -> None:
-        """Answer on a listening socket."""
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
-
-    async def stop(self) -> None:
-        """Accept no more calls, and let the calls in progress end."""
-        self._server.should_exit = True
-        if self._serving is not None:
-            await self._serving
 
 
 class _Server(uvicorn.Server):

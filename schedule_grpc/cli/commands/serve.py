@@ -1,6 +1,7 @@
 """``schedule-grpc serve``."""
 
 import gc
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from schedule_grpc.cli.options import ConfigFile, DatabaseUrl
 
 if TYPE_CHECKING:
     from schedule_grpc.app import RunningServer
+    from schedule_grpc.runtime.listeners import Bound
 
 CANNOT_START = 1
 CONFIGURATION = 2
@@ -20,8 +22,12 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 def serve(
     *,
     database: DatabaseUrl = None,
-    grpc: Annotated[str | None, typer.Option(help="HOST:PORT of the gRPC interface [127.0.0.1:50051]")] = None,
-    http: Annotated[str | None, typer.Option(help="HOST:PORT of the HTTP interface, or off [127.0.0.1:8787]")] = None,
+    grpc: Annotated[
+        str | None, typer.Option(help="Where gRPC listens: HOST:PORT or unix:PATH [127.0.0.1:50051]")
+    ] = None,
+    http: Annotated[
+        str | None, typer.Option(help="Where HTTP listens: HOST:PORT, unix:PATH or off [127.0.0.1:8787]")
+    ] = None,
     config: ConfigFile = None,
     handlers: Annotated[list[str] | None, typer.Option(help="Module whose handlers are offered; repeatable")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Attempts that run at once [100]")] = None,
@@ -29,7 +35,8 @@ def serve(
     log_format: Annotated[str | None, typer.Option(help="auto, console or json [auto]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info]")] = None,
     insecure_bind: Annotated[
-        bool, typer.Option("--insecure-bind", help="Allow an address that others can reach, without TLS and keys")
+        bool,
+        typer.Option("--insecure-bind", help="Allow an address that others can reach and that asks for no certificate"),
     ] = False,
     engine: Annotated[
         bool | None, typer.Option("--engine/--no-engine", help="Fire and run tasks, or only answer calls (PostgreSQL)")
@@ -104,10 +111,10 @@ def _greet(running: "RunningServer") -> None:
     """Print the addresses of the server, its tasks, and commands to try."""
     from schedule_grpc.cli import tables
 
-    print(f"gRPC on {running.grpc_address}")
-    if running.http_address is not None:
+    print(f"gRPC on {', '.join(map(_shown, running.grpc_addresses))}")
+    if running.http_addresses:
         offered = "documentation at /docs" if running.api else "/health and /metrics"
-        print(f"HTTP on http://{running.http_address} ({offered})")
+        print(f"HTTP on {', '.join(map(_url, running.http_addresses))} ({offered})")
     if not running.api:
         print("Answers no calls: health and metrics only.\n", flush=True)
         return
@@ -118,11 +125,39 @@ def _greet(running: "RunningServer") -> None:
     else:
         print("No tasks yet.")
     print("Try:")
-    print(f"  grpcurl -plaintext {running.grpc_address} list")
+    ways = running.grpc_addresses[0]
+    print(f"  {_grpcurl(ways)} list")
     if running.tasks:
         call = "schedule.v1.ScheduleService/RunTaskNow"
         name = min(running.tasks, key=lambda task: (task.next_run_time or _NEVER, task.name)).name  # the next to run
-        print(f'  grpcurl -plaintext -d \'{{"name": "{name}"}}\' {running.grpc_address} {call}')
-    if running.http_address is not None:
-        print(f"  curl http://{running.http_address}/tasks")
+        data = f"-d '{json.dumps({'name': name})}'"
+        print(f"  {_grpcurl(ways, data)} {call}")
+    if running.http_addresses:
+        print(f"  {_curl(running.http_addresses[0])}")
     print(flush=True)
+
+
+def _grpcurl(bound: "Bound", *options: str) -> str:
+    """Return the beginning of a command that calls the server; in the place of CA.pem stands the reader's file."""
+    way = "-cacert CA.pem" if bound.encrypted else "-plaintext"
+    unix = ("-unix",) if bound.path else ()
+    return " ".join(("grpcurl", way, *options, *unix, bound.path or bound.address))
+
+
+def _curl(bound: "Bound") -> str:
+    """Return a command that asks the server for its tasks."""
+    trust = "--cacert CA.pem " if bound.encrypted else ""
+    scheme = "https" if bound.encrypted else "http"
+    if bound.path:
+        return f"curl {trust}--unix-socket {bound.path} {scheme}://localhost/tasks"
+    return f"curl {trust}{scheme}://{bound}/tasks"
+
+
+def _shown(bound: "Bound") -> str:
+    return f"{bound} (TLS)" if bound.encrypted else str(bound)
+
+
+def _url(bound: "Bound") -> str:
+    if bound.path:
+        return _shown(bound)
+    return f"https://{bound}" if bound.encrypted else f"http://{bound}"

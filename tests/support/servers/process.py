@@ -57,7 +57,7 @@ STARTED: "list[Server]" = []
 
 @dataclass
 class Server:
-    """A server process that answers calls on ``address``."""
+    """A server process that answers calls on ``address``, its first."""
 
     process: subprocess.Popen[str]
     address: str
@@ -148,8 +148,10 @@ def start(folder: Path, *options: str, handlers: str | None = "support.handlers.
         process.stdout.close()
         log.close()
         raise AssertionError(f"exit {process.returncode}: {errors}")
-    found = re.search(r"^HTTP on http://(\S+)", greeting, re.MULTILINE)
-    server = Server(process, first.removeprefix("gRPC on "), greeting, found[1] if found else None, log)
+    found = re.search(r"^HTTP on http://([^\s,]+)", greeting, re.MULTILINE)
+    server = Server(
+        process, first.removeprefix("gRPC on ").partition(", ")[0], greeting, found[1] if found else None, log
+    )
     STARTED.append(server)
     return server
 

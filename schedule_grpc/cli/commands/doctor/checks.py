@@ -98,8 +98,8 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
         checks.append(await _database(settings))
         checks += await _bindings(settings.bindings)
         checks.append(await _alerts(settings.alerts))
-        if call.server == LOCAL and not settings.grpc.endswith(":0"):
-            call = replace(call, server=settings.grpc)
+        if call.server == LOCAL and (address := _callable(settings)):
+            call = replace(call, server=address)
     server = await _server(call)
     checks.append(server)
     if task and server.verdict is Verdict.FAIL:
@@ -107,6 +107,12 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
     elif task:
         checks += await _task(call, task)
     return checks
+
+
+def _callable(settings: Settings) -> str:
+    """Return an address at which the server that is configured answers without TLS; empty if there is none."""
+    plain = (each.address for each in settings.grpc if each.tls_cert is None and not each.address.endswith(":0"))
+    return next(plain, "")
 
 
 def _handler_modules(settings: Settings) -> Iterator[Check]:
@@ -220,7 +226,7 @@ async def _server(call: Caller) -> Check:
         finding = f"{call.server}: {error.message}"
         return bad("server", finding, "start it with `schedule-grpc serve`, or name its address with --server")
     except (ValueError, OSError) as error:
-        return bad("server", f"{call.server}: {error}", "correct --token, --tls-ca, or the address")
+        return bad("server", f"{call.server}: {error}", "correct --token, the --tls options, or the address")
     if status != "SERVING":
         advice = "it is stopping, its database does not answer, or its loop stands still: see its log"
         return bad("server", f"{call.server}: {status}", advice)

@@ -4,7 +4,6 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from schedule_grpc.cli.connection import Caller
-from schedule_grpc.client import Tls
 from schedule_grpc.client.call import failure
 from schedule_grpc.client.channel import route
 from schedule_grpc.pb import schedule_pb2
@@ -19,8 +18,7 @@ async def serving(call: Caller, *, deadline: float) -> str:
         ScheduleError: if the call fails; Unavailable if no server answers.
         ValueError, OSError: if the address, the key or the certificate cannot be used.
     """
-    tls = None if call.tls_ca is None else Tls(ca=call.tls_ca)
-    way = route(call.server, tls=tls, token=call.token, attempts=1)
+    way = route(call.server, tls=call.tls(), token=call.token, attempts=1)
     if way.credentials is None:
         channel = grpc.aio.insecure_channel(way.address, options=way.options)
     else:

@@ -1,0 +1,122 @@
+"""How listeners are written: an address, a table of an address and its certificates, or a list of these."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from schedule_grpc.errors import CannotStart
+from schedule_grpc.runtime import paths
+from schedule_grpc.runtime.certificates import ReloadedCertificates, TlsFiles
+from schedule_grpc.runtime.listeners import LONGEST_PATH, UNIX, Listener
+from schedule_grpc.settings.sources import json_or_text
+from schedule_grpc.settings.values import checked_address, listed
+
+_MODES = range(0o1000)
+
+
+class ListenerOptions(BaseModel):
+    """One place where a server listens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    socket_mode: str = "600"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_table(cls, value: object) -> object:
+        return {"address": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ListenerOptions":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError(f"{self.address}: tls_cert and tls_key belong together")
+        if self.client_ca is not None and self.tls_cert is None:
+            raise ValueError(f"{self.address}: client_ca needs tls_cert and tls_key")
+        self.check_address(self.address)
+        if not self.is_unix and "socket_mode" in self.model_fields_set:
+            raise ValueError(f"{self.address}: socket_mode is for unix:PATH")
+        self.mode  # noqa: B018 (it refuses what is no mode)
+        return self
+
+    def __str__(self) -> str:
+        return self.address
+
+    @staticmethod
+    def check_address(address: str) -> None:
+        """Refuse what is no address to listen on.
+
+        Raises:
+            ValueError: saying why.
+        """
+        if not address.startswith(UNIX):
+            checked_address(address)
+            return
+        path = address.removeprefix(UNIX)
+        if not path or len(path.encode()) > LONGEST_PATH or "\0" in path or path.startswith("@"):
+            raise ValueError(f"{address} is not unix:PATH with a path of 1 to {LONGEST_PATH} bytes")
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is a unix socket."""
+        return self.address.startswith(UNIX)
+
+    @property
+    def mode(self) -> int:
+        """The mode of the unix socket."""
+        try:
+            mode = int(self.socket_mode, 8)
+        except ValueError:
+            mode = -1
+        if mode not in _MODES:
+            raise ValueError(f"{self.address}: socket_mode {self.socket_mode!r} is not an octal mode such as 660")
+        return mode
+
+    @property
+    def knows_its_callers(self) -> bool:
+        """Whether only callers with a certificate of a known authority, or users with access to a file, can connect."""
+        return self.is_unix or self.client_ca is not None
+
+    def absolute(self) -> "ListenerOptions":
+        """Return the same, with paths that do not depend on the working directory."""
+        files = {name: getattr(self, name) for name in ("tls_cert", "tls_key", "client_ca")}
+        changed: dict[str, Any] = {name: Path.cwd() / path for name, path in files.items() if path is not None}
+        if self.is_unix:
+            changed["address"] = UNIX + paths.absolute(self.address.removeprefix(UNIX))
+        return self.model_copy(update=changed)
+
+    def opened(self, key: str) -> Listener:
+        """Return the listener, its certificates read.
+
+        Raises:
+            CannotStart: naming the setting, if they cannot be used.
+        """
+        certificates = None
+        if self.tls_cert is not None and self.tls_key is not None:
+            files = TlsFiles(certificate=self.tls_cert, key=self.tls_key, client_ca=self.client_ca)
+            try:
+                certificates = ReloadedCertificates(files)
+            except ValueError as error:
+                raise CannotStart(f"{key}: {self.address}: {error}") from error
+        return Listener(address=self.address, certificates=certificates, socket_mode=self.mode)
+
+
+def _read(value: object) -> object:
+    if isinstance(value, str):
+        value = json_or_text(value, "{")
+    if isinstance(value, Mapping | ListenerOptions):
+        return [value]
+    items = listed(value)
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, str):  # an error here names the setting, not a place in a list that was not written
+            ListenerOptions.check_address(item)
+    return items
+
+
+Listeners: TypeAlias = Annotated[tuple[ListenerOptions, ...], BeforeValidator(_read)]
+"""One or more listeners."""
