@@ -5,6 +5,9 @@ Handler modules import from here; the server, the clients and the contract's stu
     from schedule_grpc import PermanentFailure, TaskContext, handler
     from schedule_grpc.client import AsyncClient
     from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
+
+Public are `__all__` of this module and of `client`, `errors`, `schedule` and `testing`, and the stubs in `pb`
+(docs/stability.md); every other module below this one is internal.
 """
 
 import importlib
@@ -17,7 +20,7 @@ __all__ = ["PermanentFailure", "TaskContext", "handler"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what handler modules import once one of them does: the command line and the clients need none of it."""
+    """Load the names of `__all__` on first use: the command line and the clients need none of them."""
     if name in __all__:
         return getattr(importlib.import_module("schedule_grpc.handlers"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ from schedule_grpc.api import GrpcServer, HttpInterface
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import Handler, Task, TaskFilter
+from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Hub
@@ -26,54 +26,54 @@ from schedule_grpc.metrics import Metrics
 from schedule_grpc.runtime import signals
 from schedule_grpc.runtime.agreed_clock import AgreedClock
 from schedule_grpc.runtime.clock import Clock, SystemClock, pass_by
+from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
 from schedule_grpc.runtime.threads import in_thread
 from schedule_grpc.service import Service
 from schedule_grpc.settings.config import Settings
 from schedule_grpc.settings.values import OFF
-from schedule_grpc.store import SqlStore, open_store, shown
+from schedule_grpc.store import Store, open_store, shown
 
 if TYPE_CHECKING:
     from schedule_grpc.api.http import HttpServer
 
 log = structlog.get_logger(__name__)
 
-SQLITE = "sqlite:///"
-DATABASES = (SQLITE, "postgresql://", "postgres://")
+DATABASES = (SQLITE, *POSTGRESQL)
 SHOWN_TASKS = 100
-"""Tasks that a server that starts has shown."""
+"""Tasks that a starting server shows at most."""
 COUNTED_EVERY = 10.0
 """Seconds."""
 BEGINS_WITHIN = 5.0
-"""Seconds after which a server tells where it answers though its engine has not begun: the database does not let it."""
+"""Seconds after which a server reports its addresses even if its engine has not begun: the database is away."""
 CATCHES_UP_WITHIN = 1.0
-"""Seconds after which HTTP is loaded though there is still work that waited for the server."""
+"""Seconds after which HTTP is loaded even if overdue work is left."""
 SOON = timedelta(milliseconds=20)
-"""How often a server that starts looks whether its engine has begun."""
+"""The pause between two checks of a starting server whether its engine has begun."""
 STREAM_GRACE = 5.0
-"""Seconds that calls under way get once the engine has drained."""
+"""Seconds that calls under way get after the engine has drained."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningServer:
-    """What a server tells once it answers calls."""
+    """The facts that a server shows once it answers calls."""
 
     grpc_address: str
     http_address: str | None
     tasks: tuple[Task, ...]
-    """The first ones by name."""
+    """The first tasks by name."""
     more: bool
-    """Whether there are others."""
+    """Whether there are more tasks."""
     offered: frozenset[str]
     """The names of the handlers that are offered."""
     api: bool
-    """Whether it answers more than questions for its health."""
+    """Whether it answers calls besides health checks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """A server's parts, for whoever runs one inside another program or a test."""
+    """The parts of a server, for a program or test that runs one inside itself."""
 
-    store: SqlStore
+    store: Store
     engine: Engine | AbsentEngine
     service: Service
     server: GrpcServer
@@ -84,7 +84,7 @@ class Parts:
     http_address: str | None
     """None: there is no HTTP interface."""
     http_answers: "asyncio.Task[None] | None"
-    """Ends once callers are answered there."""
+    """Ends once HTTP calls are answered."""
 
 
 async def serve(
@@ -92,16 +92,16 @@ async def serve(
 ) -> None:
     """Run a server until SIGTERM, SIGINT or SIGHUP; a second signal does not wait for running work.
 
-    The last deed of a process: signals that come after it are ignored.
+    To be called last in a process: signals that come after it are ignored.
 
     Args:
-        settings: How.
-        init: Register the built-in tasks that are not there.
+        settings: The configuration.
+        init: Register the missing built-in tasks.
         ready: Called in a thread once the server answers calls.
 
     Raises:
-        ConfigurationError: if a binding, an alert's target or a handler cannot be used; one of its kind, `CannotStart`,
-            if an address or a handler module is not to be had.
+        ConfigurationError: if a binding, an alert's target or a handler cannot be used; its subclass `CannotStart`, if
+            an address or a handler module is not available.
         DatabaseRefused: if the database file must not be used.
     """
     stopping = asyncio.Event()
@@ -125,8 +125,8 @@ async def serve(
                     if parts.http_answers is not None:
                         await parts.http_answers
                     if ready is not None:
-                        told = await _running_now(parts, api=settings.api)
-                        await in_thread(lambda _: ready(told), name="ready")
+                        server = await _running_now(parts, api=settings.api)
+                        await in_thread(lambda _: ready(server), name="ready")
                     await _until_stopped(parts, engine, stopping, clock)
                 finally:
                     await _drain(parts, engine)
@@ -145,7 +145,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         store, clock = await _opened(settings.database, hub, metrics, clock, stack)
-        # Before the others: what ends with a task is counted as of one that is gone.
+        # Before the others: executions that end with their task count as a deleted task's.
         stack.enter_context(hub.listening(metrics.notice_deleted, with_peers=True))
         stack.enter_context(hub.listening(metrics.notice))
         loops = HandlerLoops(bindings=partial(_bindings, settings, clock), clock=clock)
@@ -170,14 +170,12 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         defaults = builtin.default_definitions()
         starter = engine if isinstance(engine, Engine) else None
         service = Service(store=store, clock=clock, hub=hub, registry=registry, defaults=defaults, starter=starter)
-        await store.offer_handlers(
-            [Handler(name=offer.name, description=offer.description) for offer in registry], now=clock.now()
-        )
+        await store.offer_handlers(registry.handlers(), now=clock.now())
         await engine.recover()
         if init:
             await service.initialize_defaults()
         await _register(service, settings.registrations(), file=settings.tasks_from)
-        metrics.tell_health(lambda: not _troubles(service, engine))
+        metrics.report_health(lambda: not _troubles(service, engine))
         log_set_up.count_dropped(metrics.lines_dropped)
         server = GrpcServer(service if settings.api else None, answered=metrics.answered)
         address = await server.start(settings.grpc)
@@ -212,22 +210,22 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
 
 async def _opened(
     database: str, hub: Hub, metrics: Metrics, machine: Clock, stack: AsyncExitStack
-) -> tuple[SqlStore, Clock]:
-    """Open the store; return it with the clock by which this server works: its machine's, or the shared database's."""
+) -> tuple[Store, Clock]:
+    """Open the store; return it with this server's clock: the machine's, or that of the shared database."""
     store = await open_store(database, hub, on_commit=metrics.committed, on_error=metrics.refused)
     stack.push_async_callback(store.close)
     metrics.begin(await store.count_open())
     if not store.is_shared:
         return store, machine
     clock = AgreedClock(machine)
-    await clock.agree(store.time)  # nothing fires before we know what time it is
+    await clock.agree(store.time)  # nothing fires before the time is known
     for keeping in (clock.keep_agreeing(store.time), _keep_counting(store, metrics, clock)):
         stack.callback(asyncio.create_task(keeping).cancel)
     return store, clock
 
 
-async def _keep_counting(store: SqlStore, metrics: Metrics, clock: Clock) -> NoReturn:
-    """Count anew what is open: other servers' transitions are not told to our instruments."""
+async def _keep_counting(store: Store, metrics: Metrics, clock: Clock) -> NoReturn:
+    """Count open executions anew: this server's instruments do not receive other servers' transitions."""
     while True:
         await pass_by(clock, COUNTED_EVERY)
         with suppress(Unavailable):
@@ -237,7 +235,7 @@ async def _keep_counting(store: SqlStore, metrics: Metrics, clock: Clock) -> NoR
 def _http_server(
     settings: Settings, service: Service, metrics: Metrics, engine: Engine | AbsentEngine, clock: Clock, http: Any
 ) -> "HttpServer":
-    """Make the HTTP server of the module that has it."""
+    """Make the HTTP server by its module, which is loaded late."""
     app = http.application(
         service if settings.api else None,
         registry=metrics.registry,
@@ -254,15 +252,15 @@ def _http_server(
 def _opened_http(
     http: HttpInterface, engine: Engine | AbsentEngine, clock: Clock, stack: AsyncExitStack
 ) -> "asyncio.Task[None]":
-    """Have HTTP loaded, and closed with the stack; the task that is returned ends once it answers."""
+    """Load HTTP in a task, which ends once it answers; close both with the stack."""
     answers = asyncio.create_task(_answer_http(http, engine, clock), name="load HTTP")
     stack.push_async_callback(http.close)
-    stack.push_async_callback(_ended, answers)
+    stack.push_async_callback(_end_task, answers)
     return answers
 
 
 async def _answer_http(http: HttpInterface, engine: Engine | AbsentEngine, clock: Clock) -> None:
-    """Load HTTP once the engine has caught up: what waited for this server goes first."""
+    """Load HTTP once the engine has caught up: overdue work goes first."""
     tries_until = clock.monotonic() + CATCHES_UP_WITHIN
     never = asyncio.Event()
     while not engine.caught_up and clock.monotonic() < tries_until:
@@ -270,7 +268,7 @@ async def _answer_http(http: HttpInterface, engine: Engine | AbsentEngine, clock
     await http.answer()
 
 
-async def _ended(task: "asyncio.Task[None]") -> None:
+async def _end_task(task: "asyncio.Task[None]") -> None:
     """Cancel a task, and return when it has ended."""
     task.cancel()
     await asyncio.wait([task])
@@ -289,12 +287,12 @@ async def _running_now(parts: Parts, *, api: bool) -> RunningServer:
 
 
 def _troubles(service: Service, engine: Engine | AbsentEngine) -> Sequence[str]:
-    """Return why the server is not healthy, or no longer is to be asked; empty if it is."""
+    """Return why the server is not healthy, or should get no more calls; empty if it is healthy."""
     return (*engine.troubles(), "the server is stopping") if service.draining else engine.troubles()
 
 
 async def _until_begun(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:
-    """Return once the engine has begun and health says so, or will not begin soon."""
+    """Return once the engine has begun, or will not begin soon; set the health that is served."""
     tries_until = clock.monotonic() + BEGINS_WITHIN
     while not (parts.engine.begun or engine.done() or stopping.is_set() or clock.monotonic() > tries_until):
         await clock.wait_until(clock.now() + SOON, stopping)
@@ -302,20 +300,20 @@ async def _until_begun(parts: Parts, engine: "asyncio.Task[None]", stopping: asy
 
 
 async def _until_stopped(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:
-    """Return when asked to stop, keeping the health that is served true meanwhile; a dead engine is an error."""
-    told: Sequence[str] | None = None
+    """Return when asked to stop; until then keep the served health up to date. A dead engine is an error."""
+    reported: Sequence[str] | None = None
     while not stopping.is_set():
         if engine.done():
             engine.result()
             return
         troubles = parts.engine.troubles()
-        if troubles != told:
+        if troubles != reported:
             await parts.server.set_serving(serving=not troubles)
             if troubles:
                 log.error("health.degraded", troubles=list(troubles))
-            elif told:
+            elif reported:
                 log.info("health.restored")
-            told = troubles
+            reported = troubles
         await clock.wait_until(None, stopping)
 
 
@@ -328,9 +326,9 @@ async def _drain(parts: Parts, engine: "asyncio.Task[None]") -> None:
 
 
 def _bindings(settings: Settings, clock: Clock) -> Bindings:
-    """Return the bindings, and beside them what the built-in tasks are told of the configuration."""
+    """Return the bindings, with the settings of the built-in tasks beside them."""
     bindings = Environment(settings.bindings, clock=clock)
-    urls = {name: told if isinstance(told, str) else str(told.get("url")) for name, told in settings.bindings.items()}
+    urls = {name: each if isinstance(each, str) else str(each.get("url")) for name, each in settings.bindings.items()}
     databases = {name: url for name, url in urls.items() if url.startswith(DATABASES)}
     backup = BackupSettings(sources=databases | {SERVICE: settings.database}, **settings.backup.model_dump())
     http = builtin.HttpSettings(**settings.http_request.model_dump())
@@ -338,17 +336,18 @@ def _bindings(settings: Settings, clock: Clock) -> Bindings:
 
 
 async def _register(service: Service, tasks: Sequence[Registration], *, file: str) -> None:
-    """Register the configuration's own tasks.
+    """Register the tasks of the configuration.
 
-    A handler that nobody offers yet is worth a warning; so is a single instant that is over, which is not registered.
+    A handler that no server offers yet is logged as a warning; so is a single instant that is over, which is not
+    registered.
     """
     if not tasks:
         return
     known = {handler.name for handler in await service.handlers()}
-    for wanted in tasks:
-        handler = wanted.definition.handler
+    for registration in tasks:
+        handler = registration.definition.handler
         if handler not in known:
-            log.warning("task.handler_unknown", task=wanted.definition.name, handler=handler)
+            log.warning("task.handler_unknown", task=registration.definition.name, handler=handler)
     for passed in await service.declare(tasks):
         log.warning("task.passed", task=passed.definition.name, schedule=passed.definition.schedule.text, file=file)
 

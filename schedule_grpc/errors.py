@@ -35,6 +35,32 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
 
+__all__ = [
+    "BindingError",
+    "CannotStart",
+    "ConfigurationError",
+    "DatabaseRefused",
+    "DatabaseUnavailable",
+    "EtagMismatch",
+    "ExecutionNotFound",
+    "FailedPrecondition",
+    "HandlerNotFound",
+    "Internal",
+    "InvalidArgument",
+    "InvalidSchedule",
+    "NoWorker",
+    "NotFound",
+    "ResourceExhausted",
+    "ScheduleError",
+    "SchedulePassed",
+    "ShuttingDown",
+    "TaskDisabled",
+    "TaskNotFound",
+    "TaskUnreadable",
+    "Unavailable",
+    "Violation",
+]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Violation:

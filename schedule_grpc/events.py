@@ -1,7 +1,7 @@
-"""What happened, told to whoever listens: the store publishes after its commit, running handlers tell their progress.
+"""Events, and the hub that hands them to listeners: the store publishes after its commit, handlers report progress.
 
-Events are hints. A listener may be told late, twice, or (a slow one) not at all; whoever waits for something also
-reads the store again now and then. Where servers share a database, each also hears of what the others committed.
+Events are hints. A listener may receive one late, twice, or (a slow one) not at all; so a waiter also reads
+the store again now and then. Where servers share a database, each also receives the commits of the others.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.runtime.clock import Clock
 
 ENDS_KNOWN = 4096
-"""Of the executions that ended last it is known that they did: who asks for the end of one may ask just after it."""
+"""The newest ends that the hub remembers: a waiter may come just after the end of its execution."""
 KEPT = 1000
-"""Events that a subscription keeps for a reader who is slow."""
+"""Events that a subscription keeps for a slow reader."""
 HEARTBEAT = timedelta(seconds=15)
-"""After which a watcher is sent something where nothing happened: proxies end what is silent."""
+"""The pause after which a watcher is sent a heartbeat: proxies close silent connections."""
 
 
 class Transition(Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class Transition(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """A running handler told how far it is: ``fraction`` from 0 to 1, and what it is doing."""
+    """A running handler reported its progress: ``fraction`` from 0 to 1, and the present step."""
 
     execution_id: str
     task_name: str
@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lost:
-    """So many events were dropped here, because the reader was slow; 0: nobody knows how many, or whether any."""
+    """Events were dropped at this place because the reader was slow; 0: their number is not known, and may be none."""
 
     count: int
 
@@ -55,17 +55,17 @@ class Lost:
 class TaskChanged:
     """A task was registered, changed, or had an execution let through its gate: there may be something to do.
 
-    Without a name, some task may have been.
+    An empty name: any task may have changed.
     """
 
     name: str
     deleted_uid: str = ""
-    """Of the task that was deleted, if that is what happened to it."""
+    """The uid of the task, if the change was its deletion."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CancelRequested:
-    """Somebody wants the end of an execution that runs; without an id, of some execution, perhaps."""
+    """The end of a running execution was requested; an empty id: perhaps that of any execution."""
 
     execution_id: str
 
@@ -88,7 +88,7 @@ WatchEvent: TypeAlias = Transition | Progress | Lost
 
 
 class Subscription:
-    """What one reader is told, in order, and kept for a while; iterating ends when the hub is closed."""
+    """The events for one reader, in order, kept until it reads them; iterating ends when the hub is closed."""
 
     def __init__(self, wanted: Callable[[Transition | Progress], bool]) -> None:
         self._wanted = wanted
@@ -97,7 +97,7 @@ class Subscription:
         self._closed = False
 
     def notice(self, events: Sequence[Event]) -> None:
-        """Keep what the reader wants; where too much is kept already, keep the number of what is lost instead."""
+        """Keep the events that the reader accepts; where too many are kept already, count the lost ones instead."""
         for event in events:
             if not isinstance(event, Transition | Progress) or not self._wanted(event):
                 continue
@@ -110,7 +110,7 @@ class Subscription:
             self._changed.set()
 
     def gap(self) -> None:
-        """Tell the reader that something may be missing here."""
+        """Report to the reader that events may be missing here."""
         if len(self._kept) < KEPT:
             self._kept.append(Lost(count=0))
             self._changed.set()
@@ -130,7 +130,7 @@ class Subscription:
             await self._changed.wait()
 
     async def beating(self, clock: Clock, every: timedelta) -> AsyncIterator[WatchEvent | None]:
-        """Iterate in the same way, and give None whenever nothing was told for so long."""
+        """Iterate in the same way, and yield None after each ``every`` without an event."""
         while True:
             self._changed.clear()
             while self._kept:
@@ -145,10 +145,10 @@ class Subscription:
 
 
 class Ending(asyncio.Event):
-    """Set when an execution has ended; or, now and then, when it may have."""
+    """Set when an execution has ended; now and then, when it may have ended."""
 
     execution: Execution | None = None
-    """How it ended; None where only its id was told, or nothing."""
+    """The execution as it ended; None where only its id is known, or not even that."""
 
 
 class Hub:
@@ -158,28 +158,28 @@ class Hub:
         self._listeners: list[Listener] = []
         self._with_peers: list[Listener] = []
         self._waiting: dict[str, set[Ending]] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._newest_ends: OrderedDict[str, None] = OrderedDict()
         self._subscriptions: set[Subscription] = set()
         self._closed = False
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Tell every listener of a batch. A listener must not block; what it raises is logged."""
+        """Call every listener with a batch. A listener must not block; its exceptions are logged."""
         for event in events:
             if isinstance(event, Transition) and event.execution.state.is_terminal:
-                self._end(event.execution.id, event.execution)
-        _tell(self._listeners, events)
+                self._wake_waiters(event.execution.id, event.execution)
+        _call_each(self._listeners, events)
 
     def relay(self, events: Sequence[Event]) -> None:
-        """Tell those who also want to hear of what other servers did."""
-        _tell(self._with_peers, events)
+        """Call the listeners ``with_peers`` with events of other servers."""
+        _call_each(self._with_peers, events)
 
     def note_ends(self, execution_ids: Iterable[str]) -> None:
-        """Wake those who wait for the end of these executions."""
+        """Wake the waiters for the ends of these executions."""
         for execution_id in execution_ids:
-            self._end(execution_id, None)
+            self._wake_waiters(execution_id, None)
 
     def gap(self) -> None:
-        """Other servers were not heard for a while: wake whoever waits, tell whoever watches."""
+        """Wake all waiters, and report a gap to all watchers: notifications of other servers were lost for a while."""
         for waiters in self._waiting.values():
             for waiter in waiters:
                 waiter.set()
@@ -188,22 +188,22 @@ class Hub:
 
     @property
     def watched(self) -> bool:
-        """Whether anybody is subscribed."""
+        """Whether there are subscriptions."""
         return bool(self._subscriptions)
 
     def awaits(self, execution_id: str) -> bool:
-        """Tell whether anybody waits for the end of an execution."""
+        """Return whether a caller waits for the end of an execution."""
         return execution_id in self._waiting
 
     def close(self) -> None:
-        """End every subscription, for the server is stopping; listeners are told to the last."""
+        """End every subscription: the server stops. Listeners are called to the last."""
         self._closed = True
         for subscription in self._subscriptions:
             subscription.close()
 
     @contextmanager
     def listening(self, listener: Listener, *, with_peers: bool = False) -> Iterator[None]:
-        """Within this context ``listener`` is called with every batch; with ``with_peers``, with other servers' too."""
+        """Within this context ``listener`` is called with every batch; ``with_peers``: of other servers, too."""
         lists = (self._listeners, self._with_peers) if with_peers else (self._listeners,)
         for listeners in lists:
             listeners.append(listener)
@@ -215,7 +215,7 @@ class Hub:
 
     @contextmanager
     def subscribed(self, wanted: Callable[[Transition | Progress], bool]) -> Iterator[Subscription]:
-        """Within this context the subscription given is told of every event that ``wanted`` accepts."""
+        """Within this context the subscription receives every event that ``wanted`` accepts."""
         subscription = Subscription(wanted)
         self._subscriptions.add(subscription)
         if self._closed:
@@ -228,12 +228,12 @@ class Hub:
 
     @contextmanager
     def ending(self, execution_id: str) -> Iterator[Ending]:
-        """Within this context the event given is set when that execution ends; many may wait at no cost to others.
+        """Within this context the `Ending` is set when that execution ends; many waiters cost other events nothing.
 
-        If it was one of the last to end, the event is set already.
+        If the execution is one of the newest ends, it is set already.
         """
         waiter = Ending()
-        if execution_id in self._ended:
+        if execution_id in self._newest_ends:
             waiter.set()
         waiters = self._waiting.setdefault(execution_id, set())
         waiters.add(waiter)
@@ -244,21 +244,21 @@ class Hub:
             if not waiters:
                 self._waiting.pop(execution_id, None)
 
-    def _end(self, execution_id: str, execution: Execution | None) -> None:
-        self._ended[execution_id] = None
-        if len(self._ended) > ENDS_KNOWN:
-            self._ended.popitem(last=False)
+    def _wake_waiters(self, execution_id: str, execution: Execution | None) -> None:
+        self._newest_ends[execution_id] = None
+        if len(self._newest_ends) > ENDS_KNOWN:
+            self._newest_ends.popitem(last=False)
         for waiter in self._waiting.get(execution_id, ()):
             waiter.execution = waiter.execution or execution
             waiter.set()
 
 
-def _tell(listeners: Iterable[Listener], events: Sequence[Event]) -> None:
+def _call_each(listeners: Iterable[Listener], events: Sequence[Event]) -> None:
     for listener in tuple(listeners):
         try:
             listener(events)
-        except Exception:  # what was committed stays committed, and the others are told all the same
-            import structlog  # noqa: PLC0415 (65 ms, which clients and commands would pay who have events and no log)
+        except Exception:  # what was committed stays committed, and the other listeners are called all the same
+            import structlog  # noqa: PLC0415 (65 ms, which clients and commands would pay that have events and no log)
 
             log = structlog.get_logger(__name__)
             log.exception("listener.failed", listener=repr(listener))

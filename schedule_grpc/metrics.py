@@ -1,6 +1,6 @@
-"""Prometheus metrics: instruments that listen to the hub, and hooks for what is no event.
+"""Prometheus metrics: instruments that listen to the hub, and hooks where there is no event.
 
-Names and labels are part of what operators build on: they are listed in docs/operations.md and only ever added to.
+Operators build on names and labels: they are listed in docs/operations.md and only ever added to.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,13 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 MOST_LABELS = 1000
 """Tasks, and handlers, that have series of their own."""
 OTHER = "(other)"
-"""The label of all further ones, and of what is counted of a task after it was deleted. No name has brackets."""
+"""The label of all others, and of a task's executions that end after its deletion. No name has brackets."""
 _REMEMBERED = 10_000
 """Deleted tasks that are known to be gone: their last executions may end later."""
 
 
 class _Capped:
-    """Labels that callers can make: so many of them, the rest is one."""
+    """Labels that callers can make: `MOST_LABELS` of them, all others share one."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -43,7 +43,7 @@ class _Capped:
 
 
 class _TaskSeries:
-    """The series that tasks have, as long as they are there."""
+    """The series of tasks; a deleted task has none."""
 
     def __init__(self) -> None:
         self._names = _Capped()
@@ -55,7 +55,7 @@ class _TaskSeries:
         return OTHER if execution.task_uid in self._gone else self._names.label(execution.task_name)
 
     def count(self, counter: Counter, label: str, *labels: str, by: int) -> None:
-        """Count so many of a task; its label is the counter's first."""
+        """Add to a task's counter; the task is the counter's first label."""
         series = self._series.setdefault(label, {})
         key = counter, labels
         if (one := series.get(key)) is None:
@@ -73,7 +73,7 @@ class _TaskSeries:
 
 
 class _Sums:
-    """What the events of one batch come to, so that each series is written once."""
+    """The sums of one batch of events, so that each series is written once."""
 
     def __init__(self, label: Callable[[Execution], str]) -> None:
         self._label = label
@@ -83,8 +83,8 @@ class _Sums:
         self.handed_back = 0
         self.rescued = 0
         self.abandoned = 0
-        self.ended: dict[tuple[str, State, Trigger], int] = {}
-        """By the task's label."""
+        self.ends: dict[tuple[str, State, Trigger], int] = {}
+        """Numbers of executions, by the task's label."""
         self.failed: dict[tuple[str, FailureKind], int] = {}
         """Attempts, by the task's label."""
         self.late: list[float] = []
@@ -117,13 +117,13 @@ class _Sums:
 
     def _add_start(self, execution: Execution) -> None:
         scheduled, started = execution.scheduled_time, execution.start_time
-        backfilled = execution.trigger is Trigger.BACKFILL  # somebody asked for the past: that is not late
+        backfilled = execution.trigger is Trigger.BACKFILL  # the past was asked for: that is not late
         if scheduled is not None and started is not None and not backfilled:
             self.late.append(max((started - scheduled).total_seconds(), 0))
 
     def _add_end(self, execution: Execution) -> None:
         key = self._label(execution), execution.state, execution.trigger
-        self.ended[key] = self.ended.get(key, 0) + 1
+        self.ends[key] = self.ends.get(key, 0) + 1
         if execution.start_time is not None and (duration := execution.duration) is not None:
             self.took.append((execution.handler, duration.total_seconds()))
 
@@ -136,11 +136,11 @@ class Metrics:
         self._tasks = _TaskSeries()
         self._handlers = _Capped()
         self._durations: dict[str, Histogram] = {}
-        """By the handler's label."""
+        """Histograms by the handler's label."""
         self._answered: dict[tuple[str, str], Counter] = {}
-        """By the labels: to look one up costs more than to count."""
+        """Counters by their labels: to look one up costs more than to count."""
         registry = self.registry
-        self._ended = Counter(
+        self._executions = Counter(
             "schedule_executions", "Executions that ended.", ["task", "state", "trigger"], registry=registry
         )
         self._attempts_failed = Counter(
@@ -192,10 +192,10 @@ class Metrics:
                 sums.add(event)
             elif isinstance(event, Abandoned):
                 sums.abandoned += 1
-        self._tell(sums)
+        self._write(sums)
 
     def notice_deleted(self, events: Sequence[Event]) -> None:
-        """Remove the series of tasks that were deleted, on whichever server; a listener of the hub, before `notice`."""
+        """Remove the series of tasks that were deleted, on any server; a listener of the hub, before `notice`."""
         for event in events:
             if isinstance(event, TaskChanged) and event.deleted_uid:
                 self._tasks.remove(event.name, event.deleted_uid)
@@ -226,17 +226,17 @@ class Metrics:
         """Count lines of the log that were dropped; in any thread."""
         self._lines.inc(count)
 
-    def tell_health(self, healthy: Callable[[], bool]) -> None:
-        """Have the health told that this returns at the moment of each reading."""
+    def report_health(self, healthy: Callable[[], bool]) -> None:
+        """Register the gauge of health, which calls ``healthy`` at each reading."""
         gauge = Gauge("schedule_healthy", "1 while health is SERVING, else 0.", registry=self.registry)
         gauge.set_function(lambda: float(healthy()))
 
     def begin(self, counts: Mapping[State, int]) -> None:
-        """Note what is open at the start; from there on transitions tell."""
+        """Set the gauges of open executions at the start; from then on transitions move them."""
         self._queue.set(counts.get(State.PENDING, 0))
         self._running.set(counts.get(State.RUNNING, 0))
 
-    def _tell(self, sums: _Sums) -> None:
+    def _write(self, sums: _Sums) -> None:
         for instrument, sum_of_batch in (
             (self._queue, sums.queued),
             (self._running, sums.running),
@@ -247,8 +247,8 @@ class Metrics:
         ):
             if sum_of_batch:
                 instrument.inc(sum_of_batch)
-        for (task, state, trigger), number in sums.ended.items():
-            self._tasks.count(self._ended, task, state.value, trigger.value, by=number)
+        for (task, state, trigger), number in sums.ends.items():
+            self._tasks.count(self._executions, task, state.value, trigger.value, by=number)
         for (task, kind), number in sums.failed.items():
             self._tasks.count(self._attempts_failed, task, kind.value, by=number)
         for seconds in sums.late:

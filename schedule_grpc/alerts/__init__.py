@@ -1,7 +1,7 @@
-"""Alerts: told to whoever is configured, once when a condition starts and once when it ends.
+"""Alerts: sent to the configured targets, once when a condition starts and once when it ends.
 
-What is to be told stands in the database, so a restart forgets nothing; a target that is down is tried again, and no
-task waits for it.
+Unsent alerts are kept in the database, so a restart forgets none; a target that is down is tried again, and no task
+waits for it.
 """
 
 from schedule_grpc.alerts.message import Message, messages_of

@@ -1,4 +1,4 @@
-"""What one target has been told, and what it is told next: a target that is down or slow delays no other."""
+"""The queue of one target: a target that is down or slow delays no other."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -36,17 +36,17 @@ class Lane:
     def __init__(self, target: Target, clock: Clock) -> None:
         self.target = target
         self.woken = asyncio.Event()
-        """Set when there may be something new to tell."""
+        """Set when there may be a new alert."""
         self._clock = clock
         self._taken: set[str] = set()
         self._trying: dict[str, _Trying] = {}
 
     def has(self, message: Message) -> bool:
-        """Tell whether the target has taken a message, or it was given up."""
+        """Return whether the target has received a message, or it was given up."""
         return message.id in self._taken
 
     def remember_only(self, ids: Collection[str]) -> None:
-        """Forget the messages that nobody needs to be told any more."""
+        """Forget all other messages: they need not be sent any more."""
         self._taken.intersection_update(ids)
         self._trying = {name: trying for name, trying in self._trying.items() if name in ids}
 
@@ -54,11 +54,11 @@ class Lane:
         """Return when a message is tried again, if there is one."""
         return min((trying.next_time for trying in self._trying.values()), default=None)
 
-    async def tell(self, messages: Sequence[Message]) -> bool:
-        """Tell what is due of one condition, in order; return whether all of it has been taken."""
+    async def send(self, messages: Sequence[Message]) -> bool:
+        """Send the due messages of one condition, in order; return whether the target has received all of them."""
         for message in messages:
             if not self.has(message) and not await self._took(message):
-                return False  # the end is not told before the start
+                return False  # the end is not sent before the start
         return True
 
     async def _took(self, message: Message) -> bool:

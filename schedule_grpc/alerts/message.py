@@ -1,4 +1,4 @@
-"""What a target is told."""
+"""Messages, as targets receive them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +37,7 @@ class Message:
 
 
 def messages_of(alert: Alert) -> tuple[Message, ...]:
-    """Return what is still to be told of an alert, in order: its start, its end, or both."""
+    """Return the unsent messages of an alert, in order: its start, its end, or both."""
     start = (_message(alert, alert.start_time, ended=False),) if alert.phase is Phase.STARTED else ()
     end = () if alert.end_time is None else (_message(alert, alert.end_time, ended=True),)
     return start + end

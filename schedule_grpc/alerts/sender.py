@@ -1,4 +1,4 @@
-"""Sends what is to be told, tries again what could not be, and forgets nothing over a restart."""
+"""Sends alerts, retries failed ones, and forgets none over a restart."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,20 +21,20 @@ T = TypeVar("T")
 
 
 class AlertStates(Protocol):
-    """What is kept of alerts; the store's part in this."""
+    """The store's part in sending alerts."""
 
     async def unsent_alerts(self) -> tuple[Alert, ...]:
-        """Return alerts of which the start or the end is still to be told, the oldest first."""
+        """Return alerts whose start or end is not sent yet, the oldest first."""
 
     async def mark_alert_sent(self, alert: Alert) -> None:
-        """Note that what was to be told of an alert, as it was read, has been told."""
+        """Note that the start or end of an alert, as it was read, has been sent."""
 
 
 class Sender:
-    """One server's alerts, told to each target by itself; the log is a target, and without others the only one.
+    """Sends alerts to each target by itself; the log is a target, and without others the only one.
 
-    An alert is told once every target has been told. What some have taken is known while the server runs, so after a
-    restart they may get it again, under the same id.
+    An alert counts as sent once every target has received it. The server remembers in memory which targets have, so
+    after a restart some may receive it again, under the same id.
     """
 
     def __init__(
@@ -45,28 +45,28 @@ class Sender:
         clock: Clock,
         speaks: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``speaks`` tells whether it is for this server to tell: of several that share a database, one does."""
+        """``speaks`` returns whether this server sends: of several that share a database, one does."""
         self._states = states
         self._speaks = speaks
         self._clock = clock
         self._lanes = tuple(Lane(target, clock) for target in (Log(), *targets))
 
     async def run(self, hub: Hub, stopping: asyncio.Event) -> None:
-        """Send until stopping; what is not sent by then is sent by the next server.
+        """Send until stopping; the next server sends the rest.
 
-        A send that is under way is given up at once: a target that is slow must not hold a stopping server. It may have
-        arrived all the same, and is sent again under the same id.
+        A send that is under way is given up at once: a slow target must not hold a stopping server. The message may
+        have arrived all the same, and is sent again under the same id.
         """
         with hub.listening(self._notice, with_peers=True):
             await asyncio.gather(*(self._run(lane, stopping) for lane in self._lanes), self._wake_at(stopping))
 
     async def send_all(self) -> datetime | None:
-        """Send what is to be told and due; return when the next try is, if anything is left."""
+        """Send all due alerts; return the time of the next try, if an alert is left."""
         times = await asyncio.gather(*(self._send(lane) for lane in self._lanes))
         return min((time for time in times if time is not None), default=None)
 
     async def aclose(self) -> None:
-        """Let go of the targets."""
+        """Close the targets."""
         for lane in self._lanes:
             await lane.target.aclose()
 
@@ -90,7 +90,7 @@ class Sender:
                 await self._clock.wait_until(next_time, lane.woken)
 
     async def _look(self, lane: Lane, stopping: asyncio.Event) -> datetime:
-        """Send what there is until stopping, whatever happens; return when to look again."""
+        """Send the due alerts until stopping, and log every error; return when to look again."""
         latest = self._clock.now() + AT_MOST_AFTER
         try:
             return await _unless(stopping, self._send(lane)) or latest
@@ -101,23 +101,23 @@ class Sender:
         return min(self._clock.now() + AGAIN_AFTER, latest)
 
     async def _send(self, lane: Lane) -> datetime | None:
-        """Tell one target what is due, of all conditions at once; return when the next try is."""
+        """Send one target its due alerts, of all conditions at once; return the time of the next try."""
         alerts = await self._states.unsent_alerts() if self._speaks() else ()
         lane.remember_only({message.id for alert in alerts for message in messages_of(alert)})
         by_condition: dict[tuple[str, str], list[Alert]] = {}
         for alert in alerts:
             by_condition.setdefault((alert.task_uid, alert.key), []).append(alert)
-        telling = (self._tell(lane, of_one) for of_one in by_condition.values())
-        failures = [each for each in await asyncio.gather(*telling, return_exceptions=True) if each is not None]
+        sending = (self._send_condition(lane, of_one) for of_one in by_condition.values())
+        failures = [each for each in await asyncio.gather(*sending, return_exceptions=True) if each is not None]
         if failures:
             raise failures[0]
         return lane.next_time()
 
-    async def _tell(self, lane: Lane, alerts: Sequence[Alert]) -> None:
-        """Tell one target of one condition, each time that it held, in order."""
+    async def _send_condition(self, lane: Lane, alerts: Sequence[Alert]) -> None:
+        """Send one target the alerts of one condition, in order."""
         for alert in alerts:
             messages = messages_of(alert)
-            has_all = await lane.tell(messages)
+            has_all = await lane.send(messages)
             if all(each.has(messages[0]) for each in self._lanes):
                 await self._states.mark_alert_sent(alert)
                 self._wake()  # there may be more than was read

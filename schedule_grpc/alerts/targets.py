@@ -1,4 +1,4 @@
-"""Where alerts go: webhooks, and whatever apprise knows (with the extra ``alerts``)."""
+"""Where alerts go: webhooks, and services that apprise knows (with the extra ``alerts``)."""
 
 import asyncio
 import base64
@@ -30,32 +30,32 @@ _OK = range(200, 300)
 
 
 class Target(Protocol):
-    """Somebody who is told."""
+    """A receiver of alerts."""
 
     name: str
-    """Without what must stay secret."""
+    """Without secrets."""
 
     async def send(self, message: Message) -> None:
-        """Tell them.
+        """Send a message.
 
         Raises:
-            BindingError: if they could not be told.
+            BindingError: if it could not be delivered.
         """
 
     async def aclose(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 def open_targets(urls: Sequence[str], *, secret: bytes | None, clock: Clock) -> tuple[Target, ...]:
     """Return the targets of URLs: ``http(s)://`` is a webhook, anything else is apprise's.
 
     Args:
-        urls: As configured.
-        secret: Signs what webhooks are sent; None leaves it unsigned.
-        clock: Whose time the signatures have, and by which targets are given up.
+        urls: The configured URLs.
+        secret: Signs the messages to webhooks; None leaves them unsigned.
+        clock: Gives the signatures' time, and the timeouts of targets.
 
     Raises:
-        ConfigurationError: for a URL that nobody understands, or that needs the extra ``alerts``.
+        ConfigurationError: for a URL that neither we nor apprise know, or that needs the extra ``alerts``.
     """
     key = None if secret is None else _key(secret)
     return tuple(_target(url, key, clock) for url in urls)
@@ -74,19 +74,19 @@ def read_secret(file: Path | None) -> bytes | None:
 
 
 class Log:
-    """The server's log, in which stands what every target has been told: nothing else need be done."""
+    """The server's log, which has a line of every message to a target: this target has nothing else to do."""
 
     name = "log"
 
     async def send(self, message: Message) -> None:
-        """Tell nobody else."""
+        """Do nothing more."""
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
 
 
 class Webhook:
-    """A URL that takes JSON, signed as https://www.standardwebhooks.com says."""
+    """A URL that takes JSON, signed by the specification of https://www.standardwebhooks.com."""
 
     def __init__(self, url: str, *, key: bytes | None, clock: Clock) -> None:
         import httpx2  # noqa: PLC0415 (50 ms to import; most servers have no webhook)
@@ -94,7 +94,7 @@ class Webhook:
         parts = urlsplit(url)
         try:
             usable = bool(parts.hostname) and parts.port != 0 and bool(httpx2.URL(url).host)
-        except (ValueError, httpx2.InvalidURL):  # neither is repeated: the words may quote what is secret
+        except (ValueError, httpx2.InvalidURL):  # neither is repeated: its message may quote secrets
             usable = False
         if not usable:
             raise ConfigurationError(f"alerts.urls: {parts.scheme}://… names no host, or a port that is none")
@@ -201,7 +201,7 @@ def _target(url: str, key: bytes | None, clock: Clock) -> Target:
 
 
 def _key(secret: bytes) -> bytes:
-    """Return what signs: the secret's own bytes, or those that it spells in base64."""
+    """Return the signing key: the secret's own bytes, or the bytes that it spells in base64."""
     try:
         key = base64.b64decode(secret.removeprefix(ENCODED), validate=True) if secret.startswith(ENCODED) else secret
     except binascii.Error:

@@ -4,7 +4,7 @@ from schedule_grpc.errors import ScheduleError
 
 
 class BackupFailed(ScheduleError):
-    """No good backup was written, or a file is not one; the message says why. Nothing older was removed."""
+    """No good backup was written, or a file is not one; the message names the reason. No older backup was removed."""
 
     code = "BACKUP_FAILED"
     status = "UNAVAILABLE"

@@ -12,7 +12,7 @@ from pathlib import Path
 from schedule_grpc.backup.errors import BackupFailed
 from schedule_grpc.backup.names import CHECKSUM, Name, forgotten, outdated
 from schedule_grpc.backup.packing import ENDINGS, checksum, chosen, packing
-from schedule_grpc.backup.places import WORK_PREFIX, Place, begin_work, place_of, told
+from schedule_grpc.backup.places import WORK_PREFIX, Place, begin_work, file_errors, place_of
 from schedule_grpc.backup.settings import BackupSettings
 from schedule_grpc.backup.sources import Snapshot, Source, source_of
 from schedule_grpc.backup.verify import Content, examined
@@ -27,7 +27,7 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What is to be backed up, and where to."""
+    """The source and the target of a backup."""
 
     source: str = DEFAULT_SOURCE
     target: str = ""
@@ -55,16 +55,16 @@ class Backup:
 
 
 async def back_up(order: Order, settings: BackupSettings, *, now: datetime, report: Report) -> Backup:
-    """Write a backup, verify it by opening it, publish it, and then remove what is older than is kept.
+    """Write a backup, verify it by opening it, publish it, and then remove older ones beyond the number to keep.
 
-    If this fails, or is cancelled, nothing half done stays, and nothing older was removed. Once it is published it
-    stays, even where older ones cannot be removed: to fail then would be to write the next one at once.
+    If this fails, or is cancelled, no partial backup stays, and no older one was removed. A published backup stays even
+    if older ones cannot be removed: a failure then would only write the next one at once.
 
     Args:
-        order: What, and where to.
-        settings: What is allowed.
-        now: The moment in its name.
-        report: Told the part that is done, from 0 to 1, and what is being done; from another thread.
+        order: The source and the target.
+        settings: The allowed sources and targets.
+        now: The moment in the backup's name.
+        report: Is called with the part that is done, from 0 to 1, and the present step; from another thread.
 
     Raises:
         InvalidArgument: for an order that is not allowed.
@@ -92,7 +92,7 @@ async def back_up(order: Order, settings: BackupSettings, *, now: datetime, repo
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is done in a thread, with what it is done with."""
+    """The work of one backup that is done in a thread."""
 
     source: Source
     place: Place
@@ -107,13 +107,15 @@ class _Job:
 
     def write(self, snapshot: Snapshot, stop: threading.Event) -> Mapping[str, int]:
         begin_work(self.work, now=self.name.time)
-        with told(self.work), packing(self.packed, self.compression, now=self.name.time) as out:
-            return snapshot.write(out, self.work, unwanted=stop.is_set, report=self._told("writing", 0.0, 0.5))
+        with file_errors(self.work), packing(self.packed, self.compression, now=self.name.time) as out:
+            return snapshot.write(
+                out, self.work, unwanted=stop.is_set, report=self._progress_between("writing", 0.0, 0.5)
+            )
 
     def publish(self, counts: Mapping[str, int], keep: int, stop: threading.Event) -> Backup:
         self.report(0.5, "verifying")
         try:
-            with told(self.work):
+            with file_errors(self.work):
                 content = examined(self.packed, self.name.kind, self.compression, self.work, unwanted=stop.is_set)
         except ValueError as error:
             raise BackupFailed(f"what was written {error}") from error
@@ -121,7 +123,7 @@ class _Job:
             raise BackupFailed(
                 f"what was written has other rows than the database: {_difference(content.tables, counts)}"
             )
-        with told(self.packed):
+        with file_errors(self.packed):
             digest = checksum(self.packed, unwanted=stop.is_set)
             compressed_size = self.packed.stat().st_size
         self.report(0.8, "publishing")
@@ -143,7 +145,7 @@ class _Job:
         )
 
     def _rotated(self, published: Name, keep: int) -> tuple[Sequence[str], str | None]:
-        """Remove what is older than is kept; return what is gone, and what kept something else from going."""
+        """Remove older backups beyond the number to keep; return the removed ones, and the error that kept others."""
         removed: list[str] = []
         failures: list[str] = []
         try:
@@ -167,10 +169,10 @@ class _Job:
             return False
         return True
 
-    def _told(self, doing: str, begin: float, end: float) -> Callable[[float], None]:
+    def _progress_between(self, doing: str, begin: float, end: float) -> Callable[[float], None]:
         return lambda part: self.report(begin + part * (end - begin), doing)
 
 
-def _difference(found: Mapping[str, int], wanted: Mapping[str, int]) -> str:
-    tables = sorted(table for table in found.keys() | wanted.keys() if found.get(table) != wanted.get(table))
-    return ", ".join(f"{table} {found.get(table)} instead of {wanted.get(table)}" for table in tables[:5])
+def _difference(found: Mapping[str, int], expected: Mapping[str, int]) -> str:
+    tables = sorted(table for table in found.keys() | expected.keys() if found.get(table) != expected.get(table))
+    return ", ".join(f"{table} {found.get(table)} instead of {expected.get(table)}" for table in tables[:5])

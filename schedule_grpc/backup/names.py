@@ -1,8 +1,8 @@
-"""What backups are called, and which of them are old: decided by their names alone, in a folder and in a bucket alike.
+"""Names of backups, which alone decide their age and kind, in a folder and in a bucket alike.
 
 ::
 
-    DB-20260131T000000Z.db.zst           what was backed up, when, of which kind, how compressed
+    DB-20260131T000000Z.db.zst           the source, the time, the kind, the compression
     DB-20260131T000000Z.db.zst.sha256    its checksum, as sha256sum writes and checks it
     DB-20260131T000000Z-2.db.zst         the second one of that second
 """
@@ -61,20 +61,20 @@ def parsed(text: str) -> Name | None:
 
 
 def is_backup(text: str) -> bool:
-    """Tell whether a file's name is one that backups have."""
+    """Return whether a file has the name of a backup."""
     return parsed(text) is not None
 
 
 def outdated(present: Collection[str], written: Name, *, keep: int) -> Sequence[str]:
     """Return the backups that rotation removes once another one is written and verified, oldest first.
 
-    Only those of the same source, which have their checksum beside them, count and are removed; the one just written
-    never is, not even where the clock was set back and its name says that it is the oldest.
+    Only backups of the same source that have their checksum beside them count and are removed; the one just written
+    never is, not even if the clock was set back and it is the oldest by its name.
 
     Args:
-        present: The names of all that is there.
+        present: The names of all files in the place.
         written: The backup just written.
-        keep: How many stay, at least 1.
+        keep: The number of backups that stay, at least 1.
     """
     names = [name for text in present if (name := parsed(text)) is not None and str(name) == text]
     good = [each for each in names if each.source == written.source and f"{each}{CHECKSUM}" in present]

@@ -17,7 +17,7 @@ from schedule_grpc.runtime.threads import Stopped
 
 CHUNK = 1 << 20
 PACKED_CHUNK = 4096
-"""Of what is decompressed at once: a page of zeros becomes thousands of them."""
+"""Compressed bytes that are decompressed at once: a page of zeros becomes thousands of pages."""
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
 ENDINGS = {"zstd": "zst", "gzip": "gz"}
@@ -25,10 +25,10 @@ ENDINGS = {"zstd": "zst", "gzip": "gz"}
 
 
 def chosen(compression: str | None) -> str:
-    """Return the compression that is wanted, and can be had.
+    """Return the requested compression, if it is available.
 
     Raises:
-        InvalidArgument: if nobody knows it.
+        InvalidArgument: if it is unknown.
         ConfigurationError: if the package for it is missing.
     """
     if compression is None:

@@ -1,8 +1,8 @@
-"""Where backups go: a folder, or whatever obstore knows. Everything here blocks, and is called in a thread.
+"""Where backups go: a folder, or a store that obstore knows. Everything here blocks, and is called in a thread.
 
-Publishing is the same in both: the checksum is created first, and whoever creates it has the name; then the backup
-itself appears, whole or not at all. So whoever sees a backup sees its checksum, and two that are made at once do not
-meet.
+Publishing is the same in both: the checksum is created first, and its creator owns the name; then the backup itself
+appears, whole or not at all. So a visible backup always has its checksum, and two backups that are made at once cannot
+take one name.
 """
 
 import hashlib
@@ -108,17 +108,17 @@ class FolderPlace:
             InvalidArgument: if a link on the way leaves the root.
             BackupFailed: if it cannot be made.
         """
-        wanted = root.joinpath(*parts)
-        with told(wanted):
+        folder = root.joinpath(*parts)
+        with file_errors(folder):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             inside = root.resolve()
             # Looked at before anything is made, or the folder would be made where the link leads.
-            if not wanted.resolve().is_relative_to(inside):
+            if not folder.resolve().is_relative_to(inside):
                 raise InvalidArgument.of(
                     "payload.target", f"{'/'.join(parts)} is a link that leaves the configured root"
                 )
-            wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = wanted.resolve()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder.resolve()
 
     def work_folder(self) -> Path:
         """Return the folder itself: a rename is atomic within one file system only."""
@@ -131,7 +131,7 @@ class FolderPlace:
             BackupFailed: if it cannot be.
         """
         final = self._folder / str(name)
-        with told(final):
+        with file_errors(final):
             if os.path.lexists(final):
                 return None
             beside = final.with_name(final.name + CHECKSUM)
@@ -152,12 +152,12 @@ class FolderPlace:
 
     def present(self) -> frozenset[str]:
         """Return the names of the files in the folder; links are none."""
-        with told(self._folder), os.scandir(self._folder) as entries:
+        with file_errors(self._folder), os.scandir(self._folder) as entries:
             return frozenset(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is gone already is no error."""
-        with told(self._folder / name):
+        with file_errors(self._folder / name):
             (self._folder / name).unlink(missing_ok=True)
 
     def shown(self, name: str) -> str:
@@ -210,7 +210,7 @@ class StorePlace:
             BackupFailed: if it did not.
             Stopped: because it was unwanted.
         """
-        with self._told():
+        with self._store_errors():
             try:
                 line = checksum_line(name, digest)
                 self._obstore.put(self._store, f"{name}{CHECKSUM}", line, mode="create")
@@ -232,13 +232,13 @@ class StorePlace:
 
     def present(self) -> frozenset[str]:
         """Return the names of the objects at the URL, not of those further below."""
-        with self._told():
+        with self._store_errors():
             found = self._obstore.list_with_delimiter(self._store)
             return frozenset(each["path"].rpartition("/")[2] for each in found["objects"])
 
     def remove(self, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
-        with self._told(), suppress(FileNotFoundError):
+        with self._store_errors(), suppress(FileNotFoundError):
             self._obstore.delete(self._store, name)
 
     def shown(self, name: str) -> str:
@@ -246,7 +246,7 @@ class StorePlace:
         return f"{self._url}/{name}"
 
     def _make_private(self, name: str) -> None:
-        """Take a file on this machine from others: obstore makes it as the umask says."""
+        """Make a file on this machine private: obstore creates it with the umask's rights."""
         if self._url.startswith(LOCAL):
             Path(unquote(urlsplit(self._url).path), name).chmod(private_files.MODE)
 
@@ -260,15 +260,15 @@ class StorePlace:
             raise BackupFailed(f"{self.shown(str(name))}: what was read again is not what was written")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _store_errors(self) -> Iterator[None]:
         try:
             yield
         except self._errors as error:
             raise BackupFailed(f"{self._url}: {self._reason(error)}") from None  # whose text has its secrets
 
     def _reason(self, error: BaseException) -> str:
-        said = str(error).partition("\n")[0].replace(self._given, self._url)
-        return self._secrets.hide(said)
+        reason = str(error).partition("\n")[0].replace(self._given, self._url)
+        return self._secrets.hide(reason)
 
 
 def checksum_line(name: Name, digest: str) -> bytes:
@@ -282,7 +282,7 @@ def begin_work(work: Path, *, now: datetime) -> None:
     Raises:
         BackupFailed: if it cannot be made.
     """
-    with told(work):
+    with file_errors(work):
         for entry in work.parent.glob(f"{WORK_PREFIX}*"):
             if _age(entry, now) > FORGOTTEN_AFTER.total_seconds():
                 shutil.rmtree(entry, ignore_errors=True)
@@ -293,13 +293,13 @@ def _age(folder: Path, now: datetime) -> float:
     """Return the seconds since anything in a folder was written."""
     try:
         newest = max(each.lstat().st_mtime for each in (folder, *folder.iterdir()))
-    except OSError:  # somebody else removes it
+    except OSError:  # another server removes it
         return 0.0
     return now.timestamp() - newest
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def file_errors(path: Path) -> Iterator[None]:
     """Within this context what the disk refuses is a failure of the backup that names the path."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""What an operator decides about backups, once for all tasks."""
+"""An operator's settings for the backups of all tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ class BackupSettings:
     root: str = DEFAULT_ROOT
     """A folder, or an obstore URL; a task's target lies inside of it."""
     allow_urls: tuple[str, ...] = ()
-    """URLs beside the root at or below which a task may name its own target: nobody else's bucket gets our data."""
+    """URLs beside the root at or below which a task may name its own target: data goes to no other bucket."""
     pg_dump: str = "pg_dump"
     """The program, found on PATH or named with its path; not older than the server it dumps."""
     store_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What obstore is told about its stores (``endpoint``, ``region`` …), beside what it finds in the environment."""
+    """Options of obstore's stores (``endpoint``, ``region`` …), beside those in the environment."""
 
     def __post_init__(self) -> None:
         """Keep one handler from changing the settings of the others."""

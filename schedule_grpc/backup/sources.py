@@ -1,4 +1,4 @@
-"""Where backups come from. What a source writes is as of one moment of its database."""
+"""Where backups come from. A source writes its database as of one moment."""
 
 import asyncio
 import os
@@ -17,17 +17,16 @@ from schedule_grpc.bindings.postgres_pool import PostgresPool
 from schedule_grpc.database.sqlite.copy import copy
 from schedule_grpc.errors import BindingError, ConfigurationError
 from schedule_grpc.runtime import private_files
+from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
 from schedule_grpc.runtime.threads import Stopped
 
-SQLITE = "sqlite:///"
-POSTGRESQL = ("postgresql://", "postgres://")
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
-"""How long counting, and then pg_dump, waits for a table that somebody is changing."""
+"""How long counting, and then pg_dump, waits for a locked table."""
 LOOK_MILLISECONDS = 100
-"""How often a thread that waits for pg_dump looks whether it is still wanted."""
-TOLD = 2000
-"""Characters of what pg_dump said that an error repeats."""
+"""How often a thread that waits for pg_dump checks whether it is still wanted."""
+MOST_REPEATED = 2000
+"""Characters of pg_dump's output that an error repeats."""
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH")
 
@@ -39,16 +38,16 @@ class Snapshot(Protocol):
     """One moment of a database."""
 
     def write(self, out: BinaryIO, work: Path, *, unwanted: Unwanted, report: Report) -> Mapping[str, int]:
-        """Write it; return the rows of each table as the database itself counts them. Runs in a thread.
+        """Write the snapshot; return the rows of each table as the database itself counts them. Runs in a thread.
 
         Args:
-            out: Where to.
-            work: A folder for what is needed meanwhile.
-            unwanted: Asked often; once true the writing ends.
-            report: Told the part that is done, from 0 to 1.
+            out: The file to write.
+            work: A folder for temporary files.
+            unwanted: Is called often; once true the writing ends.
+            report: Is called with the part that is done, from 0 to 1.
 
         Raises:
-            BindingError: naming the binding and what it said.
+            BindingError: naming the binding and its error.
             Stopped: because it was unwanted.
         """
 
@@ -135,7 +134,7 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1, 2
 """
-"""What pg_dump writes the rows of; those that belong to an extension it leaves to the extension."""
+"""The tables whose rows pg_dump writes; an extension's tables are left to the extension."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,10 +148,10 @@ class PostgresSnapshot:
 
     def write(self, out: BinaryIO, work: Path, *, unwanted: Unwanted, report: Report) -> Mapping[str, int]:  # noqa: ARG002
         """Let pg_dump write it."""
-        said = work / "pg_dump.log"
-        with open(said, "xb", opener=private_files.opener) as log:
+        log_file = work / "pg_dump.log"
+        with open(log_file, "xb", opener=private_files.opener) as log:
             try:
-                process = subprocess.Popen(  # noqa: S603 (our own words, the configured program)
+                process = subprocess.Popen(  # noqa: S603 (our own arguments, the configured program)
                     self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.environment
                 )
             except OSError as error:
@@ -167,10 +166,10 @@ class PostgresSnapshot:
                 process.kill()
                 raise
         if process.returncode:
-            told = said.read_text("utf-8", "replace").strip()[-TOLD:]
-            told = told or f"pg_dump ended with status {process.returncode}"
+            message = log_file.read_text("utf-8", "replace").strip()[-MOST_REPEATED:]
+            message = message or f"pg_dump ended with status {process.returncode}"
             password = self.environment.get("PGPASSWORD")
-            raise BindingError(self.name, told.replace(password, "***") if password else told)
+            raise BindingError(self.name, message.replace(password, "***") if password else message)
         return self.counts
 
     @staticmethod
@@ -192,7 +191,7 @@ Source: TypeAlias = SqliteSource | PostgresSource
 
 
 def connection_of(name: str, url: str) -> tuple[str, dict[str, str]]:
-    """Return a database's URL without its password, and the environment which tells pg_dump the password.
+    """Return a database's URL without its password, and the environment that hands pg_dump the password.
 
     Everyone on a machine can read the command lines of its processes.
 

@@ -1,4 +1,4 @@
-"""Is a backup good? Decided by opening it."""
+"""Verifies a backup by opening it."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ KINDS = {"db": "SQLite", "sql": "PostgreSQL"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
-    """What is in a backup."""
+    """The content of a backup."""
 
     size: int
     """In bytes, decompressed."""
@@ -44,7 +44,7 @@ def verify_backup(file: Path, *, unwanted: Callable[[], bool] = lambda: False) -
 
     Raises:
         BackupFailed: if it is not good, or cannot be read, with the reason.
-        ConfigurationError: if it is compressed with what is not installed here.
+        ConfigurationError: if the package for its compression is not installed.
     """
     kind, packed = _endings(file)
     try:
@@ -59,17 +59,17 @@ def verify_backup(file: Path, *, unwanted: Callable[[], bool] = lambda: False) -
 
 
 def examined(path: Path, kind: str, compression: str, work: Path, *, unwanted: Callable[[], bool]) -> Content:
-    """Decompress a backup, open what was in it, and return what that is.
+    """Decompress a backup, open the database in it, and return its content.
 
     Args:
         path: The backup.
         kind: ``db`` or ``sql``.
         compression: ``zstd`` or ``gzip``.
         work: A folder for a temporary copy.
-        unwanted: Asked often.
+        unwanted: Is called often; once true the reading ends.
 
     Raises:
-        ValueError: saying what is wrong with it.
+        ValueError: naming what is wrong with it.
         OSError: if it cannot be read, or its copy not be written.
         Stopped: because it was unwanted.
     """
@@ -87,9 +87,9 @@ def examined(path: Path, kind: str, compression: str, work: Path, *, unwanted: C
 
 
 def _compare(sha256: str, beside: Path) -> None:
-    said, *_ = [*beside.read_text("ascii", "replace").split(), "nothing"]
-    if said.lower() != sha256:
-        raise ValueError(f"its checksum is {sha256}, but {beside.name} says {said}")
+    expected, *_ = [*beside.read_text("ascii", "replace").split(), "nothing"]
+    if expected.lower() != sha256:
+        raise ValueError(f"its checksum is {sha256}, but {beside.name} says {expected}")
 
 
 class _Size:

@@ -12,6 +12,7 @@ from schedule_grpc.bindings.instants import written
 from schedule_grpc.bindings.table_queue import written_payload
 from schedule_grpc.bindings.worker_thread import WorkerThread
 from schedule_grpc.domain.canonical_json import decode, encode
+from schedule_grpc.domain.durations import MILLISECOND
 from schedule_grpc.errors import BindingError
 from schedule_grpc.runtime.clock import Clock
 
@@ -46,9 +47,9 @@ class BrokerQueue:
     A message's body is a JSON object with id, type, payload, priority, dedupe_key and created_at. A higher priority, up
     to 9, comes first; on Redis, where kombu has it the other way round, too.
 
-    Only Redis can tell that a key is queued already: it holds ``schedule-grpc:queued:QUEUE:KEY``, whose name is the
+    Only Redis knows that a key is queued already: it holds ``schedule-grpc:queued:QUEUE:KEY``, whose name is the
     message's header ``dedupe``. A consumer deletes it when it takes the job; else it goes after ``dedupe_for``.
-    Other brokers take every job. An enqueue that fails may have been queued all the same: rather twice than never.
+    Other brokers take every job. A job whose enqueue failed may be queued all the same: rather twice than never.
     """
 
     def __init__(self, name: str, url: str, options: BrokerOptions, *, clock: Clock) -> None:
@@ -63,7 +64,7 @@ class BrokerQueue:
 
     async def enqueue(
         self,
-        type: str,  # noqa: A002 (as its callers say it)
+        type: str,  # noqa: A002 (the public name)
         payload: Mapping[str, Any],
         *,
         priority: int = 0,
@@ -72,8 +73,8 @@ class BrokerQueue:
         """Put a job into the queue.
 
         Args:
-            type: What is to be done.
-            payload: With what; JSON.
+            type: The kind of job.
+            payload: The job's arguments; JSON.
             priority: A higher one comes first, up to 9.
             dedupe_key: On Redis, among the jobs that are still queued there is one of each key.
 
@@ -81,7 +82,7 @@ class BrokerQueue:
             Whether it was queued: False if one with its key is queued already.
 
         Raises:
-            BindingError: if the broker did not say that it was queued.
+            BindingError: if the broker did not confirm the job.
         """
         job = {
             "id": str(uuid4()),
@@ -131,7 +132,7 @@ class BrokerQueue:
             return False
         self._publish(job, {"dedupe": key}, channel)
         with suppress(Exception):  # it is queued
-            client.pexpire(key, max(self._options.dedupe_for // timedelta(milliseconds=1), 1))
+            client.pexpire(key, max(self._options.dedupe_for // MILLISECOND, 1))
         return True
 
     def _forget(self, job: dict[str, Any], channel: Any) -> None:
@@ -187,7 +188,7 @@ class BrokerQueue:
             self._connection = kombu.Connection(
                 self._url,
                 connect_timeout=patience,
-                # redis reads the first two, amqp the next two; confirm_publish: the broker says that it has the job.
+                # redis reads the first two, amqp the next two; confirm_publish: the broker confirms each job.
                 transport_options={
                     "socket_timeout": patience,
                     "socket_connect_timeout": patience,
@@ -216,5 +217,5 @@ class BrokerQueue:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error) or str(error.__cause__ or "") or type(error).__name__
-    return f"the broker failed: {said}" if isinstance(error, OSError) else said
+    reason = str(error) or str(error.__cause__ or "") or type(error).__name__
+    return f"the broker failed: {reason}" if isinstance(error, OSError) else reason

@@ -85,8 +85,8 @@ class Embeddings:
             async with self._client.stream(method, path, headers=headers, **content) as response:
                 body = await self._beginning(response, most)
         except self._errors as error:
-            said = self._secrets.hide(str(error))
-            raise BindingError(self._name, f"{type(error).__name__}{f': {said}' if said else ''}") from None
+            reason = self._secrets.hide(str(error))
+            raise BindingError(self._name, f"{type(error).__name__}{f': {reason}' if reason else ''}") from None
         if response.status_code != HTTPStatus.OK:
             raise BindingError(self._name, self._secrets.hide(_refusal(response, body)))
         if len(body) > most:
@@ -98,7 +98,7 @@ class Embeddings:
 
     @staticmethod
     async def _beginning(response: Any, most: int) -> bytes:
-        """Read an answer; of one that has more than so many bytes a little more than that."""
+        """Read an answer; a longer one than ``most`` bytes to a little beyond that."""
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
@@ -108,18 +108,18 @@ class Embeddings:
 
 
 def _refusal(response: Any, body: bytes) -> str:
-    said = f"answered {response.status_code} {response.reason_phrase}".strip()
+    reason = f"answered {response.status_code} {response.reason_phrase}".strip()
     if response.status_code in _REFUSED:
-        return f"{said}: its key is refused, or none is set (key_env, key_file)"  # its own words may quote the key
+        return f"{reason}: its key is refused, or none is set (key_env, key_file)"  # its own words may quote the key
     try:
         message = json.loads(body)["error"]["message"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return said
-    return f"{said}: {str(message)[:LONGEST_REASON]}"
+        return reason
+    return f"{reason}: {str(message)[:LONGEST_REASON]}"
 
 
 def _vectors(answer: Any, count: int) -> list[list[float]] | None:
-    """Return the vectors of an answer in the order of the texts; None if it is not what was asked for."""
+    """Return the vectors of an answer in the order of the texts; None if it is another answer than that."""
     try:
         found = {item["index"]: [float(number) for number in item["embedding"]] for item in answer["data"]}
         vectors = [found[index] for index in range(count)]

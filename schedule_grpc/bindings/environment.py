@@ -34,7 +34,7 @@ class Environment:
                 from, and for an option that cannot be used; what stands behind it is tried at first use.
         """
         clock = clock or SystemClock()
-        settings = [read_setting(name, told) for name, told in bindings.items()]
+        settings = [read_setting(name, configured) for name, configured in bindings.items()]
         surroundings = Surroundings(names=frozenset(bindings), find=self.__getattr__, clock=clock, creates=creates)
         self._settings = {setting.name: setting for setting in settings}
         self._bindings = {
@@ -67,8 +67,8 @@ class Environment:
         except ScheduleError:
             raise
         except Exception as error:  # noqa: BLE001 (a user's object may raise anything)
-            said = self._settings[name].secrets.hide(f"{type(error).__name__}: {error}")
-            raise BindingError(name, said) from None
+            reason = self._settings[name].secrets.hide(f"{type(error).__name__}: {error}")
+            raise BindingError(name, reason) from None
 
     async def aclose(self) -> None:
         """Close what was opened."""

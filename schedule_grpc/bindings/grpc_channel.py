@@ -41,7 +41,7 @@ class GrpcChannel:
     async def channel(self) -> Any:
         """Return the channel, a ``grpc.aio.Channel``: make stubs of it, and give each of their calls a timeout.
 
-        It is closed with the binding, not by whoever asks for it.
+        The binding closes it, not the handler.
         """
         return self._channel
 

@@ -37,11 +37,11 @@ _ON_POSTGRESQL = (
 
 
 def instant(column: str, dialect: str) -> str:
-    """Return the SQL of a column's instant, as the text that `written` makes; NULL for what is none.
+    """Return the SQL of a column's instant, as the text that `written` makes; NULL for a value that is no instant.
 
     Args:
-        column: The column's name, of our own words: it becomes part of the statement.
-        dialect: ``sqlite`` or ``postgresql``, as the binding says.
+        column: The column's name, a constant of ours: it becomes part of the statement.
+        dialect: ``sqlite`` or ``postgresql``, as the binding returns it.
 
     Raises:
         ValueError: for a column's name that is none, and for another dialect.
@@ -55,10 +55,10 @@ def instant(column: str, dialect: str) -> str:
 
 
 def written(moment: datetime) -> str:
-    """Return ``2026-01-31T10:00:00.000Z``: what a platform's tables hold, and what is compared with `instant`.
+    """Return ``2026-01-31T10:00:00.000Z``: the form in a platform's tables, to be compared with `instant`.
 
     Args:
-        moment: Aware; what is finer than a millisecond is cut off.
+        moment: Aware; it is cut to milliseconds.
 
     Raises:
         ValueError: if it is not aware.

@@ -22,9 +22,9 @@ from schedule_grpc.bindings.sqlite_file import SqliteFile
 from schedule_grpc.bindings.table_queue import TableQueue
 from schedule_grpc.bindings.user_object import FACTORY, find_factory, make
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.paths import SQLITE
 from schedule_grpc.text.secrets import shown
 
-SQLITE = "sqlite:///"
 OVER_REDIS = frozenset({"redis", "rediss", "sentinel"})
 
 _TABLE = re.compile(r"table://(?P<binding>\w+)/(?P<table>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)", re.ASCII)
@@ -197,7 +197,7 @@ def _need(setting: Setting, module: str, *, extra: str) -> None:
 
 
 def _half(setting: Setting) -> float:
-    """Seconds that a step within a call may take: what fails by itself in time says more than the call's timeout."""
+    """Seconds that a step within a call may take: its own error says more than the call's timeout."""
     return setting.timeout.total_seconds() / 2
 
 

@@ -23,7 +23,7 @@ Opener: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
 class LazyBinding:
     """A binding that opens itself at the first call of one of its methods, each of which has the binding's timeout.
 
-    Awaiting the binding itself returns what was opened: a user's own object, whose calls are then not limited.
+    Awaiting the binding itself returns the opened object, a user's own for example, whose calls are then not limited.
     All handlers share it, so none of them can replace a method.
     """
 
@@ -69,7 +69,7 @@ class LazyBinding:
                 await answer
 
     async def aclose(self) -> None:
-        """Close the binding if it was opened; whoever still calls it (an abandoned handler) gets a BindingError."""
+        """Close the binding if it was opened; a later call (of an abandoned handler) gets a BindingError."""
         self._closed = True
         opening, self._opening = self._opening, None
         if opening is None:
@@ -110,8 +110,8 @@ class LazyBinding:
             raise BindingError(self._name, "is closed")
         if self._opening is None or _failed(self._opening):
             self._opening = asyncio.create_task(self._opening_limited(), name=f"open {self._name}")
-            self._opening.add_done_callback(_failed)  # somebody has looked, even if every caller has gone
-        # A caller who gives up neither takes the others with him nor leaves a half-opened file behind.
+            self._opening.add_done_callback(_failed)  # its error is retrieved, even if every caller has gone
+        # A caller that is cancelled neither cancels the others nor leaves a half-opened file behind.
         return await asyncio.shield(self._opening)
 
     async def _opening_limited(self) -> Any:

@@ -19,7 +19,7 @@ def tables() -> Mapping[str, str]:
 
 @cache
 def indexes() -> Sequence[str]:
-    """Return the statements that make what is only quicker: a table of a user's own may not suit them."""
+    """Return the statements that create indexes, which only save time: a user's own table may not suit them."""
     return tuple(_text("platform_indexes.sql").splitlines())
 
 

@@ -5,12 +5,13 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from schedule_grpc.bindings.instants import POSTGRESQL
 from schedule_grpc.database.postgres.named_parameters import UnknownParameter, names_of, numbered
 from schedule_grpc.errors import BindingError
+from schedule_grpc.runtime.clock import MICROSECOND
 
 if TYPE_CHECKING:
     import asyncpg
@@ -26,7 +27,6 @@ _NO_TABLE = re.compile(r'relation "(?P<table>.+)" does not exist')
 _REFUSED_VALUE = re.compile(r"argument \$(?P<number>\d+): .* \((?P<reason>[^()]*)\)", re.DOTALL)
 
 _EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 (PostgreSQL's; counted in UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _ENDLESS = {datetime.max: 2**63 - 1, datetime.min: -(2**63)}  # noqa: DTZ901
 
 
@@ -41,9 +41,9 @@ class PostgresTransaction:
         """Return a query's rows.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
-        with _told(self._name, sql):
+        with _binding_errors(self._name, sql):
             text, values = numbered(sql, parameters)
             return [dict(row) for row in await self._connection.fetch(text, *values)]
 
@@ -51,9 +51,9 @@ class PostgresTransaction:
         """Run a statement; return how many rows it changed.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
-        with _told(self._name, sql):
+        with _binding_errors(self._name, sql):
             text, values = numbered(sql, parameters)
             counted = _COUNTED.fullmatch(await self._connection.execute(text, *values))
         return int(counted["rows"]) if counted else 0
@@ -80,19 +80,19 @@ class PostgresPool:
         tables: Mapping[str, str] | None = None,
         indexes: Sequence[str] = (),
     ) -> "PostgresPool":
-        """Make ready to connect to a database; nothing is connected before it is used, unless tables are to be made.
+        """Return a pool, which connects when it is first used, or at once if tables may have to be created.
 
         Args:
             name: The binding's.
             url: ``postgresql://…``, as libpq reads it; what it leaves out comes from PGHOST, PGPASSFILE and the like.
             patience: Seconds in which a connection must be made, and in which the server must let go of a statement
-                whose caller gave up; whoever calls limits his own waiting.
-            connections: How many there may be at once.
-            tables: What makes each table that is to be made where it is missing, by its name.
-            indexes: Statements that make what is only quicker; tables that are there and do not suit go without.
+                whose caller gave up; the caller limits its own waiting.
+            connections: Connections at most.
+            tables: The statement that creates each required table, by its name; run for a missing table.
+            indexes: Statements that create indexes; an existing table that they do not suit goes without.
 
         Raises:
-            BindingError: if the URL cannot be read, or a table cannot be made.
+            BindingError: if the URL cannot be read, or a table cannot be created.
         """
         import asyncpg  # noqa: PLC0415 (an extra)
 
@@ -125,7 +125,7 @@ class PostgresPool:
         """Return a query's rows.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._connection() as connection:
             return await PostgresTransaction(self._name, connection).fetch(sql, **parameters)
@@ -134,17 +134,17 @@ class PostgresPool:
         """Run one statement in a transaction of its own; return how many rows it changed.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._connection() as connection:
             return await PostgresTransaction(self._name, connection).execute(sql, **parameters)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
-        """Within this context statements happen together: committed at its end, undone if it is left by an exception.
+        """Run the statements of this context in one transaction: committed at its end, rolled back by an exception.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._connection() as connection:
             transaction = PostgresTransaction(self._name, connection)
@@ -153,7 +153,7 @@ class PostgresPool:
             await transaction.execute("COMMIT")  # left by an exception it is undone as the connection is given back
 
     async def _create(self, tables: Mapping[str, str], indexes: Sequence[str]) -> None:
-        """Make what is missing: looked for first, for whoever may not make tables may have them all."""
+        """Create missing tables; look first, for a role that may not create tables may have them all."""
         missing = [table for table in tables if not await self._has(table)]
         if not missing:
             return
@@ -192,7 +192,7 @@ class PostgresPool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        with _told(self._name, ""):
+        with _binding_errors(self._name, ""):
             try:
                 connection = await self._pool.acquire()
             except _MALFORMED:  # the driver reads it when it connects
@@ -201,7 +201,7 @@ class PostgresPool:
         try:
             yield connection
         except BaseException:
-            # The server may have to be told to stop first, over a network that may be gone: nobody waits for that.
+            # The server may have to be told to stop first, over a network that may be gone: no caller waits for that.
             releasing = asyncio.create_task(self._release(connection), name=f"release {self._name}")
             self._releasing.add(releasing)
             releasing.add_done_callback(self._releasing.discard)
@@ -219,7 +219,7 @@ class PostgresPool:
                 await connection.execute("ROLLBACK", timeout=self._patience)
             await self._pool.release(connection, timeout=self._patience)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-            # An OSError is a TimeoutError too; InternalClientError is said of a connection that `aclose` terminated
+            # An OSError is a TimeoutError too; InternalClientError is raised on a connection that `aclose` terminated
             # between two steps of giving it back.
             with suppress(asyncpg.InterfaceError):  # the pool has thrown it away already
                 connection.terminate()
@@ -235,7 +235,7 @@ def _not_a_url(name: str) -> BindingError:
 
 
 @contextmanager
-def _told(name: str, sql: str) -> Iterator[None]:
+def _binding_errors(name: str, sql: str) -> Iterator[None]:
     import asyncpg  # noqa: PLC0415
 
     try:
@@ -258,10 +258,10 @@ def _told(name: str, sql: str) -> Iterator[None]:
 
 
 def _network_reason(error: OSError) -> str:
-    said = error.strerror or str(error) or type(error).__name__
+    reason = error.strerror or str(error) or type(error).__name__
     # asyncio says only which address it tried; the numbers of getaddrinfo() are negative, and its own.
     meant = os.strerror(error.errno) if error.errno and error.errno > 0 else ""
-    return f"{said}: {meant}" if meant and meant not in said else said
+    return f"{reason}: {meant}" if meant and meant not in reason else reason
 
 
 def _refused_value(text: str, sql: str) -> str:
@@ -278,7 +278,7 @@ async def _read_texts_as_times(connection: "asyncpg.Connection") -> None:
 
         def decode(counted: tuple[int], zone: Any = zone) -> datetime:
             try:
-                moment = _EPOCH + counted[0] * _MICROSECOND
+                moment = _EPOCH + counted[0] * MICROSECOND
             except OverflowError:  # beyond the year 9999, infinity among them
                 moment = datetime.max if counted[0] > 0 else datetime.min  # noqa: DTZ901 (as asyncpg shows infinity)
             return moment.replace(tzinfo=zone)
@@ -296,7 +296,7 @@ def _counted(moment: object) -> tuple[int]:
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     endless = _ENDLESS.get(moment)
-    return ((moment - _EPOCH) // _MICROSECOND if endless is None else endless,)
+    return ((moment - _EPOCH) // MICROSECOND if endless is None else endless,)
 
 
 def _read(text: str) -> datetime:

@@ -1,4 +1,4 @@
-"""How a binding is configured: a URL, or a table of a URL and options; and what of it nobody may ever read."""
+"""The configuration of a binding: a URL, or a table of a URL and options; and the secrets in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from schedule_grpc.errors import BindingError, ConfigurationError
 from schedule_grpc.text.secrets import Secrets
 
 DEFAULT_TIMEOUT = timedelta(seconds=10)
-SHORTEST_TIMEOUT = timedelta(milliseconds=1)
+SHORTEST_TIMEOUT = durations.MILLISECOND
 LONGEST_TIMEOUT = timedelta(hours=24)
 
 
@@ -32,14 +32,14 @@ class Setting:
         return scheme if separator else ""
 
     def refused(self, reason: str) -> ConfigurationError:
-        """Return the error that says what is wrong with this binding."""
+        """Return the error that names this binding and a reason."""
         return ConfigurationError(self.secrets.hide(f"bindings.{self.name}: {reason}"))
 
     def hidden(self, error: BindingError) -> BindingError:
         """Return an error of this binding without secrets: the same one where it has none."""
-        said = error.message.removeprefix(f"{self.name}: ")
-        covered = self.secrets.hide(said)
-        return error if covered == said else BindingError(self.name, covered, missing_table=error.missing_table)
+        reason = error.message.removeprefix(f"{self.name}: ")
+        covered = self.secrets.hide(reason)
+        return error if covered == reason else BindingError(self.name, covered, missing_table=error.missing_table)
 
     def text(self, option: str) -> str | None:
         """Return an option that is a text, None if it is not set.
@@ -92,19 +92,19 @@ class Setting:
         return length
 
 
-def read_setting(name: str, told: str | Mapping[str, Any]) -> Setting:
+def read_setting(name: str, configured: str | Mapping[str, Any]) -> Setting:
     """Return a binding's configuration.
 
     Args:
         name: Its name, such as ``DB``.
-        told: A URL, or a mapping with ``url``, ``timeout`` and the options of its kind.
+        configured: A URL, or a mapping with ``url``, ``timeout`` and the options of its kind.
 
     Raises:
-        ConfigurationError: for a name that is no upper-case identifier, and for what cannot be read.
+        ConfigurationError: for a name that is no upper-case identifier, and for an unreadable configuration.
     """
     if not name.isidentifier() or name != name.upper():
         raise ConfigurationError(f"bindings: {name!r} is not an upper-case name such as DB")
-    options = {"url": told} if isinstance(told, str) else dict(told)
+    options = {"url": configured} if isinstance(configured, str) else dict(configured)
     url = options.pop("url", None)
     if not isinstance(url, str):
         raise ConfigurationError(f"bindings.{name}: has no url")

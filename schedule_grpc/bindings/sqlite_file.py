@@ -18,7 +18,7 @@ from schedule_grpc.runtime import private_files
 
 _NO_TABLE = re.compile(r"no such table: (?P<table>.+)", re.DOTALL)
 BUSY_SECONDS = 5.0
-"""How long to wait for another writer of the file, if nothing else is said."""
+"""How long to wait for another writer of the file, by default."""
 
 
 class SqliteTransaction:
@@ -33,18 +33,18 @@ class SqliteTransaction:
         """Return a query's rows.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
-        with _told(self._name, self._ending):
+        with _binding_errors(self._name, self._ending):
             return await self._writer.run(partial(_within, self._name, partial(_fetch, sql, _adapted(parameters))))
 
     async def execute(self, sql: str, **parameters: Any) -> int:
         """Run a statement; return how many rows it changed.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
-        with _told(self._name, self._ending):
+        with _binding_errors(self._name, self._ending):
             return await self._writer.run(partial(_within, self._name, partial(_execute, sql, _adapted(parameters))))
 
 
@@ -71,8 +71,8 @@ class SqliteFile:
         Args:
             name: The binding's.
             path: The file.
-            schema: The statements that make what is missing.
-            indexes: Statements that make what is only quicker; tables that are there and do not suit go without.
+            schema: Statements that create missing tables.
+            indexes: Statements that create indexes; an existing table that they do not suit goes without.
             busy: Seconds to wait for another writer of the file.
 
         Raises:
@@ -91,8 +91,8 @@ class SqliteFile:
             for thread in opened:
                 await thread.close()
             if isinstance(error, sqlite3.Error | OSError):
-                said = error.strerror if isinstance(error, OSError) else error
-                raise BindingError(name, f"{path}: {said}") from error
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise BindingError(name, f"{path}: {reason}") from error
             raise
         return cls(name, path, *opened, ending=ending, inode=inode)
 
@@ -100,31 +100,31 @@ class SqliteFile:
         """Return a query's rows as of the last commit.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
-        with _told(self._name, self._ending):
+        with _binding_errors(self._name, self._ending):
             return await self._reader.run(partial(_fetch, sql, _adapted(parameters)))
 
     async def execute(self, sql: str, **parameters: Any) -> int:
         """Run one statement in a transaction of its own; return how many rows it changed.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._writing:
-            with _told(self._name, self._ending):
+            with _binding_errors(self._name, self._ending):
                 return await self._writer.run(partial(_execute, sql, _adapted(parameters)))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
-        """Within this context statements happen together: committed at its end, undone if it is left by an exception.
+        """Run the statements of this context in one transaction: committed at its end, rolled back by an exception.
 
         Raises:
-            BindingError: with what the database said.
+            BindingError: with the database's message.
         """
         async with self._writing:
             try:
-                with _told(self._name, self._ending):
+                with _binding_errors(self._name, self._ending):
                     await self._writer.run(partial(_execute, "BEGIN IMMEDIATE", {}))
                 transaction = SqliteTransaction(self._name, self._writer, self._ending)
                 yield transaction
@@ -145,7 +145,7 @@ class SqliteFile:
         Raises:
             BindingError: if not.
         """
-        with _told(self._name, self._ending):
+        with _binding_errors(self._name, self._ending):
             inode = await self._reader.run(partial(_look, self._path))
         if inode != self._inode:
             raise BindingError(self._name, f"{self._path}: was removed or replaced while it was open")
@@ -162,7 +162,7 @@ class SqliteFile:
 
 
 @contextmanager
-def _told(name: str, ending: threading.Event) -> Iterator[None]:
+def _binding_errors(name: str, ending: threading.Event) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, OverflowError, ValueError) as error:

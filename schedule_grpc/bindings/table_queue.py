@@ -31,7 +31,7 @@ class TableQueue:
 
     async def enqueue(
         self,
-        type: str,  # noqa: A002 (as its callers say it)
+        type: str,  # noqa: A002 (the public name)
         payload: Mapping[str, Any],
         *,
         priority: int = 0,
@@ -40,8 +40,8 @@ class TableQueue:
         """Put a job into the queue.
 
         Args:
-            type: What is to be done.
-            payload: With what; JSON.
+            type: The kind of job.
+            payload: The job's arguments; JSON.
             priority: A higher one comes first.
             dedupe_key: Among the jobs that are still queued there is one of each key, however many enqueue it at once.
 

@@ -1,11 +1,12 @@
 """Blocking calls of a library, one after another, on a thread of their own."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
+
+from schedule_grpc.runtime.threads import start_daemon
 
 T = TypeVar("T")
 
@@ -21,8 +22,7 @@ class WorkerThread:
         self._waiting: set[asyncio.Future[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(self._work, name=name)
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return what a function returns; where the caller has gone before it begins, it is left out."""
@@ -48,15 +48,15 @@ class WorkerThread:
                 continue
             try:
                 answer = function()
-            except BaseException as error:  # noqa: BLE001 (whoever asked is told)
-                self._tell(_fail, future, error)
+            except BaseException as error:  # noqa: BLE001 (it is raised in the caller)
+                self._report(_fail, future, error)
             else:
-                self._tell(_answer, future, answer)
-        self._tell(self._ended.set)
+                self._report(_answer, future, answer)
+        self._report(self._ended.set)
 
-    def _tell(self, *told: Any) -> None:
-        with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-            self._loop.call_soon_threadsafe(*told)
+    def _report(self, *call: Any) -> None:
+        with suppress(RuntimeError):  # the loop has been closed: no caller waits any more
+            self._loop.call_soon_threadsafe(*call)
 
 
 def _answer(future: "asyncio.Future[Any]", answer: object) -> None:

@@ -1,4 +1,4 @@
-"""What the shell completes: names that a running server knows, in a moment or not at all."""
+"""Shell completion: names that a running server knows, within a second or not at all."""
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,59 +11,59 @@ if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
 
 DEADLINE = 1.0
-"""Seconds: somebody is waiting for a key to do something."""
+"""Seconds; a person has pressed a key and waits."""
 SHOWN = 200
 _CONNECTION = ("server", "token", "tls_ca")
 
 
 def task_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of tasks that begin so."""
+    """Return the names of tasks that begin with the text."""
     from schedule_grpc.domain.task import TaskFilter
 
     async def question(client: "AsyncClient") -> list[str]:
         page = await client.list_tasks(TaskFilter(name_prefix=incomplete), page_size=SHOWN)
         return [task.name for task in page.tasks]
 
-    return _asked(context, question)
+    return _known_names(context, question)
 
 
 def handler_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of handlers that begin so."""
+    """Return the names of handlers that begin with the text."""
 
     async def question(client: "AsyncClient") -> list[str]:
         return [handler.name for handler in await client.list_handlers() if handler.name.startswith(incomplete)]
 
-    return _asked(context, question)
+    return _known_names(context, question)
 
 
 def states(incomplete: str) -> list[str]:
-    """Return the states that begin so, as they are written on the command line."""
+    """Return the states that begin with the text, as they are written on the command line."""
     from schedule_grpc.domain.execution import STATES
 
     return [state.lower() for state in STATES if state.lower().startswith(incomplete)]
 
 
 def zones(incomplete: str) -> list[str]:
-    """Return the time zones that begin so."""
+    """Return the time zones that begin with the text."""
     from zoneinfo import available_timezones
 
     return sorted(name for name in available_timezones() if name.startswith(incomplete))
 
 
-def _asked(context: typer.Context, question: Callable[["AsyncClient"], Awaitable[Sequence[str]]]) -> list[str]:
-    # Whatever goes wrong, a shell must get nothing rather than an error into the line that somebody is writing.
+def _known_names(context: typer.Context, question: Callable[["AsyncClient"], Awaitable[Sequence[str]]]) -> list[str]:
+    # An error would be printed into the line that a person is typing: the shell gets no names instead.
     import asyncio
     import contextlib
 
-    from schedule_grpc.cli.options import connection
+    from schedule_grpc.cli.connection import connection
 
-    said = {name: context.params.get(name) or os.environ.get(f"SCHEDULE_{name.upper()}") for name in _CONNECTION}
-    told: dict[str, Any] = {name: value for name, value in said.items() if value}
-    if "tls_ca" in told:
-        told["tls_ca"] = Path(told["tls_ca"])
+    given = {name: context.params.get(name) or os.environ.get(f"SCHEDULE_{name.upper()}") for name in _CONNECTION}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if "tls_ca" in options:
+        options["tls_ca"] = Path(options["tls_ca"])
 
     async def call() -> list[str]:
-        async with connection(**told).client(deadline=DEADLINE, attempts=1) as client:
+        async with connection(**options).client(deadline=DEADLINE, attempts=1) as client:
             return [name for name in await question(client) if name.isprintable()]
 
     with contextlib.suppress(Exception):

@@ -1,6 +1,6 @@
-"""What a server is asked beside the question itself: is there such a task, which one is meant, who offers its handler?
+"""Look-ups beside a command's own call: does the task exist, which name is like it, which handlers are offered?
 
-What is looked through is bounded: a server may have a hundred thousand tasks.
+Each reads a bounded number of names: a server may have a hundred thousand tasks.
 """
 
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from schedule_grpc.errors import TaskNotFound
 
 PAGE = 200
-"""Names that are looked through at most, for each beginning."""
+"""Names that are read at most, for each prefix."""
 
 
 async def offered_handlers(client: "AsyncClient") -> frozenset[str]:
@@ -21,10 +21,10 @@ async def offered_handlers(client: "AsyncClient") -> frozenset[str]:
 
 
 async def nothing_of(client: "AsyncClient", name: str) -> "list[Execution]":
-    """Return no executions of a name that is a task's, or was one: of a deleted task the history stays.
+    """Return an empty list for the name of a task that exists or existed: a deleted task keeps its history.
 
     Raises:
-        TaskNotFound: if it never was, as far as the history tells.
+        TaskNotFound: if no task has this name, and the history has no execution of it.
     """
     from schedule_grpc.errors import TaskNotFound
 
@@ -38,7 +38,7 @@ async def nothing_of(client: "AsyncClient", name: str) -> "list[Execution]":
 
 
 async def not_registered(client: "AsyncClient", name: str) -> str:
-    """Return, in words, that no task has this name; nothing if one has."""
+    """Return the message that no task has this name; an empty text if one has."""
     from schedule_grpc.errors import TaskNotFound
 
     try:
@@ -49,7 +49,7 @@ async def not_registered(client: "AsyncClient", name: str) -> str:
 
 
 async def with_suggestion(client: "AsyncClient", error: "TaskNotFound") -> "TaskNotFound":
-    """Return the error with the name that was probably meant, if there is one like it."""
+    """Return the error, with the most similar name of a task if there is one."""
     from schedule_grpc.domain.task import TaskFilter
     from schedule_grpc.errors import ScheduleError
 
@@ -59,7 +59,7 @@ async def with_suggestion(client: "AsyncClient", error: "TaskNotFound") -> "Task
         for prefix in {"", name[:1], name[:3]}:
             page = await client.list_tasks(TaskFilter(name_prefix=prefix), page_size=PAGE)
             names |= {task.name for task in page.tasks}
-    except ScheduleError:  # what is not there is told all the same
+    except ScheduleError:  # the suggestion is an extra: the error itself stands
         return error
     near = get_close_matches(name, sorted(names), n=1)
     if near:

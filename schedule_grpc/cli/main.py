@@ -1,14 +1,23 @@
-"""The commands and their options. What they need is imported inside them, so that --help stays quick."""
+"""The commands, put together. Heavy imports stand inside the commands, so that --help stays quick."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from schedule_grpc.cli import doctor, executions, local, serving, tasks
-from schedule_grpc.cli.calling import Caller
-from schedule_grpc.cli.options import connection, takes
-from schedule_grpc.cli.writing import writing
+from schedule_grpc.cli.commands import (
+    doctor,
+    executions,
+    handlers,
+    init,
+    migrate,
+    preview,
+    proto,
+    serve,
+    tasks,
+    trigger,
+)
+from schedule_grpc.cli.standard_streams import writing
 
 app = typer.Typer(
     name="schedule-grpc",
@@ -17,13 +26,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("serve")(serving.serve)
+app.command("serve")(serve.serve)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(executions.app, name="executions")
-app.command("preview")(local.preview)
-app.command("migrate")(local.migrate)
+app.command("preview")(preview.preview)
+app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
-app.command("proto")(local.proto)
+app.command("proto")(proto.proto)
+app.command("handlers")(handlers.handlers)
+app.command("init")(init.init)
+app.command("trigger")(trigger.trigger)
 
 
 def _show_version(wanted: bool) -> None:
@@ -44,48 +56,13 @@ def options(
     """A durable schedule service: register tasks, fire every occurrence, keep the history."""
 
 
-@app.command()
-@takes(call=connection)
-def handlers(*, call: Caller) -> None:
-    """List the handlers that tasks can name."""
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.showing import show
-    from schedule_grpc.formats import json_answers as as_json
-
-    found = call.ask(lambda client: client.list_handlers())
-    show(call, found, json=lambda each: list(map(as_json.handler_json, each)), people=output.print_handlers)
-
-
-@app.command()
-@takes(call=connection)
-def init(*, call: Caller) -> None:
-    """Register the built-in tasks that are not there."""
-    from schedule_grpc.cli.showing import show_tasks
-
-    registered = call.ask(lambda client: client.initialize_default_tasks())
-    show_tasks(call, registered, none="All built-in tasks are registered already.")
-
-
-@app.command()
-@takes(call=connection)
-def trigger(
-    cron: Annotated[str, typer.Argument(help="'0 * * * *', or a schedule that means one; '* * * * *' means all")],
-    *,
-    call: Caller,
-) -> None:
-    """Run the tasks of a cron expression. All enabled ones whose schedule means the same, now."""
-    from schedule_grpc.cli.showing import show_executions
-
-    show_executions(call, call.ask(lambda client: client.trigger_cron(cron)), none="No enabled task has this schedule.")
-
-
 def main() -> None:
-    """Run the command line, to the end of its process, whatever its output leads to: a file, a reader who is gone."""
+    """Run the command line to the end of its process; output that cannot be written ends it without a traceback."""
     try:
         with writing():
             app()
     except SystemExit as end:
-        if "schedule_grpc.app" in sys.modules:  # a server: handlers and their modules may have started anything
+        if "schedule_grpc.app" in sys.modules:  # a server: handlers may have started threads and processes
             from schedule_grpc.log import set_up as log
             from schedule_grpc.runtime import leaving
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schedule_grpc.cli.calling import Caller
 from schedule_grpc.cli.completion import handler_names, states, task_names
 
 if TYPE_CHECKING:
@@ -17,18 +16,17 @@ if TYPE_CHECKING:
 
     from schedule_grpc.domain.execution import ExecutionFilter
 
-LOCAL = "127.0.0.1:50051"
 DEFAULT = "default"
-"""What a policy's option says to have its default again."""
+"""The text of a policy's option that restores the default."""
 MAX_PAGE = 1000
-"""What a server shows at once at most."""
+"""Executions in one page of a server, at most."""
 
 TaskName = Annotated[str, typer.Argument(help="Name of the task", autocompletion=task_names)]
 ExecutionId = Annotated[str, typer.Argument(help="Id of the execution")]
 Etag = Annotated[str, typer.Option(help="Refuse unless the task still has this etag (see tasks get --json)")]
 ValidateOnly = Annotated[bool, typer.Option("--validate-only", help="Check and show, but store nothing")]
 AllowUnknownHandler = Annotated[
-    bool, typer.Option("--allow-unknown-handler", help="Accept a handler that nobody offers yet")
+    bool, typer.Option("--allow-unknown-handler", help="Accept a handler that no server offers yet")
 ]
 HandlerName = Annotated[str, typer.Option(help="Name of the handler that does the work", autocompletion=handler_names)]
 ConfigFile = Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")]
@@ -36,14 +34,13 @@ DatabaseUrl = Annotated[
     str | None, typer.Option(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE [sqlite:///schedule.db]")
 ]
 Patience = Annotated[float, typer.Option(min=0, help="Seconds to look for a server that is gone; 0: end with it")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people")]
 
 
 def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of whole groups.
 
     Args:
-        groups: By the name of the command's argument, a function whose parameters are the options; what it returns is
+        groups: By the name of the command's argument, a function whose parameters are the options; its result becomes
             the argument.
     """
     options = {name: inspect.signature(group).parameters for name, group in groups.items()}
@@ -52,9 +49,9 @@ def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
         own = inspect.signature(command).parameters
 
         @functools.wraps(command)
-        def run(**told: Any) -> None:
+        def run(**values: Any) -> None:
             arguments = {
-                name: groups[name](**{each: told[each] for each in options[name]}) if name in groups else told[name]
+                name: groups[name](**{each: values[each] for each in options[name]}) if name in groups else values[name]
                 for name in own
             }
             command(**arguments)
@@ -66,27 +63,6 @@ def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
         return run
 
     return given
-
-
-def connection(
-    *,
-    server: Annotated[
-        str, typer.Option(envvar="SCHEDULE_SERVER", help="Address of a running server, HOST[:PORT] or unix:PATH")
-    ] = LOCAL,
-    token: Annotated[
-        str | None, typer.Option(envvar="SCHEDULE_TOKEN", help="Key that the server asks for", show_default=False)
-    ] = None,
-    tls_ca: Annotated[
-        Path | None,
-        typer.Option(envvar="SCHEDULE_TLS_CA", help="Speak TLS, and trust the authority of this PEM file"),
-    ] = None,
-    as_json: AsJson = False,
-) -> Caller:
-    """Return whom to ask."""
-    import os
-
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported; we say ourselves what goes wrong
-    return Caller(server=server, token=token or None, tls_ca=tls_ca, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +86,10 @@ class PolicyOption:
         return inspect.Parameter(self.key, kind, default=None, annotation=Annotated[str | None, option])
 
     def read(self, text: str) -> Any:
-        """Return the value of the option's text, None for the default.
+        """Return the value that the option's text means, None for the default.
 
         Raises:
-            typer.BadParameter: if it means none.
+            typer.BadParameter: if the policy has no such value.
         """
         from schedule_grpc.domain.policy_reading import policy_value
 
@@ -136,27 +112,31 @@ POLICY_OPTIONS = (
     PolicyOption("timeout", "timeout", "29s", "Longest time one attempt may take"),
     PolicyOption("max-retries", "retry.max_retries", "3", "Attempts after the first"),
     PolicyOption("initial-backoff", "retry.initial_backoff", "1s", "Wait before the first retry"),
-    PolicyOption("multiplier", "retry.multiplier", "2", "Each wait is so many times the one before"),
+    PolicyOption("multiplier", "retry.multiplier", "2", "Factor from each wait to the next"),
     PolicyOption("max-backoff", "retry.max_backoff", "10s", "Longest wait before a retry"),
     PolicyOption(
         "overlap", "overlap", "skip", "If the last run is not over: skip, buffer-one, cancel-other or allow-all"
     ),
-    PolicyOption("catch-up", "catch_up", "latest", "What runs of what was due while nobody looked: latest, all, none"),
-    PolicyOption("catch-up-window", "catch_up_window", "365d", "Nothing older than this is caught up"),
+    PolicyOption(
+        "catch-up", "catch_up", "latest", "Which occurrences that no server looked for run: latest, all, none"
+    ),
+    PolicyOption("catch-up-window", "catch_up_window", "365d", "Occurrences older than this are not caught up"),
     PolicyOption("jitter", "jitter", "0s", "Occurrences start up to this much later"),
     PolicyOption("window-start", "window.start_time", "none", "No occurrence before this instant"),
     PolicyOption("window-end", "window.end_time", "none", "No occurrence at or after this instant"),
-    PolicyOption("start-deadline", "start_deadline", "1h", "What nobody started so long after it was due is MISSED"),
+    PolicyOption(
+        "start-deadline", "start_deadline", "1h", "Executions not started this long after they were due end MISSED"
+    ),
     PolicyOption("retention-age", "retention.max_age", "30d", "How long ended executions are kept"),
     PolicyOption("retention-count", "retention.max_count", "10000", "How many ended executions are kept"),
-    PolicyOption("alert-after", "alert_after", "0", "Failures in a row after which somebody is told; 0: never"),
-    PolicyOption("overdue-grace", "overdue_grace", "0s", "How late it may start before somebody is told; 0s: never"),
+    PolicyOption("alert-after", "alert_after", "0", "Failures in a row after which an alert is sent; 0: never"),
+    PolicyOption("overdue-grace", "overdue_grace", "0s", "Lateness of a start after which an alert is sent; 0s: never"),
 )
 
 
-def policies(**told: str | None) -> dict[str, Any]:
-    """Return the policies that were given, by their paths; None for a default that was asked for."""
-    given = {option: told[option.key] for option in POLICY_OPTIONS}
+def policies(**texts: str | None) -> dict[str, Any]:
+    """Return the policies that the options give, by path; None restores a default."""
+    given = {option: texts[option.key] for option in POLICY_OPTIONS}
     values = {option.path: option.read(text) for option, text in given.items() if text is not None}
     if values:
         _check_bounds(values)
@@ -167,15 +147,15 @@ policies.__signature__ = inspect.Signature([option.parameter() for option in POL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """Which executions to list, and how many of them at most."""
+class Listing:
+    """The executions to list, and how many of them at most."""
 
     chosen: "ExecutionFilter"
     limit: int
 
     @property
     def page_size(self) -> int:
-        """How many to ask for at once."""
+        """Executions to ask for in one page."""
         return min(self.limit, MAX_PAGE)
 
 
@@ -190,8 +170,8 @@ def executions(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Recorded before then")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many to show, newest first")] = 20,
-) -> Wanted:
-    """Return which executions to list."""
+) -> Listing:
+    """Return the executions to list."""
     from schedule_grpc.domain.execution import ExecutionFilter
 
     chosen = ExecutionFilter(
@@ -199,31 +179,31 @@ def executions(
         start_time=None if since is None else instant("--since", since),
         end_time=None if until is None else instant("--until", until),
     )
-    return Wanted(chosen=chosen, limit=limit)
+    return Listing(chosen=chosen, limit=limit)
 
 
 def states_named(texts: "list[str] | tuple[str, ...]") -> "frozenset[Any]":
-    """Return the states that texts name, several in one with commas between them.
+    """Return the states that the texts name; one text may name several, separated by commas.
 
     Raises:
-        typer.BadParameter: for a word that is none.
+        typer.BadParameter: for a name that is not a state's.
     """
     from schedule_grpc.domain.execution import STATES
 
-    words = [word.strip() for text in texts for word in text.split(",")]
+    names = [name.strip() for text in texts for name in text.split(",")]
     known = {state.lower(): state for state in STATES}
     try:
-        return frozenset(known[word.lower()] for word in words)
+        return frozenset(known[name.lower()] for name in names)
     except KeyError:
-        told = f"{', '.join(words)}: the states are {', '.join(known)}"
-        raise typer.BadParameter(told, param_hint="--state") from None
+        message = f"{', '.join(names)}: the states are {', '.join(known)}"
+        raise typer.BadParameter(message, param_hint="--state") from None
 
 
 def instant(option: str, text: str) -> "datetime":
-    """Return the instant of a text: an ISO 8601 date or time, UTC where it names no offset, or a duration ago.
+    """Return the instant that a text means: an ISO 8601 date or time (UTC if it has no offset), or a duration ago.
 
     Raises:
-        typer.BadParameter: if it is none.
+        typer.BadParameter: if it is neither.
     """
     from datetime import UTC, datetime
 
@@ -235,8 +215,8 @@ def instant(option: str, text: str) -> "datetime":
     except (ValueError, OverflowError):
         pass
     try:
-        told = datetime.fromisoformat(text)
-        return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         form = "such as 2026-01-31T10:00:00Z or 2026-01-31, nor a time ago such as 2h or 7d"
         raise typer.BadParameter(f"{text!r} is neither a time {form}", param_hint=option) from None
@@ -246,7 +226,7 @@ def json_object(option: str, text: str) -> Mapping[str, Any]:
     """Return the JSON object of an option; ``@FILE`` reads it from a file.
 
     Raises:
-        typer.BadParameter: if it is none.
+        typer.BadParameter: if the text is not a JSON object.
     """
     from schedule_grpc.domain.json_input import parsed, portable, text_of
 

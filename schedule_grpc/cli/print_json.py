@@ -1,10 +1,10 @@
-"""What the command line says to programs."""
+"""JSON on standard output, for programs that read it."""
 
 import json
 import sys
 from typing import Any
 
-from schedule_grpc.cli.writing import is_unicode
+from schedule_grpc.cli.standard_streams import is_unicode
 from schedule_grpc.text.terminal import plain_json
 
 
@@ -14,5 +14,5 @@ def print_json(value: Any) -> None:
 
 
 def print_json_line(value: Any) -> None:
-    """Print one JSON value on a line of its own, at once: somebody reads along."""
+    """Print one JSON value on a line of its own, and flush: the reader follows a stream."""
     print(plain_json(json.dumps(value, ensure_ascii=not is_unicode(sys.stdout))), flush=True)

@@ -1,4 +1,4 @@
-"""What happens to executions, told while it happens: in words, as lines, or as one line that moves."""
+"""Progress of executions as it happens: as sentences, as lines, or as one line that moves."""
 
 import sys
 from types import TracebackType
@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from schedule_grpc.cli.output import time_shown
+from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.retry import FailureKind
@@ -18,7 +18,7 @@ from schedule_grpc.events import Lost, Progress, WatchEvent
 from schedule_grpc.text.terminal import first_line, plain
 
 ALMOST = 0.9999
-"""As far as a bar goes: at its end rich would stop its clock, though the handler may go on."""
+"""The end of the bar: at 1 rich would stop its clock, though the handler may go on."""
 
 
 class Display(Protocol):
@@ -36,16 +36,16 @@ class Display(Protocol):
         """Show an execution as it is now."""
 
     def progressed(self, event: Progress) -> None:
-        """Show what its handler said."""
+        """Show the progress that its handler reported."""
 
 
 def display() -> Display:
-    """Return what fits standard error: a moving line for a terminal, else lines."""
+    """Return the display for standard error: one moving line on a terminal, else lines."""
     return Moving() if sys.stderr.isatty() else Lines()
 
 
 class Lines:
-    """A line for everything that happens, on standard error."""
+    """A line for each event, on standard error."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -59,21 +59,21 @@ class Lines:
         pass
 
     def changed(self, execution: Execution) -> None:
-        """Print what became of it."""
+        """Print its state."""
         self._print(f"{execution.id}  {state_in_words(execution)}")
 
     def progressed(self, event: Progress) -> None:
-        """Print how far its handler is."""
+        """Print its handler's progress."""
         self._print(f"{event.execution_id}  {progress_in_words(event)}")
 
     def _print(self, line: str) -> None:
-        if line != self._last:  # what is told by an answer and by an event is shown once
+        if line != self._last:  # an answer and an event may both bring the same line
             print(plain(line), file=sys.stderr, flush=True)
         self._last = line
 
 
 class Moving:
-    """One line at the bottom of the terminal: what it is doing, how far it is, how long it takes."""
+    """One line at the bottom of the terminal: the execution's state, its progress, the time it takes."""
 
     def __init__(self) -> None:
         self._bar = Bar(
@@ -97,12 +97,12 @@ class Moving:
         self._bar.stop()
 
     def changed(self, execution: Execution) -> None:
-        """Show its state; what an attempt died of stays above the line."""
+        """Show its state; the error of a failed attempt stays above the line."""
         words = state_in_words(execution)
         if execution.state is State.PENDING and execution.failed_attempts:
             self._bar.console.print(Text(plain(words)))
             words = f"{execution.state}  next attempt at {time_shown(execution.available_time)}"
-        self._bar.tasks[0].total = None  # a new attempt has not said yet how far it is
+        self._bar.tasks[0].total = None  # a new attempt has not reported progress yet
         self._bar.update(self._row, description=plain(f"{execution.task_name}: {words}"), completed=0, refresh=True)
 
     def progressed(self, event: Progress) -> None:
@@ -125,18 +125,18 @@ def event_in_words(event: WatchEvent) -> str:
 
 
 def progress_in_words(event: Progress) -> str:
-    """Return how far a handler is: ``42 %  reading invoices``."""
+    """Return a handler's progress: ``42 %  reading invoices``."""
     return f"{event.fraction:.0%}".replace("%", " %") + (f"  {first_line(event.text)}" if event.text else "")
 
 
 def state_in_words(execution: Execution) -> str:
-    """Return where an execution is, and what led there, on one line."""
+    """Return an execution's state and the reason for it, on one line."""
     state = execution.state.value
     if execution.state is State.PENDING and execution.failed_attempts:
         last = execution.failed_attempts[-1]
         why = "" if last.failure_kind is FailureKind.TIMEOUT else f": {first_line(last.error)}"
-        told = f"attempt {last.number} failed ({last.failure_kind.value}) after {human(last.duration)}{why}"
-        return f"{state}  {told}; next at {time_shown(execution.available_time)}"
+        failure = f"attempt {last.number} failed ({last.failure_kind.value}) after {human(last.duration)}{why}"
+        return f"{state}  {failure}; next at {time_shown(execution.available_time)}"
     if execution.state is State.RUNNING:
         asked = ", asked to stop" if execution.cancel_requested_time else ""
         return f"{state}  attempt {execution.attempt}{asked}"

@@ -1,4 +1,4 @@
-"""Clients for other services: one method per rpc, our values and our errors, never protobuf.
+"""Clients for other services: one method per rpc, with the package's values and errors instead of protobuf.
 
 `Client` waits in threads, `AsyncClient` in an event loop; both have the same methods, made of the same functions (see
 `requests`)::
@@ -13,7 +13,7 @@
             async for event in events:
                 print(event)
 
-Every value that their methods take or give is here, too; the errors are in `schedule_grpc.errors`.
+Every value that their methods take or return is exported here; the errors are in `schedule_grpc.errors`.
 """
 
 from schedule_grpc.client.asynchronous import AsyncClient, AsyncWatch

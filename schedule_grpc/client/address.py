@@ -1,6 +1,6 @@
-"""A server's address as people write it, and the gRPC target that it means.
+"""A server's address as people write it, read as a gRPC target.
 
-gRPC itself asks port 443 where none is named, takes ``http`` for a host, and port 65537 for port 1.
+gRPC itself takes port 443 if the address has none, reads ``http`` as a host, and port 65537 as port 1.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from schedule_grpc.text.secrets import shown_address
 
 PORT = 50051
-"""Where an address names none."""
+"""The port of an address without one."""
 FORMS = "HOST:PORT, [IPV6]:PORT or unix:PATH"
 
 _URL = re.compile(r"(http|https|grpc|grpcs|tcp)://(.*)", re.IGNORECASE | re.DOTALL)
@@ -24,15 +24,15 @@ _LAST_PORT = 65535
 
 
 def target(address: str, *, encrypted: bool) -> str:
-    """Return the target that gRPC understands as this address; where no port is named it has our own.
+    """Return the gRPC target of an address; without a port it gets `PORT`.
 
     Args:
         address: ``host``, ``host:port``, ``[::1]:port``, a URL of these such as ``http://host:port``, or a target in
             gRPC's own spelling: ``unix:/run/schedule.sock``, ``dns:///host:port``, ``ipv4:1.2.3.4:5``.
-        encrypted: Whether TLS is spoken, which the URL of an encrypted connection asks for.
+        encrypted: Whether the client uses TLS; URLs such as ``https://`` require it.
 
     Raises:
-        ValueError: for what is none, in words for the one who wrote it.
+        ValueError: if the text is not an address; the message says how to write one.
     """
     address = address.strip()
     if url := _URL.fullmatch(address):
@@ -50,7 +50,7 @@ def target(address: str, *, encrypted: bool) -> str:
 
 def _target_of_url(scheme: str, rest: str, *, encrypted: bool) -> str:
     place = rest.removesuffix("/")
-    if re.search(r"[/?#@]", place):  # what stands before an @ may be a password
+    if re.search(r"[/?#@]", place):  # the text before an @ may be a password
         raise ValueError(f"{scheme}://... names more than a host and a port: write {FORMS}")
     if scheme in _ENCRYPTED and not encrypted:
         raise ValueError(f"{scheme}://... is encrypted: give tls=Tls(...), on the command line --tls-ca")
@@ -58,7 +58,7 @@ def _target_of_url(scheme: str, rest: str, *, encrypted: bool) -> str:
 
 
 def _place(text: str, *, port: int = PORT, host: Callable[[str, str], str] | None = None) -> str:
-    """Return ``host:port`` of a text with or without port; ``host`` reads a host that is no IPv6 address."""
+    """Return ``host:port`` of a text with or without a port; ``host`` checks a host that is not an IPv6 address."""
     if bracketed := _BRACKETED.fullmatch(text):
         read, rest = _ipv6(bracketed[1], text), bracketed[2]
     elif text.count(":") > 1:

@@ -1,4 +1,4 @@
-"""The client for programs with an event loop."""
+"""The client for programs with an event loop, and its watch."""
 
 import asyncio
 import math
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 class AsyncWatch(AsyncIterator[WatchEvent]):
-    """What happens to executions, as it happens, until the watch or its client is closed.
+    """An iterator of events of executions, as they happen, until the watch or its client is closed.
 
-    It has begun when its context is entered, or else with the first event. Where the server was gone, it begins anew,
-    and tells ``Lost(count=0)``. It may be closed at any time, and more than once. Whoever gives up waiting for an event
-    (a timeout, say) loses none: the next wait gets it.
+    The watch has begun when its context is entered, or else with the first event. After a restart of the server it
+    begins again and yields ``Lost(count=0)``. It may be closed at any time, and more than once. Cancelling a wait
+    for an event (by a timeout, for example) loses no event: the next wait gets it.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class AsyncWatch(AsyncIterator[WatchEvent]):
         self._reading: asyncio.Task[WatchEvent | ScheduleError | None] | None = None
 
     def __del__(self) -> None:
-        # gRPC's own call outlives whoever drops it: the server would stream on into nowhere.
+        # A gRPC call outlives its last reference: the server would go on streaming.
         with suppress(RuntimeError):  # the event loop is closed, and the stream with it
             self._call.cancel()
 
@@ -75,13 +75,13 @@ class AsyncWatch(AsyncIterator[WatchEvent]):
     async def __anext__(self) -> WatchEvent:
         # gRPC ends the whole stream when a read is cancelled: the read is a task of its own, which goes on.
         self._reading = self._reading or asyncio.ensure_future(self._next())
-        told = await asyncio.shield(self._reading)
+        found = await asyncio.shield(self._reading)
         self._reading = None
-        if told is None or self._is_over():
+        if found is None or self._is_over():
             raise StopAsyncIteration
-        if isinstance(told, ScheduleError):
-            raise told
-        return told
+        if isinstance(found, ScheduleError):
+            raise found
+        return found
 
     async def close(self) -> None:
         """End the watch."""
@@ -92,28 +92,28 @@ class AsyncWatch(AsyncIterator[WatchEvent]):
             await asyncio.gather(self._reading, return_exceptions=True)
 
     def wake(self) -> None:
-        """Look at once whether the watch or its client is closed."""
+        """Check at once whether the watch or its client is closed."""
         self._ending.set()
 
     def _is_over(self) -> bool:
         return self._closed or self._client_is_closed()
 
     async def _next(self) -> WatchEvent | ScheduleError | None:
-        """Return the next event, None at the end, or what went wrong: nobody may be there to be raised at."""
+        """Return the next event, None at the end, or the error: this task may have no caller that could catch it."""
         try:
-            return await self._told_next()
+            return await self._read_next()
         except asyncio.CancelledError:
             if not self._is_over() or being_cancelled():
                 raise
         return None
 
-    async def _told_next(self) -> WatchEvent | ScheduleError | None:
+    async def _read_next(self) -> WatchEvent | ScheduleError | None:
         gone: ScheduleError | None = None
         try:
             await self._wait_until_begun()
             while not self._is_over() and (response := await self._call.read()) is not grpc.aio.EOF:
-                if (told := self._read(response)) is not None:
-                    return told
+                if (event := self._read(response)) is not None:
+                    return event
         except grpc.RpcError as error:
             gone = failure(error, closed=False)
         return await self._begun_anew(gone) if self._has_begun else gone
@@ -124,9 +124,9 @@ class AsyncWatch(AsyncIterator[WatchEvent]):
             self._has_begun = True
 
     async def _begun_anew(self, gone: ScheduleError | None) -> WatchEvent | ScheduleError | None:
-        """Begin again once the server is back, and tell so; None: the watch was closed meanwhile, or ends.
+        """Begin again once the server is back, and return Lost; None if the watch is closed or ends.
 
-        ``gone`` is why the stream broke off, None where the server ended it.
+        ``gone`` is the error that broke the stream, None if the server ended it.
         """
         if gone is not None and not isinstance(gone, Unavailable):
             return gone
@@ -146,7 +146,7 @@ class AsyncWatch(AsyncIterator[WatchEvent]):
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait so long, or until an event is set; tell whether it is."""
+    """Wait until an event is set, at most ``seconds``; return whether it is set."""
     with suppress(TimeoutError):
         async with SystemClock().timeout(seconds):
             await event.wait()
@@ -154,7 +154,7 @@ async def set_within(event: asyncio.Event, seconds: float) -> bool:
 
 
 def being_cancelled() -> bool:
-    """Tell whether it is this task that somebody cancels; gRPC also raises CancelledError where a call was cut off."""
+    """Return whether this task is being cancelled; gRPC also raises CancelledError for a call that was cut off."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -170,7 +170,7 @@ def _method(make: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P
 def _run(make: Callable[P, Run[T]]) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, T]]:
     @answers(make)
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._ended(make(*args, **kwargs))
+        return await self._wait_for_end(make(*args, **kwargs))
 
     return method
 
@@ -202,7 +202,7 @@ def _watch(make: Callable[P, Call[WatchEvent | None]]) -> Callable[Concatenate["
 class AsyncClient:
     """Speaks to one server; made, used and closed within one event loop.
 
-    Every method raises the errors of schedule_grpc.errors; Unavailable where nobody answers within the deadline, or the
+    Every method raises errors of `schedule_grpc.errors`; Unavailable if no server answers within the deadline, or the
     client is closed.
 
     ::
@@ -222,20 +222,20 @@ class AsyncClient:
         attempts: int = ATTEMPTS,
         patience: float = PATIENCE,
     ) -> None:
-        """Nothing is sent yet, and nobody needs to listen yet.
+        """Prepare a client; it connects with the first call.
 
         Args:
             address: ``host:port`` (50051 where no port is named), a URL of it, or another name for a target that gRPC
                 knows, such as ``unix:/run/schedule.sock``.
-            tls: Who the server must be; None speaks without encryption.
+            tls: How the server proves its identity, and the client its own; None connects without encryption.
             token: Sent with every call as a bearer token; without TLS to this machine only.
-            deadline: Seconds for a call, all attempts included; run_task_now (not detached) and watches have none.
+            deadline: Seconds for a call over all its attempts; run_task_now (not detached) and watches have none.
             attempts: How often a call is made, 1 to 5, while the server is unavailable. trigger_cron is made once.
-            patience: Seconds for which a watch that has begun, or a run that is waited for, looks for a server that is
-                gone; 0: they end with it.
+            patience: Seconds for which a watch that has begun, or a waiting run_task_now, tries to reach a server
+                that is gone; with 0 they end with the server.
 
         Raises:
-            ValueError: for settings that cannot be, or that would show the token to others.
+            ValueError: for invalid settings, and for a token that would be sent to another machine without TLS.
             OSError: if a file that ``tls`` names cannot be read.
         """
         way = route(address, tls=tls, token=token, attempts=attempts)
@@ -247,7 +247,7 @@ class AsyncClient:
 
     @classmethod
     def over(cls, channel: grpc.aio.Channel, *, deadline: float = DEADLINE, patience: float = PATIENCE) -> Self:
-        """Return a client over a channel of one's own, with that channel's options; closing it closes the channel."""
+        """Return a client over an existing gRPC channel, with that channel's options; closing the client closes it."""
         client = cls.__new__(cls)
         client._begin(channel, deadline, (), patience)  # noqa: SLF001 (one of ours)
         return client
@@ -276,7 +276,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """End the connection, and with it every call and watch that is under way. Closing again changes nothing."""
+        """Close the connection, and end every call and watch under way. Closing again changes nothing."""
         self._closed = True
         self._closing.set()
         for watch in tuple(self._watches):
@@ -319,15 +319,15 @@ class AsyncClient:
         self._was_answered = True
         return call.read(response)
 
-    async def _ended(self, run: Run[T]) -> T:
-        """Return a run at its end; where the server was gone meanwhile, wait for the same run again."""
-        told = await self._started(run)
-        while run.end is not None and not run.is_over(told):
+    async def _wait_for_end(self, run: Run[T]) -> T:
+        """Return a run at its end; if the server is gone meanwhile, wait for the same run again."""
+        result = await self._started(run)
+        while run.end is not None and not run.is_over(result):
             try:
                 return await self._answer(run.end)
             except Unavailable as error:
-                told = await self._found_again(run.start, error)
-        return told
+                result = await self._found_again(run.start, error)
+        return result
 
     async def _started(self, run: Run[T]) -> T:
         try:

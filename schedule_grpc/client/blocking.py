@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 class Watch(Iterator[WatchEvent]):
-    """What happens to executions, as it happens, until the watch or its client is closed.
+    """An iterator of events of executions, as they happen, until the watch or its client is closed.
 
-    It has begun when one has it. Where the server was gone, it begins anew, and tells ``Lost(count=0)``. Any thread may
-    close it, at any time, and more than once.
+    The watch has begun when it is returned. After a restart of the server it begins again and yields ``Lost(count=0)``.
+    Any thread may close it, at any time, and more than once.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Watch(Iterator[WatchEvent]):
     def __next__(self) -> WatchEvent:
         while not self._is_over():
             try:
-                told = self._read(next(self._call))
+                event = self._read(next(self._call))
             except StopIteration:
-                told = self._begun_anew(None)
+                event = self._begun_anew(None)
             except grpc.RpcError as error:
-                told = self._begun_anew(failure(error, closed=False))
-            if told is not None:
-                return told
+                event = self._begun_anew(failure(error, closed=False))
+            if event is not None:
+                return event
         raise StopIteration
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class Watch(Iterator[WatchEvent]):
         self._call.cancel()
 
     def wake(self) -> None:
-        """Look at once whether the watch or its client is closed."""
+        """Check at once whether the watch or its client is closed."""
         self._ending.set()
 
     def _begun(self) -> Any:
@@ -83,9 +83,9 @@ class Watch(Iterator[WatchEvent]):
         return call
 
     def _begun_anew(self, gone: ScheduleError | None) -> WatchEvent | None:
-        """Begin again once the server is back, and tell so; None: the watch was closed meanwhile.
+        """Begin again once the server is back, and return Lost; None if the watch is closed meanwhile.
 
-        ``gone`` is why the stream broke off, None where the server ended it.
+        ``gone`` is the error that broke the stream, None if the server ended it.
         """
         if not self._is_over() and (gone is None or isinstance(gone, Unavailable)):
             for pause in pauses(self._patience):
@@ -120,7 +120,7 @@ def _method(make: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]
 def _run(make: Callable[P, Run[T]]) -> Callable[Concatenate["Client", P], T]:
     @answers(make)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._ended(make(*args, **kwargs))
+        return self._wait_for_end(make(*args, **kwargs))
 
     return method
 
@@ -151,7 +151,7 @@ def _watch(make: Callable[P, Call[WatchEvent | None]]) -> Callable[Concatenate["
 class Client:
     """Speaks to one server, from any number of threads.
 
-    Every method raises the errors of schedule_grpc.errors; Unavailable where nobody answers within the deadline, or the
+    Every method raises errors of `schedule_grpc.errors`; Unavailable if no server answers within the deadline, or the
     client is closed.
 
     ::
@@ -171,20 +171,20 @@ class Client:
         attempts: int = ATTEMPTS,
         patience: float = PATIENCE,
     ) -> None:
-        """Nothing is sent yet, and nobody needs to listen yet.
+        """Prepare a client; it connects with the first call.
 
         Args:
             address: ``host:port`` (50051 where no port is named), a URL of it, or another name for a target that gRPC
                 knows, such as ``unix:/run/schedule.sock``.
-            tls: Who the server must be; None speaks without encryption.
+            tls: How the server proves its identity, and the client its own; None connects without encryption.
             token: Sent with every call as a bearer token; without TLS to this machine only.
-            deadline: Seconds for a call, all attempts included; run_task_now (not detached) and watches have none.
+            deadline: Seconds for a call over all its attempts; run_task_now (not detached) and watches have none.
             attempts: How often a call is made, 1 to 5, while the server is unavailable. trigger_cron is made once.
-            patience: Seconds for which a watch that has begun, or a run that is waited for, looks for a server that is
-                gone; 0: they end with it.
+            patience: Seconds for which a watch that has begun, or a waiting run_task_now, tries to reach a server
+                that is gone; with 0 they end with the server.
 
         Raises:
-            ValueError: for settings that cannot be, or that would show the token to others.
+            ValueError: for invalid settings, and for a token that would be sent to another machine without TLS.
             OSError: if a file that ``tls`` names cannot be read.
         """
         way = route(address, tls=tls, token=token, attempts=attempts)
@@ -196,7 +196,7 @@ class Client:
 
     @classmethod
     def over(cls, channel: grpc.Channel, *, deadline: float = DEADLINE, patience: float = PATIENCE) -> Self:
-        """Return a client over a channel of one's own, with that channel's options; closing it closes the channel."""
+        """Return a client over an existing gRPC channel, with that channel's options; closing the client closes it."""
         client = cls.__new__(cls)
         client._begin(channel, deadline, (), patience)  # noqa: SLF001 (one of ours)
         return client
@@ -225,7 +225,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection, and with it every call and watch that is under way. Closing again changes nothing."""
+        """Close the connection, and end every call and watch under way. Closing again changes nothing."""
         self._closed = True
         self._closing.set()
         for watch in tuple(self._watches):
@@ -264,15 +264,15 @@ class Client:
         self._was_answered = True
         return call.read(response)
 
-    def _ended(self, run: Run[T]) -> T:
-        """Return a run at its end; where the server was gone meanwhile, wait for the same run again."""
-        told = self._started(run)
-        while run.end is not None and not run.is_over(told):
+    def _wait_for_end(self, run: Run[T]) -> T:
+        """Return a run at its end; if the server is gone meanwhile, wait for the same run again."""
+        result = self._started(run)
+        while run.end is not None and not run.is_over(result):
             try:
                 return self._answer(run.end)
             except Unavailable as error:
-                told = self._found_again(run.start, error)
-        return told
+                result = self._found_again(run.start, error)
+        return result
 
     def _started(self, run: Run[T]) -> T:
         try:

@@ -1,6 +1,6 @@
-"""One question to the service as a value: which rpc, with what, and how its answer is read.
+"""A call of the service as a value: the rpc, its request, and the function that reads its response.
 
-Whether a client waits in a thread or in an event loop is the client's matter; everything else is told here.
+The two clients differ in how they wait, in a thread or in an event loop; everything else is here.
 """
 
 import inspect
@@ -25,8 +25,8 @@ M = TypeVar("M", bound=Callable[..., Any])
 class Call(Generic[T]):
     """A call that has not been made yet.
 
-    ``read`` turns the rpc's response into our value; where the rpc streams, each of its responses. A call that
-    ``waits`` has no deadline: its end depends on work that takes as long as it takes.
+    ``read`` turns the rpc's response into our value; of a streaming rpc, each of its responses. A call that ``waits``
+    has no deadline: its end depends on the work of a handler.
     """
 
     rpc: str
@@ -37,9 +37,9 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pages(Generic[T]):
-    """A list that comes page by page.
+    """A list that is read page by page.
 
-    ``page`` makes the call for a page token; empty tokens begin and end the list. ``items`` are what a page holds.
+    ``page`` makes the call for a page token; empty tokens begin and end the list. ``items`` returns a page's items.
     """
 
     page: Callable[[str], Call[Any]]
@@ -48,10 +48,11 @@ class Pages(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run(Generic[T]):
-    """A run by hand that is waited for, beyond restarts of the server.
+    """A run by hand whose end the caller waits for, beyond restarts of the server.
 
-    ``start`` records it, and tells how it stands when it is made again; ``end`` waits for its end, None where nobody
-    does. Two calls, so that a client that was answered once knows: the execution is there, and worth coming back to.
+    ``start`` records it, and returns its present state when it is called again; ``end`` waits for its end, None for a
+    detached run. Two calls, because a client that has the first answer knows that the execution exists: it is worth
+    reconnecting for.
     """
 
     start: Call[T]
@@ -65,24 +66,25 @@ def failure(error: grpc.RpcError | None, *, closed: bool) -> ScheduleError:
         return Unavailable("The client is closed")
     found = protobuf.error_from(error)
     if isinstance(found, Unavailable) and rpc_status.from_call(error) is None:
-        # gRPC's own words, not the server's.
+        # gRPC's own text, not the server's.
         return Unavailable(in_words(found.message))
     return found
 
 
 def answers(make: Callable[..., Any], shape: Callable[[Any], Any] = lambda answer: answer) -> Callable[[M], M]:
-    """Make a method look like the request function ``make``: its name, docstring and signature, and what it answers.
+    """Give a method the name, docstring and signature of the request function ``make``, and its own return type.
 
-    ``functools.wraps`` alone would show help() a function without ``self`` that returns a Call. ``shape`` makes the
-    method's answer of the type of the call's.
+    With ``functools.wraps`` alone, help() would show a function without ``self`` that returns a Call. ``shape`` turns
+    the type of the call's answer into that of the method's.
     """
 
     def dressed(method: M) -> M:
-        told = inspect.signature(make)
-        returned = shape(get_args(told.return_annotation)[0])
+        signature = inspect.signature(make)
+        returned = shape(get_args(signature.return_annotation)[0])
         me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = [me, *signature.parameters.values()]
         shown: Any = wraps(make)(method)
-        shown.__signature__ = told.replace(parameters=[me, *told.parameters.values()], return_annotation=returned)
+        shown.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)
         shown.__annotations__ = {**make.__annotations__, "return": returned}
         return method
 

@@ -1,4 +1,4 @@
-"""How a client reaches a server: the channel's options, who the server must be, and who we are."""
+"""The route of a client to a server: options of the gRPC channel, TLS, and the token."""
 
 import ipaddress
 import json
@@ -20,7 +20,7 @@ DEADLINE = 10.0
 
 ATTEMPTS = 4
 MAX_ATTEMPTS = 5
-"""gRPC makes no more."""
+"""gRPC's own limit."""
 
 Pem: TypeAlias = bytes | str | PathLike[str]
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
@@ -29,14 +29,14 @@ _SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
 _TOKEN = re.compile(r"[!-~]+")
 _SCHEME = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6):")
 _OPTIONS = (
-    # A batch of registrations may have 1 MiB; what is larger than this buffer is not tried again.
+    # A batch of registrations may have 1 MiB; gRPC does not retry a request that is larger than this buffer.
     ("grpc.per_rpc_retry_buffer_size", 2 * 1024 * 1024),
     # A thousand tasks with their payloads are more than gRPC's 4 MiB, and the server is not our enemy.
     ("grpc.max_receive_message_length", -1),
     # The attempts of a call shall meet a server that has come back, not one old failure to connect.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # A server that is gone without a word is noticed by those who wait without a deadline.
+    # Calls without a deadline notice a server that is gone without closing its connection.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
@@ -45,11 +45,11 @@ _OPTIONS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tls:
-    """Who the server must be, and who we are. Certificates and keys are PEM: the bytes, or the path of a file.
+    """How server and client prove their identity. Certificates and keys are PEM: the bytes, or the path of a file.
 
-    ``ca`` holds the certificates to trust (None: the public authorities that gRPC knows), ``certificate`` and ``key``
-    are ours where the server asks for one, ``server_name`` is the name in the server's certificate where it is not the
-    one in the address.
+    ``ca`` holds the certificates to trust (None: the public authorities that gRPC knows). ``certificate`` and ``key``
+    are the client's own, for servers that ask for them. ``server_name`` is the name in the server's certificate if it
+    differs from the one in the address.
     """
 
     ca: Pem | None = None
@@ -58,10 +58,10 @@ class Tls:
     server_name: str = ""
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Return what a channel needs of it.
+        """Return the credentials of a gRPC channel.
 
         Raises:
-            ValueError: if something is not PEM, or only one of certificate and key is given.
+            ValueError: if a certificate or key is not PEM, or only one of the two is given.
             OSError: if a file cannot be read.
         """
         if (self.certificate is None) != (self.key is None):
@@ -75,7 +75,7 @@ class Tls:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """A way to a server: what its channel is made of, and what is sent along with every call."""
+    """The parts of a gRPC channel to a server, and the metadata of every call."""
 
     address: str
     credentials: grpc.ChannelCredentials | None
@@ -84,10 +84,10 @@ class Route:
 
 
 def route(address: str, *, tls: Tls | None, token: str | None, attempts: int) -> Route:
-    """Return the way to an address, on which a call is made up to ``attempts`` times.
+    """Return the route to an address; a call is attempted up to ``attempts`` times.
 
     Raises:
-        ValueError: for settings that cannot be, or if a token would leave this machine without TLS.
+        ValueError: for invalid settings, and for a token that would leave this machine without TLS.
         OSError: if a file that ``tls`` names cannot be read.
     """
     address = target(address, encrypted=tls is not None)
@@ -104,7 +104,7 @@ def route(address: str, *, tls: Tls | None, token: str | None, attempts: int) ->
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether all of an address (as gRPC names targets) is surely on this machine; False where in doubt."""
+    """Return whether all of an address (a gRPC target) is certainly on this machine; False if in doubt."""
     scheme, rest = "dns", address
     if found := _SCHEME.match(address):
         scheme, rest = found[1], address[found.end() :]
@@ -145,7 +145,7 @@ def _service_config(attempts: int) -> dict[str, Any]:
         "backoffMultiplier": 2,
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
-    # What names a method stands above what names the service alone.
+    # An entry that names a method takes precedence over one that names the service alone.
     once = [{"service": _SERVICE, "method": rpc} for rpc in NEVER_RETRIED]
     return {"methodConfig": [{"name": [{"service": _SERVICE}], "retryPolicy": policy}, {"name": once}]}
 

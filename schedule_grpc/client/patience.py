@@ -1,4 +1,4 @@
-"""How long a client looks for a server that it had reached and that is gone: restarted, replaced, cut off."""
+"""The waits of a client that tries to reach a server again: one that restarts, is replaced, or is cut off."""
 
 import random
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _LONGEST_PAUSE = 5.0
 def pauses(patience: float, clock: Clock | None = None) -> Iterator[float]:
     """Yield the seconds to wait before each attempt to reach the server again, until ``patience`` seconds have passed.
 
-    They double up to five seconds, and are shortened at random: many clients of one server must not come back together.
+    Waits double up to five seconds, each shortened at random: many clients of one server must not return together.
     """
     time = clock or SystemClock()
     until = time.monotonic() + patience

@@ -1,7 +1,7 @@
-"""One function per rpc: from what a caller says to the `Call` that asks it. Both clients make their methods of these.
+"""One function per rpc: it makes a `Call` of a method's arguments. Both clients make their methods of these functions.
 
-Nothing here speaks to anybody. Only what a request could not carry as it was said is refused here; everything else is
-checked by the server, which tells of all wrong fields at once.
+Nothing here does I/O. A function refuses only values that a request message would change or cannot hold; the server
+checks everything else, and reports all wrong fields at once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,14 +18,14 @@ from schedule_grpc.domain.policy import DEFAULT, Policy
 from schedule_grpc.domain.policy_reading import read_policy
 from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.schedule import Preview
-from schedule_grpc.domain.task import Handler, Task, TaskFilter, TaskPage
+from schedule_grpc.domain.task import OBJECT_FIELDS, Handler, Task, TaskFilter, TaskPage
 from schedule_grpc.events import WatchEvent
 from schedule_grpc.formats import protobuf
 from schedule_grpc.formats.protobuf import request_of
 from schedule_grpc.pb import schedule_pb2 as pb
 
 NEVER_RETRIED = ("TriggerCron",)
-"""Rpcs that do their work again when they are called again."""
+"""Rpcs that do their work once more if they are repeated."""
 
 
 def register_task(
@@ -53,16 +53,16 @@ def register_task(
         time_zone: IANA name of the zone in which cron expressions are read; UTC if it is empty.
         payload: Handed to the handler; at most 64 KiB of JSON.
         metadata: Free to use; at most 16 KiB of JSON.
-        description: What the task is for.
-        policy: None means the defaults, also for an existing task; `update_task` changes single policies. A table may
-            say it too: ``{"timeout": "5m", "overlap": "buffer-one", "retry": {"max_retries": 5}}``.
-        validate_only: Check and answer as if, but store nothing.
+        description: The purpose of the task.
+        policy: None means the defaults, also for an existing task; `update_task` changes single policies. A mapping
+            works too: ``{"timeout": "5m", "overlap": "buffer-one", "retry": {"max_retries": 5}}``.
+        validate_only: Validate and return the result without storing anything.
         etag: If given, the task must still be as it was read with this etag.
-        allow_unknown_handler: Accept a handler that nobody offers yet; its executions wait.
+        allow_unknown_handler: Accept a handler that no server offers yet; its executions wait.
 
     Raises:
         InvalidArgument: with a violation for every field that is wrong; InvalidSchedule for schedule and zone.
-        HandlerNotFound: if nobody offers, or ever offered, the handler.
+        HandlerNotFound: if no server offers, or ever offered, the handler.
         EtagMismatch: if the task has changed.
     """
     request = request_of(
@@ -115,20 +115,20 @@ def update_task(
     validate_only: bool = False,
     allow_unknown_handler: bool = False,
 ) -> Call[Task]:
-    """Change a task; what is None stays as it is.
+    """Change a task; arguments that are None leave their field as it is.
 
-    ``policy`` holds what shall change, such as ``{"timeout": timedelta(minutes=2), "overlap": "allow-all",
+    ``policy`` holds the policies to change, such as ``{"timeout": timedelta(minutes=2), "overlap": "allow-all",
     "retry.max_retries": None}``; there None stands for the default. Parts are dotted or nested, durations texts
     (``"5m"``), seconds or timedeltas. An empty text or object is the default too: ``time_zone=""`` is UTC. See
     `register_task` for the rest.
 
     Raises:
-        TaskNotFound: if there is none of that name.
+        TaskNotFound: if no task has that name.
         InvalidArgument: with a violation for every field that is wrong; InvalidSchedule for schedule and zone.
-        HandlerNotFound: if nobody offers, or ever offered, the handler.
+        HandlerNotFound: if no server offers, or ever offered, the handler.
         EtagMismatch: if the task has changed.
     """
-    told: dict[str, Any] = {
+    changes: dict[str, Any] = {
         "schedule": schedule,
         "time_zone": time_zone,
         "handler": handler,
@@ -136,9 +136,9 @@ def update_task(
         "metadata": metadata,
         "description": description,
     }
-    fields = {field: value for field, value in told.items() if value is not None}
+    fields = {field: value for field, value in changes.items() if value is not None}
     values: dict[str, Any] = {
-        field: struct(field, value) if field in ("payload", "metadata") else value for field, value in fields.items()
+        field: struct(field, value) if field in OBJECT_FIELDS else value for field, value in fields.items()
     }
     policies = read_policy({} if policy is None else policy).checked()
     chosen = protobuf.policy_to(DEFAULT.with_fields(policies)) if policies else None
@@ -158,10 +158,10 @@ def update_task(
 
 
 def delete_task(name: str, *, etag: str = "") -> Call[None]:
-    """Delete a task. Its history stays readable under its name; what runs may finish and is not retried.
+    """Delete a task. Its history stays readable under its name; a running attempt may finish and is not retried.
 
     Raises:
-        TaskNotFound: if there is none of that name.
+        TaskNotFound: if no task has that name.
         EtagMismatch: if ``etag`` is given and the task has changed.
     """
     return Call(
@@ -173,28 +173,28 @@ def get_task(name: str) -> Call[Task]:
     """Return a task.
 
     Raises:
-        TaskNotFound: if there is none of that name.
+        TaskNotFound: if no task has that name.
     """
     return Call(rpc="GetTask", request=request_of(pb.GetTaskRequest, name=name), read=protobuf.task_from)
 
 
 def list_tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, page_token: str = "") -> Call[TaskPage]:
-    """Return one page of the tasks chosen, in the order of their names; 100 of them if ``page_size`` is 0."""
-    wanted = given(TaskFilter, "chosen", chosen) or TaskFilter()
+    """Return one page of the chosen tasks, in the order of their names; 100 of them if ``page_size`` is 0."""
+    criteria = given(TaskFilter, "chosen", chosen) or TaskFilter()
     request = request_of(
         pb.ListTasksRequest,
         page_size=page_size,
         page_token=page_token,
-        enabled=wanted.enabled,
-        handler=wanted.handler,
-        name_prefix=wanted.name_prefix,
-        category=wanted.category,
+        enabled=criteria.enabled,
+        handler=criteria.handler,
+        name_prefix=criteria.name_prefix,
+        category=criteria.category,
     )
     return Call(rpc="ListTasks", request=request, read=responses.task_page)
 
 
 def tasks(chosen: TaskFilter | None = None, *, page_size: int = 0) -> Pages[Task]:
-    """Go through all tasks chosen, in the order of their names; pages are asked for as they are needed."""
+    """Iterate over all chosen tasks, in the order of their names; pages are fetched as they are needed."""
     return Pages(page=lambda token: list_tasks(chosen, page_size=page_size, page_token=token), items=responses.tasks_of)
 
 
@@ -202,7 +202,7 @@ def enable_task(name: str, *, etag: str = "") -> Call[Task]:
     """Let a task fire again, counting from now.
 
     Raises:
-        TaskNotFound: if there is none of that name.
+        TaskNotFound: if no task has that name.
         EtagMismatch: if ``etag`` is given and the task has changed.
     """
     return Call(
@@ -211,10 +211,10 @@ def enable_task(name: str, *, etag: str = "") -> Call[Task]:
 
 
 def disable_task(name: str, *, note: str = "", etag: str = "") -> Call[Task]:
-    """Stop a task from firing; what runs goes on. ``note`` tells others why.
+    """Stop a task from firing; running executions go on. ``note`` is shown to others as the reason.
 
     Raises:
-        TaskNotFound: if there is none of that name.
+        TaskNotFound: if no task has that name.
         EtagMismatch: if ``etag`` is given and the task has changed.
     """
     return Call(
@@ -229,17 +229,17 @@ def run_task_now(
 ) -> Run[RunResult]:
     """Run a task now and wait for its end, over all attempts, however long that takes; detached, do not wait.
 
-    If the server restarts meanwhile, the client waits for the same execution again, where it finds the server within
-    its ``patience``. ``payload`` replaces the task's for this run. The same ``request_id`` gives the same execution;
+    If the server restarts meanwhile, the client waits for the same execution again, if it reaches the server within its
+    ``patience``. ``payload`` replaces the task's for this run. The same ``request_id`` gives the same execution;
     without one a random one is sent, so that a call that is tried again runs the task once.
 
     Raises:
-        TaskNotFound: if there is none of that name.
+        TaskNotFound: if no task has that name.
         TaskDisabled: if the task is disabled.
-        NoWorker: if nobody took the execution within 30 s.
+        NoWorker: if no server took the execution within 30 s.
         Unavailable: if the server is gone for longer than that; the execution goes on all the same.
     """
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": name,
         "payload": None if payload is None else struct("payload", payload),
         "request_id": request_id or uuid4().hex,
@@ -247,7 +247,7 @@ def run_task_now(
     start, end = (
         Call(
             rpc="RunTaskNow",
-            request=request_of(pb.RunTaskNowRequest, **said, detach=detached),
+            request=request_of(pb.RunTaskNowRequest, **fields, detach=detached),
             read=responses.run_result,
             waits=not detached,
         )
@@ -257,13 +257,13 @@ def run_task_now(
 
 
 def trigger_cron(cron: str) -> Call[tuple[Execution, ...]]:
-    """Run, now, every enabled task whose schedule means the same cron expression; return what was recorded.
+    """Run, now, every enabled task whose schedule means the same cron expression; return the recorded executions.
 
     ``* * * * *`` runs every enabled task. The call is never repeated by itself: if its fate is unknown, look at the
     executions.
 
     Raises:
-        InvalidArgument: if it is no cron expression and means none.
+        InvalidArgument: if the text is not, and does not mean, a cron expression.
     """
     return Call(rpc="TriggerCron", request=request_of(pb.TriggerCronRequest, cron=cron), read=responses.executions)
 
@@ -271,7 +271,7 @@ def trigger_cron(cron: str) -> Call[tuple[Execution, ...]]:
 def preview_schedule(
     schedule: str, *, time_zone: str = "UTC", count: int = 10, start_time: datetime | None = None
 ) -> Call[Preview]:
-    """Return the next ``count`` (1 to 1,000) occurrences after ``start_time``, or after now, and what DST does to them.
+    """Return the next ``count`` (1 to 1,000) occurrences after ``start_time``, or after now, with notes on DST.
 
     Raises:
         InvalidSchedule: if schedule or zone cannot be read.
@@ -294,12 +294,12 @@ def preview_schedule(
 def backfill_task(name: str, *, start_time: datetime, end_time: datetime) -> Call[Backfill]:
     """Record executions for the past occurrences in [start_time, end_time), at most 1,000; they run one by one.
 
-    Those that ran or may run already are counted, not run again.
+    Occurrences that already have an execution are counted, not run again.
 
     Raises:
-        TaskNotFound: if there is none of that name.
+        TaskNotFound: if no task has that name.
         TaskDisabled: if the task is disabled.
-        InvalidArgument: if the times are none, or too many occurrences lie between them.
+        InvalidArgument: if a time is invalid, or too many occurrences lie between the two.
     """
     request = request_of(
         pb.BackfillTaskRequest,
@@ -313,7 +313,7 @@ def backfill_task(name: str, *, start_time: datetime, end_time: datetime) -> Cal
 def get_task_history(
     name: str, chosen: ExecutionFilter | None = None, *, page_size: int = 0, page_token: str = ""
 ) -> Call[ExecutionPage]:
-    """Return one page of a task's executions, newest first; empty for a name that no task has or had."""
+    """Return one page of a task's executions, newest first; an empty page for a name that no task has or had."""
     request = request_of(
         pb.GetTaskHistoryRequest, name=name, page_size=page_size, page_token=page_token, **_filter(chosen)
     )
@@ -321,7 +321,7 @@ def get_task_history(
 
 
 def task_history(name: str, chosen: ExecutionFilter | None = None, *, page_size: int = 0) -> Pages[Execution]:
-    """Go through all executions of a task, newest first; pages are asked for as they are needed."""
+    """Iterate over all executions of a task, newest first; pages are fetched as they are needed."""
     return Pages(
         page=lambda token: get_task_history(name, chosen, page_size=page_size, page_token=token),
         items=responses.executions_of,
@@ -337,7 +337,7 @@ def list_executions(
 
 
 def executions(chosen: ExecutionFilter | None = None, *, page_size: int = 0) -> Pages[Execution]:
-    """Go through the executions of all tasks, newest first; pages are asked for as they are needed."""
+    """Iterate over the executions of all tasks, newest first; pages are fetched as they are needed."""
     return Pages(
         page=lambda token: list_executions(chosen, page_size=page_size, page_token=token), items=responses.executions_of
     )
@@ -347,7 +347,7 @@ def get_execution(execution_id: str) -> Call[Execution]:
     """Return one execution.
 
     Raises:
-        ExecutionNotFound: if the history does not, or no longer, hold it.
+        ExecutionNotFound: if the history does not hold it, or no longer does.
     """
     return Call(
         rpc="GetExecution", request=request_of(pb.GetExecutionRequest, id=execution_id), read=protobuf.execution_from
@@ -355,26 +355,26 @@ def get_execution(execution_id: str) -> Call[Execution]:
 
 
 def cancel_execution(execution_id: str, *, note: str = "") -> Call[Execution]:
-    """Cancel an execution: one that waits ends CANCELLED at once, one that runs is asked to stop; return it.
+    """Cancel an execution and return it: a waiting one ends CANCELLED at once, a running one is asked to stop.
 
     Raises:
-        ExecutionNotFound: if the history does not, or no longer, hold it.
+        ExecutionNotFound: if the history does not hold it, or no longer does.
     """
     request = request_of(pb.CancelExecutionRequest, id=execution_id, note=note)
     return Call(rpc="CancelExecution", request=request, read=protobuf.execution_from)
 
 
 def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[WatchEvent | None]:
-    """Tell what happens to executions from now on: transitions, progress of handlers, and how much was lost.
+    """Watch executions from now on: their transitions, the progress of handlers, and the number of lost events.
 
     Args:
         task_name: Only executions of this task; of all tasks if it is empty.
         states: Only changes to these states, and progress if RUNNING is among them; everything if it is empty.
 
-    What is returned is an iterator and a context manager; leaving the context, or ``close()``, ends the watch. It tells
-    everything from its beginning on: the blocking client's has begun when it is returned, the async client's when its
-    context is entered. If the server restarts, the watch goes on where the client finds it within its ``patience``, and
-    tells ``Lost(count=0)``: something may have happened meanwhile. Events are hints: read the execution to be sure.
+    The watch is an iterator and a context manager; leaving the context, or ``close()``, ends it. It yields every event
+    from its beginning on: the blocking client's has begun when it is returned, the async client's when its context is
+    entered. If the server restarts and the client reaches it within its ``patience``, the watch goes on and yields
+    ``Lost(count=0)``: events of the time between are lost. Events are hints: read the execution to be sure.
     """
     request = request_of(pb.WatchExecutionsRequest, task_name=task_name, states=state_numbers(states))
     return Call(rpc="WatchExecutions", request=request, read=protobuf.event_from, waits=True)
@@ -391,9 +391,9 @@ def initialize_default_tasks() -> Call[tuple[Task, ...]]:
 
 
 def _filter(chosen: ExecutionFilter | None) -> dict[str, Any]:
-    wanted = given(ExecutionFilter, "chosen", chosen) or ExecutionFilter()
+    criteria = given(ExecutionFilter, "chosen", chosen) or ExecutionFilter()
     return {
-        "states": state_numbers(wanted.states),
-        "start_time": instant("start_time", wanted.start_time),
-        "end_time": instant("end_time", wanted.end_time),
+        "states": state_numbers(criteria.states),
+        "start_time": instant("start_time", criteria.start_time),
+        "end_time": instant("end_time", criteria.end_time),
     }

@@ -1,4 +1,4 @@
-"""What the answers of rpcs say, in our values, where `formats.protobuf` does not tell it in one word."""
+"""Answers of rpcs read into our values, for those that are more than one value of `formats.protobuf`."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from schedule_grpc.pb import schedule_pb2 as pb
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """What RunTaskNow answers: whether the execution SUCCEEDED (detached: was recorded to run), and the execution."""
+    """The answer of RunTaskNow: the execution, and whether it SUCCEEDED (detached: whether it was recorded)."""
 
     success: bool
     execution: Execution
 
 
 def nothing(_: Empty) -> None:
-    """There is nothing to tell."""
+    """Read an empty answer."""
 
 
 def tasks(response: pb.BatchRegisterTasksResponse | pb.InitializeDefaultTasksResponse) -> tuple[Task, ...]:
@@ -28,7 +28,7 @@ def tasks(response: pb.BatchRegisterTasksResponse | pb.InitializeDefaultTasksRes
 
 
 def task_page(response: pb.ListTasksResponse) -> TaskPage:
-    """Return the page that ListTasks answers."""
+    """Return the page of a ListTasks answer."""
     found = tuple(protobuf.task_from(task) for task in response.tasks)
     return TaskPage(tasks=found, next_page_token=response.next_page_token)
 
@@ -39,7 +39,7 @@ def tasks_of(page: TaskPage) -> tuple[Task, ...]:
 
 
 def executions(response: pb.TriggerCronResponse) -> tuple[Execution, ...]:
-    """Return the executions that TriggerCron answers."""
+    """Return the executions of a TriggerCron answer."""
     return tuple(protobuf.execution_from(execution) for execution in response.executions)
 
 
@@ -49,15 +49,15 @@ def executions_of(page: ExecutionPage) -> tuple[Execution, ...]:
 
 
 def run_result(response: pb.RunTaskNowResponse) -> RunResult:
-    """Return what RunTaskNow answers."""
+    """Return the result of a RunTaskNow answer."""
     return RunResult(success=response.success, execution=protobuf.execution_from(response.execution))
 
 
 def is_over(result: RunResult) -> bool:
-    """Tell whether a run has ended."""
+    """Return whether a run has ended."""
     return result.execution.state.is_terminal
 
 
 def handlers(response: pb.ListHandlersResponse) -> tuple[Handler, ...]:
-    """Return the handlers that ListHandlers answers."""
+    """Return the handlers of a ListHandlers answer."""
     return tuple(protobuf.handler_from(handler) for handler in response.handlers)

@@ -1,4 +1,4 @@
-"""Why a server could not be asked, in plain words: gRPC's own are for its developers."""
+"""Plain reasons why a server cannot be reached: gRPC's own texts are for its developers."""
 
 import re
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ _REASONS: Mapping[str, str] = {
     "Socket closed|Connection reset|Broken pipe|GOAWAY": "the connection was cut: was the server stopped?",
     "Deadline Exceeded": "Deadline Exceeded: no answer in time",
 }
-"""By what is found in gRPC's text; the first that fits counts."""
+"""By a pattern in gRPC's text; the first match counts."""
 
 
 def in_words(text: str) -> str:
-    """Return a reason that gRPC gives, on one line, as its reader would say it; an unknown one as it is."""
+    """Return the plain reason for a text of gRPC's, on one line; an unknown text as it is."""
     for found, words in _REASONS.items():
         if re.search(found, text, re.DOTALL):
             return words

@@ -1,4 +1,4 @@
-"""What a caller says, as the messages of a request. What a message would change in silence is refused."""
+"""A caller's arguments as messages of a request. A value that a message would silently change is refused."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 def given(kind: type[T], field: str, value: T | None) -> T | None:
-    """Return a value of a kind, or None.
+    """Return a value of a type, or None.
 
     Raises:
-        InvalidArgument: if it is of another kind.
+        InvalidArgument: if it is of another type.
     """
     if value is not None and not isinstance(value, kind):
         raise InvalidArgument.of(field, f"{type(value).__name__} is not a {kind.__name__}")
@@ -33,10 +33,10 @@ def given(kind: type[T], field: str, value: T | None) -> T | None:
 
 
 def registrations_given(values: Any) -> list[Registration]:
-    """Return registrations, each of a definition.
+    """Return a list of registrations.
 
     Raises:
-        InvalidArgument: if they are no list of such; with the place of the first that is none.
+        InvalidArgument: if an item is not a Registration of a Definition; names the first such item.
     """
     if not isinstance(values, Iterable):
         raise InvalidArgument.of("requests", f"{type(values).__name__} is not a list of Registration")
@@ -55,7 +55,7 @@ def struct(field: str, value: Mapping[str, Any]) -> Struct:
     """Return the message of a JSON object.
 
     Raises:
-        InvalidArgument: if it is none, or has an integer that a message would round.
+        InvalidArgument: if the value is not a JSON object, or has an integer that a message would round.
     """
     try:
         found = portable(value)
@@ -66,38 +66,38 @@ def struct(field: str, value: Mapping[str, Any]) -> Struct:
     return protobuf.struct_to(found)
 
 
-def instant(field: str, told: datetime | None) -> Timestamp | None:
+def instant(field: str, value: datetime | None) -> Timestamp | None:
     """Return the message of an instant.
 
     Raises:
-        InvalidArgument: if it is none, or its time zone is not known.
+        InvalidArgument: if the value is not a datetime, or has no time zone.
     """
-    if told is not None and not isinstance(told, datetime):
-        raise InvalidArgument.of(field, f"{type(told).__name__} is not an instant: give a datetime with its time zone")
-    if told is not None and told.tzinfo is None:
-        raise InvalidArgument.of(field, f"{told.isoformat()} has no time zone, such as datetime.UTC")
-    return None if told is None else protobuf.instant_to(told)
+    if value is not None and not isinstance(value, datetime):
+        raise InvalidArgument.of(field, f"{type(value).__name__} is not an instant: give a datetime with its time zone")
+    if value is not None and value.tzinfo is None:
+        raise InvalidArgument.of(field, f"{value.isoformat()} has no time zone, such as datetime.UTC")
+    return None if value is None else protobuf.instant_to(value)
 
 
-def state_numbers(told: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
-    """Return the states to choose by, as a request has them.
+def state_numbers(states: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
+    """Return the numbers of states.
 
     Raises:
-        InvalidArgument: if one is none.
+        InvalidArgument: if an item is not a state.
     """
     known = [state for state in State if state is not State.UNKNOWN]
-    if isinstance(told, str) or not isinstance(told, Iterable):
+    if isinstance(states, str) or not isinstance(states, Iterable):
         raise InvalidArgument.of("states", "is not a list of states")
-    wanted = list(told)
-    if strange := [each for each in wanted if each not in known]:
+    chosen = list(states)
+    if strange := [each for each in chosen if each not in known]:
         raise InvalidArgument.of("states", f"{strange[0]!r} is none of {', '.join(known)}")
-    return protobuf.states_to(sorted(wanted))
+    return protobuf.states_to(sorted(chosen))
 
 
-def policy_message(told: Policy | Mapping[str, Any]) -> pb.TaskPolicy:
+def policy_message(policy: Policy | Mapping[str, Any]) -> pb.TaskPolicy:
     """Return the message of a policy in any form.
 
     Raises:
-        InvalidArgument: for whatever in it is none, or out of bounds.
+        InvalidArgument: for a field that does not exist, and for a value that is invalid or out of bounds.
     """
-    return protobuf.policy_to(DEFAULT.with_fields(read_policy(told).checked()))
+    return protobuf.policy_to(DEFAULT.with_fields(read_policy(policy).checked()))

@@ -19,12 +19,12 @@ class Migration:
 
     @property
     def oldest_program(self) -> int:
-        """The newest version that a program must know to work beside this one; its own unless the script says less.
+        """The schema version that a program must know to work with this one; this one unless the script says less.
 
         Only for servers that share a database: while they are upgraded one by one, old ones meet the new schema.
         """
-        said = _OLDEST.search(self.script)
-        return int(said["version"]) if said else self.version
+        oldest = _OLDEST.search(self.script)
+        return int(oldest["version"]) if oldest else self.version
 
     def statements(self) -> Iterator[str]:
         """Return the script's statements, one by one: executescript() would commit between them."""

@@ -1,4 +1,4 @@
-"""A database, with the number of operations that it refused."""
+"""A database that counts the operations that it refused."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class ObservedDatabase:
-    """Another database, whose errors are noticed: ``on_error`` is told ``read`` or ``write``."""
+    """Passes operations to a database; calls ``on_error`` with ``read`` or ``write`` for each that it refuses."""
 
     def __init__(self, database: Database, on_error: Callable[[str], None]) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""What an operation is, and what a database does with one."""
+"""Operations, and the protocol of a database that runs them."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class ByPlace(str):
-    """SQL whose rows are read by the places of their columns alone: they may be rows of the driver's own."""
+    """SQL whose rows are read by column positions alone: the driver's own rows will do."""
 
     __slots__ = ()
 
@@ -45,9 +45,10 @@ Factory: TypeAlias = Callable[[], Operation[T]]
 
 
 def together(*queries: tuple[SetQuery, Sequence[Parameters]]) -> Operation[list[list[str]]]:
-    """Run queries over rows in one round trip; return what each of them answered.
+    """Run queries over rows in one round trip; return the answer of each.
 
-    That is the texts of the one column that it selects or returns, else how many rows it wrote; nothing for no rows.
+    An answer is the texts of the one column that a query selects or returns, else the number of rows that it wrote;
+    nothing for no rows.
 
     None of them may depend on what an earlier one writes, and no two may write the same row. A file runs them in their
     order; to a server they are one statement, in which each sees the database as it was before all of them.
@@ -63,7 +64,7 @@ def together(*queries: tuple[SetQuery, Sequence[Parameters]]) -> Operation[list[
 def together_with(
     first: tuple[SetQuery, Sequence[Parameters]], *queries: tuple[SetQuery, Sequence[Parameters]]
 ) -> Operation[tuple[Rows, list[list[str]]]]:
-    """Do the same, and return the whole rows of a first query, which selects, beside the answers of the others."""
+    """Run queries as `together`; return the whole rows of the first one, a SELECT, and the answers of the others."""
     asked = [number for number, (_, parameters) in enumerate(queries) if parameters]
     rows = yield Together((first, *(queries[number] for number in asked)), whole=True)
     answers: list[list[str]] = [[] for _ in queries]
@@ -79,7 +80,7 @@ def count(answer: Sequence[str]) -> int:
 
 
 class Lane(Enum):
-    """Who reads: reads of the engine never wait behind those of callers, however slow they are."""
+    """The queue that a read waits in: the engine's reads never wait behind callers' reads, however slow these are."""
 
     CALLERS = auto()
     ENGINE = auto()
@@ -91,22 +92,22 @@ class Database(Protocol):
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
         """Run an operation in a transaction; return its result once it is on disk.
 
-        An exception that the operation raises undoes what it did and reaches the caller. A caller that is cancelled
+        An exception that the operation raises undoes its writes and reaches the caller. A caller that is cancelled
         leaves no open transaction; the operation then happened whole or not at all. ``committed`` is called with the
-        result of what happened, even where its caller has left.
+        result of a committed operation, even if its caller was cancelled.
         """
 
     async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
         """Run an operation that only reads.
 
-        A file shows it one state of the database, a server to each of its statements what is committed by then.
+        A file shows the operation one state of the database; a server shows each statement the rows committed by then.
         """
 
     async def try_write(self) -> None:
-        """Commit something that changes nothing, but is written; return if that could be done, with room for more."""
+        """Commit a write that changes nothing; return if that succeeds, with room for more."""
 
     async def time(self) -> datetime | None:
         """Return the time by the database's own clock; None where it has none."""
 
     async def close(self) -> None:
-        """Finish the writes under way and let go of the database."""
+        """Finish the writes under way and close the database."""

@@ -7,7 +7,7 @@ In its .sql file such a query names the columns of the rows that are handed over
 -- A sentence.
 UPDATE alert_states SET end_time = rows.now FROM rows WHERE alert_states.task_uid = rows.task_uid
 
-SQLite takes the rows as VALUES, and what all of them have alike only once: it costs as much to bind a value as to write
+SQLite takes the rows as VALUES, and a value that all of them share only once: binding a value costs as much as writing
 it. PostgreSQL takes one array for each column.
 """
 
@@ -25,7 +25,7 @@ Form: TypeAlias = tuple[int, ...]
 
 TYPES = frozenset({"TEXT", "BIGINT", "SMALLINT"})
 TOGETHER = (64, 16, 12, 8, 7, 6, 5, 4, 3, 2, 1)
-"""So many rows has a statement on SQLite: few different texts, each of them prepared once.
+"""The numbers of rows that statements on SQLite have: few different texts, each prepared once.
 
 A few rows cost little more than one: so there is a text for each such number. More than 64 in one were no quicker: a
 statement's own cost is spread over enough of them then.
@@ -41,7 +41,7 @@ _READS = re.compile(r"\s*SELECT\b|.*\bRETURNING\b", re.DOTALL)
 
 
 class Table(Sequence[Mapping[str, Any]]):
-    """Rows that are made column by column: what all of them have alike is made once."""
+    """Rows that are made column by column: a value that all of them share is made once."""
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
         """Take columns of one length, by their names."""
@@ -81,9 +81,9 @@ class SetQuery:
         return [list(picked)] if len(self.columns) == 1 else list(zip(*picked, strict=True))
 
     def form(self, columns: Sequence[Column]) -> Form:
-        """Return which columns are bound once for all rows: those that are alike, as far as a known form has them.
+        """Return the columns to bind once for all rows: the columns with one value, as far as a known form has them.
 
-        Where no known form suits, others are met now than were before, and what was known is forgotten.
+        If no known form fits, the query is used for other rows than before, and its known forms are dropped.
         """
         alike = tuple(place for place, column in enumerate(columns) if place and _is_alike(column))
         known = list(self._forms)  # at one moment: other threads read, too
@@ -108,13 +108,13 @@ def set_query(name: str, declared: str, text: str) -> SetQuery:
         if found is None or found["type"] not in TYPES:
             raise ValueError(f"{name}: {part.strip()!r} is not a column of rows: name TYPE")
         columns.append((found["name"], found["type"]))
-    said = _NOTES.sub(" ", text)
+    code = _NOTES.sub(" ", text)
     unused = [column for column, _ in columns if not re.search(rf"\b{column}\b", text)]
     if unused:
         raise ValueError(f"{name}: the column {unused[0]} of its rows is not used")
-    if not re.search(r"\b(FROM|JOIN) rows\b", said):
+    if not re.search(r"\b(FROM|JOIN) rows\b", code):
         raise ValueError(f"{name}: does not read its rows")
-    return SetQuery(text, tuple(columns), bool(_READS.match(said)), itemgetter(*(column for column, _ in columns)))
+    return SetQuery(text, tuple(columns), bool(_READS.match(code)), itemgetter(*(column for column, _ in columns)))
 
 
 def for_sqlite(query: SetQuery, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
@@ -138,7 +138,7 @@ def portions(columns: Sequence[Column]) -> Iterator[Sequence[Column]]:
 
 @lru_cache(maxsize=1024)
 def sqlite_text(query: SetQuery, count: int, form: Form = ()) -> str:
-    """Return the statement for so many rows: ``?1`` and on for what all have alike, ``?`` for each other value."""
+    """Return the statement for ``count`` rows: ``?1`` and on for values that all share, ``?`` for each other one."""
     names = ", ".join(f'"{name}"' for name, _ in query.columns)
     row = f"({', '.join('?' * (len(query.columns) - len(form)))})"
     values = f"VALUES {', '.join([row] * count)}"
@@ -151,7 +151,7 @@ def sqlite_text(query: SetQuery, count: int, form: Form = ()) -> str:
 
 
 def _is_alike(column: Column) -> bool:
-    """Tell whether all values of a column are one; 1, 1.0 and True are equal, and are not."""
+    """Return whether all values of a column are the same; 1, 1.0 and True are equal, but not the same."""
     first = column[0]
     if column.count(first) < len(column):
         return False
@@ -170,7 +170,7 @@ def for_postgresql(query: SetQuery) -> str:
 def together_for_postgresql(queries: tuple[SetQuery, ...], *, whole: bool, more: str = "") -> str:
     """Return one statement of several queries, with ``$1`` for the array of the first one's first column, and so on.
 
-    Its rows are those that `Together` tells of; ``more`` are further ones.
+    Its rows are described in `Together`; ``more`` selects further ones.
     """
     parts, answers, before = [], [], 1
     for number, query in enumerate(queries):
@@ -185,13 +185,13 @@ def together_for_postgresql(queries: tuple[SetQuery, ...], *, whole: bool, more:
             parts.append(f"query_{number} AS ({rows}\n{query.text} RETURNING 1)")
             answers.append(f"SELECT {number} AS number, count(*)::text AS answer FROM query_{number}")  # noqa: S608
     answers += [more] if more else []
-    told = " UNION ALL ".join(answers)
+    union = " UNION ALL ".join(answers)
     if whole:
-        told = (
+        union = (
             "SELECT query_0.*, 0 AS number, NULL AS answer FROM query_0 UNION ALL "  # noqa: S608
-            f"SELECT query_0.*, answered.* FROM ({told}) answered LEFT JOIN query_0 ON false"
+            f"SELECT query_0.*, answered.* FROM ({union}) answered LEFT JOIN query_0 ON false"
         )
-    return f"WITH {', '.join(parts)}\n{told}"
+    return f"WITH {', '.join(parts)}\n{union}"
 
 
 def _with_rows(query: SetQuery, first: int) -> str:

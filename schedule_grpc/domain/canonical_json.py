@@ -2,13 +2,15 @@
 
 Whole doubles up to 2^53 become integers (protobuf's Struct makes every number a double); NaN, infinities, keys that are
 not strings, text that is not Unicode, and anything JSON does not know are refused. Depth is bounded because protobuf's
-parser refuses messages nested deeper than about a hundred levels: what is accepted can always be shown again.
+parser refuses messages nested deeper than about a hundred levels: an accepted value can always be sent again.
 """
 
 import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
+
+from schedule_grpc.domain.read_only import ReadOnlyDict, read_only
 
 Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 
@@ -20,7 +22,7 @@ MAX_EXACT = 2**53
 
 
 class NotJson(ValueError):
-    """A value has no canonical JSON text; the message says which part and why."""
+    """A value has no canonical JSON text; the message names the part and the reason."""
 
 
 def checked_text(text: str) -> str:
@@ -41,9 +43,9 @@ def normalise(value: object, *, path: str = "", text_of: Callable[[str], str] = 
     """Return ``value`` as plain JSON types of its own, whole doubles as integers.
 
     Args:
-        value: What is to be kept.
-        path: Its own place, before those within it.
-        text_of: What becomes of each text and key; by default they are checked.
+        value: Any Python value.
+        path: The value's own path, a prefix of the paths in errors.
+        text_of: Returns each text and key as it is kept; by default it checks them.
 
     Raises:
         NotJson: for what JSON cannot hold, naming the place, for example ``.items[3].price: nan is not JSON``.
@@ -80,6 +82,22 @@ def decode(text: str) -> Any:
         ValueError, RecursionError: for any other text.
     """
     return _DECODER.decode(text)
+
+
+class CanonicalObject(ReadOnlyDict):
+    """A read-only JSON object with its text, which is made once: to check a value, and to store it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        """Take the object's text, as `encode` makes it."""
+        super().__init__((key, read_only(item)) for key, item in decode(text).items())
+        self.text = text
+
+
+def object_text(value: Mapping[str, Any]) -> str:
+    """Return the text of an already normalised object."""
+    return value.text if isinstance(value, CanonicalObject) else encode(dict(value))
 
 
 def whole(number: float) -> int | float:

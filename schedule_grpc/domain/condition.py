@@ -1,4 +1,4 @@
-"""Conditions: what is wrong and lasts. An alert is sent when one starts and when it ends, not each time it is seen."""
+"""Conditions: troubles that last. An alert is sent when one starts and when it ends, not each time it is seen."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,27 +13,27 @@ MAX_TITLE = 256
 MAX_BODY = 8192
 
 FAILING = "failing"
-"""Key of the condition that a task has failed so many times in a row."""
+"""Key of the condition that a task has failed ``alert_after`` times in a row."""
 OVERDUE = "overdue"
 """Key of the condition that an occurrence of a task did not start in time."""
 UNREADABLE = "unreadable"
-"""Key of the condition that a server cannot read a part of a task, and so does not fire it."""
+"""Key of the condition that a server cannot read a task in full, and so does not fire it."""
 
 
 class Phase(StrEnum):
-    """Where a condition's alert is: what has to be sent, and what was."""
+    """What has been sent of a condition, and what has not."""
 
     STARTED = "STARTED"
-    """It holds, and nobody has been told."""
-    TOLD = "TOLD"
-    """It holds, and they have been told."""
+    """It holds, and its start is not sent yet."""
+    SENT = "TOLD"
+    """It holds, and its start has been sent."""
     ENDED = "ENDED"
-    """It is over; whoever was told of its start is told."""
+    """It is over; its start has been sent, its end not yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """What an attempt says of one condition: that it holds (``over`` False), or that it does not."""
+    """An attempt's report of one condition: it holds (``over`` False), or it does not."""
 
     key: str
     title: str = ""
@@ -43,7 +43,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alert:
-    """A condition of a task as it is kept until its end has been told."""
+    """A condition of a task, kept until its end has been sent."""
 
     task_uid: str
     task_name: str
@@ -53,7 +53,7 @@ class Alert:
     phase: Phase
     start_time: datetime
     end_time: datetime | None = None
-    """When it was over, or (still to be told of its start) None."""
+    """When it was over; None while it holds."""
 
     @property
     def id(self) -> str:
@@ -62,10 +62,10 @@ class Alert:
 
 
 def checked(condition: Condition) -> Condition:
-    """Return a condition as it may be kept, its texts readable.
+    """Return a condition that may be stored, its texts readable.
 
     Raises:
-        InvalidArgument: naming what is missing, too long, or no text.
+        InvalidArgument: naming each field that is missing, too long, or no text.
     """
     violations = list(_violations(condition))
     if violations:

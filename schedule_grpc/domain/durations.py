@@ -4,7 +4,8 @@ import re
 from datetime import timedelta
 from fractions import Fraction
 
-MICROSECOND = timedelta(microseconds=1)
+from schedule_grpc.runtime.clock import MICROSECOND
+
 MILLISECOND = timedelta(milliseconds=1)
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -16,10 +17,10 @@ _TEXT = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,15})?)\s*(?P<unit>ms|[smhd])?"
 
 
 def read(text: str) -> timedelta:
-    """Return the duration of a number and its unit, of seconds where it has none; what is finer than 1 µs is rounded.
+    """Return the duration of a number and its unit, of seconds where it has none; rounded to 1 µs.
 
     Raises:
-        ValueError: for any other text, in words for the one who wrote it.
+        ValueError: for any other text, in words for its author.
     """
     match = _TEXT.fullmatch(text.strip())
     if match is None:
@@ -42,7 +43,7 @@ def written(duration: timedelta) -> str:
 
 
 def human(duration: timedelta) -> str:
-    """Return about how long something took, for people: 500ms, 2.50s, 2.00m, 2.00h."""
+    """Return a rounded duration, for people: 500ms, 2.50s, 2.00m, 2.00h."""
     if duration < SECOND - MILLISECOND / 2:
         return f"{round(duration / MILLISECOND)}ms"
     for unit, longer in (("s", MINUTE), ("m", HOUR)):

@@ -1,4 +1,4 @@
-"""JSON and TOML as callers write them: what no edge could carry on unchanged is refused, never altered in silence.
+"""JSON and TOML as callers write them: a value that some edge could not carry is refused, never altered in silence.
 
 An integer beyond ±2^53 is refused in payload and metadata, at every edge alike: protobuf's Struct, JavaScript and other
 readers of JSON hold numbers as doubles, and would make another integer of it. (What a handler returns is not refused:
@@ -51,7 +51,7 @@ def table(content: bytes) -> dict[str, Any]:
 
 
 def document(content: bytes) -> Any:
-    """Return what a file says that is TOML or JSON: no TOML document begins with a brace.
+    """Return the content of a file in TOML or JSON: no TOML document begins with a brace.
 
     Raises:
         ValueError: as `parsed` and `table`.

@@ -19,12 +19,12 @@ T = TypeVar("T")
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 MAX_PAGE_BYTES = 3 * 1024 * 1024
-"""Of the items of one page as they are sent: a gRPC client accepts 4 MiB unless it is told otherwise."""
+"""Bytes of the items of one page as they are sent: a gRPC client accepts 4 MiB by default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Which page a caller asks for. Size 0 means the default."""
+    """The page that a caller asks for. Size 0 means the default."""
 
     size: int = 0
     token: str = ""
@@ -121,9 +121,9 @@ def token_after_executions(page: ExecutionPage, shown: int, task_name: str | Non
 
 
 def _question(kind: str, *parts: object) -> str:
-    """Return a fingerprint of what is asked: a token of one question must not answer another."""
-    told = repr((kind, *(_stable(part) for part in parts)))
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """Return a fingerprint of a question: a token of one question must not answer another."""
+    question = repr((kind, *(_stable(part) for part in parts)))
+    return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _stable(part: object) -> object:

@@ -1,4 +1,4 @@
-"""What is due, and what to write for it. Pure: the store writes a plan only if nothing changed since it was made."""
+"""Due occurrences, and the executions to write for them. Pure: a plan is written only if its task is unchanged."""
 
 import hashlib
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Firing(Struct, frozen=True, kw_only=True):
 def plan(task: Task, now: datetime) -> Firing:
     """Return the firing of everything that is due after the task's settled time, up to ``now``.
 
-    What is older than the catch-up window is one MISSED row; of the rest, the task's catch-up policy says what runs.
+    Occurrences older than the catch-up window become one MISSED row; the task's catch-up policy picks from the rest.
     """
     window_began = just_before(now - task.policy.catch_up_window)
     too_old = NOTHING
@@ -112,11 +112,11 @@ def _known_of_unreadable(task: Task, now: datetime) -> Firing:
 def backfill(task: Task, start_time: datetime, end_time: datetime, now: datetime) -> tuple[Execution, ...]:
     """Return executions for the occurrences in [start_time, end_time), in their order; none after the settled time.
 
-    What is later than the settled time is the loop's to record.
+    The engine's loop records occurrences after the settled time.
 
     Raises:
         TaskDisabled: for a disabled task.
-        TaskUnreadable: for one of which a part cannot be read.
+        TaskUnreadable: for a task that this program cannot read in full.
         InvalidArgument: if the end is not after the start, or the occurrences are more than `MAX_BACKFILL`.
     """
     if not task.enabled:
@@ -177,14 +177,14 @@ def _missed(task: Task, due: Due, reason: Reason, now: datetime) -> Iterator[Exe
 
 
 def _others(due: Due) -> CoveredRange | None:
-    """Return the range of what is due besides the newest."""
+    """Return the range of all due occurrences but the newest."""
     if due.count < 2 or due.oldest is None:  # noqa: PLR2004 (there are others)
         return None
     return CoveredRange(from_time=due.oldest, to_time=due.newest[-2], count=due.count - 1, exact=due.exact)
 
 
 def _without_newest(due: Due, count: int) -> Due:
-    """Return what is due but for the ``count`` newest."""
+    """Return the due occurrences without the ``count`` newest."""
     left = due.newest[: len(due.newest) - count]
     if not left:
         return Due()

@@ -34,7 +34,7 @@ class Overlap(StrEnum):
 
 
 class CatchUp(StrEnum):
-    """What becomes of occurrences that came due while nobody was looking."""
+    """What becomes of occurrences that came due while no server was running."""
 
     LATEST = "LATEST"
     """One execution runs for the newest and covers the older."""
@@ -54,7 +54,7 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retention:
-    """How long ended executions are kept; SKIPPED and MISSED ones are counted apart from those that ran."""
+    """How long ended executions are kept; SKIPPED and MISSED ones are counted apart from executions that ran."""
 
     max_age: timedelta = timedelta(days=30)
     max_count: int = 10_000
@@ -75,7 +75,7 @@ class Policy:
     """Occurrences start up to this much later, each by an amount of its own that never changes."""
     window: Window = field(default_factory=Window)
     start_deadline: timedelta = timedelta(hours=1)
-    """What nobody started this long after it could start is MISSED."""
+    """An execution not started within this time of becoming available ends MISSED."""
     retention: Retention = field(default_factory=Retention)
     alert_after: int = 0
     """Failures in a row after which an alert is sent; 0 for none."""
@@ -106,13 +106,13 @@ class Policy:
         return _built(Policy, self.fields() | chosen, "")
 
     def violations(self) -> Iterator[Violation]:
-        """Tell what is out of bounds, by the field's name in the contract."""
+        """Yield a violation for each value out of bounds, by the field's name in the contract."""
         if self is DEFAULT:
             return
         values = self.fields()
-        for path, least, most, told in _BOUNDS:
+        for path, least, most, bounds in _BOUNDS:
             if not least <= values[path] <= most:
-                yield Violation(field=f"policy.{path}", reason=f"must be between {told}")
+                yield Violation(field=f"policy.{path}", reason=f"must be between {bounds}")
         start, end = self.window.start_time, self.window.end_time
         if start is not None and end is not None and end <= start:
             yield Violation(field="policy.window.end_time", reason="must be later than policy.window.start_time")

@@ -1,4 +1,4 @@
-"""A policy as people write it, in every form that one would try; read here for all edges alike.
+"""A policy as people write it, in every form that they may try; read here for all edges alike.
 
 ::
 
@@ -45,7 +45,7 @@ class PolicyReading:
     violations: tuple[Violation, ...]
 
     def bounds(self) -> Iterator[Violation]:
-        """Tell which values are out of bounds, each by its place."""
+        """Yield a violation for each value out of bounds, by its place."""
         for each in DEFAULT.with_fields(self.values).violations():
             yield Violation(field=self.places.get(each.field.removeprefix("policy."), each.field), reason=each.reason)
 
@@ -60,17 +60,17 @@ class PolicyReading:
         return self.values
 
 
-def read_policy(told: object, *, place: str = "policy") -> PolicyReading:
-    """Return what a policy says.
+def read_policy(given: object, *, place: str = "policy") -> PolicyReading:
+    """Return the values of a policy as it was given.
 
     Args:
-        told: A table, in the forms shown above, or a `policy.Policy`.
-        place: What errors call it.
+        given: A table, in the forms shown above, or a `policy.Policy`.
+        place: Its name in errors.
     """
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
     violations: list[Violation] = []
-    for written, value, where in _entries(told, place, ""):
+    for written, value, where in _entries(given, place, ""):
         path, in_milliseconds = _path(written)
         if path in places:
             violations.append(Violation(field=where, reason=f"is given twice: as {places[path]} too"))
@@ -85,15 +85,15 @@ def read_policy(told: object, *, place: str = "policy") -> PolicyReading:
     return PolicyReading(values=values, places=places, violations=tuple(violations))
 
 
-def understood(told: object) -> tuple[Policy, tuple[Violation, ...]]:
-    """Return the policy that is told, and all that is wrong with it; only where nothing is, is it what was meant."""
-    if isinstance(told, Policy):
+def understood(given: object) -> tuple[Policy, tuple[Violation, ...]]:
+    """Return the given policy, and its violations; the policy is to be used only if there are none."""
+    if isinstance(given, Policy):
         # Another kind of part has no such values, or some that cannot be compared; a time elsewhere than in UTC may
         # stand for two instants.
         with suppress(AttributeError, TypeError):
-            if all(time is None or time.tzinfo is UTC for time in (told.window.start_time, told.window.end_time)):
-                return _understood_values(*told.values())
-    return _understood(told)
+            if all(time is None or time.tzinfo is UTC for time in (given.window.start_time, given.window.end_time)):
+                return _understood_values(*given.values())
+    return _understood(given)
 
 
 @lru_cache(maxsize=POLICIES_KEPT, typed=True)
@@ -102,26 +102,26 @@ def _understood_values(*values: object) -> tuple[Policy, tuple[Violation, ...]]:
     return _understood(dict(zip(PATHS, values, strict=True)))
 
 
-def _understood(told: object) -> tuple[Policy, tuple[Violation, ...]]:
-    reading = read_policy(told)
+def _understood(given: object) -> tuple[Policy, tuple[Violation, ...]]:
+    reading = read_policy(given)
     return DEFAULT.with_fields(reading.values), (*reading.violations, *reading.bounds())
 
 
-def policy_value(path: str, told: object) -> Any:
+def policy_value(path: str, given: object) -> Any:
     """Return the value that a text or a number means for the policy at a path such as ``retry.max_retries``.
 
     Raises:
-        ValueError: if it means none, in words for the one who wrote it.
-        KeyError: for a path that is none.
+        ValueError: if it means none, in words for its author.
+        KeyError: for an unknown path.
     """
     default = _DEFAULTS[path]
     if isinstance(default, timedelta):
-        return _duration(told)
+        return _duration(given)
     if isinstance(default, StrEnum):
-        return _word(type(default), told)
+        return _word(type(default), given)
     if isinstance(default, int | float):
-        return _number(told, integer=isinstance(default, int))
-    return _instant(told)
+        return _number(given, integer=isinstance(default, int))
+    return _instant(given)
 
 
 def policy_text(value: object) -> str:
@@ -137,14 +137,14 @@ def policy_text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _entries(told: object, place: str, prefix: str) -> Iterator[tuple[str, object, str]]:
-    """Yield path, value and place of whatever is said; of a part that is None, None for all of it."""
-    if dataclasses.is_dataclass(told):
-        told = {each.name: getattr(told, each.name) for each in dataclasses.fields(told)}
-    if not isinstance(told, Mapping):
-        yield prefix, told, place
+def _entries(given: object, place: str, prefix: str) -> Iterator[tuple[str, object, str]]:
+    """Yield path, value and place of each given value; a part that is None yields one None for all of it."""
+    if dataclasses.is_dataclass(given):
+        given = {each.name: getattr(given, each.name) for each in dataclasses.fields(given)}
+    if not isinstance(given, Mapping):
+        yield prefix, given, place
         return
-    for key, value in told.items():
+    for key, value in given.items():
         path, where = prefix + _snake(str(key)), f"{place}.{key}" if place else str(key)
         if path not in _PARTS:
             yield path, value, where
@@ -161,10 +161,10 @@ def _path(written: str) -> tuple[str, bool]:
     return (path, True) if in_milliseconds else (written, False)
 
 
-def _value(path: str, told: object, *, in_milliseconds: bool) -> Any:
-    if told is None and path in _DEFAULTS:
+def _value(path: str, given: object, *, in_milliseconds: bool) -> Any:
+    if given is None and path in _DEFAULTS:
         return None  # the default
-    return _milliseconds(told) if in_milliseconds else policy_value(path, told)
+    return _milliseconds(given) if in_milliseconds else policy_value(path, given)
 
 
 def _unknown(path: str) -> str:
@@ -184,43 +184,43 @@ def _snake(key: str) -> str:
     return _HUMP.sub("_", key).replace("-", "_").lower()
 
 
-def _duration(told: object) -> timedelta:
-    if isinstance(told, timedelta):
-        return told
-    if isinstance(told, str):
-        return durations.read(told)
-    if isinstance(told, int | float) and not isinstance(told, bool) and told >= 0:
-        return durations.read(format(told, ".6f") if isinstance(told, float) else str(told))
-    raise ValueError(f"{told!r} is not a duration such as 500ms, 30s, 5m, 2h or 7d")
+def _duration(given: object) -> timedelta:
+    if isinstance(given, timedelta):
+        return given
+    if isinstance(given, str):
+        return durations.read(given)
+    if isinstance(given, int | float) and not isinstance(given, bool) and given >= 0:
+        return durations.read(format(given, ".6f") if isinstance(given, float) else str(given))
+    raise ValueError(f"{given!r} is not a duration such as 500ms, 30s, 5m, 2h or 7d")
 
 
-def _milliseconds(told: object) -> timedelta:
-    if isinstance(told, bool) or not isinstance(told, int | float):
-        raise ValueError(f"{told!r} is not a number of milliseconds")  # noqa: TRY004 (a text's fault)
-    return _duration(told) / 1000
+def _milliseconds(given: object) -> timedelta:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ValueError(f"{given!r} is not a number of milliseconds")  # noqa: TRY004 (a text's fault)
+    return _duration(given) / 1000
 
 
-def _word(words: type[E], told: object) -> E:
+def _word(words: type[E], given: object) -> E:
     known = {policy_text(word): word for word in words}
-    found = known.get(told.strip().lower().replace("_", "-").replace(" ", "-")) if isinstance(told, str) else None
+    found = known.get(given.strip().lower().replace("_", "-").replace(" ", "-")) if isinstance(given, str) else None
     if found is None:
-        raise ValueError(f"{told!r} is none of {', '.join(known)}")
+        raise ValueError(f"{given!r} is none of {', '.join(known)}")
     return found
 
 
-def _number(told: object, *, integer: bool) -> int | float:
-    if isinstance(told, bool) or not isinstance(told, int if integer else int | float):
-        raise ValueError(f"{told!r} is not a {'whole ' if integer else ''}number")  # noqa: TRY004 (a text's fault)
-    return told
+def _number(given: object, *, integer: bool) -> int | float:
+    if isinstance(given, bool) or not isinstance(given, int if integer else int | float):
+        raise ValueError(f"{given!r} is not a {'whole ' if integer else ''}number")  # noqa: TRY004 (a text's fault)
+    return given
 
 
-def _instant(told: object) -> datetime:
+def _instant(given: object) -> datetime:
     """Read an instant: TOML has them, JSON writes them as texts."""
     try:
-        instant = datetime.fromisoformat(told) if isinstance(told, str) else told
+        instant = datetime.fromisoformat(given) if isinstance(given, str) else given
         if isinstance(instant, datetime) and instant.tzinfo is not None:
             return instant.astimezone(UTC)
     except (ValueError, OverflowError):  # not a date, or one that UTC cannot say
         pass
-    shown = told if isinstance(told, str) else getattr(told, "isoformat", told.__repr__)()
+    shown = given if isinstance(given, str) else getattr(given, "isoformat", given.__repr__)()
     raise ValueError(f"{shown} is not an instant with its offset from UTC, such as 2026-01-31T10:00:00Z")

@@ -45,7 +45,7 @@ def read_only(value: Any) -> Any:
 
 
 def own_copy(value: Any) -> Any:
-    """Return a JSON value as plain dicts and lists that nobody else holds."""
+    """Return a copy of a JSON value, of plain dicts and lists."""
     if isinstance(value, dict):
         return {key: own_copy(item) for key, item in value.items()}
     return [own_copy(item) for item in value] if isinstance(value, list) else value

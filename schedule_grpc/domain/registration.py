@@ -1,4 +1,4 @@
-"""What changes of a task mean. Pure: the store writes a change only if the task is still as it was read."""
+"""The changes of a task. Pure: the store writes a change only if the task is still as it was read."""
 
 import itertools
 import secrets
@@ -24,7 +24,7 @@ _NUMBERED = 16**8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskChange:
-    """A task as it was read (None: there was none) and as it shall be, with what was due until then."""
+    """A task as it was read (None: there was none) and as it shall be, with the firing of what was due until then."""
 
     before: Task | None
     after: Task
@@ -33,7 +33,7 @@ class TaskChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Registration:
-    """What RegisterTask asks for, beyond the definition itself."""
+    """A call of RegisterTask: a definition, and how to register it."""
 
     definition: Definition
     enabled: bool | None = None
@@ -44,13 +44,13 @@ class Registration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FreshTask:
-    """What a registration makes where there is no task of that name: computed before anybody looks whether there is."""
+    """The task that a registration creates if its name is free: computed before the store is asked."""
 
     wanted: Registration
     task: Task
 
     def beside(self, before: Task | None) -> Task | None:
-        """Return the task as it is once it is registered; None if that changes a task, which takes computing."""
+        """Return the task once it is registered; None if that changes ``before``, which `registered` computes."""
         if before is None:
             return self.task
         return before if _is_as_wanted(before, self.wanted.definition, self.wanted.enabled) else None
@@ -58,7 +58,7 @@ class FreshTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskUpdate:
-    """What UpdateTask asks for: ``fields`` by the names of `define`, ``policy`` by its paths; None is the default."""
+    """A call of UpdateTask: ``fields`` by the names of `define`, ``policy`` by its paths; None is the default."""
 
     name: str
     fields: Mapping[str, Any]
@@ -72,7 +72,7 @@ class TaskUpdate:
         """Return the task's definition with the update.
 
         Raises:
-            InvalidSchedule, InvalidArgument: as `define`; also if a part of the task that cannot be read stays.
+            InvalidSchedule, InvalidArgument: as `define`; also if an unreadable part of the task would stay.
         """
         present = task.definition
         if not self.fields and not self.policy:
@@ -80,22 +80,14 @@ class TaskUpdate:
         staying = [trouble for trouble in present.troubles if not self._replaces(trouble.field)]
         if staying:
             raise InvalidArgument(*staying)
-        told: dict[str, Any] = {
-            "schedule": present.schedule.text,
-            "time_zone": present.schedule.time_zone,
-            "handler": present.handler,
-            "payload": present.payload,
-            "metadata": present.metadata,
-            "description": present.description,
-        }
         changed = {name: value for name, value in self.fields.items() if value is not None}
-        kept = {name: value for name, value in told.items() if name not in self.fields}
+        kept = {name: value for name, value in present.fields().items() if name not in self.fields}
         required = {name: "" for name in ("schedule", "handler") if self.fields.get(name, "") is None}
         policy = present.policy.with_fields(self.policy)
         return define(name=task.name, policy=policy, present=present, **(kept | changed | required))
 
     def _replaces(self, field: str) -> bool:
-        """Tell whether the update gives a new value to a part of a task; to a schedule with its zone, by either."""
+        """Return whether the update replaces a part of a task; a schedule or its zone replaces both."""
         if field in PLACE:
             return True
         if field in ("schedule", "time_zone"):
@@ -125,13 +117,13 @@ def new_uid(now: datetime) -> str:
 
 
 def registered(before: Task | None, definition: Definition, *, enabled: bool | None, now: datetime) -> TaskChange:
-    """Return the change that makes ``definition`` the task's, or one whose sides are equal if nothing changes.
+    """Return the change that gives the task this definition; ``before == after`` if nothing changes.
 
     Args:
         before: The task of that name, if there is one.
-        definition: What it shall be.
-        enabled: Whether it shall fire; None keeps an operator's pause, and enables a new task.
-        now: From when a new or changed schedule counts.
+        definition: The new definition.
+        enabled: Whether the task shall fire; None keeps an operator's pause, and enables a new task.
+        now: The time from which a new or changed schedule counts.
 
     Raises:
         SchedulePassed: if a new or changed schedule names a single instant that is over.
@@ -155,7 +147,7 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
 
 
 def fresh_task(wanted: Registration, now: datetime) -> FreshTask:
-    """Return what is wanted as a new task.
+    """Return a registration as a new task.
 
     Raises:
         SchedulePassed: as `registered`.
@@ -165,10 +157,10 @@ def fresh_task(wanted: Registration, now: datetime) -> FreshTask:
 
 
 def switched(before: Task, *, enabled: bool, note: str, now: datetime) -> TaskChange:
-    """Return the change that enables or disables a task, or one whose sides are equal if it is so already.
+    """Return the change that enables or disables a task; ``before == after`` if nothing changes.
 
     Raises:
-        TaskUnreadable: if a task is to be enabled of which a part cannot be read: when it fires is not known.
+        TaskUnreadable: if a task is to be enabled that this program cannot read in full: when it fires is unknown.
     """
     if before.enabled == enabled and (enabled or note in ("", before.note)):
         return TaskChange(before=before, after=before)

@@ -16,7 +16,7 @@ class FailureKind(StrEnum):
     """How an attempt failed."""
 
     ERROR = "ERROR"
-    """The handler raised, returned ``success: False``, or returned what is not JSON."""
+    """The handler raised, returned ``success: False``, or returned a value that is not JSON."""
     TIMEOUT = "TIMEOUT"
     """It took longer than the task's timeout."""
     REJECTED = "REJECTED"
@@ -27,7 +27,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff: 1 s, 2 s, 4 s and then the end, unless the task says otherwise."""
+    """Exponential backoff: 1 s, 2 s, 4 s, then no more, by default."""
 
     max_retries: int = 3
     initial_backoff: timedelta = timedelta(seconds=1)
@@ -43,7 +43,7 @@ class RetryPolicy:
         return min(timedelta(seconds=min(seconds, MAX_BACKOFF.total_seconds())), self.max_backoff)
 
     def violations(self) -> Iterator[Violation]:
-        """Tell what is out of bounds, by the field's name in the contract."""
+        """Yield a violation for each value out of bounds, by the field's name in the contract."""
         if not 0 <= self.max_retries <= MAX_RETRIES:
             yield Violation(field="policy.retry.max_retries", reason=f"must be between 0 and {MAX_RETRIES}")
         if not 1 <= self.multiplier <= MAX_MULTIPLIER:

@@ -1,4 +1,4 @@
-"""Tasks: what a team registers, what it may hold, and what the service adds to it."""
+"""Tasks: the definition that a team registers, its bounds, and what the service adds to it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,13 +9,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schedule_grpc.domain.canonical_json import NotJson, decode, encode
+from schedule_grpc.domain.canonical_json import CanonicalObject, NotJson, encode
 from schedule_grpc.domain.json_input import portable
 from schedule_grpc.domain.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
 from schedule_grpc.domain.policy_reading import understood
-from schedule_grpc.domain.read_only import read_only
 from schedule_grpc.domain.schedule import Due, Schedule, parse
 from schedule_grpc.errors import InvalidArgument, InvalidSchedule, Violation
+from schedule_grpc.runtime.clock import MICROSECOND
 from schedule_grpc.text.unicode import text_violations
 
 __all__ = [
@@ -36,15 +36,23 @@ __all__ = [
 ]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-MICROSECOND = timedelta(microseconds=1)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 MAX_DESCRIPTION = 4096
 MAX_NOTE = 1024
+SCHEDULE_FIELDS = ("schedule", "time_zone")
+TEXT_FIELDS = ("handler", "description")
+OBJECT_FIELDS = {"payload": MAX_PAYLOAD_BYTES, "metadata": MAX_METADATA_BYTES}
+"""JSON objects, with the bytes that each may have at most."""
+FIELDS = (*SCHEDULE_FIELDS, *TEXT_FIELDS, *OBJECT_FIELDS)
+"""A definition's fields beside its name and policy: columns, messages, masks, files and differences follow from these.
+
+Typed signatures (of clients, commands, HTTP bodies), JSON answers and printed tasks spell them again.
+"""
 PLACE = frozenset({"revision", "settled_time", "next_run_time", "start_delay"})
-"""Where a task stands: what each change of it writes anew."""
-EMPTY: Mapping[str, Any] = read_only({})
+"""A task's place in its schedule: the columns that each change of the task writes anew."""
+EMPTY: Mapping[str, Any] = CanonicalObject("{}")
 SHOWN = 40
 """How many characters of a refused name an error repeats."""
 
@@ -67,23 +75,28 @@ class Definition(Struct, frozen=True, kw_only=True):
     troubles: tuple[Violation, ...] = ()
     unread: tuple[tuple[str, Any], ...] = ()
 
+    def fields(self) -> dict[str, Any]:
+        """Return its `FIELDS` by name, as `define` takes them."""
+        others = {name: getattr(self, name) for name in (*TEXT_FIELDS, *OBJECT_FIELDS)}
+        return {"schedule": self.schedule.text, "time_zone": self.schedule.time_zone, **others}
+
     @property
     def trouble(self) -> str:
-        """What this program cannot read of it, and why, in words."""
+        """The parts that this program cannot read, and why, in words."""
         return "; ".join(map(str, self.troubles))
 
     @property
     def can_run(self) -> bool:
-        """Whether all is known that an execution needs: by hand a task runs whose schedule alone is in trouble."""
+        """Whether an execution can run: a task whose schedule alone is in trouble still runs by hand."""
         return all(trouble.field in PLACE | {"schedule", "time_zone"} for trouble in self.troubles)
 
     @property
     def has_place(self) -> bool:
-        """Whether it is known where the task stands; if not, the next change counts its schedule from then."""
+        """Whether the task's place can be read; if not, the next change counts its schedule from then."""
         return not any(trouble.field in PLACE for trouble in self.troubles)
 
     def placed(self) -> "Definition":
-        """Return the definition without what cannot be read of the task's place, which is about to be written anew."""
+        """Return the definition without troubles of the task's place, which is about to be written anew."""
         return replace(
             self,
             troubles=tuple(trouble for trouble in self.troubles if trouble.field not in PLACE),
@@ -109,14 +122,14 @@ class Definition(Struct, frozen=True, kw_only=True):
         return found if end is None else tuple(occurrence for occurrence in found if occurrence < end)
 
     def due(self, after: datetime, until: datetime, newest: int) -> Due:
-        """Return what is due in (after, until] within the window, with the ``newest`` few."""
+        """Return the due occurrences in (after, until] within the window: their number, and the ``newest`` few."""
         end = self.policy.window.end_time
         last = until if end is None else min(until, just_before(end))
         first = _later(after, self._before_window)
         return self.schedule.due(first, last, newest) if first < last else Due()
 
     def fires_as(self, other: "Definition") -> bool:
-        """Tell whether both are due at the same times: the same schedule, zone and window."""
+        """Return whether both are due at the same times: the same schedule, zone and window."""
         return self.schedule == other.schedule and self.policy.window == other.policy.window
 
     @property
@@ -141,7 +154,7 @@ class TaskStats(Struct, frozen=True, kw_only=True):
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """A registered definition and what became of it.
+    """A registered definition and its place in time.
 
     Everything up to ``settled_time`` is accounted for by executions; ``next_run_time`` is the schedule's next
     occurrence after it, None while the task is disabled or will not fire again. ``revision`` counts changes of the
@@ -196,7 +209,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
     @property
     def trouble(self) -> str:
-        """What this program cannot read of it, and why; empty where it reads everything."""
+        """The parts that this program cannot read, and why; empty if there are none."""
         return self.definition.trouble
 
     @property
@@ -213,7 +226,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handler:
-    """A handler by name, as callers may list it; ``offered`` tells whether somebody offers it now.
+    """A handler by name, as callers may list it; ``offered`` is whether a server offers it now.
 
     ``concurrency`` is how many of its attempts one server runs at once; None if only the server's limit counts.
     """
@@ -226,7 +239,7 @@ class Handler:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskFilter:
-    """Which tasks a list shows; None and the empty text mean all."""
+    """The tasks that a list shows; None and the empty text mean all."""
 
     enabled: bool | None = None
     handler: str = ""
@@ -236,7 +249,7 @@ class TaskFilter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskPage:
-    """One page of tasks, ordered by name; an empty token says that it is the last."""
+    """One page of tasks, ordered by name; an empty token marks the last one."""
 
     tasks: tuple[Task, ...]
     next_page_token: str = ""
@@ -257,7 +270,7 @@ def define(
     """Return a valid definition.
 
     Args:
-        name: And all that follows it: what a team registers.
+        name: Unique among living tasks.
         schedule: As `parse` takes it.
         handler: A name too.
         time_zone: Of cron expressions.
@@ -265,8 +278,8 @@ def define(
         metadata: The team's own.
         description: What the task is for.
         policy: A policy, or a table in any form that `policy_reading` knows; None is the default.
-        present: What the task is now: its payload and metadata are not checked again where they stay. An older program
-            may have accepted them, and the other fields must stay changeable.
+        present: The task's definition now: its payload and metadata are not checked again where they stay. An older
+            program may have accepted them, and the other fields must stay changeable.
 
     Raises:
         InvalidSchedule: if only the schedule or its zone is wrong.
@@ -351,5 +364,4 @@ def _checked_json(
         violations.append(
             Violation(field=field_name, reason=f"{size} bytes of JSON, more than the {limit} bytes allowed")
         )
-    kept: Mapping[str, Any] = read_only(decode(text))
-    return kept
+    return CanonicalObject(text)

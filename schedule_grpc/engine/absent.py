@@ -1,4 +1,4 @@
-"""What a server has instead of an engine where it only answers calls."""
+"""The stand-in for an engine in a server that only answers calls."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from schedule_grpc.store import Store
 
 
 class AbsentEngine:
-    """Fires and runs nothing; only looks whether the database answers. Other servers' engines do the work."""
+    """Fires and runs nothing; only checks whether the database answers. Other servers' engines do the work."""
 
     speaks = False
-    """Whether this server tells alerts."""
+    """Whether this server sends alerts."""
 
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
@@ -22,14 +22,14 @@ class AbsentEngine:
         self._probe = WriteProbe(store=store, clock=clock)
         self._error: str | None = None
         self.begun = False
-        """Whether it has asked the database."""
+        """Whether the database has been asked."""
 
     async def recover(self) -> int:
         """Take over nothing."""
         return 0
 
     async def run(self) -> None:
-        """Ask the database each second until stopped, and now and then to write."""
+        """Ping the database each second until stopped, and try a write now and then."""
         probe = asyncio.create_task(self._probe.run(self._stopping), name="write probe")
         while not self._stopping.is_set():
             try:
@@ -43,11 +43,11 @@ class AbsentEngine:
 
     @property
     def caught_up(self) -> bool:
-        """Whether it has asked the database: it has nothing to catch up with."""
+        """Whether the database has been asked: there is nothing to catch up with."""
         return self.begun
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop pinging."""
         self._stopping.set()
 
     def troubles(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""What an attempt is given: its handler's context, of which each part is made when the handler first looks at it."""
+"""The parts of the context that an attempt gives to its handler; each is made when the handler first reads it."""
 
 import asyncio
 import contextvars
@@ -25,7 +25,7 @@ class Given:
     def __init__(
         self, claim: Claim, *, deadline: datetime, env: Env, clock: Clock, hub: Hub, conditions: list[Condition]
     ) -> None:
-        """Take what they are made of. In the engine's event loop."""
+        """Take the sources of the parts. In the engine's event loop."""
         self.deadline = deadline
         self.env = env
         self.clock = clock
@@ -41,7 +41,7 @@ class Given:
 
     @property
     def execution_id(self) -> str:
-        """Whose attempt it is."""
+        """The id of the execution."""
         return self._claim.execution.id
 
     @property
@@ -51,17 +51,17 @@ class Given:
 
     @property
     def scheduled_time(self) -> datetime | None:
-        """The occurrence that it stands for."""
+        """The occurrence of the execution."""
         return self._claim.execution.scheduled_time
 
     @property
     def payload(self) -> Mapping[str, Any]:
-        """The payload, as it is shared."""
+        """The payload; shared, so not to be changed."""
         return self._claim.payload
 
     @property
     def report(self) -> Reporter:
-        """What hands its progress on."""
+        """The publisher of its progress."""
         return Reporter(self._claim, hub=self._hub, clock=self.clock, loop=self._loop)
 
     @property
@@ -75,7 +75,7 @@ class Given:
 
     @property
     def cancelled(self) -> threading.Event:
-        """The same one for the handler, in whichever thread, and for who asks it to stop."""
+        """The one event that the handler reads, in any thread, and that a stop request sets."""
         event: threading.Event = self.__dict__.setdefault("_cancelled", threading.Event())
         return event
 

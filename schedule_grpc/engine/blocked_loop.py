@@ -1,15 +1,17 @@
-"""Who blocks the event loop? A thread watches its pulse and names the handler that does not let go."""
+"""Detects a blocked event loop: a thread watches its pulse and names the handler that does not give way."""
 
 import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from traceback import extract_stack
 
 import structlog
 
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import start_daemon
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +25,7 @@ class Watchdog:
     """Logs ``event_loop.blocked`` with the culprit while it happens, and how long it took when it is over."""
 
     def __init__(self, clock: Clock, *, lagged: Callable[[float], None]) -> None:
-        """``lagged`` is told at each beat how many seconds late it came."""
+        """Make a watchdog; ``lagged`` is called at each beat with the seconds by which it was late."""
         self._clock = clock
         self._lagged = lagged
         self._due: float | None = None
@@ -32,7 +34,7 @@ class Watchdog:
 
     @property
     def silent(self) -> float:
-        """For how many seconds the loop has not beaten."""
+        """The seconds since the last beat."""
         return self._clock.monotonic() - self._beat_time
 
     @contextmanager
@@ -40,8 +42,7 @@ class Watchdog:
         """Watch the running loop within this context."""
         loop = asyncio.get_running_loop()
         self._beat(loop)
-        watcher = threading.Thread(target=self._watch, args=(loop, threading.get_ident()), name="watchdog", daemon=True)
-        watcher.start()
+        watcher = start_daemon(partial(self._watch, loop, threading.get_ident()), name="watchdog")
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""One replica's engine: a loop that looks, a runner that runs, an upkeep that keeps; started and drained together."""
+"""The engine of one server: its loop, runner, upkeep and janitor, started and drained together."""
 
 import asyncio
 import secrets
@@ -23,24 +23,24 @@ from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.store import Replica, Slots, Store
+from schedule_grpc.store import Slots, Store
 
 log = structlog.get_logger(__name__)
 
 AFTER_ERROR = timedelta(seconds=1)
 SET_BACK_BY = timedelta(seconds=10)
-"""A wall clock that stands so far before what it showed once has been set back, not corrected."""
+"""A wall clock this far behind the latest time that it showed was set back, not corrected."""
 SHORTEN_EVERY = timedelta(seconds=10)
-"""How often, while the clock is set back, waits are shortened: what ended before may be recorded only now."""
+"""While the clock is set back, waits are shortened this often: ends from before may be recorded only now."""
 REVIEWED_FIRST = 10
-"""Looks at a few tasks before the server answers; those that are left are reviewed while it does."""
+"""Steps of the review before the server answers; the tasks that are left are reviewed while it does."""
 STALLED_AFTER = timedelta(seconds=10)
-"""A loop that has not looked for so long is not late but stuck."""
+"""A loop that has not looked for this long is not late but stuck."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineOptions:
-    """How much runs at once, and how long running work may take to end when the server stops."""
+    """Limits: of attempts at once, and of the time that they get to end when the server stops."""
 
     concurrency: int = 100
     drain_timeout: timedelta = timedelta(seconds=30)
@@ -63,12 +63,12 @@ class Engine:
         """Make an engine that does nothing yet.
 
         Args:
-            store: What there is to do.
-            clock: When.
-            hub: Is told of progress; tells of what others did.
-            registry: The handlers.
-            env: The bindings of handlers that run in this event loop; or loops of their own, with theirs.
-            options: How much at once.
+            store: The tasks and executions.
+            clock: The time.
+            hub: Receives progress, and delivers the events of callers and other servers.
+            registry: The handlers; read again at each tick.
+            env: The bindings, for handlers in this event loop; or separate event loops, with theirs.
+            options: The limits.
             write_lines: Writes the log lines of a batch of executions; None: by a log call each.
         """
         chosen = options or EngineOptions()
@@ -84,9 +84,10 @@ class Engine:
         self._stopping = asyncio.Event()
         self._ticking = False
         self._hurried = asyncio.Event()
-        replica = Replica(id=owner, start_time=clock.now(), handlers=frozenset(registry.names()))
         self._lease: Lease = (
-            SharedLease(store=store, replica=replica, now=clock.now) if store.is_shared else SoleLease()
+            SharedLease(store=store, owner=owner, handlers=lambda: registry.offered.names, now=clock.now)
+            if store.is_shared
+            else SoleLease()
         )
         self._runner = Runner(
             store=store,
@@ -115,14 +116,14 @@ class Engine:
         self._shortened = clock.monotonic()
         self._latest = clock.now()
         self.begun = False
-        """Whether it has looked for what is due."""
+        """Whether the first tick is done."""
         self._error: str | None = None
 
     async def recover(self) -> int:
-        """Review the tasks there are, and take over what a server that died left RUNNING; return how much.
+        """Review the tasks, and take over executions that a dead server left RUNNING; return their number.
 
-        Only a server that holds its database alone takes anything: there nobody else can be running it. What waits is
-        let wait no longer than it is meant to: the clock may have been set back since.
+        Only a server that holds its database alone takes any: there no other server can be running them. Waits are
+        shortened to their meant length: the clock may have been set back since.
         """
         self._latest = max(self._latest, await self._store.latest_settled() or self._latest)
         await self._store.shorten_waits(now=self._clock.now())
@@ -130,7 +131,7 @@ class Engine:
         return 0 if self._store.is_shared else await self._upkeep.rescue_all()
 
     async def tick(self) -> bool:
-        """Fire what is due and start what can start; return whether there may be more to do at once."""
+        """Fire due tasks and start executions; return whether there may be more to do at once."""
         await self._shorten_waits()
         more = await self._loop.tick()
         self._latest = max(self._latest, self._clock.now())
@@ -152,7 +153,7 @@ class Engine:
                 self._ticking = False
                 self._runner.write_reports()
                 async with self._runner.claiming:
-                    pass  # what a call is just recording is held here before all of it is drained
+                    pass  # an execution that a call is just recording is held here before all are drained
                 await self._runner.drain(self._drain_timeout, self._hurried)
             finally:
                 finished.set()
@@ -164,12 +165,12 @@ class Engine:
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """Within this context it hears of what happens: it ticks for it, and does not look for what it knows."""
+        """Within this context the engine receives events: they wake it, and spare it looks at the database."""
         with self._hub.listening(self._notice, with_peers=True), self._loop.hearing():
             yield
 
     def stop(self) -> None:
-        """Start nothing more; called again, do not wait for running work either."""
+        """Start no more attempts; called again, do not wait for running ones either."""
         if self._stopping.is_set():
             self._hurried.set()
         self._stopping.set()
@@ -177,24 +178,24 @@ class Engine:
 
     @property
     def speaks(self) -> bool:
-        """Whether this server tells alerts: of those that share a database, the one that has been there longest."""
+        """Whether this server sends alerts: among servers that share a database, the one there longest does."""
         return self._lease.first
 
     @property
     def running(self) -> int:
-        """How many attempts are running here."""
+        """The number of attempts running here."""
         return len(self._runner.held())
 
     @property
     def caught_up(self) -> bool:
-        """Whether it has begun, and its last look found nothing that was due or could start."""
+        """Whether it has begun, and its last look found nothing due and nothing to start."""
         return self.begun and not self._loop.behind
 
     @asynccontextmanager
     async def free_slots(self) -> AsyncIterator[Slots | None]:
-        """Within this context nobody else here makes claims: what is recorded meanwhile may begin in these slots.
+        """Within this context nothing else here claims: executions recorded meanwhile may begin in these slots.
 
-        None where nothing can begin at once: the engine does not run, stops, holds no lease, or has no slot free.
+        None where none can begin at once: the engine does not run, stops, holds no lease, or has no free slot.
         """
         if not self.begun or self._stopping.is_set():
             yield None
@@ -208,11 +209,11 @@ class Engine:
 
     @property
     def next_time(self) -> datetime | None:
-        """When there is something to do next, as the last tick saw it; None if nothing was in sight."""
+        """The time of the next work, as the last tick saw it; None if there was none in sight."""
         return self._loop.next_time
 
     async def prune(self) -> int:
-        """Remove what retention does not keep, all of it; return how many rows went."""
+        """Remove all history that retention does not keep; return the number of rows."""
         return await self._janitor.sweep()
 
     def troubles(self) -> Sequence[str]:
@@ -244,7 +245,7 @@ class Engine:
             await self._pause_after_error()
             return
         except Exception as error:
-            # The loop outlives whatever one look ran into: stopping would silence every task.
+            # The loop outlives every error of one look: if it stopped, no task would fire any more.
             self._error = f"{type(error).__name__} while looking for what is due"
             log.exception("engine.tick_failed")
             await self._pause_after_error()
@@ -260,18 +261,18 @@ class Engine:
             await self._clock.wait_until(self._loop.next_time, self._woken)
 
     async def _pause_after_error(self) -> None:
-        """Wait a little; what attempts left behind is not kept waiting by looks that fail."""
+        """Wait a little; failing looks do not delay the reports of attempts."""
         self._runner.write_reports()
         await self._clock.wait_until(self._clock.now() + AFTER_ERROR, self._stopping)
 
     def _notice_free(self) -> None:
-        """Look again, if something waits for a slot; a look under way may have seen that one taken."""
+        """Look again if an execution waits for a slot; a look under way may have seen the slot taken."""
         self._slots_were_free = True
         if self._loop.behind:
             self._woken.set()
 
     def _may_wait(self, execution_id: str) -> bool:
-        """Tell whether the report of an attempt may wait for the next tick: one comes soon, and nothing needs it."""
+        """Return whether an attempt's report may wait for the next tick: that is soon, and no caller waits for it."""
         return self._ticking and self._loop.ticks_soon and not self._loop.behind and not self._hub.awaits(execution_id)
 
     async def _keep_loops(self, finished: asyncio.Event) -> None:
@@ -282,7 +283,7 @@ class Engine:
         return self._clock.now() < self._latest - SET_BACK_BY
 
     async def _shorten_waits(self) -> None:
-        """Let no retry wait for the hour by which the clock was set back, and no run by hand behind it."""
+        """Shorten waits after the clock was set back: no retry or manual run waits for the hour that it lost."""
         if not self._is_set_back():
             self._shortened = self._clock.monotonic() - SHORTEN_EVERY.total_seconds()
         elif self._clock.monotonic() - self._shortened >= SHORTEN_EVERY.total_seconds():
@@ -311,7 +312,7 @@ class Engine:
                 self._stop(event.execution_id)
 
     def _stop(self, execution_id: str) -> None:
-        """Stop an execution whose end is wanted; without an id, look which it is."""
+        """Stop an execution whose cancellation was requested; without an id, read soon which one it is."""
         if execution_id:
             self._runner.stop(execution_id, Why.CANCELLED)
         else:
@@ -319,5 +320,5 @@ class Engine:
 
 
 def _was_fired(event: Transition) -> bool:
-    """Tell whether it is the loop itself that recorded an execution: what comes of it, its look behind it has seen."""
+    """Return whether the loop itself recorded the execution: its look behind the firing has seen it."""
     return event.previous_state is None and event.execution.trigger in {Trigger.SCHEDULE, Trigger.CATCH_UP}

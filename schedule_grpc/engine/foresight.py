@@ -1,8 +1,9 @@
-"""What the last look saw coming: until that has come, or anything else did, a tick needs no look of its own."""
+"""The tasks that the last look saw coming: until one is due, or something changes, a tick needs no look of its own."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
@@ -11,30 +12,42 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.store import Look
 
 AHEAD = timedelta(seconds=1)
-"""How far a look sees, where nothing came in between: what it reads is that old at most when it is fired."""
+"""A look sees this far if nothing changed since the last one: a task that it read is at most this old when it fires."""
+
+
+@dataclass(slots=True)
+class _Foreseen:
+    """A look, and the tasks of it that are still to come."""
+
+    look: Look
+    time: datetime
+    """The time of the look."""
+    tasks: deque[Task]
+    """The tasks that come next, in their order."""
+    until: datetime
+    """All tasks that are due before this instant are in `tasks`."""
 
 
 class Foresight:
     """The tasks that come next, in their order, as the last look saw them; nothing where something changed since.
 
-    It relies on being told of every change. So it is only for a server that has its database to itself, and only while
-    that server's engine hears of what the store did.
+    It relies on `forget` being called at every change. So it is only for a server that has its database to itself, and
+    only while that server's engine receives the events of its store.
     """
 
     def __init__(self) -> None:
         self._hears = False
-        self._tasks: deque[Task] = deque()
-        self._until: datetime | None = None
-        """Of the tasks that are due before this instant none is missing; None where nothing is known."""
-        self._look: Look | None = None
-        self._looked: datetime | None = None
-        self.changes = 0
-        """How often something changed: a look that began before the last change saw less."""
-        self._changes_looked_at = 0
+        self._foreseen: _Foreseen | None = None
+        self._changes = 0
+        """The number of changes so far."""
+        self._changes_before_look = 0
+        """The number of changes when the look under way began: a look that began before the last change is not kept."""
+        self._changes_before_last = 0
+        """The number of changes when the last finished look began."""
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """Within this context whoever holds this calls `forget` at each change."""
+        """Within this context its owner calls `forget` at each change."""
         self._hears = True
         try:
             yield
@@ -42,57 +55,65 @@ class Foresight:
             self._hears = False
             self.forget()
 
-    @property
-    def horizon(self) -> timedelta:
-        """How far the next look is to see: what changes again and again is not worth to be read ahead."""
-        return AHEAD if self._hears and self.changes == self._changes_looked_at else timedelta(0)
-
     def forget(self) -> None:
         """Know nothing, for something changed."""
-        self.changes += 1
-        self._until = None
+        self._changes += 1
+        self._foreseen = None
 
-    def learn(self, look: Look, now: datetime, *, changes: int) -> None:
-        """Keep what a look saw that began after so many changes."""
-        self._changes_looked_at = changes
-        simple = not (look.claimable or look.expired)
-        self._until = look.known_until if simple and self._hears and changes == self.changes else None
-        self._tasks = deque((*look.due, *look.coming))
-        self._look, self._looked = look, now
+    def begin_look(self) -> timedelta:
+        """Note that a look begins, to be learned from; return how far it should see.
+
+        If something changed since the last one began, it should not see ahead: that would be forgotten unused.
+        """
+        self._changes_before_look = self._changes
+        return AHEAD if self._hears and self._changes == self._changes_before_last else timedelta(0)
+
+    def learn(self, look: Look, now: datetime) -> None:
+        """Keep the look that began last."""
+        self._changes_before_last = self._changes_before_look
+        is_simple = not (look.claimable or look.expired)
+        if is_simple and self._hears and self._changes == self._changes_before_look:
+            self._foreseen = _Foreseen(look, now, deque((*look.due, *look.coming)), look.known_until)
+        else:
+            self._foreseen = None
 
     def look(self, now: datetime, limit: int) -> Look | None:
-        """Return what a look at the store would see now; None if only that can tell."""
-        seen = self._look
-        if self._until is None or seen is None or self._looked is None or now < self._looked:
+        """Return the look that the store would give now; None if it has to be asked."""
+        seen = self._foreseen
+        if seen is None or now < seen.time:
             return None
-        if seen.next_wait_time is not None and seen.next_wait_time <= now:
+        next_wait_time = seen.look.next_wait_time
+        if next_wait_time is not None and next_wait_time <= now:
             return None
-        known = min(now, self._until)
-        due = tuple(islice(takewhile(lambda task: _due_time(task) <= known, self._tasks), limit))
-        if len(due) < limit and now >= self._until:
+        known = min(now, seen.until)
+        due = tuple(islice(takewhile(lambda task: _due_time(task) <= known, seen.tasks), limit))
+        if len(due) < limit and now >= seen.until:
             return None
-        next_run = None if due else min([self._until, *map(_due_time, islice(self._tasks, 1))])
+        next_run = None if due else min([seen.until, *map(_due_time, islice(seen.tasks, 1))])
         return Look(
             due=due,
             claimable=frozenset(),
             expired=False,
-            next_time=min(filter(None, (next_run, seen.next_wait_time)), default=None),
-            next_wait_time=seen.next_wait_time,
-            next_claim_time=seen.next_claim_time,
+            next_time=min(filter(None, (next_run, next_wait_time)), default=None),
+            next_wait_time=next_wait_time,
+            next_claim_time=seen.look.next_claim_time,
         )
 
     def sees_beyond(self, fired: int) -> bool:
-        """Tell whether more tasks are known than those that are fired next: else a look behind them has to tell."""
-        return self._until is not None and len(self._tasks) > fired
+        """Return whether more tasks are known than those that are fired next; else a look behind them has to see."""
+        return self._foreseen is not None and len(self._foreseen.tasks) > fired
 
     def moved(self, firings: Sequence[Firing]) -> None:
         """Leave out the first tasks, which were moved on: they come again at their next runs."""
+        seen = self._foreseen
+        if seen is None:
+            return
         for firing in firings:
-            self._tasks.popleft()
-            if firing.next_run_time is not None and self._until is not None:
-                self._until = min(self._until, firing.next_run_time + firing.start_delay)
-        if not self._tasks:
-            self._until = None  # it looked no further: nothing happens then
+            seen.tasks.popleft()
+            if firing.next_run_time is not None:
+                seen.until = min(seen.until, firing.next_run_time + firing.start_delay)
+        if not seen.tasks:
+            self._foreseen = None  # it looked no further: nothing happens then
 
 
 def _due_time(task: Task) -> datetime:

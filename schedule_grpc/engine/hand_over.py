@@ -1,4 +1,4 @@
-"""Handing things to the event loop of another thread, so that many cost no more wake-ups than one."""
+"""A queue to the event loop of another thread: many items cost no more wake-ups than one."""
 
 import asyncio
 from collections import deque
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class HandOver(Generic[T]):
-    """Hands things to a loop, in order, from any thread.
+    """Hands items to a loop, in order, from any thread.
 
-    A wake-up of another thread costs more than all else about a short attempt: a system call, and two turns of the
-    interpreter's lock. So a thing wakes the loop only if none waits there already, and else is taken with those.
+    To wake another thread costs more than all else about a short attempt: a system call, and two turns of the
+    interpreter's lock. So an item wakes the loop only if none waits there already; else it is taken with those.
     """
 
     def __init__(
@@ -23,13 +23,13 @@ class HandOver(Generic[T]):
         *,
         giver: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Make one that is empty.
+        """Make an empty queue.
 
         Args:
-            loop: Where things go.
-            take: Called there with each of them.
-            giver: The loop of all who give, if it is one and nothing blocks it: what it gives in one turn goes over
-                together, right after that turn. By default, things go as soon as they are given.
+            loop: The receiving loop.
+            take: Called there with each item.
+            giver: The loop of all givers, if there is one and nothing blocks it: its items of one turn go over
+                together, right after that turn. By default, an item goes as soon as it is given.
         """
         self._loop = loop
         self._take = take
@@ -37,9 +37,9 @@ class HandOver(Generic[T]):
         self._given: deque[T] = deque()
         self._will_wake = False
 
-    def give(self, thing: T) -> None:
-        """Hand a thing over; it is lost if the loop has closed."""
-        self._given.append(thing)
+    def give(self, item: T) -> None:
+        """Hand an item over; it is lost if the loop has closed."""
+        self._given.append(item)
         if self._will_wake:
             return
         self._will_wake = True  # where two threads come here at once, the second wake-up finds nothing
@@ -53,7 +53,7 @@ class HandOver(Generic[T]):
             self._loop.call_soon_threadsafe(self._take_all)
 
     def _take_all(self) -> None:
-        self._will_wake = False  # first of all: what is given from now on may not be seen here
+        self._will_wake = False  # first of all: an item given from now on may not be seen here
         try:
             for _ in range(len(self._given)):
                 self._take(self._given.popleft())

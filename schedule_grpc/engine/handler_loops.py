@@ -1,11 +1,11 @@
 """Event loops for async handlers, each in a thread of its own: one that blocks costs neither the server nor the others.
 
-There is one loop while none is blocked. What waits for its turn in a blocked one goes to a new one; what runs there
-already waits for the handler that blocks. What a binding opens belongs to the loop that opened it, so each has its own.
+There is one loop while none is blocked. Calls that wait for their turn in a blocked one go to a new one; calls that run
+there already wait for the handler that blocks. A binding's connections belong to one loop, so each loop has its own
+bindings.
 """
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,27 +21,27 @@ from schedule_grpc.engine.hand_over import HandOver
 from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, name_of, wait_for_end, with_env
 from schedule_grpc.runtime import event_loop
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.runtime.threads import in_thread
+from schedule_grpc.runtime.threads import in_thread, start_daemon
 
 log = structlog.get_logger(__name__)
 
 BLOCKED = 2.0
-"""Seconds without a beat after which what waits in a loop goes to another one."""
+"""Seconds without a beat after which the calls that wait in a loop go to another one."""
 MOST_LOOPS = 8
-"""Loops at once: when so many are blocked, what comes waits for the newest of them."""
+"""Loops at once: when all of these are blocked, new calls wait for the newest of them."""
 CLOSING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """What the handlers of one loop reach the world by."""
+    """The bindings of the handlers of one loop."""
 
     env: Env
     aclose: Callable[[], Awaitable[None]]
 
 
 class _CallElsewhere(Call):
-    """A call in a handlers' loop; made, judged and ended in the engine's."""
+    """A call in a handlers' loop; made and delivered in the engine's."""
 
     def __init__(self, function: HandlerFunction, ctx: TaskContext) -> None:
         super().__init__(ctx.clock)
@@ -57,7 +57,7 @@ class _CallElsewhere(Call):
         return loop is not None and loop.is_blocked and loop.at_work is not self._task
 
     def cancel(self) -> None:
-        """Cancel the task; what has not begun does not begin."""
+        """Cancel the task; a call that has not begun does not begin."""
         loop = self._loop
         if loop is None:
             return
@@ -67,18 +67,18 @@ class _CallElsewhere(Call):
             loop.soon(self._cancel_task)
 
     def waits_in(self, loop: "HandlerLoop") -> None:
-        """Note in which loop it waits for its turn."""
+        """Note the loop in which the call waits for its turn."""
         self._loop = loop
 
     # -- in the handlers' loop
 
     def create_task(self, loop: "HandlerLoop") -> "asyncio.Task[None]":
-        """Give it its turn, in a task and a context of its own."""
+        """Create the task of the call, with a context of its own."""
         context = context_of_execution(self._ctx.execution_id)
         return asyncio.get_running_loop().create_task(self.turn(loop), name=name_of(self._ctx), context=context)
 
     async def turn(self, loop: "HandlerLoop") -> None:
-        """Call the handler, and tell how it ended; nothing if this had gone to another loop, or was withdrawn."""
+        """Call the handler, and hand over its end; nothing if the call went to another loop, or was withdrawn."""
         given = self._ctx if self._ctx.env is loop.env else with_env(self._ctx, loop.env)
         if not loop.takes(self):
             return
@@ -87,12 +87,12 @@ class _CallElsewhere(Call):
         loop.done(self, await wait_for_end(self._function, given))
 
     def after_turn(self, loop: "HandlerLoop", _: "asyncio.Task[None]") -> None:
-        """Tell of a turn that did not come: a handler that cancels all tasks it finds has cancelled this one's, too."""
+        """End a call whose turn did not come: a handler that cancels all tasks it finds cancelled this one's, too."""
         if loop.withdraws(self):
             loop.done(self, self._now_cancelled())
 
     def lost(self) -> Raised:
-        """Return its end if the loop has ended under the handler: it will never go on."""
+        """Return the end of a call whose loop has ended: its handler will never go on."""
         return Raised(RuntimeError("the event loop of this handler ended"), self._ctx.clock.monotonic())
 
     def _cancel_task(self) -> None:
@@ -103,13 +103,18 @@ class _CallElsewhere(Call):
         return Raised(asyncio.CancelledError(), self._ctx.clock.monotonic())
 
 
-_Ended: TypeAlias = tuple[_CallElsewhere, End]
+_EndOfCall: TypeAlias = tuple[_CallElsewhere, End]
+
+
+def _deliver(end_of_call: _EndOfCall) -> None:
+    call, end = end_of_call
+    call.deliver(end)
 
 
 class HandlerLoop:
     """One event loop, its thread, its bindings, and the calls that wait or run there."""
 
-    def __init__(self, number: int, bindings: Bindings, clock: Clock, ends: HandOver[_Ended]) -> None:
+    def __init__(self, number: int, bindings: Bindings, clock: Clock, ends: HandOver[_EndOfCall]) -> None:
         self.env = bindings.env
         self._bindings = bindings
         self._watchdog = Watchdog(clock, lagged=lambda _: None)
@@ -120,31 +125,30 @@ class HandlerLoop:
         self._loop = self._own.loop
         self._turns = HandOver(self._loop, self._give_turn, giver=asyncio.get_running_loop())
         self._ends = ends
-        self._thread = threading.Thread(target=self._run, name=f"handlers {number}", daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(self._run, name=f"handlers {number}")
 
     @property
     def is_blocked(self) -> bool:
-        """Whether a handler does not give way."""
+        """Whether a handler blocks the loop."""
         return self._watchdog.silent > BLOCKED
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended: nothing can begin here any more."""
+        """Whether the loop has ended: no call can begin here any more."""
         return not self._thread.is_alive()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits or runs here."""
+        """Whether no call waits or runs here."""
         return not self._waiting and not self._running
 
     @property
     def at_work(self) -> "asyncio.Task[Any] | None":
-        """The task whose turn it is."""
+        """The task that is executing."""
         return asyncio.current_task(self._loop)
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Call something in this loop."""
+        """Call a function in this loop."""
         with suppress(RuntimeError):  # it has closed
             self._loop.call_soon_threadsafe(call)
 
@@ -155,27 +159,27 @@ class HandlerLoop:
         self._turns.give(call)
 
     def takes(self, call: _CallElsewhere) -> bool:
-        """Return whether a call's turn has come here; not if it has gone to another loop, or was withdrawn."""
+        """Begin a call here; return False if it has gone to another loop, or was withdrawn."""
         if not self.withdraws(call):
             return False
         self._running.add(call)
         return True
 
     def withdraws(self, call: _CallElsewhere) -> bool:
-        """Let a call wait here no longer; return whether it did. Of several threads that ask, one is told so."""
+        """Remove a call from those that wait here; return whether it was. Only one of several threads gets True."""
         return self._waiting.pop(call, self) is not self
 
     def done(self, call: _CallElsewhere, end: End) -> None:
-        """Tell the engine's loop of the end of a call."""
+        """Hand the end of a call to the engine's loop."""
         self._running.discard(call)
         self._ends.give((call, end))
 
     def let_go(self) -> list[_CallElsewhere]:
-        """Return the calls that wait, for another loop to take."""
+        """Remove and return the calls that wait, for another loop."""
         return [call for call in tuple(self._waiting) if self.withdraws(call)]
 
     async def close(self) -> None:
-        """Cancel what runs, close the bindings, and end the thread; not waited for where a handler blocks it."""
+        """Cancel running calls, close the bindings, and end the thread; not waited for if a handler blocks it."""
         self.soon(self._over.set)
         await in_thread(lambda _: self._thread.join(CLOSING_SECONDS), name="close handlers", abandon=True)
 
@@ -205,14 +209,14 @@ class HandlerLoop:
 
 @dataclass(slots=True)
 class HandlerLoops:
-    """Where async handlers are called. Used by the engine's loop alone."""
+    """The event loops that call async handlers. Used by the engine's loop alone."""
 
     bindings: Callable[[], Bindings]
-    """Makes those of one more loop."""
+    """Makes the bindings of one more loop."""
     clock: Clock
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _loops: list[HandlerLoop] = field(default_factory=list)
-    _ends: HandOver[_Ended] | None = None
+    _ends: HandOver[_EndOfCall] | None = None
 
     def open(self) -> None:
         """Make the first loop.
@@ -221,7 +225,7 @@ class HandlerLoops:
             ConfigurationError: if a binding cannot be made.
         """
         if self._ends is None:
-            self._ends = HandOver(asyncio.get_running_loop(), lambda ended: ended[0].deliver(ended[1]))
+            self._ends = HandOver(asyncio.get_running_loop(), _deliver)
         self._loops.append(HandlerLoop(next(self._numbers), self.bindings(), self.clock, self._ends))
 
     @property
@@ -241,13 +245,13 @@ class HandlerLoops:
         return call
 
     async def keep(self, finished: asyncio.Event) -> None:
-        """Look after the loops each second, until finished."""
+        """Check the loops each second, until finished."""
         while not finished.is_set():
             await self.relieve()
             await self.clock.wait_until(None, finished)
 
     async def relieve(self) -> None:
-        """Look after the loops: what waits in a blocked one goes on elsewhere, and one that is left idle is closed."""
+        """Move waiting calls out of a blocked loop into a new one, and close older loops that are idle."""
         if self.current.is_blocked and len(self._loops) < MOST_LOOPS:
             blocked = self.current
             self.open()

@@ -1,39 +1,44 @@
 """A server's right to run attempts: one lease, renewed from a thread of its own, whatever the event loop does.
 
-Where nobody shares the database there is nothing to renew, and nothing ends.
+A server that has its database alone needs none: its lease never ends.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from schedule_grpc.engine.presence import LEASE, Presence
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.runtime import event_loop, forks
 from schedule_grpc.runtime.clock import Clock, SystemClock
-from schedule_grpc.runtime.threads import in_thread
+from schedule_grpc.runtime.threads import in_thread, start_daemon
 from schedule_grpc.store import LeaseLine, Replica, Store
 
 log = structlog.get_logger(__name__)
 
+LEASE = 10.0
+"""Seconds for which a server that does not renew its lease keeps it."""
 BEAT = 1.0
 """Seconds between two renewals."""
+UNBROKEN = 6.0
+"""Seconds between two sightings of other leases at most. A longer pause shows that this server was suspended, or that
+the database took no writes: then the others could not renew either, and get the whole time again."""
 SAFETY = 2.0
-"""Seconds before the end of a lease that cannot be renewed at which its owner stops its attempts."""
+"""Seconds before the end of its lease at which a server that cannot renew it stops its attempts."""
 TRY = 5.0
 """Seconds that one renewal may take, connecting included."""
 LAST_TRY = 1.0
-"""Seconds that a renewal gets where the lease is over already: a suspended server asks before it gives up."""
+"""Seconds that a renewal gets when the lease is over already: a suspended server asks before it gives up."""
 
 
 class Lease(Protocol):
-    """Whether this server may run attempts, and what it knows of the others that may."""
+    """The right of this server to run attempts, and the leases of others that it has seen lapse."""
 
     @property
     def holds(self) -> bool:
@@ -41,15 +46,15 @@ class Lease(Protocol):
 
     @property
     def term(self) -> int:
-        """Counts how often the lease was lost: attempts of an earlier term are others' by now."""
+        """The number of times that the lease was lost: attempts of an earlier term may be another server's by now."""
 
     @property
     def first(self) -> bool:
-        """Whether, of the servers that share the database, this one has been there longest."""
+        """Whether this server has been there longest among those that share the database."""
 
     @property
     def lapsed(self) -> Mapping[str, int]:
-        """The leases of others that are over, as `Store.take_over` takes them."""
+        """The leases of other servers that are over, as `Store.take_over` takes them."""
 
     async def take(self) -> None:
         """Take the lease once; nothing to do where `keep` takes it.
@@ -62,7 +67,7 @@ class Lease(Protocol):
         """Take and renew the lease from now on; ``on_held`` is called, in this event loop, when it begins to hold."""
 
     async def leave(self) -> None:
-        """Renew the lease no more, and end it."""
+        """Stop renewing the lease, and end it."""
 
 
 class SoleLease:
@@ -91,14 +96,21 @@ class SharedLease:
     """
 
     def __init__(
-        self, *, store: Store, replica: Replica, now: Callable[[], datetime], machine: Clock | None = None
+        self,
+        *,
+        store: Store,
+        owner: str,
+        handlers: Callable[[], frozenset[str]],
+        now: Callable[[], datetime],
+        machine: Clock | None = None,
     ) -> None:
         """Make a lease that is not taken yet.
 
         Args:
-            store: Where it stands.
-            replica: Whose it is.
-            now: The time on which the servers agree, for people who read the row.
+            store: The store that has its row.
+            owner: The id of the server that holds it.
+            handlers: Returns the names of the handlers that the server offers now; called in the lease's thread.
+            now: The time on which the servers agree; only for people who read the row.
             machine: Measures how long the lease holds; None takes the machine's own clock.
         """
         self.holds = False
@@ -106,7 +118,9 @@ class SharedLease:
         self.first = False
         self.lapsed: Mapping[str, int] = {}
         self._store = store
-        self._replica = replica
+        self._owner = owner
+        self._start_time = now()
+        self._handlers = handlers
         self._now = now
         self._clock = machine or SystemClock()
         self._presence = Presence()
@@ -127,15 +141,18 @@ class SharedLease:
     def keep(self, on_held: Callable[[], None]) -> None:
         """See Lease."""
         begins_to_hold = partial(asyncio.get_running_loop().call_soon_threadsafe, on_held)
-        self._thread = threading.Thread(target=self._keep, args=(begins_to_hold,), name="lease", daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(partial(self._keep, begins_to_hold), name="lease")
+
+    @property
+    def _replica(self) -> Replica:
+        return Replica(id=self._owner, start_time=self._start_time, handlers=self._handlers())
 
     async def leave(self) -> None:
         """See Lease."""
         self._over.set()
         await in_thread(lambda _: self._join(), name="lease's end", abandon=True)
         with suppress(Unavailable):
-            await self._store.leave(self._replica.id)
+            await self._store.leave(self._owner)
 
     def _join(self) -> None:
         if self._thread is not None:
@@ -179,27 +196,27 @@ class SharedLease:
             self._unconfirmed()
 
     def _patience(self, now: float) -> float:
-        """Return how many seconds an answer is worth waiting for; there is no hurry once the attempts have stopped."""
+        """Return the seconds to wait for an answer; there is no hurry once the attempts have stopped."""
         if not self.holds:
             return TRY
         return max(min(LEASE - SAFETY - self._silent(now), TRY), LAST_TRY)
 
     def _silent(self, now: float) -> float:
-        """Return for how many seconds the lease was not confirmed."""
+        """Return the seconds since the lease was last confirmed."""
         return 0.0 if self._confirmed is None else now - self._confirmed
 
     def _renewed(self, holders: tuple[Replica, ...], asked: float) -> None:
         answered = self._clock.monotonic()
-        others = {holder.id: holder.beat for holder in holders if holder.id != self._replica.id}
+        others = {holder.id: holder.beat for holder in holders if holder.id != self._owner}
         self._presence.saw(others, asked=asked, answered=answered)
         self.lapsed = self._presence.lapsed(asked)
         living = [holder.id for holder in holders if holder.id not in self.lapsed]
-        self.first = living[:1] == [self._replica.id]
+        self.first = living[:1] == [self._owner]
         self._stands(holders, asked)
 
     def _stands(self, holders: tuple[Replica, ...], asked: float) -> None:
-        """Take note of an answer: a lease that is gone, or whose count began anew, was ended by another server."""
-        beat = next((holder.beat for holder in holders if holder.id == self._replica.id), 0)
+        """Note an answer: a lease that is gone, or whose count began anew, was ended by another server."""
+        beat = next((holder.beat for holder in holders if holder.id == self._owner), 0)
         if beat < self._beat:
             log.error("lease.lost", seconds=round(self._silent(asked), 1))
             self.term += 1
@@ -212,3 +229,35 @@ class SharedLease:
         if silent >= LEASE - SAFETY and self.holds:
             log.error("lease.lapsed", seconds=round(silent, 1))
             self.holds = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    beat: int
+    since: float
+
+
+@dataclass(slots=True)
+class Presence:
+    """The leases of other servers, as this one saw them renewed, by its own monotonic clock."""
+
+    _seen: dict[str, _Sighting] = field(default_factory=dict)
+    _latest: float | None = None
+
+    def saw(self, beats: Mapping[str, int], *, asked: float, answered: float) -> None:
+        """Note the renewal counts of the others' leases, asked and answered at monotonic seconds.
+
+        To be called only after a renewal of one's own: that shows that the database took writes.
+        """
+        unbroken = self._latest is not None and asked - self._latest <= UNBROKEN
+        self._latest = answered
+        self._seen = {
+            replica: former
+            if unbroken and (former := self._seen.get(replica)) is not None and former.beat == beat
+            else _Sighting(beat, answered)
+            for replica, beat in beats.items()
+        }
+
+    def lapsed(self, now: float) -> Mapping[str, int]:
+        """Return the leases that were not renewed for `LEASE` seconds: server id → its count."""
+        return {replica: sighting.beat for replica, sighting in self._seen.items() if now - sighting.since >= LEASE}

@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class Line(NamedTuple):
-    """A line of the log that is not rendered yet."""
+    """A line of the log, not rendered yet."""
 
     level: str
     event: str
@@ -30,7 +30,7 @@ def one_by_one(lines: Sequence[Line]) -> None:
 
 
 def journal(events: Sequence[Event], *, write: Write = one_by_one) -> None:
-    """Log the transitions that an operator wants to see: ends, and retries. Nothing is made that the level drops."""
+    """Log ends and retries. Lines that the level would drop are not made."""
     least = log.get_effective_level()
     if least > logging.WARNING:
         return

@@ -1,4 +1,4 @@
-"""What is due? Looks, plans, fires, claims; one short function each."""
+"""One round of the engine: look, plan, fire, claim; one short function each."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -21,21 +21,21 @@ from schedule_grpc.store import ClaimRequest, Look, Slots, Store
 log = structlog.get_logger(__name__)
 
 FIRED_AT_ONCE = 500
-"""Tasks fired in one transaction: enough to share its cost, few enough that nobody waits long behind it."""
+"""Tasks fired in one transaction: enough to share its cost, few enough that other writes do not wait long."""
 FIRED_BESIDE = 32
-"""The same while others wait for their time, which may come meanwhile: they start late by what this takes.
+"""`FIRED_AT_ONCE` while executions wait for their time, which may come meanwhile: one step delays their start.
 
-It doubles from step to step as long as more is due: small sets cost more, and would fall behind what comes.
+It doubles from step to step as long as more is due: small steps cost more, and would fall behind.
 """
 PATIENCE = timedelta(milliseconds=250)
-"""How long due tasks are left for the next slot that is free, to be recorded as they start: one write instead of two.
+"""Due tasks wait this long for a free slot, to be recorded as they start: one write instead of two.
 
-Where handlers return soon, slots are free before that. Where none is, what is due is recorded, and waits in the queue.
+Where handlers return soon, a slot is free before that. If none is, the tasks fire, and their executions wait.
 """
 MOMENT = timedelta(milliseconds=15)
-"""What becomes due or available so soon one after the other is started in one step, and shares its commit."""
+"""Tasks and executions that come within this time of each other start in one step, and share its commit."""
 LOOKED_AT = 100
-"""How many of the tasks that come next are looked at together: enough to share its cost, few enough to be read soon."""
+"""Upcoming tasks in one look: enough to share its cost, few enough to be read soon."""
 NOTHING = Look(due=(), claimable=frozenset(), expired=False, next_time=None)
 
 
@@ -58,29 +58,30 @@ class Loop:
         self._runner = runner
         self._lease = lease
         self._owner = owner
-        self._handlers = frozenset(registry.names())
-        self._limits = registry.limits()
+        self._registry = registry
+        self._offered = registry.offered
+        """The handlers that this tick looks for and starts."""
         self._concurrency = concurrency
         self._troubled: dict[str, int] = {}
-        """Revisions, by uid, of tasks of whose trouble the log has been told."""
+        """Revisions, by uid, of tasks whose trouble has been logged."""
         self._full_since: float | None = None
-        """In monotonic seconds: since when no slot is free."""
+        """Monotonic seconds at which the last free slot was taken; None if one is free."""
         self._looks_behind = not store.is_shared
-        """Whether a step also looks at what is behind it. Over a network those that it starts would wait for that."""
+        """Whether a step that fires or claims also looks ahead. Over a network that would delay its attempts."""
         self._seen = NOTHING
         """The last look."""
         self._foresight = Foresight()
         self._fired_beside = FIRED_BESIDE
         self._comes = False
-        """Whether something has come since that can be claimed now."""
+        """Whether an execution that can be claimed now has come since."""
         self._next: datetime | None = None
         self._ticked = clock.now()
         self.is_done = False
-        """Whether nothing was left to do behind the last tick: then ``next_time`` is when there is more."""
+        """Whether the last tick left nothing to do before ``next_time``."""
 
     @property
     def next_time(self) -> datetime | None:
-        """When to tick next: as the last look saw it, and a moment after the last tick at the earliest."""
+        """The time of the next tick: as the last look saw it, and a moment after the last tick at the earliest."""
         return None if self._next is None else max(self._next, self._ticked + MOMENT)
 
     @property
@@ -90,7 +91,7 @@ class Loop:
 
     @property
     def behind(self) -> bool:
-        """Whether the last look saw what was due, or could start and had not."""
+        """Whether the last look saw due tasks, or executions that could start and had not."""
         return bool(self._seen.due or self._seen.claimable)
 
     def expect(self, execution: Execution) -> None:
@@ -99,28 +100,29 @@ class Loop:
         self.look_again()
 
     def look_again(self) -> None:
-        """Note that a task or a wait may have changed: what was seen counts no longer."""
+        """Note that a task or a wait may have changed: the last look counts no longer."""
         self._foresight.forget()
 
     def hearing(self) -> AbstractContextManager[None]:
-        """Within this context `expect` and `look_again` are called for all that changes, but for what the loop does."""
+        """Within this context `expect` and `look_again` are called for all changes but the loop's own."""
         return self._foresight.hearing() if self._looks_behind else nullcontext()
 
     async def tick(self) -> bool:
-        """Do what there is to do now; return whether there may be more at once."""
+        """Do the work of this moment; return whether there may be more at once."""
         try:
             return await self._tick()
         except BaseException:
-            self._foresight.forget()  # whether anything was written is not known
+            self._foresight.forget()  # it is not known whether anything was written
             raise
 
     async def _tick(self) -> bool:
         await self._lease.take()
         now = self._ticked = self._clock.now()
+        await self._note_handlers(now)
         if self._sees_claims_alone(now):
             return await self._claim(now) or not self.is_done
-        wanted = self._wanted()
-        look = self._foresight.look(now, wanted) or await self._look(now, wanted)
+        limit = self._look_limit()
+        look = self._foresight.look(now, limit) or await self._look(now, limit)
         self._note(look)
         is_full = len(look.due) >= self._fired_beside
         self._fired_beside = min(2 * self._fired_beside, FIRED_AT_ONCE) if is_full else FIRED_BESIDE
@@ -132,16 +134,24 @@ class Loop:
         await self._alert_of(look.unreadable, now)
         return expired or fired or claimed
 
-    async def _look(self, now: datetime, wanted: int) -> Look:
-        changes = self._foresight.changes
-        horizon = timedelta(0) if self.behind else self._foresight.horizon
-        limit = min(wanted, LOOKED_AT) if horizon else wanted
-        look = await self._store.look(self._handlers, now=now, limit=limit, horizon=horizon)
-        self._foresight.learn(look, now, changes=changes)
+    async def _note_handlers(self, now: datetime) -> None:
+        """Take the handlers that are offered now; the last look was for those before."""
+        offered = self._registry.offered
+        if offered is not self._offered:
+            await self._store.offer_handlers(self._registry.handlers(), now=now)
+            self._offered = offered
+            self._foresight.forget()
+
+    async def _look(self, now: datetime, limit: int) -> Look:
+        ahead = self._foresight.begin_look()
+        horizon = timedelta(0) if self.behind else ahead
+        limit = min(limit, LOOKED_AT) if horizon else limit
+        look = await self._store.look(self._offered.names, now=now, limit=limit, horizon=horizon)
+        self._foresight.learn(look, now)
         return look
 
     def _sees_claims_alone(self, now: datetime) -> bool:
-        """Tell whether all that there is to do, as far as is known, is to claim what waits: it needs no look before."""
+        """Return whether the only known work is to claim waiting executions: that needs no look before."""
         first = self._seen.next_claim_time
         comes = self._comes or (first is not None and first <= now)
         if not (comes and self._looks_behind) or self._seen.due or self._seen.expired:
@@ -149,14 +159,14 @@ class Loop:
         return self._request(now) is not None
 
     def _note(self, look: Look | None) -> None:
-        """Note what a look saw; of a step that did not look, that there may be more."""
+        """Note a look; None, of a step that did not look: there may be more to do."""
         self.is_done = look is not None and not (look.due or look.claimable or look.expired)
         if look is not None:
             self._seen = look
             self._next = look.next_time
 
     async def _alert_of(self, unreadable: Sequence[Task], now: datetime) -> None:
-        """Tell, once for each definition, which tasks are due and do not fire because they cannot be read."""
+        """Log, once for each definition, the tasks that are due and do not fire because they cannot be read."""
         fresh = [task for task in unreadable if self._is_news(task)]
         for task in fresh:
             log.error("task.unreadable", task=task.name, trouble=task.trouble)
@@ -168,8 +178,8 @@ class Loop:
         self._troubled[task.uid] = task.revision
         return not known
 
-    def _wanted(self) -> int:
-        """Return how many due tasks to look at: as many as can start, or all that are to be recorded together."""
+    def _look_limit(self) -> int:
+        """Return the number of due tasks to look at: as many as can start, or as fire in one transaction."""
         together = FIRED_AT_ONCE if self._seen.next_claim_time is None else self._fired_beside
         return min(self._free or (1 if self._is_patient() else together), together)
 
@@ -178,7 +188,7 @@ class Loop:
         return self._concurrency - sum(self._runner.running_by_handler().values())
 
     def _is_patient(self) -> bool:
-        """Tell whether due tasks are left a little longer, for a slot that is soon free."""
+        """Return whether due tasks wait a little longer for a free slot."""
         if self._free or not self._lease.holds:
             self._full_since = None
             return False
@@ -187,7 +197,7 @@ class Loop:
         return self._clock.monotonic() - self._full_since < PATIENCE.total_seconds()
 
     async def _fire(self, look: Look, now: datetime, *, begins: bool) -> bool:
-        """Fire what is due, and start what of it ``begins`` at once; no handler's before what is older."""
+        """Fire due tasks; if ``begins``, start their executions at once, none before older ones of its handler."""
         if not look.due:
             return False
         if self._is_patient():
@@ -203,23 +213,22 @@ class Loop:
         return await self._begin(firings, look, now)
 
     async def _begin(self, firings: Sequence[Firing], look: Look, now: datetime) -> bool:
-        """Fire what a look saw, and start at once what has a slot; it looks behind itself where no more is known."""
+        """Fire tasks, and start what has a slot at once; look ahead in the same step if no more is known."""
         async with self.free_slots(now) as slots:
             if slots is None:
                 return await self._record(firings, now)
             request = replace(
                 slots.request,
-                handlers=self._handlers - look.claimable,
+                handlers=self._offered.names - look.claimable,
                 looks_at=self._looked_at_behind(look),
-                horizon=self._foresight.horizon,
+                horizon=self._foresight.begin_look(),
             )
-            changes = self._foresight.changes
             fired = await self._store.fire(firings, now=now, request=request)
             for claim in fired.claims:
                 slots.start(claim)
         if fired.look is not None:
             behind = replace(fired.look, claimable=fired.look.claimable | look.claimable)
-            self._foresight.learn(behind, now, changes=changes)
+            self._foresight.learn(behind, now)
             self._note(behind)
             return True
         self._foresight.moved(firings)
@@ -229,13 +238,13 @@ class Loop:
         return True
 
     async def _record(self, firings: Sequence[Firing], now: datetime) -> bool:
-        """Fire what cannot begin at once: it waits."""
+        """Fire tasks whose executions cannot begin at once: they wait."""
         await self._store.fire(firings, now=now)
         self._foresight.forget()
         return True
 
     def _looked_at_behind(self, look: Look) -> int:
-        """Return how many tasks to look at behind the firing of what a look saw; 0 where more than these are known."""
+        """Return the number of tasks to look at behind the firing of a look's; 0 if more than these are known."""
         if not self._looks_behind or self._foresight.sees_beyond(len(look.due)):
             return 0
         return 1 if look.due[-1].due_time == look.known_until else LOOKED_AT
@@ -249,25 +258,24 @@ class Loop:
             return None
 
     async def _claim(self, now: datetime) -> bool:
-        """Start what waits; return whether anything did."""
+        """Start waiting executions; return whether any started."""
         async with self.free_slots(now) as slots:
             if slots is None:
                 return False
             self._comes = False
-            changes = self._foresight.changes
             looks_at = LOOKED_AT if self._looks_behind else 0
-            request = replace(slots.request, looks_at=looks_at, horizon=self._foresight.horizon)
+            request = replace(slots.request, looks_at=looks_at, horizon=self._foresight.begin_look())
             claimed = await self._store.claim(request)
             for claim in claimed.claims:
                 slots.start(claim)
         if claimed.look is not None:
-            self._foresight.learn(claimed.look, now, changes=changes)
+            self._foresight.learn(claimed.look, now)
         self._note(claimed.look)
         return bool(claimed.claims)
 
     @asynccontextmanager
     async def free_slots(self, now: datetime) -> AsyncIterator[Slots | None]:
-        """Within this context nobody else here makes claims, so the slots given stay free; None if nothing can start.
+        """Within this context nothing else here claims, so these slots stay free; None if nothing can start.
 
         Each claim runs in the term of the lease in which the context began.
         """
@@ -278,14 +286,14 @@ class Loop:
             yield None if request is None else Slots(request=request, start=start)
 
     def _request(self, now: datetime) -> ClaimRequest | None:
-        """Return what asks for all that can start here; None if nothing can."""
+        """Return the request for all that can start here; None if nothing can."""
         if self._free <= 0 or not self._lease.holds:
             return None
         return ClaimRequest(
             owner=self._owner,
-            handlers=self._handlers,
+            handlers=self._offered.names,
             limit=self._concurrency,
             running=self._runner.running_by_handler(),
             now=now,
-            limits=self._limits,
+            limits=self._offered.limits,
         )

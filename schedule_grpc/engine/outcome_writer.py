@@ -1,4 +1,4 @@
-"""Records outcomes: those that arrive while a write is under way share the next one."""
+"""Records reports of attempts: those that arrive while a write is under way share the next one."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,30 +6,29 @@ from typing import TypeAlias
 
 import structlog
 
-from schedule_grpc.domain.execution import Execution, HandBack, Outcome
+from schedule_grpc.domain.execution import Execution, Report
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.store import Store
 
 log = structlog.get_logger(__name__)
 
 TOGETHER = 200
-"""Outcomes in one write at most."""
+"""Reports in one write at most."""
 
-Report: TypeAlias = Outcome | HandBack
 Answer: TypeAlias = Execution | Exception | None
-"""The execution as it is then, None if its lease is another's, or why the report was not written."""
+"""The recorded execution; None if its lease token no longer stands; or the error that kept the report from it."""
 _Waiting: TypeAlias = tuple[Report, Callable[[Answer], None]]
 
 
 class Recorder:
-    """Hands reports to the store, many at once."""
+    """Writes reports to the store, many at once."""
 
     def __init__(self, store: Store, *, may_wait: Callable[[str], bool] = lambda _: False) -> None:
         """Take a store.
 
         Args:
-            store: Where reports are written.
-            may_wait: Tells of an execution whether its report may wait until `write` is called.
+            store: Records the reports.
+            may_wait: Returns whether the report of an execution may wait until `write` is called.
         """
         self._store = store
         self._may_wait = may_wait
@@ -37,16 +36,16 @@ class Recorder:
         self._writing: asyncio.Task[None] | None = None
 
     def record(self, report: Report, on_answer: Callable[[Answer], None]) -> None:
-        """Record what became of an attempt; ``on_answer`` is called with what came of it.
+        """Record the report of an attempt; ``on_answer`` is called with the answer.
 
-        A callback, and not a future for each report: of thousands of them, those cost more than the reports.
+        A callback, and not a future for each report: thousands of futures cost more than the reports.
         """
         self._waiting.append((report, on_answer))
         if not self._may_wait(report.execution_id):
             self.write()
 
     def write(self) -> None:
-        """Write what waits."""
+        """Write the waiting reports."""
         if self._waiting and (self._writing is None or self._writing.done()):
             self._writing = asyncio.create_task(self._write(), name="record")
 
@@ -62,10 +61,10 @@ class Recorder:
         except Exception as error:
             if len(together) > 1 and not isinstance(error, Unavailable):
                 log.exception("execution.record_failed", together=len(together))
-                for each in together:  # one that cannot be written must not keep the others from it
+                for each in together:  # a report that cannot be written must not hold up the others
                     await self._write_together([each])
                 return
             answers = [error] * len(together)
         loop = asyncio.get_running_loop()
         for (_, on_answer), answer in zip(together, answers, strict=True):
-            loop.call_soon(on_answer, answer)  # one that fails keeps no other from its answer, nor the next write
+            loop.call_soon(on_answer, answer)  # a callback that fails holds up neither the others nor the next write

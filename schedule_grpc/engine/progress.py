@@ -1,4 +1,4 @@
-"""What running handlers tell of themselves, handed on to whoever watches."""
+"""Progress that running handlers report, published to watchers."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Claim
 
 PAUSE = 0.1
-"""Seconds in which a handler is heard at most once: a loop may tell of every row it reads."""
+"""Seconds between two published reports of one attempt at least: a handler may report every row it reads."""
 
 
 class Reporter:
@@ -19,14 +19,14 @@ class Reporter:
         self._hub = hub
         self._clock = clock
         self._loop = loop
-        self._heard = float("-inf")
+        self._published_time = float("-inf")
 
     def __call__(self, fraction: float, text: str) -> None:
-        """Tell how far the attempt is; what comes too soon after the last word is dropped, but for the end."""
+        """Publish the progress; a report too soon after the last one is dropped, unless it is the end."""
         now = self._clock.monotonic()
-        if now - self._heard < PAUSE and fraction < 1:
+        if now - self._published_time < PAUSE and fraction < 1:
             return
-        self._heard = now
+        self._published_time = now
         event = Progress(
             execution_id=self._execution.id,
             task_name=self._execution.task_name,

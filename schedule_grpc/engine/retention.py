@@ -15,20 +15,20 @@ from schedule_grpc.store import Store
 log = structlog.get_logger(__name__)
 
 ROUND = timedelta(minutes=10)
-"""How long after the end of one round through all tasks the next one begins."""
+"""The pause between two rounds through all tasks."""
 FIRST = timedelta(minutes=1)
-"""How long after the start the first round begins: what came due meanwhile goes first."""
+"""The pause between the start and the first round: tasks that came due meanwhile go first."""
 PAUSE = timedelta(milliseconds=50)
-"""Between two looks of a round: others write meanwhile."""
+"""The pause between two steps of a round, for other writes."""
 
 AGAIN_AFTER = timedelta(seconds=1)
-"""When to go on with a review that the database did not answer."""
+"""The pause after a step of the review that the database did not answer."""
 REMEMBERED = 20_000
-"""Tasks of which a round knows that it looked at them; beyond, some are looked at twice."""
+"""Tasks that a round remembers to have looked at; if there are more, some are looked at twice."""
 
 
 class Janitor:
-    """Looks after what was stored: tasks at the start, histories again and again."""
+    """Reviews all tasks at the start, and removes old history again and again."""
 
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
@@ -62,9 +62,9 @@ class Janitor:
             await self._wait_until(self._clock.now() + ROUND, stopping)
 
     async def review(self, most: int) -> None:
-        """Review tasks, at most so many times a few; `run` goes on with the others.
+        """Review tasks in at most ``most`` steps; `run` goes on with the others.
 
-        More than a few are reviewed only where another program, or one with other tz data, reviewed them last.
+        After the first step, only if another program version, or one with other tz data, reviewed them last.
         """
         await self.review_some()
         if not self._store.is_shared:  # where others may have written tasks since, all are reviewed at every start
@@ -73,7 +73,7 @@ class Janitor:
             await self.review_some()
 
     async def review_some(self) -> None:
-        """Review the next few tasks, if not all are reviewed."""
+        """Review the next few tasks, if any are left."""
         if self._review_after is None:
             return
         is_first = not self._review_after
@@ -87,7 +87,7 @@ class Janitor:
             await self._store.note_reviewed(await asyncio.to_thread(reviewer), now=self._clock.now())
 
     async def _heed_last_review(self) -> None:
-        """Review no more if the same reviewer did it last; else that review counts no longer: this server may write."""
+        """Skip the review if the same reviewer did it last; else forget that one: this server may write tasks."""
         last = await self._store.reviewed_by()
         if self._review_after is not None and last == await asyncio.to_thread(reviewer):
             await self._store.review_alerted(now=self._clock.now())
@@ -96,7 +96,7 @@ class Janitor:
             await self._store.note_reviewed("", now=self._clock.now())
 
     async def sweep(self, stopping: asyncio.Event | None = None) -> int:
-        """Go one round through the histories that may have something to lose; return how many rows were removed."""
+        """Go one round through the histories that retention may shorten; return the number of removed rows."""
         removed = 0
         looked_at: set[str] = set()
         current = await self._store.begin_round(now=self._clock.now())
@@ -131,7 +131,7 @@ class Janitor:
 
 
 def reviewer() -> str:
-    """Return what a review depends on: this program, and the tz data that it finds."""
+    """Return the id of a reviewer: this program's version, and its tz data."""
     return f"{version('schedule-grpc')} {rules_digest()}"
 
 

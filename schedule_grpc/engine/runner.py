@@ -13,11 +13,11 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias
 import structlog
 
 from schedule_grpc.domain.condition import Condition
-from schedule_grpc.domain.execution import HandBack, Outcome, unrecordable
+from schedule_grpc.domain.execution import HandBack, Outcome, Report, unrecordable
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.engine.attempt_context import Given, context_of_execution
 from schedule_grpc.engine.leases import Lease
-from schedule_grpc.engine.outcome_writer import Answer, Recorder, Report
+from schedule_grpc.engine.outcome_writer import Answer, Recorder
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Abandoned, Hub
 from schedule_grpc.handlers import (
@@ -39,22 +39,22 @@ from schedule_grpc.store import Claim, Store
 log = structlog.get_logger(__name__)
 
 ABANDONED_LIMIT = 64
-"""Handlers that would not stop: so many of them still holding threads or memory are an operator's business."""
+"""Abandoned handlers from which on health degrades: they still hold threads or memory."""
 WAIT_FOR_FORMER = timedelta(seconds=10)
-"""How long a claim waits for an earlier attempt of its execution that still runs here, before it is handed back."""
+"""A claim waits this long for an earlier attempt of its execution that still runs here; then it is handed back."""
 LEASE_LOST_ERROR = "This server could not renew its lease, and stopped the attempt"
 RECORD_AGAIN_AFTER = timedelta(seconds=1)
 FAULTS_BORNE = 3
-"""How often recording may run into a fault of ours before the attempt is recorded as failed, without what it said."""
+"""Errors of this program while recording after which the attempt is recorded as failed, without its result."""
 
 
 P = ParamSpec("P")
-Ended: TypeAlias = "asyncio.Future[Any]"
-"""Done once a handler has really ended, be it long after it was asked to stop."""
+HandlerEnd: TypeAlias = "asyncio.Future[Any]"
+"""Done once a handler has ended, even if long after it was asked to stop."""
 
 
 class Place(Protocol):
-    """Where handlers run: what they reach the world by, and how an async one is called."""
+    """A place for handlers to run: their bindings, and the call of an async one."""
 
     @property
     def env(self) -> Env:
@@ -66,7 +66,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """In the engine's own event loop: for tests, whose handlers share its clock."""
+    """The engine's own event loop: for tests, whose handlers share its clock."""
 
     env: Env
 
@@ -76,7 +76,7 @@ class Here:
 
 
 class Why(Enum):
-    """Why we ask a running attempt to stop."""
+    """The reason of a stop request."""
 
     SHUTDOWN = auto()
     CANCELLED = auto()
@@ -93,32 +93,32 @@ class HeldAttempt:
     why: Why | None = None
     conditions: list[Condition] = field(default_factory=list)
     faults: int = 0
-    """How often recording it ran into a fault of ours."""
-    ended: "Ended | None" = None
-    """Made where the next attempt waits for this one's handler."""
+    """Errors of this program while recording it."""
+    handler_end: "HandlerEnd | None" = None
+    """Made when the next attempt waits for this one's handler."""
 
 
 _Step: TypeAlias = Callable[Concatenate["Runner", HeldAttempt, P], None]
 
 
 def _whatever_happens(step: _Step[P]) -> _Step[P]:
-    """Make a step of an attempt's life one whose failure ends the attempt here, and touches no other."""
+    """Wrap a step of an attempt: an error in it ends the attempt here, and affects no other."""
 
     @wraps(step)
-    def taken(self: "Runner", running: HeldAttempt, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def taken(self: "Runner", attempt: HeldAttempt, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            step(self, running, *args, **kwargs)
+            step(self, attempt, *args, **kwargs)
         except Exception:
-            # The row stays RUNNING under its lease: upkeep hands it back once nobody holds it.
-            claim = running.claim
+            # The row stays RUNNING under its lease: upkeep hands it back once no attempt here holds it.
+            claim = attempt.claim
             log.exception("execution.not_recorded", execution=claim.execution.id, task=claim.task.name)
-            self._finish(running)
+            self._finish(attempt)
 
     return taken
 
 
 class Runner:
-    """Runs claims. What an attempt waits for calls its next step: only what is out of the ordinary has a task here."""
+    """Runs claims. Callbacks take an attempt from step to step; only unusual waits have an asyncio task."""
 
     def __init__(
         self,
@@ -146,22 +146,22 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: set[str] = set()
         self._inside: dict[str, HeldAttempt] = {}
-        self._abandoned: set[Ended] = set()
+        self._abandoned: set[HandlerEnd] = set()
         self._giving_up = asyncio.Event()
         self.claiming = asyncio.Lock()
-        """Held from before a claim until all of it is held here: in between it looks like one that got lost."""
+        """Locked from before a claim until `start` got all of it: in between, upkeep would take it for a lost one."""
 
     def start(self, claim: Claim, *, term: int) -> None:
         """Run a claim, made in a term of the lease, in the background."""
-        running = HeldAttempt(claim, asyncio.get_running_loop().create_future(), term)
-        self._running[claim.execution.id] = running
+        attempt = HeldAttempt(claim, asyncio.get_running_loop().create_future(), term)
+        self._running[claim.execution.id] = attempt
         self._by_handler[claim.execution.handler] += 1
         self._unfinished += 1
         former = self._inside.get(claim.execution.id)
         if former is None:
-            self._perform(running)
+            self._perform(attempt)
         else:
-            self._in_background(self._perform_after(former, running))
+            self._in_background(self._perform_after(former, attempt))
 
     def running_by_handler(self) -> Mapping[str, int]:
         """Return how many attempts run here, by handler."""
@@ -176,25 +176,25 @@ class Runner:
         return frozenset(self._begun)
 
     def stop_beyond_lease(self) -> None:
-        """Ask the attempts to stop that this server's lease does not cover, or may soon not cover, any more."""
-        for execution_id, running in tuple(self._running.items()):
-            if not self._covers(running) and not running.stop.done():
+        """Ask attempts to stop that this server's lease no longer covers, or may soon not cover."""
+        for execution_id, attempt in tuple(self._running.items()):
+            if not self._covers(attempt) and not attempt.stop.done():
                 log.error("attempt.lease_lost", execution=execution_id)
                 self.stop(execution_id, Why.LEASE_LOST)
 
     def stop(self, execution_id: str, why: Why) -> None:
         """Ask an attempt to stop."""
-        running = self._running.get(execution_id)
-        if running is not None and not running.stop.done():
-            running.why = why
-            running.stop.set_result(None)
+        attempt = self._running.get(execution_id)
+        if attempt is not None and not attempt.stop.done():
+            attempt.why = why
+            attempt.stop.set_result(None)
 
     def write_reports(self) -> None:
         """Write the reports that wait to be written together."""
         self._recorder.write()
 
     async def drain(self, limit: timedelta, hurried: asyncio.Event) -> None:
-        """Let running work end; what has not after ``limit``, or when hurried, is asked to stop and handed back."""
+        """Let running attempts end; after ``limit``, or when hurried, ask the others to stop, and hand them back."""
         waits = asyncio.ensure_future(hurried.wait()), asyncio.ensure_future(self.idle())
         try:
             with suppress(TimeoutError):
@@ -220,42 +220,42 @@ class Runner:
             return ()
         return (f"{len(self._abandoned)} handlers ignored that they were asked to stop, and still run",)
 
-    def _is_still_ours(self, running: HeldAttempt) -> bool:
-        """Tell whether nobody has taken an attempt that was to stop because the lease could not be renewed."""
-        return running.why is Why.LEASE_LOST and running.term == self._lease.term
+    def _is_still_ours(self, attempt: HeldAttempt) -> bool:
+        """Return whether an attempt that was asked to stop for an unconfirmed lease is still this server's."""
+        return attempt.why is Why.LEASE_LOST and attempt.term == self._lease.term
 
-    def _covers(self, running: HeldAttempt) -> bool:
-        return self._lease.holds and running.term == self._lease.term
+    def _covers(self, attempt: HeldAttempt) -> bool:
+        return self._lease.holds and attempt.term == self._lease.term
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _perform_after(self, former: HeldAttempt, running: HeldAttempt) -> None:
-        """Wait a little for an earlier attempt that would not stop; two never run side by side here."""
-        log.warning("attempt.waits_for_former", execution=running.claim.execution.id)
-        ended = former.ended = former.ended or asyncio.get_running_loop().create_future()
+    async def _perform_after(self, former: HeldAttempt, attempt: HeldAttempt) -> None:
+        """Wait a little for an earlier attempt that did not stop; two never run side by side here."""
+        log.warning("attempt.waits_for_former", execution=attempt.claim.execution.id)
+        handler_end = former.handler_end = former.handler_end or asyncio.get_running_loop().create_future()
         with suppress(TimeoutError):
             async with self._clock.timeout(WAIT_FOR_FORMER.total_seconds()):
-                await asyncio.wait([ended, running.stop], return_when=asyncio.FIRST_COMPLETED)
-        if ended.done() and not running.stop.done():
-            self._perform(running)
+                await asyncio.wait([handler_end, attempt.stop], return_when=asyncio.FIRST_COMPLETED)
+        if handler_end.done() and not attempt.stop.done():
+            self._perform(attempt)
         else:
-            self._report(running, None)
+            self._report(attempt, None)
 
     @_whatever_happens
-    def _perform(self, running: HeldAttempt) -> None:
-        """Call the handler; what cannot be called here, or may not, is handed back."""
-        claim = running.claim
+    def _perform(self, attempt: HeldAttempt) -> None:
+        """Call the handler; if it is not offered here, or the lease is gone, hand the attempt back."""
+        claim = attempt.claim
         execution, timeout = claim.execution, claim.task.policy.timeout
         try:
             offer = self._registry.get(execution.handler)
         except HandlerNotFound:
-            self._report(running, None)
+            self._report(attempt, None)
             return
-        if not self._covers(running):
-            self._report(running, None)
+        if not self._covers(attempt):
+            self._report(attempt, None)
             return
         self._begun.add(claim.lease_token)
         given = Given(
@@ -264,51 +264,51 @@ class Runner:
             env=self._place.env,
             clock=self._clock,
             hub=self._hub,
-            conditions=running.conditions,
+            conditions=attempt.conditions,
         )
         Attempt(
             offer,
             context_of(given),
             timeout=timeout,
-            stop=running.stop,
-            on_fate=partial(self._performed, running),
+            stop=attempt.stop,
+            on_fate=partial(self._performed, attempt),
             begin=self._place.begin if offer.is_async else _begin_in_thread,
             leaving=self._giving_up,
-            is_waited_for=partial(self._is_still_ours, running),
+            is_waited_for=partial(self._is_still_ours, attempt),
         )
-        self._inside[execution.id] = running
+        self._inside[execution.id] = attempt
 
     @_whatever_happens
-    def _performed(self, running: HeldAttempt, fate: Fate) -> None:
+    def _performed(self, attempt: HeldAttempt, fate: Fate) -> None:
         if fate.left is None:
-            self._note_end(running)
+            self._note_end(attempt)
         else:
             self._abandoned.add(fate.left)
             fate.left.add_done_callback(self._abandoned.discard)
-            fate.left.add_done_callback(lambda _: self._note_end(running))
-        self._report(running, fate)
+            fate.left.add_done_callback(lambda _: self._note_end(attempt))
+        self._report(attempt, fate)
 
-    def _note_end(self, running: HeldAttempt) -> None:
-        """Note that a handler has really ended."""
-        if self._inside.get(running.claim.execution.id) is running:
-            del self._inside[running.claim.execution.id]
-        if running.ended is not None:
-            running.ended.set_result(None)
+    def _note_end(self, attempt: HeldAttempt) -> None:
+        """Note that a handler has ended."""
+        if self._inside.get(attempt.claim.execution.id) is attempt:
+            del self._inside[attempt.claim.execution.id]
+        if attempt.handler_end is not None:
+            attempt.handler_end.set_result(None)
 
     @_whatever_happens
-    def _report(self, running: HeldAttempt, fate: Fate | None) -> None:
-        report = self._report_of(running, fate)
+    def _report(self, attempt: HeldAttempt, fate: Fate | None) -> None:
+        report = self._report_for(attempt, fate)
         if report is None:
-            self._finish(running)
+            self._finish(attempt)
         else:
-            self._record(running, report)
+            self._record(attempt, report)
 
-    def _report_of(self, running: HeldAttempt, fate: Fate | None) -> Outcome | HandBack | None:
-        """Return what to record of a fate; None where that is not ours to say.
+    def _report_for(self, attempt: HeldAttempt, fate: Fate | None) -> Report | None:
+        """Return the report of a fate; None if the rescue of the execution decides.
 
-        What the handler says stands whatever became of the lease: the record is refused if the token does not stand.
+        A handler's result is reported even if the lease is lost: the record is refused if the token does not stand.
         """
-        claim = running.claim
+        claim = attempt.claim
         now = self._clock.now()
         if fate is None or not fate.begun:
             self._begun.discard(claim.lease_token)
@@ -316,9 +316,9 @@ class Runner:
         if fate.abandoned:
             log.error("handler.abandoned", execution=claim.execution.id, handler=claim.execution.handler)
             self._hub.publish([Abandoned(execution_id=claim.execution.id)])
-            if running.why is Why.SHUTDOWN:
+            if attempt.why is Why.SHUTDOWN:
                 return None
-        elif fate.stopped and running.why is Why.LEASE_LOST:
+        elif fate.stopped and attempt.why is Why.LEASE_LOST:
             fate = replace(fate, kind=FailureKind.LEASE_LOST, error=LEASE_LOST_ERROR)
         elif fate.stopped:
             return _hand_back(claim, now, began=True)
@@ -331,49 +331,49 @@ class Runner:
             error=fate.error,
             result=fate.result,
             retry=not fate.abandoned,
-            conditions=tuple(running.conditions),
+            conditions=tuple(attempt.conditions),
             claimed=claim.execution,
         )
 
-    def _record(self, running: HeldAttempt, report: Report) -> None:
+    def _record(self, attempt: HeldAttempt, report: Report) -> None:
         is_last_try = self._giving_up.is_set()
-        self._recorder.record(report, partial(self._recorded, running, report, is_last_try))
+        self._recorder.record(report, partial(self._recorded, attempt, report, is_last_try))
 
     @_whatever_happens
-    def _recorded(self, running: HeldAttempt, report: Report, is_last_try: bool, answer: Answer) -> None:
-        """End the attempt, if the row knows of it: it is written, or another server has taken the execution.
+    def _recorded(self, attempt: HeldAttempt, report: Report, is_last_try: bool, answer: Answer) -> None:
+        """End the attempt once its report is written, or refused because another server has the execution.
 
-        While the database is away, the report is kept and written later, but does not keep a stopping server. One that
-        we cannot write is told as a failure in the end: not written at all, it would be run again.
+        While the database is away, the report is kept and written later, unless the server stops. A report that this
+        program cannot write is replaced by a failure in the end: without any record the execution would run again.
         """
         if isinstance(answer, Unavailable):
             log.warning("execution.record_delayed", execution=report.execution_id, error=str(answer))
             if is_last_try:
-                self._finish(running)
+                self._finish(attempt)
             else:
-                self._in_background(self._record_later(running, report))
+                self._in_background(self._record_later(attempt, report))
         elif isinstance(answer, Exception):
-            running.faults += 1
-            if running.faults > FAULTS_BORNE or is_last_try:
+            attempt.faults += 1
+            if attempt.faults > FAULTS_BORNE or is_last_try:
                 raise answer
             log.error("execution.record_failed", execution=report.execution_id, exc_info=answer)
-            if running.faults == FAULTS_BORNE and isinstance(report, Outcome):
+            if attempt.faults == FAULTS_BORNE and isinstance(report, Outcome):
                 report = unrecordable(report, answer)
-            self._in_background(self._record_later(running, report))
+            self._in_background(self._record_later(attempt, report))
         else:
             if answer is None:
                 log.warning("execution.record_refused", execution=report.execution_id)
-            self._begun.discard(running.claim.lease_token)
-            self._finish(running)
+            self._begun.discard(attempt.claim.lease_token)
+            self._finish(attempt)
 
-    async def _record_later(self, running: HeldAttempt, report: Report) -> None:
+    async def _record_later(self, attempt: HeldAttempt, report: Report) -> None:
         await self._clock.wait_until(self._clock.now() + RECORD_AGAIN_AFTER, self._giving_up)
-        self._record(running, report)
+        self._record(attempt, report)
 
-    def _finish(self, running: HeldAttempt) -> None:
-        execution = running.claim.execution
+    def _finish(self, attempt: HeldAttempt) -> None:
+        execution = attempt.claim.execution
         # Its next attempt may have begun here already: the record was committed, and its answer got lost.
-        if self._running.get(execution.id) is running:
+        if self._running.get(execution.id) is attempt:
             del self._running[execution.id]
         self._by_handler[execution.handler] -= 1
         self._unfinished -= 1

@@ -1,4 +1,4 @@
-"""What keeps executions and their attempts in step: cancel requests, claims that got lost, leases that are over."""
+"""Keeps executions and their attempts in step: cancel requests, lost claims, lapsed leases."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,11 +17,11 @@ log = structlog.get_logger(__name__)
 
 ROUND = timedelta(seconds=10)
 AGAIN_AFTER = timedelta(seconds=1)
-"""When to try again after a round that failed."""
+"""The pause after a round that failed."""
 
 
 class Upkeep:
-    """Stops what must stop, settles what nobody runs, and takes over from servers that are gone."""
+    """Stops cancelled attempts, settles executions that no server runs, and takes over from servers that are gone."""
 
     def __init__(self, *, store: Store, clock: Clock, runner: Runner, hub: Hub, lease: Lease, owner: str) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class Upkeep:
         self._was_first = lease.first
 
     async def run(self, finished: asyncio.Event) -> None:
-        """Keep up until finished. A round that fails is tried again each second."""
+        """Go rounds until finished. A round that fails is tried again each second."""
         watching = asyncio.create_task(self._watch(finished), name="watch the lease")
         next_round: datetime | None = None
         while not finished.is_set():
@@ -55,7 +55,7 @@ class Upkeep:
         self._uninformed = True
 
     async def go_round(self) -> None:
-        """Stop what is to be cancelled, settle what nobody runs, and note which tasks are overdue."""
+        """Stop cancelled attempts, settle executions that no server runs, and note overdue tasks."""
         await self._stop_cancelled()
         await self._recover_own()
         if self._store.is_shared:
@@ -70,7 +70,7 @@ class Upkeep:
         return rescued
 
     async def _tried(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do a part of this work; return whether it could be done."""
+        """Do a part of a round; return whether it succeeded."""
         try:
             await work()
         except Unavailable as error:
@@ -83,7 +83,7 @@ class Upkeep:
 
     async def _stop_cancelled(self) -> None:
         self._uninformed = False
-        held = {running.claim.lease_token: execution_id for execution_id, running in self._runner.held().items()}
+        held = {attempt.claim.lease_token: execution_id for execution_id, attempt in self._runner.held().items()}
         if not held:
             return
         for token in await self._store.cancel_requests(self._owner):
@@ -91,10 +91,10 @@ class Upkeep:
                 self._runner.stop(held[token], Why.CANCELLED)
 
     async def _recover_own(self) -> None:
-        async with self._runner.claiming:  # a commit may take long: what it claims is not lost
+        async with self._runner.claiming:  # a commit may take long: its claims are not lost
             recovered = await self._store.recover_own(
                 self._owner,
-                held=frozenset(running.claim.lease_token for running in self._runner.held().values()),
+                held=frozenset(attempt.claim.lease_token for attempt in self._runner.held().values()),
                 begun=self._runner.begun(),
                 now=self._clock.now(),
             )
@@ -107,10 +107,10 @@ class Upkeep:
             log.warning("leases.rescued", count=rescued)
 
     async def _watch(self, finished: asyncio.Event) -> None:
-        """Let go of what is not safely ours any more, even while a round waits for a database that does not answer."""
+        """Stop attempts beyond the lease, even while a round waits for a database that does not answer."""
         while not finished.is_set():
             self._runner.stop_beyond_lease()
             if self._lease.first and not self._was_first:
-                self._hub.publish([AlertsChanged()])  # what the one before left untold is ours to tell
+                self._hub.publish([AlertsChanged()])  # unsent alerts of the former first server are this one's to send
             self._was_first = self._lease.first
             await self._clock.wait_until(None, finished)

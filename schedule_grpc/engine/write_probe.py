@@ -1,4 +1,4 @@
-"""Can anything be written? A server of which nothing is due would find out from its first caller."""
+"""Tries writes: without due tasks, a server would learn from its first caller that none succeeds."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from schedule_grpc.store import Store
 log = structlog.get_logger(__name__)
 
 EVERY = 5.0
-"""Seconds between two tries. Each is a commit of one page: nothing beside what a disk does by itself."""
+"""Seconds between two tries. Each is a commit of one page."""
 TOO_LONG = 10.0
-"""Seconds after which a try that has not ended counts as failed: the disk stands still."""
+"""Seconds after which a try that has not ended counts as failed: the disk hangs."""
 
 
 class WriteProbe:
-    """Writes something small now and then, and at once where a write was refused, until one succeeds."""
+    """Writes a small row now and then, and at once after a refused write, until one succeeds."""
 
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class WriteProbe:
         self._trouble: str | None = None
 
     async def run(self, finished: asyncio.Event) -> None:
-        """Look each second until finished."""
+        """Check each second until finished."""
         while not finished.is_set():
             await self.look()
             await self._clock.wait_until(None, finished)
@@ -55,7 +55,7 @@ class WriteProbe:
         self._next = self._clock.monotonic() + EVERY
 
     def troubles(self) -> Sequence[str]:
-        """Return why nothing can be written; empty if something could be."""
+        """Return why writes fail; empty if the last one succeeded."""
         if self._began is not None and self._clock.monotonic() - self._began > TOO_LONG:
             return (f"a write has not ended in {TOO_LONG:.0f} s",)
         return () if self._trouble is None else (self._trouble,)

@@ -1,1 +1,1 @@
-"""Tasks and executions as others read and write them: protobuf messages, JSON answers, task files."""
+"""The formats in which callers read and write tasks and executions: protobuf messages, JSON answers, task files."""

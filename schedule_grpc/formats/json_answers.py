@@ -1,4 +1,4 @@
-"""JSON for callers: what those of the older service know, and what came after it; over HTTP and from the commands."""
+"""JSON of tasks, executions, events and previews, for HTTP and the commands; it has every key of the older service."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -6,13 +6,12 @@ from functools import cache, lru_cache
 from typing import Any
 
 from schedule_grpc.domain.canonical_json import decode, encode, whole
+from schedule_grpc.domain.durations import MILLISECOND
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.schedule import Preview
 from schedule_grpc.domain.task import Handler, Task
 from schedule_grpc.events import Lost, Progress, Transition
-
-MILLISECOND = timedelta(milliseconds=1)
 
 
 def time_json(instant: datetime) -> str:
@@ -21,7 +20,7 @@ def time_json(instant: datetime) -> str:
 
 
 def task_json(task: Task) -> dict[str, Any]:
-    """Return a task's JSON; what is not there is left out."""
+    """Return a task's JSON, without keys whose value is missing."""
     stats = task.stats
     return _present(
         {
@@ -35,8 +34,8 @@ def task_json(task: Task) -> dict[str, Any]:
             "trouble": task.trouble or None,
             "note": task.note or None,
             "description": task.definition.effective_description() or None,
-            "payload": _steady(task.definition.payload),
-            "metadata": _steady(task.definition.metadata),
+            "payload": task.definition.payload,
+            "metadata": task.definition.metadata,
             "policy": policy_json(task.policy),
             "lastRun": _time_or_none(task.last_run_time),
             "nextRun": _time_or_none(task.next_run_time),
@@ -60,23 +59,23 @@ def task_json(task: Task) -> dict[str, Any]:
 def policy_json(policy: Policy) -> Mapping[str, Any]:
     """Return a policy's JSON: nested as in the contract, durations in milliseconds.
 
-    Kept: most tasks have one of a few policies, and a listing of thousands would be mostly this.
+    Cached: most tasks have one of a few policies, which would otherwise be most of the work of a long list.
     """
-    told: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     for path, value in policy.fields().items():
         parents, name = _place(path)
-        place = told
+        place = answer
         for parent in parents:
             place = place.setdefault(parent, {})
         if isinstance(value, timedelta):
             place[f"{name}Ms"] = whole(value / MILLISECOND)
         elif value is not None:
             place[name] = time_json(value) if isinstance(value, datetime) else value
-    return told
+    return answer
 
 
 def execution_json(execution: Execution) -> dict[str, Any]:
-    """Return an execution's JSON; what is not there is left out."""
+    """Return an execution's JSON, without keys whose value is missing."""
     covers = execution.covers
     return _present(
         {
@@ -112,8 +111,8 @@ def execution_json(execution: Execution) -> dict[str, Any]:
                 "count": covers.count,
                 "exact": covers.exact,
             },
-            "payload": _steady(execution.payload),
-            "result": _steady(execution.result),
+            "payload": execution.payload,
+            "result": _sorted(execution.result),
             "error": execution.error,
             "trouble": execution.trouble or None,
         }
@@ -121,7 +120,7 @@ def execution_json(execution: Execution) -> dict[str, Any]:
 
 
 def event_json(event: Transition | Progress | Lost) -> dict[str, Any]:
-    """Return the JSON of what a watcher was told; ``event`` says which of the three it is."""
+    """Return the JSON of an event of a watch; its key ``event`` names which of the three it is."""
     if isinstance(event, Lost):
         return {"event": "lost", "count": event.count}
     if isinstance(event, Progress):
@@ -144,7 +143,7 @@ def event_json(event: Transition | Progress | Lost) -> dict[str, Any]:
 
 
 def handler_json(handler: Handler) -> dict[str, Any]:
-    """Return a handler's JSON; what is not there is left out."""
+    """Return a handler's JSON, without keys whose value is missing."""
     return _present(
         {
             "name": handler.name,
@@ -156,7 +155,7 @@ def handler_json(handler: Handler) -> dict[str, Any]:
 
 
 def preview_json(preview: Preview) -> dict[str, Any]:
-    """Return a preview's JSON; what is not there is left out."""
+    """Return a preview's JSON, without keys whose value is missing."""
     schedule = preview.schedule
     return _present(
         {
@@ -170,14 +169,14 @@ def preview_json(preview: Preview) -> dict[str, Any]:
     )
 
 
-def _steady(value: Any) -> Any:
-    """Return a JSON value with its keys in order: as they came over the wire they are in another one each time."""
-    return decode(encode(value))
+def _sorted(value: Any) -> Any:
+    """Return a JSON value with its keys sorted: the result in an event is in the handler's order, a row's is sorted."""
+    return decode(encode(value)) if isinstance(value, dict | list) else value
 
 
 @cache
 def _place(path: str) -> tuple[tuple[str, ...], str]:
-    """Return where a policy's value stands: what it is nested in, and its name."""
+    """Return the place of a policy's value: the keys it is nested in, and its own key."""
     *parents, name = map(_camel, path.split("."))
     return tuple(parents), name
 

@@ -2,7 +2,7 @@
 
 ::
 
-    set = "reports"                # whose tasks these are, for `tasks apply --prune`
+    set = "reports"                # the owner of these tasks, for `tasks apply --prune`
 
     [[tasks]]
     name = "daily-report"
@@ -12,7 +12,7 @@
     payload = { format = "pdf" }
     policy = { timeout = "5m", overlap = "buffer-one", retry = { max_retries = 5 } }
 
-Everything that is wrong is told at once, each by its place:
+All errors are reported at once, each with its place:
 ``tasks[2] (daily-report).polcy: unknown key; did you mean policy?``.
 """
 
@@ -26,7 +26,7 @@ from msgspec import structs
 from schedule_grpc.domain.policy import DEFAULT, Policy
 from schedule_grpc.domain.policy_reading import read_policy
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import NAME, define
+from schedule_grpc.domain.task import NAME, OBJECT_FIELDS, SCHEDULE_FIELDS, TEXT_FIELDS, define
 from schedule_grpc.errors import InvalidArgument, Violation
 
 MANAGED_BY = "managed_by"
@@ -36,20 +36,14 @@ DEFAULT_SET = "apply"
 _TEXT, _FLAG, _TABLE = "a text", "true or false", "a table"
 _KINDS: Mapping[str, type] = {_TEXT: str, _FLAG: bool, _TABLE: Mapping}
 _KEYS = {
-    "name": _TEXT,
-    "schedule": _TEXT,
-    "time_zone": _TEXT,
-    "handler": _TEXT,
+    **dict.fromkeys(("name", *SCHEDULE_FIELDS, *TEXT_FIELDS), _TEXT),
+    **dict.fromkeys((*OBJECT_FIELDS, "policy"), _TABLE),
     "enabled": _FLAG,
-    "payload": _TABLE,
-    "metadata": _TABLE,
-    "description": _TEXT,
-    "policy": _TABLE,
     "allow_unknown_handler": _FLAG,
 }
 _REQUIRED = ("name", "schedule", "handler")
 _ACCEPTED: Mapping[str, Any] = {"name": "x", "schedule": "@manual", "handler": "x"}
-"""Stands in for what was refused already, so that the rest of its table is checked too."""
+"""Values in place of refused ones, so that the rest of the table is checked too."""
 _POLICY = DEFAULT.fields()
 
 
@@ -62,14 +56,14 @@ class TaskFile:
 
 
 def registrations(tables: object, *, place: str = "tasks") -> tuple[Registration, ...]:
-    """Return what a list of task tables asks for, in its order.
+    """Return the registrations of a list of task tables, in its order.
 
     Args:
         tables: The list as it was decoded, of mappings with the keys shown above.
-        place: What errors call the list.
+        place: The name of the list in errors.
 
     Raises:
-        InvalidArgument: with a violation for everything that is wrong, by its place.
+        InvalidArgument: with a violation for every error, by its place.
     """
     reading = _Reading()
     found = reading.tasks(tables, place)
@@ -81,17 +75,17 @@ def task_file(document: object) -> TaskFile:
     """Return a whole file's set and tasks.
 
     Args:
-        document: As it was decoded: ``tasks``, and perhaps ``set``.
+        document: The decoded file: ``tasks``, and perhaps ``set``.
 
     Raises:
         InvalidArgument: as `registrations`.
     """
     reading = _Reading()
-    told = reading.table(document, "", ("set", "tasks"))
-    owner = told.get("set", DEFAULT_SET)
+    table = reading.table(document, "", ("set", "tasks"))
+    owner = table.get("set", DEFAULT_SET)
     if not isinstance(owner, str) or not owner:
         reading.refuse("set", "is not the name of a set")
-    found = reading.tasks(told.get("tasks", []), "tasks")
+    found = reading.tasks(table.get("tasks", []), "tasks")
     for number, registration in enumerate(found):
         if registration.definition.metadata.get(MANAGED_BY, owner) != owner:
             place = f"tasks[{number}] ({registration.definition.name}).metadata.{MANAGED_BY}"
@@ -101,7 +95,7 @@ def task_file(document: object) -> TaskFile:
 
 
 class _Reading:
-    """Reads tables and keeps what is wrong with them."""
+    """Reads tables and collects their violations."""
 
     def __init__(self) -> None:
         self._violations: list[Violation] = []
@@ -126,20 +120,20 @@ class _Reading:
                 self.refuse(f"{place}[{number}].name", f"{name} is the name of {place}[{first[name]}] too")
         return found
 
-    def table(self, told: object, place: str, known: Iterable[str]) -> Mapping[str, Any]:
+    def table(self, decoded: object, place: str, known: Iterable[str]) -> Mapping[str, Any]:
         """Return the known keys of a table."""
-        if not isinstance(told, Mapping):
+        if not isinstance(decoded, Mapping):
             self.refuse(place or "file", f"is not {_TABLE}")
             return {}
-        for key in told:
+        for key in decoded:
             if key not in known:
                 self.refuse(f"{place}.{key}" if place else str(key), f"unknown key; {_hint(str(key), tuple(known))}")
-        return {key: value for key, value in told.items() if key in known}
+        return {key: value for key, value in decoded.items() if key in known}
 
-    def _registration(self, told: object, place: str) -> Registration:
-        table = self.table(told, place, _KEYS)
+    def _registration(self, decoded: object, place: str) -> Registration:
+        table = self.table(decoded, place, _KEYS)
         given = {key: value for key, value in table.items() if self._is_of_its_kind(key, value, place)}
-        if isinstance(told, Mapping):
+        if isinstance(decoded, Mapping):
             for key in _REQUIRED:
                 if key not in table:
                     self.refuse(f"{place}.{key}", "is required")
@@ -156,15 +150,15 @@ class _Reading:
             definition = define(**_ACCEPTED)
         return Registration(definition=definition, enabled=enabled, allow_unknown_handler=allow_unknown_handler)
 
-    def _policy(self, told: object, place: str) -> tuple[Policy, Mapping[str, str]]:
-        """Return a policy, and where its values stand if any is out of bounds.
+    def _policy(self, decoded: object, place: str) -> tuple[Policy, Mapping[str, str]]:
+        """Return a policy, and the places of its values if any is out of bounds.
 
-        A file has few different ones, so one that can be accepted is read once.
+        A file has few different policies: each valid one is read once.
         """
-        written = repr(told)
+        written = repr(decoded)
         if written in self._policies:
             return self._policies[written], {}
-        reading = read_policy(told, place=place)
+        reading = read_policy(decoded, place=place)
         self._violations += reading.violations
         policy = DEFAULT.with_fields(reading.values)
         if any(policy.violations()):
@@ -184,7 +178,7 @@ class _Reading:
 
 
 def _place(table: object, place: str, number: int) -> str:
-    """Return what errors call a task's table: its number, and its name where it has one."""
+    """Return the place of a task's table for errors: its number, and its name if it has a valid one."""
     name = table.get("name") if isinstance(table, Mapping) else None
     known = isinstance(name, str) and NAME.fullmatch(name) is not None
     return f"{place}[{number}] ({name})" if known else f"{place}[{number}]"

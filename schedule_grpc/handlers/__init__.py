@@ -1,4 +1,4 @@
-"""Handlers: how they are offered and found, what they are given, and how one attempt is performed.
+"""Handlers: the decorator and the registry, their context, and the performing of one attempt.
 
 ::
 

@@ -1,12 +1,10 @@
-"""One call of a handler, where it runs: in this event loop, in another one, or in a thread; and how it ended."""
+"""One call of a handler (in this event loop, in another one, or in a thread) and its end."""
 
 import asyncio
-import contextvars
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeAlias
 
 from schedule_grpc.domain.canonical_json import NotJson, encode, normalise
@@ -14,12 +12,13 @@ from schedule_grpc.handlers.context import TaskContext, name_of
 from schedule_grpc.handlers.failure import description_of, text_of
 from schedule_grpc.handlers.registry import HandlerFunction
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.threads import start_beside
 from schedule_grpc.text.unicode import unicode_of
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """It returned a value."""
+    """The handler returned a value."""
 
     result: Any
     text: str
@@ -29,16 +28,15 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """It returned what is no result."""
+    """The handler returned a value that is no JSON."""
 
-    told: str
-    """Why."""
+    reason: str
     time: float
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """It raised an exception, or was cancelled."""
+    """The handler raised an exception, or was cancelled."""
 
     error: BaseException
     time: float
@@ -53,12 +51,12 @@ class Call:
     def __init__(self, clock: Clock) -> None:
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.began: float | None = None
-        """In monotonic seconds; None while the handler waits for its turn."""
+        """The beginning in monotonic seconds; None while the handler waits for its turn."""
         self._clock = clock
 
     @property
     def taken(self) -> timedelta:
-        """For how long the handler runs, or ran."""
+        """The time that the handler has run, or ran."""
         if self.began is None:
             return timedelta(0)
         until = self.end.result().time if self.end.done() else self._clock.monotonic()
@@ -66,29 +64,29 @@ class Call:
 
     @property
     def held_up(self) -> bool:
-        """Whether another handler keeps this one from hearing anything."""
+        """Whether another handler blocks the event loop of this one."""
         return False
 
     def cancel(self) -> None:
         """Ask the handler to stop, beyond setting ``ctx.cancelled``."""
 
     def deliver(self, end: End) -> None:
-        """Note how the handler ended; in the loop in which the call was made."""
+        """Set the end of the call; in the loop in which it was made."""
         if not self.end.done():
             self.end.set_result(end)
 
 
 Begin: TypeAlias = Callable[[HandlerFunction, TaskContext], Call]
-"""Calls an async handler somewhere."""
+"""Calls an async handler, and returns the call."""
 
 
 async def wait_for_end(function: HandlerFunction, ctx: TaskContext) -> End:
-    """Return how an async handler ended. SystemExit must not end the server, and CancelledError is an end."""
+    """Call an async handler; return its end. SystemExit must not end the server, and CancelledError is an end."""
     try:
         value = await function(ctx)
     except BaseException as error:  # noqa: BLE001 (see above)
         return Raised(error, ctx.clock.monotonic())
-    return _returned(value, ctx)
+    return _end_by_value(value, ctx)
 
 
 class _CallHere(Call):
@@ -102,7 +100,7 @@ class _CallHere(Call):
         self.deliver(await wait_for_end(function, ctx))
 
     def _end(self, _: "asyncio.Task[None]") -> None:
-        # Only of one that was cancelled before its first step this is the first word.
+        # This counts only for a task that was cancelled before its first step: else the end was delivered before.
         self.deliver(Raised(asyncio.CancelledError(), self._clock.monotonic()))
 
     def cancel(self) -> None:
@@ -116,39 +114,27 @@ def begin_here(function: HandlerFunction, ctx: TaskContext) -> Call:
 
 
 def begin_in_thread(function: HandlerFunction, ctx: TaskContext) -> Call:
-    """Call a plain function in a daemon thread of its own.
-
-    Not an executor's: concurrent.futures joins its threads when the process ends, so one stuck handler would keep the
-    server from stopping.
-    """
-    loop = asyncio.get_running_loop()
+    """Call a plain function in a daemon thread of its own: one that is stuck does not keep the server from stopping."""
     call = Call(ctx.clock)
     call.began = ctx.clock.monotonic()
-
-    def run() -> None:
-        end = _ended_in_thread(function, ctx)
-        with suppress(RuntimeError):  # the loop has closed: the server stopped without this thread
-            loop.call_soon_threadsafe(call.deliver, end)
-
-    context = contextvars.copy_context()
     try:
-        threading.Thread(target=context.run, args=(run,), name=f"handler {ctx.execution_id}", daemon=True).start()
+        start_beside(partial(_end_in_thread, function, ctx), call.deliver, name=f"handler {ctx.execution_id}")
     except RuntimeError as error:  # the machine has no thread left to give
         call.deliver(Raised(error, ctx.clock.monotonic()))
     return call
 
 
-def _ended_in_thread(function: Callable[[TaskContext], Any], ctx: TaskContext) -> End:
-    # The time of the end is taken here: the loop may hear of it late, because another handler blocks it.
+def _end_in_thread(function: Callable[[TaskContext], Any], ctx: TaskContext) -> End:
+    # The time of the end is read here: the loop may receive it late, because another handler blocks it.
     try:
         value = function(ctx)
     except BaseException as error:  # noqa: BLE001 (SystemExit in a thread would vanish without a trace)
         return Raised(error, ctx.clock.monotonic())
-    return _returned(value, ctx)
+    return _end_by_value(value, ctx)
 
 
-def _returned(value: Any, ctx: TaskContext) -> End:
-    """Read what a handler returned, at once and where it ran: what it changes of it later changes nothing here."""
+def _end_by_value(value: Any, ctx: TaskContext) -> End:
+    """Read a returned value at once, in the handler's thread: later changes by the handler have no effect."""
     time = ctx.clock.monotonic()
     try:
         if asyncio.iscoroutine(value):
@@ -156,5 +142,5 @@ def _returned(value: Any, ctx: TaskContext) -> End:
         result = normalise(value, text_of=unicode_of)
         return Returned(result, encode(result), time)
     except BaseException as error:  # noqa: BLE001 (reading a mapping of the handler's own runs its code)
-        told = text_of(error) if isinstance(error, NotJson) else description_of(error)
-        return Unreadable(f"The handler returned what is not JSON: {told}", time)
+        reason = text_of(error) if isinstance(error, NotJson) else description_of(error)
+        return Unreadable(f"The handler returned what is not JSON: {reason}", time)

@@ -1,4 +1,4 @@
-"""What a handler gets, and how it says that trying again is useless."""
+"""The context that a handler is given, and the exception by which it rules out a retry."""
 
 import math
 import threading
@@ -24,29 +24,29 @@ class PermanentFailure(Exception):
     """Raised by a handler whose work cannot succeed however often it is tried: the attempt is not retried."""
 
 
-Report: TypeAlias = Callable[[float, str], None]
+ReportProgress: TypeAlias = Callable[[float, str], None]
 MAX_PROGRESS_TEXT = 256
 
 
-def _unheard(_fraction: float, _text: str) -> None:
-    """Nobody listens: a context that was made by hand."""
+def _report_nowhere(_fraction: float, _text: str) -> None:
+    """Drop the progress of a context that was made by hand."""
 
 
 class Env(Protocol):
-    """The bindings by name: ``ctx.env.DB``. Asking for one that is not configured raises ConfigurationError."""
+    """The bindings by name: ``ctx.env.DB``. A binding that is not configured raises ConfigurationError."""
 
     def __getattr__(self, name: str) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskContext:
-    """What a handler gets: what to do, for when, how long it may take, and what to do it with."""
+    """The argument of a handler: its task and payload, the occurrence, the deadline, the bindings."""
 
     task: Task
     execution_id: str
     attempt: int
     scheduled_time: datetime | None
-    """The occurrence this run stands for; None for a manual run."""
+    """The occurrence that this execution is for; None for a manual run."""
     deadline: datetime
     """The wall time at which this attempt times out."""
     payload: Mapping[str, Any]
@@ -54,45 +54,45 @@ class TaskContext:
     clock: Clock
     log: "FilteringBoundLogger"
     """A logger that puts the execution's id on every line."""
-    report: Report = _unheard
-    """Where `progress` goes."""
+    report: ReportProgress = _report_nowhere
+    """Publishes what `progress` reports."""
     conditions: list[Condition] = field(default_factory=list)
-    """What `alert` and `recovered` were told, for whoever records the attempt."""
+    """The conditions of `alert` and `recovered`, recorded with the attempt."""
     cancelled: threading.Event = field(default_factory=threading.Event)
-    """Set when this attempt should stop: a sync handler that works long looks at it now and then."""
+    """Set when this attempt should stop: a sync handler that takes long checks it now and then."""
 
     @property
     def idempotency_key(self) -> str:
-        """The same over all attempts of one execution: hand it to what must not happen twice."""
+        """A key that all attempts of one execution share: pass it to a service that must not do its part twice."""
         return self.execution_id
 
     def progress(self, fraction: float, text: str = "") -> None:
-        """Tell whoever watches how far this attempt is: a hint, not stored; at most some are shown each second.
+        """Report the progress of this attempt to watchers: a hint, not stored, sent at most ten times a second.
 
         Args:
             fraction: From 0 to 1; what lies outside is brought inside, and NaN counts as 0.
-            text: What it is doing; cut after 256 characters.
+            text: The present step; cut after 256 characters.
         """
         self.report(_within_one(fraction), readable(str(text))[:MAX_PROGRESS_TEXT])
 
     def alert(self, title: str, body: str = "", *, key: str) -> None:
-        """Say that something is wrong: somebody is told when it starts, and not again while it lasts.
+        """Report a condition that is wrong: an alert is sent when it starts, and not again while it lasts.
 
         Args:
             title: What is wrong, in one line.
-            body: More about it.
-            key: Tells this condition from the task's others.
+            body: Details.
+            key: Identifies the condition among those of the task.
 
         Lone surrogates and NUL in these texts are replaced by U+FFFD. The alert is kept with the attempt's outcome, and
         changes nothing of it.
 
         Raises:
-            InvalidArgument: if the key or the title is missing, or one of them is too long, or no text.
+            InvalidArgument: if the key or the title is missing, or a text is too long, or is not a str.
         """
         self.conditions.append(checked(Condition(key=key, title=title, body=body)))
 
     def recovered(self, key: str) -> None:
-        """Say that what `alert` told of under this key is over; nothing happens if nothing was wrong."""
+        """Report that the condition of `alert` with this key is over; nothing happens if there was none."""
         self.conditions.append(checked(Condition(key=key, over=True)))
 
     def now(self) -> datetime:
@@ -101,15 +101,15 @@ class TaskContext:
 
 
 class _ForHandler(TaskContext):
-    """A context whose JSON nobody else holds: a handler may change what it is given.
+    """A context with JSON of its own: a handler may change it.
 
-    Its parts are taken when the handler first looks at them: most look at few.
+    A part is made when the handler first reads it: most handlers read few.
     """
 
     _parts: "Parts"
 
     def __getattr__(self, name: str) -> Any:
-        """Take a part that nobody has looked at yet."""
+        """Make a part at its first read."""
         if name not in _NAMES:
             raise AttributeError(name)
         part = getattr(self._parts, name)
@@ -118,14 +118,14 @@ class _ForHandler(TaskContext):
 
     @cached_property
     def task(self) -> Task:
-        """The task, with JSON of its own."""
+        """The task, with copies of its JSON."""
         task, definition = self._parts.task, self._parts.task.definition
         payload, metadata = own_copy(dict(definition.payload)), own_copy(dict(definition.metadata))
         return replace(task, definition=replace(definition, payload=payload, metadata=metadata))
 
     @cached_property
     def payload(self) -> Mapping[str, Any]:
-        """The payload, of its own."""
+        """A copy of the payload."""
         copied: dict[str, Any] = own_copy(dict(self._parts.payload))
         return copied
 
@@ -134,7 +134,7 @@ _NAMES = frozenset(each.name for each in fields(TaskContext))
 
 
 class Parts(Protocol):
-    """What a context is made of: each of its parts by name, as of `TaskContext`; asked for at most once by a thread."""
+    """The parts of a context, by the names of `TaskContext`; each thread reads a part at most once."""
 
     @property
     def task(self) -> Task:
@@ -150,21 +150,21 @@ class Parts(Protocol):
 
 
 def context_of(parts: Parts) -> TaskContext:
-    """Return a context whose JSON nobody else holds: a handler may change what it is given."""
+    """Return a context with JSON of its own: a handler may change it."""
     made = object.__new__(_ForHandler)
     object.__setattr__(made, "_parts", parts)
     return made
 
 
 def with_env(ctx: TaskContext, env: Env) -> TaskContext:
-    """Return the context for a handler that reaches the world by other bindings."""
+    """Return the context with other bindings."""
     made = context_of(ctx)
     object.__setattr__(made, "env", env)
     return made
 
 
 def name_of(ctx: TaskContext) -> str:
-    """Return by what name an attempt's asyncio task goes: handler and execution."""
+    """Return the name of an attempt's asyncio task: handler and execution."""
     parts = getattr(ctx, "_parts", ctx)  # whose task is no copy
     return f"{parts.task.handler} {parts.execution_id}"
 
@@ -174,5 +174,5 @@ def _within_one(fraction: float) -> float:
         number = float(fraction)
     except OverflowError:  # an int or a Fraction beyond all doubles
         number = math.copysign(math.inf, 1 if fraction > 0 else -1)
-    # Of max's arguments the first one stays where a comparison says no, as every comparison with NaN does.
+    # Of max's arguments the first one stays where a comparison is false, as every comparison with NaN is.
     return min(max(0.0, number), 1.0)

@@ -1,4 +1,4 @@
-"""One attempt, from the call of the handler to its fate. Nothing a handler does escapes from here as an exception."""
+"""One attempt, from the call of the handler to its fate. No exception of a handler gets out of this module."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -19,24 +19,24 @@ from schedule_grpc.runtime.clock import Alarm
 from schedule_grpc.text.unicode import readable
 
 TIMEOUT_ERROR = "Task execution timeout"
-"""The text that callers of the older service know."""
+"""The text of the older service."""
 
 MAX_TRACED = 100
 """Leaves of a group whose tracebacks are logged: those of thousands would hold the event loop for seconds."""
 
 GRACE = timedelta(seconds=10)
-"""How long a cancelled handler may take to stop before it is given up."""
+"""The time that a cancelled handler gets to stop before it is abandoned."""
 EARLY = timedelta(milliseconds=10)
-"""By so much an event loop may wake before its time."""
+"""The most by which an event loop's timer rings too early."""
 HELD_UP_GRACES = 30
-"""How often it gets that time again where another handler blocks the event loop in which it would stop."""
+"""A handler gets `GRACE` this many times more while another handler blocks its event loop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fate:
-    """What became of one attempt.
+    """The result of one attempt.
 
-    ``kind`` None means success. ``stopped`` means that we asked it to stop and it did: its outcome is nobody's fault.
+    ``kind`` None means success. ``stopped``: the handler was asked to stop and did, which does not count as a failure.
     """
 
     duration: timedelta
@@ -44,25 +44,25 @@ class Fate:
     error: str | None = None
     result: Any = None
     begun: bool = True
-    """Whether the handler was called: one that waits for its turn may be stopped before."""
+    """Whether the handler was called: an attempt that waits for its turn may be stopped before."""
     stopped: bool = False
     left: "asyncio.Future[Any] | None" = None
-    """Of a handler that would not stop: done once it has ended after all. No other attempt may start beside it."""
+    """The end of a handler that did not stop, still to come. No other attempt may start beside it."""
 
     @property
     def abandoned(self) -> bool:
-        """Whether the handler would not stop."""
+        """Whether the handler did not stop."""
         return self.left is not None
 
 
 Stop: TypeAlias = "asyncio.Future[None]"
-"""Resolved by whoever wants an attempt to stop."""
+"""Resolved to ask an attempt to stop."""
 
 
 class Attempt:
-    """One attempt under way: it calls the handler, and by callbacks watches for its end, its stop and its time.
+    """One attempt under way: calls the handler, and reacts by callbacks to its end, a stop request and its timeout.
 
-    It has one timer, which rings when the handler's time is up, and once it is asked to stop, when its grace is.
+    It has one timer: for the handler's timeout, and after a stop request for the grace.
     """
 
     def __init__(
@@ -78,19 +78,19 @@ class Attempt:
         leaving: asyncio.Event | None = None,
         is_waited_for: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Call the handler once, and tell later what became of it.
+        """Call the handler once, and report its fate by ``on_fate``.
 
         Args:
             offer: The handler.
-            ctx: What it gets.
-            timeout: How long it may take, counted from its beginning.
+            ctx: Its context.
+            timeout: The time that the handler may take, counted from its beginning.
             stop: When resolved, the handler is asked to stop.
             on_fate: Called once, in this event loop, with its fate.
-            grace: How long it may take to stop once asked.
-            begin: Calls it; by default in this event loop if it is async, else in a thread.
+            grace: The time that it may take to stop once asked.
+            begin: Calls the handler; by default in this event loop if it is async, else in a thread.
             leaving: When set, a handler gets no more than ``grace``: the process is to end.
-            is_waited_for: Tells, of a handler that has not stopped within ``grace``, whether its end still counts: then
-                it is waited for, up to its timeout.
+            is_waited_for: Returns, for a handler that has not stopped within ``grace``, whether its end still counts:
+                then the attempt waits for it, up to its timeout.
         """
         self._given = ctx
         self._timeout = timeout
@@ -102,24 +102,24 @@ class Attempt:
         self._in_time = True
         self._held_up = 0
         self._call = (begin or _default_begin(offer))(offer.function, ctx)
-        self._call.end.add_done_callback(self._ended)
-        stop.add_done_callback(self._stopped)
-        self._alarm = self._ring_after(timeout, self._late)
+        self._call.end.add_done_callback(self._on_end)
+        stop.add_done_callback(self._on_stop)
+        self._alarm = self._ring_after(timeout, self._on_time_up)
 
     def _ring_after(self, limit: timedelta, callback: Callable[[], None]) -> Alarm:
         return self._given.clock.call_later(max(limit.total_seconds(), 0), callback)
 
-    def _late(self) -> None:
+    def _on_time_up(self) -> None:
         if self._call.end.done():  # by this, and not by the clock: event loops may wake a moment early
             return
         left = self._timeout - self._call.taken
         if left > EARLY:  # while it had not begun, none of its time passed
-            self._alarm = self._ring_after(left, self._late)
+            self._alarm = self._ring_after(left, self._on_time_up)
             return
         self._in_time = False
         self._ask_to_stop()
 
-    def _stopped(self, _: Stop) -> None:
+    def _on_stop(self, _: Stop) -> None:
         if self._in_time and not self._call.end.done():
             self._alarm.cancel()
             self._ask_to_stop()
@@ -130,7 +130,7 @@ class Attempt:
         self._alarm = self._ring_after(self._grace, self._give_up)
 
     def _give_up(self) -> None:
-        """Wait on for a call that has not stopped only if its end still counts, or another one holds it up."""
+        """Abandon a call that has not stopped, unless its end still counts, or another call blocks its loop."""
         if self._call.end.done():
             return
         held_up = self._call.held_up
@@ -140,31 +140,31 @@ class Attempt:
             self._alarm = self._ring_after(self._grace, self._give_up)
             return
         call = self._call
-        self._tell(Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end))
+        self._report(Fate(duration=call.taken, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR, left=call.end))
 
     def _counts(self) -> bool:
         return self._call.taken < self._timeout and self._is_waited_for()
 
-    def _ended(self, end: "asyncio.Future[End]") -> None:
+    def _on_end(self, end: "asyncio.Future[End]") -> None:
         self._alarm.cancel()
         if self._on_fate is not None:  # else it was given up long ago
-            self._tell(self._fate_after(end.result()))
+            self._report(self._safe_fate_of(end.result()))
 
-    def _tell(self, fate: Fate) -> None:
-        self._stop.remove_done_callback(self._stopped)
+    def _report(self, fate: Fate) -> None:
+        self._stop.remove_done_callback(self._on_stop)
         on_fate, self._on_fate = self._on_fate, None
         if on_fate is not None:
             on_fate(fate)
 
-    def _fate_after(self, end: End) -> Fate:
+    def _safe_fate_of(self, end: End) -> Fate:
         try:
-            return self._fate(end)
-        except Exception as error:  # noqa: BLE001 (no memory is left, say: without a fate it would never end here)
-            told = cut(description_of(error))
-            return Fate(duration=self._call.taken, kind=FailureKind.ERROR, error=told)
+            return self._fate_of(end)
+        except Exception as error:  # noqa: BLE001 (no memory is left, for example: without a fate it would never end here)
+            text = cut(description_of(error))
+            return Fate(duration=self._call.taken, kind=FailureKind.ERROR, error=text)
 
-    def _fate(self, end: End) -> Fate:
-        """Judge an end. Who returns only after the timeout (it blocked the event loop) has failed by TIMEOUT too."""
+    def _fate_of(self, end: End) -> Fate:
+        """Return the fate. A handler that returns after its timeout (it blocked the loop) fails by TIMEOUT, too."""
         duration, was_stopped = self._call.taken, self._stop.done()
         if self._call.began is None:
             return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", begun=False, stopped=True)
@@ -172,7 +172,7 @@ class Attempt:
             return Fate(duration=duration, kind=FailureKind.TIMEOUT, error=TIMEOUT_ERROR)
         if was_stopped and isinstance(end, Raised):
             return Fate(duration=duration, kind=FailureKind.ERROR, error="stopped", stopped=True)
-        return _judged(end, self._given, duration)
+        return _fate_by_end(end, self._given, duration)
 
 
 def _default_begin(offer: Offer) -> Begin:
@@ -180,48 +180,48 @@ def _default_begin(offer: Offer) -> Begin:
 
 
 async def perform(offer: Offer, ctx: TaskContext, *, timeout: timedelta, stop: Stop, **how: Any) -> Fate:
-    """Call the handler once and return what became of it; arguments as of an `Attempt`."""
+    """Call the handler once and return its fate; arguments as of an `Attempt`."""
     fate: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
 
-    def tell(found: Fate) -> None:
+    def keep(found: Fate) -> None:
         if not fate.done():
             fate.set_result(found)
 
-    Attempt(offer, context_of(ctx), timeout=timeout, stop=stop, on_fate=tell, **how)
+    Attempt(offer, context_of(ctx), timeout=timeout, stop=stop, on_fate=keep, **how)
     return await fate
 
 
-def _judged(end: End, ctx: TaskContext, duration: timedelta) -> Fate:
+def _fate_by_end(end: End, ctx: TaskContext, duration: timedelta) -> Fate:
     if isinstance(end, Raised):
-        return _raised(end.error, ctx, duration)
+        return _fate_by_error(end.error, ctx, duration)
     if isinstance(end, Unreadable):
-        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(end.told))
+        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(end.reason))
     result, kept = end.result, _kept(end.result, end.text)
     if isinstance(result, Mapping) and result.get("success") is False:
-        said = result.get("error") or result.get("message") or "The handler returned success: false"
-        told = said if isinstance(said, str) else encode(said)
-        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(told), result=kept)
+        reason = result.get("error") or result.get("message") or "The handler returned success: false"
+        text = reason if isinstance(reason, str) else encode(reason)
+        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(text), result=kept)
     return Fate(duration=duration, result=kept)
 
 
-def _raised(error: BaseException, ctx: TaskContext, duration: timedelta) -> Fate:
-    kind, told = kind_of(error), cut(description_of(error))
+def _fate_by_error(error: BaseException, ctx: TaskContext, duration: timedelta) -> Fate:
+    kind, text = kind_of(error), cut(description_of(error))
     if kind is FailureKind.ERROR:
-        _log_raised(error, told, ctx)
-    return Fate(duration=duration, kind=kind, error=told)
+        _log_raised(error, text, ctx)
+    return Fate(duration=duration, kind=kind, error=text)
 
 
-def _log_raised(error: BaseException, told: str, ctx: TaskContext) -> None:
+def _log_raised(error: BaseException, text: str, ctx: TaskContext) -> None:
     try:
         is_small = len(list(islice(leaves_of(error), MAX_TRACED + 1))) <= MAX_TRACED
-        shown: dict[str, Any] = {"exc_info": error} if is_small else {"error": told}
+        shown: dict[str, Any] = {"exc_info": error} if is_small else {"error": text}
         ctx.log.warning("attempt.raised", **shown)
     except BaseException:  # noqa: BLE001 (rendering the traceback asks the exception for its text)
-        ctx.log.warning("attempt.raised", error=told)
+        ctx.log.warning("attempt.raised", error=text)
 
 
 def cut(text: str) -> str:
-    """Return an error's text as it is kept: readable, at most `MAX_TEXT_BYTES`, marked where it was cut."""
+    """Return an error's text as the history keeps it: readable, at most `MAX_TEXT_BYTES`, marked where it was cut."""
     encoded = readable(text).encode()
     if len(encoded) <= MAX_TEXT_BYTES:
         return encoded.decode()

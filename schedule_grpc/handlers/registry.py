@@ -1,14 +1,14 @@
-"""How handlers are offered and found."""
+"""The `handler` decorator, and the registry in which an engine finds handlers."""
 
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, TypeVar
 
-from schedule_grpc.domain.task import NAME
+from schedule_grpc.domain.task import NAME, Handler
 from schedule_grpc.errors import CannotStart, ConfigurationError, HandlerNotFound
 from schedule_grpc.handlers.context import TaskContext
 from schedule_grpc.text.unicode import readable
@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """A handler as its module offers it."""
+    """A handler as the decorator describes it."""
 
     name: str
     description: str
@@ -35,12 +35,12 @@ def handler(name: str, *, description: str = "", concurrency: int | None = None)
     """Offer a function ``(ctx: TaskContext) -> JSON`` (async, or sync: then run in a thread) as the handler ``name``.
 
     Args:
-        name: By which tasks name it.
-        description: What it does; by default the first line of the function's docstring.
+        name: The name by which tasks refer to it.
+        description: Its purpose, shown in lists; by default the first line of the function's docstring.
         concurrency: How many of its attempts one server runs at once; None leaves it to the server's own limit.
 
     Raises:
-        ConfigurationError: if the name is not one, or the concurrency less than 1.
+        ConfigurationError: if the name is not valid, or the concurrency less than 1.
     """
     if concurrency is not None and concurrency < 1:
         raise ConfigurationError(f"the handler {name} cannot run {concurrency} attempts at once: at least 1")
@@ -48,10 +48,10 @@ def handler(name: str, *, description: str = "", concurrency: int | None = None)
         raise ConfigurationError(f"{name!r} is not a handler's name: letters, digits, '.', '_' and '-'")
 
     def mark(function: F) -> F:
-        told = readable(description or (inspect.getdoc(function) or "").partition("\n")[0])
+        text = readable(description or (inspect.getdoc(function) or "").partition("\n")[0])
         offer = Offer(
             name=name,
-            description=told,
+            description=text,
             function=function,
             is_async=inspect.iscoroutinefunction(function),
             concurrency=concurrency,
@@ -62,17 +62,28 @@ def handler(name: str, *, description: str = "", concurrency: int | None = None)
     return mark
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offered:
+    """The handlers that a registry has at one moment."""
+
+    names: frozenset[str] = frozenset()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Attempts at once, by handler, where they are limited: by configuration, else by the decorator."""
+
+
 class Registry:
     """The handlers that this process offers, by name."""
 
     def __init__(self, offers: Iterable[Offer] = (), *, limits: Mapping[str, int] | None = None) -> None:
         self._offers: dict[str, Offer] = {}
         self._limits = dict(limits or {})
+        self.offered = Offered(limits=self._limits)
+        """The handlers of this moment, for any thread; replaced when one is added, so a reader sees it by identity."""
         for offer in offers:
             self.add(offer)
 
     def add(self, offer: Offer) -> None:
-        """Offer one more.
+        """Offer a handler.
 
         Raises:
             ConfigurationError: if another function has that name already.
@@ -82,12 +93,14 @@ class Registry:
             raise ConfigurationError(
                 f"two handlers are named {offer.name}: {_place(present.function)} and {_place(offer.function)}"
             )
+        own = {each.name: each.concurrency for each in self if each.concurrency is not None}
+        self.offered = Offered(names=frozenset(self._offers), limits=own | self._limits)
 
     def add_function(self, function: Callable[..., Any]) -> None:
         """Offer a function decorated with `handler`.
 
         Raises:
-            ConfigurationError: if it is not, or its name is taken.
+            ConfigurationError: if it is not decorated, or its name is taken.
         """
         offer = _offer_of(function)
         if offer is None:
@@ -95,7 +108,7 @@ class Registry:
         self.add(offer)
 
     def add_module(self, module: ModuleType | str) -> None:
-        """Offer every decorated function of a module, given itself or by its dotted name.
+        """Offer every decorated function of a module, which is given as such or by its dotted name.
 
         Raises:
             CannotStart: if it cannot be imported.
@@ -110,7 +123,7 @@ class Registry:
             self.add(offer)
 
     def add_entry_points(self) -> None:
-        """Offer what installed distributions name in the entry-point group ``schedule_grpc.handlers``.
+        """Offer the handlers that installed distributions name in the entry-point group ``schedule_grpc.handlers``.
 
         Raises:
             CannotStart: if one cannot be loaded.
@@ -137,10 +150,13 @@ class Registry:
         except KeyError:
             raise HandlerNotFound(name, self.names()) from None
 
-    def limits(self) -> Mapping[str, int]:
-        """Return how many attempts run at once, by handler, where that is limited: by configuration, else by itself."""
-        own = {offer.name: offer.concurrency for offer in self if offer.concurrency is not None}
-        return own | self._limits
+    def handlers(self) -> tuple[Handler, ...]:
+        """Return the handlers as callers may list them."""
+        limits = self.offered.limits
+        return tuple(
+            Handler(name=offer.name, description=offer.description, concurrency=limits.get(offer.name))
+            for offer in self
+        )
 
     def names(self) -> tuple[str, ...]:
         """Return all names, sorted."""

@@ -1,4 +1,4 @@
-"""Text for a reader who may be slow, stuck or gone: written by a thread of its own, and lost rather than waited for."""
+"""Text for a reader that may be slow, stuck or gone: a thread writes it, and callers never wait for the reader."""
 
 import io
 import os
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 MOST_LINES = 10_000
 MOST_BYTES = 8 * 1024 * 1024
-"""What waits for a reader at most."""
+"""Bounds of the queue of unwritten text."""
 AT_ONCE = 64 * 1024
-"""Bytes in one write, so that a reader who is not there holds up no more than that."""
+"""Bytes in one write: an absent reader holds up no more than that."""
 LAST_SECONDS = 2.0
-"""How long the reader gets for what is left at the end."""
+"""How long the reader gets for the rest at the end."""
 
 
 class Lines:
-    """Pieces of text, a line each as a rule, on their way to a descriptor: in order, or not at all.
+    """A queue of text (usually lines) to a descriptor: written in order, or dropped.
 
-    A line is written in the midst of the service's work, by the database's writer too. So nothing here waits or
-    raises: what a full disk or a reader that has gone does not take is lost, and what a reader that does not read
-    leaves no room for is counted, and told in its place once there is room again.
+    Lines are logged in the midst of the service's work, by the database's writer too, so nothing here waits or raises.
+    Text that a full disk or a closed pipe refuses is lost. Lines that find the queue full, because the reader does not
+    read, are dropped and counted; a notice stands in their place once there is room again.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class Lines:
         most_lines: int = MOST_LINES,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        """Begin to write.
+        """Start the thread that writes.
 
         Args:
-            descriptor: Where to.
-            notice: Makes the line that stands for so many which were dropped.
-            dropped: Is told of each number of lines that were dropped, in whatever thread.
-            most_lines: How many may wait.
-            most_bytes: How many bytes of them may wait.
+            descriptor: The descriptor to write to.
+            notice: Returns the line that stands for a number of dropped lines.
+            dropped: Called with each number of dropped lines, in the thread that logs.
+            most_lines: How many lines may wait.
+            most_bytes: How many bytes of lines may wait.
         """
         self._descriptor = descriptor
         self._notice = notice
@@ -67,7 +67,7 @@ class Lines:
             _write(self._descriptor, b"".join(data))
 
     def flush(self, seconds: float = LAST_SECONDS) -> None:
-        """Return once all is written that was put, or after so many seconds."""
+        """Return once all queued text is written, at the latest after ``seconds``."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting and not self._writing, seconds)
 
@@ -78,15 +78,17 @@ class Lines:
         self._writing = False
         self._own = True
         self._changed = threading.Condition()
-        threading.Thread(target=self._write_all, name="log", daemon=True).start()
+        from schedule_grpc.runtime.threads import start_daemon  # noqa: PLC0415 (the command line loads no asyncio)
+
+        start_daemon(self._write_all, name="log")
 
     def _take(self, data: bytes) -> bool:
-        """Put data into the queue, behind the notice of what is missing before it; return whether there is room."""
+        """Queue data, behind the notice of lines that were dropped before it; return whether there is room."""
         lines, size = self._most
         if len(self._waiting) + bool(self._missing) >= lines or self._bytes + len(data) > size:
             self._missing += 1
             return False
-        self._tell_what_is_missing()
+        self._add_notice_of_missing()
         self._add(data)
         return True
 
@@ -94,7 +96,7 @@ class Lines:
         self._waiting.append(data)
         self._bytes += len(data)
 
-    def _tell_what_is_missing(self) -> None:
+    def _add_notice_of_missing(self) -> None:
         if self._missing:
             missing, self._missing = self._missing, 0
             self._add(self._notice(missing).encode("utf-8", "backslashreplace"))
@@ -107,7 +109,7 @@ class Lines:
         with self._changed:
             self._writing = False
             if not self._waiting:
-                self._tell_what_is_missing()
+                self._add_notice_of_missing()
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._waiting)
             together = [self._waiting.popleft()]
@@ -121,7 +123,7 @@ class Lines:
             return data
 
     def _write_here(self) -> None:
-        """Write in the thread that asks: a forked child has no other one, and a lock that nobody may ever give back."""
+        """Write in the calling thread: a forked child has no writing thread, and the lock may be held for ever."""
         self._waiting = deque()
         self._bytes = self._missing = 0
         self._writing = self._own = False
@@ -129,7 +131,7 @@ class Lines:
 
 
 class Stream(io.RawIOBase):
-    """Lines as a file: for ``print``, for tracebacks, for loggers of others."""
+    """Lines as a file: for ``print``, for tracebacks, for foreign loggers."""
 
     def __init__(self, lines: Lines, descriptor: int) -> None:
         self._lines = lines
@@ -140,11 +142,11 @@ class Stream(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """Return where the lines go."""
+        """Return the descriptor of the lines."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Tell whether a person reads them."""
+        """Return whether the lines go to a terminal."""
         return os.isatty(self._descriptor)
 
     def write(self, data: "ReadableBuffer", /) -> int:
@@ -155,7 +157,7 @@ class Stream(io.RawIOBase):
 
 
 class _Weakly:
-    """A method that is called as long as its object is there: what is registered at fork stays for good."""
+    """A method that is called only while its object lives: functions registered at fork are never unregistered."""
 
     def __init__(self, method: Callable[[], None]) -> None:
         self._method = weakref.WeakMethod(method)
@@ -167,17 +169,17 @@ class _Weakly:
 
 
 def text_of(lines: Lines, descriptor: int) -> io.TextIOWrapper:
-    """Return a text file whose every write is put into lines."""
+    """Return a text file whose writes are queued in ``lines``."""
     return io.TextIOWrapper(Stream(lines, descriptor), "utf-8", "backslashreplace", write_through=True)  # type: ignore[arg-type]
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """Write all of it, as long as that takes; what cannot be written is lost."""
+    """Write all of the data, however long that takes; data that cannot be written is lost."""
     rest = memoryview(data)
     while rest:
         try:
             rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:  # whoever shares the descriptor has made it so
+        except BlockingIOError:  # another process that shares the descriptor made it non-blocking
             poll = select.poll()
             poll.register(descriptor, select.POLLOUT)
             poll.poll()

@@ -16,29 +16,29 @@ from schedule_grpc.log.values import presentable
 from schedule_grpc.text.terminal import plain_line, plain_traceback
 
 SAME_AGAIN = 10.0
-"""Seconds in which asyncio says the same thing once."""
+"""Seconds in which the same warning of a foreign logger is logged once."""
 MOST_REMEMBERED = 1000
-"""Messages that are remembered at most: texts with changing numbers in them are all different."""
+"""Remembered messages at most: texts with changing numbers in them are all different."""
 
 BEGIN: Sequence[structlog.typing.Processor] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
-"""What adds to a line what every line has."""
+"""Processors that add the fields of every line."""
 
 _lines: list[Lines] = []
-"""Those that this process writes."""
+"""The queues that this process writes: the log's, and that of ``print``."""
 _texts: list[Texts] = []
-"""How it makes their texts: one, once logging is set up."""
+"""The maker of the log's texts: one, once logging is set up."""
 
 
 def configure(*, style: str, level: str) -> None:
-    """Set up logging for this process, by a thread that alone waits for whoever reads it.
+    """Set up logging for this process; a thread writes the lines, so that no other thread waits for their reader.
 
     Args:
         style: ``console`` for people, ``json`` for programs, ``auto`` for people on a terminal and programs elsewhere.
-        level: The least that is logged: debug, info, warning or error.
+        level: The lowest level that is logged: debug, info, warning or error.
     """
     open_standard_streams()
     least = logging.getLevelNamesMapping()[level.upper()]
@@ -66,7 +66,7 @@ def configure(*, style: str, level: str) -> None:
 
 
 def writer() -> Callable[[Sequence[Line]], None] | None:
-    """Return what writes the lines of a batch by one call; None where logging is not set up by `configure`."""
+    """Return a function that writes a batch of lines by one call; None if `configure` has not set up logging."""
     if not _texts:
         return None
     lines, texts = _lines[0], _texts[0]
@@ -75,7 +75,7 @@ def writer() -> Callable[[Sequence[Line]], None] | None:
 
 @contextmanager
 def never_waiting() -> Iterator[None]:
-    """Within this context what is printed, and Python's own tracebacks, go the same way: no ``print`` waits."""
+    """Within this context printed text and Python's own tracebacks go through a queue, too: no ``print`` waits."""
     printed = Lines(1, notice="({} lines were dropped here)\n".format)
     _lines.append(printed)
     streams = sys.stdout, sys.stderr
@@ -88,19 +88,19 @@ def never_waiting() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Give the readers of what was logged and printed a moment to take the rest."""
+    """Give the readers of log and prints a moment to take the rest."""
     for each in _lines:
         each.flush()
 
 
 def count_dropped(dropped: Callable[[int], None]) -> None:
-    """Have each number of lines told that nobody read in time."""
+    """Call ``dropped`` with each number of dropped lines."""
     for each in _lines:
         each.dropped = dropped
 
 
 def open_standard_streams() -> None:
-    """Give this process the standard streams that it was started without (``2>&-``): what it says there is lost.
+    """Open the standard streams that this process was started without (``2>&-``), on the null device.
 
     Else the next file that it opens, such as its database, would be standard error.
     """
@@ -110,7 +110,7 @@ def open_standard_streams() -> None:
 
 
 class _Logger:
-    """What structlog hands finished lines to."""
+    """The sink of structlog's finished lines."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -122,9 +122,9 @@ class _Logger:
 
 
 class _Repeated(logging.Filter):
-    """Lets the same message of the same logger pass once in `SAME_AGAIN` seconds, with the number of those between.
+    """Lets the same message of a logger pass once in `SAME_AGAIN` seconds, with the number of those it held back.
 
-    Out of descriptors, asyncio says so a thousand times a second, each time with a traceback.
+    Out of descriptors, asyncio logs the same warning a thousand times a second, each time with a traceback.
     """
 
     def __init__(self) -> None:
@@ -135,15 +135,15 @@ class _Repeated(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        said = record.name, str(record.msg)
-        last = self._last.get(said)
+        repeated = record.name, str(record.msg)
+        last = self._last.get(repeated)
         if last is not None and abs(record.created - last) < SAME_AGAIN:
-            self._held[said] = self._held.get(said, 0) + 1
+            self._held[repeated] = self._held.get(repeated, 0) + 1
             return False
         if len(self._last) >= MOST_REMEMBERED:
             self._last.clear()
-        self._last[said] = record.created
-        if held := self._held.pop(said, 0):
+        self._last[repeated] = record.created
+        if held := self._held.pop(repeated, 0):
             record.msg = f"{record.msg} (and {held} times before)"
         return True
 
@@ -158,14 +158,14 @@ def _texts_in(style: str) -> Texts:
 
 
 def _notice(texts: Texts, count: int) -> str:
-    """Return the line that stands for lines which were dropped."""
+    """Return the line that stands for dropped lines."""
     (text,) = texts.together([("error", "log.lines_dropped", {"count": count})])
     return f"{text}\n"
 
 
 def _is_no_farewell(record: logging.LogRecord) -> bool:
-    """Leave out what gRPC says, with a traceback, when a caller goes away at the moment of its answer.
+    """Hold back gRPC's traceback about a caller that disconnects at the moment of its answer.
 
-    Callers may. That the answer could not be sent is no fault of the server's: https://github.com/grpc/grpc/pull/32551
+    An answer that could not be sent is no fault of the server's: https://github.com/grpc/grpc/pull/32551
     """
     return not str(record.msg).startswith("ExecuteBatchError raised in core")

@@ -1,6 +1,7 @@
-"""The text of a log line: in microseconds where its values are plain and short, else by structlog's processors.
+"""The text of a log line: made in microseconds if its values are plain and short, else by structlog's processors.
 
-Both say the same (tests/unit/test_log_text.py). Most of the server's own lines are plain; a handler may log anything.
+Both ways make the same text (tests/unit/test_log_text.py). Most lines of the server are plain; a handler may log any
+object.
 """
 
 import math
@@ -17,7 +18,7 @@ from schedule_grpc.text.unicode import unicode_of
 
 MAX_PLAIN_FIELDS = 30
 MAX_PLAIN_TEXT = 2000
-"""Characters of one text. So many fields of so many are less than any bound of log_values: nothing is to be cut."""
+"""Characters of one text. A line within both bounds is within all bounds of log/values.py: nothing is cut."""
 
 
 Line: TypeAlias = tuple[str, str, Mapping[str, Any]]
@@ -25,14 +26,14 @@ Line: TypeAlias = tuple[str, str, Mapping[str, Any]]
 
 
 class Texts:
-    """Makes the texts of lines: a processor for structlog's loggers, and of batches that pass these by."""
+    """Makes the texts of lines: as a processor of structlog's loggers, and directly for batches of lines."""
 
     def __init__(self, begin: Sequence[Processor], render: Sequence[Processor], *, plain: bool) -> None:
-        """Take what makes a line.
+        """Take the processors of a line.
 
         Args:
-            begin: Processors that add what every line has: its context, level and time.
-            render: Processors that make its text.
+            begin: Processors that add the fields of every line: context, level, time.
+            render: Processors that make the text.
             plain: Whether the text is JSON, so that `plain_json` may make it instead.
         """
         self._begin = begin
@@ -40,7 +41,7 @@ class Texts:
         self._plain = plain
 
     def __call__(self, logger: WrappedLogger, method: str, line: EventDict) -> str:
-        """Return the text of a line that has what every line has."""
+        """Return the text of a line that has the fields of every line already."""
         text = plain_json(line) if self._plain else None
         return _processed(self._render, logger, method, line) if text is None else text
 
@@ -72,7 +73,7 @@ def _processed(processors: Sequence[Processor], logger: WrappedLogger, method: s
 
 
 def _line(event: str, fields: Mapping[str, Any], common: EventDict) -> EventDict:
-    """Return a whole line; what a log call says comes before what its context says."""
+    """Return a whole line; a field of the log call takes precedence over one of the context."""
     line = {**fields, "event": event}
     return line | {name: value for name, value in common.items() if name in _SET or name not in line}
 
@@ -102,7 +103,7 @@ def _none(_: object) -> None:
 
 
 _SET = frozenset({"level", "timestamp"})
-"""Fields that are the logger's to say, whatever a call calls its own."""
+"""Fields that the logger sets, even if a call has fields of these names."""
 _PLAIN: Mapping[type, Callable[[Any], str | None]] = {
     str: _text,
     int: _integer,
@@ -110,4 +111,4 @@ _PLAIN: Mapping[type, Callable[[Any], str | None]] = {
     bool: {True: "true", False: "false"}.__getitem__,
     NoneType: {None: "null"}.__getitem__,
 }
-"""Of exactly these types: a subclass may be any program's own."""
+"""By exact type: a subclass may be a handler's own."""

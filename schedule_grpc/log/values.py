@@ -1,7 +1,7 @@
-"""Whatever is logged, made of plain values of bounded size, so that no renderer can fail on it.
+"""Logged objects as plain values of bounded size, so that no renderer can fail on them.
 
 A log call is never worth an exception, least of all in the handler that logs. JSON knows no tuples as keys, no NaN, no
-integers of ten thousand digits, and no list within itself; a stranger's ``repr`` may raise, or return a gigabyte.
+integers of ten thousand digits, and no list within itself; a foreign ``repr`` may raise, or return a gigabyte.
 """
 
 import math
@@ -33,36 +33,36 @@ MAX_BYTES = 1024
 CUT = "…"
 
 FIRST = frozenset({"timestamp", "level", "event", "execution", "task"})
-"""Fields that are told whatever else there is to tell."""
+"""Fields that come first, and are kept when others are cut."""
 
 
 def presentable(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
     """Return a line as plain JSON values, its exception as text: the last structlog processor before a renderer."""
-    telling = _Telling()
+    values = _BoundedValues()
     whole = _with_traceback(logger, method, line)
     names = sorted(whole, key=lambda name: name not in FIRST)[:MAX_ITEMS]
-    return {cut(unicode_of(name), MAX_NAME): telling.field(whole[name]) for name in names}
+    return {cut(unicode_of(name), MAX_NAME): values.field(whole[name]) for name in names}
 
 
 def _with_traceback(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
     raised = line.get("exc_info")
     try:
-        told = format_exc_info(logger, method, line)
-        traceback = told.get("exception")
-        return {**told, "exception": _both_ends(traceback)} if isinstance(traceback, str) else told
+        formatted = format_exc_info(logger, method, line)
+        traceback = formatted.get("exception")
+        return {**formatted, "exception": _both_ends(traceback)} if isinstance(traceback, str) else formatted
     except BaseException as error:  # noqa: BLE001 (an exception's class may be any program's own, or it may be none)
         kept = {name: value for name, value in line.items() if name != "exc_info"}
         return {**kept, "exception": f"{type(raised).__name__} (its traceback raised {type(error).__name__})"}
 
 
 def _both_ends(traceback: str) -> str:
-    """Return a traceback without its middle where it is too long: the calls begin it, the error ends it."""
+    """Return a traceback, without its middle if it is too long: the calls begin it, the error ends it."""
     half = MAX_TEXT // 2 - 1
     return traceback if len(traceback) <= MAX_TEXT else f"{traceback[:half]}{CUT}{traceback[-half:]}"
 
 
-class _Telling:
-    """Makes the values of one line plain, and keeps count of how much it has told."""
+class _BoundedValues:
+    """Makes the values of one line plain, and counts them and their characters against the bounds."""
 
     def __init__(self) -> None:
         self._characters_left = MAX_CHARACTERS
@@ -90,21 +90,21 @@ class _Telling:
         return self._text(_shown(value))
 
     def _several(self, value: Mapping[Any, object] | Iterable[object], levels_left: int) -> Any:
-        # One more than there is room for, which then says that something is left out.
+        # One more than there is room for: it becomes the mark that items are left out.
         most = max(self._items_left, 0) + 1
         if isinstance(value, Mapping):
-            told = {}
+            shown = {}
             for name, item in islice(value.items(), most):
-                told[self._text(name if isinstance(name, str) else _shown(name))] = (
+                shown[self._text(name if isinstance(name, str) else _shown(name))] = (
                     self._plain(item, levels_left) if self._items_left > 0 else CUT
                 )
-            return told
+            return shown
         return [self._plain(item, levels_left) if self._items_left > 0 else CUT for item in islice(value, most)]
 
     def _text(self, text: str) -> str:
-        told = cut(unicode_of(text), min(MAX_TEXT, self._characters_left) + 1)
-        self._characters_left -= min(len(told), self._characters_left)
-        return told
+        kept = cut(unicode_of(text), min(MAX_TEXT, self._characters_left) + 1)
+        self._characters_left -= min(len(kept), self._characters_left)
+        return kept
 
 
 def _shown(value: object) -> str:

@@ -1,1 +1,1 @@
-"""What a process needs of its machine: clocks, event loops, threads, signals, forks, files."""
+"""The process and its machine: clocks, event loops, threads, signals, forks, files."""

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 SAMPLES = 5
 TOO_SLOW = 1.0
-"""Seconds: an answer that takes so long may be wrong by half of that, and is worse than what was agreed before."""
+"""Seconds: an answer that takes this long may be wrong by half of it, and is worse than the time agreed before."""
 EVERY = 10.0
 """Seconds between two agreements: clocks drift apart by less than a millisecond in that time."""
 STANDS_STILL = timedelta(seconds=5)
@@ -26,10 +26,10 @@ STANDS_STILL = timedelta(seconds=5)
 
 
 class AgreedClock:
-    """A Clock by another clock, of which nothing is known until the first `agree`."""
+    """A Clock that runs by another clock; it has no time before the first `agree`."""
 
     def __init__(self, machine: Clock) -> None:
-        """``machine`` measures how time goes on; its wall time is not used."""
+        """Make a clock; ``machine`` measures how time goes on, and its wall time is not used."""
         self._machine = machine
         self._agreed: tuple[datetime, float] | None = None
         self._latest: datetime | None = None
@@ -41,7 +41,7 @@ class AgreedClock:
             AssertionError: before the first `agree`.
         """
         if self._agreed is None:
-            raise AssertionError("nobody knows what time it is: agree() first")
+            raise AssertionError("the time is not known: agree() first")
         time, at = self._agreed
         now = time + timedelta(seconds=self._machine.monotonic() - at)
         if self._latest is not None and now < self._latest <= now + STANDS_STILL:
@@ -58,11 +58,11 @@ class AgreedClock:
         await self._machine.wait_until(None if when is None else self._machine.now() + (when - self.now()), event)
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""
+        """Return a context whose body is cancelled after ``seconds`` and which then raises TimeoutError."""
         return self._machine.timeout(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
-        """Call ``callback`` in the running event loop after so many seconds, unless the alarm is cancelled before."""
+        """Call ``callback`` in the running event loop after ``seconds``, unless the alarm is cancelled before."""
         return self._machine.call_later(seconds, callback)
 
     async def keep_agreeing(self, ask: Callable[[], Awaitable[datetime | None]]) -> NoReturn:

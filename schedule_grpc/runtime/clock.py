@@ -18,24 +18,24 @@ EARLY = timedelta(milliseconds=2)
 """More than a timer of uvloop's is early by: it counts whole milliseconds."""
 
 QUIET_TURNS = 8
-"""Turns of the event loop without a newcomer after which none is waited for: a call takes some until it asks."""
+"""Turns of the event loop without a newcomer after which the wait ends: a call takes some turns to arrive."""
 
 MOST_TURNS = 64
-"""Turns that newcomers are waited for at most."""
+"""Turns of the event loop that a wait for newcomers takes at most."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
 class Alarm(Protocol):
-    """What `Clock.call_later` makes."""
+    """A pending call of `Clock.call_later`."""
 
     def cancel(self) -> None:
         """Do not call."""
 
 
 class Clock(Protocol):
-    """What time it is, and how to wait for another."""
+    """The time, and the ways to wait for it."""
 
     def now(self) -> datetime:
         """Return the wall time, aware, in UTC."""
@@ -47,10 +47,10 @@ class Clock(Protocol):
         """Return when ``event`` is set, the wall time reaches ``when``, or `MAX_WAIT` has passed; the first of them."""
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""
+        """Return a context whose body is cancelled after ``seconds`` and which then raises TimeoutError."""
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
-        """Call ``callback`` in the running event loop after so many seconds, unless the alarm is cancelled before."""
+        """Call ``callback`` in the running event loop after ``seconds``, unless the alarm is cancelled before."""
 
 
 class SystemClock:
@@ -68,7 +68,7 @@ class SystemClock:
         """Return when ``event`` is set, the wall time reaches ``when``, or `MAX_WAIT` has passed; the first of them."""
         seconds = MAX_WAIT if when is None else min((when - self.now()).total_seconds(), MAX_WAIT)
         if seconds <= 0 or event.is_set():
-            await next_turn()  # whoever asks in a loop must not keep the others from running
+            await next_turn()  # a caller that waits in a loop must let others run
             return
         try:
             async with asyncio.timeout(seconds):
@@ -78,11 +78,11 @@ class SystemClock:
                 await asyncio.sleep(EARLY.total_seconds() / 2)  # or the caller would look for what is not due yet
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Return a context whose body is cancelled after so many seconds and which then raises TimeoutError."""
+        """Return a context whose body is cancelled after ``seconds`` and which then raises TimeoutError."""
         return asyncio.timeout(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
-        """Call ``callback`` in the running event loop after so many seconds, unless the alarm is cancelled before."""
+        """Call ``callback`` in the running event loop after ``seconds``, unless the alarm is cancelled before."""
         return asyncio.get_running_loop().call_later(seconds, callback)
 
 
@@ -94,15 +94,15 @@ async def pass_by(clock: Clock, seconds: float) -> None:
 
 
 async def next_turn() -> None:
-    """Return at the event loop's next turn: all else that is ready goes first. No time needs to pass."""
+    """Return at the event loop's next turn, after everything that is ready. No time needs to pass."""
     await asyncio.sleep(0)
 
 
 async def nobody_comes(waiting: Sized, *, enough: int) -> None:
-    """Return once enough wait, or none has come for some turns of the event loop: those who come are under way now.
+    """Return once enough wait, or none has come for some turns of the event loop: others may be under way now.
 
-    Where callers come in numbers, whoever serves many at once waits for this first. Otherwise the answers to a few
-    make these few ask again soon, and each time a few are served.
+    A server of batches waits for this first. Otherwise the answers to a few callers make these few call again soon, and
+    every batch stays small.
     """
     quiet = 0
     for _ in range(MOST_TURNS):
@@ -114,10 +114,10 @@ async def nobody_comes(waiting: Sized, *, enough: int) -> None:
 
 
 def to_micros(instant: datetime) -> int:
-    """Return whole microseconds since 1970-01-01T00:00:00Z."""
+    """Return the whole microseconds since 1970-01-01T00:00:00Z."""
     return (instant - EPOCH) // MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    """Return the aware UTC instant of so many microseconds since 1970-01-01T00:00:00Z."""
+    """Return the aware UTC instant of these microseconds since 1970-01-01T00:00:00Z."""
     return EPOCH + micros * MICROSECOND

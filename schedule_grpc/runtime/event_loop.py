@@ -1,4 +1,4 @@
-"""Running a program's event loop so that it ends, whatever a task in it does with its cancellation."""
+"""Runs a program's event loop so that it ends, even if a task in it swallows its cancellation."""
 
 import asyncio
 import importlib
@@ -54,8 +54,8 @@ def new_loop(kind: Kind = "asyncio") -> NewLoop:
 def run(main: Coroutine[Any, Any, Returned], *, kind: Kind = "asyncio", within: NewLoop | None = None) -> Returned:
     """Run ``main`` in a new event loop of a kind, as `asyncio.run` does, or ``within`` one; return what it returns.
 
-    What ``main`` left behind is cancelled and gets `LAST_WORDS` seconds to stop. Whatever still runs then (a handler
-    that swallows its cancellation, for which `asyncio.run` would wait for ever) is named in the log and left there.
+    Tasks that ``main`` left behind are cancelled and get `LAST_WORDS` seconds to stop. Those that still run then
+    (handlers that swallow their cancellation, for which `asyncio.run` would wait for ever) are logged and left there.
     Processes that ``main`` forks get nothing of the loop.
 
     SystemExit in another task (``sys.exit()`` in a child task of a handler's) ends that task, not the program. Where a
@@ -105,5 +105,5 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
     _, immortal = loop.run_until_complete(asyncio.wait(tasks, timeout=LAST_WORDS))
     if immortal:
         log.warning("server.left_behind", tasks=sorted(task.get_name() for task in immortal))
-        # What the loop would say of them when they are collected has been said.
+        # They are logged: the loop need not log them again when they are collected.
         loop.set_exception_handler(lambda _loop, _context: None)

@@ -1,11 +1,11 @@
 """Points at which tests kill, stop or fail a server: ``SCHEDULE_FAILPOINTS=claim.written=kill@3,record.begun=error``.
 
 Each write of the store has three: ``begun`` (nothing is written), ``written`` (in a transaction that is not committed)
-and ``committed`` (on disk, and nobody has been told). This is the one place that knows of them; without the variable a
-point costs the look-up of an empty mapping.
+and ``committed`` (on disk, not published yet). They are defined in this module alone; without the variable a point
+costs the look-up of an empty mapping.
 
 An action is ``kill`` (SIGKILL: nothing is cleaned up), ``stop`` (SIGSTOP) or ``error`` (raises `FailpointReached`);
-after ``@`` stands the visit at which it happens, counted from 1, and 1 if nothing is said.
+after ``@`` stands the visit at which it happens, counted from 1; 1 by default.
 """
 
 import os
@@ -46,17 +46,17 @@ OPERATIONS = (
     *("note_unreadable", "correct_tasks", "note_reviewed"),
     "migrate",
 )
-"""Of the store, by the names of their functions; ``migrate`` is one step from a schema version to the next."""
+"""The store's operations, by the names of their functions; ``migrate`` is one step to the next schema version."""
 
 Work = Callable[..., Generator[Any, Any, Any]]
 
 
 class FailpointReached(Exception):
-    """What ``error`` raises."""
+    """Raised by the action ``error``."""
 
 
 def reached(operation: str, step: str) -> None:
-    """Do what is to be done at a point, if anything is."""
+    """Do the action that is armed at a point, if any."""
     if _ARMED and (armed := _ARMED.get(f"{operation}.{step}")) is not None:
         armed.visit()
 
@@ -110,13 +110,13 @@ _ACTIONS: Mapping[str, Callable[[str], None]] = {
 def _armed_by(text: str) -> dict[str, _Armed]:
     """Read the variable; what cannot be read ends the process, for a test would take silence for success."""
     armed = {}
-    for told in filter(None, text.split(",")):
-        point, _, what = told.partition("=")
-        action, _, at = what.partition("@")
+    for setting in filter(None, text.split(",")):
+        point, _, visit = setting.partition("=")
+        action, _, at = visit.partition("@")
         operation, _, step = point.partition(".")
         known = operation in OPERATIONS and step in STEPS and action in _ACTIONS
         if not known or not (at or "1").isdigit():
-            raise SystemExit(f"{VARIABLE}: {told} is not OPERATION.STEP=ACTION[@VISIT]")
+            raise SystemExit(f"{VARIABLE}: {setting} is not OPERATION.STEP=ACTION[@VISIT]")
         armed[point] = _Armed(point, action, int(at or 1))
     return armed
 

@@ -1,4 +1,4 @@
-"""What a forked child must not have of its server: its signals, its sockets, its locks, its event loop.
+"""Keeps from a forked child the signals, sockets, locks and event loop of its server.
 
 A handler may fork: `multiprocessing`, `os.fork`, a subprocess with ``preexec_fn``. The child is a copy of the server.
 Kept as it is, its SIGTERM would be read by the server's event loop, and its descriptors would hold the server's address
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 Descriptors: TypeAlias = Callable[[], Iterable[int]]
-"""Those that an event loop has at a moment and a child must not have."""
+"""Returns the present descriptors of an event loop that a child must not have."""
 
 LEFT = 70
 """Exit code of a child that came back into the server's event loop: sysexits' EX_SOFTWARE."""
@@ -33,15 +33,15 @@ ABOUT = Path("/proc/self/fdinfo")
 
 @dataclass(slots=True)
 class _Server:
-    """What belongs to the server of this process alone."""
+    """The resources that belong to the server of this process alone."""
 
     signals: Mapping[signal.Signals, Any] = field(default_factory=dict)
-    """Those that the server hears, and how each was handled before."""
+    """The signals that the server handles, with their handlers from before."""
     descriptors: set[int] = field(default_factory=set)
     ports: set[int] = field(default_factory=set)
-    """Of which every socket is the server's, in whatever library it was made."""
+    """Ports whose sockets are all the server's, in whichever library they were made."""
     loops: dict[int, tuple[asyncio.AbstractEventLoop, Descriptors]] = field(default_factory=dict)
-    """Event loops, and what is theirs, by the thread that they run in."""
+    """Event loops with their descriptors, by the thread that they run in."""
 
     def clear(self) -> None:
         """Own nothing: this process is a child."""
@@ -97,7 +97,7 @@ def sockets_of(selector: selectors.BaseSelector) -> list[int]:
 
 
 def descriptors_of(epoll: int) -> list[int]:
-    """Return an epoll object and all that it waits for, as the kernel tells it; of this process, or of its parent."""
+    """Return the descriptors of an epoll object and of all that it waits for; of this process, or of its parent."""
     try:
         lines = (ABOUT / str(epoll)).read_text().splitlines()
     except OSError:
@@ -139,7 +139,7 @@ def _after_in_child() -> None:
 
 
 def _end_in(loop: asyncio.AbstractEventLoop) -> None:
-    """End this child when it comes back into a loop, before what is ready there: that is the parent's to do."""
+    """End this child when it comes back into a loop, before what is ready there: that is the parent's work."""
     ready = getattr(loop, "_ready", None)  # asyncio offers no other way
     if not isinstance(ready, deque):
         os._exit(LEFT)

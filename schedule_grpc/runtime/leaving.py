@@ -1,4 +1,4 @@
-"""The end of a process: bounded, whatever handlers have left running in it."""
+"""The end of a process: bounded, even if handlers have left threads or processes running."""
 
 import os
 import sys
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+
+from schedule_grpc.runtime.threads import start_daemon
 
 log = structlog.get_logger(__name__)
 
@@ -18,7 +20,7 @@ def leave_soon(code: int, *, last: Callable[[], None], patience: float = PATIENC
     """End this process with an exit code after some seconds, if it has not ended by then.
 
     Python waits at its exit for threads that are no daemons, for the workers of executors, and for children of
-    `multiprocessing`, as long as they live. What is left is named in the log, and left.
+    `multiprocessing`, as long as they live. Those that are left are logged, and abandoned.
 
     Args:
         code: The exit code.
@@ -32,11 +34,11 @@ def leave_soon(code: int, *, last: Callable[[], None], patience: float = PATIENC
         last()
         os._exit(code)
 
-    threading.Thread(target=leave, name="leave", daemon=True).start()
+    start_daemon(leave, name="leave")
 
 
 def _processes() -> list[str]:
-    multiprocessing: Any = sys.modules.get("multiprocessing")  # not loaded: nobody has started one by it
+    multiprocessing: Any = sys.modules.get("multiprocessing")  # not loaded: no process was started by it
     children = multiprocessing.active_children() if multiprocessing else ()
     return sorted(f"{child.name} ({child.pid})" for child in children)
 

@@ -36,15 +36,15 @@ def absolute_url(url: str) -> str:
     return bare + question + "&".join(map(_absolute_option, options.split("&")))
 
 
-def absolute_binding(told: str | Mapping[str, Any]) -> str | dict[str, Any]:
+def absolute_binding(binding: str | Mapping[str, Any]) -> str | dict[str, Any]:
     """Return a binding's configuration, with the paths of its URL and of its options ``..._file`` absolute."""
-    if isinstance(told, str):
-        return absolute_url(told)
-    return {option: _absolute_value(option, value) for option, value in told.items()}
+    if isinstance(binding, str):
+        return absolute_url(binding)
+    return {option: _absolute_value(option, value) for option, value in binding.items()}
 
 
 def shown(path: str) -> str:
-    """Return a path as a person would say it here: relative to the working directory, if it is in there."""
+    """Return a path for display: relative to the working directory, if it is in there."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 

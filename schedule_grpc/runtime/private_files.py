@@ -1,6 +1,6 @@
-"""Files that this service makes hold payloads, results, keys and sessions: their owner alone reads what is new.
+"""Creates files that only their owner can read: they hold payloads, results, keys and sessions.
 
-A file that is there keeps its mode: whoever opened it to a group did so on purpose.
+An existing file keeps its mode: if it is open to a group, that is on purpose.
 """
 
 import os
@@ -11,7 +11,7 @@ MODE = 0o600
 
 
 def opener(path: str, flags: int) -> int:
-    """Open a file for ``open(..., opener=opener)``; one that is new is its owner's alone."""
+    """Open a file for ``open(..., opener=opener)``; only its owner can read a new one."""
     return os.open(path, flags | os.O_CLOEXEC, MODE)
 
 
@@ -28,9 +28,9 @@ def create(path: Path) -> None:
 
 
 def readers(path: Path) -> str:
-    """Return who beside a file's or folder's owner can read or change it; empty: nobody, or it is not there.
+    """Return who besides a file's or folder's owner can read or change it; empty: nobody else, or it is missing.
 
-    A group counts where the file is our own: one of somebody else's that we read as members of its group is meant so.
+    A group counts only for a file of this user: another user's file that is read as a member of its group is meant so.
     """
     try:
         found = path.stat()

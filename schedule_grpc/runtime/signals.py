@@ -1,4 +1,4 @@
-"""The signals that ask a server to stop, heard in its event loop."""
+"""The signals that ask a server to stop, handled in its event loop."""
 
 import asyncio
 import signal
@@ -13,10 +13,10 @@ STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
-def hearing(heard: Callable[[], None]) -> Iterator[None]:
-    """Within this context the running loop calls ``heard`` for each signal of `STOP`. Afterwards they are ignored.
+def hearing(on_signal: Callable[[], None]) -> Iterator[None]:
+    """Within this context the running loop calls ``on_signal`` for each signal of `STOP`. Afterwards they are ignored.
 
-    For good: whoever asks again and again while the process ends must not kill it halfway. The event loop's own
+    For good: repeated signals while the process ends must not kill it halfway. The event loop's own
     ``add_signal_handler`` cannot do that, for it goes back to the default in between. A SIGHUP that is ignored already
     (``nohup``) stays so.
     """
@@ -30,7 +30,7 @@ def hearing(heard: Callable[[], None]) -> Iterator[None]:
         with suppress(BlockingIOError):
             for number in reader.recv(4096):
                 if number in chosen:
-                    heard()
+                    on_signal()
 
     loop.add_reader(reader, came)
     former = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)

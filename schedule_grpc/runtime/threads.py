@@ -1,6 +1,7 @@
-"""Work in daemon threads, which neither the loop nor the end of the process waits for.
+"""Daemon threads, which neither the event loop nor the end of the process waits for. All are started here.
 
-`in_thread` is for work that blocks, `Aside` for work that computes.
+`in_thread` is for work that blocks, `Aside` for work that computes, `start_daemon` for a thread that works on its own.
+Not an executor's threads: concurrent.futures joins those when the process ends, and waits for one that is stuck.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -15,18 +17,47 @@ T = TypeVar("T")
 
 
 LIGHT = 4096
-"""What weighs at most this much takes about a millisecond, and is done on the loop: a thread would cost more."""
+"""Work of at most this weight takes about a millisecond, and is done on the loop: a thread would cost more."""
 
 
 class Stopped(Exception):
     """Raised by work that has seen that it should stop."""
 
 
+def start_daemon(run: Callable[[], object], *, name: str) -> threading.Thread:
+    """Start a daemon thread; return it.
+
+    Raises:
+        RuntimeError: if the machine has no thread left to give.
+    """
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def start_beside(work: Callable[[], T], deliver: Callable[[T], None], *, name: str) -> None:
+    """Start ``work`` in a daemon thread and a copy of this context; ``deliver`` gets its result in this event loop.
+
+    The result is lost if the loop has closed by then: the server stopped without this thread.
+
+    Raises:
+        RuntimeError: as `start_daemon`.
+    """
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        result = work()
+        with suppress(RuntimeError):  # the loop has closed
+            loop.call_soon_threadsafe(deliver, result)
+
+    start_daemon(partial(contextvars.copy_context().run, call), name=name)
+
+
 async def in_thread(work: Callable[[threading.Event], T], *, name: str, abandon: bool = False) -> T:
     """Return what ``work`` returns, or raise what it raises.
 
     A caller that is cancelled sets the event, at which ``work`` should look now and then, and waits for it to end: so
-    whoever comes next finds what it was doing undone. Not an executor's thread: those are joined when the process ends.
+    the next caller finds what it was doing undone.
 
     Args:
         work: What to do, given the event.
@@ -36,7 +67,12 @@ async def in_thread(work: Callable[[threading.Event], T], *, name: str, abandon:
     """
     stop = threading.Event()
     future: asyncio.Future[_End[T]] = asyncio.get_running_loop().create_future()
-    _start(lambda: work(stop), future, name)
+
+    def deliver(end: _End[T]) -> None:
+        if not future.done():
+            future.set_result(end)
+
+    start_beside(lambda: _End(partial(work, stop)), deliver, name=name)
     try:
         end = await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -48,9 +84,9 @@ async def in_thread(work: Callable[[threading.Event], T], *, name: str, abandon:
 
 
 class Aside:
-    """Computes beside the event loop what takes long in proportion to what a caller sent or asked for.
+    """Computes beside the event loop where a caller's request decides how long it takes.
 
-    On the loop it would hold up every other call, and what is due. One thing is computed at a time: the interpreter
+    On the loop it would hold up every other call, and due tasks. One work is computed at a time: the interpreter
     computes no faster with more threads, and each of them would take its turns from the loop.
     """
 
@@ -61,8 +97,8 @@ class Aside:
         """Return what ``work`` returns, or raise what it raises.
 
         Args:
-            work: Pure computing: it neither waits nor touches what the loop may change meanwhile.
-            weight: About how many bytes it is computed of; up to `LIGHT` it is done at once. None: many.
+            work: Pure computing: it neither waits nor touches values that the loop may change meanwhile.
+            weight: The approximate size of its input in bytes; up to `LIGHT` it is done at once. None: large.
         """
         if weight is not None and weight <= LIGHT:
             return work()
@@ -71,7 +107,7 @@ class Aside:
 
 
 def weight_of(*values: object) -> int:
-    """Return about how many bytes JSON values have as text; whatever is beyond `LIGHT` is not looked at."""
+    """Return the approximate size of JSON values as text, in bytes; counting stops beyond `LIGHT`."""
     weight, heap = 0, list(values)
     while heap and weight <= LIGHT:
         value = heap.pop()
@@ -89,7 +125,7 @@ def weight_of(*values: object) -> int:
 
 
 class _End(Generic[T]):
-    """What became of it. Kept as a value: a future complains of an exception that nobody asked it for."""
+    """The result or the error of work. Kept as a value: a future logs an exception that is never retrieved."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._error: BaseException | None = None
@@ -102,19 +138,3 @@ class _End(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._value
-
-
-def _start(work: Callable[[], T], future: "asyncio.Future[_End[T]]", name: str) -> None:
-    loop = asyncio.get_running_loop()
-
-    def deliver(end: _End[T]) -> None:
-        if not future.done():
-            future.set_result(end)
-
-    def call() -> None:
-        end = _End(work)
-        with suppress(RuntimeError):  # the loop has closed: the server stopped without this thread
-            loop.call_soon_threadsafe(deliver, end)
-
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(call,), name=name, daemon=True).start()

@@ -188,11 +188,7 @@ class TaskService:
             handler.name: replace(handler, offered=handler.name in elsewhere)
             for handler in await self._store.known_handlers()
         }
-        limits = self._registry.limits()
-        known |= {
-            offer.name: Handler(name=offer.name, description=offer.description, concurrency=limits.get(offer.name))
-            for offer in self._registry
-        }
+        known |= {handler.name: handler for handler in self._registry.handlers()}
         return tuple(sorted(known.values(), key=lambda handler: handler.name))
 
     # -- inside

@@ -1,1 +1,1 @@
-"""The settings of a server: where they are read from, and what they mean."""
+"""The settings of a server: their sources, their values, their meaning."""

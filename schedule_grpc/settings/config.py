@@ -56,7 +56,7 @@ LONGEST_DRAIN = timedelta(hours=1)
 
 
 class HttpOptions(BaseModel):
-    """The HTTP interface, and who may ask it beside this machine."""
+    """The HTTP interface, and the hosts and origins that may call it beside this machine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,7 +71,7 @@ class HttpOptions(BaseModel):
 
 
 class AlertSettings(BaseModel):
-    """Who is told when something is wrong for a while."""
+    """The receivers of alerts, and the file whose content signs them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -80,7 +80,7 @@ class AlertSettings(BaseModel):
 
 
 class BackupOptions(BaseModel):
-    """Where backups go."""
+    """The place of backups, and the programs and options that make them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -91,7 +91,7 @@ class BackupOptions(BaseModel):
 
 
 class HttpRequestOptions(BaseModel):
-    """Where the handler http-request may send to."""
+    """The hosts that the handler http-request may call, and its secrets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -102,7 +102,7 @@ class HttpRequestOptions(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Made by `load`."""
+    """All settings of a server; made by `load`."""
 
     model_config = SettingsConfigDict(env_prefix="SCHEDULE_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -219,7 +219,7 @@ class Settings(BaseSettings):
         return self
 
     def registrations(self) -> tuple[Registration, ...]:
-        """Return what ``tasks`` asks for.
+        """Return the registrations that ``tasks`` declares.
 
         Raises:
             WrongSettings: naming the file, and every place and reason.
@@ -237,7 +237,7 @@ class Settings(BaseSettings):
 
     @property
     def tasks_from(self) -> str:
-        """Where ``tasks`` are declared, as messages name it."""
+        """The file or variable that declares ``tasks``, for messages."""
         return str(self._tasks_file or "SCHEDULE_TASKS")
 
     @classmethod
@@ -254,7 +254,7 @@ class Settings(BaseSettings):
 
 
 class WrongSettings(ConfigurationError):
-    """Settings that cannot be; ``complaints`` has a line for each."""
+    """Invalid settings; ``complaints`` has a line for each."""
 
     def __init__(self, complaints: Iterable[str]) -> None:
         self.complaints = tuple(complaints)
@@ -271,10 +271,10 @@ class Key:
 
 
 def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
-    """Return the settings of a server; relative paths are those of the working directory as it is now.
+    """Return the settings of a server; relative paths are resolved in the present working directory.
 
     Args:
-        flags: What the command line says; None values say nothing.
+        flags: The flags of the command line; None is a flag that was not given.
         file: The TOML file; None takes ``schedule.toml`` if there is one.
 
     Raises:
@@ -292,7 +292,7 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Settings:
     settings = _with_absolute_paths(settings)
     if not environment.has(("tasks",)):
         settings.declared_in(file or DEFAULT_FILE)
-    settings.registrations()  # what is wrong with them is said now, not after the server has begun to start
+    settings.registrations()  # errors in them are raised now, not after the server has begun to start
     return settings
 
 
@@ -305,12 +305,12 @@ def keys() -> Iterator[Key]:
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:
-    """Return settings that mean the same files whatever the working directory will be."""
+    """Return settings with absolute paths, which mean the same files in any working directory."""
     backup, request, alerts = settings.backup, settings.http_request, settings.alerts
     return settings.model_copy(
         update={
             "database": paths.absolute_url(settings.database),
-            "bindings": {name: paths.absolute_binding(told) for name, told in settings.bindings.items()},
+            "bindings": {name: paths.absolute_binding(binding) for name, binding in settings.bindings.items()},
             "backup": backup.model_copy(
                 update={
                     "root": paths.absolute_place(backup.root),

@@ -1,4 +1,4 @@
-"""Where settings come from: flags, the environment, a file. Puts them together, and tells what is wrong by its source.
+"""The sources of settings (flags, the environment, a file), their merge, and complaints that name the source.
 
 A complaint names a setting as its writer wrote it: ``--drain-timeout``, ``SCHEDULE_HTTP__ALLOWED_HOSTS``,
 ``schedule.toml: http.allowed_hosts``.
@@ -25,7 +25,7 @@ TEXT_AS_KEY = {"http": "address"}
 """Tables that may be given as one text, which is the value of this key."""
 _BINDINGS = "bindings"
 _OF_A_KEY = "[key]"
-"""What pydantic adds to the place of a key that cannot be."""
+"""The part that pydantic adds to the place of an invalid key."""
 
 Place: TypeAlias = tuple[int | str, ...]
 
@@ -38,7 +38,7 @@ class Source:
     spelled: Callable[[Place], str]
 
     def has(self, place: Place) -> bool:
-        """Tell whether this source gives the value at a place, as far as tables reach."""
+        """Return whether this source gives the value at a place, as far as tables reach."""
         value: Any = self.values
         for part in place:
             if not isinstance(value, Mapping):
@@ -57,7 +57,7 @@ def from_file(path: Path) -> Source:
     """
     try:
         values = table(path.read_bytes())
-    except (OSError, ValueError) as error:  # what is no UTF-8, no TOML, or a number without end, is a ValueError
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         raise ConfigurationError(f"{path}: {error}") from error
     except RecursionError:
         raise ConfigurationError(f"{path}: is nested too deeply") from None
@@ -65,12 +65,12 @@ def from_file(path: Path) -> Source:
 
 
 def from_environment(settings: type[BaseSettings]) -> Source:
-    """Return the settings of the environment: the variables that begin with ``SCHEDULE_`` and name one."""
+    """Return the settings of the environment: variables that begin with ``SCHEDULE_`` and name a setting."""
     return Source(_tables(_Environment(settings)()), _variable)
 
 
 def from_flags(flags: Mapping[str, Any]) -> Source:
-    """Return the settings of the command line; None values say nothing."""
+    """Return the settings of the command line; None is a flag that was not given."""
     return Source(
         _tables({key: value for key, value in flags.items() if value is not None}),
         lambda place: f"--{str(place[0]).replace('_', '-')}" + (f": {_dotted(place[1:])}" if place[1:] else ""),
@@ -78,7 +78,7 @@ def from_flags(flags: Mapping[str, Any]) -> Source:
 
 
 def merged(sources: Sequence[Source]) -> dict[str, Any]:
-    """Return what all sources say, a later one over an earlier; tables of which each says a part are put together."""
+    """Return the settings of all sources, a later one over an earlier one; tables are merged key by key."""
     together: dict[str, Any] = {}
     for source in sources:
         for key, value in source.values.items():
@@ -91,7 +91,7 @@ def merged(sources: Sequence[Source]) -> dict[str, Any]:
 
 
 def complaints(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> Iterator[str]:
-    """Return what is wrong, a line for each; the last source that gives a value is the one that is named."""
+    """Yield a line for each error; it names the last source that gives the value."""
     for each in error.errors(include_url=False, include_input=False):
         place = tuple(part for part in each["loc"] if part != _OF_A_KEY)
         if each["type"] == "extra_forbidden":
@@ -106,10 +106,10 @@ def complaints(error: ValidationError, model: type[BaseModel], sources: Sequence
 
 
 def json_or_text(value: object, opening: str) -> object:
-    """Return what a text means that is JSON because it begins with ``opening``; anything else stays as it is.
+    """Return the value of a text that begins with ``opening``, read as JSON; return anything else as it is.
 
     Raises:
-        ValueError: if it begins like JSON and is none, or an object in it has a key twice.
+        ValueError: if such a text is not JSON, or an object in it has a key twice.
     """
     if not isinstance(value, str) or not value.lstrip().startswith(opening):
         return value
@@ -122,10 +122,10 @@ def json_or_text(value: object, opening: str) -> object:
 
 
 def as_table(key: str, value: object) -> object:
-    """Return the table that a setting's value stands for; what is no table stays as it is.
+    """Return the table that a setting's value stands for; return anything else as it is.
 
     Raises:
-        ValueError: for a text that begins like JSON and is none.
+        ValueError: for a text that begins like JSON and is not JSON.
     """
     if key in TEXT_AS_KEY and isinstance(value, str) and not value.lstrip().startswith("{"):
         return {TEXT_AS_KEY[key]: value}
@@ -137,26 +137,26 @@ def as_table(key: str, value: object) -> object:
 
 
 class _Environment(EnvSettingsSource):
-    """Reads the texts of tables, and leaves those of lists and what is wrong to the settings' validators."""
+    """Reads the texts of tables, and leaves lists and invalid texts to the settings' validators."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 (pydantic's)
         return _read(field_name, value)
 
 
 def _tables(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values with their tables as mappings, so that the parts of several sources can be put together."""
+    """Return values with their tables as mappings, so that several sources can be merged."""
     return {key: _read(key, value) for key, value in values.items()}
 
 
 def _read(key: str, value: object) -> object:
     try:
         return as_table(key, value)
-    except ValueError:  # the setting's own validator meets the same text again, and tells
+    except ValueError:  # the setting's own validator reads the same text again, and reports it
         return value
 
 
 def _variable(place: Place) -> str:
-    """Return the variable that holds a place, and where in it the place is."""
+    """Return the variable that holds a place, and the place within it."""
     given = {name.upper() for name in os.environ}
     for end in range(len(place), 0, -1):
         name = PREFIX + NESTED.join(map(str, place[:end])).upper()
@@ -166,18 +166,18 @@ def _variable(place: Place) -> str:
 
 
 def _dotted(place: Place) -> str:
-    """Return a place as ``tasks[0].name``; on one line, whatever somebody took for a key."""
-    told = ""
+    """Return a place as ``tasks[0].name``; on one line, also for a key with line breaks."""
+    text = ""
     for part in place:
         if isinstance(part, int):
-            told += f"[{part}]"
+            text += f"[{part}]"
         else:
-            told += ("." if told else "") + (part if part.isprintable() else repr(part))
-    return told
+            text += ("." if text else "") + (part if part.isprintable() else repr(part))
+    return text
 
 
 def _hint(place: Place, model: type[BaseModel]) -> str:
-    """Return what was probably meant by a key that is none, or the keys there are."""
+    """Return the known key that is most like an unknown one, or all known keys."""
     *tables, wrong = map(str, place)
     for each in tables:
         model = _model(model, each) or model

@@ -1,4 +1,4 @@
-"""How a setting's value is read from what people write: durations, lists, tables, addresses; and what is none."""
+"""Readers of settings' values as people write them: durations, lists, tables, addresses; they refuse other texts."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from schedule_grpc.settings.sources import as_table, json_or_text
 from schedule_grpc.text.secrets import are_hosts, shown, shown_address
 
 OFF = "off"
-"""Instead of an address: there is no such interface."""
+"""The value instead of an address that turns an interface off."""
 _IPV6 = re.compile(r"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.%]*\]")
 """Begins like a JSON list."""
 _NO_HOST = re.compile(r"[/?#,]")
@@ -24,7 +24,7 @@ def duration(value: object) -> object:
 
 
 def _listed(separator: "re.Pattern[str]") -> Callable[[object], object]:
-    """Return a reader of lists: a JSON list, or its items with ``separator`` between; items of a list, too."""
+    """Return a reader of lists: JSON lists, texts split by ``separator``, or lists of such texts."""
 
     def read(value: object) -> object:
         if isinstance(value, list):
@@ -43,18 +43,18 @@ def _listed(separator: "re.Pattern[str]") -> Callable[[object], object]:
 def _flagless(value: object) -> object:
     """Refuse true and false, which Python takes for 1 and 0."""
     if isinstance(value, bool):
-        raise ValueError("is a number, not true or false")  # noqa: TRY004 (pydantic tells of ValueError)
+        raise ValueError("is a number, not true or false")  # noqa: TRY004 (pydantic reports ValueErrors)
     return value
 
 
 def _url_or_table(value: object) -> object:
     if not isinstance(value, str | Mapping):
-        raise ValueError("is neither a URL nor a table")  # noqa: TRY004 (pydantic tells of ValueError)
+        raise ValueError("is neither a URL nor a table")  # noqa: TRY004 (pydantic reports ValueErrors)
     return json_or_text(value, "{")
 
 
 def table(key: str) -> BeforeValidator:
-    """Return the reader of a table, which refuses what is none."""
+    """Return the validator of a table, which refuses other values."""
     return BeforeValidator(partial(_table_of, key))
 
 
@@ -72,7 +72,7 @@ def _checked_name(name: str) -> str:
 
 
 def checked_address(address: str) -> str:
-    """Return an address, which is HOST:PORT."""
+    """Return the address if it is HOST:PORT."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port or not are_hosts(address):
         raise ValueError(f"{shown_address(address)} is not HOST:PORT")
@@ -80,12 +80,12 @@ def checked_address(address: str) -> str:
 
 
 def checked_http_address(address: str) -> str:
-    """Return the address of the HTTP interface, or that there is none."""
+    """Return the address of the HTTP interface, HOST:PORT or `OFF`."""
     return address if address == OFF else checked_address(address)
 
 
 def checked_origin(origin: str) -> str:
-    """Return an origin of browsers, in lower case: a scheme and a host."""
+    """Return a browser's origin (scheme and host) in lower case."""
     scheme, _, host = origin.partition("://")
     if scheme not in ("http", "https") or not host or _NO_HOST.search(host) or not are_hosts(host):
         raise ValueError(f"{shown(origin)!r} is not an origin such as https://ops.example")
@@ -94,7 +94,7 @@ def checked_origin(origin: str) -> str:
 
 NAMES = BeforeValidator(_listed(re.compile(",")))
 URLS = BeforeValidator(_listed(re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*:)")))
-"""A comma within a URL belongs to it, unless what follows begins another one."""
+"""A comma within a URL belongs to it, unless another URL follows."""
 NUMBER = BeforeValidator(_flagless)
 BindingName: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
 Binding: TypeAlias = Annotated[str | dict[str, Any], BeforeValidator(_url_or_table)]

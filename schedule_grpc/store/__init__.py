@@ -1,10 +1,13 @@
-"""The durable state: the Store protocol speaks of operations; SqlStore is its one implementation, over any database."""
+"""The durable state of the service: a Store speaks of operations, over any database."""
 
 from schedule_grpc.store.claims import Claim, Claimed, ClaimRequest, Fired, Look, ManualRun, Slots, Submitted
+from schedule_grpc.store.lease_line import LeaseLine
 from schedule_grpc.store.opening import found_version, is_shared, open_store, shown
-from schedule_grpc.store.protocol import LeaseLine, Pruned, Replica, Review, Store
+from schedule_grpc.store.operations.retention_round import Pruned
+from schedule_grpc.store.operations.reviews import Review
+from schedule_grpc.store.replica import Replica
 from schedule_grpc.store.schema import NEWEST, schema_version
-from schedule_grpc.store.sql_store import SqlStore
+from schedule_grpc.store.store import Store
 
 __all__ = [
     "NEWEST",
@@ -19,7 +22,6 @@ __all__ = [
     "Replica",
     "Review",
     "Slots",
-    "SqlStore",
     "Store",
     "Submitted",
     "found_version",

@@ -1,4 +1,4 @@
-"""What is claimed, by whom, and how much of it: the values that the store and an engine hand to each other."""
+"""Claims, and requests for them: the values that the store and an engine hand to each other."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Claim(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimRequest:
-    """Who wants to run how much of what.
+    """How many executions of which handlers an engine can start.
 
     ``running`` counts what the claimant runs already, by handler: no handler gets more than its share of ``limit``
     while another one waits, and none more than its own in ``limits``.
@@ -41,9 +41,9 @@ class ClaimRequest:
     now: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
     looks_at: int = 0
-    """How many of the tasks that are due next to look at behind it, in the same step; 0: that step does not look."""
+    """How many of the tasks that are due next the claim looks at, in the same step; 0: it does not look."""
     horizon: timedelta = timedelta(0)
-    """How far that look sees."""
+    """How far ahead that look sees."""
 
     @property
     def free(self) -> int:
@@ -57,50 +57,50 @@ class ClaimRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """What there is to do now, what comes next, and when to look again.
+    """Work that is due now, work that comes next, and the time of the next look.
 
     ``next_time`` is the earliest instant, after now, at which a task is due, a claimable execution becomes available,
-    or a start deadline passes; None if nothing is in sight. ``unreadable`` are tasks whose next run has come, but of
-    which this program cannot read a part.
+    or a start deadline passes; None if nothing is in sight. ``unreadable`` are tasks whose next run has come, but
+    which this program cannot read in full.
     """
 
     due: tuple[Task, ...]
     claimable: frozenset[str]
-    """Handlers of the asker's of which executions can be claimed."""
+    """Handlers of the asking engine that have executions to claim."""
     expired: bool
     next_time: datetime | None
     next_wait_time: datetime | None = None
-    """The same of executions alone."""
+    """The same for executions alone."""
     next_claim_time: datetime | None = None
     """The earliest instant, after now, at which a claimable execution becomes available."""
     unreadable: tuple[Task, ...] = ()
     coming: tuple[Task, ...] = ()
     """Tasks that are due later, the first ones, as far as the look saw."""
     known_until: datetime = LONG_AGO
-    """Of the tasks that are due before this instant none is missing, neither in `due` nor in `coming`."""
+    """Every task that is due before this instant is in `due` or `coming`."""
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
-    """Attempts that began, and what there is to do behind them, if it was looked at."""
+    """Attempts that began, and the look that followed in the same step, if one was requested."""
 
     claims: tuple[Claim, ...] = ()
     look: Look | None = None
 
 
 class Fired(Claimed, frozen=True, kw_only=True):
-    """What firings recorded, and which of it began at once."""
+    """Executions that firings recorded; ``claims`` are those that began at once."""
 
     executions: tuple[Execution, ...]
 
     @property
     def waits(self) -> bool:
-        """Whether any of it is left waiting."""
+        """Whether an execution is left waiting."""
         begun = {claim.execution.id for claim in self.claims}
         return any(each.state is State.PENDING and each.id not in begun for each in self.executions)
 
 
 class ManualRun(Struct, frozen=True, kw_only=True):
-    """What RunTaskNow asks for; without a payload the task's own counts."""
+    """A call of RunTaskNow; without a payload the handler gets the task's."""
 
     name: str
     payload: Mapping[str, Any] | None = None
@@ -108,7 +108,7 @@ class ManualRun(Struct, frozen=True, kw_only=True):
 
 
 class Submitted(Struct, frozen=True, kw_only=True):
-    """What became of manual runs, in their order, and which of them began at once."""
+    """The answers to manual runs, in their order; ``claims`` are the runs that began at once."""
 
     answers: tuple[Execution | ScheduleError, ...]
     claims: tuple[Claim, ...]

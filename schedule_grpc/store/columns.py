@@ -1,4 +1,4 @@
-"""Columns of a row read one by one: what cannot be read is named, and has a value that harms nothing."""
+"""Columns of a row read one by one: an unreadable column is named, and gets a harmless value."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,12 +23,12 @@ SHOWN = 40
 
 
 def holds_instant(stored: Any) -> bool:
-    """Tell whether a column holds an instant that a datetime can hold: SQLite takes any value in any column."""
+    """Return whether a column holds an instant that a datetime can hold: SQLite takes any value in any column."""
     return type(stored) is int and FIRST <= stored <= LAST
 
 
 class Columns:
-    """Reads columns, and keeps what cannot be read."""
+    """Reads columns, and keeps the unreadable ones."""
 
     def __init__(self) -> None:
         """Begin with no trouble."""
@@ -72,7 +72,7 @@ class Columns:
         return None if stored is None else self.text(column, stored)
 
     def json(self, column: str, text: str | None) -> Any:
-        """Return the JSON in a column that may have none; None, too, for what is none."""
+        """Return the JSON in a column that may have none; None, too, for a text that is not JSON."""
         try:
             found = None if text is None else decode(text)
             # Only an escape can stand for half of a character.
@@ -82,7 +82,7 @@ class Columns:
             return None
 
     def json_object(self, column: str, text: str) -> dict[str, Any]:
-        """Return the JSON object in a column that must have one; an empty one for what is none."""
+        """Return the JSON object in a column that must have one; an empty object if it has none."""
         found = self.json(column, text)
         if isinstance(found, dict):
             return found
@@ -91,7 +91,7 @@ class Columns:
         return {}
 
     def word(self, words: type[E], column: str, stored: str | None) -> E | None:
-        """Return the word of a few in a column that may have none; None, too, for one that is none of them."""
+        """Return the enum value in a column that may have none; None, too, for a value unknown to this program."""
         if not stored:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Tasks that are listed again, known by what changes of them: of a page that is as it was, little is read."""
+"""Tasks that were listed before, known by the columns that change: an unchanged page costs few columns a task."""
 
 from collections.abc import Sequence
 from threading import Lock
@@ -22,27 +22,27 @@ COLUMNS = (
     "last_success_time",
     "last_failure_time",
 )
-"""What list_tasks reads: a task of this revision has one definition, one note, and is enabled or not."""
+"""The columns that list_tasks reads: a task's revision implies its definition, its note, and whether it is enabled."""
 
 Place: TypeAlias = tuple[Any, ...]
-"""The values of these columns: where a task stands."""
+"""The values of these columns: a task's place."""
 
 
 class ListedTasks:
-    """Keeps the tasks that were listed last, each with its place."""
+    """Keeps the last listed tasks, each with its place."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Place, Task]] = {}
         self._lock = Lock()  # several threads read
 
     def known(self, place: Place) -> Task | None:
-        """Return the task that stands there; None if it was not listed so."""
+        """Return the task with this place; None if it was not listed so."""
         kept = self._kept.get(place[0])
         return kept[1] if kept is not None and kept[0] == place else None
 
     def learn(self, row: Row) -> Task:
         """Return the task in a whole row, and keep it."""
-        task = task_read_again(row)  # the same value as for those who ask for this task alone
+        task = task_read_again(row)  # the same value as in calls that read this task alone
         with self._lock:
             if task.uid not in self._kept and len(self._kept) >= MOST_KEPT:
                 del self._kept[next(iter(self._kept))]

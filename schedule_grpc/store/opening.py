@@ -12,17 +12,15 @@ from schedule_grpc.database.postgres import text as postgres_text
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.events import Hub
-from schedule_grpc.store.lease_line import PostgresLeaseLine
+from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
+from schedule_grpc.store.lease_line import LeaseLine
 from schedule_grpc.store.operations.executions import find_executions
 from schedule_grpc.store.relay import Relay
 from schedule_grpc.store.schema import APPLICATION_ID, MIGRATIONS, schema_version
-from schedule_grpc.store.sql_store import SqlStore
+from schedule_grpc.store.store import Store
 
 if TYPE_CHECKING:
-    from schedule_grpc.database.postgres.channel import Channel
-
-SQLITE = "sqlite:///"
-POSTGRESQL = ("postgresql://", "postgres://")
+    from schedule_grpc.database.postgres.notifications import NotificationConnection
 
 
 async def open_store(
@@ -31,14 +29,14 @@ async def open_store(
     *,
     on_commit: Callable[[int], None] = lambda _: None,
     on_error: Callable[[str], None] = lambda _: None,
-) -> SqlStore:
+) -> Store:
     """Open, and create or migrate where needed, the store in a SQLite file or a PostgreSQL database.
 
     Args:
         place: The file, or a URL: ``sqlite:///PATH``, ``postgresql://...``.
-        hub: Is told of what happens, once it is committed.
-        on_commit: Is told how many operations share each commit.
-        on_error: Is told of each operation that the database refuses: ``read`` or ``write``.
+        hub: Publishes the events of each operation, once it is committed.
+        on_commit: Is called with the number of operations in each commit.
+        on_error: Is called with ``read`` or ``write`` for each operation that the database refuses.
 
     Raises:
         DatabaseRefused: if the database must not be used as it is, or cannot be.
@@ -47,7 +45,7 @@ async def open_store(
         return await _open_shared(str(place), hub, on_commit, on_error)
     path = Path(str(place).removeprefix(SQLITE))
     file = await SqliteDatabase.open(path, migrations=MIGRATIONS, application_id=APPLICATION_ID, on_commit=on_commit)
-    return SqlStore(file, hub, on_error=on_error)
+    return Store(file, hub, on_error=on_error)
 
 
 async def found_version(url: str) -> int | None:
@@ -64,37 +62,33 @@ async def found_version(url: str) -> int | None:
 
 
 def shown(url: str) -> str:
-    """Return a database's URL without what must not be shown: a password, options."""
+    """Return a database's URL without its password and options."""
     return postgres_text.shown(url) if is_shared(url) else url
 
 
 def is_shared(place: Path | str) -> bool:
-    """Tell whether a database can have several servers."""
+    """Return whether a database can have several servers."""
     return isinstance(place, str) and place.startswith(POSTGRESQL)
 
 
-async def _open_shared(
-    url: str, hub: Hub, on_commit: Callable[[int], None], on_error: Callable[[str], None]
-) -> SqlStore:
+async def _open_shared(url: str, hub: Hub, on_commit: Callable[[int], None], on_error: Callable[[str], None]) -> Store:
     database = await _postgres().PostgresDatabase.open(url, migrations=MIGRATIONS, on_commit=on_commit)
 
     async def find(ids: Sequence[str]) -> Sequence[Execution]:
         found: Sequence[Execution] = await database.read(partial(find_executions, ids))
         return found
 
-    def connect(relay: Relay) -> "Channel":
-        from schedule_grpc.database.postgres.channel import Channel  # noqa: PLC0415
+    def connect(relay: Relay) -> "NotificationConnection":
+        from schedule_grpc.database.postgres.notifications import NotificationConnection  # noqa: PLC0415
 
-        return Channel(url, heard=relay.heard, gap=relay.gap)
+        return NotificationConnection(url, received=relay.receive, gap=relay.gap)
 
-    def lease_line() -> PostgresLeaseLine:
+    def lease_line() -> LeaseLine:
         from schedule_grpc.database.postgres.line import Line  # noqa: PLC0415
 
-        return PostgresLeaseLine(Line(url, pooled=lambda: database.pooled))
+        return LeaseLine(Line(url, pooled=lambda: database.pooled))
 
-    return SqlStore(
-        database, hub, peers=Relay(hub, find=find, connect=connect), lease_line=lease_line, on_error=on_error
-    )
+    return Store(database, hub, peers=Relay(hub, find=find, connect=connect), lease_line=lease_line, on_error=on_error)
 
 
 def _postgres() -> ModuleType:

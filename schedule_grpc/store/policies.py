@@ -41,7 +41,7 @@ def stored_policy(text: str) -> tuple[Policy, Columns]:
 
 @lru_cache(maxsize=POLICIES_KEPT)
 def policy_text(policy: Policy) -> str:
-    """Return what is stored of a policy."""
+    """Return a policy as its column holds it."""
     # A multiplier of 2 is one of 2.0: equal policies have one text.
     values = {path: float(value) if path in _FLOATS else value for path, value in policy.fields().items()}
     return encode({_stored_name(path): _stored(value) for path, value in values.items()})

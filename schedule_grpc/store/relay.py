@@ -1,4 +1,4 @@
-"""What one server committed, told to the others that share its database: ids only, for the rows say the rest."""
+"""Events that one server committed, published to its peers on the same database: ids only, the rows hold the rest."""
 
 import asyncio
 import json
@@ -20,102 +20,108 @@ Find = Callable[[Sequence[str]], Awaitable[Sequence[Execution]]]
 
 _ENCODER = json.JSONEncoder()
 MOST_BYTES = 7500
-"""PostgreSQL takes less than 8,000 in one word."""
+"""PostgreSQL takes less than 8,000 in one message."""
 
 
-class Channel(Protocol):
-    """Where words are said to the other servers."""
+class Notifications(Protocol):
+    """A connection that carries messages to the other servers."""
 
-    def say(self, word: str) -> None:
-        """Say a word, soon."""
+    def publish(self, message: str) -> None:
+        """Send a message, soon."""
 
     async def close(self) -> None:
-        """Say what is left to say, and leave."""
+        """Send what is unsent, and disconnect."""
 
 
 class PeerNotifier(Protocol):
-    """The other servers of the same database."""
+    """The way to the other servers of the same database."""
 
-    def tell(self, events: Sequence[Event]) -> None:
-        """Tell them of what is committed."""
+    def publish(self, events: Sequence[Event]) -> None:
+        """Send committed events to the peers."""
 
     async def close(self) -> None:
-        """Tell what is left to tell, and hear no more."""
+        """Send what is unsent, and receive no more."""
 
 
 class Relay:
-    """Says this server's events to the others, and tells this server's hub of theirs."""
+    """Publishes this server's events to its peers, and theirs in this server's hub."""
 
-    def __init__(self, hub: Hub, *, find: Find, connect: Callable[["Relay"], Channel]) -> None:
-        """``connect`` opens the channel, which hands what it hears to `heard` and `gap`."""
+    def __init__(self, hub: Hub, *, find: Find, connect: Callable[["Relay"], Notifications]) -> None:
+        """Connect.
+
+        Args:
+            hub: Publishes the peers' events here.
+            find: Returns the executions of these ids, as they are.
+            connect: Opens a connection that hands messages to `receive`, and calls `gap` when some may be missing.
+        """
         self._hub = hub
         self._find = find
         self._name = secrets.token_hex(4)
         self._reading: set[asyncio.Task[None]] = set()
-        self._channel = connect(self)
+        self._notifications = connect(self)
 
-    def tell(self, events: Sequence[Event]) -> None:
+    def publish(self, events: Sequence[Event]) -> None:
         """See PeerNotifier."""
-        for word in self._words(events):
-            self._channel.say(word)
+        for message in self._messages(events):
+            self._notifications.publish(message)
 
     async def close(self) -> None:
         """See PeerNotifier."""
-        await self._channel.close()
+        await self._notifications.close()
         for reading in self._reading:
             reading.cancel()
 
-    def _words(self, events: Sequence[Event]) -> Iterator[str]:
-        """Return what is to be said of a batch of events."""
+    def _messages(self, events: Sequence[Event]) -> Iterator[str]:
+        """Return a batch of events as messages, each with as many as fit."""
         items: list[str] = []
         size = 0
         for item in map(_ENCODER.encode, map(_item, events)):
             length = len(item) + 2
             if items and size + length > MOST_BYTES:
-                yield self._word(items)
+                yield self._message(items)
                 items, size = [], 0
             items.append(item)
             size += length
         if items:
-            yield self._word(items)
+            yield self._message(items)
 
-    def _word(self, items: Iterable[str]) -> str:
-        """Return the word of items that are JSON already."""
+    def _message(self, items: Iterable[str]) -> str:
+        """Return the message with these items, which are JSON already."""
         return f'["{self._name}", [{", ".join(items)}]]'
 
-    def heard(self, word: str) -> None:
-        """Take a word from the channel; one's own are passed over."""
+    def receive(self, message: str) -> None:
+        """Publish the events of a peer's message here; this server's own messages are skipped."""
         try:
-            name, items = json.loads(word)
+            name, items = json.loads(message)
             if name != self._name:
-                self._tell(items)
+                self._publish_here(items)
         except (ValueError, TypeError, KeyError, IndexError):
-            log.warning("channel.not_understood", word=word[:200])  # of a newer server: hints may be missed
+            log.warning("channel.not_understood", word=message[:200])  # of a newer server: hints may be missed
 
     def gap(self) -> None:
-        """Words may have been missed: whoever waits looks for himself."""
+        """Make every listener read the database again: messages may have been missed."""
         self._hub.gap()
         self._hub.relay([TaskChanged(name=""), CancelRequested(execution_id=""), AlertsChanged()])
 
-    def _tell(self, items: Iterable[Item]) -> None:
+    def _publish_here(self, items: Iterable[Item]) -> None:
         moved = [item for item in items if item[0] == "t"]
         self._hub.note_ends(item[1] for item in moved if State(item[3]).is_terminal)
         hints: list[Event] = [event for item in items if (event := _hint(item)) is not None]
         if hints:
             self._hub.relay(hints)
         if moved and self._hub.watched:
-            reading = asyncio.create_task(self._tell_watchers(moved), name="read what others did")
+            reading = asyncio.create_task(self._publish_transitions(moved), name="read what others did")
             self._reading.add(reading)
             reading.add_done_callback(self._reading.discard)
 
-    async def _tell_watchers(self, moved: Sequence[Item]) -> None:
-        """Read the rows. One that has moved on since is left out: the word of that is on its way."""
+    async def _publish_transitions(self, moved: Sequence[Item]) -> None:
+        """Read the rows, for watchers. A row that has moved on since is left out: its own message is on its way."""
         try:
             found = {execution.id: execution for execution in await self._find([item[1] for item in moved])}
         except Unavailable:
             self._hub.gap()
             return
-        told = [
+        transitions = [
             Transition(
                 previous_state=State(before) if before else None,
                 execution=found[execution_id],
@@ -124,8 +130,8 @@ class Relay:
             for _, execution_id, before, after, micros in moved
             if execution_id in found and found[execution_id].state == after
         ]
-        if told:
-            self._hub.relay(told)
+        if transitions:
+            self._hub.relay(transitions)
 
 
 def _item(event: Event) -> Item:
@@ -139,7 +145,7 @@ def _item(event: Event) -> Item:
 
 
 def _hint(item: Item) -> Event | None:
-    """Return what the engine and the sender of alerts want to know of, if an item is that."""
+    """Return the event that an item means to the engine or the sender of alerts; None if it means nothing to them."""
     if item[0] == "x":
         return CancelRequested(execution_id=item[1])
     if item[0] == "a":

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from schedule_grpc.database import Row
-from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.canonical_json import object_text
 from schedule_grpc.domain.execution import CoveredRange, Execution, FailedAttempt, Gate, Reason, State, Trigger, bounded
 from schedule_grpc.domain.policy import MAX_JITTER, Policy
 from schedule_grpc.domain.read_only import read_only
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.domain.schedule import Schedule, read_stored
-from schedule_grpc.domain.task import EMPTY, Definition, Task, TaskStats
+from schedule_grpc.domain.task import EMPTY, FIELDS, OBJECT_FIELDS, TEXT_FIELDS, Definition, Task, TaskStats
 from schedule_grpc.runtime.clock import MICROSECOND, from_micros, to_micros
 from schedule_grpc.store.columns import MAX_COUNT, MAX_NUMBER, Columns
 from schedule_grpc.store.policies import policy_text, stored_policy
@@ -32,7 +32,7 @@ _TASKS_READ: dict[tuple[Any, ...], Task] = {}
 _TASKS_LOCK = Lock()
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by their columns: a task is read each time that it is due, and rarely changes."""
-_DEFINITION = ("name", "schedule", "time_zone", "handler", "payload", "metadata", "description", "policy")
+_DEFINITION = ("name", *FIELDS, "policy")
 _COUNTS = ("revision", "success_count", "failure_count", "consecutive_failures")
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys((*_DEFINITION, "uid", "note"), (str,)),
@@ -52,24 +52,14 @@ def micros(instant: datetime | None) -> int | None:
 
 
 def definition_columns(definition: Definition) -> dict[str, str]:
-    """Return what a definition is, beside its name, as its columns hold it: equal texts are equal definitions."""
-    return {
-        "schedule": definition.schedule.text,
-        "time_zone": definition.schedule.time_zone,
-        "handler": definition.handler,
-        "payload": _text_of(definition.payload),
-        "metadata": _text_of(definition.metadata),
-        "description": definition.description,
-        "policy": policy_text(definition.policy),
-    }
-
-
-def _text_of(value: Mapping[str, Any]) -> str:
-    return encode(dict(value)) if value else "{}"
+    """Return a definition's columns, except for its name: equal texts are equal definitions."""
+    fields = definition.fields()
+    objects = {name: object_text(fields[name]) for name in OBJECT_FIELDS}
+    return {**fields, **objects, "policy": policy_text(definition.policy)}
 
 
 def has_place(row: Row) -> bool:
-    """Tell whether a row of scheduled_tasks says where the task stands."""
+    """Return whether all columns of a task's place can be read."""
     reading = Columns()
     reading.count("revision", row["revision"])
     reading.required_instant("settled_time", row["settled_time"])
@@ -79,9 +69,9 @@ def has_place(row: Row) -> bool:
 
 
 def task_parameters(task: Task) -> dict[str, Any]:
-    """Return what insert_tasks and update_tasks take."""
+    """Return the parameters of insert_tasks and update_tasks."""
     definition = task.definition
-    told = definition_columns(definition) | {
+    columns = definition_columns(definition) | {
         "uid": task.uid,
         "name": definition.name,
         "revision": task.revision,
@@ -96,7 +86,7 @@ def task_parameters(task: Task) -> dict[str, Any]:
         "delete_time": micros(task.delete_time),
         "overdue_grace": definition.policy.overdue_grace // MICROSECOND or None,
     }
-    return told | dict(definition.unread)  # what cannot be read is kept for those that can
+    return columns | dict(definition.unread)  # an unreadable column is kept, for programs that can read it
 
 
 def task_of(row: Row) -> Task:
@@ -106,16 +96,7 @@ def task_of(row: Row) -> Task:
     """
     place, past = Columns(), Columns()
     task = Task(
-        definition=_definition(
-            row["name"],
-            row["schedule"],
-            row["time_zone"],
-            row["handler"],
-            row["payload"],
-            row["metadata"],
-            row["description"],
-            row["policy"],
-        ),
+        definition=_definition(*[row[column] for column in _DEFINITION]),
         uid=row["uid"],
         revision=place.count("revision", row["revision"]),
         enabled=bool(row["enabled"]),
@@ -150,7 +131,8 @@ def _plain_task(*row: Any) -> Task | None:
     """Return the task in a row of plain values; None where a value is of another kind, or beyond what it may be."""
     if tuple(map(type, row)) not in _PLAIN:
         return None
-    definition, (uid, note, enabled, start_delay), counts, times = row[:8], row[8:12], row[12:16], row[16:]
+    definition, others = row[: len(_DEFINITION)], row[len(_DEFINITION) :]
+    (uid, note, enabled, start_delay), counts, times = others[:4], others[4:8], others[8:]
     if not (0 <= min(counts) <= max(counts) <= MAX_COUNT and 0 <= start_delay <= LONGEST_DELAY):
         return None
     try:
@@ -237,7 +219,7 @@ def execution_of(row: Row) -> Execution:
 
 
 def can_begin(row: Row) -> bool:
-    """Tell whether all is known that an attempt of an execution needs of its row."""
+    """Return whether all columns that an attempt of an execution needs can be read."""
     reading = _Reading()
     reading.word(Trigger, "trigger", row["trigger"])
     reading.json("payload", row["payload"])
@@ -248,28 +230,18 @@ def can_begin(row: Row) -> bool:
 
 
 @lru_cache(maxsize=DEFINITIONS_KEPT)
-def _definition(
-    name: str,
-    schedule: str,
-    time_zone: str,
-    handler: str,
-    payload: str,
-    metadata: str,
-    description: str,
-    policy: str,
-) -> Definition:
+def _definition(*columns: str) -> Definition:
+    """Return the definition in its columns, in the order of `_DEFINITION`."""
+    stored = dict(zip(_DEFINITION, columns, strict=True))
     reading = _Reading()
-    return Definition(
-        name=reading.text("name", name),
-        schedule=reading.schedule(reading.text("schedule", schedule), reading.text("time_zone", time_zone)),
-        handler=reading.text("handler", handler),
-        payload=reading.shared_object("payload", payload),
-        metadata=reading.shared_object("metadata", metadata),
-        description=reading.text("description", description),
-        policy=reading.policy(policy),
-        troubles=tuple(reading.troubles),
-        unread=tuple(reading.unread.items()),
-    )
+    name, schedule, zone = (reading.text(column, stored[column]) for column in ("name", "schedule", "time_zone"))
+    fields: dict[str, Any] = {
+        "schedule": reading.schedule(schedule, zone),
+        **{column: reading.text(column, stored[column]) for column in TEXT_FIELDS},
+        **{column: reading.shared_object(column, stored[column]) for column in OBJECT_FIELDS},
+        "policy": reading.policy(stored["policy"]),
+    }
+    return Definition(name=name, **fields, troubles=tuple(reading.troubles), unread=tuple(reading.unread.items()))
 
 
 def _troubled(definition: Definition, place: Columns) -> Definition:
@@ -304,27 +276,27 @@ class _Reading(Columns):
 
     def failed_attempts(self, text: str | None) -> tuple[FailedAttempt, ...]:
         try:
-            return bounded([_attempt_of(told) for told in self.json("failed_attempts", text) or ()])
+            return bounded([_attempt_of(stored) for stored in self.json("failed_attempts", text) or ()])
         except (ValueError, TypeError, KeyError, OverflowError):
             self.cannot_read("failed_attempts", text or "", "this program does not know their form")
             return ()
 
     def policy(self, text: str) -> Policy:
-        """Return a stored policy; what an older row does not tell has its default."""
+        """Return a stored policy; a field that an older row lacks has its default."""
         found, reading = stored_policy(text)
         self.troubles += reading.troubles
         self.unread |= reading.unread
         return found
 
 
-def _attempt_of(told: dict[str, Any]) -> FailedAttempt:
-    number, error = told["number"], told["error"]
+def _attempt_of(stored: dict[str, Any]) -> FailedAttempt:
+    number, error = stored["number"], stored["error"]
     if type(number) is not int or not 0 <= number <= MAX_NUMBER or not isinstance(error, str):
         raise ValueError(number)
     return FailedAttempt(
         number=number,
-        start_time=from_micros(told["start_us"]),
-        duration=told["duration_us"] * MICROSECOND,
-        failure_kind=FailureKind(told["failure_kind"]),
+        start_time=from_micros(stored["start_us"]),
+        duration=stored["duration_us"] * MICROSECOND,
+        failure_kind=FailureKind(stored["failure_kind"]),
         error=error,
     )

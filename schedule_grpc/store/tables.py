@@ -1,4 +1,4 @@
-"""What is written of many executions or tasks at once, column by column: what all have alike is made once."""
+"""Parameters of statements over many executions or tasks, column by column: a value that all share is made once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from schedule_grpc.database import Table
-from schedule_grpc.domain.canonical_json import encode
+from schedule_grpc.domain.canonical_json import encode, object_text
 from schedule_grpc.domain.condition import FAILING
 from schedule_grpc.domain.execution import Execution, FailedAttempt, State
 from schedule_grpc.domain.planning import Firing
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 def new_executions(executions: Sequence[Execution], lease_owner: str | None = None, *, alone: bool = False) -> Table:
-    """Return what insert_executions takes; ``lease_owner`` runs those that have begun.
+    """Return the rows of insert_executions; ``lease_owner`` runs those that have begun.
 
-    Where they are ``alone``, those that are not ended are left out whose tasks have others open.
+    If they are ``alone``, the statement leaves out open executions whose tasks have other open ones.
     """
     covers = [each.covers for each in executions]
     return Table(
@@ -49,14 +49,14 @@ def new_executions(executions: Sequence[Execution], lease_owner: str | None = No
             "lease_token": [each.lease_token for each in executions],
             "request_id": [each.request_id for each in executions],
             "revision": [each.revision for each in executions],
-            "payload": [None if each.payload is None else encode(dict(each.payload)) for each in executions],
+            "payload": [None if each.payload is None else object_text(each.payload) for each in executions],
             "alone": [int(alone and each.gate is not None) for each in executions],
         }
     )
 
 
 def first_runs(executions: Sequence[Execution]) -> Table:
-    """Return what note_first_runs takes of executions that have just begun."""
+    """Return the rows of note_first_runs for executions that have just begun."""
     return Table(
         {
             "uid": [each.task_uid for each in executions],
@@ -67,7 +67,7 @@ def first_runs(executions: Sequence[Execution]) -> Table:
 
 
 def begun_executions(executions: Sequence[Execution], lease_owner: str) -> Table:
-    """Return what claim_executions takes."""
+    """Return the rows of claim_executions."""
     return Table(
         {
             "id": [each.id for each in executions],
@@ -82,7 +82,7 @@ def begun_executions(executions: Sequence[Execution], lease_owner: str) -> Table
 
 
 def settled_attempts(executions: Sequence[Execution], lease_tokens: Sequence[str | None]) -> Table:
-    """Return what settle_attempts takes: how attempts under these leases left their executions."""
+    """Return the rows of settle_attempts: the executions as attempts under these leases left them."""
     return Table(
         {
             **_what_attempts_leave(executions),
@@ -95,17 +95,17 @@ def settled_attempts(executions: Sequence[Execution], lease_tokens: Sequence[str
 
 
 def ended_pending(execution: Execution) -> Mapping[str, Any]:
-    """Return what end_pending takes."""
-    told = {
+    """Return the parameters of end_pending."""
+    columns = {
         **_what_attempts_leave([execution]),
         "cancel_requested_time": instants([execution.cancel_requested_time]),
         "cancel_note": [execution.cancel_note],
     }
-    return Table(told)[0]
+    return Table(columns)[0]
 
 
 def advanced_tasks(firings: Sequence[Firing]) -> Table:
-    """Return what advance_tasks takes."""
+    """Return the rows of advance_tasks."""
     tasks = [firing.task for firing in firings]
     return Table(
         {
@@ -120,7 +120,7 @@ def advanced_tasks(firings: Sequence[Firing]) -> Table:
 
 
 def started_runs(executions: Iterable[Execution]) -> Table:
-    """Return what note_runs takes: of each task its newest start."""
+    """Return the rows of note_runs: the newest start of each task."""
     starts = [(each.task_uid, each.start_time or each.attempt_start_time or each.end_time) for each in executions]
     newest = _newest([(uid, start) for uid, start in starts if start is not None])
     uids = sorted(newest)
@@ -128,7 +128,7 @@ def started_runs(executions: Iterable[Execution]) -> Table:
 
 
 def counted_ends(ended: Sequence[Execution]) -> Table:
-    """Return what note_successes and note_failures take: one row for each task."""
+    """Return the rows of note_successes and note_failures: one for each task."""
     started = started_runs(ended)
     uids = started.columns["uid"]
     number = Counter([execution.task_uid for execution in ended])
@@ -143,7 +143,7 @@ def counted_ends(ended: Sequence[Execution]) -> Table:
 
 
 def no_longer_failing(succeeded: Mapping[str, Execution]) -> Table:
-    """Return what end_alerts takes of tasks, by their uids, of which an execution has succeeded."""
+    """Return the rows of end_alerts for tasks, by their uids, that had an execution succeed."""
     return Table(
         {
             "task_uid": list(succeeded),
@@ -159,7 +159,7 @@ def instants(column: Sequence[datetime | None]) -> Sequence[int | None]:
 
 
 def words(column: Sequence[StrEnum | None]) -> Sequence[str | None]:
-    """Return the column's values of words."""
+    """Return the column's values of enums."""
     return _each(str, column)
 
 

@@ -1,4 +1,4 @@
-"""What a writing operation returns."""
+"""The result of a writing operation."""
 
 from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
@@ -7,4 +7,4 @@ from schedule_grpc.events import Event
 
 T = TypeVar("T")
 WithEvents: TypeAlias = tuple[T, Sequence[Event]]
-"""What an operation answers, and what it has to tell once it is committed."""
+"""An operation's answer, and the events to publish once it is committed."""

@@ -1,4 +1,4 @@
-"""Who is at work: which attempts are in their handlers' own hands."""
+"""The attempts whose handlers run now, as `ManualService` counts them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,8 +10,8 @@ from schedule_grpc.handlers import Offer, Registry, TaskContext
 class AtWork:
     """Attempts whose handlers were called, have not returned, and were not asked to stop.
 
-    Everything else that an engine runs (the call, the judgement, the record) comes to its end by itself, without any
-    time of the test's clock.
+    Every other step of the engine (calling, deciding the fate, recording) ends by itself, without any time of the
+    test's clock.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class AtWork:
         return sum(not context.cancelled.is_set() for context in tuple(self._contexts.values()))
 
     def watching(self, offers: Iterable[Offer]) -> Registry:
-        """Return what the offers offer, by functions that say when they begin and end."""
+        """Return a registry of the same offers, whose functions note here when they begin and end."""
         return Registry(self._watched(offer) for offer in offers)
 
     def _watched(self, offer: Offer) -> Offer:

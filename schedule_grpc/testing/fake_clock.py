@@ -1,4 +1,4 @@
-"""A clock that moves when it is told to."""
+"""A clock that stands still until the test moves it."""
 
 import asyncio
 import contextvars
@@ -11,11 +11,11 @@ from itertools import count
 from schedule_grpc.runtime.clock import MAX_WAIT, Alarm
 
 TURNS = 20
-"""Turns of the event loop after each step: enough for what was woken to run until it waits again."""
+"""Turns of the event loop after each step: enough for woken coroutines to run until they wait again."""
 
 
 class _Alarm:
-    """Calls back in an event loop, under the context of who set it, unless it is cancelled before."""
+    """A callback in an event loop, under the context of its caller, unless it is cancelled before."""
 
     def __init__(self, callback: Callable[[], None]) -> None:
         self._callback = callback
@@ -35,7 +35,7 @@ class _Alarm:
 
 
 class FakeClock:
-    """A Clock that stands still until `advance` moves it; whatever waits is woken in the order of its time."""
+    """A Clock that stands still until `advance` moves it; waiting coroutines are woken in the order of their times."""
 
     def __init__(self, start: datetime) -> None:
         """Begin at an instant, monotonic time at 0.
@@ -69,11 +69,11 @@ class FakeClock:
             return
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Return a context whose body is cancelled once this clock has moved so far, and then raises TimeoutError."""
+        """Return a context that cancels its body once this clock has moved ``seconds``, and raises TimeoutError."""
         return self._timeout(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
-        """Call ``callback`` once this clock has moved so far, unless the alarm is cancelled before."""
+        """Call ``callback`` once this clock has moved ``seconds``, unless the alarm is cancelled before."""
         alarm = _Alarm(callback)
         if seconds <= 0:
             alarm.ring()
@@ -93,7 +93,7 @@ class FakeClock:
     async def advance(self, by: float | timedelta) -> None:
         """Move wall and monotonic time on by seconds, stopping at each alarm on the way to let the woken run.
 
-        What waits for a real thread (a sync handler, a database) is not waited for: await that itself.
+        It does not wait for real threads (a sync handler, a database): await their work itself.
 
         Raises:
             ValueError: if ``by`` is negative; the wall clock alone goes back, by `set_wall`.
@@ -101,7 +101,7 @@ class FakeClock:
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
         if seconds < 0:
             raise ValueError(f"time does not go back: {seconds} s")
-        await _settle()  # what was only just started begins to wait by the time as it is
+        await _let_others_run()  # coroutines that have just started begin to wait at the present time
         target = self._monotonic + seconds
         while self._alarms and self._alarms[0][0] <= target:
             due, _, alarm = heapq.heappop(self._alarms)
@@ -109,9 +109,9 @@ class FakeClock:
                 continue
             self._move(due)
             alarm.ring()
-            await _settle()
+            await _let_others_run()
         self._move(target)
-        await _settle()
+        await _let_others_run()
 
     def set_wall(self, instant: datetime) -> None:
         """Let the wall clock jump, forward or back; monotonic time goes on as if nothing had happened.
@@ -133,6 +133,6 @@ def _utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-async def _settle() -> None:
+async def _let_others_run() -> None:
     for _ in range(TURNS):
         await asyncio.sleep(0)  # noqa: TID251 (gives the others a turn, waits for nothing)

@@ -1,4 +1,4 @@
-"""What a test gives: the handler, its bindings, and what time it is."""
+"""The parts that a test gives: the handler, its bindings, and the time."""
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,20 +12,19 @@ from schedule_grpc.handlers import Env, Offer, Registry
 from schedule_grpc.testing.fake_clock import FakeClock
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
-"""What time it is in a test that does not say."""
+"""The time of a test that gives none."""
 
 
 class GivenEnvironment:
-    """``ctx.env`` in a test: doubles of its own, and what is opened from URLs as a server opens it."""
+    """``ctx.env`` in a test: the test's doubles, and bindings opened from URLs as a server opens them."""
 
     __slots__ = ("_bindings", "_opened")
 
     def __init__(self, bindings: Mapping[str, Any]) -> None:
-        """Take bindings by name: a text is a URL as in the configuration, all else is handed to handlers as it is.
+        """Take bindings by name: a text is a URL as in the configuration, any other object is handed to handlers.
 
         Raises:
-            ConfigurationError: for a name that is not an upper-case identifier, and for a URL that no binding is opened
-                from.
+            ConfigurationError: for a name that is not an upper-case identifier, and for a URL of no known binding.
         """
         for name in bindings:
             if not name.isidentifier() or name != name.upper():
@@ -35,7 +34,7 @@ class GivenEnvironment:
         self._bindings = {name: getattr(self._opened, name) if name in urls else bindings[name] for name in bindings}
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # what Python itself looks for, before __init__ too
+        if name.startswith("_"):  # Python looks up such names itself, even before __init__
             raise AttributeError(name)
         try:
             return self._bindings[name]
@@ -44,11 +43,11 @@ class GivenEnvironment:
             raise ConfigurationError(f"no binding is named {name} (bindings: {names})") from None
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the bindings, as they were given."""
+        """Return the names of the bindings, in the order in which they were given."""
         return tuple(self._bindings)
 
     async def ping(self, name: str) -> None:
-        """Return if a binding answers; a double that cannot be asked does.
+        """Ping a binding; a double without ``ping`` counts as answering.
 
         Raises:
             ConfigurationError: if no binding has that name.
@@ -65,13 +64,13 @@ class GivenEnvironment:
             raise BindingError(name, f"{type(error).__name__}: {error}") from error
 
     async def aclose(self) -> None:
-        """Close what was opened here; doubles are the test's own."""
+        """Close the bindings that were opened here; doubles belong to the test."""
         await self._opened.aclose()
 
 
 @asynccontextmanager
 async def given_environment(given: Mapping[str, Any] | Env | None) -> AsyncIterator[Env]:
-    """Within this context there is what handlers get as ``ctx.env``: a whole one of the test's, or one of its bindings.
+    """Open, for this context, the ``ctx.env`` of handlers: an environment of the test's, or one made of its bindings.
 
     Raises:
         ConfigurationError: as `GivenEnvironment`.
@@ -87,18 +86,18 @@ async def given_environment(given: Mapping[str, Any] | Env | None) -> AsyncItera
 
 
 def given_clock(clock: FakeClock | None, start: datetime | None, otherwise: datetime = NOON) -> FakeClock:
-    """Return the clock of a test that gave one, or when it begins, or neither.
+    """Return the test's clock, or a new one that begins at ``start``, else at ``otherwise``.
 
     Raises:
-        ValueError: if it gave both, or an instant that is not aware.
+        ValueError: if both are given, or the instant is not aware.
     """
     if clock is not None and start is not None:
-        raise ValueError("the clock says what time it is: give one of them")
+        raise ValueError("a clock has its time: give one of them")
     return clock or FakeClock(start or otherwise)
 
 
 def offer_of(function: Callable[..., Any]) -> Offer:
-    """Return what a handler's module offers by this function.
+    """Return the offer of a decorated function.
 
     Raises:
         ConfigurationError: if it is not decorated with `handler`.

@@ -1,4 +1,4 @@
-"""A whole service that does something only when it is told to: real store, real engine, a clock that stands still."""
+"""A whole service that acts only when the test lets it: real store, real engine, a clock that stands still."""
 
 import asyncio
 import tempfile
@@ -15,7 +15,7 @@ from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
 from schedule_grpc.domain.json_input import table
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import Handler, Policy, Task, define
+from schedule_grpc.domain.task import Policy, Task, define
 from schedule_grpc.engine import Engine, EngineOptions
 from schedule_grpc.events import Hub
 from schedule_grpc.formats.task_file import registrations
@@ -23,27 +23,27 @@ from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.handlers.perform import GRACE
 from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.service import Service
-from schedule_grpc.store import SqlStore, open_store
+from schedule_grpc.store import Store, open_store
 from schedule_grpc.testing.at_work import AtWork
 from schedule_grpc.testing.fake_clock import FakeClock
 from schedule_grpc.testing.given import given_clock, given_environment, offer_of
 
 PATIENCE = timedelta(seconds=10)
-"""How long, by the machine's clock, a test waits for handlers before it is told that it may wait in vain."""
+"""How long, by the machine's clock, a test waits for handlers before it fails."""
 PROMPTLY = timedelta(seconds=1)
-"""How long, by the machine's clock, a handler that is asked to stop may take before time is let pass for it."""
+"""How long, by the machine's clock, a handler that is asked to stop may take before the test's clock is moved."""
 LOOK_AGAIN = timedelta(milliseconds=1)
-"""How long, by the machine's clock, until a test that waits for threads looks again."""
+"""How often, by the machine's clock, a test that waits for threads checks them."""
 
 
 @dataclass(kw_only=True, slots=True)
 class ManualService:
-    """Made by `manual_service`."""
+    """A whole service under the control of a test; made by `manual_service`."""
 
     clock: FakeClock
     env: Env
     """The bindings, as handlers see them: ``env.DB``."""
-    store: SqlStore
+    store: Store
     hub: Hub
     registry: Registry
     options: EngineOptions | None
@@ -52,11 +52,11 @@ class ManualService:
     """Every operation of the contract: cancel, backfill, disable, watching, ..."""
     engine: Engine = field(init=False)
     hearing: ExitStack = field(init=False, repr=False, default_factory=ExitStack)
-    """Within it the engine hears of what happens, as one does that runs by itself: what is cancelled stops."""
+    """The engine's subscription to events, as in a server: a cancelled execution stops."""
     _at_work: AtWork = field(init=False, repr=False, default_factory=AtWork)
 
     def __post_init__(self) -> None:
-        """Make of the parts a service that does nothing by itself."""
+        """Build a service of the parts; it does nothing by itself."""
         self.service = Service(
             store=self.store,
             clock=self.clock,
@@ -82,13 +82,13 @@ class ManualService:
         validate_only: bool = False,
         allow_unknown_handler: bool = False,
     ) -> Task:
-        """Register a task. A handler that is not offered yet is given as the decorated function, and then is.
+        """Register a task. A handler given as its decorated function is offered from then on.
 
         All else is as in a registration over gRPC.
 
         Raises:
-            InvalidArgument, HandlerNotFound, EtagMismatch: as the service refuses it.
-            ConfigurationError: if the function is not decorated, or its name is another one's.
+            InvalidArgument, HandlerNotFound, EtagMismatch: as a registration over gRPC.
+            ConfigurationError: if the function is not decorated, or another handler has its name.
             RuntimeError: if the function is new while handlers run.
         """
         definition = define(
@@ -114,8 +114,8 @@ class ManualService:
         """Register the ``[[tasks]]`` of a TOML file, such as your ``schedule.toml``: all, or none.
 
         Raises:
-            InvalidArgument: for all that is wrong with them, or if there are none.
-            HandlerNotFound: if nobody offers the handler of one: a server would warn, and its executions wait.
+            InvalidArgument: with every error in the tables, or if there is none.
+            HandlerNotFound: if a task's handler is not offered (a server would warn, and its executions would wait).
             OSError: if the file cannot be read.
             ValueError: if it is not TOML.
         """
@@ -123,24 +123,24 @@ class ManualService:
         return await self.service.register_all(registrations(tables))
 
     async def tick(self, *, wait: bool = True) -> None:
-        """Fire what is due now, and run what can start to its end, whatever that lets start, too.
+        """Fire the tasks that are due now, and run every execution that can start to its end, with those it lets start.
 
         Time stands still meanwhile. For handlers that do not end by themselves (because they wait for the clock, or for
-        the test), ``wait=False`` returns when all that can start has started, and what was asked to stop has stopped;
-        then move the clock, or let them go on, and tick again.
+        the test), ``wait=False`` returns when every execution that can start has started, and every one that was asked
+        to stop has stopped; then move the clock, or let the handlers go on, and tick again.
 
         Raises:
-            TimeoutError: if there is still something to wait for when the patience is over.
+            TimeoutError: if handlers still run when the patience is over.
         """
-        settled = self.engine.idle if wait else self._all_at_work
-        await self._patiently(settled)  # what ends during a look may let another through, which that look did not see
+        come_to_rest = self.engine.idle if wait else self._all_at_work
+        await self._patiently(come_to_rest)  # an end during a look may let another one through that the look missed
         while await self.engine.tick():
-            await self._patiently(settled)
+            await self._patiently(come_to_rest)
 
     async def advance(self, by: timedelta | float) -> None:
-        """Let time pass, seconds or a timedelta; what falls due on the way is fired and run at its time, in order.
+        """Let time pass, seconds or a timedelta; occurrences that fall due on the way are fired and run at their time.
 
-        To see what becomes of occurrences while nobody looks, move the clock itself, and then tick:
+        To see the fate of occurrences that no server looked for, move the clock itself, and then tick:
         ``await service.clock.advance(...)``, ``await service.tick()``.
 
         Raises:
@@ -161,7 +161,7 @@ class ManualService:
         """Run a task now; return the execution after its first attempt: a retry comes as time passes.
 
         Raises:
-            TaskNotFound, TaskDisabled, InvalidArgument: as the service refuses it.
+            TaskNotFound, TaskDisabled, InvalidArgument: as a run over gRPC.
             TimeoutError: as `tick`.
         """
         execution = await self.service.run_now(name, payload=payload, detach=True)
@@ -209,23 +209,23 @@ class ManualService:
         return offer.name
 
     async def _all_at_work(self) -> None:
-        """Return once everything that runs is in its handler's own hands."""
-        await self.clock.advance(0)  # whoever was just asked to stop hears it
+        """Return once the handler of every running attempt has been called."""
+        await self.clock.advance(0)  # handlers that were just asked to stop notice it
         while self.engine.running != len(self._at_work):
             machine = SystemClock()
             await machine.wait_until(machine.now() + LOOK_AGAIN, asyncio.Event())
             await self.clock.advance(0)
 
-    async def _patiently(self, settled: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _patiently(self, come_to_rest: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             async with SystemClock().timeout(self.patience.total_seconds()):
-                await settled()
+                await come_to_rest()
         except TimeoutError:
             running = ExecutionFilter(states=frozenset({State.RUNNING}))
             page = await self.service.executions(running, Page())
-            told = ", ".join(f"{each.handler} ({each.id})" for each in page.executions)
+            handlers = ", ".join(f"{each.handler} ({each.id})" for each in page.executions)
             raise TimeoutError(
-                f"still running after {self.patience.total_seconds():g} s of the machine's time: {told}. The clock "
+                f"still running after {self.patience.total_seconds():g} s of the machine's time: {handlers}. The clock "
                 "stands still while handlers run: for one that waits for it, tick(wait=False) and move the clock"
             ) from None
 
@@ -240,23 +240,23 @@ async def manual_service(
     options: EngineOptions | None = None,
     patience: timedelta = PATIENCE,
 ) -> AsyncIterator[ManualService]:
-    """Within this context there is a whole service that offers some handlers and the built-in ones, on a SQLite file.
+    """Open, for this context, a whole service on a SQLite file that offers the given handlers and the built-in ones.
 
-    What still runs at the end is asked to stop, and handed back.
+    Attempts that still run at the end are asked to stop, and handed back.
 
     Args:
         handlers: Functions decorated with `handler`; modules of them, or their names.
-        start: What time it is at first; 2026-01-31 12:00 UTC by default.
-        clock: One of yours instead.
+        start: The time at first; 2026-01-31 12:00 UTC by default.
+        clock: A clock of yours, instead of ``start``.
         env: Bindings by name: doubles of yours, or URLs as in the configuration; ``DB`` is the platform's database, in
             a file of its own, unless you give another. Or a whole Environment of yours.
-        path: Where the service keeps its tasks and history; a file of its own by default, gone afterwards. A service on
-            a file that is there already goes on where the other one ended, as after a restart.
-        options: Concurrency, as the configuration of a server has it.
-        patience: How long, by the machine's clock, a test waits for handlers that do not end.
+        path: The file of tasks and history; by default a temporary one, deleted afterwards. A service on an
+            existing file continues where the earlier one ended, as after a restart.
+        options: Concurrency, as in the configuration of a server.
+        patience: How long, by the machine's clock, a test waits for handlers that do not end before it fails.
 
     Raises:
-        ConfigurationError: if a function is not decorated, a module offers nothing, or a URL is none.
+        ConfigurationError: if a function is not decorated, a module offers no handler, or a URL cannot be used.
         DatabaseRefused: if the file must not be used.
     """
     registry = _registry(handlers)
@@ -272,8 +272,7 @@ async def manual_service(
         service = ManualService(
             clock=time, env=bindings, store=store, hub=hub, registry=registry, options=options, patience=patience
         )
-        offered = [Handler(name=offer.name, description=offer.description) for offer in registry]
-        await store.offer_handlers(offered, now=time.now())
+        await store.offer_handlers(registry.handlers(), now=time.now())
         await service.engine.recover()
         stack.callback(service.hearing.close)
         stack.push_async_callback(_stop, service)
@@ -281,7 +280,7 @@ async def manual_service(
 
 
 async def _stop(service: ManualService) -> None:
-    """Ask what still runs to stop, as a server does that stops, and hand it back."""
+    """Ask running handlers to stop, as a stopping server does, and hand their attempts back."""
     if not service.engine.running:
         return
     service.engine.stop()

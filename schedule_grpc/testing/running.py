@@ -1,4 +1,4 @@
-"""One call of one handler, judged as the service judges it."""
+"""One call of one handler, with the fate that the service would give it."""
 
 import asyncio
 import inspect
@@ -25,37 +25,37 @@ from schedule_grpc.testing.given import NOON, given_clock, given_environment, of
 P = ParamSpec("P")
 
 RAISED = "attempt.raised"
-"""What the service logs, by the handler's own logger, of an exception that a handler raises."""
+"""The event that the service logs, by the handler's logger, for an exception that a handler raises."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
-    """What became of one call: as the history would tell it, and what the handler said on the way."""
+    """The outcome of one call as the history would show it, and the handler's reports, alerts and log lines."""
 
     succeeded: bool
     result: Any
-    """As the history keeps it: plain JSON."""
+    """The handler's result as the history keeps it: plain JSON."""
     error: str | None
     failure_kind: FailureKind | None
-    """None for a success; REJECTED after PermanentFailure: it would not be tried again."""
+    """None for a success; REJECTED after PermanentFailure, which is not retried."""
     duration: timedelta
     """By the test's clock."""
     abandoned: bool
-    """Whether it did not heed its timeout: it may still be running, and would not be tried again."""
+    """Whether the handler ignored its timeout: it may still be running, and would not be retried."""
     progress: tuple[tuple[float, str], ...]
-    """Every report; the service passes on ten a second."""
+    """Every report of ``ctx.progress``; the service publishes ten a second."""
     conditions: tuple[Condition, ...]
-    """What it said by ``ctx.alert`` and ``ctx.recovered``."""
+    """The conditions of ``ctx.alert`` and ``ctx.recovered``."""
     logs: tuple[Mapping[str, Any], ...]
-    """What it logged by ``ctx.log``: ``event``, ``log_level`` and its own fields."""
+    """The lines of ``ctx.log``: ``event``, ``log_level`` and the handler's fields."""
     context: TaskContext = field(repr=False)
-    """What it was given."""
+    """The context that the handler was given."""
     exception: BaseException | None = field(default=None, compare=False)
-    """What it raised, with its traceback, where ``failure_kind`` is ERROR and it did raise."""
+    """The exception that the handler raised, with its traceback; None unless ``failure_kind`` is ERROR."""
 
     @property
     def idempotency_key(self) -> str:
-        """What it was given as ``ctx.idempotency_key``."""
+        """The ``ctx.idempotency_key`` that the handler was given."""
         return self.context.idempotency_key
 
 
@@ -72,29 +72,28 @@ async def run(
     clock: FakeClock | None = None,
     execution_id: str | None = None,
 ) -> Ran:
-    """Call a handler once, as the service would, and return what became of it.
+    """Call a handler once, as the service would, and return the outcome.
 
-    The payload is checked and normalised as if it had come over the wire; what the handler returns or raises is judged
-    as the engine judges it: it never raises here.
+    The payload is checked and normalised as if it had come over the wire. An exception of the handler is an outcome,
+    as in the engine: it is not raised here.
 
     Args:
         function: The decorated function, async or not.
-        payload: What it gets.
+        payload: The handler's payload.
         env: Bindings by name: doubles of yours, or URLs as in the configuration, opened for this call; or a whole
             Environment of yours.
-        attempt: Its number, 1 for the first.
-        scheduled_time: The occurrence it stands for; None as for a manual run.
-        now: What time it is; by default the scheduled time, else 2026-01-31 12:00 UTC. Time stands still.
-        timeout: How long it may take, by that time.
-        advance: How much time passes once it runs, in seconds or as a timedelta, as by `FakeClock.advance`: as much as
-            ``timeout``, and a handler that has not ended by then times out; 10 s more, and it is given up if it has not
-            heeded that.
-        clock: Whose time it is, instead of ``now``: one that the test moves while the handler runs.
-        execution_id: Whose attempt it is; one of its own by default. Calls with the same one have the same
+        attempt: The attempt's number, 1 for the first.
+        scheduled_time: The occurrence that the execution is for; None as for a manual run.
+        now: The time; by default the scheduled time, else 2026-01-31 12:00 UTC. Time stands still.
+        timeout: How long the handler may take, by that time.
+        advance: How far the clock moves once the handler runs, in seconds or as a timedelta, as by `FakeClock.advance`.
+            After ``timeout`` a handler that has not ended times out; 10 s later it is abandoned if it goes on.
+        clock: A clock that the test moves while the handler runs, instead of ``now``.
+        execution_id: The execution of the attempt; a new one by default. Calls with the same id have the same
             idempotency key, as the attempts of one execution have.
 
     Raises:
-        ConfigurationError: if the function is not decorated with `handler`, or a URL is none.
+        ConfigurationError: if the function is not decorated with `handler`, or a URL cannot be used.
         InvalidArgument: if the service would refuse the payload or the timeout.
     """
     offer = offer_of(function)
@@ -152,7 +151,7 @@ def run_sync(function: Callable[..., Any], **arguments: Any) -> Ran:
     try:
         return asyncio.run(call)
     finally:
-        call.close()  # where asyncio refused it, nobody awaited it
+        call.close()  # asyncio.run may have refused the coroutine without awaiting it
 
 
 def _task(offer: Offer, payload: Mapping[str, Any], timeout: timedelta, now: datetime) -> Task:
@@ -163,7 +162,7 @@ def _task(offer: Offer, payload: Mapping[str, Any], timeout: timedelta, now: dat
 
 
 def _as_received(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a payload as a server gets it: checked, and nothing of it is the caller's own object."""
+    """Return a payload as a server receives it: checked, and copied."""
     received: dict[str, Any] = decode(encode(dict(checked_payload(payload))))
     return received
 
@@ -179,13 +178,13 @@ async def _performed(
             await clock.advance(advance)
         return await asyncio.shield(performing)
     finally:
-        if not performing.done():  # the test gave up: it must not find the handler in the way of the next one
+        if not performing.done():  # the test gave up: stop the handler, or it would disturb the next test
             stop.set_result(None)
             await clock.advance(0)
 
 
 def _raised(fate: Fate, lines: list[dict[str, Any]]) -> BaseException | None:
-    """Return what the handler raised, and take the line that the service logs of it from those of the handler."""
+    """Return the handler's exception, and remove the line that the service logs for it from the handler's lines."""
     last = lines[-1] if lines else {}
     exception = last.get("exc_info")
     if fate.kind is not FailureKind.ERROR or last.get("event") != RAISED or not isinstance(exception, BaseException):
@@ -195,7 +194,7 @@ def _raised(fate: Fate, lines: list[dict[str, Any]]) -> BaseException | None:
 
 
 def _logger(lines: list[dict[str, Any]]) -> Any:
-    """Return a logger of the handler's own: structlog's `capture_logs` would hear every other one too."""
+    """Return a logger for this handler alone: structlog's `capture_logs` would capture every logger."""
 
     def keep(_logger: Any, method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
         lines.append({**line, "log_level": method})

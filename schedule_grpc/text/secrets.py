@@ -1,8 +1,8 @@
-"""What no error, log line or result may show: secrets, however the other side spells them, and URLs that hold them.
+"""Secrets that no error, log line or result may show, in any spelling, and URLs that hold them.
 
-A server that repeats what it is sent rarely repeats it as it was: a page escapes it for HTML, a redirect for a URL, a
-log for JSON, a debugger shows the header in base64. So a text is searched as it stands and as each of these spellings
-is read, and what is found is covered where it stands in the text.
+A server that echoes a request rarely echoes it literally: a page escapes it for HTML, a redirect for a URL, a log for
+JSON, a debugger shows the header in base64. So a text is searched as it stands and as each of these spellings decodes,
+and each secret found is covered at its place in the text.
 """
 
 import base64
@@ -19,27 +19,27 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 COVER = "***"
 SHORTEST_SECRET = 4
-"""Where a shorter one occurs in a text, stars in its place would only show where it is."""
+"""Covering a shorter one would only show where it stands."""
 LONGEST_SPELLING = 16
 """Characters that one character of a secret may become: ``&amp;#x0000002b;``."""
 WITHHELD = "failed (what it said may hold a secret, and is not shown)"
 
 _DEPTH = 3
-"""Spellings within each other that are read: JSON within HTML within a URL."""
+"""Nested spellings that are decoded: JSON within HTML within a URL."""
 _MOST_TOKENS = 100_000
-"""Characters that are decoded of one text, in all its readings: a second's work, for the worst of texts."""
+"""Characters that are decoded of one text, in all its readings: a second's work in the worst case."""
 _FOLDED = {ord(letter): letter.lower() for letter in string.ascii_uppercase} | {
     ord("+"): " ",
     ord("-"): " ",
     ord("_"): "/",
 }
-"""What is taken for the same: letters in either case, a blank and its ``+`` of forms, both alphabets of base64."""
+"""Characters taken as equal: letters in either case, a blank and ``+`` (of forms), both alphabets of base64."""
 _SECRET_NAME = re.compile(r"pass|secret|token|key|credential|auth", re.IGNORECASE)
 _NOT_ITSELF = re.compile(r"_(env|file|dir)$|passfile|sslkey$", re.IGNORECASE)
-"""Names of what only tells where a secret is."""
+"""Names of settings that hold the place of a secret."""
 _AUTHORITY_END = re.compile(r"[/?#]")
 _HOST = re.compile(r"(?:\[[\w:.%]*\]|[^\s:@\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
-"""Not what hosts may be called, but where they end: names with ``_``, folders of sockets as ``%2Ftmp`` are used too."""
+"""It finds the end of a host rather than checking it: names with ``_`` and sockets' folders (``%2Ftmp``) occur."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _ANY_PORT = re.compile(r"[\w.-]*:-?\d{1,20}")
 _LAST_PORT = 65_535
@@ -50,7 +50,7 @@ _UNCLEAR = (
 
 
 class _Token(NamedTuple):
-    """Where something that was decoded stands in what was read, and where in the text that it was read from."""
+    """The place of a decoded piece in the decoded text, and its place in the text before decoding."""
 
     begin: int
     end: int
@@ -59,7 +59,7 @@ class _Token(NamedTuple):
 
 
 class _Reading:
-    """A text as one who decodes it reads it."""
+    """A text after one or more decodings; without a source, the text itself."""
 
     def __init__(self, text: str, source: "_Reading | None" = None, tokens: Sequence[_Token] = ()) -> None:
         self.text = text
@@ -68,7 +68,7 @@ class _Reading:
         self._ends = [token.end for token in tokens]
 
     def place(self, begin: int, end: int) -> tuple[int, int]:
-        """Return where a stretch of what was read stands in the text that was read first."""
+        """Return the place, in the original text, of a stretch of this reading."""
         if self._source is None:
             return begin, end
         return self._source.place(self._source_of(begin), self._source_after(end - 1))
@@ -86,7 +86,7 @@ class _Reading:
 
 
 class _Spelling(NamedTuple):
-    """One way to write characters otherwise."""
+    """One way to escape characters, and its decoder."""
 
     token: re.Pattern[str]
     read: Callable[[re.Match[str]], str]
@@ -122,7 +122,7 @@ _SPELLINGS = (
 
 
 class Secrets:
-    """What no error, log line or result may show."""
+    """A set of secrets, and the covering of them in texts."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
@@ -132,20 +132,20 @@ class Secrets:
         return bool(self._secrets)
 
     def add(self, *secrets: str) -> None:
-        """Take what must stay hidden."""
+        """Add secrets."""
         self._secrets.update(secret for secret in secrets if secret)
         self.__dict__.pop("_written", None)
 
     def add_url(self, url: str) -> None:
-        """Take what is secret in a URL.
+        """Add the secrets of a URL: its password, and parameters named like secrets.
 
         Raises:
-            ValueError: if it cannot be told.
+            ValueError: if the URL cannot be read.
         """
         self.add(*_secrets_of(url))
 
     def add_options(self, options: Mapping[str, Any]) -> None:
-        """Take what is secret in options, and in tables and lists within them: by its name, or in a URL."""
+        """Add the secrets of options, and of tables and lists within them: by their names, and within URLs."""
         for name, value in options.items():
             if isinstance(value, Mapping):
                 self.add_options(value)
@@ -164,7 +164,7 @@ class Secrets:
         return LONGEST_SPELLING * max(map(len, self._secrets), default=0)
 
     def hide(self, text: str) -> str:
-        """Return a text with stars for each secret; one in which a secret is too short for that is not returned."""
+        """Return a text with stars for each secret; `WITHHELD` if it has a secret that is too short to cover."""
         if any(secret in text for secret in self._secrets if len(secret) < SHORTEST_SECRET):
             return WITHHELD
         return self.cover(text, len(text))
@@ -173,8 +173,8 @@ class Secrets:
         """Return the first characters of a text, with stars for each secret that begins there.
 
         Args:
-            text: What follows these characters too, or a secret that their end cuts in two would not be known.
-            length: How many of them.
+            text: The characters and the text after them, in which a secret may end.
+            length: How many characters to return.
         """
         pieces, end = [], 0
         for begin, after in self._found(text):
@@ -185,7 +185,7 @@ class Secrets:
         return "".join(pieces) + text[end:length]
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
-        """Give where secrets stand in a text, in order; those that overlap as one."""
+        """Yield the places of secrets in a text, in order; overlapping ones as one."""
         if self._written:
             yield from _joined(
                 reading.place(begin, end)
@@ -204,7 +204,7 @@ class Secrets:
 
     @cached_property
     def _written(self) -> frozenset[str]:
-        """What is looked for: each secret, in each form that is not a spelling of its characters."""
+        """The texts to search for: each secret, in each form that no decoding undoes."""
         known = {each for secret in self._secrets for each in (secret, *_credentials_in(secret))}
         return frozenset(
             each.translate(_FOLDED) for secret in known if len(secret) >= SHORTEST_SECRET for each in _forms(secret)
@@ -212,16 +212,16 @@ class Secrets:
 
 
 def shown(url: str) -> str:
-    """Return a URL as an error may quote it, be it one or not: without user, password and parameters.
+    """Return a URL, or a text in place of one, for errors: without user, password and parameters.
 
-    Where the text leaves in doubt what its password is, only what stands before it is left.
+    If it is in doubt where the password begins, only the scheme is left.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        word, colon, _ = url.partition(":")
+        prefix, colon, _ = url.partition(":")
         if not colon and "@" not in url:
             return url
-        return f"{word}:…" if colon and _SCHEME.fullmatch(word) else "…"
+        return f"{prefix}:…" if colon and _SCHEME.fullmatch(prefix) else "…"
     if not _SCHEME.fullmatch(scheme):
         return "…"
     user, hosts, further = _parts(rest)
@@ -234,15 +234,15 @@ def shown(url: str) -> str:
 
 
 def shown_address(address: str) -> str:
-    """Return a host and port as an error may quote it, be it one or not."""
+    """Return a host and port, or a text in place of one, for errors."""
     return repr(address if are_hosts(address) or _ANY_PORT.fullmatch(address) else shown(address))
 
 
 def check_hosts(url: str) -> None:
-    """Return if what a URL has for hosts and ports can be these; if not, a part of a password may stand there.
+    """Check the hosts and ports of a URL; if they are none, they may be a part of a password.
 
     Raises:
-        ValueError: saying what is expected, not what is there.
+        ValueError: if they are invalid; the message does not quote them.
     """
     if not url.isprintable():
         raise ValueError("its URL has a control character or a line break")
@@ -251,25 +251,25 @@ def check_hosts(url: str) -> None:
         raise ValueError(_UNCLEAR)
     try:
         urlsplit(url)
-    except ValueError:  # whose words may quote the password
+    except ValueError:  # its text may quote the password
         raise ValueError(_UNCLEAR) from None
 
 
 def _parts(rest: str) -> tuple[str, str, str]:
-    """Return of what follows ``://`` the user with password and ``@``, the hosts, and what stands after them."""
+    """Return three parts of the text after ``://``: user, password and ``@``; the hosts; the rest."""
     end = found.start() if (found := _AUTHORITY_END.search(rest)) else len(rest)
     user, at, hosts = rest[:end].rpartition("@")
     return user + at, hosts, rest[end:]
 
 
 def are_hosts(hosts: str) -> bool:
-    """Tell whether a text is a host, with a port or without, or several of them with commas between."""
+    """Return whether a text is a host with or without a port, or several of them separated by commas."""
     found = [_HOST.fullmatch(host) for host in hosts.split(",")]
     return all(each is not None and int(each["port"] or 0) <= _LAST_PORT for each in found)
 
 
 def _readings(text: str) -> Iterator[_Reading]:
-    """Give a text, and what those read who decode it by each spelling, and what they decoded by each again."""
+    """Yield a text, its decoding by each spelling, and the decodings of these, `_DEPTH` levels deep."""
     seen = {text}
     newest = [_Reading(text)]
     left = _MOST_TOKENS
@@ -303,7 +303,7 @@ def _read(reading: _Reading, spelling: _Spelling) -> tuple[_Reading, int]:
 
 
 def _joined(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Give stretches of a text in order, those that overlap as one."""
+    """Yield stretches of a text in order, overlapping ones as one."""
     begin, end = 0, -1
     for each in sorted(places):
         if each[0] >= end:
@@ -320,13 +320,13 @@ def _forms(secret: str) -> Iterator[str]:
     yield secret
     yield data.decode("latin-1")  # as its bytes are read one by one
     yield data.hex()
-    for shift in range(3):  # what stands before it in what was encoded
+    for shift in range(3):  # the number of bytes before it in the encoded text, modulo 3
         encoded = base64.b64encode(bytes(shift) + data).decode("ascii")
-        yield encoded[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]  # without what others have a part in
+        yield encoded[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]  # without characters that others share
 
 
 def _credentials_in(secret: str) -> Iterator[str]:
-    """Give user and password, and the password, where a secret is these in base64, as the scheme Basic has them."""
+    """Yield ``user:password`` and the password of a secret that holds these in base64, as HTTP's Basic does."""
     with suppress(ValueError):
         decoded = base64.b64decode(secret, validate=True).decode("utf-8")
         _, colon, password = decoded.partition(":")
@@ -348,5 +348,5 @@ def _secrets_of(url: str) -> Iterator[str]:
 
 
 def names_a_secret(name: str) -> bool:
-    """Tell whether what has this name is a secret itself, not the place of one."""
+    """Return whether a setting of this name holds a secret, and not only the place of one."""
     return bool(_SECRET_NAME.search(name)) and not _NOT_ITSELF.search(name)

@@ -1,4 +1,4 @@
-"""Texts of others, made safe for terminals: what would move the cursor, colour, hide or reorder text is made visible.
+"""Texts of others, made safe for terminals: characters that move the cursor, colour, hide or reorder are escaped.
 
 A payload's keys, a handler's error, a server's answer may hold escapes (``ESC[2J``, U+009B, which is the same in one
 character) and directions (U+202E, which lets a line read otherwise than it is).
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode's categories of what shows nothing by itself, and of what nobody knows yet."""
+"""Unicode's categories of characters that show nothing by themselves, and of unassigned ones."""
 
 
 def plain(text: str) -> str:
@@ -33,7 +33,7 @@ def plain_json(text: str) -> str:
 def plain_line(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Return a log line with everything visible but its line breaks: a processor of structlog's, before its renderer.
 
-    Values that are no texts are rendered by ``repr``, which shows the same.
+    Values of other types are rendered by ``repr``, which escapes the same characters.
     """
     return {_visible_in(name): _visible_in(value) for name, value in line.items()}
 

@@ -1,8 +1,9 @@
 r"""Texts that can be kept and sent everywhere: Unicode without lone surrogates and without NUL.
 
 Python's strings hold more than that. File names, arguments and environment variables that are not UTF-8 arrive with
-lone surrogates (PEP 383), JSON may spell them as ``"\ud800"``; neither UTF-8 nor protobuf can say them. PostgreSQL
-keeps no NUL. What a caller sends is refused, by its field; what a handler says is made readable, for it must not fail.
+lone surrogates (PEP 383), JSON may spell them as ``"\ud800"``; neither UTF-8 nor protobuf can encode them.
+PostgreSQL stores no NUL. Such a text of a caller is refused, by its field; one of a handler is made readable, because a
+handler's report must not fail.
 """
 
 import re
@@ -17,7 +18,7 @@ _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def unicode_of(text: str) -> str:
-    """Return a text with U+FFFD for every lone surrogate; a NUL stays, which JSON can say."""
+    """Return a text with U+FFFD for every lone surrogate; a NUL stays, JSON can encode it."""
     # A subclass may be any program's own; of an Enum that is a text this is its value.
     return _SURROGATE.sub(REPLACEMENT, str.__str__(text))
 
@@ -28,7 +29,7 @@ def readable(text: str) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """Return at most so many characters of a text, marked with an ellipsis where it was cut."""
+    """Return at most ``most`` characters of a text; an ellipsis marks the cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -41,7 +42,7 @@ def fault_of(text: str) -> str | None:
 
 
 def checked(field: str, text: str, *, most: int) -> str:
-    """Return a text that a caller sends.
+    """Return a caller's text if it can be kept.
 
     Raises:
         InvalidArgument: as `text_violations`.
@@ -53,7 +54,7 @@ def checked(field: str, text: str, *, most: int) -> str:
 
 
 def text_violations(field: str, text: str, *, most: int) -> Iterator[Violation]:
-    """Tell what is wrong with a text that a caller sends: unreadable, or longer than ``most`` characters."""
+    """Yield the violations of a caller's text: unreadable, or longer than ``most`` characters."""
     reason = fault_of(text)
     if reason is not None:
         yield Violation(field=field, reason=reason)

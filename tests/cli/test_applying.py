@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.rigs.rig import at
 
-from schedule_grpc.cli.difference import difference
+from schedule_grpc.cli.commands.tasks.difference import difference
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.policy import Overlap, Policy
 from schedule_grpc.domain.registration import Registration

@@ -14,7 +14,7 @@ from support.databases.old_files import first_version
 from support.patience import AT_MOST
 from support.servers.process import Server, environment, run, serving
 
-from schedule_grpc.cli import contract
+from schedule_grpc.cli.commands import proto
 from schedule_grpc.cli.options import POLICY_OPTIONS
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.policy_reading import policy_text
@@ -214,11 +214,11 @@ def test_the_wheels_contract_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
     """Where the package has one of its own; an installation without any says so."""
     (tmp_path / "wheel" / "a").mkdir(parents=True)
     (tmp_path / "wheel" / "a" / "b.proto").write_text("x")
-    monkeypatch.setattr(contract, "PLACES", (tmp_path / "wheel", ROOT / "protos"))
-    assert contract.copied(tmp_path / "out") == (tmp_path / "out" / "a" / "b.proto",)
-    monkeypatch.setattr(contract, "PLACES", (tmp_path / "nowhere", tmp_path / "neither"))
+    monkeypatch.setattr(proto, "PLACES", (tmp_path / "wheel", ROOT / "protos"))
+    assert proto.copied(tmp_path / "out") == (tmp_path / "out" / "a" / "b.proto",)
+    monkeypatch.setattr(proto, "PLACES", (tmp_path / "nowhere", tmp_path / "neither"))
     with pytest.raises(FileNotFoundError):
-        contract.copied(tmp_path / "out")
+        proto.copied(tmp_path / "out")
 
 
 def test_help_shows_every_policys_default():

@@ -19,11 +19,11 @@ from support.servers.process import COMMAND, Server, environment
 
 from schedule_grpc import app
 from schedule_grpc.bindings import Environment
-from schedule_grpc.cli import checks
-from schedule_grpc.cli.calling import Caller
-from schedule_grpc.cli.checks import Check, Verdict
-from schedule_grpc.cli.output import print_execution, print_executions
+from schedule_grpc.cli.commands.doctor import checks
+from schedule_grpc.cli.commands.doctor.checks import Check, Verdict
+from schedule_grpc.cli.connection import Caller
 from schedule_grpc.cli.progress import event_in_words, state_in_words
+from schedule_grpc.cli.tables import print_execution, print_executions
 from schedule_grpc.domain.execution import CoveredRange, Execution, Reason, State, Trigger
 from schedule_grpc.domain.task import Task, TaskStats, define
 from schedule_grpc.events import Lost, Progress, Transition
@@ -212,17 +212,17 @@ def test_a_task_that_is_overdue_is_red(late: int, changes: dict[str, Any], verdi
     """By more than a minute; one that will not fire again may surprise."""
     check = checks._schedule(task(**changes), NOON + timedelta(seconds=late))
     assert check.verdict is verdict
-    assert words in check.told
+    assert words in check.finding
 
 
 def test_failures_whose_execution_is_gone_are_told():
     """The count outlives the history."""
     counted = TaskStats(consecutive_failures=3)
     check = checks._failures(task(stats=counted), [])
-    assert (check.verdict, check.told) == (Verdict.FAIL, "3 in a row")
+    assert (check.verdict, check.finding) == (Verdict.FAIL, "3 in a row")
     recovered = TaskStats(last_success_time=NOON)
     check = checks._failures(task(stats=recovered), [execution(state=State.FAILED)])
-    assert (check.verdict, check.told) == (Verdict.OK, "none since 2026-01-31 12:00:00Z")
+    assert (check.verdict, check.finding) == (Verdict.OK, "none since 2026-01-31 12:00:00Z")
 
 
 @contextmanager
@@ -254,7 +254,7 @@ async def test_a_server_that_does_not_serve_is_red(tmp_path: Path):
     """It answers, and says that it is not well."""
     async with serving_nothing(tmp_path) as parts:
         check = await checks._server(Caller(server=parts.address))
-    assert (check.verdict, check.told) == (Verdict.FAIL, f"{parts.address}: NOT_SERVING")
+    assert (check.verdict, check.finding) == (Verdict.FAIL, f"{parts.address}: NOT_SERVING")
 
 
 @asynccontextmanager

@@ -8,9 +8,9 @@ import pytest
 from support.servers.postgres import Postgres
 
 from schedule_grpc.database import Migration
-from schedule_grpc.database.postgres.channel import Channel
 from schedule_grpc.database.postgres.database import PostgresDatabase, look
 from schedule_grpc.database.postgres.migrate import TRIES
+from schedule_grpc.database.postgres.notifications import NotificationConnection
 from schedule_grpc.errors import ConfigurationError, DatabaseRefused
 
 FIRST = Migration(version=1, script="CREATE TABLE t (n BIGINT);\n")
@@ -179,9 +179,9 @@ class Ear:
         self.gaps += 1
         self.changed.set()
 
-    def connect(self, url: str) -> Channel:
+    def connect(self, url: str) -> NotificationConnection:
         """Listen."""
-        return Channel(url, heard=self.heard, gap=self.gap)
+        return NotificationConnection(url, received=self.heard, gap=self.gap)
 
 
 async def test_words_between_servers(url: str, other: asyncpg.Connection):
@@ -191,7 +191,7 @@ async def test_words_between_servers(url: str, other: asyncpg.Connection):
     await listening(other, 2)
     words = [f'["it\'s", {number}]' for number in range(50)]
     for word in words:
-        channels[0].say(word)
+        channels[0].publish(word)
     await channels[0].close()
     while len(ears[1].words) < len(words):
         ears[1].changed.clear()
@@ -209,7 +209,7 @@ async def test_a_channel_that_is_cut(url: str, other: asyncpg.Connection):
     await other.execute("SELECT pg_terminate_backend($1)", pid)
     await ear.changed.wait()
     assert ear.gaps == 1
-    channel.say("again")
+    channel.publish("again")
     ear.changed.clear()
     await ear.changed.wait()
     assert ear.words == ["again"]

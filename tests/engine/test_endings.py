@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from support.rigs.rig import Gates, Rig, at
+from support.rigs.rig import Gates, Rig, at, limit
 
 from schedule_grpc.domain.execution import Execution, Reason, State, Trigger
 from schedule_grpc.domain.policy import Overlap, Policy
@@ -239,8 +239,7 @@ async def test_a_recreated_task_begins_anew(rig: Rig, gate):
 
 async def test_a_handler_runs_so_many_at_once_as_it_may(rig: Rig, gate):
     """The others of it wait; other handlers do not."""
-    rig.registry._limits["fate"] = 2
-    rig.engine._loop._limits = rig.registry.limits()
+    limit(rig, fate=2)
     gates = gate("g")
     for name in "abcd":
         await rig.register(name, "@manual", payload={"gate": "g"})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.rigs.rig import Rig, new_rig
+from support.rigs.rig import Rig, limit, new_rig
 
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.planning import Firing
@@ -110,7 +110,7 @@ async def test_what_waits_in_the_queue_comes_before_what_is_due(narrow: Rig, gat
 
 async def test_a_handler_with_its_own_limit_does_not_keep_others_from_one_step(rig: Rig, gate):
     """Those of its executions that wait cannot start, whatever else does."""
-    rig.engine._loop._limits = {"fate": 1}
+    limit(rig, fate=1)
     held = gate("a")
     await rig.register("other", "30 11 * * *", handler="in-thread", policy=Policy(timeout=HALF_A_MINUTE, retry=ONCE))
     await due(rig, "a", "b")
@@ -129,7 +129,7 @@ async def test_a_handler_with_its_own_limit_does_not_keep_others_from_one_step(r
 
 async def test_what_waits_for_its_handlers_slot_is_seen_behind_others(rig: Rig, gate):
     """Others begin beside it, and are looked behind: it is not forgotten over them."""
-    rig.engine._loop._limits = {"fate": 1}
+    limit(rig, fate=1)
     held, second = gate("a"), gate("b")
     await due(rig, "a", "b")
     while await rig.engine.tick():

@@ -9,7 +9,7 @@ from support.rigs.rig import Gates, Rig, at, new_rig
 
 from schedule_grpc.domain.policy import Policy, Retention
 from schedule_grpc.domain.registration import TaskUpdate
-from schedule_grpc.store import sql_store
+from schedule_grpc.store import execution_store
 from schedule_grpc.testing import FakeClock
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -169,8 +169,8 @@ async def test_a_round_that_a_server_did_not_end_is_gone_again(place: Path | str
 
 async def test_a_large_surplus_leaves_in_steps(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """Of several tasks, each step a few rows; none is forgotten."""
-    monkeypatch.setattr(sql_store, "REMOVED_AT_ONCE", 2)
-    monkeypatch.setattr(sql_store, "TASKS_AT_ONCE", 2)
+    monkeypatch.setattr(execution_store, "REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(execution_store, "TASKS_AT_ONCE", 2)
     for name in "abc":
         await rig.register(name, "@manual", policy=keeping(count=1))
         await ran(rig, name, times=5)

@@ -14,7 +14,7 @@ from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import CatchUp, Policy, define
 from schedule_grpc.engine import engine
 from schedule_grpc.events import TaskChanged
-from schedule_grpc.store import Review, SqlStore
+from schedule_grpc.store import Review, Store
 from schedule_grpc.testing import FakeClock
 
 ZONE = "Test/Rules"
@@ -164,13 +164,13 @@ async def test_tasks_are_reviewed_again_only_for_other_rules(
         await rig.service.register_all([Registration(definition=definition) for definition in definitions])
         await reviewed(rig)
     looks: list[str] = []
-    review = SqlStore.review
+    review = Store.review
 
-    async def counted(store: SqlStore, *, after: str, now: datetime) -> Review:
+    async def counted(store: Store, *, after: str, now: datetime) -> Review:
         looks.append(after)
         return await review(store, after=after, now=now)
 
-    monkeypatch.setattr(SqlStore, "review", counted)
+    monkeypatch.setattr(Store, "review", counted)
     async with new_rig(database, clock=clock) as rig:
         await reviewed(rig)
         assert looks == [""]

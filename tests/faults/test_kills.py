@@ -215,7 +215,7 @@ def test_a_point_that_is_none_is_refused(tmp_path: Path):
 
 def test_every_operation_of_the_store_has_its_points():
     """Those that write, by the names of their functions."""
-    code = Path("schedule_grpc/store/sql_store.py").read_text()
+    code = "\n".join(module.read_text() for module in Path("schedule_grpc/store").glob("*.py"))
     written = {line.partition("self._write(")[2].partition(",")[0].partition(")")[0] for line in code.splitlines()}
     named = {each.rpartition(".")[2] for each in written if "." in each}
     assert set(OPERATIONS) - {"migrate"} == named

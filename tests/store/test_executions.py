@@ -23,7 +23,7 @@ from schedule_grpc.errors import (
     TaskNotFound,
 )
 from schedule_grpc.store import ClaimRequest
-from schedule_grpc.store.sharing import shares
+from schedule_grpc.store.free_slots import slots_by_handler
 
 
 async def test_a_quiet_tasks_history_is_not_hidden_by_a_busy_one(rig: Rig):
@@ -289,7 +289,7 @@ async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
 )
 def test_slots_are_shared(limit: int, running: dict, waiting: dict, limits: dict, given: dict):
     """One at a time in turn; at most 80 % for one handler while another waits; never more than are free or allowed."""
-    assert shares(limit, running, waiting, limits) == given
+    assert slots_by_handler(limit, running, waiting, limits) == given
 
 
 def one_at_a_time(limit: int, counts: dict[str, int]) -> dict[str, int]:
@@ -308,7 +308,7 @@ def test_many_turns_at_once_are_as_many_turns(limit: int):
     """Whatever waits of three handlers: the shares are the same as if each slot were given by itself."""
     for counts in product((1, 2, 7, 40, 500), repeat=3):
         waiting = dict(zip("abc", counts, strict=True))
-        found = shares(limit, {}, waiting, {})
+        found = slots_by_handler(limit, {}, waiting, {})
         assert {handler: found.get(handler, 0) for handler in waiting} == one_at_a_time(limit, waiting)
 
 

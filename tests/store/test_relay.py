@@ -30,7 +30,7 @@ class Words:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, word: str) -> None:
+    def publish(self, word: str) -> None:
         """Keep it."""
         self.said.append(word)
 
@@ -55,7 +55,7 @@ class Server:
         """Hear what another has said; return what its listeners are told then."""
         with self.hub.listening(self.told.extend, with_peers=True):
             for word in other.words.said:
-                self.relay.heard(word)
+                self.relay.receive(word)
             while self.relay._reading:
                 await next(iter(self.relay._reading))
         return self.told
@@ -74,14 +74,14 @@ async def test_hints(execution: Execution):
     recorded = Transition(previous_state=None, execution=execution, time=NOW)
     gone = TaskChanged(name="b", deleted_uid="uid")
     events = [TaskChanged(name="a"), gone, CancelRequested(execution_id="x"), AlertsChanged()]
-    here.relay.tell([*events, recorded])
+    here.relay.publish([*events, recorded])
     assert await there.hears(here) == [*events, TaskChanged(name=execution.id)]
 
 
 async def test_ones_own_words(execution: Execution):
     """Are passed over: its own hub has told of them already."""
     here = Server()
-    here.relay.tell([TaskChanged(name="a")])
+    here.relay.publish([TaskChanged(name="a")])
     assert await here.hears(here) == []
 
 
@@ -90,7 +90,7 @@ async def test_transitions_for_those_who_watch(execution: Execution):
     running = replace(execution, state=State.RUNNING)
     moved = Transition(previous_state=State.PENDING, execution=running, time=NOW)
     here, watched, late, unwatched = Server(), Server(running), Server(execution), Server(running)
-    here.relay.tell([moved])
+    here.relay.publish([moved])
     for server in (watched, late):
         with server.hub.subscribed(lambda _: True):
             await server.hears(here)
@@ -102,7 +102,7 @@ async def test_transitions_for_those_who_watch(execution: Execution):
 async def test_who_waits_for_an_end_is_woken(execution: Execution):
     """By the id alone; nothing is read for it."""
     here, there = Server(), Server(away=True)
-    here.relay.tell(
+    here.relay.publish(
         [Transition(previous_state=State.RUNNING, execution=replace(execution, state=State.SUCCEEDED), time=NOW)]
     )
     with there.hub.ending(execution.id) as ended:
@@ -125,7 +125,7 @@ async def test_an_end_that_was_told_before_is_known(execution: Execution):
     here, there = Server(), Server(away=True)
     moved = Transition(previous_state=State.RUNNING, execution=replace(execution, state=State.SUCCEEDED), time=NOW)
     here.hub.publish([moved])
-    here.relay.tell([moved])
+    here.relay.publish([moved])
     await there.hears(here)
     for hub in (here.hub, there.hub):
         with hub.ending(execution.id) as ending, hub.ending("other") as other:
@@ -138,7 +138,7 @@ async def test_an_end_that_was_told_before_is_known(execution: Execution):
 async def test_rows_that_cannot_be_read(execution: Execution):
     """Who watches is told that something may be missing."""
     here, there = Server(), Server(away=True)
-    here.relay.tell([Transition(previous_state=None, execution=execution, time=NOW)])
+    here.relay.publish([Transition(previous_state=None, execution=execution, time=NOW)])
     with there.hub.subscribed(lambda _: True) as subscription:
         await there.hears(here)
         assert list(subscription._kept) == [Lost(count=0)]
@@ -160,7 +160,7 @@ async def test_many_events_are_few_words():
     """Each as long as PostgreSQL takes, and all of them in order."""
     here, there = Server(), Server()
     events = [TaskChanged(name=f"task-{number:0100}") for number in range(1000)]
-    here.relay.tell(events)
+    here.relay.publish(events)
     assert max(len(word.encode()) for word in here.words.said) < MOST_BYTES + 200
     assert all(len(one) + len(word) > MOST_BYTES for one, word in pairwise(here.words.said))
     assert await there.hears(here) == events
@@ -171,14 +171,14 @@ async def test_words_that_are_not_understood(word: str):
     """A newer server's, say: passed over, and those after them are heard."""
     here, there = Server(), Server()
     here.words.said.append(word)
-    here.relay.tell([TaskChanged(name="a")])
+    here.relay.publish([TaskChanged(name="a")])
     assert await there.hears(here) == [TaskChanged(name="a")]
 
 
 def test_words_are_text_that_needs_no_escaping():
     """No backslash: they are put into a literal as they are."""
     here = Server()
-    here.relay.tell([TaskChanged(name="a-b.c_D9"), AlertsChanged()])
+    here.relay.publish([TaskChanged(name="a-b.c_D9"), AlertsChanged()])
     (word,) = here.words.said
     assert "\\" not in word
     assert json.loads(word)[1] == [["n", "a-b.c_D9"], ["a"]]

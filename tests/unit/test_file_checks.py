@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schedule_grpc.cli.file_checks import open_files
+from schedule_grpc.cli.commands.doctor.file_checks import open_files
 from schedule_grpc.settings.config import load
 
 EVERYBODY = "everybody on this machine"

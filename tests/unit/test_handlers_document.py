@@ -82,7 +82,7 @@ def test_every_handler_of_the_document_can_be_offered(modules: dict[str, Any]):
         if not name.startswith("test_"):
             registry.add_module(module)
     assert registry.names() == ("charge-subscription", "count-stock", "crawl", "move-credits", "render", "send-report")
-    assert registry.limits() == {"render": 2}
+    assert registry.offered.limits == {"render": 2}
 
 
 async def test_the_first_handler_does_what_it_says(modules: dict[str, Any]):

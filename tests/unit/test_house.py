@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,43 @@ def test_importing_the_package_loads_neither_server_nor_driver():
     code = f"import sys, schedule_grpc; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=AT_MOST, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_modules_import_each_other():
+    """No cycle of imports, those inside functions included; those for type checkers only are not counted.
+
+    An import of a submodule also runs the package it is in. That is not counted, or each package that imports a module
+    of its own would be a cycle.
+    """
+    modules = {_name(path): path for path in OURS}
+    imports = {name: set(_imported(path, modules)) - {name} for name, path in modules.items()}
+    TopologicalSorter(imports).prepare()  # a CycleError names the modules of a cycle
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
+    """Give the modules that a module imports: of `from package import name`, `package.name` if that is a module."""
+    for node in _executed(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            whole = [f"{node.module}.{each.name}" for each in node.names]
+            yield from (name if name in modules else str(node.module) for name in whole)
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """Give a node and all below it, without the bodies of `if TYPE_CHECKING:`."""
+    yield node
+    skips = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    for child in [] if skips else ast.iter_child_nodes(node):
+        yield from _executed(child)
+
+
+def test_threads_are_started_in_one_place():
+    """There they are daemons: none of them keeps the process from ending."""
+    starters = [path.relative_to(PACKAGE) for path in OURS if "threading.Thread(" in path.read_text()]
+    assert starters == [Path("runtime/threads.py")]

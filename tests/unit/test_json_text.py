@@ -1,5 +1,6 @@
 """JSON values: what is kept, what is refused, and what is said about it."""
 
+import copy
 import json
 from collections import OrderedDict
 from enum import Enum, IntEnum, StrEnum
@@ -10,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedule_grpc.domain.canonical_json import MAX_EXACT, NotJson, canonical, decode, encode, normalise
+from schedule_grpc.domain.canonical_json import (
+    MAX_EXACT,
+    CanonicalObject,
+    NotJson,
+    canonical,
+    decode,
+    encode,
+    normalise,
+    object_text,
+)
 
 
 class Plain(str, Enum):  # noqa: UP042 (its str() is its name, unlike StrEnum's)
@@ -126,3 +136,20 @@ def test_the_text_of_a_text_is_itself(value: Any):
     text = canonical(value)
     assert canonical(decode(text)) == text
     assert json.loads(text) == value
+
+
+@given(st.dictionaries(st.text(max_size=4), JSON))
+def test_an_object_keeps_its_text(value: dict[str, Any]):
+    """It equals the object that the text spells, at every depth; an object without a text is encoded, to the same."""
+    kept = CanonicalObject(canonical(value))
+    assert kept == value
+    assert object_text(kept) == object_text(copy.deepcopy(kept)) == canonical(value)
+
+
+def test_an_object_with_a_text_cannot_be_changed():
+    """Or the text would be another object's; its copies are plain."""
+    kept = CanonicalObject('{"a":{"b":1}}')
+    for change in (lambda: kept.update(a=1), lambda: kept["a"].update(b=2)):
+        with pytest.raises(TypeError, match="read-only"):
+            change()
+    assert (type(copy.copy(kept)), type(copy.deepcopy(kept))) == (dict, dict)

@@ -28,9 +28,12 @@ class Database:
         self.writes = True
         self.reads = True
         self.patience: list[float] = []
+        self.offered = frozenset({"early"})
+        self.renewed: list[Replica] = []
 
-    async def renew_lease(self, _: Replica, **__) -> tuple[Replica, ...]:
+    async def renew_lease(self, replica: Replica, **_) -> tuple[Replica, ...]:
         """Answer as the store does."""
+        self.renewed.append(replica)
         self.beat = 0 if self.beat is None else self.beat + 1
         return self._holders()
 
@@ -62,7 +65,13 @@ def clock() -> FakeClock:
 async def taken(clock: FakeClock, others: Sequence[Replica] = ()) -> tuple[SharedLease, Database]:
     """Return a lease that was taken, and where it stands."""
     database = Database(clock, others)
-    lease = SharedLease(store=database, replica=ME, now=clock.now, machine=clock)  # type: ignore[arg-type]
+    lease = SharedLease(
+        store=database,  # type: ignore[arg-type]
+        owner=ME.id,
+        handlers=lambda: database.offered,
+        now=clock.now,
+        machine=clock,
+    )
     await lease.take()
     return lease, database
 
@@ -158,3 +167,12 @@ async def test_the_one_that_has_been_there_longest_is_first(clock: FakeClock):
     for _ in range(10):
         await renewed(lease, database)
     assert (lease.first, lease.lapsed) == (True, {"other": 0})
+
+
+async def test_each_renewal_names_the_handlers_that_are_offered_then(clock: FakeClock):
+    """Other servers learn of one that came later."""
+    lease, database = await taken(clock)
+    database.offered |= {"late"}
+    await renewed(lease, database)
+    assert [each.handlers for each in database.renewed] == [{"early"}, {"early"}, {"early", "late"}]
+    assert {each.start_time for each in database.renewed} == {START}

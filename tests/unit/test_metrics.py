@@ -145,7 +145,7 @@ def test_the_names_are_those_of_the_documents():
     metrics.refused("write")
     metrics.lines_dropped(7)
     healthy = True
-    metrics.tell_health(lambda: healthy)
+    metrics.report_health(lambda: healthy)
     assert value(metrics, "schedule_healthy") == 1
     healthy = False
     text = generate_latest(metrics.registry).decode()

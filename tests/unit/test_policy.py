@@ -14,7 +14,7 @@ from schedule_grpc.domain.policy import DEFAULT, CatchUp, Overlap, Policy, Reten
 from schedule_grpc.domain.policy_reading import read_policy, understood
 from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.formats.protobuf import policy_asked, policy_to, policy_told
+from schedule_grpc.formats.protobuf import policy_asked, policy_from, policy_to
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.store.policies import policy_text, stored_policy
 
@@ -46,7 +46,7 @@ policies = st.builds(
 def test_a_policy_survives_the_contract_and_the_database(policy: Policy):
     """As a caller asks for it, as a server tells of it, and as a row keeps it."""
     assert policy_asked(policy_to(policy)) == policy
-    assert policy_told(policy_to(policy)) == policy
+    assert policy_from(policy_to(policy)) == policy
     assert stored_policy(policy_text(policy))[0] == policy
 
 

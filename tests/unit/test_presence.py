@@ -2,7 +2,7 @@
 
 import pytest
 
-from schedule_grpc.engine.presence import LEASE, UNBROKEN, Presence
+from schedule_grpc.engine.leases import LEASE, UNBROKEN, Presence
 
 
 def watched(*beats: int | None, every: float = 1.0) -> tuple[Presence, float]:

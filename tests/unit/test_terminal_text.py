@@ -8,12 +8,12 @@ import pytest
 import structlog
 from support.rigs.rig import START
 
-from schedule_grpc.cli.applying import _print
-from schedule_grpc.cli.calling import fail
-from schedule_grpc.cli.difference import Change, ChangedTask, Difference
-from schedule_grpc.cli.output import print_handlers
+from schedule_grpc.cli.commands.tasks.apply import _print
+from schedule_grpc.cli.commands.tasks.difference import Change, ChangedTask, Difference
+from schedule_grpc.cli.exits import fail
 from schedule_grpc.cli.print_json import print_json, print_json_line
 from schedule_grpc.cli.progress import display
+from schedule_grpc.cli.tables import print_handlers
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import Handler, define
 from schedule_grpc.events import Progress

@@ -1,5 +1,6 @@
 """Times and durations that protobuf does not allow are refused, each by its field."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,8 +8,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from support.servers.live import asked
 
+from schedule_grpc.domain.registration import registered
+from schedule_grpc.domain.task import define
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.formats import protobuf
+from schedule_grpc.formats.json_answers import task_json
 from schedule_grpc.pb import schedule_pb2 as pb
 
 SECONDS = 315_576_000_000
@@ -95,3 +99,18 @@ def test_the_first_and_the_last_time_are_read(timestamp: Timestamp, read: dateti
     reader = protobuf.Reader()
     assert reader.instant(timestamp, "field") == read
     reader.check()
+
+
+def test_a_json_object_has_its_keys_in_order_at_every_depth():
+    """A map of protobuf's has none, and a command that prints the object twice prints the same."""
+    names = [f"key {number}" for number in range(30)]
+    read = protobuf.json_from(protobuf.struct_to({name: [dict.fromkeys(names, 1)] for name in reversed(names)}))
+    assert list(read) == sorted(names)
+    assert all(list(within) == sorted(names) for [within] in read.values())
+
+
+def test_the_json_answer_of_a_task_has_its_keys_in_order():
+    """As a caller registers it, in whatever order its keys come."""
+    definition = define(name="a", schedule="@daily", handler="b", payload={"b": {"d": 1, "c": 2}, "a": 3})
+    task = registered(None, definition, enabled=None, now=datetime(2026, 1, 31, tzinfo=UTC)).after
+    assert json.dumps(task_json(task)["payload"]) == '{"a": 3, "b": {"c": 2, "d": 1}}'

@@ -11,7 +11,7 @@ from schedule_grpc.domain import durations
 from schedule_grpc.domain.policy import DEFAULT
 from schedule_grpc.domain.policy_reading import policy_value
 from schedule_grpc.domain.registration import Registration, TaskUpdate
-from schedule_grpc.domain.task import define
+from schedule_grpc.domain.task import FIELDS, define
 
 MILLISECONDS = "_ms"
 READ_ONLY = frozenset(
@@ -207,12 +207,7 @@ class TaskBody(_TaskBody):
         """
         definition = define(
             name=self.name,
-            schedule=self.schedule,
-            handler=self.handler,
-            time_zone=self.time_zone,
-            payload=self.payload,
-            metadata=self.metadata,
-            description=self.description,
+            **{name: getattr(self, name) for name in FIELDS},
             policy=DEFAULT.with_fields(self.policy.by_path() if self.policy else {}),
         )
         return Registration(
@@ -246,7 +241,7 @@ class TaskPatch(_TaskBody):
     def update(self, name: str) -> TaskUpdate:
         """Return the update that the body asks for."""
         given = self.model_fields_set
-        fields = {field: getattr(self, field) for field in _FIELDS if field in given}
+        fields = {field: getattr(self, field) for field in FIELDS if field in given}
         if "policy" in given:
             policy = dict.fromkeys(DEFAULT.fields()) if self.policy is None else self.policy.by_path()
         else:
@@ -296,9 +291,6 @@ class CancelBody(Body):
     model_config = _example(note="no longer wanted")
 
     note: str = Field(default="", description="Why the execution is cancelled; kept as its error")
-
-
-_FIELDS = ("schedule", "handler", "time_zone", "payload", "metadata", "description")
 
 
 def _by_path(body: Body, prefix: str) -> Iterator[tuple[str, Any]]:

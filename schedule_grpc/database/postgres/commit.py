@@ -31,13 +31,13 @@ SELECT
     ({LIFE}) AS life,
     CASE WHEN pg_is_in_recovery() THEN 'in recovery' ELSE pg_xact_status($1::text::xid8) END AS status
 """
-# One that still waits for a statement never got our COMMIT, and its connection is gone: nobody will send one.
+# One that still waits for a statement never got our COMMIT, and its connection is gone: none will come.
 _END = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_xid = ($1::text::xid8)::xid AND state LIKE 'idle in transaction%'
 """
 _DOUBTFUL = (asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError)
-"""What asyncpg says of a lost connection or a wait that was ended; all else at COMMIT undid the transaction."""
+"""asyncpg's errors for a lost connection or an interrupted wait; any other error at COMMIT undid the transaction."""
 
 Ask = Callable[..., Awaitable[Any]]
 """Runs a statement in a transaction of its own; gives its first row."""
@@ -45,14 +45,14 @@ Ask = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class TransactionId:
-    """What a transaction is known by.
+    """The identity of a transaction.
 
-    The number alone is not enough: one of which nothing was on disk at a crash is given to another afterwards.
+    The number alone is not enough: after a crash, the number of a transaction without data on disk is given out again.
     """
 
     number: str
     life: str | None
-    """Of the server, as `LIFE` tells it."""
+    """The server's life between two crashes, as `LIFE` reads it."""
 
 
 class Unanswered(Exception):
@@ -87,11 +87,11 @@ def closed(connection: Any) -> None:
 
 
 async def was_committed(transaction: TransactionId, ask: Ask, clock: Clock) -> bool:
-    """Tell whether a transaction was committed: PostgreSQL remembers, over a crash and a failover too.
+    """Return whether a transaction was committed: PostgreSQL remembers, over a crash and a failover too.
 
     Raises:
-        DatabaseUnavailable: if nobody can say. Then it may have happened: a claim is found by its owner's upkeep, a
-            record by its lease token, a run by its request id, a firing by the task's next run.
+        DatabaseUnavailable: if that is not known. The transaction may have been committed: a claim is found by its
+            owner's upkeep, a record by its lease token, a run by its request id, a firing by the task's next run.
     """
     until = clock.monotonic() + PATIENCE
     while clock.monotonic() < until:

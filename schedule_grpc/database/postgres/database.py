@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 10
 CALLERS_READS = 6
-"""Connections that callers' reads have at most: the others are left to what is written, and to the engine's reads."""
+"""Connections that callers' reads use at most: the others are left to writes and to the engine's reads."""
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """How long an answer is waited for: longer than the server lets a statement run, so its own words come first."""
@@ -43,7 +43,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # its package has n
     """asyncpg's, without the question that it asks when it is given back: nothing of ours outlives a transaction."""
 
     def get_reset_query(self) -> str:
-        """Return what is run as a connection is given back to its pool: nothing."""
+        """Return the statements to run when a connection goes back to its pool: none."""
         return ""
 
     def send_before_next(self, messages: bytes) -> None:
@@ -55,15 +55,15 @@ class PostgresDatabase:
     """A PostgreSQL database that many servers share.
 
     READ COMMITTED, and locks on the rows of tasks: an operation that changes a task's executions locks the task first,
-    all of its tasks in one statement and in one order. Nothing else is needed but for claims, which take what nobody
-    else holds (SKIP LOCKED) and wait for nobody.
+    all of its tasks in one statement and in one order. Claims need no such lock: they take rows that no other
+    transaction holds (SKIP LOCKED), and never wait.
     """
 
     def __init__(self, url: str, pool: asyncpg.Pool, on_commit: Callable[[int], None], *, prepares: bool) -> None:
         self._url = url
         self._pool = pool
         self._on_commit = on_commit
-        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock says
+        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock shows
         self._writing: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._prepares = prepares
@@ -73,7 +73,7 @@ class PostgresDatabase:
     async def open(
         cls, url: str, *, migrations: Sequence[Migration], on_commit: Callable[[int], None] = lambda _: None
     ) -> "PostgresDatabase":
-        """Connect, and bring the schema up to date; ``on_commit`` is told of each commit.
+        """Connect, and bring the schema up to date; ``on_commit`` is called after each commit.
 
         Raises:
             DatabaseRefused: if there is no such database, it is another application's, or its schema is newer.
@@ -98,11 +98,11 @@ class PostgresDatabase:
     async def write(self, factory: Factory[T], *, committed: Callable[[T], None] | None = None) -> T:
         """Run an operation in a transaction; return its result once it is on disk. See Database.
 
-        What others were in the way of is tried again, and so is what a stale connection refused. Where the connection
-        is lost at COMMIT, the database is asked afterwards what became of the transaction.
+        A transaction that conflicts with another one is retried, and so is one that fails on a stale connection. If the
+        connection is lost at COMMIT, the database is asked afterwards whether the transaction was committed.
 
         Raises:
-            DatabaseUnavailable: if it was not written, or nobody can be asked whether it was.
+            DatabaseUnavailable: if it was not committed, or that cannot be found out.
         """
         if self._closing:
             raise DatabaseUnavailable("the database is closed")
@@ -110,10 +110,10 @@ class PostgresDatabase:
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         writing.add_done_callback(_retrieve)
-        return await asyncio.shield(writing)  # a caller who leaves must not leave a transaction open
+        return await asyncio.shield(writing)  # a cancelled caller must not leave a transaction open
 
     async def read(self, factory: Factory[T], *, lane: Lane = Lane.CALLERS) -> T:
-        """Run an operation that only reads; each of its statements sees what is committed when it runs.
+        """Run an operation that only reads; each of its statements sees the rows committed when it runs.
 
         Raises:
             DatabaseUnavailable: if the database does not answer.
@@ -124,7 +124,7 @@ class PostgresDatabase:
 
     @property
     def pooled(self) -> bool:
-        """Whether a pooler in transaction mode stands between."""
+        """Whether this server connects through a pooler in transaction mode."""
         return not self._prepares
 
     async def try_write(self) -> None:
@@ -222,7 +222,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; whatever goes wrong on it, what is given back is clean or closed."""
+        """Lend a connection; after any error it goes back clean or closed."""
         pool = self._pool
         connection = await pool.acquire(timeout=ANSWER_SECONDS)
         try:
@@ -279,9 +279,9 @@ async def connect_alone(url: str, *, statements: int = 0) -> Connection:
 
 
 async def _is_pooled(connection: Connection) -> bool:
-    """Tell whether a pooler stands between: it lends us its connections, whose processes are not what it named to us.
+    """Return whether a pooler answers: the backend process is then another one than it reported at connecting.
 
-    Behind one, another server's statement may have the name of ours; it must be known before any is prepared.
+    Behind a pooler two servers' prepared statements may have one name, so this must be known before any is prepared.
     """
     async with connection.transaction(readonly=True):
         process = await connection.fetchval("SELECT pg_backend_pid()")
@@ -308,9 +308,9 @@ async def _pool(url: str, *, statements: int, settings: Mapping[str, str] = Mapp
 
 
 async def _undone(connection: Connection) -> None:
-    """Undo what a connection has begun; one that does not answer at once is closed, and the server undoes it.
+    """Roll a connection's transaction back; a connection that does not answer at once is closed, which does the same.
 
-    Whatever comes of it, the caller hears of what went wrong first.
+    An error of the rollback is dropped: the caller gets the error that led to it.
     """
     try:
         await connection.execute("ROLLBACK", timeout=1)
@@ -347,5 +347,5 @@ def _refusing(url: str) -> Iterator[None]:
         form = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         raise ConfigurationError(f"database: {text.shown(url)} is not {form}, or has an option that is none") from None
     except FROM_OUTSIDE as error:
-        said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
-        raise DatabaseRefused(f"{text.shown(url)}: {said or type(error).__name__}") from error
+        reason = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+        raise DatabaseRefused(f"{text.shown(url)}: {reason or type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""What a failed transaction on PostgreSQL means for whoever asked for it."""
+"""What a failed transaction on PostgreSQL means for its caller."""
 
 from enum import Enum, auto
 
@@ -45,11 +45,11 @@ _GONE = (
     asyncpg.TransactionTimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server said goodbye while nobody asked it anything
+    asyncpg.InternalClientError,  # the server closed an idle connection
     ConnectionError,
 )
 _AWAY = (
-    asyncpg.LockNotAvailableError,  # somebody holds a table or a row for longer than we wait
+    asyncpg.LockNotAvailableError,  # another session holds a table or a row for longer than we wait
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.OperatorInterventionError,  # a statement's timeout among them
@@ -73,13 +73,13 @@ _MEANINGS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Me
 
 
 def meaning(error: BaseException) -> Meaning:
-    """Tell what an error before COMMIT means."""
+    """Return what an error before COMMIT means for the caller."""
     return next((meant for kinds, meant in _MEANINGS if isinstance(error, kinds)), Meaning.OURS)
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable:
-    """Return what the caller is told of a database that is away; without details, which quote rows."""
-    said = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
-    told = DatabaseUnavailable(f"The database cannot be used: {said or type(error).__name__}")
-    told.__cause__ = error
-    return told
+    """Return the error for a database that is away; without PostgreSQL's details, which quote rows."""
+    reason = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+    away = DatabaseUnavailable(f"The database cannot be used: {reason or type(error).__name__}")
+    away.__cause__ = error
+    return away

@@ -26,18 +26,18 @@ class Line:
     """
 
     def __init__(self, url: str, *, pooled: Callable[[], bool]) -> None:
-        """Take a database's URL; ``pooled`` tells whether a pooler in transaction mode stands between."""
+        """Take a database's URL; ``pooled`` returns whether it is behind a pooler in transaction mode."""
         self._url = url
         self._pooled = pooled
-        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock says
+        self._clock = SystemClock()  # for the network's patience, which is real time whatever a test's clock shows
         self._connection: Connection | None = None
 
     async def run(self, factory: Factory[T], *, seconds: float) -> T:
         """Run an operation; return its result.
 
         Raises:
-            DatabaseUnavailable: if there is no answer in so many seconds, connecting included. What was sent may still
-                happen.
+            DatabaseUnavailable: if there is no answer within ``seconds``, connecting included. The operation may still
+                be committed.
         """
         try:
             async with self._clock.timeout(seconds):

@@ -31,7 +31,7 @@ TRIES = 5
 async def migrate(connection: Any, migrations: Sequence[Migration]) -> None:
     """Bring the schema to the newest version, a transaction for each step.
 
-    A newer schema is used as it is if it says that programs as old as this one may: see "How do I upgrade?" in
+    A newer schema is used as it is if it admits programs as old as this one: see "How do I upgrade?" in
     docs/operations.md.
 
     Raises:
@@ -78,9 +78,9 @@ async def _gone_further(connection: Any, version: int, migrations: Sequence[Migr
 
 
 async def _step(connection: Any, version: int, migrations: Sequence[Migration]) -> int:
-    """Go one version further, unless another replica did; return the version that is reached.
+    """Go one version further, unless another server did; return the version then.
 
-    Whoever calls closes the connection if this fails, which undoes it.
+    If this fails, the caller closes the connection, which rolls it back.
     """
     failpoints.reached("migrate", "begun")
     await connection.execute(_BEGIN)

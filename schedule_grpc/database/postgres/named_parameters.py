@@ -23,7 +23,7 @@ _EDGE = re.compile(r"/\*|\*/")
 
 
 class UnknownParameter(ValueError):
-    """A statement cannot be run with the parameters that were given; the message says why."""
+    """A statement cannot be run with the given parameters; the message names the reason."""
 
 
 def numbered(sql: str, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:

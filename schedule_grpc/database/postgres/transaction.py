@@ -72,8 +72,8 @@ class Transaction:
             return await run(self._connection, statement)
         sql, columns = text.of_together(statement, MORE_THIS_TRANSACTION)
         rows: Rows = await self._connection.fetch(sql, *columns)
-        told = {row["number"]: row["answer"] for row in rows if row["number"] < 0}
-        self._id = TransactionId(number=told[NUMBER_ROW], life=told[LIFE_ROW])
+        answers = {row["number"]: row["answer"] for row in rows if row["number"] < 0}
+        self._id = TransactionId(number=answers[NUMBER_ROW], life=answers[LIFE_ROW])
         return [row for row in rows if row["number"] >= 0]
 
     async def commit(self) -> None:

@@ -13,7 +13,7 @@ BUSY_SECONDS = 5.0
 PAGES_A_STEP = 1024
 """Pages copied between two looks whether the copy is still wanted."""
 STEPS_BETWEEN_LOOKS = 100_000
-"""After so many steps of SQLite's machine, some milliseconds, a statement looks too."""
+"""Steps of SQLite's virtual machine, some milliseconds, after which a statement checks whether it is unwanted."""
 
 Unwanted = Callable[[], bool]
 Report = Callable[[float], None]
@@ -24,14 +24,14 @@ def copy(name: str, source: Path, target: Path, *, unwanted: Unwanted, report: R
 
     One read transaction is held throughout, so writers that commit meanwhile do not make the copy begin again, as they
     would between the steps of a copy without one. In WAL mode, in which every binding and the service's own file are,
-    nobody waits for it; the WAL grows until it ends.
+    no writer waits for it; the WAL grows until it ends.
 
     Args:
         name: The binding's, for errors.
         source: The file; it is not created.
         target: Where the copy goes; must not exist.
-        unwanted: Asked often; once true the copying ends.
-        report: Told the part that is done, from 0 to 1.
+        unwanted: Is called often; once true the copying ends.
+        report: Is called with the part that is done, from 0 to 1.
 
     Raises:
         BindingError: naming the binding, if the file is missing, damaged or no database, or the copy cannot be written.
@@ -54,7 +54,7 @@ def copy(name: str, source: Path, target: Path, *, unwanted: Unwanted, report: R
             reader.isolation_level = None
             with suppress(sqlite3.OperationalError):  # a file of others, who may forbid it: then they wait for us
                 reader.execute("PRAGMA journal_mode = WAL")
-            writer.execute("PRAGMA journal_mode = OFF")  # what is half written is thrown away
+            writer.execute("PRAGMA journal_mode = OFF")  # a half-written copy is thrown away
             writer.execute("PRAGMA synchronous = OFF")
             reader.set_progress_handler(unwanted, STEPS_BETWEEN_LOOKS)
             reader.execute("BEGIN")
@@ -72,13 +72,13 @@ def examine(path: Path, *, unwanted: Unwanted) -> dict[str, int]:
     """Return the rows of each table of a copy that is whole; nothing is written beside it.
 
     Raises:
-        ValueError: saying what is wrong with it.
+        ValueError: naming what is wrong with it.
         Stopped: because it was unwanted.
     """
     if not path.stat().st_size:
         raise ValueError("is empty")  # which SQLite takes for a database without tables
     try:
-        # Immutable: nobody else has it, and a file in WAL mode would want files of its own beside it.
+        # Immutable: no other process has it, and a file in WAL mode would want files of its own beside it.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             connection.set_progress_handler(unwanted, STEPS_BETWEEN_LOOKS)
             verdicts = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]

@@ -100,7 +100,7 @@ class SqliteDatabase:
         application_id: int,
         on_commit: Callable[[int], None] = lambda _: None,
     ) -> "SqliteDatabase":
-        """Lock, check, and create or migrate the file, and open it; ``on_commit`` is told how many share each commit.
+        """Lock, check, create or migrate, and open the file; ``on_commit`` gets the number of operations of a commit.
 
         Raises:
             DatabaseRefused: if it is held by another server, empty, damaged, foreign, or newer than this program.
@@ -205,7 +205,7 @@ class SqliteDatabase:
             for result in results:
                 if isinstance(result, Refused):
                     writer.look_at(result.error)
-        except Exception as error:  # noqa: BLE001 (whoever waits for a write must hear of it, whatever went wrong)
+        except Exception as error:  # noqa: BLE001 (each waiting caller must get its error, whatever it is)
             results = [Refused(error) for _ in batch]
         for job, result in zip(batch, results, strict=True):
             if isinstance(result, Done) and job.committed is not None:
@@ -215,7 +215,7 @@ class SqliteDatabase:
             if isinstance(result, Done):
                 job.result.set_result(result.value)
             else:
-                job.result.set_exception(_told(result.error))
+                job.result.set_exception(_callers_error(result.error))
 
     async def _connection(self, number: int) -> _Connection:
         """Return a connection; in place of one that an I/O error has left in doubt, a new one.
@@ -240,9 +240,9 @@ class SqliteDatabase:
         return run_batch(connection, factories)
 
     def _require_the_same_files(self, connection: sqlite3.Connection) -> None:
-        """Refuse to write into files that nobody will find again: without a name, or where another has their name.
+        """Refuse to write into files that have lost their names, to a deletion or to other files.
 
-        What the newest commits wrote into a lost -wal is still in reach: it is moved into the file.
+        The newest commits in a lost -wal are still in reach: they are moved into the file.
         """
         for path, identity in self._identities.items():
             if _identity(path) != identity:
@@ -298,8 +298,8 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
-def _told(error: Exception) -> Exception:
-    """Return what a caller is told: a disk's state is the database's fault, a broken constraint is ours."""
+def _callers_error(error: Exception) -> Exception:
+    """Return the error for the caller: a disk's state is the database's fault, a broken constraint is ours."""
     if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
         return _unavailable(error)
     return error

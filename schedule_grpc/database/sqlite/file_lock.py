@@ -16,8 +16,8 @@ from schedule_grpc.runtime import forks, private_files
 class FileLock:
     """Held from `acquire` to `release`, or to the end of the process.
 
-    It is a file beside the database, which may not exist yet and tells who holds it; and, once `cover` was called, the
-    database itself, for the file beside it may be removed, and the database may be reached by another name.
+    It is a file beside the database, which may not exist yet, with its holder's process id; and, once `cover` was
+    called, the database itself, for the file beside it may be removed, and the database may be reached by another name.
     """
 
     def __init__(self, beside: int) -> None:
@@ -65,7 +65,7 @@ class FileLock:
             raise _held(database, "") from error
 
     def require_room(self, size: int) -> None:
-        """Return if there is room for so many bytes beside the database: they are written here, and taken back.
+        """Return if the disk has room for this many bytes beside the database: they are written here, and taken back.
 
         Raises:
             OSError: if there is none.

@@ -22,7 +22,7 @@ def prepare(path: Path, migrations: Sequence[Migration], application_id: int) ->
     A new file appears whole or not at all: it is made beside its place and then renamed.
 
     Raises:
-        DatabaseRefused: if what is there must not be used, or cannot be; it is as it was before.
+        DatabaseRefused: if the existing file must not, or cannot, be used; it is as it was before.
     """
     try:
         if path.exists():

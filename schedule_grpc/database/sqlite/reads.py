@@ -2,7 +2,7 @@
 
 A turn on a connection's thread costs two changes of thread, several times what most reads cost. So where reads come in
 numbers, a turn waits for those on their way; and another connection takes part only while a turn takes long. Callers
-that wait for the same operation with the same arguments are answered with one reading: a turn shows them one state of
+that wait for the same operation with the same arguments are answered by one read: a turn shows them one state of
 the database.
 """
 
@@ -114,7 +114,7 @@ class SharedReads:
 
 
 def _question(factory: Factory[Any]) -> Hashable:
-    """Return what is equal for reads that ask the same: an operation and its arguments."""
+    """Return a value that is equal for equal reads: the operation and its arguments."""
     asked: Hashable = (factory.func, factory.args) if isinstance(factory, partial) and not factory.keywords else factory
     try:
         hash(asked)
@@ -140,7 +140,7 @@ async def _results(connect: Connect, factories: Sequence[Factory[Any]]) -> Seque
         except sqlite3.Error as error:
             connection.look_at(error)
             raise
-    except Exception as error:  # noqa: BLE001 (who waits for a read must hear of it, whatever went wrong)
+    except Exception as error:  # noqa: BLE001 (each waiting caller must get its error, whatever it is)
         return [Refused(error) for _ in factories]
     for result in results:
         if isinstance(result, Refused):

@@ -1,4 +1,4 @@
-"""A SQLite connection on a thread of its own, on which nothing goes on that nobody waits for."""
+"""A SQLite connection on a thread of its own, which gives work up once its caller is cancelled."""
 
 import asyncio
 import sqlite3
@@ -12,7 +12,7 @@ import aiosqlite
 T = TypeVar("T")
 
 STEPS_BETWEEN_LOOKS = 100_000
-"""After so many steps of SQLite's machine, some milliseconds, a statement looks whether it is still wanted."""
+"""Steps of SQLite's virtual machine, some milliseconds, after which a statement checks whether it is still wanted."""
 
 
 class _Work:

@@ -47,6 +47,7 @@ from schedule_grpc.domain.execution.values import (
     FailedAttempt,
     HandBack,
     Outcome,
+    Report,
 )
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "Occupancy",
     "Outcome",
     "Reason",
+    "Report",
     "State",
     "Trigger",
     "admitted",

@@ -1,7 +1,7 @@
-"""How a new execution is let in beside the others of its task. Pure; decidable in one transaction.
+"""How a new execution is admitted beside the others of its task. Pure; decidable in one transaction.
 
 ============  ==========================================================  =======================================
-overlap       nobody holds the gate                                        somebody holds it
+overlap       the gate is free                                            another one holds the gate
 ============  ==========================================================  =======================================
 SKIP          ACTIVE; SKIPPED where a FREE one is open                     SKIPPED
 BUFFER_ONE    ACTIVE                                                       WAITING; SKIPPED where one waits
@@ -10,8 +10,9 @@ ALLOW_ALL     ACTIVE                                                       FREE
 (queues)      ACTIVE                                                       WAITING
 ============  ==========================================================  =======================================
 
-Backfills, and what is caught up under ALL, queue whatever the policy is: they run one by one and never skip. At most
-one execution of a task holds the gate (ACTIVE); where one waits, another holds it, and its end lets the next through.
+Backfills, and executions that are caught up under ALL, queue under every policy: they run one by one and never skip. At
+most one execution of a task holds the gate (ACTIVE); where one waits, another holds it, and its end lets the next
+through.
 """
 
 from dataclasses import dataclass
@@ -36,12 +37,12 @@ class Occupancy:
 
 
 def queues(trigger: Trigger, policy: Policy) -> bool:
-    """Tell whether executions of a trigger wait in line, however many they are."""
+    """Return whether executions of a trigger queue without a bound."""
     return trigger is Trigger.BACKFILL or (trigger is Trigger.CATCH_UP and policy.catch_up is CatchUp.ALL)
 
 
 def makes_way(execution: Execution, policy: Policy, found: Occupancy) -> bool:
-    """Tell whether others of the task must make way for a new execution: they are cancelled, or skipped if waiting."""
+    """Return whether others of the task make way for a new execution: cancelled, or skipped if waiting."""
     return found.active and policy.overlap is Overlap.CANCEL_OTHER and not queues(execution.trigger, policy)
 
 

@@ -42,7 +42,7 @@ from every state and compares what happened with this table."""
 
 
 STATES: tuple[State, ...] = tuple(state for state in State if state is not State.UNKNOWN)
-"""Those that this program knows: what callers can ask for."""
+"""The states that callers can ask for: all that this program knows."""
 
 
 class Reason(StrEnum):

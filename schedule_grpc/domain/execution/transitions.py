@@ -34,7 +34,7 @@ def new_execution_id(task_name: str, now: datetime) -> str:
 
 
 def new_lease_token() -> str:
-    """Return a token that nobody else has: each claim takes a new one, so an old owner's writes are refused."""
+    """Return a unique token: each claim takes a new one, so an old owner's writes are refused."""
     return secrets.token_hex(16)
 
 
@@ -95,10 +95,10 @@ def missed(execution: Execution, reason: Reason, now: datetime) -> Execution:
 
 
 def cancel_requested(execution: Execution, note: str, now: datetime) -> Execution:
-    """Return the execution as somebody's wish for its end leaves it.
+    """Return the execution after a cancel request.
 
-    What waits is CANCELLED; what runs is marked, and its owner stops it; what has ended, or is marked already, stays as
-    it is.
+    A waiting execution is CANCELLED; a running one is marked, and its owner stops it; an ended one, or one that is
+    marked already, stays as it is.
     """
     if execution.state.is_terminal or execution.cancel_requested_time is not None:
         return execution
@@ -110,7 +110,7 @@ def deleted(execution: Execution, now: datetime) -> Execution:
     """Return a PENDING execution ended because its task is deleted: SKIPPED if it never started, else FAILED."""
     if execution.start_time is None:
         return skipped(execution, Reason.TASK_DELETED, now)
-    told = execution
+    failed = execution
     if not execution.failed_attempts:  # its only attempts were handed back
         stopped = FailedAttempt(
             number=execution.attempt + 1,
@@ -119,10 +119,10 @@ def deleted(execution: Execution, now: datetime) -> Execution:
             failure_kind=FailureKind.LEASE_LOST,
             error=_OWNER_GONE,
         )
-        told = replace(execution, attempt=stopped.number, failed_attempts=(stopped,))
-    last = told.failed_attempts[-1]
+        failed = replace(execution, attempt=stopped.number, failed_attempts=(stopped,))
+    last = failed.failed_attempts[-1]
     return _ended(
-        told,
+        failed,
         State.FAILED,
         now,
         reason=Reason.TASK_DELETED,
@@ -133,7 +133,7 @@ def deleted(execution: Execution, now: datetime) -> Execution:
 
 
 def succeeded(execution: Execution, outcome: Outcome) -> Execution:
-    """Return a RUNNING execution ended by an attempt that succeeded, whoever asked for its end meanwhile."""
+    """Return a RUNNING execution ended by an attempt that succeeded, even if its cancellation was requested."""
     return _ended(execution, State.SUCCEEDED, outcome.end_time, result=outcome.result)
 
 
@@ -148,13 +148,13 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
         failure_kind=outcome.kind,
         error=outcome.error or "",
     )
-    told = replace(execution, failed_attempts=bounded((*execution.failed_attempts, failure)))
+    failed = replace(execution, failed_attempts=bounded((*execution.failed_attempts, failure)))
     if execution.cancel_requested_time is not None:
-        return _cancelled(told, outcome.end_time, result=outcome.result)
+        return _cancelled(failed, outcome.end_time, result=outcome.result)
     wait = next_wait(task.policy.retry, kind=outcome.kind, attempt=execution.attempt) if outcome.retry else None
     if wait is None or task.delete_time is not None:
         return _ended(
-            told,
+            failed,
             State.FAILED,
             outcome.end_time,
             reason=None if wait is None else Reason.TASK_DELETED,
@@ -163,7 +163,7 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
             result=outcome.result,
         )
     return replace(
-        told,
+        failed,
         state=State.PENDING,
         available_time=outcome.end_time + wait,
         error=outcome.error,
@@ -201,9 +201,9 @@ def never_begun(execution: Execution, task: Task, now: datetime) -> Execution:
 
 
 def waiting_no_longer(execution: Execution, task: Task, now: datetime) -> Execution:
-    """Return a PENDING execution that waits no longer than it is meant to, whatever the clock said that told it when.
+    """Return a PENDING execution that waits no longer than it is meant to, after the clock was set back.
 
-    A retry waits for its backoff, an occurrence for its jitter, what was handed back for nothing.
+    A retry waits for its backoff, an occurrence for its jitter, a handed back execution for nothing.
     """
     if execution.available_time <= now:
         return execution
@@ -220,7 +220,7 @@ def _meant_wait(execution: Execution, task: Task) -> timedelta:
 
 
 def unrecordable(outcome: Outcome, error: Exception) -> Outcome:
-    """Return what is told of an attempt whose outcome cannot be written: that it failed, for that reason, for good."""
+    """Return the outcome to write instead of one that cannot be written: a final failure, with the reason."""
     return replace(
         outcome,
         kind=FailureKind.ERROR,

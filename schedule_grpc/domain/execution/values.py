@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -106,7 +106,7 @@ class ExecutionFilter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutionPage:
-    """One page of executions, newest first; an empty token says that it is the last."""
+    """One page of executions, newest first; an empty token marks the last one."""
 
     executions: tuple[Execution, ...]
     next_page_token: str = ""
@@ -136,16 +136,16 @@ class Outcome(Struct, frozen=True, kw_only=True):
     result: Any = None
     retry: bool = True
     conditions: tuple[Condition, ...] = ()
-    """What the handler said of lasting conditions: kept with the outcome, told beside it."""
+    """The conditions that the handler reported: stored with the outcome, sent as alerts."""
     claimed: Execution | None = None
-    """The execution as the owner claimed it: where it is told, nobody reads it again."""
+    """The execution as the owner claimed it; given, it need not be read again."""
 
 
 class HandBack(Struct, frozen=True, kw_only=True):
     """An attempt that its owner gives back.
 
-    It stopped the attempt, at shutdown or because its end was asked for, or never called the handler. The row, and the
-    task's policy, say what becomes of the execution.
+    The owner stopped the attempt, at shutdown or for a cancel request, or never called the handler. The row, and the
+    task's policy, decide the execution's next state.
     """
 
     execution_id: str
@@ -154,4 +154,8 @@ class HandBack(Struct, frozen=True, kw_only=True):
     began: bool = True
     """Whether the handler was called: where ``max_retries`` is 0, it is not called a second time."""
     claimed: Execution | None = None
-    """The execution as the owner claimed it: where it is told, nobody reads it again."""
+    """The execution as the owner claimed it; given, it need not be read again."""
+
+
+Report: TypeAlias = Outcome | HandBack
+"""How the owner of an attempt reports its end."""

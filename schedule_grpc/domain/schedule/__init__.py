@@ -100,12 +100,12 @@ def _plain(text: str) -> str:
 
 
 def _looks_like_a_date(plain: str) -> bool:
-    """Tell whether an instant was meant; no cron expression begins like 2026-01-31."""
+    """Return whether a text is meant as an instant; no cron expression begins like 2026-01-31."""
     return len(plain) >= _DATE_LENGTH and plain[4] == plain[7] == "-" and plain[:4].isdecimal()
 
 
 def _expression(plain: str) -> str:
-    """Return the five-field expression that a text is or names; of what others accept and cron does not, say so."""
+    """Return the five-field expression that a text is or names; refuse what only other programs accept."""
     reason = elsewhere.reason_for(plain, _reads)
     if reason is None:
         parts = (_named(plain) if plain.startswith("@") else plain).split()

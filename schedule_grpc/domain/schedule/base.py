@@ -1,4 +1,4 @@
-"""What every schedule can tell, whatever its kind."""
+"""The base class of all kinds of schedules."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from msgspec import Struct
 from schedule_grpc.domain.schedule.grammar import Fields, read
 
 MAX_COUNTED = 10_000
-"""Occurrences that are counted one by one; beyond, a count says "at least"."""
+"""Occurrences that are counted one by one; a larger count means "at least"."""
 
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Due(Struct, frozen=True, kw_only=True):
-    """What is due in a stretch of time.
+    """The due occurrences in a stretch of time.
 
     ``newest`` holds as many of the newest occurrences as were asked for, in ascending order; ``oldest`` is the first of
     all. ``count`` is their number, at least `MAX_COUNTED` where ``exact`` is False.
@@ -58,7 +58,7 @@ class Schedule(ABC):
         return False
 
     def same_times(self, other: "Schedule") -> bool:
-        """Tell whether both mean the same cron expression, compared as sets of values, whatever their zones."""
+        """Return whether both mean the same cron expression, compared as sets of values, whatever their zones."""
         return self.fields is not None and self.fields == other.fields
 
     def next_after(self, instant: datetime) -> datetime | None:
@@ -88,7 +88,7 @@ class Schedule(ABC):
         return Preview(schedule=self, times=times, notes=self._notes(start, times[-1]) if times else ())
 
     def due(self, after: datetime, until: datetime, newest: int = 1) -> Due:
-        """Return what is due in (after, until], with the ``newest`` few, at most `MAX_COUNTED`.
+        """Return the due occurrences in (after, until]: their number, and the ``newest`` few, at most `MAX_COUNTED`.
 
         Raises:
             ValueError: if an instant is naive, or more are asked for than are counted.
@@ -124,9 +124,9 @@ class Schedule(ABC):
         return tuple(found)
 
     def _newest_of_many(self, after: datetime, until: datetime, wanted: int) -> tuple[datetime, ...]:
-        """Return the last occurrences in (after, until], where there are far more than are wanted.
+        """Return the last ``wanted`` occurrences in (after, until], where there are far more.
 
-        Halves the stretch until what is left holds enough of them and not too many to list.
+        Halves the stretch until it holds enough of them and not too many to list.
         """
         most = 2 * wanted + 100
         too_many, too_few = after, until

@@ -42,7 +42,7 @@ def _reason_for(text: str, reads: Reads) -> str | None:
 
 
 def reason_for_fields(parts: Sequence[str], reads: Reads) -> str | None:
-    """Return what the surplus of six or more fields is, if it can be told."""
+    """Return the meaning of the surplus in six or more fields, if it is clear."""
     if _ZONE_LAST.fullmatch(parts[-1]):
         return f"a zone is not part of it: it belongs in the field time_zone ({parts[-1]})"
     joined = re.sub(r"\s*([,-])\s*", r"\1", " ".join(parts))

@@ -22,7 +22,7 @@ _UNITS = (
 _MIDNIGHT = "At 00:00"
 """How cron-descriptor begins a reading of days alone."""
 _FEW = 3
-"""From so many values on, those at equal distances are spelt as a range or a step."""
+"""Number of values from which values at equal distances are spelt as a range or a step."""
 
 
 @lru_cache(maxsize=4096)
@@ -51,7 +51,7 @@ def of_instant(instant: datetime) -> str:
 @lru_cache(maxsize=4096)
 def _read(*, minutes: str = "0", hours: str = "0", days: str = "*", months: str = "*", weekdays: str = "*") -> str:
     # Kept: it takes a millisecond, and expressions are many, their times of day, days and months few.
-    # It takes 50 ms to import, and only those who show schedules need it.
+    # It takes 50 ms to import, and only programs that show schedules need it.
     from cron_descriptor import Options, get_description  # noqa: PLC0415
 
     options = Options()

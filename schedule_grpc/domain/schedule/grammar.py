@@ -1,8 +1,8 @@
 """The grammar of cron expressions: Vixie's five fields, nothing more, every refusal with its field and reason.
 
-Other programs accept what surprises: wrap-around ranges, ``R``, ``H``, ``W``, ``L``, ``#``, numbers of thousands of
-digits. What is accepted means what Debian's cron takes it for. Of what that accepts, steps longer than their field are
-refused: ``*/99`` would silently mean 0.
+Other programs accept surprises: wrap-around ranges, ``R``, ``H``, ``W``, ``L``, ``#``, numbers of thousands of digits.
+An accepted expression means what Debian's cron takes it for. Steps longer than their field, which Debian's cron
+accepts, are refused: ``*/99`` would silently mean 0.
 """
 
 import re
@@ -216,7 +216,7 @@ def _not_understood(text: str, column: _Column) -> str:
         return f"{shown(text)} is not a name; write {short}"
     for pattern, hint in _HINTS:
         if pattern.fullmatch(text):
-            told = hint.replace(*_OF_WEEKDAYS) if column is _WEEKDAY else hint
-            return f"{shown(text)} is not accepted: {told}"
+            reason = hint.replace(*_OF_WEEKDAYS) if column is _WEEKDAY else hint
+            return f"{shown(text)} is not accepted: {reason}"
     name = f" a name ({column.names[0]}-{column.names[-1]})," if column.names else ""
     return f"{shown(text)} is not a number,{name} a range, or a list of these"

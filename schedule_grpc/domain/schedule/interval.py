@@ -57,7 +57,7 @@ class Interval(Schedule):
             return None
 
     def _due(self, after: datetime, until: datetime, newest: int) -> Due:
-        """Return what is due, by arithmetic: it costs the same for a day and for a decade."""
+        """Return the due occurrences, by arithmetic: it costs the same for a day and for a decade."""
         first, last = (after - ORIGIN) // self.period + 1, (until - ORIGIN) // self.period
         if last < first:
             return Due()

@@ -1,4 +1,4 @@
-"""What changes of the clocks do to a cron expression, in English: told before somebody relies on it."""
+"""What changes of the clocks do to a cron expression, in English: previews show it before a team relies on it."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from schedule_grpc.domain.schedule.zone import Change, NextLocal, changes_between
 
 MAX_NOTES = 10
-"""A preview over centuries would tell of hundreds of nights that are all alike."""
+"""Notes at most: a preview over centuries would list hundreds of nights that are all alike."""
 
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
@@ -20,11 +20,11 @@ def clock_changes(
     for change in changes_between(zone, after, until):
         if len(found) == MAX_NOTES:
             break
-        found += _told(change, next_local, zone, wildcard=wildcard)
+        found += _notes_on(change, next_local, zone, wildcard=wildcard)
     return tuple(found)
 
 
-def _told(change: Change, next_local: NextLocal, zone: ZoneInfo, *, wildcard: bool) -> Iterator[str]:
+def _notes_on(change: Change, next_local: NextLocal, zone: ZoneInfo, *, wildcard: bool) -> Iterator[str]:
     first, last = sorted((change.local_before, change.local_after))
     local = next_local(first - _SECOND)
     if local is None or local >= last:

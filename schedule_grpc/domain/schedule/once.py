@@ -80,7 +80,7 @@ class Unreadable(Schedule):
 
 
 def read_instant(text: str) -> datetime:
-    """Return the instant of an RFC 3339 date-time, in UTC; what is finer than a microsecond is cut off.
+    """Return the instant of an RFC 3339 date-time, in UTC, cut to microseconds.
 
     Raises:
         Refused: if it is not one, has no offset, or does not exist.

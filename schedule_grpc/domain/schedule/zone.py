@@ -81,7 +81,7 @@ def _packaged() -> frozenset[str]:
     """Return the zones of the package tzdata, a part of all: to know them, none of the system's 600 files is opened."""
     try:
         listed = files("tzdata").joinpath("zones").read_text("utf-8")
-    except (ImportError, OSError):  # whoever packages the service may leave it out
+    except (ImportError, OSError):  # a package of the service may leave it out
         return frozenset()
     return frozenset(listed.split()) - _NO_PLACES
 
@@ -162,7 +162,7 @@ def next_instant_through_changes(
 
 
 def _looks_anew(change: Change, local: datetime, *, wildcard: bool) -> bool:
-    """Tell whether the match found beyond a change is not the first one there."""
+    """Return whether the match found beyond a change is not the first one there."""
     if change.after > change.before:
         return local < change.local_after  # it was left out
     return wildcard or not change.repeats  # there are new ones in the second pass

@@ -1,4 +1,4 @@
-"""Domain values to protobuf messages and back, errors to google.rpc.Status and back: the only translation."""
+"""Domain values to protobuf messages and back, errors to google.rpc.Status and back: the only place that does it."""
 
 from schedule_grpc.formats.protobuf.events import event_from, event_to
 from schedule_grpc.formats.protobuf.executions import (
@@ -11,7 +11,7 @@ from schedule_grpc.formats.protobuf.executions import (
     states_from,
     states_to,
 )
-from schedule_grpc.formats.protobuf.policy import policy_asked, policy_to, policy_told
+from schedule_grpc.formats.protobuf.policy import policy_asked, policy_from, policy_to
 from schedule_grpc.formats.protobuf.preview import preview_from, preview_to
 from schedule_grpc.formats.protobuf.status import RemoteError, error_from, status_of
 from schedule_grpc.formats.protobuf.tasks import (
@@ -50,8 +50,8 @@ __all__ = [
     "json_from",
     "page_of_written",
     "policy_asked",
+    "policy_from",
     "policy_to",
-    "policy_told",
     "preview_from",
     "preview_to",
     "registration_from",

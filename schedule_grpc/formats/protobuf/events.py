@@ -34,7 +34,7 @@ def event_to(event: WatchEvent) -> pb.WatchExecutionsResponse:
 
 
 def event_from(message: pb.WatchExecutionsResponse) -> WatchEvent | None:
-    """Return the event that a server tells of; None for one of a kind that we do not know yet."""
+    """Return the event of a server's message; None for a kind that this program does not know yet."""
     kind = message.WhichOneof("event")
     if kind == "transition":
         transition = message.transition

@@ -50,10 +50,10 @@ _OPTIONAL_TIMES = ("scheduled_time", "start_time", "end_time", "cancel_requested
 
 
 def execution_filter_from(request: pb.GetTaskHistoryRequest | pb.ListExecutionsRequest) -> ExecutionFilter:
-    """Return which executions a caller wants to see.
+    """Return the filter of a caller's request.
 
     Raises:
-        InvalidArgument: for a state or a time that is none.
+        InvalidArgument: for an unknown state or an invalid time.
     """
     reader = Reader()
     chosen = ExecutionFilter(
@@ -66,10 +66,10 @@ def execution_filter_from(request: pb.GetTaskHistoryRequest | pb.ListExecutionsR
 
 
 def states_from(numbers: "Iterable[pb.Execution.State.ValueType]") -> frozenset[State]:
-    """Return the states that a caller names.
+    """Return the states of a caller's request.
 
     Raises:
-        InvalidArgument: for a number that is none.
+        InvalidArgument: for a number that is not a state's.
     """
     reader = Reader()
     states = _states(reader, numbers)
@@ -78,7 +78,7 @@ def states_from(numbers: "Iterable[pb.Execution.State.ValueType]") -> frozenset[
 
 
 def state_from(number: "pb.Execution.State.ValueType") -> State | None:
-    """Return the state of a number, None if it is none that we know."""
+    """Return the state of a number, None for an unknown number."""
     return _STATE_FROM.get(number)
 
 
@@ -128,7 +128,7 @@ def execution_to(execution: Execution) -> pb.Execution:
 
 
 def execution_from(message: pb.Execution) -> Execution:
-    """Return the execution that a server of ours tells of."""
+    """Return the execution of a server's message."""
     create_time = instant_from(message.create_time)
     field, _, reason = message.trouble.partition(": ")
     available = instant_from(message.available_time) if message.HasField("available_time") else create_time
@@ -159,7 +159,7 @@ def execution_from(message: pb.Execution) -> Execution:
 
 
 def execution_page_from(message: pb.GetTaskHistoryResponse | pb.ListExecutionsResponse) -> ExecutionPage:
-    """Return the page that a server tells of."""
+    """Return the page of a server's message."""
     return ExecutionPage(
         executions=tuple(execution_from(each) for each in message.executions), next_page_token=message.next_page_token
     )
@@ -173,7 +173,7 @@ def backfill_to(backfill: Backfill) -> pb.BackfillTaskResponse:
 
 
 def backfill_from(message: pb.BackfillTaskResponse) -> Backfill:
-    """Return the backfill that a server tells of."""
+    """Return the backfill of a server's message."""
     return Backfill(
         executions=tuple(execution_from(each) for each in message.executions), existing_count=message.existing_count
     )
@@ -186,10 +186,14 @@ def _states(reader: Reader, numbers: "Iterable[pb.Execution.State.ValueType]") -
     return frozenset(_STATE_FROM[number] for number in asked & _STATE_FROM.keys())
 
 
-def _known(names: Mapping[N, T], number: N, what: str) -> T:
-    """Return the word of a number; a newer server may have one that this client has not."""
+def _known(names: Mapping[N, T], number: N, kind: str) -> T:
+    """Return the value of a number.
+
+    Raises:
+        RemoteError: for a number of a newer server that this client does not know.
+    """
     if number not in names:
-        message = f"The server tells of a {what} that this client does not know ({number}): it is older than the server"
+        message = f"The server sent a {kind} that this client does not know ({number}): it is older than the server"
         raise RemoteError(message, code="UNKNOWN_VALUE", status="UNIMPLEMENTED")
     return names[number]
 

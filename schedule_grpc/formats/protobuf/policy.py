@@ -17,7 +17,7 @@ from schedule_grpc.pb import schedule_pb2 as pb
 POLICIES_KEPT = 1024
 """Tasks are many, their policies are few."""
 MOST_BYTES = 1024
-"""Of the message of a policy that is kept; every field set has some 150. Callers can send more that is none of ours."""
+"""Largest message that is cached; one with every field has some 150. A caller may add unknown fields to it."""
 
 # The names are the same on both sides; a name that is missing on one of them fails here, at import.
 _ENUMS: Mapping[str, tuple[type[StrEnum], Callable[[str], int]]] = {
@@ -52,16 +52,16 @@ def _policy_to(policy: Policy) -> pb.TaskPolicy:
     return message
 
 
-def policy_told(message: pb.TaskPolicy) -> Policy:
-    """Return the policy that a server of ours tells of; what an older or newer one does not tell has its default."""
-    return DEFAULT.with_fields({path: _told(message, path) for path in PATHS})
+def policy_from(message: pb.TaskPolicy) -> Policy:
+    """Return the policy of a server's message; a field that an older or newer server does not set has its default."""
+    return DEFAULT.with_fields({path: _value_from(message, path) for path in PATHS})
 
 
 def policy_asked(message: pb.TaskPolicy) -> Policy:
-    """Return the policy that a caller asks for; what is not set means its default.
+    """Return the policy of a caller's request; a field that is not set means its default.
 
     Raises:
-        InvalidArgument: for a duration, a time or a value of an enum that is none.
+        InvalidArgument: for an invalid duration or time, and an unknown value of an enum.
     """
     if message.ByteSize() > MOST_BYTES:
         return _asked_for(message)
@@ -78,10 +78,10 @@ def _asked_for(message: pb.TaskPolicy) -> Policy:
 
 
 def policy_fields_asked(message: pb.TaskPolicy, paths: tuple[str, ...]) -> dict[str, Any]:
-    """Return what a caller asks for at these paths, None where the field is not set.
+    """Return the values of a caller's request at these paths, None for a field that is not set.
 
     Raises:
-        InvalidArgument: for a duration, a time or a value of an enum that is none.
+        InvalidArgument: for an invalid duration or time, and an unknown value of an enum.
     """
     reader = Reader()
     asked = {path: _asked(reader, message, path) for path in paths}
@@ -109,7 +109,7 @@ def _asked(reader: Reader, message: pb.TaskPolicy, path: str) -> Any:
     return _NUMBERS[path][value] if path in _ENUMS else value
 
 
-def _told(message: pb.TaskPolicy, path: str) -> Any:
+def _value_from(message: pb.TaskPolicy, path: str) -> Any:
     if not _is_set(message, path):
         return None
     part, name = _place(message, path)

@@ -16,7 +16,7 @@ def preview_to(preview: Preview) -> pb.PreviewScheduleResponse:
 
 
 def preview_from(message: pb.PreviewScheduleResponse, *, schedule: str, time_zone: str) -> Preview:
-    """Return the preview that a server tells of, for the schedule that it was asked about."""
+    """Return the preview of a server's message, for the schedule of the request."""
     return Preview(
         schedule=parse(schedule, time_zone or "UTC"),
         times=tuple(instant_from(each) for each in message.next_run_times),

@@ -21,7 +21,7 @@ MAX_MESSAGE = 1024
 MAX_STATUS = 3 * 1024
 """Bytes of the whole status, message included. It travels in a header too, a third larger for base64.
 
-Peers accept 8 KiB of headers, and answer RESOURCE_EXHAUSTED in the place of what does not fit.
+Peers accept 8 KiB of headers, and replace a larger status by RESOURCE_EXHAUSTED.
 """
 
 _FRAMING = 4
@@ -30,7 +30,7 @@ _DEADLINE = "DEADLINE_EXCEEDED"
 
 
 class RemoteError(ScheduleError):
-    """An error that a server told of; ``remote_code`` and ``remote_status`` are its own words for it."""
+    """A server's error that this client has no class for; ``remote_code`` and ``remote_status`` are the server's."""
 
     def __init__(self, message: str, *, code: str, status: str, details: dict[str, str] | None = None) -> None:
         super().__init__(message, details=details)
@@ -39,21 +39,21 @@ class RemoteError(ScheduleError):
 
 
 def status_of(error: ScheduleError) -> Status:
-    """Return the status that tells a caller of an error: ErrorInfo always, BadRequest where fields are wrong.
+    """Return the status of an error: with ErrorInfo always, with BadRequest if fields are wrong.
 
-    It fits into the headers that every peer accepts: what does not fit is cut, or counted.
+    It fits into the headers that every peer accepts: long texts are cut, violations beyond that are counted.
     """
     code, _ = grpc.StatusCode[error.status].value
     info = _packed(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=_short(error.details)))
     if not isinstance(error, InvalidArgument):
         return Status(code=code, message=_cut(error.message, MAX_MESSAGE), details=[info])
-    told = _fitting(error.violations, MAX_STATUS - MAX_MESSAGE - info.ByteSize())
-    message = _message(told, error.more + len(error.violations) - len(told))
-    return Status(code=code, message=message, details=[info, _packed(BadRequest(field_violations=told))])
+    violations = _fitting(error.violations, MAX_STATUS - MAX_MESSAGE - info.ByteSize())
+    message = _message(violations, error.more + len(error.violations) - len(violations))
+    return Status(code=code, message=message, details=[info, _packed(BadRequest(field_violations=violations))])
 
 
 def error_from(error: grpc.RpcError) -> ScheduleError:
-    """Return the error that a failed call tells of, as one of ours where its reason is one of ours."""
+    """Return the error of a failed call: of the class whose code its ErrorInfo has, else a RemoteError."""
     status: Status | None = rpc_status.from_call(error)
     code: grpc.StatusCode = error.code()
     message = error.details() or code.name
@@ -78,7 +78,7 @@ def _ours(
         if issubclass(found, errors.InvalidSchedule) and violations:
             error = errors.InvalidSchedule(violations[0].field, violations[0].reason, text="")
         return error
-    # The family's own constructors take what they are about; here it is told already, in the message.
+    # The classes' own constructors build the message of their arguments; here the message is known already.
     error = found.__new__(found)
     ScheduleError.__init__(error, message, details=metadata)
     return error
@@ -88,7 +88,7 @@ def _by_reason(status: str, reason: str) -> type[ScheduleError] | None:
     known = {found.code: found for found in _family(ScheduleError)}
     if reason in known:
         return known[reason]
-    # A deadline is the caller's own; a server that cannot be reached is one that may answer later.
+    # A deadline is the caller's own, and a server that cannot be reached may answer later: both are Unavailable.
     return errors.Unavailable if status in ("UNAVAILABLE", _DEADLINE) else None
 
 
@@ -103,19 +103,21 @@ def _packed(message: ErrorInfo | BadRequest) -> Any:
 
 
 def _fitting(violations: Iterable[Violation], room: int) -> list[BadRequest.FieldViolation]:
-    """Return as many violations, the first ones, as have room."""
+    """Return the first violations, as many as fit into ``room`` bytes."""
     fitting: list[BadRequest.FieldViolation] = []
     for each in violations:
-        told = BadRequest.FieldViolation(field=_cut(each.field, MAX_FIELD), description=_cut(each.reason, MAX_DETAIL))
-        room -= told.ByteSize() + _FRAMING
+        violation = BadRequest.FieldViolation(
+            field=_cut(each.field, MAX_FIELD), description=_cut(each.reason, MAX_DETAIL)
+        )
+        room -= violation.ByteSize() + _FRAMING
         if room < 0:
             break
-        fitting.append(told)
+        fitting.append(violation)
     return fitting
 
 
 def _message(violations: Iterable[BadRequest.FieldViolation], more: int) -> str:
-    """Return the violations as one text that fits; how many more there are stands at its end in any case."""
+    """Return the violations as one text that fits; its end counts the others, however long the text is."""
     text = listed((f"{each.field}: {each.description}" for each in violations), 0)
     rest = listed([""], more)
     return _cut(text, MAX_MESSAGE - len(rest)) + rest
@@ -126,7 +128,7 @@ def _short(details: Mapping[str, str]) -> dict[str, str]:
 
 
 def _cut(text: str, most: int) -> str:
-    """Return the beginning of a text that takes at most so many bytes as a header has it."""
+    """Return the beginning of a text that takes at most ``most`` bytes in a header."""
     for index, character in enumerate(text[: most + 1]):
         plain = character.isascii() and character.isprintable() and character != "%"
         most -= 1 if plain else 3 * len(character.encode("utf-8", "surrogatepass"))

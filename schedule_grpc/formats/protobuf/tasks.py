@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
+from typing import Any
 
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.registration import Registration, check_batch
 from schedule_grpc.domain.schedule import read_stored
 from schedule_grpc.domain.task import (
-    MAX_METADATA_BYTES,
-    MAX_PAYLOAD_BYTES,
+    OBJECT_FIELDS,
+    SCHEDULE_FIELDS,
+    TEXT_FIELDS,
     Definition,
     Handler,
     Task,
@@ -18,36 +20,28 @@ from schedule_grpc.domain.task import (
     define,
 )
 from schedule_grpc.errors import InvalidArgument, Violation
-from schedule_grpc.formats.protobuf.policy import POLICIES_KEPT, policy_asked, policy_to, policy_told
+from schedule_grpc.formats.protobuf.policy import POLICIES_KEPT, policy_asked, policy_from, policy_to
 from schedule_grpc.formats.protobuf.values import instant_from, instant_to, json_asked, json_from, request_of, struct_to
 from schedule_grpc.pb import schedule_pb2 as pb
 
 _LENGTH_DELIMITED = 2
 _TASKS_FIELD_NUMBER = 1
 _TASKS = bytes([_TASKS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
-"""Says that one of the ``tasks`` of a ListTasksResponse or a BatchRegisterTasksResponse follows; its length is next."""
+"""The key before each of the ``tasks`` of a ListTasksResponse or a BatchRegisterTasksResponse; its length is next."""
 _SEVEN_BITS, _MORE = 0x7F, 0x80
 
 
 def registration_from(request: pb.RegisterTaskRequest) -> Registration:
-    """Return what a caller asks RegisterTask for.
+    """Return the registration of a caller's request.
 
     Raises:
         InvalidArgument: with a violation for every field that is wrong.
     """
     policy = policy_asked(request.policy)
-    definition = define(
-        name=request.name,
-        schedule=request.schedule,
-        handler=request.handler,
-        time_zone=request.time_zone,
-        payload=json_asked(request.payload, "payload", MAX_PAYLOAD_BYTES),
-        metadata=json_asked(request.metadata, "metadata", MAX_METADATA_BYTES),
-        description=request.description,
-        policy=policy,
-    )
+    fields: dict[str, Any] = {name: getattr(request, name) for name in (*SCHEDULE_FIELDS, *TEXT_FIELDS)}
+    fields |= {name: json_asked(getattr(request, name), name, most) for name, most in OBJECT_FIELDS.items()}
     return Registration(
-        definition=definition,
+        definition=define(name=request.name, **fields, policy=policy),
         enabled=request.enabled if request.HasField("enabled") else None,
         validate_only=request.validate_only,
         etag=request.etag,
@@ -56,7 +50,7 @@ def registration_from(request: pb.RegisterTaskRequest) -> Registration:
 
 
 def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registration, ...]:
-    """Return what a caller asks BatchRegisterTasks for.
+    """Return the registrations of a caller's request.
 
     Raises:
         InvalidArgument: with a violation for every field of every request that is wrong, such as requests[3].schedule;
@@ -81,22 +75,17 @@ def registrations_from(request: pb.BatchRegisterTasksRequest) -> tuple[Registrat
 
 
 def registration_to(registration: Registration) -> pb.RegisterTaskRequest:
-    """Return the request that asks for a registration.
+    """Return the request of a registration.
 
     Raises:
-        InvalidArgument: for what a request cannot hold.
+        InvalidArgument: for a value that a request cannot hold.
     """
     definition = registration.definition
     return request_of(
         pb.RegisterTaskRequest,
         name=definition.name,
-        schedule=definition.schedule.text,
-        handler=definition.handler,
+        **_fields_to(definition),
         enabled=registration.enabled,
-        time_zone=definition.schedule.time_zone,
-        payload=struct_to(definition.payload),
-        metadata=struct_to(definition.metadata),
-        description=definition.description,
         policy=policy_to(definition.policy),
         validate_only=registration.validate_only,
         etag=registration.etag,
@@ -105,7 +94,7 @@ def registration_to(registration: Registration) -> pb.RegisterTaskRequest:
 
 
 def task_filter_from(request: pb.ListTasksRequest) -> TaskFilter:
-    """Return which tasks a caller wants to see."""
+    """Return the filter of a caller's request."""
     return TaskFilter(
         enabled=request.enabled if request.HasField("enabled") else None,
         handler=request.handler,
@@ -122,7 +111,7 @@ def task_to(task: Task) -> pb.Task:
 
 
 def written_task(task: Task) -> bytes:
-    """Return a task's message as bytes: what is written of its policy is the same for many."""
+    """Return a task's message as bytes; those of its policy are cached, since many tasks share a policy."""
     return _task_without_policy(task).SerializeToString() + _written_policy(task.policy)
 
 
@@ -139,13 +128,8 @@ def _task_without_policy(task: Task) -> pb.Task:
         name=task.name,
         id=task.id,
         uid=task.uid,
-        schedule=task.schedule.text,
-        time_zone=task.schedule.time_zone,
-        handler=task.handler,
+        **(_fields_to(definition) | {"description": definition.effective_description()}),
         enabled=task.enabled,
-        payload=struct_to(definition.payload),
-        metadata=struct_to(definition.metadata),
-        description=definition.effective_description(),
         etag=task.etag,
         note=task.note,
         create_time=created,
@@ -159,38 +143,43 @@ def _task_without_policy(task: Task) -> pb.Task:
     )
 
 
-def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
-    """Return a ListTasksResponse, as bytes, of tasks that are written already.
+def _fields_to(definition: Definition) -> dict[str, Any]:
+    """Return a definition's fields as messages hold them."""
+    fields = definition.fields()
+    return fields | {name: struct_to(fields[name]) for name in OBJECT_FIELDS}
 
-    In protobuf's encoding messages that follow each other are one, so what is written of each field is put in a row.
+
+def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
+    """Return a ListTasksResponse, as bytes, of tasks that are bytes already.
+
+    In protobuf's encoding the concatenation of messages is their merge, so the bytes of the fields are concatenated.
     """
     token = pb.ListTasksResponse(next_page_token=next_page_token).SerializeToString()
     return batch_of_written(tasks) + token
 
 
 def batch_of_written(tasks: Iterable[bytes]) -> bytes:
-    """Return a BatchRegisterTasksResponse, likewise: protobuf would copy each task into it, then write it."""
+    """Return a BatchRegisterTasksResponse in the same way: protobuf would copy each task into it, then encode it."""
     written = list(tasks)
     heads = map(_before_task, map(len, written))
     return b"".join(chain.from_iterable(zip(heads, written, strict=True)))
 
 
 def task_from(message: pb.Task) -> Task:
-    """Return the task that a server of ours tells of. How far it is settled is not told: its last change stands in.
+    """Return the task of a server's message. The contract has no settled time: the update time stands in for it.
 
-    A client that cannot read the schedule (older, or with other tz data) has the server's word for the next run.
+    A client that cannot read the schedule (older, or with other tz data) relies on the server's next run time.
     """
     schedule, _ = read_stored(message.schedule, message.time_zone)
+    fields: dict[str, Any] = {name: getattr(message, name) for name in TEXT_FIELDS}
+    fields |= {name: json_from(getattr(message, name)) for name in OBJECT_FIELDS}
     field, _, reason = message.trouble.partition(": ")
     return Task(
         definition=Definition(
             name=message.name,
             schedule=schedule,
-            handler=message.handler,
-            payload=json_from(message.payload),
-            metadata=json_from(message.metadata),
-            description=message.description,
-            policy=policy_told(message.policy),
+            **fields,
+            policy=policy_from(message.policy),
             troubles=(Violation(field=field, reason=reason),) if message.trouble else (),
         ),
         uid=message.uid,
@@ -214,7 +203,7 @@ def handler_to(handler: Handler) -> pb.Handler:
 
 
 def handler_from(message: pb.Handler) -> Handler:
-    """Return the handler that a server tells of."""
+    """Return the handler of a server's message."""
     return Handler(
         name=message.name,
         description=message.description,
@@ -225,7 +214,7 @@ def handler_from(message: pb.Handler) -> Handler:
 
 @lru_cache(maxsize=4096)
 def _before_task(length: int) -> bytes:
-    """Return what stands before a task of so many bytes: tasks are many, and their lengths few."""
+    """Return the key and length before a task of ``length`` bytes; cached, because tasks have few different lengths."""
     return _TASKS + _varint(length)
 
 

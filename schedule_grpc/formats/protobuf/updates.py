@@ -1,19 +1,18 @@
-"""UpdateTask's mask (AIP-134): which fields of a task a caller means to change, and to what."""
+"""UpdateTask's mask (AIP-134): the fields of a task that a caller changes, and their new values."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from schedule_grpc.domain.policy import PATHS
 from schedule_grpc.domain.registration import TaskUpdate
-from schedule_grpc.domain.task import MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, SHOWN
+from schedule_grpc.domain.task import FIELDS, OBJECT_FIELDS, SCHEDULE_FIELDS, SHOWN, TEXT_FIELDS
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.formats.protobuf.policy import policy_fields_asked, policy_paths_set
 from schedule_grpc.formats.protobuf.values import json_asked, request_of
 from schedule_grpc.pb import schedule_pb2 as pb
 
-_TEXTS = ("schedule", "time_zone", "handler", "description")
-_OBJECTS = {"payload": MAX_PAYLOAD_BYTES, "metadata": MAX_METADATA_BYTES}
-_FIELDS = (*_TEXTS, *_OBJECTS, "enabled", "policy")
+_TEXTS = (*SCHEDULE_FIELDS, *TEXT_FIELDS)
+_FIELDS = (*FIELDS, "enabled", "policy")
 MOST_PATHS = 100
 """Paths of one mask; a task has some thirty fields."""
 _POLICY = "policy."
@@ -21,10 +20,10 @@ _CHANGEABLE = frozenset(_FIELDS).union(*({_POLICY + path, _POLICY + path.partiti
 
 
 def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
-    """Return what a caller asks UpdateTask for.
+    """Return the update of a caller's request.
 
     Raises:
-        InvalidArgument: if the mask names what cannot be changed, or a value is none.
+        InvalidArgument: if the mask names a field that cannot be changed, or a value is invalid.
     """
     task, named = request.task, len(request.update_mask.paths)
     if named > MOST_PATHS:
@@ -40,7 +39,9 @@ def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
     if violations:
         raise InvalidArgument(*violations)
     fields: dict[str, Any] = {name: getattr(task, name) or None for name in _TEXTS if name in paths}
-    fields |= {name: json_asked(getattr(task, name), name, most) for name, most in _OBJECTS.items() if name in paths}
+    fields |= {
+        name: json_asked(getattr(task, name), name, most) for name, most in OBJECT_FIELDS.items() if name in paths
+    }
     return TaskUpdate(
         name=task.name,
         fields=fields,
@@ -53,10 +54,10 @@ def update_from(request: pb.UpdateTaskRequest) -> TaskUpdate:
 
 
 def update_to(update: TaskUpdate, message: pb.Task) -> pb.UpdateTaskRequest:
-    """Return the request that asks for an update; ``message`` holds the task's name and the values of what it names.
+    """Return the request of an update; ``message`` holds the task's name and the new values.
 
     Raises:
-        InvalidArgument: for what a request cannot hold.
+        InvalidArgument: for a value that a request cannot hold.
     """
     paths = [*update.fields, *(_POLICY + path for path in update.policy)]
     asked = request_of(
@@ -70,7 +71,7 @@ def update_to(update: TaskUpdate, message: pb.Task) -> pb.UpdateTaskRequest:
 
 
 def _paths(request: pb.UpdateTaskRequest) -> Iterable[str]:
-    """Return the paths that are meant: the mask's, all for ``*``, and without a mask what the task has set."""
+    """Return the paths to change: the mask's, all for ``*``, and without a mask those of the fields that are set."""
     paths: list[str] = list(request.update_mask.paths)
     if "*" in paths:
         return _FIELDS
@@ -78,7 +79,7 @@ def _paths(request: pb.UpdateTaskRequest) -> Iterable[str]:
         return paths
     task = request.task
     implied = [name for name in _TEXTS if getattr(task, name)]
-    implied += [name for name in _OBJECTS if task.HasField(name)]  # type: ignore[arg-type]
+    implied += [name for name in OBJECT_FIELDS if task.HasField(name)]  # type: ignore[arg-type]
     implied += ["enabled"] if task.enabled else []
     return implied + [_POLICY + path for path in policy_paths_set(task.policy)]
 

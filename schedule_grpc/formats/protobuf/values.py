@@ -34,21 +34,21 @@ _KINDS = {
     FieldDescriptor.CPPTYPE_BOOL: "is not True or False",
     FieldDescriptor.CPPTYPE_INT32: "is not a whole number of 32 bits",
 }
-"""What is wrong with a value that a field of a request cannot hold."""
+"""The reason of a violation, by the type that a field of a request has."""
 
 
-def request_of(kind: type[M], **said: Any) -> M:
-    """Return the message of what a caller says; None leaves a field unset.
+def request_of(kind: type[M], **fields: Any) -> M:
+    """Return a message of the given fields; None leaves a field unset.
 
     Raises:
         InvalidArgument: naming each field that cannot hold its value; protobuf's own errors name none.
     """
     try:
-        return kind(**said)
+        return kind(**fields)
     except (TypeError, ValueError, OverflowError):
         violations = [
             Violation(field=field, reason=reason)
-            for field, value in said.items()
+            for field, value in fields.items()
             if (reason := _fault_in(kind, field, value)) is not None
         ]
         if not violations:
@@ -57,14 +57,14 @@ def request_of(kind: type[M], **said: Any) -> M:
 
 
 class Reader:
-    """Reads fields of a request and gathers what is wrong with them, to be told all at once."""
+    """Reads fields of a request and collects their violations, to report all at once."""
 
     def __init__(self) -> None:
         self._violations: list[Violation] = []
         self._more = 0
 
     def refuse(self, field: str, reason: str) -> None:
-        """Note a violation; of many, the first ones."""
+        """Note a violation; beyond `MOST_VIOLATIONS` it is only counted."""
         if len(self._violations) < MOST_VIOLATIONS:
             self._violations.append(Violation(field=field, reason=reason))
         else:
@@ -95,7 +95,7 @@ class Reader:
         """End reading.
 
         Raises:
-            InvalidArgument: if something was refused.
+            InvalidArgument: with the violations, if there are any.
         """
         if self._violations:
             raise InvalidArgument(*self._violations, more=self._more)
@@ -108,7 +108,7 @@ def instant_to(instant: datetime) -> Timestamp:
 
 
 def instant_from(message: Timestamp) -> datetime:
-    """Return the instant of a timestamp that a server of ours wrote."""
+    """Return the instant of a server's timestamp."""
     return from_micros(message.seconds * _MICROS + message.nanos // _NANOS_PER_MICRO)
 
 
@@ -121,7 +121,7 @@ def duration_to(duration: timedelta) -> Duration:
 
 
 def duration_from(message: Duration) -> timedelta:
-    """Return the duration of a message that a server of ours wrote."""
+    """Return the duration of a server's message."""
     return _timedelta(message)
 
 
@@ -140,10 +140,10 @@ def value_to(value: Any) -> Value:
 
 
 def json_asked(struct: Struct, field: str, most: int) -> dict[str, Any]:
-    """Return the JSON object that a caller sends, which may have ``most`` bytes as text.
+    """Return the JSON object of a caller's request, which may have ``most`` bytes as text.
 
     Raises:
-        InvalidArgument: if its message is so large that its text must be too: it is not walked to find out.
+        InvalidArgument: if the message is so large that the text must be too large: it is not even decoded.
     """
     size = struct.ByteSize()
     if size > most * _MOST_PER_CHARACTER:
@@ -153,12 +153,12 @@ def json_asked(struct: Struct, field: str, most: int) -> dict[str, Any]:
 
 
 def json_from(struct: Struct) -> dict[str, Any]:
-    """Return the JSON object of a Struct."""
-    return {key: value_from(item) for key, item in struct.fields.items()}
+    """Return the JSON object of a Struct, its keys sorted: a map of protobuf's has another order each time."""
+    return {key: value_from(item) for key, item in sorted(struct.fields.items())}
 
 
 def value_from(value: Value) -> Any:
-    """Return the JSON value of a Value; one that is not set at all is null."""
+    """Return the JSON value of a Value; a Value that is not set is null."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         return json_from(value.struct_value)
@@ -172,7 +172,7 @@ def value_from(value: Value) -> Any:
 
 
 def _fill(place: Value, value: Any) -> None:
-    """Write a JSON value in its place: made apart and put there, each level would be copied once more by the next."""
+    """Write a JSON value in its place: a Value made apart would be copied once more on each level."""
     if value is None:
         place.null_value = 0  # type: ignore[assignment]
     elif isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Operations on conditions: they start, they end, and both are told once."""
+"""Operations on conditions: each start and each end of one is sent as one alert."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,19 +16,19 @@ from schedule_grpc.store.with_events import WithEvents
 
 PHASES = frozenset(phase.value for phase in Phase)
 TOLD_AT_ONCE = 1000
-"""So many that what waits for a target that is down does not hide from the others what is new."""
+"""Alerts of one read: enough that those waiting for a target that is down do not hide new ones from the others."""
 
 
 def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: datetime) -> Operation[list[Event]]:
-    """Keep what an attempt, or the store itself, says of a task's conditions."""
+    """Record the conditions of a task that an attempt, or the store itself, reports."""
     changed = False
     for condition in conditions:
-        told = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
+        key = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
         if condition.over:
-            rows = yield QUERIES.end_alerts, [told]
+            rows = yield QUERIES.end_alerts, [key]
         else:
             more = {"task_name": name, "title": condition.title, "body": condition.body}
-            rows = yield QUERIES.start_alert, told | more
+            rows = yield QUERIES.start_alert, key | more
         changed = changed or bool(rows)
     return [AlertsChanged()] if changed else []
 
@@ -66,7 +66,7 @@ def note_overdue(now: datetime) -> Operation[WithEvents[None]]:
 
 
 def note_unreadable(tasks: Sequence[Task], now: datetime) -> Operation[WithEvents[None]]:
-    """Note tasks of which a part cannot be read."""
+    """Begin the alerts of tasks that this program cannot read in full."""
     events: list[Event] = []
     for task in tasks:
         events += yield from note_conditions(task.uid, task.name, (_unreadable(task),), now)
@@ -74,7 +74,7 @@ def note_unreadable(tasks: Sequence[Task], now: datetime) -> Operation[WithEvent
 
 
 def unsent_alerts() -> Operation[tuple[Alert, ...]]:
-    """Read what is to be told."""
+    """Read the alerts whose start or end is not sent yet."""
     rows = yield QUERIES.unsent_alerts, {"limit": TOLD_AT_ONCE}
     return tuple(
         Alert(
@@ -88,12 +88,12 @@ def unsent_alerts() -> Operation[tuple[Alert, ...]]:
             end_time=None if row["end_time"] is None else from_micros(row["end_time"]),
         )
         for row in rows
-        if row["phase"] in PHASES and _has_times(row)  # a newer server tells of its own
+        if row["phase"] in PHASES and _has_times(row)  # a newer server sends its own
     )
 
 
 def mark_alert_sent(alert: Alert) -> Operation[WithEvents[None]]:
-    """Note that what was to be told has been; what changed meanwhile is told next."""
+    """Note that an alert, as it was read, has been sent; a change since is sent next."""
     which: Parameters = {"task_uid": alert.task_uid, "key": alert.key, "start_time": to_micros(alert.start_time)}
     yield (QUERIES.start_told if alert.phase is Phase.STARTED else QUERIES.end_told), which
     return None, [AlertsChanged()] if alert.phase is Phase.STARTED else []

@@ -1,4 +1,4 @@
-"""Operations that begin attempts: of what waits in the queue, and of what is just due."""
+"""Operations that begin attempts: of executions that wait in the queue, and of tasks that are just due."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.events import Transition
 from schedule_grpc.runtime.clock import to_micros
 from schedule_grpc.store.claims import Claim, Claimed, ClaimRequest, Fired, Look
+from schedule_grpc.store.free_slots import slots_by_handler
 from schedule_grpc.store.operations.gates import Comer, record_new
 from schedule_grpc.store.operations.queue import look
 from schedule_grpc.store.operations.tasks import comers_of, looked_at, move_on, tasks_of
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import can_begin, execution_of
-from schedule_grpc.store.sharing import shares
 from schedule_grpc.store.tables import begun_executions, started_runs
 from schedule_grpc.store.with_events import WithEvents
 
@@ -41,11 +41,11 @@ class _Beginning:
         ]
         self._ready = {each.id for each in ready}
         handlers = Counter([each.handler for each in ready])
-        self._left = shares(request.limit, request.running, handlers, request.limits)
+        self._left = slots_by_handler(request.limit, request.running, handlers, request.limits)
 
     @property
     def owner(self) -> str:
-        """Who runs what begins."""
+        """The id of the server that runs the attempts that begin."""
         return self._request.owner
 
     def begun(self, execution: Execution) -> Execution:
@@ -64,10 +64,10 @@ class _Beginning:
 def fire(
     firings: Sequence[Firing], now: datetime, request: ClaimRequest | None, shared: bool
 ) -> Operation[WithEvents[Fired]]:
-    """Move each task on, if it is still as it was read, and record what it owes.
+    """Advance each task, if it is still as it was read, and record its executions.
 
-    What of it can start now, and has its share of the slots that are requested, is recorded as RUNNING at once. In a
-    shared database only under the owner's lease, which nobody ends before it is written.
+    Executions that can start now, and for which the request has a free slot, are recorded as RUNNING at once. In a
+    shared database this needs the owner's lease, which is locked until they are written.
     """
     is_leased, moved = yield from move_on(firings, request.owner if request is not None and shared else None)
     tasks = {firing.task.uid: firing.task for firing in moved}
@@ -89,9 +89,9 @@ def record_and_begin(
 
 
 def claim(request: ClaimRequest, shared: bool) -> Operation[WithEvents[Claimed]]:
-    """Begin attempts: of each waiting handler its share, the longest available first.
+    """Begin attempts: each waiting handler gets its share of the slots, the longest available execution first.
 
-    In a shared database only under the owner's lease, which nobody ends before these attempts are written.
+    In a shared database this needs the owner's lease, which is locked until the attempts are written.
     """
     if not (yield from _may_claim(request, shared)):
         return Claimed(), ()
@@ -111,7 +111,7 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[WithEvents[Claimed]]
 
 
 def _look_behind(request: ClaimRequest | None) -> Operation[Look | None]:
-    """Look at what is left to do, in the step that did the rest: that spares a look of its own."""
+    """Look for further work in the same step, which spares a look of its own."""
     if request is None or not request.looks_at:
         return None
     return (yield from look(request.handlers, request.now, request.looks_at, request.horizon))
@@ -137,7 +137,7 @@ def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]
         counts = {handler: len(rows) for handler, rows in candidates.items()}
         chosen = [
             row
-            for handler, share in shares(request.limit, request.running, counts, request.limits).items()
+            for handler, share in slots_by_handler(request.limit, request.running, counts, request.limits).items()
             for row in candidates[handler][:share]
         ]
         tasks = yield from tasks_of({row["task_uid"] for row in chosen})

@@ -11,10 +11,10 @@ from schedule_grpc.store.with_events import WithEvents
 
 
 def shorten_waits(now: datetime) -> Operation[WithEvents[int]]:
-    """Let nothing wait longer than it was meant to: its time was told by a clock that has been set back since.
+    """Shorten waits that are too long because the clock that set their end has been set back since.
 
     Without a lock on tasks: a row that was claimed or ended meanwhile is not written. Rows are written in the order of
-    their ids, as by others.
+    their ids, as by all operations.
     """
     handlers = yield QUERIES.waiting_handlers, {}
     rows = yield (

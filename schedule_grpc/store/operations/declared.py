@@ -10,7 +10,7 @@ from schedule_grpc.store.rows import definition_columns, has_place, task_of
 
 
 def differing(wanted: Sequence[Registration]) -> Operation[tuple[tuple[Registration, Task | None], ...]]:
-    """Read the tasks that are to be registered; leave out those whose rows hold what is wanted, to the letter."""
+    """Read the tasks to register; leave out registrations that their rows hold already, letter for letter."""
     rows = yield QUERIES.find_tasks_by_name, [{"name": each.definition.name} for each in wanted]
     stored = {row["name"]: row for row in rows}
     found = ((each, stored.get(each.definition.name)) for each in wanted)
@@ -20,9 +20,9 @@ def differing(wanted: Sequence[Registration]) -> Operation[tuple[tuple[Registrat
 
 
 def _holds(row: Row, wanted: Registration) -> bool:
-    """Tell whether registering would change nothing of a row. It may also change nothing of one that is refused here.
+    """Return whether a row holds a registration letter for letter.
 
-    An older program's text of the same policy, for one, is another text.
+    False does not mean that registering changes it: an older program may have written the same policy as another text.
     """
     if wanted.enabled is not None and wanted.enabled != bool(row["enabled"]):
         return False

@@ -27,7 +27,7 @@ from schedule_grpc.store.with_events import WithEvents
 _OF_STATE = {State.PENDING: QUERIES.waiting_executions, State.RUNNING: QUERIES.executions_under_lease}
 """Lists of open executions; each other state is one in which executions ended."""
 FOREVER = 2**63 - 1
-"""Microseconds: the latest that a column can hold, so that a list shows rows of which the time cannot be read, too."""
+"""Microseconds: the latest that a column can hold, so that a list also shows rows whose time cannot be read."""
 
 
 def trigger(names: Sequence[str], now: datetime) -> Operation[WithEvents[tuple[Execution, ...]]]:
@@ -60,7 +60,7 @@ def cancel(execution_id: str, note: str, now: datetime) -> Operation[WithEvents[
 
 
 def give_up(execution_id: str, now: datetime) -> Operation[WithEvents[Execution | None]]:
-    """End an execution that nobody ever started."""
+    """End an execution that never started."""
     found = yield from _hold(execution_id)
     if found is None or found.state is not State.PENDING or found.start_time is not None:
         return found, ()

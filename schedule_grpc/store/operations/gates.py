@@ -1,6 +1,6 @@
 """Operations at a task's gate: a new execution comes in, an ended one lets the next one through.
 
-Whoever does any of these has locked the task first (see `lock_tasks` in tasks.sql).
+The caller has locked the task first (see `lock_tasks` in tasks.sql).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,7 +49,7 @@ class Beginning(Protocol):
 
     @property
     def owner(self) -> str:
-        """Who runs what begins."""
+        """The id of the server that runs the attempts that begin."""
 
     def begun(self, execution: Execution) -> Execution:
         """Return an execution that was let in as it begins at once, or as it is."""
@@ -59,24 +59,24 @@ class Beginning(Protocol):
 
 
 def record_new(comers: Sequence[Comer], now: datetime, *, beginning: Beginning | None = None) -> Operation[list[Event]]:
-    """Insert planned executions as their tasks' gates let them in; an occurrence that has its row is left out.
+    """Insert planned executions as their tasks' gates admit them; an occurrence that has a row already is left out.
 
-    Those of one task come in in their order. The event that tells of an execution follows those of others that made
+    Executions of one task are admitted in their order. The event of an execution follows the events of others that made
     way for it. Most tasks have nothing open, so the first of each is recorded as if it were alone, in one round trip;
     where it is not, the statement leaves it out, and its gate is looked at.
     """
     events: list[Event] = []
     for number, wave in enumerate(_waves(comers)):
-        told = (yield from _record_alone(wave, now, beginning)) if number == 0 else {}
-        beside = [comer for comer in wave if comer.execution.id not in told]
+        events_of = (yield from _record_alone(wave, now, beginning)) if number == 0 else {}
+        beside = [comer for comer in wave if comer.execution.id not in events_of]
         if beside:
-            told |= yield from _record_beside(beside, now, beginning)
-        events += [event for comer in wave for event in told[comer.execution.id]]
+            events_of |= yield from _record_beside(beside, now, beginning)
+        events += [event for comer in wave for event in events_of[comer.execution.id]]
     return events
 
 
 def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation[list[Event]]:
-    """Write the end of an execution that nobody runs, if it is still PENDING, and let the next one through."""
+    """Write the end of a waiting execution, if it is still PENDING, and let the next one through."""
     rows = yield QUERIES.end_pending, ended_pending(ended)
     if not rows:
         return []
@@ -87,7 +87,7 @@ def end_pending(before: Execution, ended: Execution, now: datetime) -> Operation
 
 
 def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[Event]]:
-    """Give each gate to the execution that waits for it longest, if one does; nobody holds them at this moment."""
+    """Give each gate, which is free at this moment, to the execution that waits for it longest, if one does."""
     rows = yield QUERIES.next_waiting, Table({"task_uid": list(dict.fromkeys(task_uids))})
     tasks = yield QUERIES.find_tasks, [{"uid": row["task_uid"]} for row in rows]
     policies = {task.uid: task.policy for task in tasks_in(tasks)}
@@ -99,27 +99,27 @@ def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[
 
 def request_cancel(execution: Execution, note: str, now: datetime) -> Operation[tuple[Execution, list[Event]]]:
     """Cancel what waits, ask for the end of what runs; return the execution as it is then."""
-    wanted = cancel_requested(execution, note, now)
-    if wanted == execution:
+    after = cancel_requested(execution, note, now)
+    if after == execution:
         return execution, []
-    if wanted.state is State.CANCELLED:
-        events = yield from end_pending(execution, wanted, now)
-        return wanted, events
+    if after.state is State.CANCELLED:
+        events = yield from end_pending(execution, after, now)
+        return after, events
     yield (
         QUERIES.request_cancel,
         {
-            "id": wanted.id,
-            "cancel_requested_time": micros(wanted.cancel_requested_time),
-            "cancel_note": wanted.cancel_note,
+            "id": after.id,
+            "cancel_requested_time": micros(after.cancel_requested_time),
+            "cancel_note": after.cancel_note,
         },
     )
-    return wanted, [CancelRequested(execution_id=wanted.id)]
+    return after, [CancelRequested(execution_id=after.id)]
 
 
 def end_all_pending(task: Task, reason: Reason, now: datetime) -> Operation[list[Event]]:
-    """End what a disabled task does not start any more: recorded by its schedule or a backfill, never attempted.
+    """End the never attempted executions of a disabled task that its schedule or a backfill recorded.
 
-    Those that wait at the gate come first, so that none of them is let through on the way.
+    Executions that wait at the gate come first, so that none of them is let through on the way.
     """
     rows = yield QUERIES.pending_executions, {"task_uid": task.uid}
     ending = [
@@ -150,7 +150,7 @@ def _waves(comers: Iterable[Comer]) -> Iterator[list[Comer]]:
 def _record_alone(
     wave: Sequence[Comer], now: datetime, beginning: Beginning | None
 ) -> Operation[dict[str, list[Event]]]:
-    """Record those executions of which nothing else of their task is open; return what happened, by their ids."""
+    """Record the executions whose tasks have no other open one; return the events of each, by its id."""
     alone = [_let_in(comer, NOBODY) for comer in wave]
     recorded = alone if beginning is None else [beginning.begun(execution) for execution in alone]
     _, inserted = yield from together(
@@ -162,7 +162,11 @@ def _record_alone(
         for each in recorded:
             if each.id not in ids and each.state is State.RUNNING:
                 beginning.take_back(each)
-    return {let_in.id: _told(let_in, each, now) for let_in, each in zip(alone, recorded, strict=True) if each.id in ids}
+    return {
+        let_in.id: _events_of_new(let_in, each, now)
+        for let_in, each in zip(alone, recorded, strict=True)
+        if each.id in ids
+    }
 
 
 def _record_beside(
@@ -184,7 +188,7 @@ def _record_beside(
     yield QUERIES.note_runs, started_runs(each for each in recorded if each.id in ids and each.state is State.RUNNING)
     for execution, each in zip(let_in, recorded, strict=True):
         if each.id in ids:
-            events[each.id] += _told(execution, each, now)
+            events[each.id] += _events_of_new(execution, each, now)
     return events
 
 
@@ -198,7 +202,7 @@ def _let_in(comer: Comer, found: Occupancy) -> Execution:
     return admitted(comer.execution, comer.policy, found)
 
 
-def _told(let_in: Execution, recorded: Execution, now: datetime) -> list[Event]:
+def _events_of_new(let_in: Execution, recorded: Execution, now: datetime) -> list[Event]:
     """Return what happened to an execution that was recorded: it came, and maybe it began."""
     came: list[Event] = [Transition(previous_state=None, execution=let_in, time=now)]
     return (
@@ -207,7 +211,7 @@ def _told(let_in: Execution, recorded: Execution, now: datetime) -> list[Event]:
 
 
 def _occupancies(comers: Sequence[Comer]) -> Operation[dict[str, Occupancy]]:
-    """See who is at the gates of the comers' tasks."""
+    """Read the open executions of the comers' tasks."""
     uids = [comer.execution.task_uid for comer in comers]
     rows = yield QUERIES.occupied, Table({"task_uid": uids})
     found = dict.fromkeys(uids, NOBODY)
@@ -236,6 +240,6 @@ def _make_way(comer: Comer, now: datetime) -> Operation[list[Event]]:
         events += yield from end_pending(execution, skipped(execution, Reason.OVERLAP, now), now)
     rows = yield QUERIES.active_execution, {"task_uid": comer.execution.task_uid}
     for row in rows:
-        _, told = yield from request_cancel(execution_of(row), SUPERSEDED, now)
-        events += told
+        _, cancelling = yield from request_cancel(execution_of(row), SUPERSEDED, now)
+        events += cancelling
     return events

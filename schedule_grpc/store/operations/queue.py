@@ -1,4 +1,4 @@
-"""Operations on the queue: what is there to do, and what became of it."""
+"""Operations on the queue: find work, record reports, settle attempts that were lost."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from schedule_grpc.domain.execution import (
     HandBack,
     Outcome,
     Reason,
+    Report,
     State,
     after,
     handed_back,
@@ -36,11 +37,10 @@ from schedule_grpc.store.rows import execution_of
 from schedule_grpc.store.tables import counted_ends, no_longer_failing, settled_attempts, started_runs
 from schedule_grpc.store.with_events import WithEvents
 
-Report: TypeAlias = Outcome | HandBack
 Key: TypeAlias = tuple[str, str]
 """What a report is of: an execution, under a lease token."""
 Become: TypeAlias = Callable[[Execution, Task, datetime], Execution]
-"""How an attempt that nobody will report leaves its execution."""
+"""The state of an execution after an attempt that is never reported."""
 
 ORPHAN_AGE = timedelta(seconds=10)
 """A claim of one's own that is older, and that one does not run, was lost on its way back."""
@@ -59,7 +59,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
 
 
 def look(handlers: frozenset[str], now: datetime, limit: int, horizon: timedelta = timedelta(0)) -> Operation[Look]:
-    """See what is due, claimable or expired, and when the next of these will be; of tasks at most ``limit``."""
+    """Read due tasks (at most ``limit``), claimable handlers, passed deadlines, and when the next of these comes."""
     tasks, unreadable = yield from next_tasks(now + horizon, limit)
     due = tuple([task for task in tasks if _is_due(task, now)])
     now_micros = to_micros(now)
@@ -91,9 +91,10 @@ def _is_due(task: Task, now: datetime) -> bool:
 def _known_until(
     tasks: Sequence[Task], unreadable: Sequence[Task], horizon: datetime, limit: int, next_run: int
 ) -> datetime:
-    """Return until when a look has seen all tasks: to its last one where there may be more, else as far as it looked.
+    """Return the instant before which a look has seen all due tasks.
 
-    Where it saw none that far, until the first one is due. One that cannot be read is for another look to tell of.
+    That is the time of its last task if there may be more tasks, else the end of its horizon; if it saw none within
+    that, the time of the first one. A task that cannot be read is left to another look.
     """
     last = tasks[-1].due_time if len(tasks) == limit else None
     bounds = [last or (horizon if tasks else max(horizon, from_micros(next_run)))]
@@ -107,7 +108,7 @@ def record(reports: Sequence[Report]) -> Operation[WithEvents[tuple[Execution | 
     # The common case asks no policy, and so reads no task.
     tasks = yield from tasks_of({each.task_uid for each, report in running if _asks_policy(report)})
     settlements = [
-        Settlement(before=execution, after=_judged(execution, report, tasks), now=_time(report))
+        Settlement(before=execution, after=_next_state(execution, report, tasks), now=_time(report))
         for execution, report in running
     ]
     events = yield from _settle(settlements)
@@ -135,15 +136,15 @@ def rescue(now: datetime) -> Operation[WithEvents[int]]:
     return (yield from _take([(gone, lost)], now))
 
 
-def take_over(ended: Mapping[str, int], now: datetime) -> Operation[WithEvents[int]]:
+def take_over(lapsed: Mapping[str, int], now: datetime) -> Operation[WithEvents[int]]:
     """End leases that were not renewed since they were read, and take every attempt that no lease covers."""
-    yield QUERIES.end_lease, [{"id": replica_id, "beat": beat} for replica_id, beat in sorted(ended.items())]
+    yield QUERIES.end_lease, [{"id": replica_id, "beat": beat} for replica_id, beat in sorted(lapsed.items())]
     gone = yield QUERIES.executions_without_lease, {}
     return (yield from _take([(gone, lost)], now))
 
 
 def recover_own(owner: str, held: frozenset[str], begun: frozenset[str], now: datetime) -> Operation[WithEvents[int]]:
-    """Settle a server's attempts that it does not run: those that ran are lost, claims that never began come back."""
+    """Settle a server's attempts that it does not run: begun ones are lost, others are handed back."""
     own = yield QUERIES.own_executions, {"owner": owner, "claimed_before": to_micros(now - ORPHAN_AGE)}
     ran = [row for row in own if row["lease_token"] in begun - held]
     never_began = [row for row in own if row["lease_token"] not in begun | held]
@@ -151,7 +152,7 @@ def recover_own(owner: str, held: frozenset[str], begun: frozenset[str], now: da
 
 
 def expire(now: datetime) -> Operation[WithEvents[int]]:
-    """End what nobody started before its start deadline."""
+    """End executions that did not start before their start deadline."""
     overdue = yield QUERIES.overdue_executions, {"now": to_micros(now), "limit": EXPIRED_AT_ONCE}
     ids = [row["id"] for row in overdue]
     yield QUERIES.lock_tasks_of, {"execution_ids": ids}
@@ -166,7 +167,7 @@ def expire(now: datetime) -> Operation[WithEvents[int]]:
 
 
 def count_open() -> Operation[Mapping[State, int]]:
-    """Count what is not ended."""
+    """Count the open executions."""
     rows = yield QUERIES.count_open, {}
     return {State(row["state"]): row["count"] for row in rows if row["state"] in STATES}
 
@@ -177,11 +178,11 @@ def _first_after(now: int, instants: Iterable[int]) -> datetime | None:
 
 
 def _is_past(stored: Any, now: datetime) -> bool:
-    """Tell whether a deadline is over; one before all instants is, though none can be made of it."""
+    """Return whether a deadline is over; a number below all instants is over, too."""
     return isinstance(stored, int | float) and stored <= to_micros(now)
 
 
-def _judged(execution: Execution, report: Report, tasks: Mapping[str, Task]) -> Execution:
+def _next_state(execution: Execution, report: Report, tasks: Mapping[str, Task]) -> Execution:
     if isinstance(report, HandBack):
         become = handed_back if report.began else never_begun
         return become(execution, tasks[execution.task_uid], report.time)
@@ -195,7 +196,7 @@ def _time(report: Report) -> datetime:
 
 
 def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Operation[WithEvents[int]]:
-    """Settle attempts that nobody will report, each group in its way, if they are still as they were read."""
+    """Settle attempts that are never reported, each group in its way, if they are still as they were read."""
     tokens = {row["id"]: row["lease_token"] for rows, _ in groups for row in rows}
     ids = sorted(tokens)
     yield QUERIES.lock_tasks_of, {"execution_ids": ids}
@@ -216,9 +217,9 @@ def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Oper
 
 
 def _running(reports: Mapping[Key, Report]) -> Operation[list[tuple[Execution, Report]]]:
-    """Hold the executions that reports are of, as far as they still run under these leases, and return them.
+    """Lock the reported executions that still run under their leases, and return them.
 
-    What its owner claimed is as it was claimed, but for the wish for its end: nobody else writes what runs.
+    An execution is as its owner claimed it, except for a cancel request: no other server writes a running one.
     """
     rows = yield QUERIES.hold_attempts, [{"id": each} for each in sorted({execution_id for execution_id, _ in reports})]
     held = {(row["id"], row["lease_token"]): row for row in rows}
@@ -230,7 +231,7 @@ def _running(reports: Mapping[Key, Report]) -> Operation[list[tuple[Execution, R
 
 
 def _asks_policy(report: Report) -> bool:
-    """Tell whether more than the report says what becomes of an execution: its task's policy."""
+    """Return whether the next state depends on the task's policy, besides the report."""
     return isinstance(report, HandBack) or report.kind is not None
 
 
@@ -239,18 +240,18 @@ def _as_wished(execution: Execution, row: Row) -> Execution:
     if row["cancel_requested_time"] is None:
         return execution
     reading = Columns()
-    wanted = reading.instant("cancel_requested_time", row["cancel_requested_time"])
+    cancel_requested = reading.instant("cancel_requested_time", row["cancel_requested_time"])
     return replace(
         execution,
-        cancel_requested_time=wanted,
+        cancel_requested_time=cancel_requested,
         cancel_note=reading.text_or_none("cancel_note", row["cancel_note"]),
     )
 
 
 def _settle(settlements: Sequence[Settlement]) -> Operation[list[Event]]:
-    """Write how attempts left their executions; count those that ended, and let the next ones through their gates.
+    """Write the states that attempts left their executions in; count ends, and let the next ones through their gates.
 
-    Whoever calls holds the executions' tasks, and has seen since that these attempts are still in progress.
+    The caller has locked the executions' tasks, and has read since then that these attempts are still in progress.
     """
     in_order = sorted(settlements, key=lambda each: each.after.id)
     ended = [each for each in settlements if each.after.state.is_terminal]

@@ -1,4 +1,4 @@
-"""Operations of the servers that share a database: who holds a lease, and what do they offer?"""
+"""Operations on the servers of a shared database: their leases, and the handlers that they offer."""
 
 from datetime import datetime, timedelta
 
@@ -6,8 +6,8 @@ from schedule_grpc.database import Operation, Rows
 from schedule_grpc.domain.canonical_json import decode, encode
 from schedule_grpc.runtime.clock import from_micros, to_micros
 from schedule_grpc.store.columns import LATEST, holds_instant
-from schedule_grpc.store.protocol import Replica
 from schedule_grpc.store.queries import QUERIES
+from schedule_grpc.store.replica import Replica
 from schedule_grpc.store.with_events import WithEvents
 
 OFFERS_FOR = timedelta(seconds=15)
@@ -15,7 +15,7 @@ OFFERS_FOR = timedelta(seconds=15)
 
 
 def renew_lease(replica: Replica, now: datetime) -> Operation[WithEvents[tuple[Replica, ...]]]:
-    """Renew a server's lease, or take it for the first time; see who else holds one."""
+    """Renew a server's lease, or take it for the first time; return all servers that hold one."""
     yield (
         QUERIES.renew_lease,
         {
@@ -35,7 +35,7 @@ def leave(replica_id: str) -> Operation[WithEvents[None]]:
 
 
 def replicas() -> Operation[tuple[Replica, ...]]:
-    """Read who holds a lease, the one that has been there longest first."""
+    """Read the servers that hold a lease, the oldest first."""
     return _replicas((yield QUERIES.replicas, {}))
 
 
@@ -58,9 +58,9 @@ def _replicas(rows: Rows) -> tuple[Replica, ...]:
 
 
 def _names(text: str) -> frozenset[str]:
-    """Return the handlers of another replica; none if a newer one tells them in another form."""
+    """Return the handlers of a peer; none if a newer program wrote them in another form."""
     try:
-        told = decode(text)
+        names = decode(text)
     except ValueError:
         return frozenset()
-    return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()

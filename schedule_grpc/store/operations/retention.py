@@ -7,7 +7,7 @@ from typing import Any
 
 from schedule_grpc.database import Operation, Row, Rows
 from schedule_grpc.domain.task import Task
-from schedule_grpc.runtime.clock import to_micros
+from schedule_grpc.runtime.clock import MICROSECOND, to_micros
 from schedule_grpc.store.columns import holds_instant
 from schedule_grpc.store.operations.retention_round import LOOK_AGAIN, Round
 from schedule_grpc.store.queries import QUERIES
@@ -19,10 +19,10 @@ MARK = "retention"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """What retention finds in a task's history.
+    """A task's history, as retention finds it.
 
     ``surplus`` are the ids of ended executions that it does not keep; ``next_look`` is when to look again, in
-    microseconds, None if there is nothing to wait for, and ``planned`` what the task's row says of that now.
+    microseconds, None if no row will become surplus by time alone, and ``planned`` the value in the task's row.
     """
 
     task: Task
@@ -37,7 +37,7 @@ class History:
         return bool(self.surplus) or (self.empty and self.task.delete_time is not None)
 
     def is_planned(self, now: datetime) -> bool:
-        """Tell whether the row has a look to come that is soon enough, or none where none is needed."""
+        """Return whether the task's row plans the next look early enough, or none where none is needed."""
         if self.planned is None or self.next_look is None:
             return self.planned is None and self.next_look is None
         return to_micros(now) < self.planned <= self.next_look
@@ -49,9 +49,9 @@ def begin_round(now: datetime) -> Operation[Round]:
     return Round.following(marks[0] if marks else None, now)
 
 
-def end_round(ended: Round) -> Operation[WithEvents[None]]:
+def end_round(finished: Round) -> Operation[WithEvents[None]]:
     """Note that everything up to the beginning of a round was looked at."""
-    yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(ended.begun), "word": ended.others_after}
+    yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(finished.begun), "word": finished.others_after}
     return None, ()
 
 
@@ -77,7 +77,7 @@ def histories(task_uids: Sequence[str], now: datetime, limit: int) -> Operation[
 
 
 def remove(found: Sequence[History], now: datetime) -> Operation[WithEvents[int]]:
-    """Remove what is not kept, and the deleted tasks that have no history left; return how many rows went."""
+    """Remove surplus executions, and deleted tasks without history; return the number of removed rows."""
     yield QUERIES.lock_tasks, {"uids": [history.task.uid for history in found]}
     surplus = sorted(execution_id for history in found for execution_id in history.surplus)
     removed = yield QUERIES.remove_execution, [{"id": execution_id} for execution_id in surplus]
@@ -134,7 +134,7 @@ def _too_old_at(oldest: Any, max_age: timedelta, soon: int) -> int | None:
         return None
     if not holds_instant(oldest):
         return soon
-    return max(soon, int(oldest) + max_age // timedelta(microseconds=1))
+    return max(soon, int(oldest) + max_age // MICROSECOND)
 
 
 def _pruned_times(removed: Rows) -> list[dict[str, Any]]:

@@ -5,12 +5,13 @@ It does not go through all tasks. What may leave is found where it begins: a his
 each round, so that every history has its turn, whatever was overlooked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from schedule_grpc.database import Parameters, Row, Rows
-from schedule_grpc.runtime.clock import to_micros
+from schedule_grpc.runtime.clock import MICROSECOND, to_micros
 from schedule_grpc.store.queries import QUERIES
 
 LOOK_AGAIN = timedelta(minutes=10)
@@ -19,9 +20,17 @@ LATE_COMMITS = timedelta(minutes=5)
 """How long after its creation an execution, or a change, may be committed: its write may be tried several times."""
 READ_AT_ONCE = 5_000
 OTHERS = 100
-"""Histories that a round looks at for no reason."""
+"""Histories that a round looks at without a reason: every history has its turn."""
 BEFORE_ALL = -(2**63)
 """Microseconds: before every instant that a column can hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pruned:
+    """The number of removed rows, and the tasks that are still to be looked at."""
+
+    removed: int
+    left: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +70,7 @@ class Round:
         if mark is None:
             return cls(begun=now, sources=(Source(sql=QUERIES.tasks_that_changed), Source(sql=QUERIES.histories_after)))
         # Where the clock was set back since, the mark lies ahead of what came after it.
-        since = min(mark["instant"], to_micros(now - LOOK_AGAIN)) - LATE_COMMITS // timedelta(microseconds=1)
+        since = min(mark["instant"], to_micros(now - LOOK_AGAIN)) - LATE_COMMITS // MICROSECOND
         return cls(
             begun=now,
             sources=(

@@ -1,9 +1,10 @@
-"""Operations of the review: what a server finds in the tasks that are there when it starts.
+"""Operations of the review: a server that starts corrects tasks that other programs wrote.
 
-Other programs wrote them: older or newer ones, with other tz data.
+These may have been older or newer, or had other tz data.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -16,7 +17,6 @@ from schedule_grpc.events import Event
 from schedule_grpc.runtime.clock import to_micros
 from schedule_grpc.store.operations.alerts import note_conditions, note_unreadable
 from schedule_grpc.store.operations.tasks import move_next_runs
-from schedule_grpc.store.protocol import Review
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import tasks_in
 from schedule_grpc.store.with_events import WithEvents
@@ -25,6 +25,24 @@ log = structlog.get_logger(__name__)
 
 
 MARK = "review"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Review:
+    """The findings of a review of some tasks, and the uid after which others follow, None if none do."""
+
+    moves: tuple[Firing, ...]
+    """Next runs that were computed by other zone rules: each is moved to its time by the present ones."""
+    unreadable: tuple[Task, ...]
+    """Tasks that this program cannot read in full, and that have no alert yet."""
+    readable: tuple[Task, ...]
+    """Tasks with an alert that this program can read again."""
+    after: str | None
+
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.moves or self.unreadable or self.readable)
 
 
 def review(after: str, limit: int) -> Operation[Review]:
@@ -43,19 +61,19 @@ def review_alerted() -> Operation[Review]:
 
 
 def reviewed_by() -> Operation[str]:
-    """Read by what all tasks were last reviewed."""
+    """Read which program last reviewed all tasks."""
     rows = yield QUERIES.upkeep_mark, {"name": MARK}
     return rows[0]["word"] if rows else ""
 
 
 def note_reviewed(by: str, now: datetime) -> Operation[WithEvents[None]]:
-    """Note by what all tasks were reviewed."""
+    """Note which program reviewed all tasks."""
     yield QUERIES.note_upkeep, {"name": MARK, "instant": to_micros(now), "word": by}
     return None, ()
 
 
 def correct_tasks(found: Review, now: datetime) -> Operation[WithEvents[None]]:
-    """Write what a review found."""
+    """Write the corrections of a review."""
     events = yield from move_next_runs(found.moves)
     events += yield from _readable(found.readable, now)
     _, noted = yield from note_unreadable(found.unreadable, now)

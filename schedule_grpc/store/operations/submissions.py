@@ -1,4 +1,4 @@
-"""Operations on manual runs: those that are asked for together are recorded together, and begin where they can."""
+"""Operations on manual runs: calls that arrive together are recorded together, and their runs begin where they can."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -26,10 +26,10 @@ Answers: TypeAlias = dict[int, Execution | ScheduleError]
 def submit(
     runs: Sequence[ManualRun], now: datetime, request: ClaimRequest | None, shared: bool
 ) -> Operation[WithEvents[Submitted]]:
-    """Record manual runs, or find those that their request ids stand for already; what can start now begins.
+    """Record manual runs, or find the ones recorded under their request ids; runs that can start now begin.
 
-    In a shared database only under the owner's lease. Where something waits longer that could start here, all wait
-    behind it: the engine claims them in their turn.
+    In a shared database they begin only under the owner's lease. If an older execution waits that could start here, all
+    wait behind it: the engine claims them in their turn.
     """
     names = Table({"name": list(dict.fromkeys(run.name for run in runs))})
     rows, (leased, older) = yield from together_with(
@@ -48,11 +48,11 @@ def submit(
         fresh, known = yield from _recorded_before(wave)
         executions, refused = _planned(fresh, tasks, now)
         comers = [Comer(execution, by_uid[execution.task_uid].policy) for execution in executions.values()]
-        recorded, told = yield from record_and_begin(comers, by_uid, None if claims else request, now)
-        newest = {event.execution.id: event.execution for event in told if isinstance(event, Transition)}
+        recorded, begun = yield from record_and_begin(comers, by_uid, None if claims else request, now)
+        newest = {event.execution.id: event.execution for event in begun if isinstance(event, Transition)}
         answers |= known | refused | {number: newest[each.id] for number, each in executions.items()}
         claims += recorded.claims
-        events += told
+        events += begun
     return Submitted(answers=tuple(answers[number] for number in range(len(runs))), claims=claims), events
 
 
@@ -72,7 +72,7 @@ def _waves(runs: Sequence[ManualRun]) -> Iterator[dict[int, ManualRun]]:
 
 
 def _recorded_before(runs: Mapping[int, ManualRun]) -> Operation[tuple[dict[int, ManualRun], Answers]]:
-    """Return the runs that are new, and the answers to those that were recorded before."""
+    """Return the new runs, and the answers to runs that were recorded before."""
     asked = [{"request_id": run.request_id} for run in runs.values() if run.request_id is not None]
     rows = yield QUERIES.find_executions_by_request, asked
     found = {execution.request_id: execution for execution in map(execution_of, rows)}

@@ -7,7 +7,7 @@ RETURNING task_uid;
 
 -- name: end_alerts
 -- rows: task_uid TEXT, "key" TEXT, now BIGINT
--- Conditions are over; what nobody was told of is still told first.
+-- Conditions are over; an unsent start is still sent before the end.
 UPDATE alert_states SET end_time = rows.now, phase = CASE phase WHEN 'TOLD' THEN 'ENDED' ELSE phase END
 FROM rows
 WHERE alert_states.task_uid = rows.task_uid AND alert_states."key" = rows."key" AND alert_states.end_time IS NULL
@@ -20,26 +20,26 @@ WHERE task_uid = :task_uid AND end_time IS NULL
 RETURNING task_uid;
 
 -- name: alerts_that_hold
--- Of the tasks in a range of uids, those of which a condition holds.
+-- The tasks in a range of uids that have a lasting condition.
 SELECT task_uid FROM alert_states
 WHERE task_uid > :after AND task_uid <= :last AND "key" = :key AND end_time IS NULL;
 
 -- name: tasks_alerted
--- Tasks of which a condition holds.
+-- Tasks with a lasting condition.
 SELECT * FROM scheduled_tasks
 WHERE uid IN (SELECT task_uid FROM alert_states WHERE "key" = :key AND end_time IS NULL);
 
 -- name: unsent_alerts
--- What is to be told, the oldest first.
+-- Alerts whose start or end is not sent yet, the oldest first.
 SELECT * FROM alert_states WHERE phase <> 'TOLD' ORDER BY start_time LIMIT :limit;
 
 -- name: start_told
--- The start of a condition has been told; its end, if it has one, is next.
+-- The start of a condition has been sent; its end, if it has one, is next.
 UPDATE alert_states SET phase = CASE WHEN end_time IS NULL THEN 'TOLD' ELSE 'ENDED' END
 WHERE task_uid = :task_uid AND "key" = :key AND start_time = :start_time AND phase = 'STARTED';
 
 -- name: end_told
--- The end of a condition has been told: nothing is left to say.
+-- The end of a condition has been sent: nothing is left to send.
 DELETE FROM alert_states
 WHERE task_uid = :task_uid AND "key" = :key AND start_time = :start_time AND phase = 'ENDED';
 

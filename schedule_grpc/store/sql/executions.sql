@@ -5,7 +5,7 @@
 SELECT * FROM task_executions WHERE id = :id;
 
 -- name: hold_execution
--- One execution, which nobody else changes until the transaction ends.
+-- One execution, locked until the transaction ends.
 SELECT * FROM task_executions WHERE id = :id /*postgresql FOR NO KEY UPDATE */;
 
 -- name: find_executions
@@ -15,7 +15,7 @@ SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id;
 
 -- name: hold_executions
 -- rows: id TEXT
--- Some executions, which nobody else changes until the transaction ends.
+-- Some executions, locked until the transaction ends.
 SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id /*postgresql FOR NO KEY UPDATE OF e */;
 
 -- name: find_executions_by_request
@@ -153,7 +153,7 @@ SELECT * FROM task_executions WHERE task_uid = :task_uid AND gate IS NOT NULL AN
 /*postgresql FOR NO KEY UPDATE */;
 
 -- name: end_pending
--- An execution ends that nobody runs, if it is still as it was read.
+-- A waiting execution ends, if it is still as it was read.
 UPDATE task_executions SET
     state = :state, reason = :reason, failure_kind = :failure_kind, attempt = :attempt,
     failed_attempts = :failed_attempts, end_time = :end_time, result = :result, error = :error,

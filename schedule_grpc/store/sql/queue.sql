@@ -105,7 +105,7 @@ WHERE e.id = rows.id AND e.state = 'RUNNING'
 /*postgresql ORDER BY t.uid, e.id FOR NO KEY UPDATE OF t, e */;
 
 -- name: running_executions
--- Every attempt in progress, whoever owns it.
+-- Every attempt in progress, of all owners.
 SELECT * FROM task_executions WHERE lease_owner IS NOT NULL;
 
 -- name: executions_without_lease
@@ -122,7 +122,7 @@ SELECT * FROM task_executions WHERE lease_owner = :owner AND attempt_start_time 
 SELECT id, lease_token FROM task_executions WHERE lease_owner = :owner AND cancel_requested_time IS NOT NULL;
 
 -- name: overdue_executions
--- What nobody started before its start deadline.
+-- Executions that did not start before their start deadline.
 SELECT * FROM task_executions WHERE deadline_time <= :now AND state = 'PENDING' ORDER BY deadline_time LIMIT :limit;
 
 -- name: count_open

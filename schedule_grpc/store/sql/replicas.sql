@@ -13,7 +13,7 @@ SELECT * FROM replicas WHERE seen_time >= :since ORDER BY start_time, id;
 
 -- name: hold_lease
 -- rows: id TEXT
--- A server's lease, which nobody ends until the transaction is over; it can be renewed meanwhile.
+-- A server's lease, locked against its end until the transaction is over; it can be renewed meanwhile.
 SELECT r.id FROM rows CROSS JOIN replicas r WHERE r.id = rows.id /*postgresql FOR KEY SHARE OF r */;
 
 -- name: end_lease

@@ -90,7 +90,7 @@ RETURNING scheduled_tasks.uid;
 -- name: advance_tasks
 -- rows: uid TEXT, revision BIGINT, read_next_run_time BIGINT, settled_time BIGINT, next_run_time BIGINT,
 -- rows: start_delay BIGINT
--- What firings do to their tasks: compare and set. It locks the tasks, and leaves those that somebody else holds to him.
+-- What firings do to their tasks: compare and set. It locks the tasks, and skips tasks that another transaction holds.
 UPDATE scheduled_tasks SET
     settled_time = rows.settled_time, next_run_time = rows.next_run_time, start_delay = rows.start_delay
 FROM rows /*postgresql CROSS JOIN LATERAL (
@@ -133,7 +133,7 @@ WHERE scheduled_tasks.uid = rows.uid
 
 -- name: note_successes
 -- rows: uid TEXT, added BIGINT, start_time BIGINT, end_time BIGINT
--- So many executions of tasks SUCCEEDED, the newest of them at these times.
+-- Numbers of executions of tasks that SUCCEEDED, the newest of them at these times.
 UPDATE scheduled_tasks SET
     success_count = CASE
         WHEN success_count < 9223372036854775807 - rows.added THEN success_count + rows.added ELSE success_count END,
@@ -144,7 +144,7 @@ FROM rows WHERE scheduled_tasks.uid = rows.uid;
 
 -- name: note_failures
 -- rows: uid TEXT, added BIGINT, start_time BIGINT, end_time BIGINT
--- So many executions of tasks FAILED, the newest of them at these times.
+-- Numbers of executions of tasks that FAILED, the newest of them at these times.
 UPDATE scheduled_tasks SET
     failure_count = CASE
         WHEN failure_count < 9223372036854775807 - rows.added THEN failure_count + rows.added ELSE failure_count END,
@@ -170,5 +170,5 @@ SELECT name, description FROM handlers ORDER BY name;
 SELECT * FROM scheduled_tasks WHERE uid > :after ORDER BY uid LIMIT :limit;
 
 -- name: latest_settled
--- Up to when the task that is furthest is accounted for, of those that say it; read once, as a server starts.
+-- The latest settled time of all tasks whose settled time can be read; read once, as a server starts.
 SELECT max(settled_time) AS settled_time FROM scheduled_tasks WHERE settled_time <= :last;

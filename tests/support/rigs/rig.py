@@ -174,6 +174,12 @@ class Rig(ManualService):
         return await super().states(name)
 
 
+def limit(rig: Rig, **limits: int) -> None:
+    """Let the engine run so many attempts of a handler at once, as a server does that is configured so."""
+    loop = rig.engine._loop
+    loop._registry = Registry(loop._registry, limits=limits)
+
+
 @asynccontextmanager
 async def new_rig(
     place: Path | str,

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schedule_grpc.cli.calling import FAILED, USAGE, Caller, fail
-from schedule_grpc.cli.options import connection, takes
+from schedule_grpc.cli.connection import Caller, connection
+from schedule_grpc.cli.exits import FAILED, USAGE, fail
+from schedule_grpc.cli.options import takes
 from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schedule_grpc.cli.difference import Difference
+    from schedule_grpc.cli.commands.tasks.difference import Difference
     from schedule_grpc.client import AsyncClient
     from schedule_grpc.domain.task import Task
     from schedule_grpc.errors import InvalidArgument
@@ -37,17 +38,17 @@ def apply(
     ] = False,
     call: Caller,
 ) -> None:
-    """Make tasks what a file says.
+    """Register the tasks that a file declares.
 
-    All of them, or none if anything is wrong. Each is marked with the file's `set` (metadata.managed_by), and --prune
-    deletes tasks with this mark only.
+    All of them, or none if anything is wrong. Each task is marked with the file's `set` (metadata.managed_by), and
+    --prune deletes tasks with this mark only.
     """
-    told = _read(file)
-    found, failures = call.ask(lambda client: _applied(client, told, prune=prune, dry_run=dry_run))
+    declared = _read(file)
+    found, failures = call.ask(lambda client: _applied(client, declared, prune=prune, dry_run=dry_run))
     if call.as_json:
         from schedule_grpc.cli.print_json import print_json
 
-        print_json(_json(told, found, dry_run=dry_run))
+        print_json(_json(declared, found, dry_run=dry_run))
     else:
         _print(found, dry_run=dry_run)
     for failure in failures:
@@ -57,17 +58,17 @@ def apply(
 
 
 async def _applied(
-    client: "AsyncClient", told: "TaskFile", *, prune: bool, dry_run: bool
+    client: "AsyncClient", declared: "TaskFile", *, prune: bool, dry_run: bool
 ) -> "tuple[Difference, list[str]]":
-    """Return what was done, or would be, and the deletions that were refused."""
+    """Return the changes that were made (dry run: would be made), and a message for each deletion that was refused."""
     from dataclasses import replace
 
-    from schedule_grpc.cli.difference import difference
+    from schedule_grpc.cli.commands.tasks.difference import difference
     from schedule_grpc.errors import InvalidArgument, NotFound, ScheduleError, Unavailable
     from schedule_grpc.runtime.clock import SystemClock
 
     tasks: list[Task] = [task async for task in client.tasks()]
-    found = difference(told, tasks, SystemClock().now(), prune=prune)
+    found = difference(declared, tasks, SystemClock().now(), prune=prune)
     if found.registrations:
         try:
             await client.batch_register_tasks(found.registrations, validate_only=dry_run)
@@ -80,7 +81,7 @@ async def _applied(
                 await client.delete_task(task.name, etag=task.etag)
             deleted.append(task)
         except NotFound:
-            continue  # somebody was faster
+            continue  # another caller deleted it first
         except Unavailable:
             raise
         except ScheduleError as error:
@@ -89,7 +90,7 @@ async def _applied(
 
 
 def _named(error: "InvalidArgument", names: "Sequence[str]") -> "InvalidArgument":
-    """Return the error with tasks by their names: what the server calls requests[3] is not what the file calls so."""
+    """Return the error with tasks by their names: the server's requests[3] is not the fourth task of the file."""
     from dataclasses import replace
 
     from schedule_grpc.errors import InvalidArgument
@@ -104,20 +105,20 @@ def _named(error: "InvalidArgument", names: "Sequence[str]") -> "InvalidArgument
 
 
 def _read(file: Path) -> "TaskFile":
-    """Return what a file says, or end the process with everything that is wrong with it."""
+    """Return the tasks that a file declares, or end the process with a message for every error in it."""
     from schedule_grpc.domain.json_input import document
     from schedule_grpc.errors import InvalidArgument
     from schedule_grpc.formats.task_file import task_file
 
     name = "standard input" if str(file) == "-" else str(file)
     try:
-        told = document(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
+        decoded = document(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
     except OSError as error:
         fail(f"{name}: {error.strerror}", code=USAGE)
     except ValueError as error:
         fail(f"{name}: {error}", code=USAGE)
     try:
-        return task_file(told)
+        return task_file(decoded)
     except InvalidArgument as error:
         lines = [f"{name}: nothing was applied", *(f"  {violation}" for violation in error.violations)]
         fail("\n".join(lines), code=USAGE)
@@ -142,13 +143,13 @@ def _print(found: "Difference", *, dry_run: bool) -> None:
         console.print(Text(f"! {definition.name}", "yellow"), Text(f" ({definition.schedule.text} has passed)"))
     for deleted in found.deleted:
         console.print(Text(f"- {deleted.name}", "red"))
-    counts = [f"{len(getattr(found, word))} {'to be ' if dry_run else ''}{word}" for word in _SUMMARY]
+    counts = [f"{len(getattr(found, kind))} {'to be ' if dry_run else ''}{kind}" for kind in _SUMMARY]
     print(f"{', '.join(counts)}, {len(found.unchanged)} unchanged{'; dry run, nothing was stored' if dry_run else ''}")
 
 
-def _json(told: "TaskFile", found: "Difference", *, dry_run: bool) -> dict[str, Any]:
+def _json(declared: "TaskFile", found: "Difference", *, dry_run: bool) -> dict[str, Any]:
     return {
-        "set": told.owner,
+        "set": declared.owner,
         "dryRun": dry_run,
         "created": [registration.definition.name for registration in found.created],
         "changed": [

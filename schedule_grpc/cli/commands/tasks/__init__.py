@@ -1,22 +1,21 @@
-"""``schedule-grpc tasks ...``: what is registered."""
+"""``schedule-grpc tasks ...``: register, change, list and run tasks."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schedule_grpc.cli import applying, running
-from schedule_grpc.cli.calling import Caller, first
+from schedule_grpc.cli.commands.tasks import apply, run
 from schedule_grpc.cli.completion import handler_names, zones
+from schedule_grpc.cli.connection import Caller, connection, first
 from schedule_grpc.cli.lookup import nothing_of, offered_handlers
 from schedule_grpc.cli.options import (
     AllowUnknownHandler,
     Etag,
     HandlerName,
+    Listing,
     TaskName,
     ValidateOnly,
-    Wanted,
-    connection,
     executions,
     instant,
     json_object,
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from schedule_grpc.domain.task import Task
 
 app = typer.Typer(help="Register, change, list and run tasks.", no_args_is_help=True, rich_markup_mode=None)
-app.command("apply")(applying.apply)
-app.command("run")(running.run)
+app.command("apply")(apply.apply)
+app.command("run")(run.run)
 
 SCHEDULE = "'*/5 * * * *', '@daily', 'every 90 minutes', an instant, '@manual'"
 ZONE = "IANA time zone in which a cron expression is read"
@@ -44,15 +43,15 @@ METADATA = "JSON object of your own; category and description are understood; @F
 def list_(
     *,
     enabled: Annotated[
-        bool | None, typer.Option("--enabled/--disabled", help="Only tasks that fire, or only those that do not")
+        bool | None, typer.Option("--enabled/--disabled", help="Only tasks that fire, or only tasks that do not")
     ] = None,
     handler: Annotated[str, typer.Option(help="Only tasks of this handler", autocompletion=handler_names)] = "",
-    prefix: Annotated[str, typer.Option(help="Only names that begin like this")] = "",
+    prefix: Annotated[str, typer.Option(help="Only tasks whose name begins with this")] = "",
     category: Annotated[str, typer.Option(help="Only tasks with this metadata.category")] = "",
     call: Caller,
 ) -> None:
     """List tasks in the order of their names."""
-    from schedule_grpc.cli.showing import show_tasks
+    from schedule_grpc.cli.answers import show_tasks
     from schedule_grpc.domain.task import TaskFilter
 
     chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=prefix, category=category)
@@ -68,7 +67,7 @@ def list_(
 @takes(call=connection)
 def get(name: TaskName, *, call: Caller) -> None:
     """Show one task."""
-    from schedule_grpc.cli.showing import show_task
+    from schedule_grpc.cli.answers import show_task
 
     async def question(client: "AsyncClient") -> "tuple[Task, frozenset[str]]":
         return await client.get_task(name), await offered_handlers(client)
@@ -87,7 +86,7 @@ def register(
     zone: Annotated[str, typer.Option(help=ZONE, autocompletion=zones)] = "UTC",
     payload: Annotated[str, typer.Option(help=PAYLOAD)] = "{}",
     metadata: Annotated[str, typer.Option(help=METADATA)] = "{}",
-    description: Annotated[str, typer.Option(help="What the task is for")] = "",
+    description: Annotated[str, typer.Option(help="Purpose of the task")] = "",
     enabled: Annotated[
         bool | None, typer.Option("--enabled/--disabled", help="Whether it fires [a new task does, others stay]")
     ] = None,
@@ -97,10 +96,10 @@ def register(
     allow_unknown_handler: AllowUnknownHandler = False,
     call: Caller,
 ) -> None:
-    """Create or replace a task. What is not given is the default. Durations are written 500ms, 30s, 5m, 2h, 7d, 90."""
+    """Create or replace a task. Options left out have their default. Durations: 500ms, 30s, 5m, 2h, 7d, 90."""
     from schedule_grpc.domain.policy import Policy
 
-    wanted: dict[str, Any] = {
+    registration: dict[str, Any] = {
         "name": name,
         "schedule": schedule,
         "handler": handler,
@@ -114,7 +113,7 @@ def register(
         "validate_only": validate_only,
         "allow_unknown_handler": allow_unknown_handler,
     }
-    _changed(call, call.ask(lambda client: client.register_task(**wanted)), validate_only=validate_only)
+    _changed(call, call.ask(lambda client: client.register_task(**registration)), validate_only=validate_only)
 
 
 @app.command()
@@ -129,7 +128,7 @@ def update(
     zone: Annotated[str | None, typer.Option(help=ZONE, autocompletion=zones)] = None,
     payload: Annotated[str | None, typer.Option(help=PAYLOAD)] = None,
     metadata: Annotated[str | None, typer.Option(help=METADATA)] = None,
-    description: Annotated[str | None, typer.Option(help="What the task is for")] = None,
+    description: Annotated[str | None, typer.Option(help="Purpose of the task")] = None,
     enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether it fires")] = None,
     policy: dict[str, Any],
     etag: Etag = "",
@@ -137,7 +136,7 @@ def update(
     allow_unknown_handler: AllowUnknownHandler = False,
     call: Caller,
 ) -> None:
-    """Change a task where told. The rest stays as it is; `default` gives a policy its default again."""
+    """Change the given fields of a task. The others stay as they are; `default` restores a policy's default."""
     changes: dict[str, Any] = {
         "schedule": schedule,
         "handler": handler,
@@ -161,8 +160,8 @@ def update(
 @app.command()
 @takes(call=connection)
 def delete(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
-    """Delete a task. Its history stays until retention removes it, a running attempt may finish."""
-    from schedule_grpc.cli.showing import show
+    """Delete a task. Its history stays until retention removes it; a running attempt may finish."""
+    from schedule_grpc.cli.answers import show
 
     call.ask(lambda client: client.delete_task(name, etag=etag))
     show(
@@ -174,7 +173,7 @@ def delete(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
 @takes(call=connection)
 def enable(name: TaskName, *, etag: Etag = "", call: Caller) -> None:
     """Let a task fire again, counting from now."""
-    from schedule_grpc.cli.showing import show_task
+    from schedule_grpc.cli.answers import show_task
 
     show_task(call, call.ask(lambda client: client.enable_task(name, etag=etag)))
 
@@ -188,20 +187,20 @@ def disable(
     etag: Etag = "",
     call: Caller,
 ) -> None:
-    """Stop a task from firing; what runs goes on."""
-    from schedule_grpc.cli.showing import show_task
+    """Stop a task from firing; running executions go on."""
+    from schedule_grpc.cli.answers import show_task
 
     show_task(call, call.ask(lambda client: client.disable_task(name, note=note, etag=etag)))
 
 
 @app.command()
-@takes(wanted=executions, call=connection)
-def history(name: TaskName, *, wanted: Wanted, call: Caller) -> None:
+@takes(listing=executions, call=connection)
+def history(name: TaskName, *, listing: Listing, call: Caller) -> None:
     """List a task's executions, newest first."""
-    from schedule_grpc.cli.showing import show_executions
+    from schedule_grpc.cli.answers import show_executions
 
     async def question(client: "AsyncClient") -> "list[Execution]":
-        found = await first(wanted.limit, client.task_history(name, wanted.chosen, page_size=wanted.page_size))
+        found = await first(listing.limit, client.task_history(name, listing.chosen, page_size=listing.page_size))
         return found or await nothing_of(client, name)
 
     show_executions(call, call.ask(question), none="No executions.")
@@ -216,15 +215,15 @@ def backfill(
     end: Annotated[str, typer.Option("--to", help="Occurrences lie before this instant")] = "0s",
     call: Caller,
 ) -> None:
-    """Run what lies in the past. The occurrences of a stretch of time, one by one; those that ran are not run again."""
-    from schedule_grpc.cli.showing import show_backfill
+    """Run past occurrences. Those between two instants, one by one; an occurrence that ran is not run again."""
+    from schedule_grpc.cli.answers import show_backfill
 
     start_time, end_time = instant("--from", start), instant("--to", end)
     show_backfill(call, call.ask(lambda client: client.backfill_task(name, start_time=start_time, end_time=end_time)))
 
 
 def _changed(call: Caller, task: "Task", *, validate_only: bool) -> None:
-    from schedule_grpc.cli.showing import show_task
+    from schedule_grpc.cli.answers import show_task
 
     show_task(call, task)
     if validate_only:

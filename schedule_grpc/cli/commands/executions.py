@@ -1,14 +1,15 @@
-"""``schedule-grpc executions ...``: what ran, runs and will run next."""
+"""``schedule-grpc executions ...``: list, show, watch and cancel executions."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import PATIENCE, UNREACHABLE, Caller, fail, first
 from schedule_grpc.cli.completion import states, task_names
+from schedule_grpc.cli.connection import PATIENCE, Caller, connection, first
+from schedule_grpc.cli.exits import UNREACHABLE, fail
 from schedule_grpc.cli.lookup import not_registered
-from schedule_grpc.cli.options import ExecutionId, Patience, Wanted, connection, executions, states_named, takes
+from schedule_grpc.cli.options import ExecutionId, Listing, Patience, executions, states_named, takes
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient
@@ -18,13 +19,13 @@ app = typer.Typer(help="Look at executions, watch and cancel them.", no_args_is_
 
 
 @app.command("list")
-@takes(wanted=executions, call=connection)
-def list_(*, wanted: Wanted, call: Caller) -> None:
+@takes(listing=executions, call=connection)
+def list_(*, listing: Listing, call: Caller) -> None:
     """List executions of all tasks, newest first."""
-    from schedule_grpc.cli.showing import show_executions
+    from schedule_grpc.cli.answers import show_executions
 
     async def question(client: "AsyncClient") -> "list[Execution]":
-        return await first(wanted.limit, client.executions(wanted.chosen, page_size=wanted.page_size))
+        return await first(listing.limit, client.executions(listing.chosen, page_size=listing.page_size))
 
     show_executions(call, call.ask(question), none="No executions.")
 
@@ -33,7 +34,7 @@ def list_(*, wanted: Wanted, call: Caller) -> None:
 @takes(call=connection)
 def get(execution_id: ExecutionId, *, call: Caller) -> None:
     """Show one execution with all its attempts."""
-    from schedule_grpc.cli.showing import show_execution
+    from schedule_grpc.cli.answers import show_execution
 
     show_execution(call, call.ask(lambda client: client.get_execution(execution_id)))
 
@@ -46,8 +47,8 @@ def cancel(
     note: Annotated[str, typer.Option(help="Why; kept with the execution")] = "",
     call: Caller,
 ) -> None:
-    """Cancel an execution. One that waits ends at once, one that runs is asked to stop, an ended one stays as it is."""
-    from schedule_grpc.cli.showing import show_execution
+    """Cancel an execution. A waiting one ends at once, a running one is asked to stop, an ended one stays as it is."""
+    from schedule_grpc.cli.answers import show_execution
 
     show_execution(call, call.ask(lambda client: client.cancel_execution(execution_id, note=note)))
 
@@ -64,8 +65,8 @@ def watch(
     patience: Patience = PATIENCE,
     call: Caller,
 ) -> None:
-    """Show what happens, from now on. Until Ctrl-C, beyond restarts of the server; with --json one object a line."""
-    wanted = states_named(state or ())
+    """Show changes of executions. From now on until Ctrl-C, beyond restarts; with --json one object a line."""
+    chosen_states = states_named(state or ())
 
     async def question(client: "AsyncClient") -> None:
         from schedule_grpc.cli.print_json import print_json_line
@@ -73,7 +74,7 @@ def watch(
         from schedule_grpc.formats.json_answers import event_json
         from schedule_grpc.text.terminal import plain
 
-        async with client.watch_executions(task, wanted) as events:
+        async with client.watch_executions(task, chosen_states) as events:
             print(f"Watching {call.server}; Ctrl-C ends it.", file=sys.stderr, flush=True)
             if task and (missing := await not_registered(client, task)):
                 print(f"{missing}; watching all the same", file=sys.stderr, flush=True)

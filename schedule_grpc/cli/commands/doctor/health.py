@@ -1,9 +1,9 @@
-"""Asks a server how it is: grpc.health.v1, which AsyncClient does not speak."""
+"""A health check of a server by grpc.health.v1, which AsyncClient does not speak."""
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli.connection import Caller
 from schedule_grpc.client import Tls
 from schedule_grpc.client.call import failure
 from schedule_grpc.client.channel import route
@@ -13,11 +13,11 @@ SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
 
 
 async def serving(call: Caller, *, deadline: float) -> str:
-    """Return what the server says of its service within ``deadline`` seconds: SERVING, or another word of the protocol.
+    """Return the status of the server's service, SERVING or another of the protocol, within ``deadline`` seconds.
 
     Raises:
-        ScheduleError: if it says nothing; Unavailable if nobody answers.
-        ValueError, OSError: if it cannot be asked in this way.
+        ScheduleError: if the call fails; Unavailable if no server answers.
+        ValueError, OSError: if the address, the key or the certificate cannot be used.
     """
     tls = None if call.tls_ca is None else Tls(ca=call.tls_ca)
     way = route(call.server, tls=tls, token=call.token, attempts=1)

@@ -1,4 +1,4 @@
-"""What `doctor` looks at. Each check is a fact, a verdict, and what to do about it."""
+"""The checks of `doctor`. Each gives a finding, a verdict, and advice."""
 
 import sys
 from collections import Counter
@@ -15,11 +15,10 @@ from schedule_grpc import builtin
 from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
 from schedule_grpc.bindings.platform import missing_tables, tables
-from schedule_grpc.cli.calling import Caller
-from schedule_grpc.cli.file_checks import open_files
-from schedule_grpc.cli.health import serving
-from schedule_grpc.cli.options import LOCAL
-from schedule_grpc.cli.output import time_shown
+from schedule_grpc.cli.commands.doctor.file_checks import open_files
+from schedule_grpc.cli.commands.doctor.health import serving
+from schedule_grpc.cli.connection import LOCAL, Caller
+from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
@@ -35,53 +34,53 @@ TABLE = "table://"
 PLATFORM = "DB"
 """The binding whose database has the platform's tables."""
 MAKE_TABLES = (
-    "the server's first use makes what is missing where [bindings] DB has create_tables = true (SQLite: unless it is "
-    "false); or make it yourself: docs/platform.md"
+    "the server's first use creates missing tables where [bindings] DB has create_tables = true (SQLite: unless it is "
+    "false); or create them yourself: docs/platform.md"
 )
 PATIENCE = 5.0
-"""Seconds for each thing that is asked."""
+"""Seconds for each question to a server or a binding."""
 LATE = timedelta(minutes=1)
-"""How far behind its next run a task may be: a busy loop and a clock that differs from ours are no illness."""
+"""How far behind its next run a task may be: a busy loop, or a clock that differs from ours, is no fault."""
 LOOKED_AT = 20
-"""How many of a task's newest executions are looked at."""
+"""How many of a task's newest executions are checked."""
 
 
 class Verdict(StrEnum):
-    """How it is."""
+    """The result of a check."""
 
     OK = "ok"
     WARN = "warn"
-    """Nothing is broken, but it may not be what somebody expects."""
+    """Nothing is broken, but it may surprise the operator."""
     FAIL = "FAIL"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One fact about one subject, and what to do about it."""
+    """One finding about one subject, its verdict, and advice."""
 
     verdict: Verdict
     subject: str
-    told: str
+    finding: str
     advice: str = ""
 
     def as_json(self) -> dict[str, str]:
         """Return the check's JSON."""
-        return {"check": self.subject, "verdict": self.verdict.lower(), "told": self.told, "advice": self.advice}
+        return {"check": self.subject, "verdict": self.verdict.lower(), "told": self.finding, "advice": self.advice}
 
 
-def ok(subject: str, told: str) -> Check:
-    """It is as it should be."""
-    return Check(Verdict.OK, subject, told)
+def ok(subject: str, finding: str) -> Check:
+    """Return a check that found its subject in order."""
+    return Check(Verdict.OK, subject, finding)
 
 
-def warn(subject: str, told: str, advice: str) -> Check:
-    """It may surprise."""
-    return Check(Verdict.WARN, subject, told, advice)
+def warn(subject: str, finding: str, advice: str) -> Check:
+    """Return a check whose finding may surprise the operator."""
+    return Check(Verdict.WARN, subject, finding, advice)
 
 
-def bad(subject: str, told: str, advice: str) -> Check:
-    """It is wrong."""
-    return Check(Verdict.FAIL, subject, told, advice)
+def bad(subject: str, finding: str, advice: str) -> Check:
+    """Return a check that found a fault."""
+    return Check(Verdict.FAIL, subject, finding, advice)
 
 
 async def examined(call: Caller, *, task: str, database: str | None, config: Path | None) -> Sequence[Check]:
@@ -113,7 +112,7 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
 def _handler_modules(settings: Settings) -> Iterator[Check]:
     sys.path.insert(0, "")  # as `serve` does
     registry = Registry()
-    with redirect_stdout(sys.stderr):  # whatever a module prints when it is imported is not our answer
+    with redirect_stdout(sys.stderr):  # a module's own output is not our answer
         registry.add_module(builtin)
         for module in settings.handlers:
             before = len(registry.names())
@@ -137,7 +136,7 @@ def _files(settings: Settings, config: Path | None) -> Iterator[Check]:
     for place, readers in exposed:
         yield warn("files", f"{place} can be read by {readers}", "take it from them: chmod go= FILE")
     if not exposed:
-        yield ok("files", "what holds secrets is nobody's but its owner's")
+        yield ok("files", "files with secrets can be read by their owner only")
 
 
 async def _database(settings: Settings) -> Check:
@@ -155,13 +154,15 @@ async def _database(settings: Settings) -> Check:
 
 
 async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]:
-    urls = {name: told if isinstance(told, str) else str(told.get("url")) for name, told in bindings.items()}
+    urls = {
+        name: binding if isinstance(binding, str) else str(binding.get("url")) for name, binding in bindings.items()
+    }
     checks = []
     for name, url in urls.items():
-        needed = {each: told for each, told in bindings.items() if each in (name, _table_of(url))}
+        needed = {each: binding for each, binding in bindings.items() if each in (name, _table_of(url))}
         try:
             env = Environment(needed, creates=False)
-        except ConfigurationError as error:  # one that cannot be used must not hide the others
+        except ConfigurationError as error:  # a binding that cannot be used must not hide the others
             checks.append(bad(f"binding {name}", error.message, f"correct [bindings] {name}"))
             continue
         checks.append(_not_there(name, urls) or await _binding(env, name))
@@ -170,12 +171,12 @@ async def _bindings(bindings: Mapping[str, str | dict[str, Any]]) -> list[Check]
 
 
 def _table_of(url: str) -> str | None:
-    """Return the binding whose table a queue is."""
+    """Return the binding in whose database a queue has its table; None for another kind of URL."""
     return url.removeprefix(TABLE).partition("/")[0] if url.startswith(TABLE) else None
 
 
 def _not_there(name: str, urls: Mapping[str, str]) -> Check | None:
-    """Return what is to say of a file that opening the binding would create: a doctor creates nothing."""
+    """Return the check of a binding whose file is not there: opening would create it, and doctor creates no file."""
     url = urls.get(_table_of(urls[name]) or name, urls[name])
     path = Path(url.removeprefix(SQLITE))
     if not url.startswith(SQLITE) or path.exists():
@@ -193,9 +194,9 @@ async def _binding(env: Environment, name: str) -> Check:
     except ScheduleError as error:
         if isinstance(error, BindingError) and error.missing_table in tables():
             return warn(subject, error.message, MAKE_TABLES)
-        return bad(subject, error.message, f"correct its URL ([bindings] {name}), or start what it names")
+        return bad(subject, error.message, f"correct its URL ([bindings] {name}), or start its server")
     except TimeoutError:
-        return bad(subject, f"no answer in {PATIENCE:g} s", "is what it names running, and reachable from here?")
+        return bad(subject, f"no answer in {PATIENCE:g} s", "is its server running, and reachable from here?")
     if lacking:
         return warn(subject, f"has no table {', '.join(lacking)}", MAKE_TABLES)
     return ok(subject, f"answered in {human(timedelta(seconds=SystemClock().monotonic() - began))}")
@@ -214,16 +215,16 @@ async def _alerts(alerts: AlertSettings) -> Check:
 
 async def _server(call: Caller) -> Check:
     try:
-        word = await serving(call, deadline=PATIENCE)
+        status = await serving(call, deadline=PATIENCE)
     except ScheduleError as error:
-        told = f"{call.server}: {error.message}"
-        return bad("server", told, "start it with `schedule-grpc serve`, or name its address with --server")
+        finding = f"{call.server}: {error.message}"
+        return bad("server", finding, "start it with `schedule-grpc serve`, or name its address with --server")
     except (ValueError, OSError) as error:
         return bad("server", f"{call.server}: {error}", "correct --token, --tls-ca, or the address")
-    if word != "SERVING":
+    if status != "SERVING":
         advice = "it is stopping, its database does not answer, or its loop stands still: see its log"
-        return bad("server", f"{call.server}: {word}", advice)
-    return ok("server", f"{call.server}: {word}")
+        return bad("server", f"{call.server}: {status}", advice)
+    return ok("server", f"{call.server}: {status}")
 
 
 async def _task(call: Caller, name: str) -> Sequence[Check]:
@@ -262,26 +263,26 @@ def _enabled(task: Task) -> Check:
 
 def _schedule(task: Task, now: datetime) -> Check:
     schedule = task.schedule
-    told = f"{schedule.text} ({schedule.description}, {schedule.time_zone})"
+    shown_schedule = f"{schedule.text} ({schedule.description}, {schedule.time_zone})"
     if task.trouble:
         return bad("schedule", f"the server cannot read {task.trouble}", "update that part, or register the task anew")
     if not task.enabled:
-        return ok("schedule", told)
+        return ok("schedule", shown_schedule)
     if task.next_run_time is None:
         advice = "it is @manual, or its last occurrence is over, or its window has ended: run or update it"
-        return warn("schedule", f"{told} will not fire any more by itself", advice)
+        return warn("schedule", f"{shown_schedule} will not fire any more by itself", advice)
     if task.next_run_time + task.policy.jitter < now - LATE:
         advice = "the server's loop is behind, or its clock was set back: see its log and its clock"
-        return bad("schedule", f"{told} is overdue since {time_shown(task.next_run_time)}", advice)
-    return ok("schedule", f"{told}, next {', '.join(map(time_shown, task.next_run_times(3)))}")
+        return bad("schedule", f"{shown_schedule} is overdue since {time_shown(task.next_run_time)}", advice)
+    return ok("schedule", f"{shown_schedule}, next {', '.join(map(time_shown, task.next_run_times(3)))}")
 
 
 def _handler(task: Task, *, offered: bool | None) -> Check:
     if offered:
         return ok("handler", f"{task.handler} is offered")
     waits = f"its executions wait {human(task.policy.start_deadline)} and are MISSED then"
-    told = "is not offered now" if offered is False else "was never offered"
-    return bad("handler", f"{task.handler} {told}; {waits}", "serve with the module that offers it (--handlers)")
+    status = "is not offered now" if offered is False else "was never offered"
+    return bad("handler", f"{task.handler} {status}; {waits}", "serve with the module that offers it (--handlers)")
 
 
 def _failures(task: Task, newest: Sequence[Execution]) -> Check:
@@ -289,18 +290,18 @@ def _failures(task: Task, newest: Sequence[Execution]) -> Check:
     last = next((execution for execution in newest if execution.state is State.FAILED), None)
     if not in_a_row:
         return ok("failures", f"none since {time_shown(task.stats.last_success_time)}" if last else "none lately")
-    told = f"{in_a_row} in a row"
+    finding = f"{in_a_row} in a row"
     if last is None:
-        return bad("failures", told, f"`schedule-grpc tasks history {task.name} --state failed`")
-    told += f", the last at {time_shown(last.end_time)}: {last.failure_kind}: {last.error}"
-    return bad("failures", told, f"`schedule-grpc executions get {last.id}`")
+        return bad("failures", finding, f"`schedule-grpc tasks history {task.name} --state failed`")
+    finding += f", the last at {time_shown(last.end_time)}: {last.failure_kind}: {last.error}"
+    return bad("failures", finding, f"`schedule-grpc executions get {last.id}`")
 
 
 def _history(task: Task, newest: Sequence[Execution]) -> Check:
     if not newest:
         return ok("history", "it never ran")
     counts = Counter(f"{each.state}/{each.reason}" if each.reason else each.state.value for each in newest)
-    told = f"newest {len(newest)}: {', '.join(f'{count} {word}' for word, count in counts.most_common())}"
+    finding = f"newest {len(newest)}: {', '.join(f'{count} {outcome}' for outcome, count in counts.most_common())}"
     if all(each.state in (State.SUCCEEDED, State.RUNNING, State.PENDING) for each in newest):
-        return ok("history", told)
-    return warn("history", told, f"`schedule-grpc tasks history {task.name}`")
+        return ok("history", finding)
+    return warn("history", finding, f"`schedule-grpc tasks history {task.name}`")

@@ -13,10 +13,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Within this context what is printed arrives as far as it can; what cannot is no traceback.
+    """Within this context output that cannot be written ends the process without a traceback.
 
-    Characters that the encoding lacks are escaped. A reader who is gone (`| head`) ends the process quietly; a disk
-    that takes no more, with a line that says so.
+    Characters that the encoding lacks are escaped. A reader that is gone (`| head`) ends the process quietly, a
+    full disk with a message.
     """
     for stream in _streams():
         stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
@@ -37,12 +37,12 @@ def writing() -> Iterator[None]:
 
 
 def is_unicode(stream: TextIO | None) -> bool:
-    """Tell whether a stream can take every character."""
+    """Return whether a stream can encode every character."""
     return stream is None or (stream.encoding or "utf-8").lower().replace("_", "-").startswith(("utf-8", "utf8"))
 
 
 def _streams() -> list[TextIO]:
-    """Return the streams that there are: a shell can start a process without them (``>&-``)."""
+    """Return the standard streams that are open: a shell can start a process without them (``>&-``)."""
     return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
 
 
@@ -52,5 +52,5 @@ def _give_up() -> None:
         try:
             stream.flush()
         except OSError:
-            os.dup2(nowhere, stream.fileno())  # else Python tries again as it exits, and says so
+            os.dup2(nowhere, stream.fileno())  # else Python tries again as it exits, and prints the error
     raise SystemExit(CANNOT_WRITE)

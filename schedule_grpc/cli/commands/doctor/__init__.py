@@ -1,19 +1,20 @@
-"""``schedule-grpc doctor``: why does it not run?"""
+"""``schedule-grpc doctor``: checks that find out why a task does not run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import FAILED, Caller
 from schedule_grpc.cli.completion import task_names
-from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, connection, takes
+from schedule_grpc.cli.connection import Caller, connection
+from schedule_grpc.cli.exits import FAILED
+from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, takes
 from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schedule_grpc.cli.checks import Check
+    from schedule_grpc.cli.commands.doctor.checks import Check
 
 
 @takes(call=connection)
@@ -27,7 +28,7 @@ def doctor(
     ] = None,
     call: Caller,
 ) -> None:
-    """Find out why it does not run.
+    """Find out why a task does not run.
 
     Checks configuration, handlers, database, bindings, the server, and a task; exit code 1 if something is wrong. Run
     it where the server runs, in its folder: it reads the same configuration, and asks the server that is configured
@@ -35,7 +36,7 @@ def doctor(
     """
     import asyncio
 
-    from schedule_grpc.cli.checks import Verdict, examined
+    from schedule_grpc.cli.commands.doctor.checks import Verdict, examined
     from schedule_grpc.log import set_up as log
 
     log.configure(style="console", level="error")
@@ -59,7 +60,7 @@ def doctor(
 
 def _verify(file: "Path", *, as_json: bool) -> None:
     from schedule_grpc import backup
-    from schedule_grpc.cli.calling import fail
+    from schedule_grpc.cli.exits import fail
     from schedule_grpc.cli.print_json import print_json
     from schedule_grpc.errors import ScheduleError
 
@@ -85,4 +86,4 @@ def _print(checks: "Sequence[Check]") -> None:
     for check in checks:
         advice = f" -> {check.advice}" if check.advice else ""
         verdict = Text(f"{check.verdict.value:<4}", styles[check.verdict])
-        console.print(verdict + Text(f"  {check.subject:<{width}}  {first_line(check.told + advice)}"))
+        console.print(verdict + Text(f"  {check.subject:<{width}}  {first_line(check.finding + advice)}"))

@@ -1,12 +1,12 @@
-"""How free slots are shared between handlers that wait. Pure."""
+"""Divides free slots among the handlers of waiting executions. Pure."""
 
 from collections.abc import Mapping
 
 SHARE = 0.8
-"""The part of all slots that one handler gets at most while another one waits: the rest is never kept waiting by it."""
+"""The part of all slots that one handler gets at most while another one waits: the others can always start."""
 
 
-def shares(
+def slots_by_handler(
     limit: int, running: Mapping[str, int], waiting: Mapping[str, int], limits: Mapping[str, int]
 ) -> dict[str, int]:
     """Return how many executions of each handler to start now.

@@ -35,20 +35,18 @@ def serve(
         bool | None, typer.Option("--engine/--no-engine", help="Fire and run tasks, or only answer calls (PostgreSQL)")
     ] = None,
     api: Annotated[
-        bool | None, typer.Option("--api/--no-api", help="Answer calls, or only tell of health and metrics")
+        bool | None, typer.Option("--api/--no-api", help="Answer calls, or only serve health and metrics")
     ] = None,
     init: Annotated[bool, typer.Option("--init", help="Register the built-in tasks that are not there")] = False,
 ) -> None:
     """Run the server until SIGTERM, SIGINT or SIGHUP."""
-    gc.disable()  # until `_begun`: what a start makes is nearly all there to stay
+    gc.disable()  # until `_begun`: nearly all objects of a start live as long as the server
     import os
     import sys
 
-    os.environ.setdefault(
-        "GRPC_ENABLE_FORK_SUPPORT", "0"
-    )  # before it is loaded: what it does at a fork crashes children
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # before gRPC is loaded: its fork handlers crash children
     from schedule_grpc import app
-    from schedule_grpc.cli.calling import fail
+    from schedule_grpc.cli.exits import fail
     from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
     from schedule_grpc.log import set_up as log
     from schedule_grpc.runtime import event_loop
@@ -91,20 +89,20 @@ def _allow_many_connections() -> None:
     from contextlib import suppress
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS tells of no limit, and allows less
+    with suppress(ValueError, OSError):  # macOS reports no limit, and allows less
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _begun(running: "RunningServer") -> None:
-    """Keep what there is from the garbage collector, whose full rounds would stop everything for 60 ms; greet."""
+    """Freeze the objects made so far, whose collection would stop the server for 60 ms, and print the addresses."""
     gc.freeze()
     gc.enable()
     _greet(running)
 
 
 def _greet(running: "RunningServer") -> None:
-    """Say where it serves."""
-    from schedule_grpc.cli import output
+    """Print the addresses of the server, its tasks, and commands to try."""
+    from schedule_grpc.cli import tables
 
     print(f"gRPC on {running.grpc_address}")
     if running.http_address is not None:
@@ -114,7 +112,7 @@ def _greet(running: "RunningServer") -> None:
         print("Answers no calls: health and metrics only.\n", flush=True)
         return
     if running.tasks:
-        output.print_tasks(running.tasks, offered=running.offered)
+        tables.print_tasks(running.tasks, offered=running.offered)
         if running.more:
             print("... and more: schedule-grpc tasks list")
     else:

@@ -1,4 +1,4 @@
-"""Which files of a server hold what others must not read."""
+"""The files of a server that hold secrets, and the other users who can read them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +16,7 @@ LOCAL = "file://"
 
 
 def open_files(settings: Settings, config: Path | None) -> Iterator[tuple[str, str]]:
-    """Give each place whose secrets others can read, and who they are."""
+    """Yield each file whose secrets other users can read, and these users."""
     for path in _secret_files(settings, config):
         if readers := private_files.readers(path):
             yield str(path), readers
@@ -31,9 +31,9 @@ def _secret_files(settings: Settings, config: Path | None) -> Iterator[Path]:
         yield config
     yield from _files_of(settings.database)
     for binding in settings.bindings.values():
-        told = {"url": binding} if isinstance(binding, str) else binding
-        yield from _files_of(str(told.get("url")))
-        yield from (Path(str(value)) for option, value in told.items() if _leads_to_a_secret(option))
+        options = {"url": binding} if isinstance(binding, str) else binding
+        yield from _files_of(str(options.get("url")))
+        yield from (Path(str(value)) for option, value in options.items() if _leads_to_a_secret(option))
     if settings.alerts.secret_file is not None:
         yield settings.alerts.secret_file
     if settings.http_request.secrets_dir is not None:
@@ -41,7 +41,7 @@ def _secret_files(settings: Settings, config: Path | None) -> Iterator[Path]:
 
 
 def _files_of(url: str) -> Iterator[Path]:
-    """Give a SQLite database's file, and what SQLite writes beside it: rows stand in all of them."""
+    """Yield a SQLite database's file, and the files that SQLite writes beside it: all of them hold rows."""
     if url.startswith(SQLITE):
         path = Path(url.removeprefix(SQLITE))
         yield from (path.with_name(path.name + part) for part in ("", "-wal", "-shm"))
@@ -52,12 +52,12 @@ def _leads_to_a_secret(option: str) -> bool:
 
 
 def _holds_secrets(config: Path) -> bool:
-    told: Mapping[str, Any] = {}
-    with suppress(OSError, ValueError):  # what is wrong with it is another check's matter
-        told = table(config.read_bytes())
+    values: Mapping[str, Any] = {}
+    with suppress(OSError, ValueError):  # another check reports a file that cannot be read
+        values = table(config.read_bytes())
     secrets = Secrets()
-    secrets.add_options(told)
-    return bool(secrets) or bool(told.get("alerts", {}).get("urls"))  # whoever knows a webhook's URL may post to it
+    secrets.add_options(values)
+    return bool(secrets) or bool(values.get("alerts", {}).get("urls"))  # a webhook's URL lets its holder post to it
 
 
 def _backups(root: str) -> Iterator[Path]:

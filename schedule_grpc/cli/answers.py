@@ -4,8 +4,8 @@ from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from schedule_grpc.cli import output
-from schedule_grpc.cli.calling import Caller
+from schedule_grpc.cli import tables
+from schedule_grpc.cli.connection import Caller
 from schedule_grpc.cli.print_json import print_json
 from schedule_grpc.domain.execution import Backfill, Execution
 from schedule_grpc.domain.task import Task
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[T], None]) -> None:
-    """Print a value as the caller wants it."""
+    """Print a value: as JSON if the command has --json, else for people."""
     if call.as_json:
         print_json(json(value))
     else:
@@ -23,39 +23,39 @@ def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[
 
 
 def show_task(call: Caller, task: Task, *, offered: Container[str] | None = None) -> None:
-    """Print one task; for people also whether its handler is among the ``offered`` ones, where these are known."""
-    show(call, task, json=as_json.task_json, people=partial(output.print_task, offered=offered))
+    """Print one task; for people also whether its handler is in ``offered``, those offered now (None: unknown)."""
+    show(call, task, json=as_json.task_json, people=partial(tables.print_task, offered=offered))
 
 
 def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str, offered: Container[str] | None = None) -> None:
-    """Print tasks, or in words that there are none; ``offered`` as in `show_task`."""
+    """Print tasks, or the sentence ``none`` if there are none; ``offered`` as in `show_task`."""
     if not tasks and not call.as_json:
         print(none)
         return
-    people = partial(output.print_tasks, offered=offered)
+    people = partial(tables.print_tasks, offered=offered)
     show(call, tasks, json=lambda each: list(map(as_json.task_json, each)), people=people)
 
 
 def show_execution(call: Caller, execution: Execution) -> None:
     """Print one execution."""
-    show(call, execution, json=as_json.execution_json, people=output.print_execution)
+    show(call, execution, json=as_json.execution_json, people=tables.print_execution)
 
 
 def show_executions(call: Caller, executions: Sequence[Execution], *, none: str) -> None:
-    """Print executions, or in words that there are none."""
+    """Print executions, or the sentence ``none`` if there are none."""
     if not executions and not call.as_json:
         print(none)
         return
-    show(call, executions, json=lambda each: list(map(as_json.execution_json, each)), people=output.print_executions)
+    show(call, executions, json=lambda each: list(map(as_json.execution_json, each)), people=tables.print_executions)
 
 
 def show_backfill(call: Caller, recorded: Backfill) -> None:
-    """Print what a backfill recorded."""
+    """Print the executions that a backfill recorded, and how many existed."""
     count, existing = len(recorded.executions), recorded.existing_count
     if call.as_json:
-        told = [as_json.execution_json(execution) for execution in recorded.executions]
-        print_json({"count": count, "existingCount": existing, "executions": told})
+        executions = [as_json.execution_json(execution) for execution in recorded.executions]
+        print_json({"count": count, "existingCount": existing, "executions": executions})
         return
     if count:
-        output.print_executions(recorded.executions)
+        tables.print_executions(recorded.executions)
     print(f"{count} recorded, to run one by one; {existing} were there already")

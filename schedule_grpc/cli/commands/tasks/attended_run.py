@@ -1,4 +1,4 @@
-"""Attends an execution that was started by hand: starts it, shows how it goes, waits for its end."""
+"""A run by hand that the command line attends: it starts the run, shows its progress, and waits for its end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -14,13 +14,13 @@ from schedule_grpc.events import Progress, Transition, WatchEvent
 from schedule_grpc.runtime.clock import SystemClock
 
 LINGER = 1.0
-"""Seconds that the last words of an execution may take after the answer that it has ended."""
+"""Seconds for which the last events of an execution are awaited after the answer that it has ended."""
 NOTE = "Interrupted at the command line"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """What to run, and how."""
+class RunRequest:
+    """The task to run by hand, and its options."""
 
     name: str
     payload: Mapping[str, Any] | None
@@ -29,56 +29,56 @@ class Run:
 
 
 class Interrupted(Exception):
-    """Somebody pressed Ctrl-C; ``execution`` is as it was then, after its cancellation if that was wanted."""
+    """Ctrl-C interrupted the command; ``execution`` is the execution then, cancelled if the request says so."""
 
     def __init__(self, execution: Execution) -> None:
         super().__init__(execution.id)
         self.execution = execution
 
 
-async def started(client: AsyncClient, wanted: Run) -> RunResult:
-    """Return the run as it begins."""
-    return await client.run_task_now(wanted.name, payload=wanted.payload, detach=True, request_id=wanted.request_id)
+async def start_run(client: AsyncClient, request: RunRequest) -> RunResult:
+    """Start the run; return it without waiting for its end."""
+    return await client.run_task_now(request.name, payload=request.payload, detach=True, request_id=request.request_id)
 
 
-async def attended(client: AsyncClient, wanted: Run) -> RunResult:
-    """Return the run at its end, having shown the way there.
+async def attend_run(client: AsyncClient, request: RunRequest) -> RunResult:
+    """Start the run, show its progress, and return it at its end.
 
     Two calls with one request id: the first gives the execution's id, so that it can be watched and cancelled; the
     second waits for the same execution.
 
     Raises:
-        Interrupted: if this coroutine is cancelled once the run was asked for.
+        Interrupted: if this coroutine is cancelled after it has called for the run.
     """
-    async with client.watch_executions(wanted.name) as events:
-        starting = asyncio.create_task(started(client, wanted))
+    async with client.watch_executions(request.name) as events:
+        starting = asyncio.create_task(start_run(client, request))
         try:
             execution = (await asyncio.shield(starting)).execution
             with display() as shown:
                 shown.changed(execution)
                 async with _shown(events, execution, shown):
-                    return await _ended(client, wanted, execution)
+                    return await _wait_for_end(client, request, execution)
         except asyncio.CancelledError:
             execution = (await starting).execution
-            if wanted.cancel_on_interrupt:
+            if request.cancel_on_interrupt:
                 execution = await client.cancel_execution(execution.id, note=NOTE)
             raise Interrupted(execution) from None
 
 
-async def _ended(client: AsyncClient, wanted: Run, execution: Execution) -> RunResult:
+async def _wait_for_end(client: AsyncClient, request: RunRequest, execution: Execution) -> RunResult:
     try:
-        return await client.run_task_now(wanted.name, payload=wanted.payload, request_id=wanted.request_id)
+        return await client.run_task_now(request.name, payload=request.payload, request_id=request.request_id)
     except Unavailable as error:
-        if execution.id in error.message:  # a server that stops in order says it itself
+        if execution.id in error.message:  # a server that stops in order has named it already
             raise
         raise Unavailable(f"{error.message}; execution {execution.id} goes on without this call") from None
 
 
 @asynccontextmanager
 async def _shown(events: AsyncIterator[WatchEvent], execution: Execution, display: Display) -> AsyncIterator[None]:
-    """Within this context what is told of an execution is shown; what is still under way at its end may arrive.
+    """Within this context the events of an execution are shown; at its end the last ones get `LINGER` seconds.
 
-    Whatever becomes of the events, the answer to the call is what counts.
+    Lost events do no harm: the answer to the call counts.
     """
     watching = asyncio.create_task(_show(events, execution, display))
     try:
@@ -92,7 +92,7 @@ async def _shown(events: AsyncIterator[WatchEvent], execution: Execution, displa
 
 
 async def _show(events: AsyncIterator[WatchEvent], execution: Execution, shown: Display) -> None:
-    """Show what is told of an execution, until it has ended."""
+    """Show the events of an execution until its end."""
     if execution.state.is_terminal:
         return
     async for event in events:
@@ -100,12 +100,12 @@ async def _show(events: AsyncIterator[WatchEvent], execution: Execution, shown: 
             shown.progressed(event)
         elif isinstance(event, Transition) and event.execution.id == execution.id:
             if _begins(event.execution) < _begins(execution):
-                continue  # it was recorded as it began: that it waited before is no news
+                continue  # older than the answer, which showed the run already begun
             shown.changed(event.execution)
             if event.execution.state.is_terminal:
                 return
 
 
 def _begins(execution: Execution) -> int:
-    """Return how often attempts of an execution have begun."""
+    """Return how many attempts of an execution have begun."""
     return execution.attempt + execution.hand_backs

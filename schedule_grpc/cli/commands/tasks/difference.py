@@ -1,4 +1,4 @@
-"""What a file of tasks would change on a server. Pure."""
+"""The difference between the tasks of a file and the tasks of a server. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 
 from schedule_grpc.domain.policy_reading import policy_text
 from schedule_grpc.domain.registration import Registration
-from schedule_grpc.domain.task import Definition, Task
+from schedule_grpc.domain.task import FIELDS, OBJECT_FIELDS, SCHEDULE_FIELDS, Definition, Task
 from schedule_grpc.formats.task_file import MANAGED_BY, TaskFile
 
 ABSENT = "(none)"
 
-_ORDER = ("trouble", "schedule", "time_zone", "handler", "enabled", "description", "payload", "metadata", "policy")
+_ORDER = ("trouble", *SCHEDULE_FIELDS, "handler", "enabled", *FIELDS, "policy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +27,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangedTask:
-    """A task that is there and shall be another; its registration holds only while the task is as it was read."""
+    """A task to change; its registration holds only while the task is as it was read (by its etag)."""
 
     registration: Registration
     changes: tuple[Change, ...]
@@ -35,25 +35,25 @@ class ChangedTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """What to do so that the server has what the file says."""
+    """The changes that make a server's tasks those of the file."""
 
     created: tuple[Registration, ...]
     changed: tuple[ChangedTask, ...]
     deleted: tuple[Task, ...]
     unchanged: tuple[str, ...]
     passed: tuple[Registration, ...] = ()
-    """Single instants that are over: not registered, and no task of that name is deleted."""
+    """Tasks whose single instant is over: not registered, and no task of that name is deleted."""
 
     @property
     def registrations(self) -> tuple[Registration, ...]:
-        """What to register: new tasks and changed ones."""
+        """The registrations to send: of new tasks and of changed ones."""
         return (*self.created, *(task.registration for task in self.changed))
 
 
 def difference(file: TaskFile, tasks: Sequence[Task], now: datetime, *, prune: bool) -> Difference:
-    """Return what a file changes where these tasks are registered, as of ``now``.
+    """Return the difference between a file and the registered tasks, as of ``now``.
 
-    With ``prune`` the tasks of its set that it does not have (any more) go.
+    With ``prune`` the registered tasks of the file's set that the file does not declare are deleted.
     """
     present = {task.name: task for task in tasks}
     created: list[Registration] = []
@@ -80,10 +80,10 @@ def difference(file: TaskFile, tasks: Sequence[Task], now: datetime, *, prune: b
     )
 
 
-def _has_passed(before: Task | None, wanted: Definition, now: datetime) -> bool:
-    """Tell whether a server would refuse a schedule because its only occurrence is over: one that is new to it."""
-    new = before is None or not before.definition.fires_as(wanted)
-    return new and wanted.schedule.is_once and wanted.schedule.next_after(now) is None
+def _has_passed(before: Task | None, definition: Definition, now: datetime) -> bool:
+    """Return whether a server would refuse the schedule: new to the task, and its only occurrence is over."""
+    new = before is None or not before.definition.fires_as(definition)
+    return new and definition.schedule.is_once and definition.schedule.next_after(now) is None
 
 
 def _changes(before: Task, registration: Registration) -> Iterator[Change]:
@@ -96,19 +96,21 @@ def _changes(before: Task, registration: Registration) -> Iterator[Change]:
 
 
 def _fields(definition: Definition, *, enabled: bool) -> dict[str, str]:
-    """Return everything a task can be told, by field; of payload and metadata every key by itself."""
+    """Return a definition's values as text, by field; each key of payload and metadata is a field of its own."""
+    fields = definition.fields() | {"description": definition.effective_description()}
+    objects = {name: fields.pop(name) for name in OBJECT_FIELDS}
     return {
         **({"trouble": definition.trouble} if definition.troubles else {}),
-        "schedule": definition.schedule.text,
-        "time_zone": definition.schedule.time_zone,
-        "handler": definition.handler,
+        **fields,
         "enabled": "yes" if enabled else "no",
-        "description": definition.effective_description(),
-        **_keys("payload", definition.payload),
-        **_keys("metadata", definition.metadata),
+        **_by_key(objects),
         **{f"policy.{path}": policy_text(value) for path, value in definition.policy.fields().items()},
     }
 
 
-def _keys(field: str, told: Mapping[str, Any]) -> dict[str, str]:
-    return {f"{field}.{key}": json.dumps(value, sort_keys=True, ensure_ascii=False) for key, value in told.items()}
+def _by_key(objects: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {
+        f"{field}.{key}": json.dumps(item, sort_keys=True, ensure_ascii=False)
+        for field, value in objects.items()
+        for key, item in value.items()
+    }

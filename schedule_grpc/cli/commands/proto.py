@@ -1,12 +1,36 @@
-"""The contract's files, wherever they are: in the wheel, or beside the package in its source tree."""
+"""``schedule-grpc proto``: the contract's files, from the wheel, or from beside the package in its source tree."""
 
 import shutil
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 import schedule_grpc
+from schedule_grpc.cli.connection import AsJson
+from schedule_grpc.cli.exits import FAILED, fail
 
 _PACKAGE = Path(schedule_grpc.__file__).parent
 PLACES = (_PACKAGE / "protos", _PACKAGE.parent / "protos")
+
+
+def proto(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder to copy to; made if it is not there")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the .proto files to a folder. Clients in other languages are generated from them."""
+    try:
+        written = copied(out)
+    except OSError as error:
+        fail(f"{error.filename or out}: {error.strerror}", code=FAILED)
+    if as_json:
+        from schedule_grpc.cli.print_json import print_json
+
+        print_json([str(path) for path in written])
+        return
+    for path in written:
+        print(path)
 
 
 def copied(folder: Path) -> tuple[Path, ...]:

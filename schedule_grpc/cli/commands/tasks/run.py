@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schedule_grpc.cli.calling import FAILED, INTERRUPTED, PATIENCE, Caller, fail
-from schedule_grpc.cli.options import Patience, TaskName, connection, json_object, takes
+from schedule_grpc.cli.connection import PATIENCE, Caller, connection
+from schedule_grpc.cli.exits import FAILED, INTERRUPTED, fail
+from schedule_grpc.cli.options import Patience, TaskName, json_object, takes
 
 if TYPE_CHECKING:
     from schedule_grpc.domain.execution import Execution
@@ -26,15 +27,15 @@ def run(
     patience: Patience = PATIENCE,
     call: Caller,
 ) -> None:
-    """Run a task now. Shows how it goes and waits for its end; exit code 1 if it did not succeed."""
+    """Run a task now. Shows its progress and waits for its end; exit code 1 if it did not succeed."""
     from uuid import uuid4
 
-    from schedule_grpc.cli import output
-    from schedule_grpc.cli.attending import Interrupted, Run, attended, started
-    from schedule_grpc.cli.showing import show
+    from schedule_grpc.cli import tables
+    from schedule_grpc.cli.answers import show
+    from schedule_grpc.cli.commands.tasks.attended_run import Interrupted, RunRequest, attend_run, start_run
     from schedule_grpc.formats import json_answers as as_json
 
-    wanted = Run(
+    request = RunRequest(
         name=name,
         payload=None if payload is None else json_object("--payload", payload),
         request_id=request_id or uuid4().hex,
@@ -42,7 +43,7 @@ def run(
     )
     try:
         result = call.ask(
-            lambda client: started(client, wanted) if detach else attended(client, wanted), patience=patience
+            lambda client: start_run(client, request) if detach else attend_run(client, request), patience=patience
         )
     except Interrupted as interrupted:
         fail(_farewell(interrupted.execution, cancelled=cancel_on_interrupt), code=INTERRUPTED)
@@ -50,7 +51,7 @@ def run(
         call,
         result,
         json=lambda each: {"success": each.success, "execution": as_json.execution_json(each.execution)},
-        people=lambda each: output.print_execution(each.execution),
+        people=lambda each: tables.print_execution(each.execution),
     )
     if not result.success:
         raise SystemExit(FAILED)

@@ -1,4 +1,4 @@
-"""What the command line shows to people: tables, facts, times in UTC."""
+"""Output for people: tables, facts, times in UTC."""
 
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ STYLES = {
 }
 GAP = "  "
 LEAST_LAST = 20
-"""Of a table's last column so much is shown, however narrow the terminal is."""
+"""Characters of a table's last column that are shown however narrow the terminal is."""
 
 _ALWAYS_SHOWN = ("timeout", "retry.max_retries", "overlap", "catch_up")
 
@@ -37,7 +37,7 @@ def time_shown(instant: datetime | None) -> str:
 
 
 def print_tasks(tasks: Iterable[Task], *, offered: Container[str] | None = None) -> None:
-    """Print a table of tasks, and mark those whose handler is not among the ``offered`` ones, where these are known."""
+    """Print a table of tasks; a task whose handler is not in ``offered`` is marked (None: the handlers are unknown)."""
     _print_table(
         ("TASK", "SCHEDULE", "NEXT RUN", "LAST RUN", "HANDLER"),
         [
@@ -60,7 +60,7 @@ def _next_run_shown(task: Task) -> str:
 
 
 def print_task(task: Task, *, offered: Container[str] | None = None) -> None:
-    """Print one task; whether its handler is among the ``offered`` ones, where these are known."""
+    """Print one task, and whether its handler is in ``offered`` (None: the handlers are unknown)."""
     stats, definition = task.stats, task.definition
     in_a_row = f", {stats.consecutive_failures} in a row" if stats.consecutive_failures else ""
     _print_facts(
@@ -123,8 +123,8 @@ def print_execution(execution: Execution) -> None:
         "trouble": execution.trouble,
     }
     for attempt in execution.failed_attempts:
-        told = f"{attempt.failure_kind.value} after {human(attempt.duration)}: {attempt.error}"
-        facts[f"attempt {attempt.number}"] = f"{time_shown(attempt.start_time)}  {told}"
+        failure = f"{attempt.failure_kind.value} after {human(attempt.duration)}: {attempt.error}"
+        facts[f"attempt {attempt.number}"] = f"{time_shown(attempt.start_time)}  {failure}"
     _print_facts(facts)
 
 
@@ -145,7 +145,7 @@ def print_handlers(handlers: Iterable[Handler]) -> None:
 
 
 def print_preview(preview: Preview) -> None:
-    """Print when a schedule fires, in UTC and as clocks in its zone show it, and what changes of the clocks do."""
+    """Print the instants at which a schedule fires, in UTC and in its zone, and the notes on changes of the clocks."""
     schedule = preview.schedule
     print(plain(schedule.description))
     zone = None if schedule.time_zone == "UTC" else ZoneInfo(schedule.time_zone)
@@ -159,14 +159,14 @@ def print_preview(preview: Preview) -> None:
 
 
 def _handler_shown(task: Task, offered: Container[str] | None) -> str:
-    """Return a task's handler where it is not named like the task, or is not offered."""
+    """Return a task's handler; nothing if it has the task's name and is offered."""
     if _is_missing(task, offered):
         return f"{task.handler} (not offered)"
     return "" if task.handler == task.name else task.handler
 
 
 def _waiting(task: Task, offered: Container[str] | None) -> str:
-    """Return what becomes of the executions of a task whose handler is not offered."""
+    """Return the fate of a task's executions while its handler is not offered; nothing if it is."""
     if not _is_missing(task, offered):
         return ""
     return f"  (not offered: executions wait {human(task.policy.start_deadline)}, and are MISSED then)"
@@ -177,7 +177,7 @@ def _is_missing(task: Task, offered: Container[str] | None) -> bool:
 
 
 def _policy_shown(policy: Policy) -> Iterable[str]:
-    """Give what people ask for first, and all that is not as usual."""
+    """Yield the policies that people ask for first, and all that differ from the default."""
     usual = Policy().fields()
     for path, value in policy.fields().items():
         if path in _ALWAYS_SHOWN or value != usual[path]:
@@ -195,7 +195,7 @@ def _schedule_shown(schedule: Schedule) -> str:
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """Print rows under a header; columns are never folded, so that ids can be copied; only the last one is cut."""
     console = Console(soft_wrap=True)
-    # Never as markup: a handler's error may hold anything.
+    # As Text, not as markup: a handler's error may hold anything.
     cells = [[cell if isinstance(cell, Text) else Text(first_line(cell)) for cell in row] for row in rows]
     cells.insert(0, [Text(title, style="bold") for title in header])
     *widths, last = (max(cell.cell_len for cell in column) for column in zip(*cells, strict=True))
@@ -210,9 +210,9 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) ->
 
 
 def _print_facts(facts: Mapping[str, str | None]) -> None:
-    told = {name: value for name, value in facts.items() if value}
-    width = max(map(len, told))
-    for name, value in told.items():
+    present = {name: value for name, value in facts.items() if value}
+    width = max(map(len, present))
+    for name, value in present.items():
         lines: Sequence[str] = plain(value).splitlines()
         print(f"{name:<{width}}  {lines[0]}")
         for line in lines[1:]:

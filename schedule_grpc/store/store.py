@@ -1,0 +1,67 @@
+"""What the application and the engine ask of the database: operations, each a whole, not SQL."""
+
+from datetime import datetime
+from functools import partial
+
+from schedule_grpc.store.execution_store import ExecutionStore
+from schedule_grpc.store.lease_line import LeaseLine
+from schedule_grpc.store.operations import replicas
+from schedule_grpc.store.replica import Replica
+from schedule_grpc.store.task_store import TaskStore
+
+
+class Store(TaskStore, ExecutionStore):
+    """The durable state of the service, in a SQLite file or a PostgreSQL database.
+
+    Every operation is one transaction: it happened whole, and is on disk when the call returns, or it did not happen.
+    A caller that is cancelled leaves no half of it behind. ``now`` is always an argument: SQL never asks the time.
+
+    All operations raise DatabaseUnavailable where the database does not answer or refuses the write.
+    """
+
+    async def renew_lease(self, replica: Replica, *, now: datetime) -> tuple[Replica, ...]:
+        """Renew a server's lease, or take it anew, with the count 0, where it has none.
+
+        Returns:
+            Every server that holds a lease, the one that has been there longest first.
+        """
+        return await self._write(replicas.renew_lease, replica, now)
+
+    def lease_line(self) -> LeaseLine:
+        """Return a dedicated connection on which one thread can renew a lease."""
+        if self._lease_line is None:
+            raise AssertionError("a database that nobody shares knows no leases")
+        return self._lease_line()
+
+    async def leave(self, replica_id: str) -> None:
+        """End the lease of a server that stops."""
+        await self._write(replicas.leave, replica_id)
+
+    async def offered_elsewhere(self, *, now: datetime) -> frozenset[str]:
+        """Return the handlers that servers of this database offer; none if only one server can use it."""
+        if not self.is_shared:
+            return frozenset()
+        return await self._database.read(partial(replicas.handlers_offered, now))
+
+    async def time(self) -> datetime | None:
+        """Return the time by the database's own clock; None where it has none."""
+        return await self._database.time()
+
+    @property
+    def refused_writes(self) -> int:
+        """How many writes the database has refused since the start."""
+        return self._database.refused_writes
+
+    async def try_write(self) -> None:
+        """Return if a write can be committed, with room on the disk for more; stored data stays unchanged."""
+        await self._database.try_write()
+
+    async def ping(self) -> None:
+        """Return if the database answers."""
+        await self.known_handlers()
+
+    async def close(self) -> None:
+        """Finish the operations under way and close the database."""
+        await self._database.close()
+        if self._peers is not None:
+            await self._peers.close()
