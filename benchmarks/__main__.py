@@ -21,7 +21,7 @@ ENDED = 128 + signal.SIGTERM
 PEERS = ROOT / ".venv-bench" / "bin" / "python"
 
 
-def arguments(told: Sequence[str] | None) -> argparse.Namespace:
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the service beside its peers.")
     parser.add_argument("--only", metavar="NAME", action="append", choices=[each.name for each in MEASURES])
@@ -31,7 +31,7 @@ def arguments(told: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", dest="size", action="store_const", const=Size.QUICK, default=Size.FULL)
     parser.add_argument("--tiny", dest="size", action="store_const", const=Size.TINY, help="only see that it runs")
     parser.add_argument("--list", action="store_true", help="tell what each measure measures")
-    return parser.parse_args(told)
+    return parser.parse_args(words)
 
 
 def chosen(options: argparse.Namespace) -> list[Measure]:
@@ -41,9 +41,9 @@ def chosen(options: argparse.Namespace) -> list[Measure]:
     return [measure for measure in MEASURES if measure.quick or options.size is not Size.QUICK]
 
 
-def main(told: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run the measures; return 1 if one of them failed, else 0, whatever the figures are."""
-    options = arguments(told)
+    options = arguments(words)
     if options.list:
         print("\n\n".join(f"{measure.name}: {measure.about}" for measure in chosen(options)))
         return 0

@@ -100,10 +100,10 @@ class Launched:
 
 def serve_command(folder: Path, **settings: Any) -> list[str]:
     """Return the command of a real server with a configuration: its log at info, our handlers, a file in the folder."""
-    told = {"database": f"sqlite:///{folder}/bench.db", "grpc": "127.0.0.1:0", "http": "off", "concurrency": 500}
-    told |= {"handlers": ["benchmarks.handlers"], "log_level": "info", "log_format": "json", "drain_timeout": "0s"}
+    values = {"database": f"sqlite:///{folder}/bench.db", "grpc": "127.0.0.1:0", "http": "off", "concurrency": 500}
+    values |= {"handlers": ["benchmarks.handlers"], "log_level": "info", "log_format": "json", "drain_timeout": "0s"}
     config = folder / f"{time.monotonic_ns()}.toml"
-    config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in (told | settings).items()))
+    config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in (values | settings).items()))
     return [COMMAND, "serve", "--config", str(config)]
 
 

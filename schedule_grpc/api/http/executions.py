@@ -93,12 +93,12 @@ class ExecutionRoutes:
         except (TaskNotFound, TaskDisabled) as error:
             why = {"field": "name", "reason": error.message, "code": error.code}
             return refusal(400, NOT_RUNNABLE, details=[why])
-        told = execution_shown(execution)
+        fields = execution_shown(execution)
         if execution.state is State.SUCCEEDED:
-            return success(message=f"Task {name} executed successfully", execution=told)
+            return success(message=f"Task {name} executed successfully", execution=fields)
         if not execution.state.is_terminal:
-            return success(202, message=f"Task {name} started", execution=told)
-        return refusal(400, _why(execution), execution=told)
+            return success(202, message=f"Task {name} started", execution=fields)
+        return refusal(400, _why(execution), execution=fields)
 
     async def backfill_task(self, name: str, body: BackfillBody) -> Response:
         """Record executions for the occurrences in [startTime, endTime) that have none; they run one by one."""
