@@ -251,7 +251,7 @@ async def test_who_waits_for_a_run_is_answered_with_its_end_as_it_is_recorded(
     assert execution.state is State.SUCCEEDED
     assert execution == await rig.store.find_execution(execution.id)
     before = rig.clock.monotonic()
-    again = await rig.service._ended(replace(execution, state=State.PENDING))
+    again = await rig.service._wait_for_end(replace(execution, state=State.PENDING))
     assert (again, rig.clock.monotonic()) == (execution, before)
 
 
