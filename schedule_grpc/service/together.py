@@ -4,8 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import structlog
+
 from schedule_grpc.errors import ScheduleError, Unavailable
 from schedule_grpc.runtime.clock import nobody_comes
+
+log = structlog.get_logger(__name__)
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -56,8 +60,9 @@ class Together(Generic[A, R]):
         answers: Sequence[R | Exception]
         try:
             answers = await self._work([request for request, _ in together])
-        except Exception as error:  # noqa: BLE001 (each caller must receive the error)
+        except Exception as error:
             if len(together) > 1 and not isinstance(error, Unavailable):
+                log.warning("calls.tried_alone", work=self._name, calls=len(together), exc_info=error)
                 for each in together:  # nothing was written; one bad request must not fail the others
                     await self._do([each])
                 return

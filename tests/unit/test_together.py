@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from schedule_grpc.errors import DatabaseUnavailable, TaskNotFound
 from schedule_grpc.runtime.clock import MOST_TURNS, QUIET_TURNS
@@ -95,9 +96,12 @@ async def test_an_error_is_the_answer_of_one():
 
 
 async def test_a_fault_of_one_is_no_ones_else():
-    """Each is tried by itself; and the next ones find nothing amiss."""
+    """Each is tried by itself, and the log says why; the next ones find nothing amiss."""
     together = Together(Doubling().work, "doubling")
-    assert await answers(together, 1, 13, 2) == [2, "ValueError", 4]
+    with capture_logs() as lines:
+        assert await answers(together, 1, 13, 2) == [2, "ValueError", 4]
+    ((event, calls, error),) = [(line["event"], line["calls"], line["exc_info"]) for line in lines]
+    assert (event, calls, error.args) == ("calls.tried_alone", 3, (13,))
     assert await answers(together, 3) == [6]
 
 
