@@ -36,7 +36,7 @@ def rpc_of(call: str) -> str:
 
 
 def filters(caller: int) -> dict[str, Any]:
-    """Return filters that all tasks here match; 24 callers have different ones, so that no reading serves two."""
+    """Return filters that all tasks match; 24 callers have different ones, so a reading serves three at most."""
     wider, prefix = divmod(caller % 24, 6)
     chosen: dict[str, Any] = {"name_prefix": "task-"[:prefix]}
     if wider & 1:

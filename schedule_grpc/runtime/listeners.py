@@ -1,4 +1,4 @@
-"""Where a server listens: a TCP address or a unix socket, in the clear or by TLS."""
+"""The listeners of a server: TCP addresses and unix sockets, in the clear or by TLS."""
 
 import os
 import socket
@@ -17,6 +17,11 @@ ANSWERS_WITHIN = 1.0
 """Seconds that a server on a unix socket gets to take a connection."""
 
 
+def unix_path(address: str) -> str:
+    """Return the path in the address of a unix socket; empty for HOST:PORT."""
+    return address.removeprefix(UNIX) if address.startswith(UNIX) else ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bound:
     """An address on which a server listens."""
@@ -31,35 +36,36 @@ class Bound:
     @property
     def path(self) -> str:
         """The path of a unix socket; empty for HOST:PORT."""
-        return self.address.removeprefix(UNIX) if self.address.startswith(UNIX) else ""
+        return unix_path(self.address)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listener:
-    """An address, and how callers are met there."""
+    """An address to listen on, with its certificates or the mode of its socket."""
 
     address: str
     """HOST:PORT, port 0 takes a free one; or unix:PATH."""
     certificates: ReloadedCertificates | None = None
     """None: no TLS."""
     socket_mode: int = 0o600
-    """The mode of the unix socket, which says who may connect."""
+    """The mode of the unix socket: the users that can write to the file can connect."""
 
     @property
     def path(self) -> Path | None:
         """The path of a unix socket; None for an address."""
-        return Path(self.address.removeprefix(UNIX)) if self.address.startswith(UNIX) else None
+        path = unix_path(self.address)
+        return Path(path) if path else None
 
     def bound_to(self, port: int) -> Bound:
-        """Return where it listens once it is bound, with the port that it was given."""
+        """Return the bound address, with the port that the system gave."""
         address = self.address if self.path is not None else f"{self.address.rpartition(':')[0]}:{port}"
         return Bound(address=address, encrypted=self.certificates is not None)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Within this context the listener is bound: a unix socket that a dead server left is out of the way.
+        """Bind the listener within this context: the socket file of a dead server is removed before.
 
-        The new socket is its owner's alone until it has its mode.
+        Until the context ends, only the owner can connect to a unix socket; then the socket gets its mode.
 
         Raises:
             OSError: if another server answers on the socket, if something else is there, or if it cannot be removed.

@@ -1,4 +1,4 @@
-"""How listeners are written: an address, a table of an address and its certificates, or a list of these."""
+"""Listeners in settings: an address, a table of an address and its certificates, or a list of these."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from schedule_grpc.errors import CannotStart
 from schedule_grpc.runtime import paths
 from schedule_grpc.runtime.certificates import ReloadedCertificates, TlsFiles
-from schedule_grpc.runtime.listeners import LONGEST_PATH, UNIX, Listener
+from schedule_grpc.runtime.listeners import LONGEST_PATH, UNIX, Listener, unix_path
 from schedule_grpc.settings.sources import json_or_text
 from schedule_grpc.settings.values import checked_address, listed
 
@@ -17,7 +17,7 @@ _MODES = range(0o1000)
 
 
 class ListenerOptions(BaseModel):
-    """One place where a server listens."""
+    """One listener: its address, and its certificates or the mode of its socket."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +41,7 @@ class ListenerOptions(BaseModel):
         self.check_address(self.address)
         if not self.is_unix and "socket_mode" in self.model_fields_set:
             raise ValueError(f"{self.address}: socket_mode is for unix:PATH")
-        self.mode  # noqa: B018 (it refuses what is no mode)
+        self.mode  # noqa: B018 (reading it checks it)
         return self
 
     def __str__(self) -> str:
@@ -49,15 +49,15 @@ class ListenerOptions(BaseModel):
 
     @staticmethod
     def check_address(address: str) -> None:
-        """Refuse what is no address to listen on.
+        """Check an address to listen on.
 
         Raises:
-            ValueError: saying why.
+            ValueError: if it is neither HOST:PORT nor unix:PATH, with the reason.
         """
         if not address.startswith(UNIX):
             checked_address(address)
             return
-        path = address.removeprefix(UNIX)
+        path = unix_path(address)
         if not path or len(path.encode()) > LONGEST_PATH or "\0" in path or path.startswith("@"):
             raise ValueError(f"{address} is not unix:PATH with a path of 1 to {LONGEST_PATH} bytes")
 
@@ -83,15 +83,15 @@ class ListenerOptions(BaseModel):
         return self.is_unix or self.client_ca is not None
 
     def absolute(self) -> "ListenerOptions":
-        """Return the same, with paths that do not depend on the working directory."""
+        """Return this listener with absolute paths."""
         files = {name: getattr(self, name) for name in ("tls_cert", "tls_key", "client_ca")}
         changed: dict[str, Any] = {name: Path.cwd() / path for name, path in files.items() if path is not None}
         if self.is_unix:
-            changed["address"] = UNIX + paths.absolute(self.address.removeprefix(UNIX))
+            changed["address"] = UNIX + paths.absolute(unix_path(self.address))
         return self.model_copy(update=changed)
 
     def opened(self, key: str) -> Listener:
-        """Return the listener, its certificates read.
+        """Return the listener with its certificates read from their files.
 
         Raises:
             CannotStart: naming the setting, if they cannot be used.

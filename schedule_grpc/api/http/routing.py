@@ -1,7 +1,6 @@
 """Query parameters that several routes read, and the descriptions of their answers."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from fastapi import Header, Query, Request
@@ -14,7 +13,7 @@ from schedule_grpc.api.http.target import ApiRoute
 from schedule_grpc.domain.execution import STATES, Execution, State
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
-from schedule_grpc.formats.json_answers import execution_json, time_json
+from schedule_grpc.formats.json_answers import execution_json
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
@@ -103,11 +102,6 @@ class DirectRoute(ApiRoute):
 
 def _why(name: str, known: Sequence[str]) -> str:
     return "is given twice" if name in known else f"is unknown here ({_listed(known)})"
-
-
-def time_or_none(instant: datetime | None) -> str | None:
-    """Return an instant as JSON, or None."""
-    return None if instant is None else time_json(instant)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -125,20 +125,20 @@ def _greet(running: "RunningServer") -> None:
     else:
         print("No tasks yet.")
     print("Try:")
-    ways = running.grpc_addresses[0]
-    print(f"  {_grpcurl(ways)} list")
+    first = running.grpc_addresses[0]
+    print(f"  {_grpcurl(first)} list")
     if running.tasks:
         call = "schedule.v1.ScheduleService/RunTaskNow"
         name = min(running.tasks, key=lambda task: (task.next_run_time or _NEVER, task.name)).name  # the next to run
         data = f"-d '{json.dumps({'name': name})}'"
-        print(f"  {_grpcurl(ways, data)} {call}")
+        print(f"  {_grpcurl(first, data)} {call}")
     if running.http_addresses:
         print(f"  {_curl(running.http_addresses[0])}")
     print(flush=True)
 
 
 def _grpcurl(bound: "Bound", *options: str) -> str:
-    """Return the beginning of a command that calls the server; in the place of CA.pem stands the reader's file."""
+    """Return the beginning of a command that calls the server; CA.pem stands for the reader's own file."""
     way = "-cacert CA.pem" if bound.encrypted else "-plaintext"
     unix = ("-unix",) if bound.path else ()
     return " ".join(("grpcurl", way, *options, *unix, bound.path or bound.address))
@@ -146,11 +146,10 @@ def _grpcurl(bound: "Bound", *options: str) -> str:
 
 def _curl(bound: "Bound") -> str:
     """Return a command that asks the server for its tasks."""
-    trust = "--cacert CA.pem " if bound.encrypted else ""
-    scheme = "https" if bound.encrypted else "http"
-    if bound.path:
-        return f"curl {trust}--unix-socket {bound.path} {scheme}://localhost/tasks"
-    return f"curl {trust}{scheme}://{bound}/tasks"
+    options = ["--cacert CA.pem"] if bound.encrypted else []
+    options += [f"--unix-socket {bound.path}"] if bound.path else []
+    host = "localhost" if bound.path else bound.address
+    return " ".join(("curl", *options, f"{_scheme(bound)}://{host}/tasks"))
 
 
 def _shown(bound: "Bound") -> str:
@@ -158,6 +157,8 @@ def _shown(bound: "Bound") -> str:
 
 
 def _url(bound: "Bound") -> str:
-    if bound.path:
-        return _shown(bound)
-    return f"https://{bound}" if bound.encrypted else f"http://{bound}"
+    return _shown(bound) if bound.path else f"{_scheme(bound)}://{bound}"
+
+
+def _scheme(bound: "Bound") -> str:
+    return "https" if bound.encrypted else "http"

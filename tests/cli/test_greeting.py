@@ -1,0 +1,40 @@
+"""The commands that a server's greeting suggests reach it, on every kind of listener."""
+
+import pytest
+
+from schedule_grpc.cli.commands import serve
+from schedule_grpc.runtime.listeners import Bound
+
+
+@pytest.mark.parametrize(
+    ("bound", "grpcurl", "curl", "url"),
+    [
+        (
+            Bound(address="127.0.0.1:1", encrypted=False),
+            "grpcurl -plaintext -d X 127.0.0.1:1",
+            "curl http://127.0.0.1:1/tasks",
+            "http://127.0.0.1:1",
+        ),
+        (
+            Bound(address="127.0.0.1:1", encrypted=True),
+            "grpcurl -cacert CA.pem -d X 127.0.0.1:1",
+            "curl --cacert CA.pem https://127.0.0.1:1/tasks",
+            "https://127.0.0.1:1",
+        ),
+        (
+            Bound(address="unix:/run/s.sock", encrypted=False),
+            "grpcurl -plaintext -d X -unix /run/s.sock",
+            "curl --unix-socket /run/s.sock http://localhost/tasks",
+            "unix:/run/s.sock",
+        ),
+        (
+            Bound(address="unix:/run/s.sock", encrypted=True),
+            "grpcurl -cacert CA.pem -d X -unix /run/s.sock",
+            "curl --cacert CA.pem --unix-socket /run/s.sock https://localhost/tasks",
+            "unix:/run/s.sock (TLS)",
+        ),
+    ],
+)
+def test_a_listener_has_its_commands(bound: Bound, grpcurl: str, curl: str, url: str):
+    """The place of CA.pem is the reader's to fill; a socket is named by its path."""
+    assert (serve._grpcurl(bound, "-d X"), serve._curl(bound), serve._url(bound)) == (grpcurl, curl, url)
