@@ -15,6 +15,8 @@
     │   ├── TaskUnreadable           this program cannot read a part of the task's row
     │   └── NoWorker                 no server that offers the handler took the execution in time
     ├── EtagMismatch                 the task changed since the caller read it
+    ├── Unauthenticated              the server requires credentials, and the call has none that it accepts
+    ├── PermissionDenied             the caller's grants do not allow the call
     ├── ResourceExhausted            a limit of this server is reached
     ├── Unavailable                  the server cannot do it now; the same call may succeed later
     │   ├── ShuttingDown
@@ -50,6 +52,7 @@ __all__ = [
     "InvalidSchedule",
     "NoWorker",
     "NotFound",
+    "PermissionDenied",
     "ResourceExhausted",
     "ScheduleError",
     "SchedulePassed",
@@ -57,6 +60,7 @@ __all__ = [
     "TaskDisabled",
     "TaskNotFound",
     "TaskUnreadable",
+    "Unauthenticated",
     "Unavailable",
     "Violation",
 ]
@@ -225,6 +229,30 @@ class EtagMismatch(ScheduleError):
     def __init__(self, name: str, *, given: str, current: str) -> None:
         super().__init__(
             f"Task {name} has changed: its etag is {current}, not {given}", details={"task": name, "etag": current}
+        )
+
+
+class Unauthenticated(ScheduleError):
+    """The server requires credentials, and the call has none that it accepts: missing, unknown, expired or revoked."""
+
+    code = "UNAUTHENTICATED"
+    status = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__("Authentication required")  # always these words: they tell a stranger nothing
+
+
+class PermissionDenied(ScheduleError):
+    """The caller's grants do not allow the call."""
+
+    code = "PERMISSION_DENIED"
+    status = "PERMISSION_DENIED"
+
+    def __init__(self, scope: str, namespace: str, *, name: str = "", why: str = "") -> None:
+        place = namespace + (f"/{name}" if name else "")
+        reason = f" ({why})" if why else ""
+        super().__init__(
+            f"Permission denied: {scope}@{place} is needed{reason}", details={"scope": scope, "namespace": namespace}
         )
 
 

@@ -21,8 +21,9 @@ PUBLIC = {
     "schedule_grpc.errors": [
         *("BindingError", "CannotStart", "ConfigurationError", "DatabaseRefused", "DatabaseUnavailable"),
         *("EtagMismatch", "ExecutionNotFound", "FailedPrecondition", "HandlerNotFound", "Internal", "InvalidArgument"),
-        *("InvalidSchedule", "NoWorker", "NotFound", "ResourceExhausted", "ScheduleError", "SchedulePassed"),
-        *("ShuttingDown", "TaskDisabled", "TaskNotFound", "TaskUnreadable", "Unavailable", "Violation"),
+        *("InvalidSchedule", "NoWorker", "NotFound", "PermissionDenied", "ResourceExhausted", "ScheduleError"),
+        *("SchedulePassed", "ShuttingDown", "TaskDisabled", "TaskNotFound", "TaskUnreadable", "Unauthenticated"),
+        *("Unavailable", "Violation"),
     ],
     "schedule_grpc.schedule": ["Cron", "Interval", "Manual", "Once", "Schedule", "parse"],
     "schedule_grpc.testing": [

@@ -17,6 +17,7 @@ from schedule_grpc.errors import (
     InvalidSchedule,
     ScheduleError,
     TaskNotFound,
+    Unauthenticated,
     Unavailable,
     listed,
 )
@@ -28,6 +29,8 @@ T = TypeVar("T")
 STATUSES: Mapping[str, int] = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
     "ABORTED": 409,
     "RESOURCE_EXHAUSTED": 429,
@@ -126,6 +129,8 @@ def refusal_of(error: ScheduleError) -> Answer:
         return refusal(status, f"Task handler not found: {error.handler}", details=_details(invalid))
     if isinstance(error, Internal):
         return refusal(status, "Internal server error", errorId=error.error_id)
+    if isinstance(error, Unauthenticated):
+        return refusal(status, error.message, headers={"www-authenticate": "Bearer"})
     if isinstance(error, Unavailable):
         return refusal(status, error.message, headers={"retry-after": RETRY_AFTER}, details=dict(error.details))
     return refusal(status, "Task not found" if isinstance(error, TaskNotFound) else error.message)
