@@ -113,11 +113,17 @@ def _error_for_caller(error: BaseException, method: str) -> ScheduleError:
     """Return the error that the caller receives; gRPC's own errors are raised again."""
     if isinstance(error, ScheduleError):
         return error
-    if isinstance(error, (*GONE, grpc.aio.AbortError)):
+    if isinstance(error, (*GONE, grpc.aio.AbortError)) and not _comes_from_another_task(error):
         raise error
     internal = Internal(secrets.token_hex(6))
     log.error("rpc.failed", method=method, error_id=internal.error_id, exc_info=error)
     return internal
+
+
+def _comes_from_another_task(error: BaseException) -> bool:
+    """Return whether a call failed by a cancellation that was not its own: gRPC would leave the caller unanswered."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() == 0
 
 
 def _readable(request: Any) -> Any:

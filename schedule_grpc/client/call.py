@@ -20,6 +20,9 @@ from schedule_grpc.formats import protobuf
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])
 
+_CANCELLED_HERE = ("Locally cancelled by application!", "Channel closed!")
+"""gRPC's texts for calls that this program cancelled."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call(Generic[T]):
@@ -65,10 +68,18 @@ def failure(error: grpc.RpcError | None, *, closed: bool) -> ScheduleError:
     if closed or error is None:
         return Unavailable("The client is closed")
     found = protobuf.error_from(error)
-    if isinstance(found, Unavailable) and rpc_status.from_call(error) is None:
-        # gRPC's own text, not the server's.
+    is_grpcs_own = rpc_status.from_call(error) is None
+    if is_grpcs_own and (isinstance(found, Unavailable) or _was_cancelled_there(error)):
         return Unavailable(in_words(found.message))
     return found
+
+
+def _was_cancelled_there(error: grpc.RpcError) -> bool:
+    """Return whether the other side cancelled a call: a gRPC server that stops does, where its handlers never saw it.
+
+    https://github.com/grpc/grpc/issues/41785
+    """
+    return error.code() is grpc.StatusCode.CANCELLED and error.details() not in _CANCELLED_HERE
 
 
 def answers(make: Callable[..., Any], shape: Callable[[Any], Any] = lambda answer: answer) -> Callable[[M], M]:

@@ -143,7 +143,9 @@ def _service_config(attempts: int) -> dict[str, Any]:
         "initialBackoff": "0.2s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        # CANCELLED is a stopping server's answer to a call that it does not handle any more. gRPC does not make a call
+        # again that this program cancelled.
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     # An entry that names a method takes precedence over one that names the service alone.
     once = [{"service": _SERVICE, "method": rpc} for rpc in NEVER_RETRIED]

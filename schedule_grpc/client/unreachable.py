@@ -16,7 +16,8 @@ _REASONS: Mapping[str, str] = {
     "(?i)timed out": "no answer in time: is it running, and does a firewall let calls pass?",
     "failed to connect.*(Socket closed|Connection reset|Broken pipe)": "it closes connections: does it want TLS, and "
     "is it a gRPC server?",
-    "Socket closed|Connection reset|Broken pipe|GOAWAY": "the connection was cut: was the server stopped?",
+    "Socket closed|Connection reset|Broken pipe|GOAWAY|Cancelling all calls|^CANCELLED$": "the connection was cut: was "
+    "the server stopped?",
     "Deadline Exceeded": "Deadline Exceeded: no answer in time",
 }
 """By a pattern in gRPC's text; the first match counts."""

@@ -148,6 +148,8 @@ def test_why_nobody_answers_is_told_in_plain_words(tmp_path: Path):
         ),
         ("errors resolving x:1: [field:hostname lookup error:address lookup failed for x:1: ...]", "there is no host"),
         ("Socket closed", "the connection was cut"),
+        ("CANCELLED", "the connection was cut"),
+        ("Cancelling all calls", "the connection was cut"),
         ("... getsockopt(SO_ERROR): Network is unreachable", "no network leads there"),
         ("... getsockopt(SO_ERROR): No route to host", "no network leads there"),
         ("... getsockopt(SO_ERROR): Connection timed out", "no answer in time"),

@@ -3,23 +3,30 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
 from support.callers.watched_events import RECORDED, STARTED, TOLD
 from support.rigs.rig import START
 from support.servers.live import serving
 
 from schedule_grpc import errors
+from schedule_grpc.client import Client
 from schedule_grpc.client.patience import pauses
 from schedule_grpc.domain.execution import State
 from schedule_grpc.events import Lost, Transition
+from schedule_grpc.formats.protobuf import RemoteError
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.testing import FakeClock
 
-UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+UNAVAILABLE, CANCELLED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED
+GONE = [UNAVAILABLE, CANCELLED]
+"""The answers of gRPC for a server that is away, and of one that stops to a call that reaches none of its handlers."""
 Reply = Callable[[Any], Iterator[pb.WatchExecutionsResponse]]
 RUNNING = pb.RunTaskNowResponse(execution=pb.Execution(id="exec_1", state="RUNNING", trigger="MANUAL"))
 ENDED = pb.RunTaskNowResponse(
@@ -54,10 +61,10 @@ class Away:
 # -- watching
 
 
-@pytest.mark.parametrize("end", [UNAVAILABLE, None])
+@pytest.mark.parametrize("end", [*GONE, None])
 async def test_a_watch_goes_on_and_says_that_something_may_be_lost(asker, scripted, end: grpc.StatusCode | None):
     """Whether the server broke the stream off or ended it in order; with the same question."""
-    away = [UNAVAILABLE, errors.ShuttingDown()]
+    away = [*GONE, errors.ShuttingDown()]
     scripted.answer("WatchExecutions", stream(TOLD[0], end), *away, stream(TOLD[1], None))
     client = asker(scripted.address, attempts=1)
     watch = await asker.watch(client, "report", [State.RUNNING])
@@ -65,7 +72,7 @@ async def test_a_watch_goes_on_and_says_that_something_may_be_lost(asker, script
     await asker.close(watch)
     first, *others = [seen.request for seen in scripted.seen]
     assert first.task_name == "report"
-    assert others[:3] == [first] * 3
+    assert others[:4] == [first] * 4
 
 
 async def test_a_watch_ends_where_the_server_does_not_come_back(asker, scripted):
@@ -112,10 +119,11 @@ async def test_closing_ends_the_search(asker, scripted, what: str):
 # -- waiting for a run
 
 
-async def test_a_run_is_waited_for_again(asker, scripted):
+@pytest.mark.parametrize("gone", GONE)
+async def test_a_run_is_waited_for_again(asker, scripted, gone: grpc.StatusCode):
     """By the same request, until its end is known."""
-    away = [UNAVAILABLE, errors.ShuttingDown("exec_1"), UNAVAILABLE]
-    scripted.answer("RunTaskNow", RUNNING, UNAVAILABLE, *away, RUNNING, UNAVAILABLE, RUNNING, ENDED)
+    away = [gone, errors.ShuttingDown("exec_1"), gone]
+    scripted.answer("RunTaskNow", RUNNING, gone, *away, RUNNING, gone, RUNNING, ENDED)
     result = await asker.ask(asker(scripted.address, attempts=1), "run_task_now", "report", payload={"a": 1})
     assert (result.success, result.execution.id, result.execution.result) == (True, "exec_1", 7)
     assert len(scripted.seen) == 9
@@ -123,9 +131,12 @@ async def test_a_run_is_waited_for_again(asker, scripted):
     assert [seen.request.payload["a"] for seen in scripted.seen] == [1] * 9
 
 
-async def test_a_client_that_was_answered_before_looks_for_the_server_to_start_a_run(asker, scripted):
+@pytest.mark.parametrize("gone", GONE)
+async def test_a_client_that_was_answered_before_looks_for_the_server_to_start_a_run(
+    asker, scripted, gone: grpc.StatusCode
+):
     """One that never was says at once that nobody is there; so does a run that is not waited for."""
-    scripted.answer("RunTaskNow", UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, ENDED)
+    scripted.answer("RunTaskNow", gone, gone, gone, ENDED)
     scripted.answer("ListHandlers", pb.ListHandlersResponse())
     client = asker(scripted.address, attempts=1)
     with pytest.raises(errors.Unavailable):
@@ -165,6 +176,49 @@ async def test_closing_the_client_ends_the_search_for_a_run(asker, scripted):
         await waiting
 
 
+# -- cancelled calls
+
+
+@pytest.mark.parametrize("rpc", ["list_handlers", "trigger_cron", "run_task_now", "watch"])
+async def test_a_call_that_a_stopping_server_cancels_is_unavailable(asker, scripted, rpc: str):
+    """As a call that finds no server: it reached no handler."""
+    for each in ("ListHandlers", "TriggerCron", "RunTaskNow", "WatchExecutions"):
+        scripted.answer(each, lambda context: context.abort(CANCELLED, "CANCELLED"))
+    client = asker(scripted.address, attempts=1)
+    arguments = {"trigger_cron": ["* * * * *"], "run_task_now": ["report"]}.get(rpc, [])
+    with pytest.raises(errors.Unavailable, match="the connection was cut: was the server stopped"):
+        await (asker.watch(client) if rpc == "watch" else asker.ask(client, rpc, *arguments))
+
+
+async def test_a_cancellation_with_a_status_is_the_servers_own(asker, scripted):
+    """It says more than gRPC's, and stays what it is."""
+    given_up = rpc_status.to_status(Status(code=CANCELLED.value[0], message="given up"))
+    scripted.answer("ListHandlers", lambda context: context.abort_with_status(given_up))
+    with pytest.raises(RemoteError, match="given up") as caught:
+        await asker.ask(asker(scripted.address, attempts=1), "list_handlers")
+    assert caught.value.remote_status == "CANCELLED"
+
+
+def test_a_channel_that_this_program_closes_is_no_server_that_stops(scripted):
+    """Its calls end with gRPC's own reason, and look for no server."""
+    arrived, over = threading.Event(), threading.Event()
+
+    def held(context: grpc.ServicerContext) -> pb.RunTaskNowResponse:
+        context.add_callback(over.set)
+        arrived.set()
+        over.wait(60)
+        return ENDED
+
+    scripted.answer("RunTaskNow", RUNNING, held)
+    channel = grpc.insecure_channel(scripted.address)
+    with ThreadPoolExecutor(1) as threads, Client.over(channel, patience=3600) as client:
+        waiting = threads.submit(client.run_task_now, "report")
+        assert arrived.wait(60)
+        channel.close()
+        with pytest.raises(RemoteError, match="Channel closed"):
+            waiting.result(60)
+
+
 # -- patience
 
 
@@ -190,6 +244,18 @@ async def test_pauses_double_up_to_five_seconds_and_end_with_the_patience():
 
 
 # -- a real server
+
+
+async def test_calls_that_a_stopping_server_has_not_begun_are_unavailable(asker, database: Path):
+    """They wait within gRPC when it stops: it cancels them, and no handler sees them. The others are answered."""
+    async with serving(database) as live:
+        client = asker(live.parts.address, attempts=1)
+        known = await asker.ask(client, "list_handlers")
+        calls = [asyncio.ensure_future(asker.ask(client, "list_handlers")) for _ in range(100)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        await live.parts.server.stop(grace=60)
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [answer for answer in answers if answer != known and type(answer) is not errors.Unavailable] == []
 
 
 async def test_a_restart_of_the_server_ends_neither_watch_nor_run(asker, database: Path, tmp_path: Path):

@@ -10,15 +10,17 @@ from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import define
 from schedule_grpc.pb import schedule_pb2 as pb
 
-UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+UNAVAILABLE, CANCELLED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED
+MADE_AGAIN = (UNAVAILABLE, CANCELLED)
 RUN = pb.RunTaskNowResponse(success=True, execution=pb.Execution(state="SUCCEEDED", trigger="MANUAL"))
 STARTED = pb.RunTaskNowResponse(execution=pb.Execution(id="exec_1", state="RUNNING", trigger="MANUAL"))
 HANDLERS = pb.ListHandlersResponse()
 
 
-async def test_a_call_is_made_again_while_the_server_is_unavailable(asker, scripted):
+@pytest.mark.parametrize("code", MADE_AGAIN)
+async def test_a_call_is_made_again_while_the_server_is_unavailable(asker, scripted, code: grpc.StatusCode):
     """Three failures, then the answer: four attempts are the default, and none after a success."""
-    scripted.answer("ListHandlers", UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, HANDLERS)
+    scripted.answer("ListHandlers", code, code, code, HANDLERS)
     assert await asker.ask(asker(scripted.address), "list_handlers") == ()
     assert len(scripted.seen) == 4
 
@@ -39,9 +41,9 @@ def test_other_numbers_of_attempts_are_refused(attempts: int, asker):
         asker("127.0.0.1:1", attempts=attempts)
 
 
-@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code not in (grpc.StatusCode.OK, UNAVAILABLE)])
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code not in (grpc.StatusCode.OK, *MADE_AGAIN)])
 async def test_no_other_failure_is_tried_again(code: grpc.StatusCode, asker, scripted):
-    """Only UNAVAILABLE says that the same call may succeed later."""
+    """Only UNAVAILABLE, and the CANCELLED of a server that stops, say that the same call may succeed later."""
     scripted.answer("ListHandlers", code)
     with pytest.raises(errors.ScheduleError):
         await asker.ask(asker(scripted.address), "list_handlers")
@@ -57,9 +59,10 @@ async def test_a_run_that_is_tried_again_is_the_same_run(asker, scripted):
     assert others == [first, first]
 
 
-async def test_the_manual_cron_trigger_is_never_tried_again(asker, scripted):
+@pytest.mark.parametrize("code", MADE_AGAIN)
+async def test_the_manual_cron_trigger_is_never_tried_again(asker, scripted, code: grpc.StatusCode):
     """It would run everything once more."""
-    scripted.answer("TriggerCron", UNAVAILABLE)
+    scripted.answer("TriggerCron", code)
     with pytest.raises(errors.Unavailable):
         await asker.ask(asker(scripted.address), "trigger_cron", "* * * * *")
     assert len(scripted.seen) == 1

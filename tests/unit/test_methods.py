@@ -1,5 +1,6 @@
-"""What the wrapped methods leave to gRPC: callers who are gone are no fault of ours."""
+"""What the wrapped methods leave to gRPC, and what they do not: callers who are gone are no fault of ours."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,40 @@ async def test_who_is_gone_before_an_answer_is_no_fault():
 async def test_who_is_gone_before_a_stream_begins_is_no_fault():
     """Its initial metadata could not be sent: WatchExecutions sends them before anything else."""
     await called(grpc.unary_stream_rpc_method_handler(gone_before_the_first))
+
+
+async def cancelled_elsewhere(_request: object, _context: object) -> Any:
+    """Wait for what another task cancels."""
+    shared = asyncio.get_running_loop().create_future()
+    shared.cancel()
+    return await shared
+
+
+async def streams_what_is_cancelled_elsewhere(request: object, context: object) -> AsyncGenerator[Any, None]:
+    """The same, of a stream."""
+    yield await cancelled_elsewhere(request, context)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_caller_whose_call_another_task_cancelled_is_answered(streams: bool):
+    """As a fault of ours: gRPC would answer nothing, and the caller would wait for ever."""
+    server = grpc.aio.server()
+    answered: list[tuple[str, str]] = []
+    methods = Methods(server, lambda *told: answered.append(told))
+    handler = (
+        grpc.unary_stream_rpc_method_handler(streams_what_is_cancelled_elsewhere)
+        if streams
+        else grpc.unary_unary_rpc_method_handler(cancelled_elsewhere)
+    )
+    methods.add_registered_method_handlers("schedule.v1.ScheduleService", {"Any": handler})
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call: Any = (channel.unary_stream if streams else channel.unary_unary)(METHOD)(b"", timeout=60)
+        with capture_logs() as logged, pytest.raises(grpc.aio.AioRpcError, match="Internal error"):
+            await (call.read() if streams else call)
+    await server.stop(0)
+    assert (answered, [line["event"] for line in logged]) == ([(METHOD, "INTERNAL")], ["rpc.failed"])
 
 
 class GenericOnly:
