@@ -18,10 +18,11 @@ COVERAGE := --cov --cov-report=term
 # in every clone, is HEAD itself on main, and lets a break pass as soon as it is merged. Replaced by `make released`
 # only; until 0.1.0 is released, it is the contract that was decided for it.
 RELEASED := .ci/contract
+KEYED := tests/api tests/clients tests/http tests/cli tests/compat
 CODE := schedule_grpc tests examples benchmarks .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test quick test-watch soak coverage check format lint typecheck proto proto-check released bench \
+.PHONY: help run dev test quick keyed test-watch soak coverage check format lint typecheck proto proto-check released bench \
 	bench-quick lock dist clean
 
 help: ## list the targets
@@ -81,10 +82,15 @@ proto-check: $(PROTO_VENV)/ready ## is schedule_grpc/pb what protos/ says?
 
 released: $(VENV)/ready ## part of a release: later contracts are held to protos/ as it is now
 	$(BIN)/buf breaking protos --against $(RELEASED)
-	cp protos/schedule/v1/schedule.proto $(RELEASED)/schedule/v1/
+	cp protos/schedule/v1/*.proto $(RELEASED)/schedule/v1/
 
+keyed: $(VENV)/ready ## the tests that call servers, at servers that ask every caller for a key: about two minutes
+	$(BIN)/pytest $(WORKERS) --keyed $(KEYED)
+
+# Of the suite with keys only the part that takes half a minute: CI has 20 minutes on a slow machine.
 # The last step is the README's test command; the coverage threshold rides along.
 check: lint typecheck proto-check ## everything CI checks, ending in the tests
+	$(MAKE) --no-print-directory keyed KEYED="-m 'not slow' tests/api tests/compat"
 	$(MAKE) --no-print-directory test PYTEST_OPTIONS="$(COVERAGE)"
 
 lock: ## resolve requirements.lock, requirements-proto.lock and requirements-bench.lock anew

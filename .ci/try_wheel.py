@@ -9,7 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 COMMAND = Path(sys.executable).with_name("schedule-grpc")
-SHIPPED = ("protos/schedule/v1/schedule.proto", "py.typed", "store/sql/tasks.sql", "store/migrations/0001_initial.sql")
+SHIPPED = (
+    *("protos/schedule/v1/schedule.proto", "protos/schedule/v1/access.proto", "py.typed"),
+    *("store/sql/tasks.sql", "store/migrations/0001_initial.sql"),
+)
 
 
 def main() -> None:

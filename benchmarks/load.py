@@ -1,4 +1,7 @@
-"""Calls of one kind, many in flight, from a process of their own: `python -m benchmarks.load ADDRESS CALL SECONDS RUN`.
+"""Calls of one kind, many in flight, from a process of their own.
+
+``python -m benchmarks.load ADDRESS CALL SECONDS RUN [PROOF]``: the file PROOF holds, as JSON, what the driver shows to
+the server: ``token``; ``ca``, ``certificate`` and ``key``, the names of files.
 
 The driver sends messages made beforehand where they are alike and never parses an answer, so that it costs less than
 the server; its share of a core is among the figures.
@@ -11,6 +14,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,6 +24,8 @@ from google.protobuf.message import Message
 from schedule_grpc.pb import schedule_pb2 as pb
 
 IN_FLIGHT = 64
+FILES = ("ca", "key", "certificate")
+"""Of a proof, in the order in which gRPC takes them."""
 SERVICE = "/schedule.v1.ScheduleService/"
 REQUESTS: Mapping[str, Callable[[int, int, str], Message]] = {
     "GetTask": lambda caller, _number, _run: pb.GetTaskRequest(name=task_name(caller)),
@@ -60,11 +67,21 @@ def registration(name: str) -> pb.RegisterTaskRequest:
     return request
 
 
-async def call_for(address: str, call: str, seconds: float, run: str) -> dict[str, float]:
+def channel_to(address: str, proof: Mapping[str, str]) -> grpc.aio.Channel:
+    """Return a channel, encrypted if the proof names an authority."""
+    if "ca" not in proof:
+        return grpc.aio.insecure_channel(address)
+    ca, key, certificate = (Path(proof[name]).read_bytes() if name in proof else None for name in FILES)
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca, key, certificate))
+
+
+async def call_for(address: str, call: str, seconds: float, run: str, proof: Mapping[str, str]) -> dict[str, float]:
     """Keep `IN_FLIGHT` calls in flight for that long; return the figures."""
     make, took = REQUESTS[call], list[float]()
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = channel.unary_unary(SERVICE + rpc_of(call))
+    metadata = (("authorization", f"Bearer {proof['token']}"),) if "token" in proof else None
+    async with channel_to(address, proof) as channel:
+        rpc = channel.unary_unary(SERVICE + rpc_of(call))
+        stub = partial(rpc, metadata=metadata)
         await stub(make(0, -1, run).SerializeToString())  # it connects
         used, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
 
@@ -88,4 +105,6 @@ async def call_for(address: str, call: str, seconds: float, run: str) -> dict[st
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(call_for(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4]))))
+    at, which, lasts, number, *files = sys.argv[1:]
+    shown = {name: value for file in files for name, value in json.loads(Path(file).read_text()).items()}
+    print(json.dumps(asyncio.run(call_for(at, which, float(lasts), number, shown))))

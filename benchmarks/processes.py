@@ -31,6 +31,8 @@ class Process:
     pid: int
     address: str
     http_address: str = ""
+    addresses: tuple[str, ...] = ()
+    """All of gRPC, where there are several."""
 
     def cpu(self) -> float:
         """Return the CPU seconds of the process, its threads and its ended children included."""
@@ -111,9 +113,10 @@ def serve_command(folder: Path, **settings: Any) -> list[str]:
 def server(folder: Path, **settings: Any) -> Iterator[Process]:
     """Within this context a real server serves, as `serve_command` says."""
     with launched(serve_command(folder, **settings), folder) as started:
-        started.until_written(r"^Try:$")  # it has greeted
-        found = started.until_written(r"\AgRPC on (\S+)(?:\nHTTP on http://(\S+))?")
-        yield Process(pid=started.process.pid, address=found[1], http_address=found[2] or "")
+        started.until_written(r"^Try[:,]")  # it has greeted
+        found = started.until_written(r"\AgRPC on ([^\n]+)(?:\nHTTP on http://(\S+))?")
+        addresses = tuple(each.split()[0] for each in found[1].split(", "))
+        yield Process(pid=started.process.pid, address=addresses[0], http_address=found[2] or "", addresses=addresses)
 
 
 @contextmanager

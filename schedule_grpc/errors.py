@@ -8,16 +8,22 @@
     │   └── SchedulePassed           the schedule is a single instant that is over
     ├── NotFound
     │   ├── TaskNotFound
-    │   └── ExecutionNotFound
+    │   ├── ExecutionNotFound
+    │   ├── KeyNotFound
+    │   └── NamespaceNotFound
+    ├── KeyExists                    a key that is not revoked has the name
+    ├── NamespaceExists              a namespace of that name is there already
     ├── FailedPrecondition           the request is well formed, but the state of the service does not allow it
     │   ├── HandlerNotFound          no server offers, or ever offered, a handler of that name
+    │   ├── HandlerNotAllowed        the namespace's tasks may not name that handler
+    │   ├── NamespaceNotEmpty        the namespace still has tasks, or history
     │   ├── TaskDisabled
     │   ├── TaskUnreadable           this program cannot read a part of the task's row
     │   └── NoWorker                 no server that offers the handler took the execution in time
-    ├── EtagMismatch                 the task changed since the caller read it
+    ├── EtagMismatch                 the task, or the namespace, changed since the caller read it
     ├── Unauthenticated              the server requires credentials, and the call has none that it accepts
     ├── PermissionDenied             the caller's grants do not allow the call
-    ├── ResourceExhausted            a limit of this server is reached
+    ├── ResourceExhausted            a limit of this server is reached, or one of the namespace (QUOTA_EXCEEDED)
     ├── Unavailable                  the server cannot do it now; the same call may succeed later
     │   ├── ShuttingDown
     │   └── DatabaseUnavailable
@@ -32,10 +38,12 @@ google.rpc.Code. Each edge maps ``status`` once: to a gRPC status in formats/pro
 status in the HTTP routes.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import ClassVar
+
+from schedule_grpc.violation import MOST_VIOLATIONS, Violation, listed
 
 __all__ = [
     "BindingError",
@@ -46,10 +54,16 @@ __all__ = [
     "EtagMismatch",
     "ExecutionNotFound",
     "FailedPrecondition",
+    "HandlerNotAllowed",
     "HandlerNotFound",
     "Internal",
     "InvalidArgument",
     "InvalidSchedule",
+    "KeyExists",
+    "KeyNotFound",
+    "NamespaceExists",
+    "NamespaceNotEmpty",
+    "NamespaceNotFound",
     "NoWorker",
     "NotFound",
     "PermissionDenied",
@@ -64,21 +78,6 @@ __all__ = [
     "Unavailable",
     "Violation",
 ]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Violation:
-    """One field of a request that cannot be accepted (google.rpc.BadRequest.FieldViolation)."""
-
-    field: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.reason}"
-
-
-MOST_VIOLATIONS = 20
-"""Violations that one error names; the others are counted. A caller can send a hundred thousand wrong fields."""
 
 
 class ScheduleError(Exception):
@@ -113,11 +112,6 @@ class InvalidArgument(ScheduleError):
         return cls(Violation(field=field, reason=reason))
 
 
-def listed(violations: Iterable[str], more: int) -> str:
-    """Return violations as one text, with the number of those that were left out."""
-    return "; ".join(violations) + (f"; and {more} more" if more else "")
-
-
 class InvalidSchedule(InvalidArgument):
     """A schedule or a time zone cannot be read, or the schedule can never fire.
 
@@ -143,7 +137,7 @@ class SchedulePassed(InvalidArgument):
 
 
 class NotFound(ScheduleError):
-    """The task or execution that the request names does not exist."""
+    """The task, execution, key or namespace that the request names does not exist."""
 
     code = "NOT_FOUND"
     status = "NOT_FOUND"
@@ -167,6 +161,48 @@ class ExecutionNotFound(NotFound):
         super().__init__(f"Execution not found: {execution_id}", details={"execution": execution_id})
 
 
+class KeyNotFound(NotFound):
+    """No key of that name, or that text, is in use, as far as the caller may see."""
+
+    code = "KEY_NOT_FOUND"
+
+    def __init__(self, name: str = "") -> None:
+        which = f"Key not found: {name}" if name else "No key has this text"
+        super().__init__(which, details={"key": name} if name else {})
+
+
+class KeyExists(ScheduleError):
+    """A key of the same namespace that is not revoked has the name."""
+
+    code = "KEY_EXISTS"
+    status = "ALREADY_EXISTS"
+
+    def __init__(self, name: str, namespace: str) -> None:
+        super().__init__(
+            f"Key exists: {name} in {namespace}; rotate it, or revoke it first",
+            details={"key": name, "namespace": namespace},
+        )
+
+
+class NamespaceNotFound(NotFound):
+    """There is no namespace of that name."""
+
+    code = "NAMESPACE_NOT_FOUND"
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"Namespace not found: {namespace}", details={"namespace": namespace})
+
+
+class NamespaceExists(ScheduleError):
+    """A namespace of that name is there already."""
+
+    code = "NAMESPACE_EXISTS"
+    status = "ALREADY_EXISTS"
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"Namespace exists already: {namespace}", details={"namespace": namespace})
+
+
 class FailedPrecondition(ScheduleError):
     """The request is well formed, but the state of the service does not allow it."""
 
@@ -188,6 +224,29 @@ class HandlerNotFound(FailedPrecondition):
             details={"handler": handler, "handlers": names} | ({"task": task} if task else {}),
         )
         self.handler = handler
+
+
+class HandlerNotAllowed(FailedPrecondition):
+    """Tasks of the namespace may not name that handler; the message has the patterns of those that they may."""
+
+    code = "HANDLER_NOT_ALLOWED"
+
+    def __init__(self, handler: str, *, namespace: str, patterns: tuple[str, ...], builtin: bool, task: str) -> None:
+        names = ", ".join(patterns) or "none"
+        reason = "; a built-in handler is allowed by its whole name only" if builtin else ""
+        super().__init__(
+            f"Tasks of the namespace {namespace} may not use the handler {handler} (allowed: {names}{reason})",
+            details={"handler": handler, "namespace": namespace, "handlers": names, "task": task},
+        )
+
+
+class NamespaceNotEmpty(FailedPrecondition):
+    """The namespace cannot be deleted: it is the default one, it has tasks, or retention still keeps history of it."""
+
+    code = "NAMESPACE_NOT_EMPTY"
+
+    def __init__(self, namespace: str, reason: str) -> None:
+        super().__init__(f"Namespace {namespace} {reason}", details={"namespace": namespace})
 
 
 class TaskDisabled(FailedPrecondition):
@@ -221,14 +280,15 @@ class NoWorker(FailedPrecondition):
 
 
 class EtagMismatch(ScheduleError):
-    """The task changed since the caller read it; read it again and decide anew (AIP-154)."""
+    """The task, or the namespace, changed since the caller read it; read it again and decide anew (AIP-154)."""
 
     code = "ETAG_MISMATCH"
     status = "ABORTED"
 
-    def __init__(self, name: str, *, given: str, current: str) -> None:
+    def __init__(self, name: str, *, given: str, current: str, of: str = "task") -> None:
         super().__init__(
-            f"Task {name} has changed: its etag is {current}, not {given}", details={"task": name, "etag": current}
+            f"{of.capitalize()} {name} has changed: its etag is {current}, not {given}",
+            details={of: name, "etag": current},
         )
 
 
@@ -257,10 +317,12 @@ class PermissionDenied(ScheduleError):
 
 
 class ResourceExhausted(ScheduleError):
-    """A limit of this server is reached."""
+    """A limit of this server, or of the namespace, is reached; nothing of the call was done."""
 
     code = "RESOURCE_EXHAUSTED"
     status = "RESOURCE_EXHAUSTED"
+    retry_after: timedelta | None = None
+    """When the same call may succeed (google.rpc.RetryInfo, HTTP Retry-After); None: that is not known."""
 
 
 class Unavailable(ScheduleError):

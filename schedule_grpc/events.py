@@ -14,6 +14,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from schedule_grpc.domain.access.audit import AuditEvent
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.runtime.clock import Clock
 
@@ -38,6 +40,7 @@ class Progress:
     """A running handler reported its progress: ``fraction`` from 0 to 1, and the present step."""
 
     execution_id: str
+    namespace: str = DEFAULT_NAMESPACE
     task_name: str
     fraction: float
     text: str
@@ -58,6 +61,7 @@ class TaskChanged:
     An empty name: any task may have changed.
     """
 
+    namespace: str
     name: str
     deleted_uid: str = ""
     """The uid of the task, if the change was its deletion."""
@@ -82,7 +86,21 @@ class AlertsChanged:
     """A condition started or ended: there may be an alert to send."""
 
 
-Event: TypeAlias = Transition | Progress | TaskChanged | CancelRequested | Abandoned | AlertsChanged
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeysChanged:
+    """A key was made, rotated or revoked: who may do what is another than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """Rows were written to the audit log, by this server: others have their own."""
+
+    rows: tuple[AuditEvent, ...]
+
+
+Event: TypeAlias = (
+    Transition | Progress | TaskChanged | CancelRequested | Abandoned | AlertsChanged | KeysChanged | Audited
+)
 Listener: TypeAlias = Callable[[Sequence[Event]], None]
 WatchEvent: TypeAlias = Transition | Progress | Lost
 
@@ -90,8 +108,13 @@ WatchEvent: TypeAlias = Transition | Progress | Lost
 class Subscription:
     """The events for one reader, in order, kept until it reads them; iterating ends when the hub is closed."""
 
-    def __init__(self, wanted: Callable[[Transition | Progress], bool]) -> None:
+    def __init__(
+        self,
+        wanted: Callable[[Transition | Progress], bool],
+        shown: Callable[[Transition | Progress], Transition | Progress] | None = None,
+    ) -> None:
         self._wanted = wanted
+        self._shown = shown
         self._kept: deque[WatchEvent] = deque()
         self._changed = asyncio.Event()
         self._closed = False
@@ -102,7 +125,7 @@ class Subscription:
             if not isinstance(event, Transition | Progress) or not self._wanted(event):
                 continue
             if len(self._kept) < KEPT:
-                self._kept.append(event)
+                self._kept.append(event if self._shown is None else self._shown(event))
             elif isinstance(last := self._kept[-1], Lost):
                 self._kept[-1] = Lost(count=last.count + 1)
             else:
@@ -214,9 +237,16 @@ class Hub:
                 listeners.remove(listener)
 
     @contextmanager
-    def subscribed(self, wanted: Callable[[Transition | Progress], bool]) -> Iterator[Subscription]:
-        """Within this context the subscription receives every event that ``wanted`` accepts."""
-        subscription = Subscription(wanted)
+    def subscribed(
+        self,
+        wanted: Callable[[Transition | Progress], bool],
+        shown: Callable[[Transition | Progress], Transition | Progress] | None = None,
+    ) -> Iterator[Subscription]:
+        """Within this context the subscription receives every event that ``wanted`` accepts, as ``shown`` returns it.
+
+        Without ``shown`` it receives them as they are.
+        """
+        subscription = Subscription(wanted, shown)
         self._subscriptions.add(subscription)
         if self._closed:
             subscription.close()

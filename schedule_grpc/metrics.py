@@ -3,13 +3,19 @@
 Operators build on names and labels: they are listed in docs/operations.md and only ever added to.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
+from schedule_grpc.domain.access.namespace import TaskKey
 from schedule_grpc.domain.execution import Execution, State, Trigger
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.events import Abandoned, Event, TaskChanged, Transition
+
+L = TypeVar("L", bound=Hashable)
 
 _SECONDS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
 _LATENESS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 3600)
@@ -24,49 +30,50 @@ _REMEMBERED = 10_000
 """Deleted tasks that are known to be gone: their last executions may end later."""
 
 
-class _Capped:
+class _Capped(Generic[L]):
     """Labels that callers can make: `MOST_LABELS` of them, all others share one."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._known: set[L] = set()
 
-    def label(self, name: str) -> str:
-        """Return a name's own label, if there is room for it or it has one."""
-        if name not in self._known and len(self._known) >= MOST_LABELS:
-            return OTHER
-        self._known.add(name)
-        return name
+    def has_room(self, label: L) -> bool:
+        """Return whether a label has series of its own; if there is room, it has from now on."""
+        if label not in self._known and len(self._known) >= MOST_LABELS:
+            return False
+        self._known.add(label)
+        return True
 
-    def forget(self, name: str) -> None:
-        """Make room for another name."""
-        self._known.discard(name)
+    def forget(self, label: L) -> None:
+        """Make room for another one."""
+        self._known.discard(label)
 
 
 class _TaskSeries:
     """The series of tasks; a deleted task has none."""
 
     def __init__(self) -> None:
-        self._names = _Capped()
-        self._series: dict[str, dict[tuple[Counter, tuple[str, ...]], Counter]] = {}
+        self._keys: _Capped[TaskKey] = _Capped()
+        self._series: dict[TaskKey, dict[tuple[Counter, tuple[str, ...]], Counter]] = {}
         self._gone: dict[str, None] = {}
 
-    def label(self, execution: Execution) -> str:
-        """Return the label of an execution's task."""
-        return OTHER if execution.task_uid in self._gone else self._names.label(execution.task_name)
+    def label(self, execution: Execution) -> TaskKey:
+        """Return the labels of an execution's task: its namespace and its name."""
+        is_own = execution.task_uid not in self._gone and self._keys.has_room(execution.task_key)
+        return execution.task_key if is_own else (execution.namespace, OTHER)
 
-    def count(self, counter: Counter, label: str, *labels: str, by: int) -> None:
-        """Add to a task's counter; the task is the counter's first label."""
+    def count(self, counter: Counter, label: TaskKey, *labels: str, by: int) -> None:
+        """Add to a task's counter; the task's namespace and name are the counter's first labels."""
         series = self._series.setdefault(label, {})
         key = counter, labels
         if (one := series.get(key)) is None:
-            one = series[key] = counter.labels(label, *labels)
+            one = series[key] = counter.labels(*label, *labels)
         one.inc(by)
 
-    def remove(self, name: str, uid: str) -> None:
+    def remove(self, label: TaskKey, uid: str) -> None:
         """Remove the series of a task that was deleted."""
-        for counter, labels in self._series.pop(name, ()):
-            counter.remove(name, *labels)
-        self._names.forget(name)
+        for counter, labels in self._series.pop(label, ()):
+            counter.remove(*label, *labels)
+        self._keys.forget(label)
         self._gone[uid] = None
         if len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]
@@ -75,7 +82,7 @@ class _TaskSeries:
 class _Sums:
     """The sums of one batch of events, so that each series is written once."""
 
-    def __init__(self, label: Callable[[Execution], str]) -> None:
+    def __init__(self, label: Callable[[Execution], TaskKey]) -> None:
         self._label = label
         self.queued = 0
         self.running = 0
@@ -83,9 +90,9 @@ class _Sums:
         self.handed_back = 0
         self.rescued = 0
         self.abandoned = 0
-        self.ends: dict[tuple[str, State, Trigger], int] = {}
+        self.ends: dict[tuple[TaskKey, State, Trigger], int] = {}
         """Numbers of executions, by the task's label."""
-        self.failed: dict[tuple[str, FailureKind], int] = {}
+        self.failed: dict[tuple[TaskKey, FailureKind], int] = {}
         """Attempts, by the task's label."""
         self.late: list[float] = []
         """Seconds of each start."""
@@ -128,23 +135,45 @@ class _Sums:
             self.took.append((execution.handler, duration.total_seconds()))
 
 
+class _KeyExpiries(Collector):
+    """The seconds that keys have left, as they are when somebody asks: a revoked key has no series any more."""
+
+    def __init__(self, expiries: Callable[[], Mapping[tuple[str, str], float]]) -> None:
+        self._expiries = expiries
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauge."""
+        gauge = GaugeMetricFamily(
+            "schedule_key_expires_seconds", "Seconds until a key expires.", labels=["namespace", "key"]
+        )
+        for place, seconds in self._expiries().items():
+            gauge.add_metric(place, seconds)
+        yield gauge
+
+
 class Metrics:
     """One server's instruments, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._tasks = _TaskSeries()
-        self._handlers = _Capped()
+        self._handlers: _Capped[str] = _Capped()
         self._durations: dict[str, Histogram] = {}
         """Histograms by the handler's label."""
         self._answered: dict[tuple[str, str], Counter] = {}
         """Counters by their labels: to look one up costs more than to count."""
         registry = self.registry
         self._executions = Counter(
-            "schedule_executions", "Executions that ended.", ["task", "state", "trigger"], registry=registry
+            "schedule_executions",
+            "Executions that ended.",
+            ["namespace", "task", "state", "trigger"],
+            registry=registry,
         )
         self._attempts_failed = Counter(
-            "schedule_attempts_failed", "Attempts that failed, by kind.", ["task", "kind"], registry=registry
+            "schedule_attempts_failed",
+            "Attempts that failed, by kind.",
+            ["namespace", "task", "kind"],
+            registry=registry,
         )
         self._duration = Histogram(
             "schedule_execution_duration_seconds",
@@ -184,6 +213,17 @@ class Metrics:
             "schedule_http_requests", "HTTP requests answered.", ["method", "route", "status"], registry=registry
         )
 
+        self._over_quota = Counter(
+            "schedule_quota_refused",
+            "Calls refused for a limit of their namespace.",
+            ["namespace", "quota"],
+            registry=registry,
+        )
+        self._limited: _Capped[str] = _Capped()
+        self._unproven = Counter(
+            "schedule_auth_would_refuse", "Calls that auth.mode required would refuse.", ["method"], registry=registry
+        )
+
     def notice(self, events: Sequence[Event]) -> None:
         """Count transitions and abandoned attempts; a listener of the hub."""
         sums = _Sums(self._tasks.label)
@@ -198,7 +238,7 @@ class Metrics:
         """Remove the series of tasks that were deleted, on any server; a listener of the hub, before `notice`."""
         for event in events:
             if isinstance(event, TaskChanged) and event.deleted_uid:
-                self._tasks.remove(event.name, event.deleted_uid)
+                self._tasks.remove((event.namespace, event.name), event.deleted_uid)
 
     def committed(self, operations: int) -> None:
         """Note how many operations shared a commit."""
@@ -231,6 +271,18 @@ class Metrics:
         gauge = Gauge("schedule_healthy", "1 while health is SERVING, else 0.", registry=self.registry)
         gauge.set_function(lambda: float(healthy()))
 
+    def quota_refused(self, namespace: str, quota: str) -> None:
+        """Count a call that was refused for a limit of its namespace."""
+        self._over_quota.labels(namespace if self._limited.has_room(namespace) else OTHER, quota).inc()
+
+    def would_refuse(self, method: str) -> None:
+        """Count a call that only the mode ``permissive`` admits."""
+        self._unproven.labels(method.rpartition("/")[2]).inc()
+
+    def report_keys(self, expiries: Callable[[], Mapping[tuple[str, str], float]]) -> None:
+        """Register the gauge of keys that expire: ``expiries`` returns their seconds left, by namespace and name."""
+        self.registry.register(_KeyExpiries(expiries))
+
     def begin(self, counts: Mapping[State, int]) -> None:
         """Set the gauges of open executions at the start; from then on transitions move them."""
         self._queue.set(counts.get(State.PENDING, 0))
@@ -257,7 +309,7 @@ class Metrics:
             self._observe_duration(handler, seconds)
 
     def _observe_duration(self, handler: str, seconds: float) -> None:
-        label = self._handlers.label(handler)
+        label = handler if self._handlers.has_room(handler) else OTHER
         if (one := self._durations.get(label)) is None:
             one = self._durations[label] = self._duration.labels(label)
         one.observe(seconds)

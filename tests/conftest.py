@@ -19,8 +19,8 @@ from support.machine import memory_folder
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST
 from support.rigs.rig import GATES, Gates, Rig, new_rig
+from support.servers import keyed_run, process
 from support.servers import postgres as postgres_server
-from support.servers import process
 from support.servers.live import Live, serving
 from support.witnesses.checker import check
 from xdist.scheduler import LoadScopeScheduling
@@ -60,8 +60,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FaultsTogeth
     return FaultsTogether(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the suite with keys."""
+    parser.addoption("--keyed", action="store_true", help="servers ask every caller for a key")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell of the marks that `make quick` leaves out."""
+    """Tell of the marks that select tests."""
+    if config.getoption("--keyed"):
+        keyed_run.begin()
+    config.addinivalue_line("markers", f"keyless: {keyed_run.KEYLESS}; skipped with --keyed")
     config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server")
     config.addinivalue_line("markers", "slow: takes seconds of processor time")
 
@@ -80,6 +88,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker("no_cover")
+        if keyed_run.is_on and item.get_closest_marker("keyless"):
+            item.add_marker(pytest.mark.skip(reason=keyed_run.KEYLESS))
         if isinstance(item, pytest.Function) and needs_postgresql(item):
             item.add_marker("postgresql")
 

@@ -10,6 +10,7 @@ from benchmarks.measures.far_postgres import FAR_POSTGRES
 from benchmarks.measures.history import HISTORY
 from benchmarks.measures.http import HTTP
 from benchmarks.measures.idle import IDLE
+from benchmarks.measures.keys import KEYS
 from benchmarks.measures.postgres_burst import POSTGRES_BURST
 from benchmarks.measures.restart import RESTART
 from benchmarks.measures.steady import STEADY
@@ -19,6 +20,7 @@ MEASURES: tuple[Measure, ...] = (
     CRON_BURST,
     STEADY,
     CALLS,
+    KEYS,
     BATCH,
     RESTART,
     HISTORY,

@@ -66,7 +66,12 @@ class Lane:
         trying = self._trying.setdefault(message.id, _Trying(now, now))
         if trying.next_time > now:
             return False
-        about = {"target": self.target.name, "task": message.task, "key": message.key}
+        about = {
+            "target": self.target.name,
+            "namespace": message.namespace,
+            "task": message.task,
+            "key": message.key,
+        }
         failure = await self._failure(message)
         if failure is not None:
             log.warning("alert.not_taken", **about, type=message.type, error=failure)

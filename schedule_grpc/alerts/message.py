@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.condition import Alert, Phase
 
 
@@ -14,6 +15,7 @@ class Message:
     id: str
     type: str
     """``alert.started`` or ``alert.ended``."""
+    namespace: str
     task: str
     key: str
     title: str
@@ -27,6 +29,7 @@ class Message:
             "type": self.type,
             "timestamp": _written(self.time),
             "data": {
+                "namespace": self.namespace,
                 "task": self.task,
                 "key": self.key,
                 "title": self.title,
@@ -44,12 +47,15 @@ def messages_of(alert: Alert) -> tuple[Message, ...]:
 
 
 def _message(alert: Alert, time: datetime, *, ended: bool) -> Message:
+    # Of other namespaces the title names it, for targets that show a title and a body only.
+    title = alert.title if alert.namespace == DEFAULT_NAMESPACE else f"[{alert.namespace}] {alert.title}"
     return Message(
         id=f"{alert.id}/{'ended' if ended else 'started'}",
         type="alert.ended" if ended else "alert.started",
+        namespace=alert.namespace,
         task=alert.task_name,
         key=alert.key,
-        title=f"Resolved: {alert.title}" if ended else alert.title,
+        title=f"Resolved: {title}" if ended else title,
         body=alert.body,
         time=time,
         start_time=alert.start_time,

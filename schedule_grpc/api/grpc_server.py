@@ -1,5 +1,6 @@
 """The gRPC server: our service, health and reflection."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,16 +8,21 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from schedule_grpc.access.gate import Gate
+from schedule_grpc.api.access_servicer import AccessServicer
+from schedule_grpc.api.listener_way import way_of
 from schedule_grpc.api.methods import Answered, Methods
 from schedule_grpc.api.servicer import ScheduleServicer
 from schedule_grpc.errors import CannotStart
-from schedule_grpc.pb import schedule_pb2, schedule_pb2_grpc
+from schedule_grpc.pb import access_pb2, access_pb2_grpc, schedule_pb2, schedule_pb2_grpc
 from schedule_grpc.runtime import forks
 from schedule_grpc.runtime.certificates import ReloadedCertificates
 from schedule_grpc.runtime.listeners import Bound, Listener
 from schedule_grpc.service import Service
+from schedule_grpc.service.keys import KeyService
 
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
+ACCESS = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
 MAX_REQUEST_BYTES = 1024 * 1024
 MOST_STREAMS = 5000
 """Concurrent calls of one connection, waiting runs and watches included; further calls are answered UNAVAILABLE."""
@@ -45,46 +51,60 @@ _OPTIONS = (
 
 
 class GrpcServer:
-    """Serves one Service on all its listeners."""
+    """Serves one Service on all its listeners.
+
+    Each listener has a gRPC server of its own: a call does not tell by which of its server's listeners it came.
+    """
 
     def __init__(
-        self, service: Service | None, *, answered: Answered = lambda *_: None, keepalive_ms: int = KEEPALIVE_MS
+        self,
+        service: Service | None,
+        *,
+        keys: KeyService | None = None,
+        answered: Answered = lambda *_: None,
+        gate: Gate | None = None,
+        keepalive_ms: int = KEEPALIVE_MS,
     ) -> None:
         """Take a service.
 
         Args:
             service: The service that answers calls; None: the server answers health checks only.
+            keys: The service that answers calls about keys; None: there are none.
             answered: Called with the method and the status of each call.
+            gate: Admits calls; None: all are admitted.
             keepalive_ms: Milliseconds after which the server pings an idle connection.
         """
-        options = (*_OPTIONS, ("grpc.keepalive_time_ms", keepalive_ms))
-        self._server = grpc.aio.server(options=options)
-        methods: Any = Methods(self._server, answered)  # generated code expects a server
+        self._options = (*_OPTIONS, ("grpc.keepalive_time_ms", keepalive_ms))
+        self._answered = answered
+        self._gate = gate
+        self._servicer = None if service is None else ScheduleServicer(service)
         self._health = health.aio.HealthServicer()
-        names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
-        if service is not None:
-            schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(service), methods)
-            names.append(SERVICE)
+        self._access: AccessServicer | None = None
+        if keys is not None and service is not None:
+            self._access = AccessServicer(keys, service)
+        names = (*(() if service is None else (SERVICE,)), *(() if self._access is None else (ACCESS,)))
+        self._healthy = ("", *names)
+        self._reflection = reflection.aio.ReflectionServicer((health.SERVICE_NAME, reflection.SERVICE_NAME, *names))
+        self._servers: list[grpc.aio.Server] = []
         self._places: list[int | str] = []
-        self._healthy = ("", SERVICE) if service is not None else ("",)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), methods)
 
     async def start(self, listeners: Sequence[Listener]) -> tuple[Bound, ...]:
         """Listen and answer; return the bound addresses (port 0 takes a free one). Health is NOT_SERVING at first.
 
         Raises:
-            CannotStart: if the server cannot listen on one of them.
+            CannotStart: if the server cannot listen on one of them, or no rule says who may call one of its methods.
         """
         addresses = tuple(map(self._listen, listeners))
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
         await self.set_serving(serving=False)
         return addresses
 
     def _listen(self, listener: Listener) -> Bound:
+        server = self._made(listener)
         try:
             with listener.claimed():
-                port = self._add_port(listener)
+                port = _add_port(server, listener)
         except (RuntimeError, OSError) as error:
             reason = "the port is in use, or the address is not this machine's"
             if listener.path is not None:
@@ -95,16 +115,19 @@ class GrpcServer:
         self._places.append(place)
         return listener.bound_to(port)
 
-    def _add_port(self, listener: Listener) -> int:
-        certificates = listener.certificates
-        if certificates is None:
-            return self._server.add_insecure_port(listener.address)
-        credentials = grpc.dynamic_ssl_server_credentials(
-            _configuration(certificates),
-            lambda: _configuration(certificates),  # at each connection
-            require_client_authentication=certificates.asks_for_client_certificate,
-        )
-        return self._server.add_secure_port(listener.address, credentials)
+    def _made(self, listener: Listener) -> grpc.aio.Server:
+        server = grpc.aio.server(options=self._options)
+        methods: Any = Methods(server, self._answered, self._gate, way_of(listener))  # generated code expects a server
+        self._servers.append(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
+        if listener.health_only:
+            return server
+        if self._servicer is not None:
+            schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(self._servicer, methods)
+        if self._access is not None:
+            access_pb2_grpc.add_AccessServiceServicer_to_server(self._access, methods)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, methods)
+        return server
 
     async def set_serving(self, *, serving: bool) -> None:
         """Set the answer to health checks, of the whole server and of the service."""
@@ -116,7 +139,7 @@ class GrpcServer:
     async def stop(self, grace: float) -> None:
         """Accept no more calls, and give the calls in progress ``grace`` seconds."""
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace)
+        await asyncio.gather(*(server.stop(grace) for server in self._servers))
         for place in self._places:
             forks.forget_place(place)
 
@@ -126,3 +149,15 @@ def _configuration(certificates: ReloadedCertificates) -> grpc.ServerCertificate
     return grpc.ssl_server_certificate_configuration(
         [(newest.key, newest.certificate)], root_certificates=newest.client_ca
     )
+
+
+def _add_port(server: grpc.aio.Server, listener: Listener) -> int:
+    certificates = listener.certificates
+    if certificates is None:
+        return server.add_insecure_port(listener.address)
+    credentials = grpc.dynamic_ssl_server_credentials(
+        _configuration(certificates),
+        lambda: _configuration(certificates),  # at each connection
+        require_client_authentication=certificates.asks_for_client_certificate,
+    )
+    return server.add_secure_port(listener.address, credentials)

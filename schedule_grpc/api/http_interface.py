@@ -54,7 +54,7 @@ class HttpInterface:
             lambda _: self._make(importlib.import_module("schedule_grpc.api.http")), name="load HTTP", abandon=True
         )
         for made, listener in self._sockets:
-            server.start(made, listener.certificates)
+            server.start(made, listener)
         self._server = server
 
     async def close(self) -> None:

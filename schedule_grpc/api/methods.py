@@ -3,25 +3,30 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
 import structlog
 from grpc_status import rpc_status
 
-from schedule_grpc.errors import Internal, InvalidArgument, ScheduleError
+from schedule_grpc.access.credentials import BY_TCP, Way
+from schedule_grpc.access.current import current_call
+from schedule_grpc.access.gate import Gate
+from schedule_grpc.access.rules import RULES, unruled
+from schedule_grpc.api.grpc_credentials import credentials_of
+from schedule_grpc.errors import CannotStart, Internal, InvalidArgument, PermissionDenied, ScheduleError
 from schedule_grpc.formats.protobuf import status_of
 
 log = structlog.get_logger(__name__)
-
-UNREADABLE = object()
-"""Stands for a request whose bytes are not a message of the method's type."""
 
 # Generic for type checkers only: at run time these classes take no parameters.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 StreamBehavior: TypeAlias = Callable[[Any, Any], AsyncGenerator[Any, None]]
+Reader: TypeAlias = Callable[[bytes], Any]
+Admitting: TypeAlias = Callable[[Any], AbstractAsyncContextManager[object]]
+"""Returns the context in which a call is answered, given gRPC's context of the call."""
 Answered: TypeAlias = Callable[[str, str], None]
 """Called with each call's method and the name of its status."""
 
@@ -33,45 +38,83 @@ GONE = (asyncio.CancelledError, grpc.aio.InternalError)
 class Methods:
     """Stands in for a server where generated code adds methods to it, and adds each method wrapped.
 
-    An interceptor would wrap the methods again at each call. Every unary method is wrapped, and the streams of this
-    service; the streams of health and reflection are not.
+    An interceptor would wrap the methods again at each call. Every method is wrapped but those of health: they are open
+    to strangers, and answer without our errors.
 
     A service's methods are added as one generic handler, which finds a method by its name. For each method that is
     registered by itself, grpc.aio keeps a pending future, and waits for all of them at each call.
     """
 
-    def __init__(self, server: grpc.aio.Server, answered: Answered) -> None:
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        answered: Answered,
+        gate: Gate | None = None,
+        way: Way = BY_TCP,
+    ) -> None:
+        """Take a server.
+
+        Args:
+            server: The server that receives the methods.
+            answered: Called with the method and the status of each call.
+            gate: Admits each call; None: all are admitted.
+            way: What the server's listener says of its callers.
+        """
         self._server = server
         self._answered = answered
+        self._gate = gate
+        self._way = way
 
     def add_generic_rpc_handlers(self, _handlers: Any) -> None:
         """Ignore the handlers: `add_registered_method_handlers` receives the same ones by name."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        """Add a service's methods."""
+        """Add a service's methods.
+
+        Raises:
+            CannotStart: if no rule says who may call one of them.
+        """
+        if self._gate is not None and (missing := unruled(f"/{service}/{name}" for name in handlers)):
+            raise CannotStart(f"no rule says who may call {', '.join(missing)}")
         wrapped = {name: self.wrapped(handler, f"/{service}/{name}") for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
     def wrapped(self, handler: Handler, method: str) -> Handler:
-        """Return a method's handler, with its errors answered as statuses."""
+        """Return a method's handler: it admits the call, and answers errors as statuses.
+
+        It gets the bytes of the request, which are read once the caller is known: a stranger's are not.
+
+        Raises:
+            CannotStart: if it is of a kind that cannot be wrapped, and is not open to strangers.
+        """
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                self._answering(handler.unary_unary, method),
-                request_deserializer=_reading(handler.request_deserializer),
+                self._answering(handler.unary_unary, _reading(handler.request_deserializer), method),
                 response_serializer=_writing(handler.response_serializer),
             )
         if handler.unary_stream is not None and method.startswith(OURS):
+            behavior = cast("StreamBehavior", handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(
-                self._answering_stream(cast("StreamBehavior", handler.unary_stream), method),
-                request_deserializer=_reading(handler.request_deserializer),
+                self._answering_stream(behavior, _reading(handler.request_deserializer), method),
                 response_serializer=handler.response_serializer,
             )
+        if handler.stream_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(
+                self._answering_stream(cast("StreamBehavior", handler.stream_stream), _as_it_is, method),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        if self._gate is not None and not RULES[method].open:
+            raise CannotStart(f"{method} takes a stream and gives one answer: no gate admits such calls")
         return handler
 
-    def _answering(self, behavior: Behavior, method: str) -> Behavior:
+    def _answering(self, behavior: Behavior, read: Reader, method: str) -> Behavior:
+        admitted = self._admission(method)
+
         async def answered(request: Any, context: Any) -> Any:
             try:
-                answer = await behavior(_readable(request), context)
+                async with admitted(context):
+                    answer = await behavior(read(request), context)
             except BaseException as error:  # noqa: BLE001 (the caller must be answered, whatever was raised)
                 await self._refuse(error, method, context)
             self._answered(method, "OK")
@@ -79,26 +122,33 @@ class Methods:
 
         return answered
 
-    def _answering_stream(self, behavior: StreamBehavior, method: str) -> StreamBehavior:
-        async def answered(request: Any, context: Any) -> AsyncGenerator[Any, None]:
+    def _answering_stream(self, behavior: StreamBehavior, read: Reader, method: str) -> Behavior:
+        admitted = self._admission(method)
+
+        async def answered(request: Any, context: Any) -> None:
             try:
-                async with aclosing(behavior(_readable(request), context)) as messages:
+                async with admitted(context), aclosing(behavior(read(request), context)) as messages:
                     async for message in messages:
-                        yield message
-            except GeneratorExit:
-                self._answered(method, "UNKNOWN")
-                raise
+                        await _sent(context, message)
             except BaseException as error:  # noqa: BLE001 (the caller must be answered, whatever was raised)
                 await self._refuse(error, method, context)
             self._answered(method, "OK")
 
         return answered
 
+    def _admission(self, method: str) -> Admitting:
+        gate = self._gate
+        if gate is None or RULES[method].open:
+            return _admit_all
+        return lambda context: gate.admitting(method, credentials_of(context, self._way))
+
     async def _refuse(self, error: BaseException, method: str, context: Any) -> NoReturn:
         """End a call with an error's status, and count it; gRPC's own errors are raised again."""
         status = "UNKNOWN"
         try:
             answer = _error_for_caller(error, method)
+            if isinstance(answer, PermissionDenied):
+                current_call().denied(answer)
             status = answer.status
             await context.abort_with_status(rpc_status.to_status(status_of(answer)))
         except GONE:
@@ -107,6 +157,20 @@ class Methods:
         finally:
             self._answered(method, status)
         raise AssertionError("abort_with_status raises")
+
+
+async def _sent(context: Any, message: Any) -> None:
+    """Send a message of a stream. A call that is cancelled meanwhile waits for it: gRPC sends no status before that."""
+    sending = asyncio.ensure_future(context.write(message))
+    try:
+        await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        await sending
+        raise
+
+
+def _admit_all(_: Any) -> AbstractAsyncContextManager[object]:
+    return nullcontext()
 
 
 def _error_for_caller(error: BaseException, method: str) -> ScheduleError:
@@ -126,21 +190,24 @@ def _comes_from_another_task(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() == 0
 
 
-def _readable(request: Any) -> Any:
-    if request is UNREADABLE:
-        raise InvalidArgument.of("request", "cannot be read: not this message, or nested too deep")
-    return request
+def _as_it_is(message: Any) -> Any:
+    return message
 
 
-def _reading(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+def _reading(deserializer: Reader | None) -> Reader:
+    """Return the function that reads a request.
+
+    Raises:
+        InvalidArgument: if the bytes are no message of that kind; gRPC would answer INTERNAL.
+    """
     if deserializer is None:
-        return None
+        return _as_it_is
 
     def read(message: bytes) -> Any:
         try:
             return deserializer(message)
-        except Exception:  # noqa: BLE001 (protobuf's own DecodeError; gRPC would answer INTERNAL for it)
-            return UNREADABLE
+        except Exception:  # noqa: BLE001 (protobuf's own DecodeError, and others)
+            raise InvalidArgument.of("request", "cannot be read: not this message, or nested too deep") from None
 
     return read
 

@@ -9,6 +9,7 @@ import grpc  # noqa: TC002 (the alias below names it as text, and readers look i
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
+from schedule_grpc.access.current import current_call
 from schedule_grpc.api.written_tasks import WrittenTasks
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.paging import Page, fitting, token_after_executions, token_after_tasks
@@ -47,45 +48,45 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     async def RegisterTask(self, request: pb.RegisterTaskRequest, context: Context) -> Written:
         """See the contract."""
         wanted = await self._read(protobuf.registration_from, request)
-        return await self._written.one(await self._service.register(wanted))
+        return await self._written.one(await self._of(request).register(wanted))
 
     async def BatchRegisterTasks(self, request: pb.BatchRegisterTasksRequest, context: Context) -> Written:
         """See the contract."""
         wanted = await self._read(protobuf.registrations_from, request)
-        tasks = await self._service.register_all(wanted, validate_only=request.validate_only)
+        tasks = await self._of(request).register_all(wanted, validate_only=request.validate_only)
         return protobuf.batch_of_written(await self._written.batch(tasks))
 
     async def UpdateTask(self, request: pb.UpdateTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return await self._task(await self._service.update(await self._read(protobuf.update_from, request)))
+        return await self._task(await self._of(request).update(await self._read(protobuf.update_from, request)))
 
     async def DeleteTask(self, request: pb.DeleteTaskRequest, context: Context) -> Empty:
         """See the contract."""
-        await self._service.delete(request.name, etag=request.etag)
+        await self._of(request).delete(request.name, etag=request.etag)
         return Empty()
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> Written:
         """See the contract."""
-        return await self._written.one(await self._service.get_task(request.name))
+        return await self._written.one(await self._of(request).get_task(request.name))
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> Written:
         """See the contract."""
         chosen = protobuf.task_filter_from(request)
-        page = await self._service.list_tasks(chosen, _page(request))
+        page = await self._of(request).list_tasks(chosen, _page(request))
         tasks = await self._written.page(page.tasks)
         return protobuf.page_of_written(tasks, token_after_tasks(page, len(tasks), chosen))
 
     async def EnableTask(self, request: pb.EnableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return await self._task(await self._service.enable(request.name, etag=request.etag))
+        return await self._task(await self._of(request).enable(request.name, etag=request.etag))
 
     async def DisableTask(self, request: pb.DisableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
-        return await self._task(await self._service.disable(request.name, note=request.note, etag=request.etag))
+        return await self._task(await self._of(request).disable(request.name, note=request.note, etag=request.etag))
 
     async def RunTaskNow(self, request: pb.RunTaskNowRequest, context: Context) -> pb.RunTaskNowResponse:
         """See the contract."""
-        execution = await self._service.run_now(
+        execution = await self._of(request).run_now(
             request.name,
             payload=await self._read(_payload, request) if request.HasField("payload") else None,
             detach=request.detach,
@@ -96,13 +97,13 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def TriggerCron(self, request: pb.TriggerCronRequest, context: Context) -> pb.TriggerCronResponse:
         """See the contract."""
-        executions = await self._service.trigger_cron(request.cron)
+        executions = await self._of(request).trigger_cron(request.cron)
         return pb.TriggerCronResponse(executions=await self._executions(executions))
 
     async def BackfillTask(self, request: pb.BackfillTaskRequest, context: Context) -> pb.BackfillTaskResponse:
         """See the contract."""
         start_time, end_time = _required(request, "start_time"), _required(request, "end_time")
-        recorded = await self._service.backfill(request.name, start_time, end_time)
+        recorded = await self._of(request).backfill(request.name, start_time, end_time)
         return await self._aside.compute(lambda: protobuf.backfill_to(recorded))
 
     async def PreviewSchedule(self, request: pb.PreviewScheduleRequest, context: Context) -> pb.PreviewScheduleResponse:
@@ -117,7 +118,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     async def GetTaskHistory(self, request: pb.GetTaskHistoryRequest, context: Context) -> pb.GetTaskHistoryResponse:
         """See the contract."""
         chosen = await self._read(protobuf.execution_filter_from, request)
-        page = await self._service.history(request.name, chosen, _page(request))
+        page = await self._of(request).history(request.name, chosen, _page(request))
         executions = await self._executions(page.executions, fits=True)
         token = token_after_executions(page, len(executions), request.name, chosen)
         return pb.GetTaskHistoryResponse(executions=executions, next_page_token=token)
@@ -125,18 +126,18 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
         """See the contract."""
         chosen = await self._read(protobuf.execution_filter_from, request)
-        page = await self._service.executions(chosen, _page(request))
+        page = await self._of(request).executions(chosen, _page(request))
         executions = await self._executions(page.executions, fits=True)
         token = token_after_executions(page, len(executions), None, chosen)
         return pb.ListExecutionsResponse(executions=executions, next_page_token=token)
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""
-        return await self._execution(await self._service.execution(request.id))
+        return await self._execution(await self._of(request).execution(request.id))
 
     async def CancelExecution(self, request: pb.CancelExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""
-        return await self._execution(await self._service.cancel(request.id, note=request.note))
+        return await self._execution(await self._of(request).cancel(request.id, note=request.note))
 
     async def WatchExecutions(
         self, request: pb.WatchExecutionsRequest, context: Context
@@ -145,23 +146,36 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         states = await self._read(lambda request: protobuf.states_from(request.states), request)
         if self._service.draining:
             raise ShuttingDown  # the stream would end at once, and the watcher would start it again and again
-        with self._service.watching(request.task_name, states) as subscription:
-            await context.send_initial_metadata(())
-            async for event in subscription.beating(self._service.clock, HEARTBEAT):
-                yield NOTHING if event is None else await self._event(event)
+        service = self._of(request)
+        async with service.streaming():
+            with service.watching(request.task_name, states) as subscription:
+                await context.send_initial_metadata(())
+                async for event in subscription.beating(self._service.clock, HEARTBEAT):
+                    yield NOTHING if event is None else await self._event(event)
 
     async def ListHandlers(self, request: pb.ListHandlersRequest, context: Context) -> pb.ListHandlersResponse:
         """See the contract."""
-        return pb.ListHandlersResponse(handlers=[protobuf.handler_to(each) for each in await self._service.handlers()])
+        return pb.ListHandlersResponse(
+            handlers=[protobuf.handler_to(each) for each in await self._of(request).handlers()]
+        )
 
     async def InitializeDefaultTasks(
         self, request: pb.InitializeDefaultTasksRequest, context: Context
     ) -> pb.InitializeDefaultTasksResponse:
         """See the contract."""
-        tasks = await self._service.initialize_defaults()
+        tasks = await self._of(request).initialize_defaults()
         return pb.InitializeDefaultTasksResponse(tasks=await self._tasks(tasks))
 
     # -- reading and writing
+
+    def _of(self, request: Message) -> Service:
+        """Return the service as the present call may use it, in the namespace of its request.
+
+        Raises:
+            InvalidArgument: if the request names no one namespace.
+            PermissionDenied: if the caller may not make such a call there.
+        """
+        return self._service.seen_by(current_call().permit(protobuf.namespace_asked(request)))
 
     async def _read(self, read: Callable[[Request], Value], request: Request) -> Value:
         return await self._aside.compute(partial(read, request), weight=request.ByteSize())

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 DEADLINE = 1.0
 """Seconds; a person has pressed a key and waits."""
 SHOWN = 200
-_FILES = ("tls_ca", "tls_cert", "tls_key")
-_CONNECTION = ("server", "token", *_FILES)
+_FILES = ("token_file", "tls_ca", "tls_cert", "tls_key")
+_CONNECTION = ("server", "token", "namespace", "context", *_FILES)
 
 
 def task_names(context: typer.Context, incomplete: str) -> list[str]:

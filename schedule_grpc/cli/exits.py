@@ -1,4 +1,4 @@
-"""The ends of a command's process: exit codes, and the message that goes with them."""
+"""The ends of a command's process: exit codes, and the messages on standard error."""
 
 import sys
 from typing import NoReturn
@@ -15,3 +15,8 @@ def fail(message: str, *, code: int) -> NoReturn:
     """End the process with a message on standard error."""
     print(plain(message), file=sys.stderr)
     raise SystemExit(code)
+
+
+def warn(message: str) -> None:
+    """Write a message on standard error; the command goes on."""
+    print(plain(message), file=sys.stderr)

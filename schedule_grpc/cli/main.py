@@ -6,11 +6,15 @@ from typing import Annotated
 import typer
 
 from schedule_grpc.cli.commands import (
+    audit,
+    contexts,
     doctor,
     executions,
     handlers,
     init,
+    keys,
     migrate,
+    namespaces,
     preview,
     proto,
     serve,
@@ -29,6 +33,10 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(executions.app, name="executions")
+app.add_typer(keys.app, name="keys")
+app.add_typer(namespaces.app, name="namespaces")
+app.add_typer(audit.app, name="audit")
+app.add_typer(contexts.app, name="contexts")
 app.command("preview")(preview.preview)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)

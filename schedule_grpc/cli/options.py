@@ -1,8 +1,7 @@
 """Options that several commands share, in groups: the options of a group become one argument of the command."""
 
-import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ import typer
 from schedule_grpc.cli.completion import handler_names, states, task_names
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from schedule_grpc.domain.execution import ExecutionFilter
 
@@ -34,35 +33,6 @@ DatabaseUrl = Annotated[
     str | None, typer.Option(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE [sqlite:///schedule.db]")
 ]
 Patience = Annotated[float, typer.Option(min=0, help="Seconds to look for a server that is gone; 0: end with it")]
-
-
-def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of whole groups.
-
-    Args:
-        groups: By the name of the command's argument, a function whose parameters are the options; its result becomes
-            the argument.
-    """
-    options = {name: inspect.signature(group).parameters for name, group in groups.items()}
-
-    def given(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command).parameters
-
-        @functools.wraps(command)
-        def run(**values: Any) -> None:
-            arguments = {
-                name: groups[name](**{each: values[each] for each in options[name]}) if name in groups else values[name]
-                for name in own
-            }
-            command(**arguments)
-
-        parameters = [each for name in own for each in (options[name].values() if name in groups else (own[name],))]
-        del run.__wrapped__  # or typer would see the command without its groups
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
-        return run
-
-    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +75,8 @@ class PolicyOption:
             return "WORD"
         if self.path.startswith("window."):
             return "INSTANT"
+        if self.default in ("true", "false"):
+            return "BOOLEAN"
         return "DURATION" if self.default[-1].isalpha() else "NUMBER"
 
 
@@ -131,6 +103,9 @@ POLICY_OPTIONS = (
     PolicyOption("retention-count", "retention.max_count", "10000", "How many ended executions are kept"),
     PolicyOption("alert-after", "alert_after", "0", "Failures in a row after which an alert is sent; 0: never"),
     PolicyOption("overdue-grace", "overdue_grace", "0s", "Lateness of a start after which an alert is sent; 0s: never"),
+    PolicyOption(
+        "payload-override", "payload_override", "false", "Whether callers with scope run may give a run a payload"
+    ),
 )
 
 
@@ -220,6 +195,20 @@ def instant(option: str, text: str) -> "datetime":
     except (ValueError, OverflowError):
         form = "such as 2026-01-31T10:00:00Z or 2026-01-31, nor a time ago such as 2h or 7d"
         raise typer.BadParameter(f"{text!r} is neither a time {form}", param_hint=option) from None
+
+
+def duration(option: str, text: str) -> "timedelta":
+    """Return the duration that a text means.
+
+    Raises:
+        typer.BadParameter: if it means none.
+    """
+    from schedule_grpc.domain import durations
+
+    try:
+        return durations.read(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def json_object(option: str, text: str) -> Mapping[str, Any]:

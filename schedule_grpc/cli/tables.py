@@ -1,13 +1,18 @@
 """Output for people: tables, facts, times in UTC."""
 
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.text import Text
 
+from schedule_grpc.cli.contexts import Context
+from schedule_grpc.domain.access.audit import AuditEvent
+from schedule_grpc.domain.access.keys import Identity, KeyInfo
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, Limits, Namespace
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.policy import Policy
@@ -38,17 +43,20 @@ def time_shown(instant: datetime | None) -> str:
 
 def print_tasks(tasks: Iterable[Task], *, offered: Container[str] | None = None) -> None:
     """Print a table of tasks; a task whose handler is not in ``offered`` is marked (None: the handlers are unknown)."""
+    shown = list(tasks)
+    namespaced = _namespace_column(shown)
     _print_table(
-        ("TASK", "SCHEDULE", "NEXT RUN", "LAST RUN", "HANDLER"),
+        (*namespaced, "TASK", "SCHEDULE", "NEXT RUN", "LAST RUN", "HANDLER"),
         [
             (
+                *(task.namespace for _ in namespaced),
                 task.name,
                 _schedule_shown(task.schedule),
                 _next_run_shown(task),
                 time_shown(task.last_run_time),
                 _handler_shown(task, offered),
             )
-            for task in tasks
+            for task in shown
         ],
     )
 
@@ -66,6 +74,7 @@ def print_task(task: Task, *, offered: Container[str] | None = None) -> None:
     _print_facts(
         {
             "name": task.name,
+            "namespace": _namespace_shown(task),
             "description": definition.effective_description(),
             "schedule": f"{_schedule_shown(task.schedule)}  ({task.schedule.description})",
             "handler": f"{task.handler}{_waiting(task, offered)}",
@@ -76,6 +85,7 @@ def print_task(task: Task, *, offered: Container[str] | None = None) -> None:
             "payload": _json_shown(definition.payload),
             "metadata": _json_shown(definition.metadata),
             "policy": ", ".join(_policy_shown(task.policy)),
+            "changed by": task.changed_by,
             "stats": f"{stats.success_count} succeeded, {stats.failure_count} failed{in_a_row}",
         }
     )
@@ -83,10 +93,13 @@ def print_task(task: Task, *, offered: Container[str] | None = None) -> None:
 
 def print_executions(executions: Iterable[Execution]) -> None:
     """Print a table of executions; the task's name is in the id."""
+    shown = list(executions)
+    namespaced = _namespace_column(shown)
     _print_table(
-        ("CREATED", "STATE", "TRY", "TOOK", "SCHEDULED", "ID", "WHY"),
+        (*namespaced, "CREATED", "STATE", "TRY", "TOOK", "SCHEDULED", "ID", "WHY"),
         [
             (
+                *(execution.namespace for _ in namespaced),
                 time_shown(execution.create_time),
                 Text(execution.state.value, style=STYLES.get(execution.state, "")),
                 str(execution.attempt or ""),
@@ -95,7 +108,7 @@ def print_executions(executions: Iterable[Execution]) -> None:
                 execution.id,
                 execution.reason or execution.error or "",
             )
-            for execution in executions
+            for execution in shown
         ],
     )
 
@@ -107,8 +120,10 @@ def print_execution(execution: Execution) -> None:
     facts: dict[str, str | None] = {
         "id": execution.id,
         "task": execution.task_name,
+        "namespace": _namespace_shown(execution),
         "state": execution.state.value + (f" ({execution.reason})" if execution.reason else ""),
         "trigger": execution.trigger.value.lower(),
+        "triggered by": execution.triggered_by,
         "scheduled": time_shown(execution.scheduled_time),
         "covers": None
         if covers is None
@@ -144,6 +159,122 @@ def print_handlers(handlers: Iterable[Handler]) -> None:
     )
 
 
+def print_keys(keys: Iterable[KeyInfo]) -> None:
+    """Print a table of keys."""
+    _print_table(
+        ("KEY", "ID", "CREATED", "LAST USED", "EXPIRES", "GRANTS"),
+        [
+            (
+                key.name,
+                key.id,
+                time_shown(key.create_time),
+                time_shown(key.last_used_time) or "never",
+                _expiry_shown(key),
+                ", ".join(key.grants),
+            )
+            for key in keys
+        ],
+    )
+
+
+def print_key(key: KeyInfo) -> None:
+    """Print one key."""
+    _print_facts(_key_facts(key))
+
+
+def print_identity(identity: Identity) -> None:
+    """Print the caller, and the key that it uses."""
+    facts = {"caller": identity.name, "grants": ", ".join(identity.grants), "namespace": identity.namespace}
+    of_key = {} if identity.key is None else _key_facts(identity.key)
+    _print_facts(facts | {name: value for name, value in of_key.items() if name not in facts})
+
+
+def _key_facts(key: KeyInfo) -> dict[str, str | None]:
+    return {
+        "key": key.name,
+        "id": key.id,
+        "namespace": key.namespace,
+        "grants": ", ".join(key.grants),
+        "created": f"{time_shown(key.create_time)} by {key.created_by}",
+        "rotated": "" if key.rotate_time == key.create_time else time_shown(key.rotate_time),
+        "old text": time_shown(key.old_text_expire_time) and f"accepted until {time_shown(key.old_text_expire_time)}",
+        "expires": _expiry_shown(key),
+        "last used": time_shown(key.last_used_time) or "never",
+    }
+
+
+def _expiry_shown(key: KeyInfo) -> str:
+    if key.revoke_time is not None:
+        return f"revoked {time_shown(key.revoke_time)}"
+    return time_shown(key.expire_time) or "never"
+
+
+def print_namespaces(namespaces: Iterable[Namespace]) -> None:
+    """Print a table of namespaces, with the limits that differ from their defaults."""
+    usual = dict(_limits_shown(Limits()))
+    _print_table(
+        ("NAMESPACE", "CREATED", "HANDLERS", "LIMITS"),
+        [
+            (
+                each.name,
+                time_shown(each.create_time),
+                ", ".join(each.handlers),
+                ", ".join(f"{name} {limit}" for name, limit in _limits_shown(each.limits) if usual[name] != limit),
+            )
+            for each in namespaces
+        ],
+    )
+
+
+def print_namespace(namespace: Namespace) -> None:
+    """Print one namespace."""
+    _print_facts(
+        {
+            "name": namespace.name,
+            "handlers": ", ".join(namespace.handlers),
+            "limits": ", ".join(f"{name} {limit}" for name, limit in _limits_shown(namespace.limits)),
+            "created": time_shown(namespace.create_time),
+        }
+    )
+
+
+def print_audit(events: Iterable[AuditEvent]) -> None:
+    """Print a table of rows of the audit log."""
+    _print_table(
+        ("TIME", "WHO", "FROM", "METHOD", "OUTCOME", "NAMESPACE", "WHAT", "DETAILS"),
+        [
+            (
+                time_shown(each.time),
+                each.principal,
+                each.peer,
+                each.method,
+                each.reason or each.outcome,
+                each.namespace,
+                each.resource,
+                ", ".join(filter(None, (*each.changed, each.execution, f"{each.count:,} times" * (each.count > 1)))),
+            )
+            for each in events
+        ],
+    )
+
+
+def _limits_shown(limits: Limits) -> Iterator[tuple[str, str]]:
+    for each in fields(limits):
+        value = getattr(limits, each.name)
+        yield each.name, "none" if value is None else f"{value:,}"
+
+
+def print_contexts(contexts: Mapping[str, Context]) -> None:
+    """Print a table of contexts."""
+    _print_table(
+        ("CONTEXT", "SERVER", "NAMESPACE", "TOKEN"),
+        [
+            (name, each.server or "", each.namespace or "", "" if each.token_file is None else str(each.token_file))
+            for name, each in contexts.items()
+        ],
+    )
+
+
 def print_preview(preview: Preview) -> None:
     """Print the instants at which a schedule fires, in UTC and in its zone, and the notes on changes of the clocks."""
     schedule = preview.schedule
@@ -156,6 +287,15 @@ def print_preview(preview: Preview) -> None:
         print("  never")
     for note in preview.notes:
         print(plain(f"Note: {note}."))
+
+
+def _namespace_column(rows: Sequence[Task | Execution]) -> tuple[str, ...]:
+    """Return the title of the column of namespaces; nothing if all rows are of the default one."""
+    return ("NAMESPACE",) if any(map(_namespace_shown, rows)) else ()
+
+
+def _namespace_shown(row: Task | Execution) -> str:
+    return "" if row.namespace == DEFAULT_NAMESPACE else row.namespace
 
 
 def _handler_shown(task: Task, offered: Container[str] | None) -> str:

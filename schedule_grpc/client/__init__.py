@@ -20,6 +20,9 @@ from schedule_grpc.client.asynchronous import AsyncClient, AsyncWatch
 from schedule_grpc.client.blocking import Client, Watch
 from schedule_grpc.client.channel import Tls
 from schedule_grpc.client.responses import RunResult
+from schedule_grpc.domain.access.audit import AuditEvent, AuditFilter, AuditPage
+from schedule_grpc.domain.access.keys import Identity, KeyInfo, KeyPage, NewKey
+from schedule_grpc.domain.access.namespace import Limits, Namespace, NamespacePage
 from schedule_grpc.domain.execution import (
     Backfill,
     CoveredRange,
@@ -41,6 +44,9 @@ from schedule_grpc.events import Lost, Progress, Transition
 __all__ = [
     "AsyncClient",
     "AsyncWatch",
+    "AuditEvent",
+    "AuditFilter",
+    "AuditPage",
     "Backfill",
     "CatchUp",
     "Client",
@@ -52,7 +58,14 @@ __all__ = [
     "FailedAttempt",
     "FailureKind",
     "Handler",
+    "Identity",
+    "KeyInfo",
+    "KeyPage",
+    "Limits",
     "Lost",
+    "Namespace",
+    "NamespacePage",
+    "NewKey",
     "Overlap",
     "Policy",
     "Preview",

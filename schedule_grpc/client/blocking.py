@@ -3,6 +3,8 @@
 import math
 import threading
 from collections.abc import Callable, Iterator
+from copy import copy
+from os import PathLike
 from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from weakref import WeakSet
@@ -10,12 +12,14 @@ from weakref import WeakSet
 import grpc
 
 from schedule_grpc.client import requests
-from schedule_grpc.client.call import Call, Pages, Run, answers, failure
-from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Metadata, Tls, route
+from schedule_grpc.client.call import Call, Pages, Run, answers, failure, within
+from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Tls, route
 from schedule_grpc.client.patience import PATIENCE, pauses
+from schedule_grpc.client.rpcs import rpcs_over
+from schedule_grpc.client.token import CallMetadata, no_metadata
+from schedule_grpc.client.values import namespace_given
 from schedule_grpc.errors import ScheduleError, Unavailable
 from schedule_grpc.events import Lost, WatchEvent
-from schedule_grpc.pb import schedule_pb2_grpc
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -167,9 +171,11 @@ class Client:
         *,
         tls: Tls | None = None,
         token: str | None = None,
+        token_file: PathLike[str] | str | None = None,
         deadline: float = DEADLINE,
         attempts: int = ATTEMPTS,
         patience: float = PATIENCE,
+        namespace: str = "",
     ) -> None:
         """Prepare a client; it connects with the first call.
 
@@ -178,41 +184,48 @@ class Client:
                 knows, such as ``unix:/run/schedule.sock``.
             tls: How the server proves its identity, and the client its own; None connects without encryption.
             token: Sent with every call as a bearer token; without TLS to this machine only.
+            token_file: A file that holds the token instead, and is read again whenever it changes.
             deadline: Seconds for a call over all its attempts; run_task_now (not detached) and watches have none.
-            attempts: How often a call is made, 1 to 5, while the server is unavailable. trigger_cron is made once.
+            attempts: How often a call is made, 1 to 5, while the server is unavailable. trigger_cron, create_key and
+                rotate_key are made once.
             patience: Seconds for which a watch that has begun, or a waiting run_task_now, tries to reach a server
                 that is gone; with 0 they end with the server.
+            namespace: The namespace of every call; empty: the one that the token's grants name, or ``default``.
 
         Raises:
             ValueError: for invalid settings, and for a token that would be sent to another machine without TLS.
-            OSError: if a file that ``tls`` names cannot be read.
+            OSError: if the token's file, or one that ``tls`` names, cannot be read.
         """
-        way = route(address, tls=tls, token=token, attempts=attempts)
+        way = route(address, tls=tls, token=token, token_file=token_file, attempts=attempts)
         if way.credentials is None:
             channel = grpc.insecure_channel(way.address, options=way.options)
         else:
             channel = grpc.secure_channel(way.address, way.credentials, options=way.options)
-        self._begin(channel, deadline, way.metadata, patience)
+        self._begin(channel, deadline, way.metadata, patience, namespace)
 
     @classmethod
-    def over(cls, channel: grpc.Channel, *, deadline: float = DEADLINE, patience: float = PATIENCE) -> Self:
+    def over(
+        cls, channel: grpc.Channel, *, deadline: float = DEADLINE, patience: float = PATIENCE, namespace: str = ""
+    ) -> Self:
         """Return a client over an existing gRPC channel, with that channel's options; closing the client closes it."""
         client = cls.__new__(cls)
-        client._begin(channel, deadline, (), patience)  # noqa: SLF001 (one of ours)
+        client._begin(channel, deadline, no_metadata, patience, namespace)  # noqa: SLF001 (one of ours)
         return client
 
-    def _begin(self, channel: grpc.Channel, deadline: float, metadata: Metadata, patience: float) -> None:
+    def _begin(
+        self, channel: grpc.Channel, deadline: float, metadata: CallMetadata, patience: float, namespace: str
+    ) -> None:
         if deadline <= 0:
             raise ValueError(f"deadline must be positive, not {deadline}")
         if not 0 <= patience < math.inf:
             raise ValueError(f"patience must be a number of seconds, 0 or more, not {patience}")
         self._channel = channel
-        self._stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
+        self._rpcs = rpcs_over(channel)
         self._deadline = deadline
         self._metadata = metadata
         self._patience = patience
+        self._namespace = namespace_given(namespace)
         self._was_answered = False
-        self._closed = False
         self._closing = threading.Event()
         self._watches: WeakSet[Watch] = WeakSet()
 
@@ -226,11 +239,20 @@ class Client:
 
     def close(self) -> None:
         """Close the connection, and end every call and watch under way. Closing again changes nothing."""
-        self._closed = True
         self._closing.set()
         for watch in tuple(self._watches):
             watch.wake()
         self._channel.close()
+
+    def in_namespace(self, namespace: str) -> Self:
+        """Return a client of another namespace over the same connection; closing one of the two closes both.
+
+        Raises:
+            ValueError: if the text is no namespace's name.
+        """
+        other = copy(self)
+        other._namespace = namespace_given(namespace)  # noqa: SLF001 (one of ours)
+        return other
 
     register_task = _method(requests.register_task)
     batch_register_tasks = _method(requests.batch_register_tasks)
@@ -255,6 +277,19 @@ class Client:
     watch = watch_executions
     list_handlers = _method(requests.list_handlers)
     initialize_default_tasks = _method(requests.initialize_default_tasks)
+    create_key = _method(requests.create_key)
+    list_keys = _method(requests.list_keys)
+    keys = _pages(requests.keys)
+    rotate_key = _method(requests.rotate_key)
+    revoke_key = _method(requests.revoke_key)
+    who_am_i = _method(requests.who_am_i)
+    create_namespace = _method(requests.create_namespace)
+    update_namespace = _method(requests.update_namespace)
+    list_namespaces = _method(requests.list_namespaces)
+    namespaces = _pages(requests.namespaces)
+    delete_namespace = _method(requests.delete_namespace)
+    list_audit_events = _method(requests.list_audit_events)
+    audit_events = _pages(requests.audit_events)
 
     def _answer(self, call: Call[T]) -> T:
         try:
@@ -297,12 +332,18 @@ class Client:
         self._watches.add(watch)
         return watch
 
+    @property
+    def _closed(self) -> bool:
+        return self._closing.is_set()  # shared with the clients of other namespaces
+
     def _called(self, call: Call[Any]) -> Any:
         if self._closed:
             raise failure(None, closed=True)
         timeout = None if call.waits else self._deadline
         try:
-            return getattr(self._stub, call.rpc)(call.request, timeout=timeout, metadata=self._metadata)
+            return self._rpcs[call.rpc](
+                within(self._namespace, call.request), timeout=timeout, metadata=self._metadata()
+            )
         except ValueError:
             if self._closed:  # by another thread, just now
                 raise failure(None, closed=True) from None

@@ -16,9 +16,15 @@ from grpc_status import rpc_status
 from schedule_grpc.client.unreachable import in_words
 from schedule_grpc.errors import ScheduleError, Unavailable
 from schedule_grpc.formats import protobuf
+from schedule_grpc.pb import schedule_pb2
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])
+R = TypeVar("R", bound=Message)
+
+_REQUESTS = [rpc.input_type for rpc in schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].methods]
+_NAMESPACED = frozenset(each.full_name for each in _REQUESTS if "namespace" in each.fields_by_name)
+"""The requests that a client completes; those of AccessService name a namespace as what they concern."""
 
 _CANCELLED_HERE = ("Locally cancelled by application!", "Channel closed!")
 """gRPC's texts for calls that this program cancelled."""
@@ -80,6 +86,13 @@ def _was_cancelled_there(error: grpc.RpcError) -> bool:
     https://github.com/grpc/grpc/issues/41785
     """
     return error.code() is grpc.StatusCode.CANCELLED and error.details() not in _CANCELLED_HERE
+
+
+def within(namespace: str, request: R) -> R:
+    """Return a request that names the namespace, if it can name one; the empty text leaves the choice to the server."""
+    if namespace and request.DESCRIPTOR.full_name in _NAMESPACED:
+        request.namespace = namespace  # type: ignore[attr-defined]
+    return request
 
 
 def answers(make: Callable[..., Any], shape: Callable[[Any], Any] = lambda answer: answer) -> Callable[[M], M]:

@@ -13,7 +13,8 @@ import grpc
 
 from schedule_grpc.client.address import target
 from schedule_grpc.client.requests import NEVER_RETRIED
-from schedule_grpc.pb import schedule_pb2
+from schedule_grpc.client.rpcs import SERVICES
+from schedule_grpc.client.token import CallMetadata, metadata_with, no_metadata
 
 DEADLINE = 10.0
 """Seconds for a call, over all its attempts; a waiting RunTaskNow and a watch have none."""
@@ -23,10 +24,7 @@ MAX_ATTEMPTS = 5
 """gRPC's own limit."""
 
 Pem: TypeAlias = bytes | str | PathLike[str]
-Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
-_SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
-_TOKEN = re.compile(r"[!-~]+")
 _SCHEME = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6):")
 _OPTIONS = (
     # A batch of registrations may have 1 MiB; gRPC does not retry a request that is larger than this buffer.
@@ -75,31 +73,32 @@ class Tls:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """The parts of a gRPC channel to a server, and the metadata of every call."""
+    """The parts of a gRPC channel to a server, and what makes the metadata of its calls."""
 
     address: str
     credentials: grpc.ChannelCredentials | None
     options: tuple[tuple[str, Any], ...]
-    metadata: Metadata
+    metadata: CallMetadata
 
 
-def route(address: str, *, tls: Tls | None, token: str | None, attempts: int) -> Route:
+def route(
+    address: str, *, tls: Tls | None, token: str | None, token_file: PathLike[str] | str | None = None, attempts: int
+) -> Route:
     """Return the route to an address; a call is attempted up to ``attempts`` times.
 
     Raises:
         ValueError: for invalid settings, and for a token that would leave this machine without TLS.
-        OSError: if a file that ``tls`` names cannot be read.
+        OSError: if the file of the token, or one that ``tls`` names, cannot be read.
     """
     address = target(address, encrypted=tls is not None)
-    if token is not None and tls is None and not is_loopback(address):
+    metadata = metadata_with(token, token_file)
+    if metadata is not no_metadata and tls is None and not is_loopback(address):
         raise ValueError(f"a token is not sent to {address} without TLS: give tls=Tls(...), or use a loopback address")
-    if token is not None and not _TOKEN.fullmatch(token):
-        raise ValueError("a token consists of printable ASCII characters without blanks")
     return Route(
         address=address,
         credentials=None if tls is None else tls.credentials(),
         options=(*_OPTIONS, *_options_of(address, tls, attempts)),
-        metadata=() if token is None else (("authorization", f"Bearer {token}"),),
+        metadata=metadata,
     )
 
 
@@ -148,8 +147,14 @@ def _service_config(attempts: int) -> dict[str, Any]:
         "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     # An entry that names a method takes precedence over one that names the service alone.
-    once = [{"service": _SERVICE, "method": rpc} for rpc in NEVER_RETRIED]
-    return {"methodConfig": [{"name": [{"service": _SERVICE}], "retryPolicy": policy}, {"name": once}]}
+    once = [
+        {"service": service.full_name, "method": rpc}
+        for service in SERVICES
+        for rpc in NEVER_RETRIED
+        if rpc in service.methods_by_name
+    ]
+    services = [{"service": service.full_name} for service in SERVICES]
+    return {"methodConfig": [{"name": services, "retryPolicy": policy}, {"name": once}]}
 
 
 def _pem(given: Pem | None, name: str) -> bytes | None:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from google.protobuf.empty_pb2 import Empty
 
+from schedule_grpc.domain.access.audit import AuditEvent, AuditPage
+from schedule_grpc.domain.access.keys import KeyInfo, KeyPage
+from schedule_grpc.domain.access.namespace import Namespace, NamespacePage
 from schedule_grpc.domain.execution import Execution, ExecutionPage
 from schedule_grpc.domain.task import Handler, Task, TaskPage
 from schedule_grpc.formats import protobuf
@@ -48,6 +51,16 @@ def executions_of(page: ExecutionPage) -> tuple[Execution, ...]:
     return page.executions
 
 
+def namespaces_of(page: NamespacePage) -> tuple[Namespace, ...]:
+    """Return the namespaces of a page."""
+    return page.namespaces
+
+
+def audit_events_of(page: AuditPage) -> tuple[AuditEvent, ...]:
+    """Return the rows of a page of the audit log."""
+    return page.events
+
+
 def run_result(response: pb.RunTaskNowResponse) -> RunResult:
     """Return the result of a RunTaskNow answer."""
     return RunResult(success=response.success, execution=protobuf.execution_from(response.execution))
@@ -61,3 +74,8 @@ def is_over(result: RunResult) -> bool:
 def handlers(response: pb.ListHandlersResponse) -> tuple[Handler, ...]:
     """Return the handlers of a ListHandlers answer."""
     return tuple(protobuf.handler_from(handler) for handler in response.handlers)
+
+
+def keys_of(page: KeyPage) -> tuple[KeyInfo, ...]:
+    """Return the keys of a page."""
+    return page.keys

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from schedule_grpc.domain.access.namespace import namespace_violations
 from schedule_grpc.domain.canonical_json import NotJson
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.json_input import portable
@@ -30,6 +31,17 @@ def given(kind: type[T], field: str, value: T | None) -> T | None:
     if value is not None and not isinstance(value, kind):
         raise InvalidArgument.of(field, f"{type(value).__name__} is not a {kind.__name__}")
     return value
+
+
+def namespace_given(namespace: str) -> str:
+    """Return a namespace's name; the empty text leaves the choice to the server.
+
+    Raises:
+        ValueError: if the text is no namespace's name.
+    """
+    if violations := list(namespace_violations("namespace", namespace) if namespace else ()):
+        raise ValueError(str(violations[0]))
+    return namespace
 
 
 def registrations_given(values: Any) -> list[Registration]:

@@ -25,7 +25,7 @@ from schedule_grpc.database.operation import (
 from schedule_grpc.database.query import Queries, load_queries
 from schedule_grpc.database.set_query import SetQuery, Table
 from schedule_grpc.database.sqlite.database import SqliteDatabase
-from schedule_grpc.database.sqlite.prepare import look
+from schedule_grpc.database.sqlite.prepare import look, read_file
 
 __all__ = [
     "ByPlace",
@@ -48,6 +48,7 @@ __all__ = [
     "load_migrations",
     "load_queries",
     "look",
+    "read_file",
     "together",
     "together_with",
 ]

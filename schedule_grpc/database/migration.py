@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z_]+\.sql")
+_ONLY_SQLITE = re.compile(r"^-- Only on SQLite\.$", re.MULTILINE)
 _OLDEST = re.compile(r"^-- Programs of version (?P<version>\d+) can work with it\.$", re.MULTILINE)
 
 
@@ -34,6 +35,10 @@ class Migration:
             if sqlite3.complete_statement(pending):
                 yield pending
                 pending = ""
+
+    def statements_of_server(self) -> Iterator[str]:
+        """Return the statements that are not marked ``-- Only on SQLite.``; PostgreSQL's own are fragments."""
+        return (each for each in self.statements() if _ONLY_SQLITE.search(each) is None)
 
 
 def load_migrations(package: str) -> tuple[Migration, ...]:

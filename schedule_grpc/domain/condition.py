@@ -46,6 +46,7 @@ class Alert:
     """A condition of a task, kept until its end has been sent."""
 
     task_uid: str
+    namespace: str
     task_name: str
     key: str
     title: str

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from schedule_grpc.domain.access.audit import BEFORE_NEWEST, AuditFilter, AuditPlace
+from schedule_grpc.domain.access.keys import KeyFilter, KeyInfo, KeyPlace
 from schedule_grpc.domain.execution import ExecutionFilter, ExecutionPage
 from schedule_grpc.domain.task import TaskFilter, TaskPage
 from schedule_grpc.errors import InvalidArgument
@@ -65,6 +67,29 @@ class TaskCursor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NamespaceCursor:
+    """The place after which the next page of namespaces begins."""
+
+    name: str = ""
+
+    @classmethod
+    def read(cls, page: Page) -> "NamespaceCursor":
+        """Return the cursor in a page's token.
+
+        Raises:
+            InvalidArgument: if the token is not ours or belongs to another question.
+        """
+        if not page.token:
+            return cls()
+        (name,) = _opened(page.token, _question("namespaces"), str)
+        return cls(name=name)
+
+    def write(self) -> str:
+        """Return the token for this place."""
+        return _sealed(_question("namespaces"), self.name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutionCursor:
     """The place (creation time, id) after which the next page of executions begins; None is the beginning."""
 
@@ -91,6 +116,59 @@ class ExecutionCursor:
             return ""
         instant, execution_id = self.position
         return _sealed(_question("executions", task_name, chosen), to_micros(instant), execution_id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyCursor:
+    """The place after which the next page of keys begins."""
+
+    place: KeyPlace = ("", "")
+
+    @classmethod
+    def read(cls, page: Page, chosen: KeyFilter) -> "KeyCursor":
+        """Return the cursor in a page's token.
+
+        Raises:
+            InvalidArgument: if the token is not ours or belongs to another question.
+        """
+        if not page.token:
+            return cls()
+        name, key_id = _opened(page.token, _question("keys", chosen), str, str)
+        return cls(place=(name, key_id))
+
+    @classmethod
+    def after(cls, key: KeyInfo) -> "KeyCursor":
+        """Return the place behind a key."""
+        return cls(place=(key.name, key.id))
+
+    def write(self, chosen: KeyFilter) -> str:
+        """Return the token for this place."""
+        return _sealed(_question("keys", chosen), *self.place)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditCursor:
+    """The place after which the next page of the audit log begins."""
+
+    place: AuditPlace = BEFORE_NEWEST
+
+    @classmethod
+    def read(cls, page: Page, chosen: AuditFilter) -> "AuditCursor":
+        """Return the cursor in a page's token.
+
+        Raises:
+            InvalidArgument: if the token is not ours or belongs to another question.
+        """
+        if not page.token:
+            return cls()
+        time, replica, seq = _opened(page.token, _question("audit", chosen), int, str, int)
+        if not all(-(2**63) <= number < 2**63 for number in (time, seq)):
+            raise _foreign()
+        return cls(place=(time, replica, seq))
+
+    def write(self, chosen: AuditFilter) -> str:
+        """Return the token for this place."""
+        return _sealed(_question("audit", chosen), *self.place)
 
 
 def fitting(items: Iterable[T], size_of: Callable[[T], int]) -> list[T]:

@@ -109,10 +109,12 @@ def _known_of_unreadable(task: Task, now: datetime) -> Firing:
     return Firing(task=task, settled_time=max(task.settled_time, now), next_run_time=None, executions=executions)
 
 
-def backfill(task: Task, start_time: datetime, end_time: datetime, now: datetime) -> tuple[Execution, ...]:
+def backfill(
+    task: Task, start_time: datetime, end_time: datetime, now: datetime, *, by: str | None = None
+) -> tuple[Execution, ...]:
     """Return executions for the occurrences in [start_time, end_time), in their order; none after the settled time.
 
-    The engine's loop records occurrences after the settled time.
+    The engine's loop records occurrences after the settled time. ``by`` is the caller that asks for them.
 
     Raises:
         TaskDisabled: for a disabled task.
@@ -130,7 +132,9 @@ def backfill(task: Task, start_time: datetime, end_time: datetime, now: datetime
     if due.count > MAX_BACKFILL:
         count = f"{due.count}" if due.exact else f"more than {due.count}"
         raise InvalidArgument.of("end_time", f"{count} occurrences lie in this time, at most {MAX_BACKFILL} at once")
-    return tuple(planned(task, trigger=Trigger.BACKFILL, now=now, scheduled_time=each) for each in due.newest)
+    return tuple(
+        planned(task, trigger=Trigger.BACKFILL, now=now, scheduled_time=each, triggered_by=by) for each in due.newest
+    )
 
 
 def _latest(task: Task, due: Due, now: datetime, *, alone: bool) -> Iterator[Execution]:

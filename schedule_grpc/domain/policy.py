@@ -81,6 +81,8 @@ class Policy:
     """Failures in a row after which an alert is sent; 0 for none."""
     overdue_grace: timedelta = timedelta(0)
     """How late an occurrence may start before an alert is sent; 0 for none."""
+    payload_override: bool = False
+    """Whether callers with the scope run may give a run by hand a payload; if not, only those with the scope write."""
 
     def fields(self) -> dict[str, Any]:
         """Return every value by its path in the contract, such as ``retry.max_retries``."""

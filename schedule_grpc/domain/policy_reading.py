@@ -32,6 +32,7 @@ E = TypeVar("E", bound=StrEnum)
 _DEFAULTS = DEFAULT.fields()
 _PARTS = frozenset(path.partition(".")[0] for path in _DEFAULTS if "." in path)
 _MILLISECONDS = "_ms"
+_FLAGS = {True: "true", False: "false"}
 POLICIES_KEPT = 1024
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -119,6 +120,8 @@ def policy_value(path: str, given: object) -> Any:
         return _duration(given)
     if isinstance(default, StrEnum):
         return _word(type(default), given)
+    if isinstance(default, bool):
+        return _flag(given)
     if isinstance(default, int | float):
         return _number(given, integer=isinstance(default, int))
     return _instant(given)
@@ -134,6 +137,8 @@ def policy_text(value: object) -> str:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, float):
         return str(whole(value))
+    if isinstance(value, bool):
+        return _FLAGS[value]
     return "none" if value is None else str(value)
 
 
@@ -206,6 +211,15 @@ def _word(words: type[E], given: object) -> E:
     if found is None:
         raise ValueError(f"{given!r} is none of {', '.join(known)}")
     return found
+
+
+def _flag(given: object) -> bool:
+    if isinstance(given, bool):
+        return given
+    for flag, word in _FLAGS.items():
+        if isinstance(given, str) and given.strip().lower() == word:
+            return flag
+    raise ValueError(f"{given!r} is neither true nor false")
 
 
 def _number(given: object, *, integer: bool) -> int | float:

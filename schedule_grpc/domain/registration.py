@@ -2,17 +2,19 @@
 
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
+from schedule_grpc.domain.access.audit import Author, Entry
+from schedule_grpc.domain.canonical_json import object_text
 from schedule_grpc.domain.execution import Reason
 from schedule_grpc.domain.planning import Firing, settlement, start_delay
 from schedule_grpc.domain.policy import DEFAULT
-from schedule_grpc.domain.task import PLACE, Definition, Task, define
+from schedule_grpc.domain.task import FIELDS, PLACE, Definition, Task, define
 from schedule_grpc.errors import InvalidArgument, SchedulePassed, TaskUnreadable
 
 MAX_BATCH = 1000
@@ -29,6 +31,35 @@ class TaskChange:
     before: Task | None
     after: Task
     settlement: Firing | None = None
+    author: Author | None = None
+    """The call that makes the change; None: the server itself does."""
+
+    def by(self, author: Author) -> "TaskChange":
+        """Return the change as one that a caller makes; one that changes nothing is nobody's."""
+        if self.after == self.before:
+            return self
+        caller = author.attribution
+        after = self.after if self.after.changed_by == caller else replace(self.after, changed_by=caller)
+        return TaskChange(before=self.before, after=after, settlement=self.settlement, author=author)
+
+    @property
+    def entry(self) -> Entry | None:
+        """What the audit log tells of the change, if its author is audited."""
+        if self.author is None or not self.author.caller.is_audited:
+            return None
+        before, after = self.before, self.after
+        is_deleted = after.delete_time is not None
+        changed = () if before is None or is_deleted else tuple(_changed_fields(before, after))
+        shows_payload = before is None or "payload" in changed
+        return Entry(
+            author=self.author,
+            namespace=after.namespace,
+            resource=after.name,
+            changed=changed,
+            payload=object_text(after.definition.payload) if shows_payload and not is_deleted else None,
+            before_etag="" if before is None else before.etag,
+            after_etag="" if is_deleted else after.etag,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +79,13 @@ class FreshTask:
 
     wanted: Registration
     task: Task
+    author: Author | None = None
+    """The call that registers it; None: the server itself does."""
+
+    @property
+    def entry(self) -> Entry | None:
+        """What the audit log tells if the task is created."""
+        return TaskChange(before=None, after=self.task, author=self.author).entry
 
     def beside(self, before: Task | None) -> Task | None:
         """Return the task once it is registered; None if that changes ``before``, which `registered` computes."""
@@ -84,7 +122,8 @@ class TaskUpdate:
         kept = {name: value for name, value in present.fields().items() if name not in self.fields}
         required = {name: "" for name in ("schedule", "handler") if self.fields.get(name, "") is None}
         policy = present.policy.with_fields(self.policy)
-        return define(name=task.name, policy=policy, present=present, **(kept | changed | required))
+        fields = kept | changed | required
+        return define(name=task.name, namespace=task.namespace, policy=policy, present=present, **fields)
 
     def _replaces(self, field: str) -> bool:
         """Return whether the update replaces a part of a task; a schedule or its zone replaces both."""
@@ -146,14 +185,16 @@ def registered(before: Task | None, definition: Definition, *, enabled: bool | N
     return _changed(before, replace(before, definition=definition, enabled=chosen), now)
 
 
-def fresh_task(wanted: Registration, now: datetime) -> FreshTask:
-    """Return a registration as a new task.
+def fresh_task(wanted: Registration, now: datetime, *, author: Author | None = None) -> FreshTask:
+    """Return a registration as a new task; ``author``: the call that registers it.
 
     Raises:
         SchedulePassed: as `registered`.
     """
     change = registered(None, wanted.definition, enabled=wanted.enabled, now=now)
-    return FreshTask(wanted=wanted, task=change.after)
+    if author is not None:
+        change = change.by(author)
+    return FreshTask(wanted=wanted, task=change.after, author=author)
 
 
 def switched(before: Task, *, enabled: bool, note: str, now: datetime) -> TaskChange:
@@ -178,6 +219,15 @@ def removed(before: Task, now: datetime) -> TaskChange:
         next_run_time=None,
     )
     return TaskChange(before=before, after=after, settlement=settlement(before, now, ended_for=Reason.TASK_DELETED))
+
+
+def _changed_fields(before: Task, after: Task) -> Iterator[str]:
+    """Yield the names of the fields of a task that a change gives other values."""
+    old, new = before.definition.fields(), after.definition.fields()
+    yield from (name for name in FIELDS if old[name] != new[name])
+    if before.policy != after.policy:
+        yield "policy"
+    yield from (name for name in ("enabled", "note") if getattr(before, name) != getattr(after, name))
 
 
 def _is_as_wanted(before: Task, definition: Definition, enabled: bool | None) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, TaskKey, namespace_violations
 from schedule_grpc.domain.canonical_json import CanonicalObject, NotJson, encode
 from schedule_grpc.domain.json_input import portable
 from schedule_grpc.domain.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
@@ -46,7 +47,7 @@ TEXT_FIELDS = ("handler", "description")
 OBJECT_FIELDS = {"payload": MAX_PAYLOAD_BYTES, "metadata": MAX_METADATA_BYTES}
 """JSON objects, with the bytes that each may have at most."""
 FIELDS = (*SCHEDULE_FIELDS, *TEXT_FIELDS, *OBJECT_FIELDS)
-"""A definition's fields beside its name and policy: columns, messages, masks, files and differences follow from these.
+"""A definition's fields beside its identity and policy: columns, messages, masks, files, differences follow from these.
 
 Typed signatures (of clients, commands, HTTP bodies), JSON answers and printed tasks spell them again.
 """
@@ -65,6 +66,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     ``unread`` keeps what the store holds for it, and the task does not fire: a guess would do the wrong thing.
     """
 
+    namespace: str = DEFAULT_NAMESPACE
     name: str
     schedule: Schedule
     handler: str
@@ -74,6 +76,11 @@ class Definition(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     troubles: tuple[Violation, ...] = ()
     unread: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def key(self) -> TaskKey:
+        """What identifies the task: its namespace and its name."""
+        return self.namespace, self.name
 
     def fields(self) -> dict[str, Any]:
         """Return its `FIELDS` by name, as `define` takes them."""
@@ -175,12 +182,24 @@ class Task(Struct, frozen=True, kw_only=True):
     last_run_time: datetime | None = None
     delete_time: datetime | None = None
     note: str = ""
+    changed_by: str = ""
+    """The caller that changed it last; empty where that is not known."""
     stats: TaskStats = TaskStats()
 
     @property
     def name(self) -> str:
-        """Unique among living tasks."""
+        """Unique among the living tasks of its namespace."""
         return self.definition.name
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that it belongs to, as do all its executions."""
+        return self.definition.namespace
+
+    @property
+    def key(self) -> TaskKey:
+        """What identifies it among living tasks: its namespace and its name."""
+        return self.definition.key
 
     @property
     def due_time(self) -> datetime | None:
@@ -258,6 +277,7 @@ class TaskPage:
 def define(
     *,
     name: str,
+    namespace: str = DEFAULT_NAMESPACE,
     schedule: str,
     handler: str,
     time_zone: str = "UTC",
@@ -270,7 +290,8 @@ def define(
     """Return a valid definition.
 
     Args:
-        name: Unique among living tasks.
+        name: Unique among the living tasks of the namespace.
+        namespace: A namespace's name.
         schedule: As `parse` takes it.
         handler: A name too.
         time_zone: Of cron expressions.
@@ -285,7 +306,8 @@ def define(
         InvalidSchedule: if only the schedule or its zone is wrong.
         InvalidArgument: with a violation for every field that is wrong.
     """
-    violations = [*_name_violations("name", name), *_name_violations("handler", handler)]
+    violations = [*_name_violations("name", name), *namespace_violations("namespace", namespace)]
+    violations += _name_violations("handler", handler)
     violations += text_violations("description", description, most=MAX_DESCRIPTION)
     chosen, wrong = (DEFAULT, ()) if policy is None else understood(policy)
     violations += wrong
@@ -306,6 +328,7 @@ def define(
         raise InvalidArgument(*violations)
     return Definition(
         name=name,
+        namespace=namespace,
         schedule=parsed,
         handler=handler,
         payload=kept_payload,

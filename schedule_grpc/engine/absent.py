@@ -15,6 +15,9 @@ class AbsentEngine:
     speaks = False
     """Whether this server sends alerts."""
 
+    servers = 1
+    """It knows of no other server: servers without an engine hold no lease."""
+
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock

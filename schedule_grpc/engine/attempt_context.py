@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from schedule_grpc.domain.condition import Condition
 from schedule_grpc.domain.task import Task
+from schedule_grpc.engine.log_lines import names_of
 from schedule_grpc.engine.progress import Reporter
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Env
@@ -68,9 +69,7 @@ class Given:
     def log(self) -> FilteringBoundLogger:
         """A logger that names the attempt on every line."""
         execution = self._claim.execution
-        logger: FilteringBoundLogger = structlog.get_logger(
-            __name__, execution=execution.id, task=self.task.name, attempt=execution.attempt
-        )
+        logger: FilteringBoundLogger = structlog.get_logger(__name__, **names_of(execution), attempt=execution.attempt)
         return logger
 
     @property

@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from schedule_grpc.domain.access.audit import DEFAULT_RETENTION
 from schedule_grpc.domain.execution import State, Trigger
 from schedule_grpc.engine.handler_loops import HandlerLoops
 from schedule_grpc.engine.leases import Lease, SharedLease, SoleLease
@@ -44,6 +45,8 @@ class EngineOptions:
 
     concurrency: int = 100
     drain_timeout: timedelta = timedelta(seconds=30)
+    audit_retention: timedelta = DEFAULT_RETENTION
+    """How long rows of the audit log are kept."""
 
 
 class Engine:
@@ -99,7 +102,7 @@ class Engine:
             on_free=self._notice_free,
             may_wait=self._may_wait,
         )
-        self._janitor = Janitor(store=store, clock=clock)
+        self._janitor = Janitor(store=store, clock=clock, audit_retention=chosen.audit_retention)
         self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, hub=hub, lease=self._lease, owner=owner)
         self._loop = Loop(
             store=store,
@@ -180,6 +183,11 @@ class Engine:
     def speaks(self) -> bool:
         """Whether this server sends alerts: among servers that share a database, the one there longest does."""
         return self._lease.first
+
+    @property
+    def servers(self) -> int:
+        """The number of servers that work in the database, this one included."""
+        return self._lease.holders
 
     @property
     def running(self) -> int:

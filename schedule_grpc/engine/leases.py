@@ -53,6 +53,10 @@ class Lease(Protocol):
         """Whether this server has been there longest among those that share the database."""
 
     @property
+    def holders(self) -> int:
+        """The number of servers that hold leases, this one included."""
+
+    @property
     def lapsed(self) -> Mapping[str, int]:
         """The leases of other servers that are over, as `Store.take_over` takes them."""
 
@@ -76,6 +80,7 @@ class SoleLease:
     holds = True
     term = 0
     first = True
+    holders = 1
     lapsed: Mapping[str, int] = {}
 
     async def take(self) -> None:
@@ -116,6 +121,7 @@ class SharedLease:
         self.holds = False
         self.term = 0
         self.first = False
+        self.holders = 1
         self.lapsed: Mapping[str, int] = {}
         self._store = store
         self._owner = owner
@@ -212,6 +218,7 @@ class SharedLease:
         self.lapsed = self._presence.lapsed(asked)
         living = [holder.id for holder in holders if holder.id not in self.lapsed]
         self.first = living[:1] == [self._owner]
+        self.holders = max(len(living), 1)
         self._stands(holders, asked)
 
     def _stands(self, holders: tuple[Replica, ...], asked: float) -> None:

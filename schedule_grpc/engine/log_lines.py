@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import structlog
 
-from schedule_grpc.domain.execution import State
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
+from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.events import Event, Transition
 
 log = structlog.get_logger(__name__)
@@ -54,12 +55,16 @@ def _lines_of(events: Sequence[Event], *, informs: bool) -> Iterator[Line]:
             yield _again(event)
 
 
+def names_of(execution: Execution) -> dict[str, Any]:
+    """Return the fields by which lines name an execution and its task; a namespace other than ``default``, too."""
+    names: dict[str, Any] = {"execution": execution.id, "task": execution.task_name}
+    return names if execution.namespace == DEFAULT_NAMESPACE else names | {"namespace": execution.namespace}
+
+
 def _end(event: Transition) -> Line:
     execution = event.execution
     duration = execution.duration
-    fields: dict[str, Any] = {
-        "execution": execution.id,
-        "task": execution.task_name,
+    fields = names_of(execution) | {
         "state": execution.state.value,
         "trigger": execution.trigger.value,
         "attempt": execution.attempt,
@@ -76,7 +81,7 @@ def _end(event: Transition) -> Line:
 
 def _again(event: Transition) -> Line:
     execution = event.execution
-    fields: dict[str, Any] = {"execution": execution.id, "task": execution.task_name}
+    fields = names_of(execution)
     if not execution.newest_attempt_failed:
         return Line("info", "execution.handed_back", fields | {"hand_backs": execution.hand_backs})
     wait = execution.available_time - event.time

@@ -14,6 +14,7 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.engine.foresight import Foresight
 from schedule_grpc.engine.leases import Lease
 from schedule_grpc.engine.runner import Runner
+from schedule_grpc.engine.shares import Shares
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import ClaimRequest, Look, Slots, Store
@@ -62,6 +63,7 @@ class Loop:
         self._offered = registry.offered
         """The handlers that this tick looks for and starts."""
         self._concurrency = concurrency
+        self._shares = Shares(store, clock, concurrency)
         self._troubled: dict[str, int] = {}
         """Revisions, by uid, of tasks whose trouble has been logged."""
         self._full_since: float | None = None
@@ -119,6 +121,7 @@ class Loop:
         await self._lease.take()
         now = self._ticked = self._clock.now()
         await self._note_handlers(now)
+        await self._shares.keep_up()
         if self._sees_claims_alone(now):
             return await self._claim(now) or not self.is_done
         limit = self._look_limit()
@@ -128,7 +131,7 @@ class Loop:
         self._fired_beside = min(2 * self._fired_beside, FIRED_AT_ONCE) if is_full else FIRED_BESIDE
         expired = look.expired and await self._store.expire(now=now) > 0
         request = self._request(now)
-        has_older = request is not None and any(request.room(handler) > 0 for handler in look.claimable)
+        has_older = request is not None and any(request.room(queue) > 0 for queue in look.claimable)
         fired = await self._fire(look, now, begins=not has_older)
         claimed = has_older and await self._claim(now)
         await self._alert_of(look.unreadable, now)
@@ -197,7 +200,7 @@ class Loop:
         return self._clock.monotonic() - self._full_since < PATIENCE.total_seconds()
 
     async def _fire(self, look: Look, now: datetime, *, begins: bool) -> bool:
-        """Fire due tasks; if ``begins``, start their executions at once, none before older ones of its handler."""
+        """Fire due tasks; if ``begins``, start their executions at once, none before older ones of its queue."""
         if not look.due:
             return False
         if self._is_patient():
@@ -219,7 +222,7 @@ class Loop:
                 return await self._record(firings, now)
             request = replace(
                 slots.request,
-                handlers=self._offered.names - look.claimable,
+                overtaken=look.claimable,
                 looks_at=self._looked_at_behind(look),
                 horizon=self._foresight.begin_look(),
             )
@@ -296,4 +299,7 @@ class Loop:
             running=self._runner.running_by_handler(),
             now=now,
             limits=self._offered.limits,
+            running_in=self._runner.slots.by_namespace(),
+            shares=self._shares.slots,
+            turns=self._runner.slots.turns,
         )

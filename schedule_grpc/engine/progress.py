@@ -29,6 +29,7 @@ class Reporter:
         self._published_time = now
         event = Progress(
             execution_id=self._execution.id,
+            namespace=self._execution.namespace,
             task_name=self._execution.task_name,
             fraction=fraction,
             text=text,

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import structlog
 
+from schedule_grpc.domain.access.audit import DEFAULT_RETENTION
 from schedule_grpc.domain.schedule import rules_digest
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.runtime.clock import Clock
@@ -30,9 +31,11 @@ REMEMBERED = 20_000
 class Janitor:
     """Reviews all tasks at the start, and removes old history again and again."""
 
-    def __init__(self, *, store: Store, clock: Clock) -> None:
+    def __init__(self, *, store: Store, clock: Clock, audit_retention: timedelta = DEFAULT_RETENTION) -> None:
+        """Take a store; ``audit_retention``: how long rows of the audit log are kept."""
         self._store = store
         self._clock = clock
+        self._audit_retention = audit_retention
         self._review_after: str | None = ""
         """The uid after which the tasks are still to be reviewed; None once all are."""
 
@@ -55,6 +58,8 @@ class Janitor:
                 removed = await self.sweep(stopping)
                 if removed:
                     log.info("history.pruned", count=removed)
+                if removed := await self.sweep_audit(stopping):
+                    log.info("audit.pruned", count=removed)
             except Unavailable as error:
                 log.warning("history.not_pruned", error=str(error))
             except Exception:
@@ -109,6 +114,17 @@ class Janitor:
             await self._pause(stopping)
         if not _is_set(stopping):
             await self._store.end_round(current)
+        return removed
+
+    async def sweep_audit(self, stopping: asyncio.Event | None = None) -> int:
+        """Remove the rows of the audit log whose retention is over, a few at a time; return their number."""
+        removed = 0
+        while not _is_set(stopping):
+            some = await self._store.prune_audit(before=self._clock.now() - self._audit_retention)
+            if not some:
+                break
+            removed += some
+            await self._pause(stopping)
         return removed
 
     async def _prune(self, task_uids: Sequence[str], stopping: asyncio.Event | None) -> int:

@@ -1,7 +1,6 @@
 """One execution, from its claim to its record: resolve → perform → report → record, whatever happens on the way."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.engine.attempt_context import Given, context_of_execution
 from schedule_grpc.engine.leases import Lease
 from schedule_grpc.engine.outcome_writer import Answer, Recorder
+from schedule_grpc.engine.slots_in_use import SlotsInUse
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Abandoned, Hub
 from schedule_grpc.handlers import (
@@ -140,7 +140,7 @@ class Runner:
         self._hub = hub
         self._on_free = on_free
         self._running: dict[str, HeldAttempt] = {}
-        self._by_handler: Counter[str] = Counter()
+        self.slots = SlotsInUse()
         self._unfinished = 0
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -155,7 +155,7 @@ class Runner:
         """Run a claim, made in a term of the lease, in the background."""
         attempt = HeldAttempt(claim, asyncio.get_running_loop().create_future(), term)
         self._running[claim.execution.id] = attempt
-        self._by_handler[claim.execution.handler] += 1
+        self.slots.take(claim.execution)
         self._unfinished += 1
         former = self._inside.get(claim.execution.id)
         if former is None:
@@ -165,7 +165,7 @@ class Runner:
 
     def running_by_handler(self) -> Mapping[str, int]:
         """Return how many attempts run here, by handler."""
-        return +self._by_handler
+        return self.slots.by_handler()
 
     def held(self) -> Mapping[str, HeldAttempt]:
         """Return the attempts in progress here, by execution id."""
@@ -375,7 +375,7 @@ class Runner:
         # Its next attempt may have begun here already: the record was committed, and its answer got lost.
         if self._running.get(execution.id) is attempt:
             del self._running[execution.id]
-        self._by_handler[execution.handler] -= 1
+        self.slots.free(execution)
         self._unfinished -= 1
         if not self._unfinished:
             self._idle.set()

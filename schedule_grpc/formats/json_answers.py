@@ -1,10 +1,14 @@
 """JSON of tasks, executions, events and previews, for HTTP and the commands; it has every key of the older service."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any
 
+from schedule_grpc.domain.access.audit import AuditEvent
+from schedule_grpc.domain.access.keys import Identity, KeyInfo
+from schedule_grpc.domain.access.namespace import Namespace
 from schedule_grpc.domain.canonical_json import decode, encode, whole
 from schedule_grpc.domain.durations import MILLISECOND
 from schedule_grpc.domain.execution import Execution
@@ -26,6 +30,7 @@ def task_json(task: Task) -> dict[str, Any]:
         {
             "id": task.id,
             "name": task.name,
+            "namespace": task.namespace,
             "schedule": task.schedule.text,
             "timeZone": task.schedule.time_zone,
             "scheduleDescription": task.schedule.description,
@@ -41,6 +46,7 @@ def task_json(task: Task) -> dict[str, Any]:
             "nextRun": _time_or_none(task.next_run_time),
             "createdAt": time_json(task.create_time),
             "updatedAt": time_json(task.update_time),
+            "changedBy": task.changed_by or None,
             "etag": task.etag,
             "stats": _present(
                 {
@@ -82,11 +88,13 @@ def execution_json(execution: Execution) -> dict[str, Any]:
             "id": execution.id,
             "taskId": execution.task_id,
             "taskName": execution.task_name,
+            "namespace": execution.namespace,
             "handler": execution.handler,
             "state": execution.state.value,
             "reason": execution.reason,
             "failureKind": execution.failure_kind,
             "trigger": execution.trigger.value,
+            "triggeredBy": execution.triggered_by or None,
             "scheduledAt": _time_or_none(execution.scheduled_time),
             "createdAt": time_json(execution.create_time),
             "startedAt": _time_or_none(execution.start_time),
@@ -129,6 +137,7 @@ def event_json(event: Transition | Progress | Lost) -> dict[str, Any]:
             "time": time_json(event.time),
             "executionId": event.execution_id,
             "taskName": event.task_name,
+            "namespace": event.namespace,
             "fraction": event.fraction,
             "text": event.text,
         }
@@ -152,6 +161,56 @@ def handler_json(handler: Handler) -> dict[str, Any]:
             "concurrency": handler.concurrency,
         }
     )
+
+
+def key_json(key: KeyInfo) -> dict[str, Any]:
+    """Return a key's JSON, without keys whose value is missing."""
+    return _present(
+        {
+            "name": key.name,
+            "id": key.id,
+            "namespace": key.namespace,
+            "grants": list(key.grants),
+            "createdAt": time_json(key.create_time),
+            "createdBy": key.created_by,
+            "rotatedAt": time_json(key.rotate_time),
+            "expiresAt": _time_or_none(key.expire_time),
+            "revokedAt": _time_or_none(key.revoke_time),
+            "lastUsed": _time_or_none(key.last_used_time),
+            "oldTextExpiresAt": _time_or_none(key.old_text_expire_time),
+        }
+    )
+
+
+def identity_json(identity: Identity) -> dict[str, Any]:
+    """Return a caller's JSON, without a key if it uses none."""
+    return _present(
+        {
+            "name": identity.name,
+            "grants": list(identity.grants),
+            "namespace": identity.namespace,
+            "key": None if identity.key is None else key_json(identity.key),
+        }
+    )
+
+
+def namespace_json(namespace: Namespace) -> dict[str, Any]:
+    """Return a namespace's JSON; a limit that there is none of is null."""
+    return {
+        "name": namespace.name,
+        "handlers": list(namespace.handlers),
+        "limits": {_camel(each.name): getattr(namespace.limits, each.name) for each in fields(namespace.limits)},
+        "createdAt": time_json(namespace.create_time),
+        "etag": namespace.etag,
+    }
+
+
+def audit_event_json(event: AuditEvent) -> dict[str, Any]:
+    """Return the JSON of a row of the audit log, without keys whose value is missing."""
+    row = {_camel(each.name): getattr(event, each.name) for each in fields(event)}
+    to_the_microsecond = event.time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    present = {name: value for name, value in row.items() if value not in ("", ())}
+    return present | {"time": to_the_microsecond} | ({"changed": list(event.changed)} if event.changed else {})
 
 
 def preview_json(preview: Preview) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 ::
 
     set = "reports"                # the owner of these tasks, for `tasks apply --prune`
+    namespace = "reports"          # of the tasks that name none themselves
 
     [[tasks]]
     name = "daily-report"
+    namespace = "billing"      # without it: the file's, or else default
     schedule = "0 9 * * 1-5"
     time_zone = "Europe/Berlin"
     handler = "send-report"
@@ -23,6 +25,7 @@ from typing import Any
 
 from msgspec import structs
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, NAMESPACE, namespace_violations
 from schedule_grpc.domain.policy import DEFAULT, Policy
 from schedule_grpc.domain.policy_reading import read_policy
 from schedule_grpc.domain.registration import Registration
@@ -36,7 +39,7 @@ DEFAULT_SET = "apply"
 _TEXT, _FLAG, _TABLE = "a text", "true or false", "a table"
 _KINDS: Mapping[str, type] = {_TEXT: str, _FLAG: bool, _TABLE: Mapping}
 _KEYS = {
-    **dict.fromkeys(("name", *SCHEDULE_FIELDS, *TEXT_FIELDS), _TEXT),
+    **dict.fromkeys(("name", "namespace", *SCHEDULE_FIELDS, *TEXT_FIELDS), _TEXT),
     **dict.fromkeys((*OBJECT_FIELDS, "policy"), _TABLE),
     "enabled": _FLAG,
     "allow_unknown_handler": _FLAG,
@@ -53,10 +56,26 @@ class TaskFile:
 
     owner: str
     registrations: tuple[Registration, ...]
+    namespace: str = ""
+    """As it is written at the top of the file; empty: the server chooses."""
+    namespaces: tuple[str, ...] = ()
+    """Of each registration, as it is written: at the task, or else at the top of the file."""
+
+    def parts(self) -> "tuple[TaskFile, ...]":
+        """Return the part of the file for each of its namespaces, that of the top of the file too if it has no task."""
+        named = list(dict.fromkeys(self.namespaces)) or [self.namespace]
+        if self.namespace and self.namespace not in named:
+            named.append(self.namespace)
+        return tuple(map(self._part, named))
+
+    def _part(self, namespace: str) -> "TaskFile":
+        pairs = zip(self.registrations, self.namespaces, strict=True)
+        found = tuple(registration for registration, written in pairs if written == namespace)
+        return replace(self, registrations=found, namespace=namespace, namespaces=(namespace,) * len(found))
 
 
 def registrations(tables: object, *, place: str = "tasks") -> tuple[Registration, ...]:
-    """Return the registrations of a list of task tables, in its order.
+    """Return the registrations of a list of task tables, in its order; a task that names no namespace is in `default`.
 
     Args:
         tables: The list as it was decoded, of mappings with the keys shown above.
@@ -66,32 +85,40 @@ def registrations(tables: object, *, place: str = "tasks") -> tuple[Registration
         InvalidArgument: with a violation for every error, by its place.
     """
     reading = _Reading()
-    found = reading.tasks(tables, place)
+    found = reading.tasks(tables, place, DEFAULT_NAMESPACE)
     reading.check()
     return found
 
 
-def task_file(document: object) -> TaskFile:
+def task_file(document: object, *, namespace: str = "") -> TaskFile:
     """Return a whole file's set and tasks.
 
     Args:
-        document: The decoded file: ``tasks``, and perhaps ``set``.
+        document: The decoded file: ``tasks``, and perhaps ``set`` and ``namespace``.
+        namespace: Of a file that names none.
 
     Raises:
         InvalidArgument: as `registrations`.
     """
     reading = _Reading()
-    table = reading.table(document, "", ("set", "tasks"))
+    table = reading.table(document, "", ("set", "namespace", "tasks"))
     owner = table.get("set", DEFAULT_SET)
     if not isinstance(owner, str) or not owner:
         reading.refuse("set", "is not the name of a set")
-    found = reading.tasks(table.get("tasks", []), "tasks")
+    namespace = reading.namespace(table, namespace)
+    tables = table.get("tasks", [])
+    found = reading.tasks(tables, "tasks", namespace)
     for number, registration in enumerate(found):
         if registration.definition.metadata.get(MANAGED_BY, owner) != owner:
             place = f"tasks[{number}] ({registration.definition.name}).metadata.{MANAGED_BY}"
             reading.refuse(place, "is written by apply: name the set at the top of the file, as `set`")
     reading.check()
-    return TaskFile(owner=owner, registrations=tuple(_marked(registration, owner) for registration in found))
+    return TaskFile(
+        owner=owner,
+        registrations=tuple(_marked(registration, owner) for registration in found),
+        namespace=namespace,
+        namespaces=tuple(each.get("namespace", namespace) for each in tables),
+    )
 
 
 class _Reading:
@@ -108,16 +135,34 @@ class _Reading:
         if self._violations:
             raise InvalidArgument(*self._violations)
 
-    def tasks(self, tables: object, place: str) -> tuple[Registration, ...]:
+    def namespace(self, table: Mapping[str, Any], namespace: str) -> str:
+        """Return the namespace at the top of a file, or else the given one."""
+        if "namespace" not in table:
+            return namespace
+        written = table["namespace"]
+        if not isinstance(written, str):
+            self.refuse("namespace", f"is not {_TEXT}")
+            return namespace
+        self._violations += namespace_violations("namespace", written)
+        return written if NAMESPACE.fullmatch(written) else namespace
+
+    def tasks(self, tables: object, place: str, namespace: str = "") -> tuple[Registration, ...]:
         if not isinstance(tables, list | tuple):
             self.refuse(place, f"is not a list of tables: write [[{place}]] above each")
             return ()
-        found = tuple(self._registration(table, _place(table, place, number)) for number, table in enumerate(tables))
-        first: dict[str, int] = {}
+        shared = {"namespace": namespace} if namespace else {}
+        found = tuple(
+            self._registration(table, _place(table, place, number), shared) for number, table in enumerate(tables)
+        )
+        first: dict[tuple[object, str], int] = {}
         for number, table in enumerate(tables):
             name = table.get("name") if isinstance(table, Mapping) else None
-            if isinstance(name, str) and first.setdefault(name, number) != number:
-                self.refuse(f"{place}[{number}].name", f"{name} is the name of {place}[{first[name]}] too")
+            if not isinstance(name, str):
+                continue
+            within = table.get("namespace", namespace)
+            same = first.setdefault((within if isinstance(within, str) else None, name), number)
+            if same != number:
+                self.refuse(f"{place}[{number}].name", f"{name} is the name of {place}[{same}] too")
         return found
 
     def table(self, decoded: object, place: str, known: Iterable[str]) -> Mapping[str, Any]:
@@ -130,7 +175,7 @@ class _Reading:
                 self.refuse(f"{place}.{key}" if place else str(key), f"unknown key; {_hint(str(key), tuple(known))}")
         return {key: value for key, value in decoded.items() if key in known}
 
-    def _registration(self, decoded: object, place: str) -> Registration:
+    def _registration(self, decoded: object, place: str, shared: Mapping[str, Any]) -> Registration:
         table = self.table(decoded, place, _KEYS)
         given = {key: value for key, value in table.items() if self._is_of_its_kind(key, value, place)}
         if isinstance(decoded, Mapping):
@@ -141,7 +186,7 @@ class _Reading:
         enabled = given.pop("enabled", None)
         allow_unknown_handler = given.pop("allow_unknown_handler", False)
         try:
-            accepted = define(**{**_ACCEPTED, **given}, policy=policy if places else None)
+            accepted = define(**{**_ACCEPTED, **shared, **given}, policy=policy if places else None)
             definition = structs.replace(accepted, policy=policy)
         except InvalidArgument as error:
             for violation in error.violations:

@@ -62,6 +62,12 @@ class TaskContext:
     """Set when this attempt should stop: a sync handler that takes long checks it now and then."""
 
     @property
+    def namespace(self) -> str:
+        """The namespace of the task."""
+        task: Task = getattr(self, "_parts", self).task  # which is no copy
+        return task.namespace
+
+    @property
     def idempotency_key(self) -> str:
         """A key that all attempts of one execution share: pass it to a service that must not do its part twice."""
         return self.execution_id

@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeAlias
 
+from schedule_grpc.domain.access.key_text import redacted
 from schedule_grpc.domain.canonical_json import encode
 from schedule_grpc.domain.execution import MAX_TEXT_BYTES
 from schedule_grpc.domain.read_only import read_only
@@ -221,8 +222,11 @@ def _log_raised(error: BaseException, text: str, ctx: TaskContext) -> None:
 
 
 def cut(text: str) -> str:
-    """Return an error's text as the history keeps it: readable, at most `MAX_TEXT_BYTES`, marked where it was cut."""
-    encoded = readable(text).encode()
+    """Return an error's text as the history keeps it: readable, at most `MAX_TEXT_BYTES`, marked where it was cut.
+
+    Texts of the service's keys lose their secrets: callers that may read the history may not use the keys.
+    """
+    encoded = redacted(readable(text)).encode()
     if len(encoded) <= MAX_TEXT_BYTES:
         return encoded.decode()
     mark = f"… (cut from {len(encoded)} bytes)"

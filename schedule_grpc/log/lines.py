@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from schedule_grpc.domain.access.key_text import redacted
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -55,8 +57,8 @@ class Lines:
         os.register_at_fork(after_in_child=_Weakly(self._write_here))
 
     def put(self, *texts: str) -> None:
-        """Take lines, each with its line break, and return at once."""
-        data = [text.encode("utf-8", "backslashreplace") for text in texts]
+        """Take lines, each with its line break, and return at once; texts of keys in them lose their secrets."""
+        data = [redacted(text).encode("utf-8", "backslashreplace") for text in texts]
         if self._own:
             with self._changed:
                 lost = len(data) - sum(map(self._take, data))

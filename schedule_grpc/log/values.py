@@ -13,6 +13,7 @@ from typing import Any
 from structlog.processors import format_exc_info
 from structlog.typing import EventDict, WrappedLogger
 
+from schedule_grpc.domain.access.key_text import redacted
 from schedule_grpc.text.unicode import cut, unicode_of
 
 MAX_CHARACTERS = 64 * 1024
@@ -58,7 +59,10 @@ def _with_traceback(logger: WrappedLogger, method: str, line: EventDict) -> Even
 def _both_ends(traceback: str) -> str:
     """Return a traceback, without its middle if it is too long: the calls begin it, the error ends it."""
     half = MAX_TEXT // 2 - 1
-    return traceback if len(traceback) <= MAX_TEXT else f"{traceback[:half]}{CUT}{traceback[-half:]}"
+    if len(traceback) <= MAX_TEXT:
+        return traceback
+    whole = redacted(traceback)  # the end of a key whose beginning is cut away would not be found later
+    return f"{whole[:half]}{CUT}{whole[-half:]}"
 
 
 class _BoundedValues:

@@ -6,7 +6,11 @@ The contract of the schedule service.
 Names and numbers of rpcs, messages, fields and enum values are stable within schedule.v1 (AIP-180): a release adds
 some, and renames or removes none. Clients must accept enum values and fields that they do not know.
 
-Times are instants in UTC. A task's own name is its resource name: the service has one flat collection of tasks, and
+Tasks and their executions belong to namespaces. A request names one in its field `namespace`; an empty one means the
+namespace that all grants of the caller name, and `default` for callers whose grants name several or who need none. A
+name is a lower-case letter, then up to 62 lower-case letters, digits or `-`.
+
+Times are instants in UTC. A task's own name is its resource name: a namespace has one flat collection of tasks, and
 departs here from the paths of AIP-122. Pages follow AIP-158, partial updates AIP-134, etags AIP-154, field comments
 AIP-203: https://google.aip.dev/203.
 
@@ -61,8 +65,12 @@ class Task(_message.Message):
     SCHEDULE_DESCRIPTION_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Unique among the tasks that are not deleted: a letter or digit, then up to 127 letters, digits, `.`, `_` or `-`."""
+    """Unique among the tasks of its namespace that are not deleted: a letter or digit, then up to 127 letters, digits,
+    `.`, `_` or `-`.
+    """
     id: _builtins.str
     """Output only. `task_<name>`."""
     uid: _builtins.str
@@ -88,6 +96,10 @@ class Task(_message.Message):
     wrote the part, the server's tz data lack the time zone, or the part is damaged. The task does not fire until the
     part is replaced.
     """
+    namespace: _builtins.str
+    """The namespace to which the task belongs; it cannot be changed. In a request: see UpdateTaskRequest.namespace."""
+    changed_by: _builtins.str
+    """Output only. The principal that last changed the definition, such as `key:reports-ci`; empty if it is not known."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
         """Passed to the handler with each execution."""
@@ -148,10 +160,12 @@ class Task(_message.Message):
         schedule_description: _builtins.str = ...,
         stats: Global___TaskStats | None = ...,
         trouble: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        changed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_run_time", b"last_run_time", "metadata", b"metadata", "next_run_time", b"next_run_time", "payload", b"payload", "policy", b"policy", "stats", b"stats", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "trouble", b"trouble", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "trouble", b"trouble", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -288,6 +302,7 @@ class TaskPolicy(_message.Message):
     RETENTION_FIELD_NUMBER: _builtins.int
     ALERT_AFTER_FIELD_NUMBER: _builtins.int
     OVERDUE_GRACE_FIELD_NUMBER: _builtins.int
+    PAYLOAD_OVERRIDE_FIELD_NUMBER: _builtins.int
     overlap: Global___TaskPolicy.Overlap.ValueType
     """What happens to executions that are due while another one has not ended; by default SKIP."""
     catch_up: Global___TaskPolicy.CatchUp.ValueType
@@ -295,6 +310,10 @@ class TaskPolicy(_message.Message):
     alert_after: _builtins.int
     """The number of executions FAILED in a row at which an alert is sent: 0 to 1,000, by default 0, which sends none. The
     next execution that SUCCEEDED sends another alert.
+    """
+    payload_override: _builtins.bool
+    """Whether callers with the scope `run` may give RunTaskNow a payload; by default they may not, and only callers with
+    the scope `write` may.
     """
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
@@ -346,14 +365,20 @@ class TaskPolicy(_message.Message):
         retention: Global___TaskPolicy.Retention | None = ...,
         alert_after: _builtins.int | None = ...,
         overdue_grace: _duration_pb2.Duration | None = ...,
+        payload_override: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "alert_after", b"alert_after", "catch_up_window", b"catch_up_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "_payload_override", b"_payload_override", "alert_after", b"alert_after", "catch_up_window", b"catch_up_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "payload_override", b"payload_override", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "alert_after", b"alert_after", "catch_up", b"catch_up", "catch_up_window", b"catch_up_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "overlap", b"overlap", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after", "_payload_override", b"_payload_override", "alert_after", b"alert_after", "catch_up", b"catch_up", "catch_up_window", b"catch_up_window", "jitter", b"jitter", "overdue_grace", b"overdue_grace", "overlap", b"overlap", "payload_override", b"payload_override", "retention", b"retention", "retry", b"retry", "start_deadline", b"start_deadline", "timeout", b"timeout", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alert_after: _TypeAlias = _typing.Literal["alert_after"]  # noqa: Y015
     _WhichOneofArgType__alert_after: _TypeAlias = _typing.Literal["_alert_after", b"_alert_after"]  # noqa: Y015
+    _WhichOneofReturnType__payload_override: _TypeAlias = _typing.Literal["payload_override"]  # noqa: Y015
+    _WhichOneofArgType__payload_override: _TypeAlias = _typing.Literal["_payload_override", b"_payload_override"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__alert_after) -> _WhichOneofReturnType__alert_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payload_override) -> _WhichOneofReturnType__payload_override | None: ...
 
 Global___TaskPolicy: _TypeAlias = TaskPolicy  # noqa: Y015
 
@@ -712,6 +737,8 @@ class Execution(_message.Message):
     CANCEL_REQUESTED_TIME_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TRIGGERED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. `exec_<task name>_<creation in epoch milliseconds>_<random>`."""
     task_id: _builtins.str
@@ -737,6 +764,12 @@ class Execution(_message.Message):
     trouble: _builtins.str
     """Output only. Which part of the execution this server cannot read, and why; empty if it reads everything. A newer
     program wrote the part, or it is damaged. The execution does not start on this server.
+    """
+    namespace: _builtins.str
+    """Output only. The namespace of the task."""
+    triggered_by: _builtins.str
+    """Output only. What asked for the execution: `schedule`, or a principal such as `key:reports-ci`; empty if it is not
+    known.
     """
     @_builtins.property
     def scheduled_time(self) -> _timestamp_pb2.Timestamp:
@@ -803,10 +836,12 @@ class Execution(_message.Message):
         cancel_requested_time: _timestamp_pb2.Timestamp | None = ...,
         payload: _struct_pb2.Struct | None = ...,
         trouble: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        triggered_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "payload", b"payload", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "failed_attempts", b"failed_attempts", "failure_kind", b"failure_kind", "handler", b"handler", "id", b"id", "payload", b"payload", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger", "trouble", b"trouble"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "failed_attempts", b"failed_attempts", "failure_kind", b"failure_kind", "handler", b"handler", "id", b"id", "namespace", b"namespace", "payload", b"payload", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger", "triggered_by", b"triggered_by", "trouble", b"trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -830,6 +865,7 @@ class RegisterTaskRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     ALLOW_UNKNOWN_HANDLER_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. See Task.name."""
     schedule: _builtins.str
@@ -848,6 +884,8 @@ class RegisterTaskRequest(_message.Message):
     """If set, and the task has another etag, the call fails with ABORTED (AIP-154)."""
     allow_unknown_handler: _builtins.bool
     """Accept a handler that no server offers yet; executions wait until one does."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file. Within a batch: empty, or the batch's."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """See Task.metadata. At most 16 KiB of JSON."""
@@ -875,10 +913,11 @@ class RegisterTaskRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         etag: _builtins.str = ...,
         allow_unknown_handler: _builtins.bool = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "enabled", b"enabled", "metadata", b"metadata", "payload", b"payload", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "allow_unknown_handler", b"allow_unknown_handler", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "metadata", b"metadata", "name", b"name", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "time_zone", b"time_zone", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "allow_unknown_handler", b"allow_unknown_handler", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "time_zone", b"time_zone", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
@@ -894,8 +933,11 @@ class BatchRegisterTasksRequest(_message.Message):
 
     REQUESTS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
     """Validate and return the result without storing anything (AIP-163)."""
+    namespace: _builtins.str
+    """The namespace of all of them; empty: see the top of this file."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegisterTaskRequest]:
         """1 to 1,000 requests, each with another name, none with a validate_only of its own."""
@@ -905,10 +947,11 @@ class BatchRegisterTasksRequest(_message.Message):
         *,
         requests: _abc.Iterable[Global___RegisterTaskRequest] | None = ...,
         validate_only: _builtins.bool = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -948,10 +991,15 @@ class UpdateTaskRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     ALLOW_UNKNOWN_HANDLER_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
     """Validate and return the result without storing anything (AIP-163)."""
     allow_unknown_handler: _builtins.bool
     """Accept a handler that no server offers yet; executions wait until one does."""
+    namespace: _builtins.str
+    """The namespace; empty: `task.namespace`, and if that is empty too, see the top of this file. Two that differ are
+    refused.
+    """
     @_builtins.property
     def task(self) -> Global___Task:
         """Required. `name` names the task. If `etag` is set, and the task has another one, the call fails with ABORTED. Of
@@ -972,10 +1020,11 @@ class UpdateTaskRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         validate_only: _builtins.bool = ...,
         allow_unknown_handler: _builtins.bool = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_unknown_handler", b"allow_unknown_handler", "task", b"task", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_unknown_handler", b"allow_unknown_handler", "namespace", b"namespace", "task", b"task", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -989,19 +1038,23 @@ class DeleteTaskRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. Name of the task."""
     etag: _builtins.str
     """If set, and the task has another etag, the call fails with ABORTED (AIP-154)."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         etag: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1014,16 +1067,20 @@ class GetTaskRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. Name of the task."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1041,6 +1098,7 @@ class ListTasksRequest(_message.Message):
     HANDLER_FIELD_NUMBER: _builtins.int
     NAME_PREFIX_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The longest page: by default 100, at most 1,000. A page that would exceed 3 MiB ends earlier (AIP-158)."""
     page_token: _builtins.str
@@ -1053,6 +1111,8 @@ class ListTasksRequest(_message.Message):
     """Only tasks whose names begin with this text."""
     category: _builtins.str
     """Only tasks with this `category` in their metadata."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
         *,
@@ -1062,10 +1122,11 @@ class ListTasksRequest(_message.Message):
         handler: _builtins.str = ...,
         name_prefix: _builtins.str = ...,
         category: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "enabled", b"enabled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "category", b"category", "enabled", b"enabled", "handler", b"handler", "name_prefix", b"name_prefix", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "category", b"category", "enabled", b"enabled", "handler", b"handler", "name_prefix", b"name_prefix", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
@@ -1109,19 +1170,23 @@ class EnableTaskRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. Name of the task."""
     etag: _builtins.str
     """If set, and the task has another etag, the call fails with ABORTED (AIP-154)."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         etag: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1136,22 +1201,26 @@ class DisableTaskRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. Name of the task."""
     note: _builtins.str
     """Why the task is disabled; kept as Task.note until the task is enabled. At most 1,024 characters."""
     etag: _builtins.str
     """If set, and the task has another etag, the call fails with ABORTED (AIP-154)."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         note: _builtins.str = ...,
         etag: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "note", b"note"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "namespace", b"namespace", "note", b"note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1167,6 +1236,7 @@ class RunTaskNowRequest(_message.Message):
     PAYLOAD_FIELD_NUMBER: _builtins.int
     DETACH_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. Name of the task. FAILED_PRECONDITION if the task is disabled."""
     detach: _builtins.bool
@@ -1175,6 +1245,8 @@ class RunTaskNowRequest(_message.Message):
     """Makes the call safe to repeat: a repeated id returns the execution of the first call (AIP-155). At most 128
     characters.
     """
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
         """The payload of this run; unset: the task's."""
@@ -1186,10 +1258,11 @@ class RunTaskNowRequest(_message.Message):
         payload: _struct_pb2.Struct | None = ...,
         detach: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_payload", b"_payload", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payload", b"_payload", "detach", b"detach", "name", b"name", "payload", b"payload", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payload", b"_payload", "detach", b"detach", "name", b"name", "namespace", b"namespace", "payload", b"payload", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__payload: _TypeAlias = _typing.Literal["payload"]  # noqa: Y015
     _WhichOneofArgType__payload: _TypeAlias = _typing.Literal["_payload", b"_payload"]  # noqa: Y015
@@ -1232,16 +1305,20 @@ class TriggerCronRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CRON_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
     """Required. A cron expression, or a schedule that means one."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
         *,
         cron: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cron", b"cron"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cron", b"cron", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1280,8 +1357,11 @@ class BackfillTaskRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. Name of the task."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Required. The start of the period, inclusive."""
@@ -1296,10 +1376,11 @@ class BackfillTaskRequest(_message.Message):
         name: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "name", b"name", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "name", b"name", "namespace", b"namespace", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1419,12 +1500,15 @@ class GetTaskHistoryRequest(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. Name of the task."""
     page_size: _builtins.int
     """The longest page: by default 100, at most 1,000. A page that would exceed 3 MiB ends earlier (AIP-158)."""
     page_token: _builtins.str
     """The next_page_token of an earlier call with the same filters."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Execution.State.ValueType]:
         """Only executions in one of these states."""
@@ -1446,10 +1530,11 @@ class GetTaskHistoryRequest(_message.Message):
         states: _abc.Iterable[Global___Execution.State.ValueType] | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "name", b"name", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "name", b"name", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1494,10 +1579,13 @@ class ListExecutionsRequest(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The longest page: by default 100, at most 1,000. A page that would exceed 3 MiB ends earlier (AIP-158)."""
     page_token: _builtins.str
     """The next_page_token of an earlier call with the same filters."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Execution.State.ValueType]:
         """Only executions in one of these states."""
@@ -1518,10 +1606,11 @@ class ListExecutionsRequest(_message.Message):
         states: _abc.Iterable[Global___Execution.State.ValueType] | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1562,16 +1651,20 @@ class GetExecutionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Required. Id of the execution."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1585,19 +1678,23 @@ class CancelExecutionRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Required. Id of the execution."""
     note: _builtins.str
     """Why the execution is cancelled; kept as Execution.error. At most 1,024 characters."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         note: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "note", b"note"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "namespace", b"namespace", "note", b"note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1611,8 +1708,11 @@ class WatchExecutionsRequest(_message.Message):
 
     TASK_NAME_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     task_name: _builtins.str
     """Only executions of this task; unset: of all tasks."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Execution.State.ValueType]:
         """Only changes to one of these states. Progress is sent if this is empty or has RUNNING."""
@@ -1622,10 +1722,11 @@ class WatchExecutionsRequest(_message.Message):
         *,
         task_name: _builtins.str = ...,
         states: _abc.Iterable[Global___Execution.State.ValueType] | None = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["states", b"states", "task_name", b"task_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "states", b"states", "task_name", b"task_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1682,6 +1783,7 @@ class WatchExecutionsResponse(_message.Message):
         FRACTION_FIELD_NUMBER: _builtins.int
         TEXT_FIELD_NUMBER: _builtins.int
         EVENT_TIME_FIELD_NUMBER: _builtins.int
+        NAMESPACE_FIELD_NUMBER: _builtins.int
         execution_id: _builtins.str
         """Id of the execution."""
         task_name: _builtins.str
@@ -1690,6 +1792,8 @@ class WatchExecutionsResponse(_message.Message):
         """How much of the work is done, from 0 to 1."""
         text: _builtins.str
         """What the handler is doing, in its own words."""
+        namespace: _builtins.str
+        """The namespace of the task."""
         @_builtins.property
         def event_time(self) -> _timestamp_pb2.Timestamp:
             """When the handler reported it."""
@@ -1702,10 +1806,11 @@ class WatchExecutionsResponse(_message.Message):
             fraction: _builtins.float = ...,
             text: _builtins.str = ...,
             event_time: _timestamp_pb2.Timestamp | None = ...,
+            namespace: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "execution_id", b"execution_id", "fraction", b"fraction", "task_name", b"task_name", "text", b"text"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "execution_id", b"execution_id", "fraction", b"fraction", "namespace", b"namespace", "task_name", b"task_name", "text", b"text"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1803,12 +1908,17 @@ class ListHandlersRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
     def __init__(
         self,
+        *,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1844,12 +1954,17 @@ class InitializeDefaultTasksRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file. Built-in tasks exist in `default` only."""
     def __init__(
         self,
+        *,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

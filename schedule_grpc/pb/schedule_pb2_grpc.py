@@ -181,7 +181,7 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Lists the tasks that match the request's filters, in the order of their names.
+        """Lists the tasks of a namespace that match the request's filters, in the order of their names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -214,8 +214,8 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def TriggerCron(self, request, context):
-        """Runs now each enabled task whose schedule means the given cron expression, in any time zone; answers as soon as the
-        executions are recorded.
+        """Runs now each enabled task of a namespace whose schedule means the given cron expression, in any time zone; answers
+        as soon as the executions are recorded.
 
         Expressions are equal if they match the same values: `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`.
         `* * * * *` runs every enabled task, `@manual` ones included. Overlap policies apply. Next runs stay.
@@ -249,7 +249,7 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListExecutions(self, request, context):
-        """Lists the executions of all tasks, newest first.
+        """Lists the executions of all tasks of a namespace, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -272,7 +272,8 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchExecutions(self, request, context):
-        """Streams changes of state and progress of executions from now on, until the caller cancels or the server stops.
+        """Streams changes of state and progress of a namespace's executions from now on, until the caller cancels or the
+        server stops.
 
         The server sends its initial metadata once the stream has begun. A client that reads too slowly receives `lost` in
         place of the events that were dropped. Events are hints: read the execution to be sure of its state.
@@ -282,7 +283,7 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListHandlers(self, request, context):
-        """Lists the handlers that tasks can name.
+        """Lists the handlers that tasks of a namespace can name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

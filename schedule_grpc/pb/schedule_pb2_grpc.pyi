@@ -6,7 +6,11 @@ The contract of the schedule service.
 Names and numbers of rpcs, messages, fields and enum values are stable within schedule.v1 (AIP-180): a release adds
 some, and renames or removes none. Clients must accept enum values and fields that they do not know.
 
-Times are instants in UTC. A task's own name is its resource name: the service has one flat collection of tasks, and
+Tasks and their executions belong to namespaces. A request names one in its field `namespace`; an empty one means the
+namespace that all grants of the caller name, and `default` for callers whose grants name several or who need none. A
+name is a lower-case letter, then up to 62 lower-case letters, digits or `-`.
+
+Times are instants in UTC. A task's own name is its resource name: a namespace has one flat collection of tasks, and
 departs here from the paths of AIP-122. Pages follow AIP-158, partial updates AIP-134, etags AIP-154, field comments
 AIP-203: https://google.aip.dev/203.
 
@@ -66,7 +70,7 @@ class ScheduleServiceStub:
     GetTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskRequest, _schedule_pb2.Task]
     """Reads one task. NOT_FOUND if no task has the name."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListTasksRequest, _schedule_pb2.ListTasksResponse]
-    """Lists the tasks that match the request's filters, in the order of their names."""
+    """Lists the tasks of a namespace that match the request's filters, in the order of their names."""
     EnableTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.EnableTaskRequest, _schedule_pb2.Task]
     """Lets a task fire again, counting from now: occurrences within the time it was disabled are not caught up.
     Idempotent.
@@ -82,8 +86,8 @@ class ScheduleServiceStub:
     A client that disconnects does not stop the execution. The task's overlap policy applies. Its next run stays.
     """
     TriggerCron: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.TriggerCronRequest, _schedule_pb2.TriggerCronResponse]
-    """Runs now each enabled task whose schedule means the given cron expression, in any time zone; answers as soon as the
-    executions are recorded.
+    """Runs now each enabled task of a namespace whose schedule means the given cron expression, in any time zone; answers
+    as soon as the executions are recorded.
 
     Expressions are equal if they match the same values: `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`.
     `* * * * *` runs every enabled task, `@manual` ones included. Overlap policies apply. Next runs stay.
@@ -99,7 +103,7 @@ class ScheduleServiceStub:
     GetTaskHistory: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskHistoryRequest, _schedule_pb2.GetTaskHistoryResponse]
     """Lists the executions of one task, newest first. A name that no task has or had gives an empty page."""
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListExecutionsRequest, _schedule_pb2.ListExecutionsResponse]
-    """Lists the executions of all tasks, newest first."""
+    """Lists the executions of all tasks of a namespace, newest first."""
     GetExecution: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetExecutionRequest, _schedule_pb2.Execution]
     """Reads one execution. NOT_FOUND if the history does not, or no longer, hold it."""
     CancelExecution: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.CancelExecutionRequest, _schedule_pb2.Execution]
@@ -108,13 +112,14 @@ class ScheduleServiceStub:
     If the handler succeeds before it stops, the execution ends SUCCEEDED. An ended execution stays as it is.
     """
     WatchExecutions: _grpc.UnaryStreamMultiCallable[_schedule_pb2.WatchExecutionsRequest, _schedule_pb2.WatchExecutionsResponse]
-    """Streams changes of state and progress of executions from now on, until the caller cancels or the server stops.
+    """Streams changes of state and progress of a namespace's executions from now on, until the caller cancels or the
+    server stops.
 
     The server sends its initial metadata once the stream has begun. A client that reads too slowly receives `lost` in
     place of the events that were dropped. Events are hints: read the execution to be sure of its state.
     """
     ListHandlers: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListHandlersRequest, _schedule_pb2.ListHandlersResponse]
-    """Lists the handlers that tasks can name."""
+    """Lists the handlers that tasks of a namespace can name."""
     InitializeDefaultTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.InitializeDefaultTasksRequest, _schedule_pb2.InitializeDefaultTasksResponse]
     """Registers those built-in tasks that do not exist; changes no existing task."""
 
@@ -144,7 +149,7 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     GetTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
     """Reads one task. NOT_FOUND if no task has the name."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListTasksRequest, _schedule_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """Lists the tasks that match the request's filters, in the order of their names."""
+    """Lists the tasks of a namespace that match the request's filters, in the order of their names."""
     EnableTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.EnableTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
     """Lets a task fire again, counting from now: occurrences within the time it was disabled are not caught up.
     Idempotent.
@@ -160,8 +165,8 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     A client that disconnects does not stop the execution. The task's overlap policy applies. Its next run stays.
     """
     TriggerCron: _aio.UnaryUnaryMultiCallable[_schedule_pb2.TriggerCronRequest, _schedule_pb2.TriggerCronResponse]  # type: ignore[assignment]
-    """Runs now each enabled task whose schedule means the given cron expression, in any time zone; answers as soon as the
-    executions are recorded.
+    """Runs now each enabled task of a namespace whose schedule means the given cron expression, in any time zone; answers
+    as soon as the executions are recorded.
 
     Expressions are equal if they match the same values: `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`.
     `* * * * *` runs every enabled task, `@manual` ones included. Overlap policies apply. Next runs stay.
@@ -177,7 +182,7 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     GetTaskHistory: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskHistoryRequest, _schedule_pb2.GetTaskHistoryResponse]  # type: ignore[assignment]
     """Lists the executions of one task, newest first. A name that no task has or had gives an empty page."""
     ListExecutions: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListExecutionsRequest, _schedule_pb2.ListExecutionsResponse]  # type: ignore[assignment]
-    """Lists the executions of all tasks, newest first."""
+    """Lists the executions of all tasks of a namespace, newest first."""
     GetExecution: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetExecutionRequest, _schedule_pb2.Execution]  # type: ignore[assignment]
     """Reads one execution. NOT_FOUND if the history does not, or no longer, hold it."""
     CancelExecution: _aio.UnaryUnaryMultiCallable[_schedule_pb2.CancelExecutionRequest, _schedule_pb2.Execution]  # type: ignore[assignment]
@@ -186,13 +191,14 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     If the handler succeeds before it stops, the execution ends SUCCEEDED. An ended execution stays as it is.
     """
     WatchExecutions: _aio.UnaryStreamMultiCallable[_schedule_pb2.WatchExecutionsRequest, _schedule_pb2.WatchExecutionsResponse]  # type: ignore[assignment]
-    """Streams changes of state and progress of executions from now on, until the caller cancels or the server stops.
+    """Streams changes of state and progress of a namespace's executions from now on, until the caller cancels or the
+    server stops.
 
     The server sends its initial metadata once the stream has begun. A client that reads too slowly receives `lost` in
     place of the events that were dropped. Events are hints: read the execution to be sure of its state.
     """
     ListHandlers: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListHandlersRequest, _schedule_pb2.ListHandlersResponse]  # type: ignore[assignment]
-    """Lists the handlers that tasks can name."""
+    """Lists the handlers that tasks of a namespace can name."""
     InitializeDefaultTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.InitializeDefaultTasksRequest, _schedule_pb2.InitializeDefaultTasksResponse]  # type: ignore[assignment]
     """Registers those built-in tasks that do not exist; changes no existing task."""
 
@@ -255,7 +261,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.ListTasksResponse, _abc.Awaitable[_schedule_pb2.ListTasksResponse]]:
-        """Lists the tasks that match the request's filters, in the order of their names."""
+        """Lists the tasks of a namespace that match the request's filters, in the order of their names."""
 
     @_abc_1.abstractmethod
     def EnableTask(
@@ -295,8 +301,8 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.TriggerCronRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.TriggerCronResponse, _abc.Awaitable[_schedule_pb2.TriggerCronResponse]]:
-        """Runs now each enabled task whose schedule means the given cron expression, in any time zone; answers as soon as the
-        executions are recorded.
+        """Runs now each enabled task of a namespace whose schedule means the given cron expression, in any time zone; answers
+        as soon as the executions are recorded.
 
         Expressions are equal if they match the same values: `@hourly` is `0 * * * *`, `every 5 minutes` is `*/5 * * * *`.
         `* * * * *` runs every enabled task, `@manual` ones included. Overlap policies apply. Next runs stay.
@@ -336,7 +342,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.ListExecutionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.ListExecutionsResponse, _abc.Awaitable[_schedule_pb2.ListExecutionsResponse]]:
-        """Lists the executions of all tasks, newest first."""
+        """Lists the executions of all tasks of a namespace, newest first."""
 
     @_abc_1.abstractmethod
     def GetExecution(
@@ -363,7 +369,8 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.WatchExecutionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_schedule_pb2.WatchExecutionsResponse], _abc.AsyncIterator[_schedule_pb2.WatchExecutionsResponse]]:
-        """Streams changes of state and progress of executions from now on, until the caller cancels or the server stops.
+        """Streams changes of state and progress of a namespace's executions from now on, until the caller cancels or the
+        server stops.
 
         The server sends its initial metadata once the stream has begun. A client that reads too slowly receives `lost` in
         place of the events that were dropped. Events are hints: read the execution to be sure of its state.
@@ -375,7 +382,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.ListHandlersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.ListHandlersResponse, _abc.Awaitable[_schedule_pb2.ListHandlersResponse]]:
-        """Lists the handlers that tasks can name."""
+        """Lists the handlers that tasks of a namespace can name."""
 
     @_abc_1.abstractmethod
     def InitializeDefaultTasks(

@@ -44,9 +44,17 @@ OPERATIONS = (
     ),
     *("renew_lease", "leave", "shorten_waits"),
     *("note_unreadable", "correct_tasks", "note_reviewed"),
+    *("create_key", "change_key", "note_keys_used"),
+    *("create_namespace", "update_namespace", "delete_namespace"),
+    *("record_calls", "remove_events"),
+    "audit",
     "migrate",
 )
-"""The store's operations, by the names of their functions; ``migrate`` is one step to the next schema version."""
+"""The store's operations, by the names of their functions; ``migrate`` is one step to the next schema version.
+
+``audit.begun`` lies in each operation that is audited: its change is written, the row of the audit log is not;
+``audit.written`` follows the row.
+"""
 
 Work = Callable[..., Generator[Any, Any, Any]]
 
@@ -61,15 +69,15 @@ def reached(operation: str, step: str) -> None:
         armed.visit()
 
 
-def within(operation: Work) -> Work:
-    """Return an operation that reaches its point ``written`` at its end, inside of its transaction."""
+def within(operation: Work, name: str) -> Work:
+    """Return an operation that reaches the point ``written`` of a name at its end, inside of its transaction."""
     if not _ARMED:
         return operation
 
     @wraps(operation)
     def watched(*arguments: Any) -> Generator[Any, Any, Any]:
         result = yield from operation(*arguments)
-        reached(operation.__name__, "written")
+        reached(name, "written")
         return result
 
     return watched

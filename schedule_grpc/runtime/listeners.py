@@ -49,6 +49,10 @@ class Listener:
     """None: no TLS."""
     socket_mode: int = 0o600
     """The mode of the unix socket: the users that can write to the file can connect."""
+    grants: tuple[str, ...] | None = None
+    """What callers of the unix socket may do, who prove no more than that they can open it; None: it is an address."""
+    health_only: bool = False
+    """Whether it serves health and metrics alone, to everybody who reaches it."""
 
     @property
     def path(self) -> Path | None:

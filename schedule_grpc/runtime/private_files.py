@@ -5,6 +5,8 @@ An existing file keeps its mode: if it is open to a group, that is on purpose.
 
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MODE = 0o600
@@ -25,6 +27,33 @@ def create(path: Path) -> None:
     """
     if not path.exists():
         os.close(opener(str(path), os.O_WRONLY | os.O_CREAT))
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Callable[[str], None]]:
+    """Make a new file for a secret, and yield the function that writes its text to the disk.
+
+    It is made before the secret is, so that none is lost for lack of a place; if the context fails, it is removed.
+
+    Raises:
+        FileExistsError: if there is a file, or a link, of that name.
+        OSError: if it cannot be made or written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+
+    def write(text: str) -> None:
+        with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as file:
+            file.write(text)
+        os.fsync(descriptor)
+
+    try:
+        yield write
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def readers(path: Path) -> str:

@@ -1,9 +1,11 @@
 """The application: what each call means. Both edges, gRPC and HTTP, call it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
+from schedule_grpc.domain.access.permit import UNLIMITED, Permit
 from schedule_grpc.domain.schedule import Preview, parse
 from schedule_grpc.domain.task import Definition
 from schedule_grpc.errors import InvalidArgument
@@ -11,8 +13,11 @@ from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
+from schedule_grpc.service.audit import AuditService
 from schedule_grpc.service.executions import ExecutionService
 from schedule_grpc.service.manual_runs import ManualRuns, Starter
+from schedule_grpc.service.namespaces import NamespaceService, NamespaceSettings
+from schedule_grpc.service.quotas import Quotas, Refused
 from schedule_grpc.service.tasks import Registrations, TaskService
 from schedule_grpc.service.together import Together
 from schedule_grpc.store import Store
@@ -23,8 +28,11 @@ SHOWN = 10
 MOST_SHOWN = 1000
 
 
-class Service(TaskService, ExecutionService):
-    """Registers, changes, lists and runs tasks; reads and watches their history."""
+class Service(TaskService, ExecutionService, NamespaceService, AuditService):
+    """Registers, changes, lists and runs the tasks of one namespace; reads and watches their history.
+
+    As it is made it works in the namespace ``default``, for a caller that may do everything.
+    """
 
     def __init__(
         self,
@@ -35,10 +43,29 @@ class Service(TaskService, ExecutionService):
         registry: Registry,
         defaults: Sequence[Definition] = (),
         starter: Starter | None = None,
+        builtins: AbstractSet[str] = frozenset(),
+        servers: Callable[[], int] = lambda: 1,
+        refused: Refused = lambda _namespace, _quota: None,
     ) -> None:
-        """Take the parts that the service works with; ``starter`` is the engine in this process, if there is one."""
+        """Take the parts that the service works with.
+
+        Args:
+            store: Holds the state.
+            clock: Tells the time.
+            hub: Publishes events.
+            registry: The handlers that are offered here.
+            defaults: The built-in tasks.
+            starter: The engine in this process, if there is one.
+            builtins: The names of the built-in handlers, which not every namespace may use.
+            servers: Returns how many servers share the database, this one included.
+            refused: Is called with the namespace and the quota of each call that is refused for a quota.
+        """
+        self._permit = UNLIMITED
+        self._namespace = UNLIMITED.namespace
+        self._namespaces = NamespaceSettings(store, clock, builtins)
+        self._quotas = Quotas(store, clock, self._namespaces, servers=servers, refused=refused)
         self._store = store
-        self._registrations: Registrations = Together(store.register_tasks, "registrations")
+        self._registrations: Registrations = Together(self._register_together, "registrations")
         self._runs = ManualRuns(store, clock, starter)
         self._clock = clock
         self._hub = hub
@@ -50,6 +77,24 @@ class Service(TaskService, ExecutionService):
         self._searches = (
             Aside()
         )  # a schedule of four centuries takes seconds to search: no other computation waits for it
+
+    def seen_by(self, permit: Permit) -> "Service":
+        """Return this service as a call with that permit sees it, in the permit's namespace; all parts are shared.
+
+        Names that the permit does not cover are not there, or refused; content that it may not see is left out.
+        """
+        beside = object.__new__(Service)
+        beside.__dict__ = {**self.__dict__, "_permit": permit, "_namespace": permit.namespace}  # copy.copy is slower
+        return beside
+
+    def in_namespace(self, namespace: str) -> "Service":
+        """Return this service as it works in another namespace, whether that exists or not; all parts are shared."""
+        return self.seen_by(Permit(self._permit.caller, namespace, self._permit.scope))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace in which the service works."""
+        return self._namespace
 
     def drain(self) -> None:
         """Stop accepting runs, end the calls that wait for one with ShuttingDown, and end all watches."""

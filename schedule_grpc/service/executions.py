@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from schedule_grpc.domain.access.scope import Scope
 from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, ExecutionCursor, Page
 from schedule_grpc.domain.planning import backfill
@@ -16,15 +17,19 @@ from schedule_grpc.errors import (
     ExecutionNotFound,
     InvalidSchedule,
     NoWorker,
+    PermissionDenied,
     ShuttingDown,
     TaskNotFound,
 )
 from schedule_grpc.events import Ending, Hub, Progress, Subscription, Transition
 from schedule_grpc.handlers import Registry
-from schedule_grpc.runtime.clock import MAX_WAIT, Clock
+from schedule_grpc.runtime.clock import MAX_WAIT
 from schedule_grpc.runtime.threads import Aside, weight_of
+from schedule_grpc.service.authored import Authored
 from schedule_grpc.service.manual_runs import ManualRuns
 from schedule_grpc.service.overtaken import Overtaken, retried_when_overtaken
+from schedule_grpc.service.permitted import Position, covered_executions, shown_event, shown_execution
+from schedule_grpc.service.quotas import Quotas
 from schedule_grpc.store import ManualRun, Store
 from schedule_grpc.text.unicode import checked
 
@@ -38,17 +43,18 @@ TRIGGERED_AT_ONCE = 500
 _EVERY_MINUTE = parse("* * * * *")
 
 
-class ExecutionService:
+class ExecutionService(Authored):
     """The part of the Service that concerns executions."""
 
     _store: Store
     _runs: ManualRuns
-    _clock: Clock
     _hub: Hub
     _registry: Registry
     _draining: asyncio.Event
+    _namespace: str
     aside: Aside
     _searches: Aside
+    _quotas: Quotas
 
     async def run_now(
         self, name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
@@ -57,19 +63,28 @@ class ExecutionService:
 
         Raises:
             TaskNotFound, TaskDisabled.
+            QuotaExceeded: if the namespace has as many open executions, or asked for as many within a minute, as it
+                may. A call whose request id was recorded before is answered all the same.
+            PermissionDenied: if a payload is given, and neither the caller's grants nor the task's policy allow that.
             InvalidArgument: if the payload is not acceptable, or the request id was used for something else.
             NoWorker: if no server that offers the handler took the execution in time; it ended SKIPPED.
             ShuttingDown: if this server stops meanwhile; the execution goes on.
         """
         if self._draining.is_set():
             raise ShuttingDown
-        execution = await self._runs.record(
-            ManualRun(
-                name=name,
-                payload=None if payload is None else await self._checked(payload),
-                request_id=checked("request_id", request_id, most=MAX_REQUEST_ID) or None,
-            )
+        self._permit.require(name)
+        if payload is not None:
+            await self._require_override(name)
+        run = ManualRun(
+            namespace=self._namespace,
+            name=name,
+            author=self._author("RunTaskNow"),
+            payload=None if payload is None else await self._checked(payload),
+            request_id=checked("request_id", request_id, most=MAX_REQUEST_ID) or None,
         )
+        async with self._quotas.asking_for_runs(run.namespace, 1, is_repeated=partial(self._is_repeated, run)) as asked:
+            execution = await self._runs.record(run)
+            asked.recorded = 1
         if detach or execution.state.is_terminal:
             return execution
         return await self._wait_for_end(execution)
@@ -82,16 +97,20 @@ class ExecutionService:
             InvalidArgument: if the note is too long, or cannot be kept.
         """
         note = checked("note", note, most=MAX_CANCEL_NOTE)
-        execution = await self._store.cancel(execution_id, note=note, now=self._clock.now())
+        if not self._permit.covers_all:
+            self._permit.require((await self.execution(execution_id)).task_name)
+        author = self._author("CancelExecution")
+        execution = await self._store.cancel(self._namespace, execution_id, note=note, author=author, now=author.time)
         if execution is None:
             raise ExecutionNotFound(execution_id)
         return execution
 
     async def trigger_cron(self, cron: str) -> tuple[Execution, ...]:
-        """Run, now, every enabled task whose schedule means the same; ``* * * * *`` runs every enabled task.
+        """Run, now, every enabled task whose schedule means the same; ``* * * * *`` runs all of the namespace.
 
         Raises:
             InvalidArgument: if ``cron`` is neither a cron expression nor a schedule that means one.
+            QuotaExceeded: as `run_now`, if not all of the executions are allowed; then none is recorded.
             ShuttingDown: if this server stops.
         """
         if self._draining.is_set():
@@ -99,9 +118,12 @@ class ExecutionService:
         schedule = _cron_schedule(cron)
         names = [name async for name in self._names_of_tasks_with(schedule)]
         recorded: list[Execution] = []
-        for start in range(0, len(names), TRIGGERED_AT_ONCE):
-            some = names[start : start + TRIGGERED_AT_ONCE]
-            recorded += await self._store.trigger(some, now=self._clock.now())
+        async with self._quotas.asking_for_runs(self._namespace, len(names)) as asked:
+            for start in range(0, len(names), TRIGGERED_AT_ONCE):
+                some = names[start : start + TRIGGERED_AT_ONCE]
+                author = self._author("TriggerCron")
+                recorded += await self._store.trigger(self._namespace, some, author=author, now=author.time)
+                asked.recorded = len(recorded)
         return tuple(recorded)
 
     @retried_when_overtaken
@@ -111,32 +133,48 @@ class ExecutionService:
         Raises:
             TaskNotFound, TaskDisabled.
             InvalidArgument: if the end is not after the start, or there are more than 1,000 occurrences.
+            QuotaExceeded: as `run_now`, if not all of the executions are allowed; then none is recorded.
         """
-        task = await self._store.find_task(name)
+        self._permit.require(name)
+        task = await self._store.find_task((self._namespace, name))
         if task is None:
             raise TaskNotFound(name)
-        now = self._clock.now()
-        planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now))
-        recorded = await self._store.backfill(task, planned, now=now)
-        if recorded is None:
-            raise Overtaken(name, "backfilled")
+        author = self._author("BackfillTask")
+        now, by = author.time, author.attribution or None
+        planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now, by=by))
+        async with self._quotas.asking_for_runs(self._namespace, len(planned)) as asked:
+            recorded = await self._store.backfill(task, planned, author=author, now=now)
+            if recorded is None:
+                raise Overtaken(name, "backfilled")
+            asked.recorded = len(recorded.executions)
         return recorded
+
+    def streaming(self) -> AbstractAsyncContextManager[None]:
+        """Within this context a stream of the namespace's events is open to a caller: it counts among its streams.
+
+        Raises:
+            QuotaExceeded: if as many are open here as the namespace may have.
+        """
+        return self._quotas.streaming(self._namespace)
 
     @contextmanager
     def watching(self, task_name: str = "", states: frozenset[State] = frozenset()) -> Iterator[Subscription]:
-        """Within this context the subscription receives events of executions, from now on, until the server stops.
+        """Within this context the subscription receives events of the namespace's executions, until the server stops.
 
         Args:
-            task_name: Events of this task only; empty: of all.
+            task_name: Events of this task only; empty: of all in the namespace.
             states: Changes to one of these states only; empty: all. Progress belongs to RUNNING.
         """
+        namespace, permit = self._namespace, self._permit
 
         def matches(event: Transition | Progress) -> bool:
-            if isinstance(event, Progress):
-                return task_name in ("", event.task_name) and (not states or State.RUNNING in states)
-            return task_name in ("", event.execution.task_name) and (not states or event.execution.state in states)
+            of: Progress | Execution = event if isinstance(event, Progress) else event.execution
+            state = State.RUNNING if isinstance(of, Progress) else of.state
+            is_ours = of.namespace == namespace and task_name in ("", of.task_name) and permit.covers(of.task_name)
+            return is_ours and (not states or state in states)
 
-        with self._hub.subscribed(matches) as subscription:
+        shown = None if permit.sees_all else partial(shown_event, permit=permit)
+        with self._hub.subscribed(matches, shown) as subscription:
             yield subscription
 
     async def history(self, name: str, chosen: ExecutionFilter, page: Page) -> ExecutionPage:
@@ -145,10 +183,12 @@ class ExecutionService:
         Raises:
             InvalidArgument: if the page's size or token is invalid.
         """
+        if not self._permit.covers(name):
+            return ExecutionPage(executions=())
         return await self._executions(name, chosen, page)
 
     async def executions(self, chosen: ExecutionFilter, page: Page) -> ExecutionPage:
-        """Return a page of all tasks' executions, newest first.
+        """Return a page of the executions of all tasks in the namespace, newest first.
 
         Raises:
             InvalidArgument: if the page's size or token is invalid.
@@ -161,32 +201,59 @@ class ExecutionService:
         Raises:
             ExecutionNotFound: if the history does not hold it.
         """
-        execution = await self._store.find_execution(execution_id)
-        if execution is None:
+        execution = await self._store.find_execution(self._namespace, execution_id)
+        if execution is None or not self._permit.covers(execution.task_name, Scope.OBSERVE):
             raise ExecutionNotFound(execution_id)
-        return execution
+        return shown_execution(execution, self._permit)
 
     # -- inside
+
+    async def _is_repeated(self, run: ManualRun) -> bool:
+        return run.request_id is not None and await self._store.is_requested(run.namespace, run.request_id)
+
+    async def _require_override(self, name: str) -> None:
+        """Check that a run may have a payload of its own: one can undo a task's care (``{"keep": 1}`` for a backup).
+
+        Raises:
+            PermissionDenied: if neither the caller's grants nor the task's policy allow it.
+            TaskNotFound: if the caller would need that permission for a task that is not there.
+        """
+        if self._permit.covers(name, Scope.WRITE):
+            return
+        task = await self._store.find_task((self._namespace, name))
+        if task is None:
+            raise TaskNotFound(name)
+        if not task.policy.payload_override:
+            why = "for a payload of the run's own, unless the task's policy has payload_override"
+            raise PermissionDenied(Scope.WRITE, self._namespace, name=name, why=why)
 
     async def _checked(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         return await self.aside.compute(lambda: checked_payload(payload), weight=weight_of(payload))
 
     async def _names_of_tasks_with(self, schedule: Schedule) -> AsyncIterator[str]:
         every_task = schedule.same_times(_EVERY_MINUTE)
-        after = ""
-        while page := await self._store.list_tasks(TaskFilter(enabled=True), after=after, limit=MAX_PAGE_SIZE):
+        namespace, after = self._namespace, ""
+        while page := await self._store.list_tasks(
+            namespace, TaskFilter(enabled=True), after=after, limit=MAX_PAGE_SIZE
+        ):
             for task in page:
-                if every_task or task.schedule.same_times(schedule):
+                if self._permit.covers(task.name) and (every_task or task.schedule.same_times(schedule)):
                     yield task.name
             after = page[-1].name
 
     async def _executions(self, name: str | None, chosen: ExecutionFilter, page: Page) -> ExecutionPage:
         cursor = ExecutionCursor.read(page, name, chosen)
-        executions = await self._store.list_executions(name, chosen, after=cursor.position, limit=page.limit + 1)
+
+        async def read(after: Position | None, limit: int) -> tuple[Execution, ...]:
+            return await self._store.list_executions(self._namespace, name, chosen, after=after, limit=limit)
+
+        executions, place = await covered_executions(read, self._permit, after=cursor.position, limit=page.limit + 1)
         shown = executions[: page.limit]
-        token = ""
         if len(executions) > len(shown):
-            token = ExecutionCursor(position=(shown[-1].create_time, shown[-1].id)).write(name, chosen)
+            place = shown[-1].create_time, shown[-1].id
+        token = "" if place is None else ExecutionCursor(position=place).write(name, chosen)
+        if not self._permit.sees_all:
+            shown = tuple(shown_execution(each, self._permit) for each in shown)
         return ExecutionPage(executions=shown, next_page_token=token)
 
     async def _wait_for_end(self, execution: Execution) -> Execution:
@@ -198,13 +265,13 @@ class ExecutionService:
                     raise ShuttingDown(execution.id)
                 now = self._clock.now()
                 if now >= give_up_time and await self._has_no_server(found):
-                    await self._store.give_up(found.id, now=now)
+                    await self._store.give_up(found.namespace, found.id, now=now)
                     raise NoWorker(found.handler, found.id)
                 await self._notified_or_time_to_read(ending)
                 if ending.execution is not None:
                     return ending.execution
                 ending.clear()
-                read = await self._store.find_execution(execution.id)
+                read = await self._store.find_execution(execution.namespace, execution.id)
                 if read is None or read.state.is_terminal:
                     return read or execution
                 found = read

@@ -19,10 +19,10 @@ TRIES = 20
 
 
 class Overtaken(Exception):
-    """Another caller changed the task after it was read; nothing was written."""
+    """Another caller changed the task, the key or the namespace after it was read; nothing was written."""
 
-    def __init__(self, task_name: str, operation: str = "changed") -> None:
-        super().__init__(f"Task {task_name} kept changing while it was being {operation}; try again")
+    def __init__(self, name: str, operation: str = "changed", *, of: str = "Task") -> None:
+        super().__init__(f"{of} {name} kept changing while it was being {operation}; try again")
 
 
 def retried_when_overtaken(method: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:

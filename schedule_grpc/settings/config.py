@@ -32,6 +32,9 @@ from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.formats.task_file import registrations
 from schedule_grpc.runtime import paths
 from schedule_grpc.settings import sources as setting_sources
+from schedule_grpc.settings.audit import AuditOptions
+from schedule_grpc.settings.auth import AuthOptions
+from schedule_grpc.settings.http_request import HttpRequestOptions
 from schedule_grpc.settings.listeners import ListenerOptions, Listeners
 from schedule_grpc.settings.sources import json_or_text
 from schedule_grpc.settings.values import (
@@ -98,17 +101,6 @@ class BackupOptions(BaseModel):
     store_options: Annotated[dict[str, Any], table("store_options")] = Field(default_factory=dict)
 
 
-class HttpRequestOptions(BaseModel):
-    """The hosts that the handler http-request may call, and its secrets."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    allow_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
-    allow_private_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
-    secrets_dir: Path | None = None
-    ca_file: Path | None = None
-
-
 class Settings(BaseSettings):
     """All settings of a server; made by `load`."""
 
@@ -122,7 +114,8 @@ class Settings(BaseSettings):
     grpc: Listeners = Field(
         default=(ListenerOptions(address="127.0.0.1:50051"),),
         description="Where gRPC listens: HOST:PORT (port 0 takes a free one), `unix:PATH`, a table of `address`, "
-        "`tls_cert`, `tls_key`, `client_ca`, `socket_mode`, or a list of these",
+        "`tls_cert`, `tls_key`, `client_ca`, `socket_mode`, `grants` (of a socket's callers), "
+        "`serves` (`health`: nothing else), or a list of these",
     )
     http: Annotated[HttpOptions, table("http")] = Field(
         default_factory=HttpOptions,
@@ -156,7 +149,18 @@ class Settings(BaseSettings):
     )
     api: bool = Field(default=True, description="Whether this server answers calls; without, only health and metrics")
     insecure_bind: bool = Field(
-        default=False, description="Allow an address that others can reach and that asks for no certificate"
+        default=False, description="Allow an address that others can reach although callers prove nothing there"
+    )
+    auth: Annotated[AuthOptions, table("auth")] = Field(
+        default_factory=AuthOptions,
+        description="`mode`: `off`, `permissive` or `required`; unset is `required` once a caller can prove who it is. "
+        "`anonymous_grants` while it is permissive, `public` (`reflection`, `docs`), `behind_tls_proxy`, "
+        "`bootstrap_key_file` (a new file for the first key), `certificates`, `denied`, `jwt`",
+    )
+    audit: Annotated[AuditOptions, table("audit")] = Field(
+        default_factory=AuditOptions,
+        description="The audit log: `retention` of its rows, `reads` (whether reads have rows, too), `log` (whether "
+        "each row is a line `audit.recorded` of the log)",
     )
     bindings: Annotated[dict[BindingName, Binding], table("bindings")] = Field(
         default_factory=lambda: dict(DEFAULT_BINDINGS),
@@ -168,7 +172,8 @@ class Settings(BaseSettings):
     )
     http_request: Annotated[HttpRequestOptions, table("http_request")] = Field(
         default_factory=HttpRequestOptions,
-        description="`allow_hosts`, `allow_private_hosts`, `secrets_dir`, `ca_file` of the handler http-request",
+        description="Of the handler http-request: `allow_hosts`, `allow_private_hosts`, `namespaces` (the same for one "
+        "each), `secrets` (each with `file`, `hosts`, `namespaces`), `secrets_dir`, `ca_file`",
     )
 
     handler_concurrency: Annotated[dict[str, Annotated[int, NUMBER, Field(ge=1)]], table("handler_concurrency")] = (
@@ -223,14 +228,36 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _reachable_only_on_purpose(self) -> "Settings":
-        for key, listeners in (("grpc", self.grpc), ("http", self.http.address)):
-            for listener in listeners:
-                if not self.insecure_bind and not listener.knows_its_callers and not _is_loopback(listener):
-                    raise ValueError(
-                        f"{key}: {listener} can be reached by others, and asks for no certificate (client_ca); "
-                        "set insecure_bind (--insecure-bind) if that is meant"
-                    )
+        if complaints := self.auth.complaints([str(listener) for _, listener in self._reachable()]):
+            raise ValueError(complaints[0])
+        if not self.insecure_bind and self.open_addresses:
+            raise ValueError(
+                f"{self.open_addresses[0]} can be reached by others, so callers must prove who they are, over TLS: set "
+                "auth.mode to required and tls_cert and tls_key (or auth.behind_tls_proxy), or client_ca; or set "
+                "insecure_bind (--insecure-bind) if it is meant to be open"
+            )
         return self
+
+    @property
+    def open_addresses(self) -> tuple[str, ...]:
+        """The addresses that others can reach although callers prove nothing there, or show keys without TLS.
+
+        Each as ``KEY: ADDRESS``; only with ``insecure_bind`` there are any.
+        """
+        return tuple(
+            f"{key}: {listener}" for key, listener in self._reachable() if not self._knows_callers_of(listener)
+        )
+
+    def _reachable(self) -> Iterator[tuple[str, ListenerOptions]]:
+        """Yield the listeners that others than this machine's users can reach, with their settings' keys."""
+        for key, listeners in (("grpc", self.grpc), ("http", self.http.address)):
+            yield from (
+                (key, each) for each in listeners if not (each.is_unix or each.health_only or _is_loopback(each))
+            )
+
+    def _knows_callers_of(self, listener: ListenerOptions) -> bool:
+        encrypted = listener.tls_cert is not None or self.auth.behind_tls_proxy
+        return listener.client_ca is not None or (self.auth.is_required and encrypted)
 
     def registrations(self) -> tuple[Registration, ...]:
         """Return the registrations that ``tasks`` declares.
@@ -320,7 +347,7 @@ def keys() -> Iterator[Key]:
 
 def _with_absolute_paths(settings: Settings) -> Settings:
     """Return settings with absolute paths, which mean the same files in any working directory."""
-    backup, request, alerts = settings.backup, settings.http_request, settings.alerts
+    backup, alerts = settings.backup, settings.alerts
     return settings.model_copy(
         update={
             "database": paths.absolute_url(settings.database),
@@ -335,13 +362,9 @@ def _with_absolute_paths(settings: Settings) -> Settings:
                     "pg_dump": paths.absolute_program(backup.pg_dump),
                 }
             ),
-            "http_request": request.model_copy(
-                update={
-                    "secrets_dir": _absolute(request.secrets_dir),
-                    "ca_file": _absolute(request.ca_file),
-                }
-            ),
+            "http_request": settings.http_request.absolute(),
             "alerts": alerts.model_copy(update={"secret_file": _absolute(alerts.secret_file)}),
+            "auth": settings.auth.absolute(),
         }
     )
 

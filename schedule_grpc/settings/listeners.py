@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from schedule_grpc.errors import CannotStart
+from schedule_grpc.domain.access.caller import EVERYTHING
+from schedule_grpc.domain.access.grant import read_grants
+from schedule_grpc.errors import CannotStart, InvalidArgument
 from schedule_grpc.runtime import paths
 from schedule_grpc.runtime.certificates import ReloadedCertificates, TlsFiles
 from schedule_grpc.runtime.listeners import LONGEST_PATH, UNIX, Listener, unix_path
@@ -17,7 +19,7 @@ _MODES = range(0o1000)
 
 
 class ListenerOptions(BaseModel):
-    """One listener: its address, and its certificates or the mode of its socket."""
+    """One listener: its address, and its certificates, or its socket's mode and what callers of that may do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,6 +28,8 @@ class ListenerOptions(BaseModel):
     tls_key: Path | None = None
     client_ca: Path | None = None
     socket_mode: str = "600"
+    grants: tuple[str, ...] = ()
+    serves: Literal["all", "health"] = "all"
 
     @model_validator(mode="before")
     @classmethod
@@ -41,6 +45,12 @@ class ListenerOptions(BaseModel):
         self.check_address(self.address)
         if not self.is_unix and "socket_mode" in self.model_fields_set:
             raise ValueError(f"{self.address}: socket_mode is for unix:PATH")
+        if not self.is_unix and self.grants:
+            raise ValueError(f"{self.address}: grants are for unix:PATH; callers by TCP prove who they are")
+        try:
+            read_grants(self.grants)
+        except InvalidArgument as error:
+            raise ValueError(f"{self.address}: {error.message}") from None
         self.mode  # noqa: B018 (reading it checks it)
         return self
 
@@ -67,6 +77,11 @@ class ListenerOptions(BaseModel):
         return self.address.startswith(UNIX)
 
     @property
+    def health_only(self) -> bool:
+        """Whether it serves health and metrics to everybody who reaches it, and nothing else."""
+        return self.serves == "health"
+
+    @property
     def mode(self) -> int:
         """The mode of the unix socket."""
         try:
@@ -76,11 +91,6 @@ class ListenerOptions(BaseModel):
         if mode not in _MODES:
             raise ValueError(f"{self.address}: socket_mode {self.socket_mode!r} is not an octal mode such as 660")
         return mode
-
-    @property
-    def knows_its_callers(self) -> bool:
-        """Whether only callers with a certificate of a known authority, or users with access to a file, can connect."""
-        return self.is_unix or self.client_ca is not None
 
     def absolute(self) -> "ListenerOptions":
         """Return this listener with absolute paths."""
@@ -103,7 +113,14 @@ class ListenerOptions(BaseModel):
                 certificates = ReloadedCertificates(files)
             except ValueError as error:
                 raise CannotStart(f"{key}: {self.address}: {error}") from error
-        return Listener(address=self.address, certificates=certificates, socket_mode=self.mode)
+        grants = (self.grants or tuple(map(str, EVERYTHING))) if self.is_unix else None
+        return Listener(
+            address=self.address,
+            certificates=certificates,
+            socket_mode=self.mode,
+            grants=grants,
+            health_only=self.health_only,
+        )
 
 
 def _read(value: object) -> object:

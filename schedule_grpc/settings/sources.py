@@ -194,9 +194,12 @@ def _hint(place: Place, model: type[BaseModel]) -> str:
 
 
 def _model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    annotation = model.model_fields[key].annotation
+    field = model.model_fields.get(key)
+    annotation = None if field is None else field.annotation  # None: the name of one of several tables
     if get_origin(annotation) is tuple:  # a list of tables
         annotation = get_args(annotation)[0]
+    elif get_origin(annotation) is dict:  # tables by name
+        annotation = get_args(annotation)[1]
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 

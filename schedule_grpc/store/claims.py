@@ -3,14 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from schedule_grpc.domain.access.audit import Author
+from schedule_grpc.domain.access.namespace import TaskKey
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.task import Task
 from schedule_grpc.errors import ScheduleError
 
+QueueKey: TypeAlias = tuple[str, str]
+"""What identifies a queue: the executions of one namespace that wait for slots of one handler."""
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -31,7 +35,8 @@ class ClaimRequest:
     """How many executions of which handlers an engine can start.
 
     ``running`` counts what the claimant runs already, by handler: no handler gets more than its share of ``limit``
-    while another one waits, and none more than its own in ``limits``.
+    while another one waits, and none more than its own in ``limits``. ``running_in`` counts the same by namespace, for
+    the same rule: none gets more than its own in ``shares``.
     """
 
     owner: str
@@ -40,6 +45,13 @@ class ClaimRequest:
     running: Mapping[str, int]
     now: datetime
     limits: Mapping[str, int] = field(default_factory=dict)
+    running_in: Mapping[str, int] = field(default_factory=dict)
+    shares: Mapping[str, int] = field(default_factory=dict)
+    """How many attempts of a namespace may run at once, of those namespaces that have such a limit."""
+    turns: Mapping[str, int] = field(default_factory=dict)
+    """When a namespace last had its turn here: a larger number is later; none is the earliest."""
+    overtaken: frozenset[QueueKey] = frozenset()
+    """Queues in which older executions wait: new ones do not begin before them."""
     looks_at: int = 0
     """How many of the tasks that are due next the claim looks at, in the same step; 0: it does not look."""
     horizon: timedelta = timedelta(0)
@@ -50,9 +62,15 @@ class ClaimRequest:
         """How many more may run, of all handlers together."""
         return self.limit - sum(self.running.values())
 
-    def room(self, handler: str) -> int:
-        """Return how many more of a handler may run, if they have all slots."""
-        return self.limits.get(handler, self.limit) - self.running.get(handler, 0)
+    def room(self, queue: QueueKey) -> int:
+        """Return how many more of a queue may run, if they have all slots."""
+        namespace, handler = queue
+        room = self.limits.get(handler, self.limit) - self.running.get(handler, 0)
+        return min(room, self.room_in(namespace)) if namespace in self.shares else room
+
+    def room_in(self, namespace: str) -> int:
+        """Return how many more of a namespace may run, if they have all slots."""
+        return self.shares.get(namespace, self.limit) - self.running_in.get(namespace, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,8 +83,8 @@ class Look:
     """
 
     due: tuple[Task, ...]
-    claimable: frozenset[str]
-    """Handlers of the asking engine that have executions to claim."""
+    claimable: frozenset[QueueKey]
+    """Queues of the asking engine's handlers that have executions to claim."""
     expired: bool
     next_time: datetime | None
     next_wait_time: datetime | None = None
@@ -102,9 +120,22 @@ class Fired(Claimed, frozen=True, kw_only=True):
 class ManualRun(Struct, frozen=True, kw_only=True):
     """A call of RunTaskNow; without a payload the handler gets the task's."""
 
+    namespace: str
     name: str
     payload: Mapping[str, Any] | None = None
     request_id: str | None = None
+    author: Author | None = None
+    """The call that asks for the run; None: the server itself does."""
+
+    @property
+    def triggered_by(self) -> str | None:
+        """The name of the caller, if it has proven one."""
+        return None if self.author is None else self.author.attribution or None
+
+    @property
+    def task_key(self) -> TaskKey:
+        """The namespace and the name of the task."""
+        return self.namespace, self.name
 
 
 class Submitted(Struct, frozen=True, kw_only=True):

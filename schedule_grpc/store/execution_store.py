@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from schedule_grpc.database import Lane
+from schedule_grpc.domain.access.audit import Author
 from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, Report, State
 from schedule_grpc.domain.planning import Firing
 from schedule_grpc.domain.task import Task
@@ -34,43 +35,65 @@ class ExecutionStore(Transactions):
         """
         return await self._write(submissions.submit, runs, now, request, self.is_shared)
 
-    async def trigger(self, names: Sequence[str], *, now: datetime) -> tuple[Execution, ...]:
-        """Record a run of each of these tasks that exists and is enabled, admitted or skipped at its gate."""
-        return await self._write(executions.trigger, names, now)
+    async def trigger(
+        self, namespace: str, names: Sequence[str], *, author: Author | None = None, now: datetime
+    ) -> tuple[Execution, ...]:
+        """Record a run of each of these tasks that exists and is enabled, admitted or skipped at its gate.
 
-    async def backfill(self, task: Task, planned: Sequence[Execution], *, now: datetime) -> Backfill | None:
+        ``author`` is the call that asks for the runs; without one they are not audited, and so in `backfill` and
+        `cancel`.
+        """
+        return await self._write(executions.trigger, namespace, names, author, now)
+
+    async def backfill(
+        self, task: Task, planned: Sequence[Execution], *, author: Author | None = None, now: datetime
+    ) -> Backfill | None:
         """Record a backfill's executions, except for occurrences that have a row already.
 
         Safe because it compares (uid, revision): returns None, and writes nothing, if the task has changed meanwhile.
         """
-        return await self._write(executions.backfill, task, planned, now)
+        return await self._write(executions.backfill, task, planned, author, now)
 
-    async def cancel(self, execution_id: str, *, note: str, now: datetime) -> Execution | None:
+    async def cancel(
+        self, namespace: str, execution_id: str, *, note: str, author: Author | None = None, now: datetime
+    ) -> Execution | None:
         """End a waiting execution as CANCELLED, or request the cancellation of a running one; return it as it is then.
 
-        Safe beside a claim and a record: a success that is recorded first stands. None if the execution does not exist.
+        Safe beside a claim and a record: a success that is recorded first stands. None if the namespace has no such
+        execution.
         """
-        return await self._write(executions.cancel, execution_id, note, now)
+        return await self._write(executions.cancel, namespace, execution_id, note, author, now)
 
-    async def give_up(self, execution_id: str, *, now: datetime) -> Execution | None:
+    async def give_up(self, namespace: str, execution_id: str, *, now: datetime) -> Execution | None:
         """End an execution that never started as SKIPPED for NO_WORKER; return it as it is then.
 
-        Safe beside a claim: the first of the two stands. None if the execution does not exist.
+        Safe beside a claim: the first of the two stands. None if the namespace has no such execution.
         """
-        return await self._write(executions.give_up, execution_id, now)
+        return await self._write(executions.give_up, namespace, execution_id, now)
 
-    async def find_execution(self, execution_id: str) -> Execution | None:
-        """Return one execution."""
-        return await self._database.read(partial(executions.find_execution, execution_id))
+    async def find_execution(self, namespace: str, execution_id: str) -> Execution | None:
+        """Return one execution of a namespace; None if it has none of that id."""
+        return await self._database.read(partial(executions.find_execution, namespace, execution_id))
+
+    async def is_requested(self, namespace: str, request_id: str) -> bool:
+        """Return whether a request id stands for an execution of a namespace."""
+        return await self._database.read(partial(executions.is_requested, namespace, request_id))
 
     async def list_executions(
-        self, task_name: str | None, chosen: ExecutionFilter, *, after: tuple[datetime, str] | None, limit: int
+        self,
+        namespace: str,
+        task_name: str | None,
+        chosen: ExecutionFilter,
+        *,
+        after: tuple[datetime, str] | None,
+        limit: int,
     ) -> tuple[Execution, ...]:
-        """Return at most ``limit`` executions, newest first, that follow ``after`` (creation time, id).
+        """Return at most ``limit`` executions of a namespace, newest first, that follow ``after`` (creation time, id).
 
         With a task's name: those of the living task of that name.
         """
-        return await self._database.read(partial(executions.list_executions, task_name, chosen, after, limit))
+        listed = partial(executions.list_executions, namespace, task_name, chosen, after, limit)
+        return await self._database.read(listed)
 
     async def look(
         self, handlers: frozenset[str], *, now: datetime, limit: int, horizon: timedelta = timedelta(0)
@@ -152,6 +175,10 @@ class ExecutionStore(Transactions):
     async def count_open(self) -> Mapping[State, int]:
         """Return how many executions are PENDING and RUNNING."""
         return await self._database.read(queue.count_open, lane=Lane.ENGINE)
+
+    async def count_open_of(self, namespace: str, *, most: int) -> int:
+        """Return how many executions of a namespace are PENDING or RUNNING; those that are PENDING up to ``most``."""
+        return await self._database.read(partial(executions.count_open_of, namespace, most))
 
     async def begin_round(self, *, now: datetime) -> Round:
         """Return a new round of retention, at its beginning."""

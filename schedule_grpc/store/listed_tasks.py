@@ -22,7 +22,8 @@ COLUMNS = (
     "last_success_time",
     "last_failure_time",
 )
-"""The columns that list_tasks reads: a task's revision implies its definition, its note, and whether it is enabled."""
+"""The columns that list_tasks reads: a task's revision implies its definition, its note, who changed it, and whether it
+is enabled."""
 
 Place: TypeAlias = tuple[Any, ...]
 """The values of these columns: a task's place."""

@@ -1,5 +1,6 @@
 """Opens the store on the database that a URL names."""
 
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
@@ -29,6 +30,7 @@ async def open_store(
     *,
     on_commit: Callable[[int], None] = lambda _: None,
     on_error: Callable[[str], None] = lambda _: None,
+    replica: str = "",
 ) -> Store:
     """Open, and create or migrate where needed, the store in a SQLite file or a PostgreSQL database.
 
@@ -37,12 +39,14 @@ async def open_store(
         hub: Publishes the events of each operation, once it is committed.
         on_commit: Is called with the number of operations in each commit.
         on_error: Is called with ``read`` or ``write`` for each operation that the database refuses.
+        replica: Names the chain of the audit log that this server writes in a database that others use, too; by
+            default the machine's name.
 
     Raises:
         DatabaseRefused: if the database must not be used as it is, or cannot be.
     """
     if is_shared(place):
-        return await _open_shared(str(place), hub, on_commit, on_error)
+        return await _open_shared(str(place), hub, on_commit, on_error, replica or socket.gethostname())
     path = Path(str(place).removeprefix(SQLITE))
     file = await SqliteDatabase.open(path, migrations=MIGRATIONS, application_id=APPLICATION_ID, on_commit=on_commit)
     return Store(file, hub, on_error=on_error)
@@ -55,7 +59,7 @@ async def found_version(url: str) -> int | None:
         DatabaseRefused: if a server would refuse it, with the reason.
     """
     if is_shared(url):
-        version: int | None = await _postgres().look(url, MIGRATIONS)
+        version: int | None = await postgres().look(url, MIGRATIONS)
         return version
     path = Path(url.removeprefix(SQLITE))
     return schema_version(path) if path.exists() else None  # noqa: ASYNC240
@@ -71,8 +75,10 @@ def is_shared(place: Path | str) -> bool:
     return isinstance(place, str) and place.startswith(POSTGRESQL)
 
 
-async def _open_shared(url: str, hub: Hub, on_commit: Callable[[int], None], on_error: Callable[[str], None]) -> Store:
-    database = await _postgres().PostgresDatabase.open(url, migrations=MIGRATIONS, on_commit=on_commit)
+async def _open_shared(
+    url: str, hub: Hub, on_commit: Callable[[int], None], on_error: Callable[[str], None], replica: str
+) -> Store:
+    database = await postgres().PostgresDatabase.open(url, migrations=MIGRATIONS, on_commit=on_commit)
 
     async def find(ids: Sequence[str]) -> Sequence[Execution]:
         found: Sequence[Execution] = await database.read(partial(find_executions, ids))
@@ -88,11 +94,16 @@ async def _open_shared(url: str, hub: Hub, on_commit: Callable[[int], None], on_
 
         return LeaseLine(Line(url, pooled=lambda: database.pooled))
 
-    return Store(database, hub, peers=Relay(hub, find=find, connect=connect), lease_line=lease_line, on_error=on_error)
+    relay = Relay(hub, find=find, connect=connect)
+    return Store(database, hub, replica=replica, peers=relay, lease_line=lease_line, on_error=on_error)
 
 
-def _postgres() -> ModuleType:
-    """Return the module that knows PostgreSQL, whose driver is an extra."""
+def postgres() -> ModuleType:
+    """Return the module that knows PostgreSQL.
+
+    Raises:
+        DatabaseRefused: if its driver, an extra, is not installed.
+    """
     try:
         return import_module("schedule_grpc.database.postgres.database")
     except ModuleNotFoundError as error:

@@ -69,7 +69,7 @@ def _loaded(path: str, value: Any) -> Any:
     kind = type(POLICY_FIELDS[path])
     if issubclass(kind, StrEnum):
         return kind(value)
-    if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
+    if isinstance(value, bool) is not (kind is bool) or not isinstance(value, int | float if kind is float else kind):
         raise TypeError(path)
     return value
 

@@ -4,6 +4,7 @@ from schedule_grpc.database import load_queries
 
 QUERIES = load_queries(
     __package__,
+    "sql/namespaces.sql",
     "sql/tasks.sql",
     "sql/executions.sql",
     "sql/queue.sql",
@@ -11,4 +12,6 @@ QUERIES = load_queries(
     "sql/replicas.sql",
     "sql/clock.sql",
     "sql/retention.sql",
+    "sql/keys.sql",
+    "sql/audit.sql",
 )

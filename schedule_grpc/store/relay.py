@@ -10,7 +10,16 @@ import structlog
 
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.errors import Unavailable
-from schedule_grpc.events import AlertsChanged, CancelRequested, Event, Hub, TaskChanged, Transition
+from schedule_grpc.events import (
+    AlertsChanged,
+    Audited,
+    CancelRequested,
+    Event,
+    Hub,
+    KeysChanged,
+    TaskChanged,
+    Transition,
+)
 from schedule_grpc.runtime.clock import from_micros, to_micros
 
 log = structlog.get_logger(__name__)
@@ -75,7 +84,7 @@ class Relay:
         """Return a batch of events as messages, each with as many as fit."""
         items: list[str] = []
         size = 0
-        for item in map(_ENCODER.encode, map(_item, events)):
+        for item in map(_ENCODER.encode, map(_item, _of_interest(events))):
             length = len(item) + 2
             if items and size + length > MOST_BYTES:
                 yield self._message(items)
@@ -101,7 +110,8 @@ class Relay:
     def gap(self) -> None:
         """Make every listener read the database again: messages may have been missed."""
         self._hub.gap()
-        self._hub.relay([TaskChanged(name=""), CancelRequested(execution_id=""), AlertsChanged()])
+        any_task = TaskChanged(namespace="", name="")
+        self._hub.relay([any_task, CancelRequested(execution_id=""), AlertsChanged(), KeysChanged()])
 
     def _publish_here(self, items: Iterable[Item]) -> None:
         moved = [item for item in items if item[0] == "t"]
@@ -134,24 +144,33 @@ class Relay:
             self._hub.relay(transitions)
 
 
+def _of_interest(events: Sequence[Event]) -> Iterator[Event]:
+    """Return the events that mean something to peers."""
+    return (event for event in events if not isinstance(event, Audited))
+
+
 def _item(event: Event) -> Item:
     if isinstance(event, Transition):
         return ["t", event.execution.id, event.previous_state, event.execution.state, to_micros(event.time)]
     if isinstance(event, TaskChanged):
-        return ["n", event.name, event.deleted_uid] if event.deleted_uid else ["n", event.name]
+        named = ["n", event.namespace, event.name]
+        return [*named, event.deleted_uid] if event.deleted_uid else named
     if isinstance(event, CancelRequested):
         return ["x", event.execution_id]
-    return ["a"]
+    return ["k"] if isinstance(event, KeysChanged) else ["a"]
 
 
 def _hint(item: Item) -> Event | None:
-    """Return the event that an item means to the engine or the sender of alerts; None if it means nothing to them."""
+    """Return the event that an item means to listeners; None if it means nothing to them."""
     if item[0] == "x":
         return CancelRequested(execution_id=item[1])
     if item[0] == "a":
         return AlertsChanged()
+    if item[0] == "k":
+        return KeysChanged()
     if item[0] == "n":
-        return TaskChanged(name=item[1], deleted_uid=item[2] if len(item) > 2 else "")  # noqa: PLR2004 (kind, name)
+        _, namespace, name, *deleted_uid = item
+        return TaskChanged(namespace=namespace, name=name, deleted_uid=deleted_uid[0] if deleted_uid else "")
     if State(item[3]) is State.PENDING:
-        return TaskChanged(name=item[1])
+        return TaskChanged(namespace="", name="")
     return None

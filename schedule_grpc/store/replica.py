@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from schedule_grpc.store.schema import NEWEST
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
@@ -13,3 +15,5 @@ class Replica:
     handlers: frozenset[str]
     beat: int = 0
     """How often it renewed its lease since it took it."""
+    program: int = NEWEST
+    """The schema version that it knows."""

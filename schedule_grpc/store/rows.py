@@ -32,10 +32,10 @@ _TASKS_READ: dict[tuple[Any, ...], Task] = {}
 _TASKS_LOCK = Lock()
 DEFINITIONS_KEPT = 20_000
 """Parsed definitions kept by their columns: a task is read each time that it is due, and rarely changes."""
-_DEFINITION = ("name", *FIELDS, "policy")
+_DEFINITION = ("namespace", "name", *FIELDS, "policy")
 _COUNTS = ("revision", "success_count", "failure_count", "consecutive_failures")
 _KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys((*_DEFINITION, "uid", "note"), (str,)),
+    **dict.fromkeys((*_DEFINITION, "uid", "note", "changed_by"), (str,)),
     **dict.fromkeys(("enabled", "start_delay", *_COUNTS, "create_time", "update_time", "settled_time"), (int,)),
     **dict.fromkeys(
         ("next_run_time", "last_run_time", "delete_time", "last_success_time", "last_failure_time"), (int, NoneType)
@@ -52,7 +52,7 @@ def micros(instant: datetime | None) -> int | None:
 
 
 def definition_columns(definition: Definition) -> dict[str, str]:
-    """Return a definition's columns, except for its name: equal texts are equal definitions."""
+    """Return a definition's columns, except for its namespace and name: equal texts are equal definitions."""
     fields = definition.fields()
     objects = {name: object_text(fields[name]) for name in OBJECT_FIELDS}
     return {**fields, **objects, "policy": policy_text(definition.policy)}
@@ -73,11 +73,13 @@ def task_parameters(task: Task) -> dict[str, Any]:
     definition = task.definition
     columns = definition_columns(definition) | {
         "uid": task.uid,
+        "namespace": definition.namespace,
         "name": definition.name,
         "revision": task.revision,
         "enabled": int(task.enabled),
         "category": definition.category,
         "note": task.note,
+        "changed_by": task.changed_by,
         "create_time": to_micros(task.create_time),
         "update_time": to_micros(task.update_time),
         "settled_time": to_micros(task.settled_time),
@@ -108,6 +110,7 @@ def task_of(row: Row) -> Task:
         last_run_time=past.instant("last_run_time", row["last_run_time"]),
         delete_time=None if row["delete_time"] is None else past.required_instant("delete_time", row["delete_time"]),
         note=past.text("note", row["note"]),
+        changed_by=past.text("changed_by", row["changed_by"]),
         stats=TaskStats(
             success_count=past.count("success_count", row["success_count"]),
             failure_count=past.count("failure_count", row["failure_count"]),
@@ -132,7 +135,7 @@ def _plain_task(*row: Any) -> Task | None:
     if tuple(map(type, row)) not in _PLAIN:
         return None
     definition, others = row[: len(_DEFINITION)], row[len(_DEFINITION) :]
-    (uid, note, enabled, start_delay), counts, times = others[:4], others[4:8], others[8:]
+    (uid, note, changed_by, enabled, start_delay), counts, times = others[:5], others[5:9], others[9:]
     if not (0 <= min(counts) <= max(counts) <= MAX_COUNT and 0 <= start_delay <= LONGEST_DELAY):
         return None
     try:
@@ -153,6 +156,7 @@ def _plain_task(*row: Any) -> Task | None:
         last_run_time=last_run,
         delete_time=deleted,
         note=note,
+        changed_by=changed_by,
         stats=TaskStats(
             success_count=counts[1],
             failure_count=counts[2],
@@ -189,6 +193,7 @@ def execution_of(row: Row) -> Execution:
         id=row["id"],
         task_uid=row["task_uid"],
         task_name=reading.text("task_name", row["task_name"]),
+        namespace=reading.text("namespace", row["namespace"]),
         handler=reading.text("handler", row["handler"]),
         trigger=reading.word(Trigger, "trigger", row["trigger"]) or Trigger.UNKNOWN,
         state=reading.word(State, "state", row["state"]) or State.UNKNOWN,
@@ -211,6 +216,7 @@ def execution_of(row: Row) -> Execution:
         cancel_requested_time=reading.instant("cancel_requested_time", row["cancel_requested_time"]),
         cancel_note=reading.text_or_none("cancel_note", row["cancel_note"]),
         request_id=reading.text_or_none("request_id", row["request_id"]),
+        triggered_by=reading.text_or_none("triggered_by", row["triggered_by"]),
         payload=None if row["payload"] is None else read_only(reading.json_object("payload", row["payload"])),
         result=read_only(reading.json("result", row["result"])),
         error=reading.text_or_none("error", row["error"]),
@@ -234,14 +240,21 @@ def _definition(*columns: str) -> Definition:
     """Return the definition in its columns, in the order of `_DEFINITION`."""
     stored = dict(zip(_DEFINITION, columns, strict=True))
     reading = _Reading()
-    name, schedule, zone = (reading.text(column, stored[column]) for column in ("name", "schedule", "time_zone"))
+    texts = (reading.text(column, stored[column]) for column in ("namespace", "name", "schedule", "time_zone"))
+    namespace, name, schedule, zone = texts
     fields: dict[str, Any] = {
         "schedule": reading.schedule(schedule, zone),
         **{column: reading.text(column, stored[column]) for column in TEXT_FIELDS},
         **{column: reading.shared_object(column, stored[column]) for column in OBJECT_FIELDS},
         "policy": reading.policy(stored["policy"]),
     }
-    return Definition(name=name, **fields, troubles=tuple(reading.troubles), unread=tuple(reading.unread.items()))
+    return Definition(
+        namespace=namespace,
+        name=name,
+        **fields,
+        troubles=tuple(reading.troubles),
+        unread=tuple(reading.unread.items()),
+    )
 
 
 def _troubled(definition: Definition, place: Columns) -> Definition:

@@ -3,14 +3,17 @@
 from datetime import datetime
 from functools import partial
 
+from schedule_grpc.store.audit_store import AuditStore
 from schedule_grpc.store.execution_store import ExecutionStore
+from schedule_grpc.store.key_store import KeyStore
 from schedule_grpc.store.lease_line import LeaseLine
+from schedule_grpc.store.namespace_store import NamespaceStore
 from schedule_grpc.store.operations import replicas
 from schedule_grpc.store.replica import Replica
 from schedule_grpc.store.task_store import TaskStore
 
 
-class Store(TaskStore, ExecutionStore):
+class Store(TaskStore, ExecutionStore, KeyStore, NamespaceStore, AuditStore):
     """The durable state of the service, in a SQLite file or a PostgreSQL database.
 
     Every operation is one transaction: it happened whole, and is on disk when the call returns, or it did not happen.

@@ -27,6 +27,7 @@ def new_executions(executions: Sequence[Execution], lease_owner: str | None = No
         {
             "id": [each.id for each in executions],
             "task_uid": [each.task_uid for each in executions],
+            "namespace": [each.namespace for each in executions],
             "task_name": [each.task_name for each in executions],
             "handler": [each.handler for each in executions],
             "trigger": words([each.trigger for each in executions]),
@@ -48,6 +49,7 @@ def new_executions(executions: Sequence[Execution], lease_owner: str | None = No
             "lease_owner": [lease_owner if each.state is State.RUNNING else None for each in executions],
             "lease_token": [each.lease_token for each in executions],
             "request_id": [each.request_id for each in executions],
+            "triggered_by": [each.triggered_by for each in executions],
             "revision": [each.revision for each in executions],
             "payload": [None if each.payload is None else object_text(each.payload) for each in executions],
             "alone": [int(alone and each.gate is not None) for each in executions],

@@ -1,15 +1,17 @@
 """The store's operations on tasks: their definitions, the handlers they may name, their reviews and alerts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 from schedule_grpc.database import Lane
+from schedule_grpc.domain.access.namespace import TaskKey
 from schedule_grpc.domain.condition import Alert
 from schedule_grpc.domain.registration import FreshTask, Registration, TaskChange
 from schedule_grpc.domain.task import Handler, Task, TaskFilter
 from schedule_grpc.store.operations import alerts, declared, reviews, tasks
 from schedule_grpc.store.operations.reviews import Review
+from schedule_grpc.store.operations.tasks import Registered
 from schedule_grpc.store.transactions import Transactions
 
 REVIEWED_AT_ONCE = 100
@@ -19,38 +21,50 @@ REVIEWED_AT_ONCE = 100
 class TaskStore(Transactions):
     """Operations on tasks."""
 
-    async def change_tasks(self, changes: Sequence[TaskChange], *, now: datetime) -> bool:
+    async def change_tasks(
+        self, changes: Sequence[TaskChange], *, now: datetime, limited: Collection[str] = ()
+    ) -> bool:
         """Write new definitions of tasks, or their deletion, with the rows due under the old ones: all, or none.
 
         Safe because each is a compare-and-set: returns False, and writes nothing, if a task is no longer as
-        ``change.before`` (uid, revision, next_run_time), or another task took the name. A changed handler is written
-        into PENDING rows; disabling ends never-attempted rows of SCHEDULE, CATCH_UP and BACKFILL as SKIPPED; deleting
-        ends all PENDING rows, SKIPPED where they never started, else FAILED.
+        ``change.before`` (uid, revision, next_run_time), another task took the name, or the namespace is gone. A
+        changed handler is written into PENDING rows; disabling ends never-attempted rows of SCHEDULE, CATCH_UP and
+        BACKFILL as SKIPPED; deleting ends all PENDING rows, SKIPPED where they never started, else FAILED.
+
+        Of the ``limited`` namespaces, which are held meanwhile, none gets more tasks than it may have, whatever other
+        servers write.
+
+        Raises:
+            QuotaExceeded: if one would; nothing is written.
         """
         try:
-            await self._write(tasks.change_tasks, changes, now)
+            await self._write(tasks.change_tasks, changes, now, limited)
         except tasks.Overtaken:
             return False
         return True
 
-    async def register_tasks(self, calls: Sequence[Sequence[FreshTask]]) -> tuple[tuple[Task, ...] | None, ...]:
+    async def register_tasks(
+        self, calls: Sequence[Sequence[FreshTask]], *, limited: Collection[str] = ()
+    ) -> tuple[Registered, ...]:
         """Create the missing tasks of each registering call, all or none of a call; return its tasks as they are then.
 
-        Safe because a name is unique. A call's answer is None, and nothing of it is written, if one of its tasks exists
-        with another definition: `change_tasks` writes that change. It may also be None if another call overtook it.
+        Safe because a name is unique within its namespace, which must be there. A call's answer is None, and nothing of
+        it is written, if one of its tasks exists with another definition: `change_tasks` writes that change. It may
+        also be None if another call overtook it. It is QuotaExceeded, and nothing of the call is written, if one of the
+        ``limited`` namespaces, as by `change_tasks`, has no room for its tasks.
         """
         try:
-            return await self._write(tasks.register_tasks, calls)
+            return await self._write(tasks.register_tasks, calls, limited)
         except tasks.Overtaken:
             return (None,) * len(calls)
 
-    async def find_task(self, name: str) -> Task | None:
-        """Return the living task of that name."""
-        return await self._database.read(partial(tasks.find_task, name))
+    async def find_task(self, key: TaskKey) -> Task | None:
+        """Return the living task of that namespace and name."""
+        return await self._database.read(partial(tasks.find_task, key))
 
-    async def find_tasks(self, names: Sequence[str]) -> Mapping[str, Task]:
-        """Return the living tasks of these names, by name; a name without a task is left out."""
-        return await self._database.read(partial(tasks.find_tasks, names))
+    async def find_tasks(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Task]:
+        """Return the living tasks of these namespaces and names, by these; a key without a task is left out."""
+        return await self._database.read(partial(tasks.find_tasks, keys))
 
     async def differing(self, wanted: Sequence[Registration]) -> tuple[tuple[Registration, Task | None], ...]:
         """Return the registrations whose tasks are not stored letter for letter so, in order, each with its task.
@@ -59,9 +73,9 @@ class TaskStore(Transactions):
         """
         return await self._database.read(partial(declared.differing, wanted))
 
-    async def list_tasks(self, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
-        """Return at most ``limit`` living tasks whose names follow ``after``, in the order of their names."""
-        return await self._database.read(partial(tasks.list_tasks, chosen, after, limit))
+    async def list_tasks(self, namespace: str, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
+        """Return at most ``limit`` living tasks of a namespace whose names follow ``after``, in the order of names."""
+        return await self._database.read(partial(tasks.list_tasks, namespace, chosen, after, limit))
 
     async def latest_settled(self) -> datetime | None:
         """Return the latest settled time of all tasks; None if there is no task."""

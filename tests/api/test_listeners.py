@@ -237,3 +237,32 @@ async def test_a_stream_goes_on_over_tls(authority: Authority, files: Pair, data
             watch = channel.unary_stream("/schedule.v1.ScheduleService/WatchExecutions")(b"")
             await watch.initial_metadata()
             watch.cancel()
+
+
+async def test_a_listener_of_health_serves_nothing_else(database: Path):
+    """To everybody who reaches it, on a server that requires proof: supervisors and Prometheus have no key."""
+    health = {"address": "127.0.0.1:0", "serves": "health"}
+    told = {"grpc": ["127.0.0.1:0", health], "http": {"address": ["127.0.0.1:0", health]}}
+    async with listening(database, auth={"mode": "required"}, **told) as parts:
+        async with grpc.aio.insecure_channel(parts.addresses[1].address) as channel:
+            check = channel.unary_unary("/grpc.health.v1.Health/Check")
+            assert await check(b"", timeout=AT_MOST)
+            for method in ("/schedule.v1.ScheduleService/ListTasks", "/schedule.v1.AccessService/WhoAmI"):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await channel.unary_unary(method)(b"", timeout=AT_MOST)
+                assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        statuses = {}
+        for number, bound in enumerate(parts.http_addresses):
+            base = f"http://{bound.address}"
+            async with httpx2.AsyncClient(base_url=base, timeout=AT_MOST, trust_env=False) as client:
+                for path in ("/health", "/metrics", "/tasks", "/", "/docs", "/whoami"):
+                    answer = await client.get(path)
+                    statuses[number, path] = answer.status_code
+                reasons = (await client.get("/health")).json().get("reasons")
+                assert bool(reasons) is (number == 1), "its engine does not run: told to those who may observe"
+        assert [statuses[0, path] for path in ("/health", "/metrics", "/tasks", "/", "/docs", "/whoami")] == [
+            *(503, 401, 401, 401, 401, 401)
+        ]
+        assert [statuses[1, path] for path in ("/health", "/metrics", "/tasks", "/", "/docs", "/whoami")] == [
+            *(503, 200, 404, 404, 404, 404)
+        ]

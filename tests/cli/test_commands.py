@@ -26,6 +26,7 @@ def test_a_greeting_shows_the_first_hundred_tasks(tmp_path: Path):
         assert "\n... and more: schedule-grpc tasks list\n" in started.greeting
 
 
+@pytest.mark.keyless
 def test_a_handler_that_nobody_offers_is_shown(ask, tmp_path: Path):
     """At start, in the list and with the task: it looks as if it would run, and does not."""
     options = ("--schedule", "@manual", "--handler", "send-raport", "--start-deadline", "2h", "--allow-unknown-handler")
@@ -75,6 +76,7 @@ def test_the_environment_names_the_server(server: Server, tell, monkeypatch: pyt
     assert tell("tasks", "list", "--server", "127.0.0.1:1").code == 3
 
 
+@pytest.mark.keyless
 def test_register_shows_the_task(ask):
     """With its schedule in English, its next runs, and every policy that is not as usual."""
     policies = {
@@ -92,6 +94,7 @@ def test_register_shows_the_task(ask):
         "--start-deadline": "2h",
         "--retention-age": "2d",
         "--retention-count": "12",
+        "--payload-override": "true",
     }
     options = [text for option in policies.items() for text in option]
     done = ask("tasks", "register", "report", *REPORT, *options, "--payload", '{"batch_size": 5}')
@@ -102,6 +105,7 @@ def test_register_shows_the_task(ask):
         "timeout 5m, retry.max_retries 5, retry.initial_backoff 500ms, retry.multiplier 1.5, retry.max_backoff 90s",
         "overlap buffer-one, catch_up all, catch_up_window 7d, jitter 30s, window.start_time 2025-12-31T23:00:00Z",
         "window.end_time 2999-01-01T00:00:00Z, start_deadline 2h, retention.max_age 2d, retention.max_count 12",
+        "payload_override true",
     ):
         assert text in done.out
     task = ask("tasks", "get", "report", "--json").json
@@ -119,6 +123,7 @@ def test_register_shows_the_task(ask):
         "retention": {"maxAgeMs": 172_800_000, "maxCount": 12},
         "alertAfter": 0,
         "overdueGraceMs": 0,
+        "payloadOverride": True,
     }
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from schedule_grpc.app import RunningServer
 from schedule_grpc.cli.commands import serve
 from schedule_grpc.runtime.listeners import Bound
 
@@ -38,3 +39,14 @@ from schedule_grpc.runtime.listeners import Bound
 def test_a_listener_has_its_commands(bound: Bound, grpcurl: str, curl: str, url: str):
     """The place of CA.pem is the reader's to fill; a socket is named by its path."""
     assert (serve._grpcurl(bound, "-d X"), serve._curl(bound), serve._url(bound)) == (grpcurl, curl, url)
+
+
+@pytest.mark.parametrize("asks_callers", [True, False])
+def test_a_server_that_asks_for_keys_says_where_they_go(asks_callers: bool, capsys: pytest.CaptureFixture[str]):
+    """In each command that it suggests; one that asks nobody does not speak of keys."""
+    bound = (Bound(address="127.0.0.1:1", encrypted=False),)
+    facts = {"tasks": (), "more": False, "offered": frozenset[str](), "api": True}
+    serve._greet(RunningServer(grpc_addresses=bound, http_addresses=bound, asks_callers=asks_callers, **facts))
+    greeting = capsys.readouterr().out
+    assert ("Try, with your key in place of KEY:" in greeting) is asks_callers
+    assert greeting.count("-H 'authorization: Bearer KEY'") == (2 if asks_callers else 0)

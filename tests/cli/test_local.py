@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.databases.old_files import first_version
 from support.patience import AT_MOST
+from support.servers import keyed_run
 from support.servers.process import Server, environment, run, serving
 
 from schedule_grpc.cli.commands import proto
@@ -200,10 +201,12 @@ def test_a_look_at_the_database_tells_what_is_wrong_with_it(tell, tmp_path: Path
 def test_the_contract_is_copied(tell, tmp_path: Path):
     """As it stands in the source tree, or in the wheel; every path is told."""
     done = tell("proto", "--out", str(tmp_path / "new" / "folder"))
-    written = tmp_path / "new" / "folder" / "schedule" / "v1" / "schedule.proto"
-    assert (done.code, done.out) == (0, f"{written}\n")
-    assert written.read_bytes() == (ROOT / "protos" / "schedule" / "v1" / "schedule.proto").read_bytes()
-    assert tell("proto", "--out", str(tmp_path / "new" / "folder"), "--json").json == [str(written)]
+    folder = tmp_path / "new" / "folder" / "schedule" / "v1"
+    written = [folder / "access.proto", folder / "schedule.proto"]
+    assert (done.code, done.out) == (0, "".join(f"{path}\n" for path in written))
+    for path in written:
+        assert path.read_bytes() == (ROOT / "protos" / "schedule" / "v1" / path.name).read_bytes()
+    assert tell("proto", "--out", str(tmp_path / "new" / "folder"), "--json").json == list(map(str, written))
     (tmp_path / "file").touch()
     done = tell("proto", "--out", str(tmp_path / "file"))
     assert (done.code, done.out) == (1, "")
@@ -273,6 +276,7 @@ def test_a_command_that_asks_a_server_loads_no_server(server: Server):
         "try: main()\n"
         "except SystemExit as end: print(end.code, *sys.modules, file=sys.stderr)"
     )
+    asking = environment(**keyed_run.variables(server.address))
     done = subprocess.run(
         [sys.executable, "-c", code, "tasks", "list", "--server", server.address],
         capture_output=True,
@@ -280,7 +284,7 @@ def test_a_command_that_asks_a_server_loads_no_server(server: Server):
         timeout=60,
         check=True,
         # Coverage loads sqlite3.
-        env={name: value for name, value in environment().items() if not name.startswith("COVERAGE_")},
+        env={name: value for name, value in asking.items() if not name.startswith("COVERAGE_")},
     )
     assert "NEXT RUN" in done.stdout
     ended, *loaded = done.stderr.split()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.patience import AT_MOST
+from support.servers import keyed_run
 from support.servers.process import COMMAND, Server, environment, run, serving
 
 HANDLERS = "support.handlers.on_call"
@@ -42,7 +43,7 @@ def started(server: Server, *arguments: str) -> Iterator["subprocess.Popen[str]"
     """Within this context a command runs; afterwards it is gone."""
     process = subprocess.Popen(
         [COMMAND, *arguments, "--server", server.address],
-        env=environment(),
+        env=environment(**keyed_run.variables(server.address)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -80,7 +81,8 @@ def test_a_run_is_shown_while_it_goes_on(ask, steps: str):
         "50 %  half of 3",
         "SUCCEEDED after Xms",
     ]
-    facts = {line[:9].strip(): line[11:] for line in done.out.splitlines()}
+    facts = dict(line.split("  ", 1) for line in done.out.splitlines() if line[0] != " ")
+    facts = {label: fact.strip() for label, fact in facts.items()}
     assert (facts["id"], facts["state"], facts["trigger"]) == (ids[0], "SUCCEEDED", "manual")
     assert facts["result"] == '{"message": "printed", "success": true}'
     assert facts["attempt 1"].endswith("ConnectionError: the printer is [red]away[/red]\\x1b[31m")

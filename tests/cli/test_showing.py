@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from support.patience import AT_MOST
 from support.rigs.rig import at
+from support.servers import keyed_run
 from support.servers.process import COMMAND, Server, environment
 
 from schedule_grpc import app
@@ -23,7 +25,7 @@ from schedule_grpc.cli.commands.doctor import checks
 from schedule_grpc.cli.commands.doctor.checks import Check, Verdict
 from schedule_grpc.cli.connection import Caller
 from schedule_grpc.cli.progress import event_in_words, state_in_words
-from schedule_grpc.cli.tables import print_execution, print_executions
+from schedule_grpc.cli.tables import print_execution, print_executions, print_task, print_tasks
 from schedule_grpc.domain.execution import CoveredRange, Execution, Reason, State, Trigger
 from schedule_grpc.domain.task import Task, TaskStats, define
 from schedule_grpc.events import Lost, Progress, Transition
@@ -90,6 +92,37 @@ def test_what_an_execution_covers_is_shown(capsys: pytest.CaptureFixture[str]):
     assert "cancelled  asked for at 2026-01-31 12:00:00Z\n" in shown
 
 
+def test_a_namespace_is_shown_where_it_is_not_the_default(capsys: pytest.CaptureFixture[str]):
+    """As a column if any row has another one; as a line of one task or execution, with the principals."""
+    tasks = [
+        Task(
+            definition=define(name="a", namespace=namespace, schedule="@daily", handler="h"),
+            uid="u",
+            revision=1,
+            enabled=True,
+            create_time=NOON,
+            update_time=NOON,
+            settled_time=NOON,
+            changed_by="key:reports-ci",
+        )
+        for namespace in ("default", "reports")
+    ]
+    executions = [execution(), execution(namespace="reports", triggered_by="schedule")]
+    for show_all, rows in ((print_tasks, tasks), (print_executions, executions)):
+        show_all(rows[:1])
+        assert "NAMESPACE" not in capsys.readouterr().out
+        show_all(rows)
+        lines = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+        assert lines == ["NAMESPACE", "default", "reports"]
+    for show, row in ((print_task, tasks), (print_execution, executions)):
+        show(row[0])
+        assert "namespace" not in capsys.readouterr().out
+        show(row[1])
+        shown = capsys.readouterr().out
+        assert re.search(r"^namespace +reports$", shown, re.MULTILINE)
+        assert re.search(r"^(changed by +key:reports-ci|triggered by +schedule)$", shown, re.MULTILINE)
+
+
 def test_a_table_is_cut_only_at_its_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     """Ids stay whole on any terminal, and everything does where nobody looks at a terminal."""
     failed = execution(state=State.FAILED, attempt=1, end_time=NOON, error=f"[red]{'w' * 100}[/red]")
@@ -110,7 +143,7 @@ def test_on_a_terminal_one_line_moves(ask, server: Server):
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(
         [COMMAND, "tasks", "run", "shown", "--json", "--server", server.address],
-        env=environment() | {"TERM": "xterm", "COLUMNS": "120"},
+        env=environment(TERM="xterm", COLUMNS="120", **keyed_run.variables(server.address)),
         stdout=subprocess.PIPE,
         stderr=theirs,
         text=True,
@@ -146,7 +179,7 @@ def completed(server: str, line: str, **variables: str) -> list[str]:
     told = {"_SCHEDULE_GRPC_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     done = subprocess.run(
         [COMMAND],
-        env=environment() | told | {"SCHEDULE_SERVER": server} | variables,
+        env=environment(**keyed_run.variables(*words, server)) | told | {"SCHEDULE_SERVER": server} | variables,
         capture_output=True,
         text=True,
         timeout=AT_MOST,

@@ -41,10 +41,11 @@ def test_an_output_that_is_not_utf_8_is_no_traceback(variables: dict[str, str], 
     folder = tmp_path / NAME
     code, out, errors = command("proto", "--out", str(folder), stdout=subprocess.PIPE, **variables)
     assert (code, errors) == (0, b"")
-    assert out == f"{folder}/schedule/v1/schedule.proto\n".encode(encoding, "backslashreplace")
+    paths = [f"{folder}/schedule/v1/{name}.proto" for name in ("access", "schedule")]
+    assert out == "".join(f"{path}\n" for path in paths).encode(encoding, "backslashreplace")
     code, out, errors = command("proto", "--out", str(folder), "--json", stdout=subprocess.PIPE, **variables)
     assert (code, errors) == (0, b"")
-    assert json.loads(out.decode(encoding)) == [f"{folder}/schedule/v1/schedule.proto"]
+    assert json.loads(out.decode(encoding)) == paths
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

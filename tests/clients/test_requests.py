@@ -11,21 +11,26 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from grpc_status import rpc_status
+from support.callers.audit_rows import AUDIT_ROWS
+from support.callers.key_rows import KEY_ROWS
+from support.callers.namespace_rows import NAMESPACE_ROWS
 from support.callers.rpc_rows import EXECUTION, ROWS, SINCE, STATES, TASK, TASK_TOLD, TOLD, WHEN, Row
 from support.rigs.rig import START
 from support.servers.live import struct
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient, Client
+from schedule_grpc.client.rpcs import SERVICES
 from schedule_grpc.domain.policy import CatchUp
 from schedule_grpc.domain.task import TaskFilter
 from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 
-SERVICE = pb.DESCRIPTOR.services_by_name["ScheduleService"]
+RPCS = {rpc.name: rpc for service in SERVICES for rpc in service.methods}
 
 
-EACH = [pytest.param(row, id=f"{row.rpc}-{number}") for number, row in enumerate(ROWS)]
+ALL = [*ROWS, *KEY_ROWS, *NAMESPACE_ROWS, *AUDIT_ROWS]
+EACH = [pytest.param(row, id=f"{row.rpc}-{number}") for number, row in enumerate(ALL)]
 
 
 class Dialogue:
@@ -33,13 +38,13 @@ class Dialogue:
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
-        self._channel = grpc_testing.channel([SERVICE], grpc_testing.strict_fake_time(0))
+        self._channel = grpc_testing.channel(SERVICES, grpc_testing.strict_fake_time(0))
         self.client = Client.over(self._channel)
 
     def ask(self, row: Row) -> tuple[Future[Any], Message, Any]:
         """Begin a call; return its future value, the request, and the open rpc."""
         future = self._threads.submit(row.call, self.client)
-        _, request, rpc = self._channel.take_unary_unary(SERVICE.methods_by_name[row.rpc])
+        _, request, rpc = self._channel.take_unary_unary(RPCS[row.rpc])
         return future, request, rpc
 
 
@@ -52,7 +57,7 @@ def dialogue() -> Iterator[Dialogue]:
 
 def test_every_rpc_has_a_row():
     """Of this file, but for the stream, which test_watch.py watches."""
-    assert {row.rpc for row in ROWS} | {"WatchExecutions"} == set(SERVICE.methods_by_name)
+    assert {row.rpc for row in ALL} | {"WatchExecutions"} == set(RPCS)
 
 
 @pytest.mark.parametrize("row", EACH)

@@ -46,6 +46,7 @@ def test_the_stub_has_every_rpc_of_the_contract():
     assert schedule_pb2.DESCRIPTOR.name == "schedule/v1/schedule.proto"
 
 
+@pytest.mark.keyless
 def test_stubs_of_plain_protoc_work_as_well(tmp_path: Path):
     """A folder of plain protoc's output on the path of another process: it registers and lists."""
     if not GENERATOR.exists():

@@ -10,12 +10,12 @@ import pytest
 from support.patience import AT_MOST
 
 from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Watch
+from schedule_grpc.client.rpcs import SERVICES
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.task import Task
-from schedule_grpc.pb import schedule_pb2 as pb
 
 ROOT = Path(__file__).parents[2]
-OWN = {"close", "over"}
+OWN = {"close", "in_namespace", "over"}
 METHODS = sorted(name for name in vars(Client) if not name.startswith("_") and name not in OWN)
 
 TYPED = """
@@ -42,6 +42,7 @@ def blocking(client: Client) -> None:
             assert_type(event, Transition | Progress | Lost)
     with Client("localhost:1", token="t", deadline=1) as other:
         assert_type(other, Client)
+        assert_type(other.in_namespace("reports"), Client)
 
 async def asynchronous(client: AsyncClient) -> None:
     assert_type(await client.get_task("report"), Task)
@@ -65,10 +66,12 @@ def test_both_clients_have_the_same_methods():
     """One for each rpc, under the rpc's name in snake case, and the iterators beside them."""
     ours = [name for name in vars(AsyncClient) if not name.startswith("_") and name not in OWN]
     assert sorted(ours) == METHODS
-    rpcs = {rpc.name.lower() for rpc in pb.DESCRIPTOR.services_by_name["ScheduleService"].methods}
+    found = [rpc.name.lower() for service in SERVICES for rpc in service.methods]
+    rpcs = set(found)
+    assert len(rpcs) == len(found)
     named = {name.replace("_", "") for name in METHODS}
     assert rpcs <= named
-    assert named - rpcs == {"tasks", "taskhistory", "executions", "watch"}
+    assert named - rpcs == {"tasks", "taskhistory", "executions", "watch", "keys", "namespaces", "auditevents"}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -81,8 +84,8 @@ def test_both_show_the_same_signature_and_docstring(name: str):
     assert next(iter(told.parameters)) == "self"
     assert "Call" not in str(told.return_annotation)
     assert "Pages" not in str(told.return_annotation)
-    many = name in ("tasks", "task_history", "executions", "watch", "watch_executions")
-    assert inspect.iscoroutinefunction(other) is not many
+    many = ("tasks", "task_history", "executions", "watch", "watch_executions", "keys", "namespaces", "audit_events")
+    assert inspect.iscoroutinefunction(other) is not (name in many)
 
 
 def test_the_answer_is_part_of_the_signature():

@@ -254,7 +254,7 @@ def test_init(web: httpx2.Client):
     assert web.post("/init").json() == {"success": True, "message": "Default tasks initialized", "registered": []}
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("method", [pytest.param("GET", marks=pytest.mark.keyless), "POST"])
 def test_the_manual_cron_trigger(web: httpx2.Client, name: str, method: str):
     """Every enabled task whose schedule means the same."""
     register(web, name, schedule="17 3 9 9 *")
@@ -265,6 +265,7 @@ def test_the_manual_cron_trigger(web: httpx2.Client, name: str, method: str):
     web.delete(f"/tasks/{name}")
 
 
+@pytest.mark.keyless
 @pytest.mark.parametrize("question", ["?cron=nonsense", "?cron=", ""])
 def test_a_manual_cron_trigger_of_nothing(web: httpx2.Client, question: str):
     """400."""
@@ -272,6 +273,7 @@ def test_a_manual_cron_trigger_of_nothing(web: httpx2.Client, question: str):
     assert (answer.status_code, answer.json()["success"]) == (400, False)
 
 
+@pytest.mark.keyless
 def test_defect_33_a_state_change_by_get_without_any_check(web: httpx2.Client, name: str):
     """A page of another site cannot trigger anything, a prefetch and a HEAD neither; curl and the address bar can."""
     register(web, name, schedule="18 3 9 9 *")

@@ -4,10 +4,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.rigs.rig import Rig, new_rig
 
 from schedule_grpc.domain.condition import Phase
 from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.handlers import TaskContext, handler
 
@@ -177,3 +179,20 @@ async def test_a_deleted_task_has_no_conditions(watched: Rig):
     assert await told(watched) == [("DB", Phase.STARTED.value)]
     await watched.service.delete("task")
     assert await told(watched) == [("DB", Phase.ENDED.value)]
+
+
+async def test_conditions_of_two_tasks_of_one_name_are_two_alerts(watched: Rig):
+    """Each names its namespace: those that the handler tells, and that of a task which keeps failing."""
+    await watched.service.create_namespace("reports")
+    there = watched.service.in_namespace("reports")
+    task = await watched.service.get_task("task")
+    failing = replace(task.definition, policy=Policy(retry=ONCE, alert_after=1))
+    await there.register(Registration(definition=failing))
+    await run(watched, wrong=["DB"])
+    await there.run_now("task", payload={"wrong": ["DB"], "fail": True}, detach=True)
+    await watched.tick()
+    found = sorted((each.namespace, each.task_name, each.key) for each in await watched.store.unsent_alerts())
+    assert found == [("default", "task", "DB"), ("reports", "task", "DB"), ("reports", "task", "failing")]
+    await told(watched)
+    await there.delete("task")
+    assert {each.namespace for each in await watched.store.unsent_alerts()} == {"reports"}

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 from support.rigs.rig import Rig, at
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
 from schedule_grpc.domain.task import Policy
@@ -249,7 +250,7 @@ async def test_who_waits_for_a_run_is_answered_with_its_end_as_it_is_recorded(
         await rig.tick()
         execution = await call
     assert execution.state is State.SUCCEEDED
-    assert execution == await rig.store.find_execution(execution.id)
+    assert execution == await rig.store.find_execution(DEFAULT_NAMESPACE, execution.id)
     before = rig.clock.monotonic()
     again = await rig.service._wait_for_end(replace(execution, state=State.PENDING))
     assert (again, rig.clock.monotonic()) == (execution, before)
@@ -262,9 +263,9 @@ async def test_who_is_woken_for_nothing_waits_again(rig: Rig, monkeypatch: pytes
     read: list[str] = []
     real = rig.store.find_execution
 
-    async def reading(execution_id: str) -> Execution | None:
+    async def reading(namespace: str, execution_id: str) -> Execution | None:
         read.append(execution_id)
-        return await real(execution_id)
+        return await real(namespace, execution_id)
 
     monkeypatch.setattr(rig.store, "find_execution", reading)
     rig.hub.gap()

@@ -184,10 +184,10 @@ async def test_one_that_another_changes_meanwhile_is_registered_all_the_same(rig
     await rig.service.declare(wanted)
     change_tasks = rig.store.change_tasks
 
-    async def overtaking(changes, *, now):
+    async def overtaking(changes, *, now, limited):
         rig.store.change_tasks = change_tasks
         await rig.service.disable("a", note="by hand")
-        return await change_tasks(changes, now=now)
+        return await change_tasks(changes, now=now, limited=limited)
 
     rig.store.change_tasks = overtaking
     again = [declared("a", description="new"), declared("b", description="new"), wanted[2]]

@@ -122,3 +122,11 @@ async def test_a_service_that_nobody_set_up_logging_for_logs_by_structlog(rig: R
             await rig.tick()
     (line,) = (line for line in lines if line["event"] == "execution.recorded")
     assert (line["task"], line["state"], line["log_level"]) == ("task", "SUCCEEDED", "info")
+
+
+def test_a_line_names_the_namespace_unless_it_is_the_default_one():
+    """Two tasks of one name are told apart; lines of those who have no namespaces are as they were."""
+    lines: list[Line] = []
+    elsewhere = replace(FAILED, execution=replace(FAILED.execution, namespace="reports"))
+    journal([FAILED, elsewhere], write=lines.extend)
+    assert [line.fields.get("namespace") for line in lines] == [None, "reports"]

@@ -1,15 +1,23 @@
 """Rounds of retention find what is to leave, without going through all tasks."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.rigs.rig import Gates, Rig, at, new_rig
 
+from schedule_grpc.domain.access.audit import AuditFilter, Author, Entry
+from schedule_grpc.domain.access.caller import Caller
+from schedule_grpc.domain.execution import ExecutionFilter
+from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.policy import Policy, Retention
-from schedule_grpc.domain.registration import TaskUpdate
-from schedule_grpc.store import execution_store
+from schedule_grpc.domain.registration import Registration, TaskUpdate
+from schedule_grpc.domain.task import define
+from schedule_grpc.engine.retention import Janitor
+from schedule_grpc.store import audit_store, execution_store
+from schedule_grpc.store.operations.audit import check_chains
 from schedule_grpc.testing import FakeClock
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -194,3 +202,47 @@ async def test_what_could_not_be_read_is_looked_at_once_it_can(rig: Rig):
     assert await rig.engine.prune() == 0
     await rig.service.update(TaskUpdate(name="task", fields={}, policy=keeping(count=2).fields()))
     assert await rig.engine.prune() == 1
+
+
+async def test_histories_of_every_namespace_grow(rig: Rig, looked_at: list[str], monkeypatch: pytest.MonkeyPatch):
+    """A round finds what came since the one before in each of them."""
+    monkeypatch.setattr("schedule_grpc.store.operations.retention_round.OTHERS", 1)
+    monkeypatch.setattr("schedule_grpc.store.operations.retention_round.READ_AT_ONCE", 2)
+    uids = set()
+    for namespace in ("default", "a", "zoo"):
+        if namespace != "default":
+            await rig.service.create_namespace(namespace)
+        there = rig.service.in_namespace(namespace)
+        for name in ("one", "two"):
+            definition = define(name=name, schedule="@manual", handler="fate", policy=keeping(count=1))
+            uids.add((await there.register(Registration(definition=definition))).uid)
+    await rig.engine.prune()
+    await rig.clock.advance(HOUR)
+    await rig.engine.prune()
+    await rig.clock.advance(HOUR)
+    looked_at.clear()
+    for namespace in ("default", "a", "zoo"):
+        for name in ("one", "two", "one", "two"):
+            await rig.service.in_namespace(namespace).run_now(name, detach=True)
+            await rig.tick()
+    await rig.engine.prune()
+    assert {*looked_at} == uids
+    for namespace in ("default", "a", "zoo"):
+        history = await rig.service.in_namespace(namespace).history("one", ExecutionFilter(), Page())
+        assert len(history.executions) == 1
+
+
+async def test_the_audit_log_keeps_its_rows_as_long_as_it_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    """Older ones leave, a few at a time; what is left is a whole chain."""
+    monkeypatch.setattr(audit_store, "REMOVED_AT_ONCE", 2)
+    author = Author(caller=Caller(name="key:ci", grants=()), method="GetTask", time=rig.clock.now())
+    await rig.store.record_calls([Entry(author=author)] * 5)
+    await rig.clock.advance(timedelta(days=30))
+    await rig.store.record_calls([Entry(author=replace(author, time=rig.clock.now()))])
+    janitor = Janitor(store=rig.store, clock=rig.clock, audit_retention=timedelta(days=31))
+    assert await janitor.sweep_audit() == 0
+    await rig.clock.advance(timedelta(days=2))
+    assert await janitor.sweep_audit() == 5
+    assert [each.seq for each in await rig.store.list_audit(AuditFilter(), limit=10)] == [6]
+    (report,) = await rig.store._database.read(check_chains)
+    assert (report.first, report.whole_to, report.trouble) == (6, 6, "")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support.rigs.rig import Rig, at, new_rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import Execution, ExecutionFilter, State, Trigger
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.formats.json_answers import execution_json
@@ -71,7 +72,7 @@ async def test_the_others_go_on(tmp_path: Path, column: str, stored: str, troubl
         await rig.skip(3600)
         assert await rig.states("other") == ["SUCCEEDED"]
         assert (await rig.history("task"))[0].id == execution.id
-        assert await rig.store.find_execution(execution.id) is not None
+        assert await rig.store.find_execution(DEFAULT_NAMESPACE, execution.id) is not None
         await rig.skip(3600)
         await rig.engine.prune()
         assert await rig.states("other") == ["SUCCEEDED"] * 2

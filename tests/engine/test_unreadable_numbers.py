@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support.rigs.rig import Rig, at, new_rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import ExecutionFilter
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.task import Policy, TaskFilter
@@ -104,7 +105,7 @@ async def test_an_execution_is_in_trouble_alone(place: Path | str, column: str, 
             await shown(rig)
             await rig.store.shorten_waits(now=clock.now())
             await rig.store.note_overdue(now=clock.now())
-            assert await rig.store.find_execution(execution.id) is not None
+            assert await rig.store.find_execution(DEFAULT_NAMESPACE, execution.id) is not None
             await rig.service.cancel(execution.id)
             await rig.engine.prune()
             await rig.service.delete("task")

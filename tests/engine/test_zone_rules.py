@@ -10,6 +10,7 @@ from support.machine.zone_rules import Rules, zone_rules
 from support.rigs.rig import Rig, at, new_rig
 from support.witnesses.checker import check
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import CatchUp, Policy, define
 from schedule_grpc.engine import engine
@@ -122,7 +123,7 @@ async def test_a_disabled_and_a_deleted_task_stay_as_they_are(place: Path | str,
     rules(ZONE, EAST["UTC+2"])
     async with new_rig(place, clock=clock, recover=True) as rig:
         assert (await rig.service.get_task("off")).next_run_time is None
-        assert await rig.store.find_task("gone") is None
+        assert await rig.store.find_task((DEFAULT_NAMESPACE, "gone")) is None
 
 
 async def test_thousands_are_reviewed_while_the_server_answers(

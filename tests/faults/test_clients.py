@@ -19,6 +19,7 @@ from support.callers.every_rpc import RPCS, WATCH, accepted, raw, stub, with_tex
 from support.callers.load import registrations
 from support.handlers.hostile import MEGABYTE
 from support.patience import AT_MOST, calling, until
+from support.servers import keyed_run
 from support.servers.process import Server, serving
 from support.witnesses.checker import check
 
@@ -159,7 +160,8 @@ async def test_a_page_that_stops_reading_its_events(server: Server, name: str):
             deaf = stack.enter_context(socket.socket())
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect((host, int(port)))
-            deaf.sendall(f"GET /events HTTP/1.1\r\nHost: {server.http_address}\r\n\r\n".encode())
+            request = f"GET /events HTTP/1.1\r\nHost: {server.http_address}\r\n\r\n".encode()
+            deaf.sendall(keyed_run.keyed(request, server.http_address))
             assert (await asyncio.to_thread(deaf.recv, 12)).startswith(b"HTTP/1.1 200")
         await rounds(client, name, 100)
         before = server.resident()

@@ -181,3 +181,15 @@ async def test_a_server_is_healthy_until_it_drains(tmp_path: Path):
         host, _, port = server.address.rpartition(":")
         with socket.socket() as probe:
             assert probe.connect_ex((host, int(port))) != 0
+
+
+async def test_traces_of_grpc_write_no_key(tmp_path: Path):
+    """They would have the metadata of each call."""
+    file = tmp_path / "first.key"
+    options = ("--bootstrap-key-file", str(file))
+    async with served(tmp_path, *options, GRPC_TRACE="all", GRPC_VERBOSITY="debug") as server:
+        async with calling(server.address, token_file=file) as operator:
+            await operator.list_tasks()
+        written = server.written()
+    assert "GRPC_TRACE is ignored" in written
+    assert file.read_text().strip() not in written

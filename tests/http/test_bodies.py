@@ -44,6 +44,7 @@ def test_a_task_that_was_read_can_be_sent_back(web: httpx2.Client, name: str):
             "retention": {"maxCount": 7},
             "alertAfter": 3,
             "overdueGraceMs": 60000,
+            "payloadOverride": True,
         },
     }
     task = web.post("/tasks", json=told).json()["task"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 from support.callers.raw_http import raw
+from support.servers import keyed_run
 from support.servers.live import Live
 
 from schedule_grpc.api.http import crowd, events, guard
@@ -100,7 +101,7 @@ async def connections(live: Live, count: int) -> AsyncIterator[list[tuple[asynci
 async def status(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes) -> bytes:
     """Send a request; return the beginning of the status line."""
     reader, writer = connection
-    writer.write(request)
+    writer.write(keyed_run.keyed(request, str(writer.get_extra_info("peername")[1])))
     return (await reader.readline())[:12]
 
 
@@ -145,7 +146,7 @@ async def test_large_bodies_under_way_are_bounded_together(inside: Live, monkeyp
     head = b"POST /init HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     large = head % 60_000 + b" " * 59_999
     async with connections(inside, 2) as slow:
-        slow[0][1].write(large)
+        slow[0][1].write(keyed_run.keyed(large, str(inside.parts.http_address)))
         assert await status(slow[1], large) == FULL
         answer = await raw(inside, head % 50_000 + b" " * 50_000)
         assert answer.startswith(FULL)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from support.patience import AT_MOST
+from support.servers import keyed_run
 from support.servers.live import Live
 from support.servers.process import serving
 
@@ -90,7 +91,7 @@ async def test_a_slow_reader_is_told_what_it_lost(inside: Live):
     """It reads nothing while much happens: a count instead of a gap, and the service does not wait for it."""
     host, _, port = str(inside.parts.http_address).rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
-    writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    writer.write(keyed_run.keyed(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n", port))
     await reader.readuntil(b"retry: 1000\n\n")
     await inside.client.register_task(name="task", schedule="@manual", handler="steps")
     execution = (await inside.client.run_task_now("task")).execution

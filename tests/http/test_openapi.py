@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST
+from support.servers import keyed_run
 from support.servers.process import serving
 
 from schedule_grpc.api.http.server_routes import INFORMATION
@@ -26,6 +27,7 @@ LEFT_OUT = (
 )
 
 
+@pytest.mark.keyless  # it would revoke the key that it calls with
 @pytest.mark.slow
 def test_every_operation_does_what_the_description_says(tmp_path: Path):
     """Statuses, types, schemas, no 5xx: the stream of events apart, which does not end by itself.
@@ -36,7 +38,7 @@ def test_every_operation_does_what_the_description_says(tmp_path: Path):
         done = asked_everything(f"http://{server.http_address}", tmp_path)
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "Tested: 21" in done.stdout
+    assert "Tested: 27" in done.stdout
 
 
 def asked_everything(address: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -53,9 +55,11 @@ def asked_everything(address: str, folder: Path) -> subprocess.CompletedProcess[
         "--suppress-health-check",
         "all",
     ]
-    return subprocess.run([*asked, *kinds, *checks], capture_output=True, text=True, check=False, cwd=folder)
+    headers = [f"--header={name}: {value}" for name, value in keyed_run.bearer(address).items()]
+    return subprocess.run([*asked, *kinds, *checks, *headers], capture_output=True, text=True, check=False, cwd=folder)
 
 
+@pytest.mark.keyless
 async def test_every_body_that_the_description_shows_is_accepted(caller: httpx2.AsyncClient):
     """As it is: what /docs offers to be sent is no refusal."""
     description = (await caller.get("/openapi.json")).json()
@@ -67,10 +71,11 @@ async def test_every_body_that_the_description_shows_is_accepted(caller: httpx2.
         if "{id}" in path:
             place = path.replace("{id}", (await caller.get("/executions")).json()["executions"][0]["id"])
         answer = await caller.request(method.upper(), place, json=example)
-        assert answer.status_code == 200, (path, answer.text)
+        of_keys = path.startswith("/keys")  # no caller without a key is handed one: tests/http/test_keys.py
+        assert answer.status_code == (403 if of_keys else 200), (path, answer.text)
         sent.add(path)
         await caller.post("/tasks/custom-task/enable")
-    assert len(sent) == 7
+    assert len(sent) == 9
 
 
 def shown_bodies(description: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -105,4 +110,4 @@ def test_every_route_is_described(web: httpx2.Client):
     named += INFORMATION["endpoints"]["tasks"].values()
     undescribed = {"GET /openapi.json", "GET /docs"}  # of the description itself
     assert set(named) - undescribed <= described
-    assert len(described) == 22
+    assert len(described) == 28

@@ -80,7 +80,7 @@ def test_trailing_slashes_do_not_matter(web: httpx2.Client, path: str):
 def test_an_unknown_question_is_refused(web: httpx2.Client):
     """A typo must not wait, or run, in silence; what is known is listed."""
     told = refused(web.post("/tasks/x/run?wiat=false"), 400)
-    assert told["error"] == "wiat: is unknown here (known: wait)"
+    assert told["error"] == "wiat: is unknown here (known: namespace, wait)"
     assert refused(web.get("/tasks?pageSize=1&pageSize=2"), 400)["error"] == "pageSize: is given twice"
     assert refused(web.get("/health?x=1"), 400)["error"] == "x: is unknown here (nothing is asked here)"
 

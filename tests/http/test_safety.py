@@ -66,6 +66,7 @@ def test_another_site_changes_nothing(web: httpx2.Client, method: str, path: str
     assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.keyless
 def test_a_browser_that_does_not_say_which_page_asks_triggers_nothing(web: httpx2.Client):
     """Over plain HTTP, under another name than this machine's, browsers send neither Origin nor Sec-Fetch-Site."""
     browser = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"}

@@ -8,6 +8,7 @@ import pytest
 from support.rigs.rig import START
 
 from schedule_grpc import app
+from schedule_grpc.app import edges
 from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.settings.config import Settings
 from schedule_grpc.testing import FakeClock
@@ -26,7 +27,7 @@ class Standing:
 
 async def loading(standing: Standing, clock: FakeClock) -> "asyncio.Task[None]":
     """Have the interface loaded when there is time, and return once that waits."""
-    task = asyncio.create_task(app._answer_http(standing, standing, clock))
+    task = asyncio.create_task(edges._answer_http(standing, lambda: standing.caught_up, clock))
     await clock.advance(0.1)
     return task
 
@@ -46,14 +47,14 @@ async def test_it_does_not_wait_for_an_engine_that_always_has_work():
     """More than runs at once may be waiting for hours."""
     standing, clock = Standing(), FakeClock(START)
     task = await loading(standing, clock)
-    await clock.advance(app.CATCHES_UP_WITHIN)
+    await clock.advance(edges.CATCHES_UP_WITHIN)
     await task
     assert standing.loaded
 
 
 async def test_who_calls_before_it_is_loaded_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The address is listened on before the code is there."""
-    monkeypatch.setattr(app, "CATCHES_UP_WITHIN", 0.0)
+    monkeypatch.setattr(edges, "CATCHES_UP_WITHIN", 0.0)
     settings = Settings(database=f"sqlite:///{tmp_path}/s.db", grpc="127.0.0.1:0", http="127.0.0.1:0")
     async with app.running(settings, clock=SystemClock()) as parts:
         assert parts.http_answers is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.rigs.rig import Rig, at, new_rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import STATES, ExecutionFilter, Outcome, State
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.policy import Overlap, Policy
@@ -74,7 +75,7 @@ async def in_every_state(rig: Rig) -> None:
         await run(fate="reject")
         await rig.tick()
         await rig.service.cancel(await run())
-        await rig.store.give_up(await run(), now=rig.clock.now())
+        await rig.store.give_up(DEFAULT_NAMESPACE, await run(), now=rig.clock.now())
         await run("late")
         await rig.clock.advance(2)
         await rig.store.expire(now=rig.clock.now())
@@ -240,7 +241,7 @@ async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
     now = rig.clock.now()
     asked = ClaimRequest(owner="me", handlers=frozenset({"fate"}), limit=9, running={}, now=now)
     claims = {claim.task.name: claim for claim in (await rig.store.claim(asked)).claims}
-    await rig.store.cancel(claims["wanted"].execution.id, note="enough", now=now)
+    await rig.store.cancel(DEFAULT_NAMESPACE, claims["wanted"].execution.id, note="enough", now=now)
     outcomes = [
         Outcome(
             execution_id=claim.execution.id,
@@ -264,7 +265,7 @@ async def test_a_wish_for_the_end_of_an_attempt_is_told_with_what_became_of_it(
         wanted,
         other,
     ]
-    assert [await rig.store.find_execution(each.id) for each in (wanted, other)] == [wanted, other]
+    assert [await rig.store.find_execution(DEFAULT_NAMESPACE, each.id) for each in (wanted, other)] == [wanted, other]
 
 
 @pytest.mark.parametrize(

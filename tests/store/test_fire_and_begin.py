@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from support.rigs.begin_scene import BEFORE, ME, left_behind, moves, request, states, told_by
 from support.rigs.rig import Rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.planning import Firing, plan
 from schedule_grpc.domain.policy import CatchUp, Overlap, Policy
@@ -51,7 +52,7 @@ async def test_one_step_is_two(rig: Rig, before: Any, overlap: Overlap, catch_up
     assert sorted(moves(told)) == sorted(by_two)
     assert left_behind(rig, "one-step") == left_behind(rig, "two-step")
     for claim in begun:
-        assert claim.execution == await rig.store.find_execution(claim.execution.id)
+        assert claim.execution == await rig.store.find_execution(DEFAULT_NAMESPACE, claim.execution.id)
 
 
 async def test_what_waits_for_its_jitter_does_not_begin(rig: Rig):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from support.rigs.rig import Rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.store import listed_tasks
 from schedule_grpc.store.listed_tasks import ListedTasks
@@ -27,9 +28,9 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def listed(rig: Rig) -> tuple[Task, ...]:
     """Return all tasks, as a list has them; each is as it is alone."""
-    tasks = await rig.store.list_tasks(TaskFilter(), after="", limit=100)
+    tasks = await rig.store.list_tasks(DEFAULT_NAMESPACE, TaskFilter(), after="", limit=100)
     for task in tasks:
-        assert task == await rig.store.find_task(task.name)
+        assert task == await rig.store.find_task(task.key)
     return tasks
 
 

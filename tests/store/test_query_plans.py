@@ -23,7 +23,10 @@ from schedule_grpc.store.queries import QUERIES
 
 LOCKS = {name for name, sql in QUERIES._statements.items() if isinstance(sql, str) and sql.startswith("/*")}
 """Nothing at all on SQLite."""
-SMALL = {"replicas", "replicas_seen"}
+SMALL = {
+    *("replicas", "replicas_seen", "older_programs", "keys_in_use", "remove_ended_keys", "namespace_names"),
+    *("audit_chains", "namespaces_with_share"),
+}
 """Tables of a few rows."""
 BY_DESIGN = (
     LOCKS
@@ -43,7 +46,7 @@ BY_DESIGN = (
 """Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now,
 what runs, or what asks to be watched."""
 
-LOOPS = {"SCAN waiting", "SCAN following", "SCAN CONSTANT ROW"}
+LOOPS = {"SCAN inhabited", "SCAN waiting", "SCAN following", "SCAN found", "SCAN CONSTANT ROW"}
 """Steps of loose index scans: each row of them is one search."""
 
 WALK_A_TASKS_HISTORY = {
@@ -107,9 +110,30 @@ SEARCHED = {
     "histories_after": {"execution_of_task_by_age"},
     "history_of": {"execution_of_task_by_age", "execution_by_gate"},
     "overdue_tasks": {"task_by_start", "execution_pending", "task_watched"},
+    "list_tasks": {"living_task_by_name"},
+    "last_uid_of_name": {"living_task_by_name", "deleted_task_by_name"},
+    "tasks_in_namespace": {"living_task_by_name", "deleted_task_by_name"},
 }
 """Statements of lists and of upkeep, and the indexes that they search."""
+OF_ONE_NAMESPACE = {
+    "ended_executions",
+    "waiting_executions",
+    "executions",
+    "histories_that_grew",
+    "list_tasks",
+    "last_uid_of_name",
+    "tasks_in_namespace",
+}
+"""Of those, the ones whose search begins with the namespace: what others have costs them nothing."""
 ASKED = {
+    "namespace": "default",
+    "name": "t1",
+    "after": "",
+    "name_from": "",
+    "name_to": "",
+    "enabled": 1,
+    "handler": "fate",
+    "category": "",
     "newest": 20_000,
     "oldest": 0,
     "after_time": 20_000,
@@ -132,6 +156,8 @@ def test_lists_and_upkeep_search_their_indexes(database: Path, name: str):
     with closing(sqlite3.connect(database)) as connection:
         plan = str(connection.execute(f"EXPLAIN QUERY PLAN {getattr(QUERIES, name)}", Anything()).fetchall())
     assert all(index in plan for index in SEARCHED[name])
+    if name in OF_ONE_NAMESPACE:
+        assert all(f"{index} (namespace=?" in plan for index in SEARCHED[name])
 
 
 FILLED = """
@@ -148,6 +174,15 @@ SELECT 'e' || n, 't' || n % 200 + 1, '', 'fate', 'MANUAL', n, n, 1,
     CASE WHEN n BETWEEN 19981 AND 19990 THEN 'server' END
 FROM generate_series(1, 20000) n;
 UPDATE scheduled_tasks SET prune_time = 1000000 + create_time;
+INSERT INTO namespaces (name, create_time, limits, handlers, version) VALUES ('other', 0, '{}', '[]', 1);
+INSERT INTO scheduled_tasks (uid, namespace, name, revision, schedule, time_zone, handler, enabled, payload, metadata,
+    category, description, policy, note, create_time, update_time, settled_time)
+SELECT 'o' || n, 'other', 't' || n, 1, '@hourly', 'UTC', 'fate', 1, '{}', '{}', '', '', '{}', '', n, n, n
+FROM generate_series(1, 2000) n;
+INSERT INTO task_executions (id, task_uid, namespace, task_name, handler, "trigger", create_time, available_time,
+    revision, state, end_time)
+SELECT 'o' || n, 'o' || n % 200 + 1, 'other', '', 'fate', 'MANUAL', n, n, 1, 'SUCCEEDED', n
+FROM generate_series(1, 20000) n;
 ANALYZE
 """
 
@@ -190,6 +225,10 @@ async def test_postgresql_searches_the_same_indexes(postgres: Postgres, postgres
             values = {each: ASKED[each] for each in names_of(postgres_text.expanded(sql))}
             plan = await planned(connection, *postgres_text.one(sql, values))
             assert all(index in plan for index in indexes), (name, plan)
+            if name in OF_ONE_NAMESPACE:
+                searches = re.findall(r"Index Cond: .*", plan)
+                assert searches
+                assert all("(namespace = " in search for search in searches), (name, plan)
     await connection.close()
 
 
@@ -198,7 +237,9 @@ BY_ROWS = {
     "claim_executions": {"task_executions_pkey"},
     "end_alerts": {"alert_that_holds"},
     "find_executions": {"task_executions_pkey"},
+    "find_executions_by_request": {"execution_by_request"},
     "find_tasks": {"scheduled_tasks_pkey"},
+    "find_tasks_by_name": {"living_task_by_name"},
     "gates_awaited": {"Index Only Scan"},
     "hold_attempts": {"task_executions_pkey"},
     "hold_executions": {"task_executions_pkey"},
@@ -249,6 +290,8 @@ async def test_postgresql_searches_for_the_rows_that_are_handed_over(postgres: P
 FROM_DUE_TO_RECORDED = {
     "advance_tasks": {"scheduled_tasks_pkey"},
     "claim_executions": {"task_executions_pkey"},
+    "find_tasks_by_name": {"living_task_by_name"},
+    "hold_tasks_by_name": {"living_task_by_name", "scheduled_tasks_pkey"},
     "gates_awaited": {"execution_waiting", "execution_at_gate", "execution_by_gate"},
     "hold_attempts": {"scheduled_tasks_pkey", "task_executions_pkey"},
     "insert_executions": {"execution_by_gate"},

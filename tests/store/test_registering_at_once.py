@@ -6,6 +6,7 @@ import pytest
 from support.rigs.begin_scene import left_behind, told_by
 from support.rigs.rig import Rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.registration import FreshTask, Registration, fresh_task
 from schedule_grpc.domain.task import Task, define
 from schedule_grpc.errors import EtagMismatch, InvalidArgument, SchedulePassed
@@ -26,7 +27,7 @@ def fresh(rig: Rig, *registrations: Registration) -> list[FreshTask]:
 async def registered_with_a_look(rig: Rig, monkeypatch: pytest.MonkeyPatch, registration: Registration) -> Task:
     """Register by the way that looks first, computes, and writes what is still as it was."""
 
-    async def none_at_once(calls):
+    async def none_at_once(calls, *, limited):
         return (None,) * len(calls)
 
     with monkeypatch.context() as patched:
@@ -62,7 +63,7 @@ async def test_calls_that_come_together_are_answered_each_for_itself(rig: Rig):
     told = told_by(rig)
     calls = [new, fresh(rig, wanted("same")), fresh(rig, wanted("other", "@daily"))]
     assert await rig.store.register_tasks(calls) == ((new[0].task,), (same,), None)
-    assert told == [TaskChanged(name="new")]
+    assert told == [TaskChanged(namespace=DEFAULT_NAMESPACE, name="new")]
     assert await rig.service.get_task("other") == other
 
 
@@ -71,7 +72,7 @@ async def test_of_a_call_all_or_none(rig: Rig):
     await rig.register("other")
     call = fresh(rig, wanted("new"), wanted("other", "@daily"), wanted("newer"))
     assert await rig.store.register_tasks([call]) == (None,)
-    assert await rig.store.find_tasks(["new", "newer"]) == {}
+    assert await rig.store.find_tasks([(DEFAULT_NAMESPACE, "new"), (DEFAULT_NAMESPACE, "newer")]) == {}
 
 
 async def test_one_name_wanted_by_two_calls_at_once(rig: Rig):
@@ -93,4 +94,4 @@ async def test_what_is_refused_is_refused_as_ever(rig: Rig):
     with pytest.raises(InvalidArgument) as refused:
         await rig.service.register_all([wanted("a"), wanted("b", past)])
     assert [each.field for each in refused.value.violations] == ["requests[1].schedule"]
-    assert await rig.store.find_tasks(["task", "a", "b"]) == {}
+    assert await rig.store.find_tasks([(DEFAULT_NAMESPACE, name) for name in ("task", "a", "b")]) == {}

@@ -10,9 +10,20 @@ import pytest
 from msgspec.structs import replace
 from support.rigs.rig import Rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.errors import DatabaseUnavailable
-from schedule_grpc.events import ENDS_KNOWN, AlertsChanged, CancelRequested, Event, Hub, Lost, TaskChanged, Transition
+from schedule_grpc.events import (
+    ENDS_KNOWN,
+    AlertsChanged,
+    CancelRequested,
+    Event,
+    Hub,
+    KeysChanged,
+    Lost,
+    TaskChanged,
+    Transition,
+)
 from schedule_grpc.store.relay import MOST_BYTES, Relay
 
 NOW = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
@@ -69,19 +80,25 @@ async def execution(rig: Rig) -> Execution:
 
 
 async def test_hints(execution: Execution):
-    """A changed task, a cancel request, an alert, new work: told as they are, without a row being read."""
+    """A changed task, a cancel request, an alert, keys, new work: told as they are, without a row being read."""
     here, there = Server(), Server(away=True)
     recorded = Transition(previous_state=None, execution=execution, time=NOW)
-    gone = TaskChanged(name="b", deleted_uid="uid")
-    events = [TaskChanged(name="a"), gone, CancelRequested(execution_id="x"), AlertsChanged()]
+    gone = TaskChanged(namespace=DEFAULT_NAMESPACE, name="b", deleted_uid="uid")
+    events = [
+        TaskChanged(namespace=DEFAULT_NAMESPACE, name="a"),
+        gone,
+        CancelRequested(execution_id="x"),
+        AlertsChanged(),
+        KeysChanged(),
+    ]
     here.relay.publish([*events, recorded])
-    assert await there.hears(here) == [*events, TaskChanged(name=execution.id)]
+    assert await there.hears(here) == [*events, TaskChanged(namespace="", name="")]
 
 
 async def test_ones_own_words(execution: Execution):
     """Are passed over: its own hub has told of them already."""
     here = Server()
-    here.relay.publish([TaskChanged(name="a")])
+    here.relay.publish([TaskChanged(namespace=DEFAULT_NAMESPACE, name="a")])
     assert await here.hears(here) == []
 
 
@@ -153,13 +170,18 @@ async def test_a_gap(execution: Execution):
         assert ended.is_set()
     with here.hub.listening(here.told.extend, with_peers=True):
         here.relay.gap()
-    assert here.told == [TaskChanged(name=""), CancelRequested(execution_id=""), AlertsChanged()]
+    assert here.told == [
+        TaskChanged(namespace="", name=""),
+        CancelRequested(execution_id=""),
+        AlertsChanged(),
+        KeysChanged(),
+    ]
 
 
 async def test_many_events_are_few_words():
     """Each as long as PostgreSQL takes, and all of them in order."""
     here, there = Server(), Server()
-    events = [TaskChanged(name=f"task-{number:0100}") for number in range(1000)]
+    events = [TaskChanged(namespace=DEFAULT_NAMESPACE, name=f"task-{number:0100}") for number in range(1000)]
     here.relay.publish(events)
     assert max(len(word.encode()) for word in here.words.said) < MOST_BYTES + 200
     assert all(len(one) + len(word) > MOST_BYTES for one, word in pairwise(here.words.said))
@@ -171,14 +193,14 @@ async def test_words_that_are_not_understood(word: str):
     """A newer server's, say: passed over, and those after them are heard."""
     here, there = Server(), Server()
     here.words.said.append(word)
-    here.relay.publish([TaskChanged(name="a")])
-    assert await there.hears(here) == [TaskChanged(name="a")]
+    here.relay.publish([TaskChanged(namespace=DEFAULT_NAMESPACE, name="a")])
+    assert await there.hears(here) == [TaskChanged(namespace=DEFAULT_NAMESPACE, name="a")]
 
 
 def test_words_are_text_that_needs_no_escaping():
     """No backslash: they are put into a literal as they are."""
     here = Server()
-    here.relay.publish([TaskChanged(name="a-b.c_D9"), AlertsChanged()])
+    here.relay.publish([TaskChanged(namespace=DEFAULT_NAMESPACE, name="a-b.c_D9"), AlertsChanged()])
     (word,) = here.words.said
     assert "\\" not in word
-    assert json.loads(word)[1] == [["n", "a-b.c_D9"], ["a"]]
+    assert json.loads(word)[1] == [["n", "default", "a-b.c_D9"], ["a"]]

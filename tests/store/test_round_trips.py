@@ -10,6 +10,12 @@ from support.rigs.rig import Rig, new_rig
 from support.servers.postgres import Postgres
 
 from schedule_grpc.database.postgres import database as postgres
+from schedule_grpc.domain.access.audit import Author
+from schedule_grpc.domain.access.caller import ANYBODY, Caller
+from schedule_grpc.domain.access.grant import read_grants
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
+from schedule_grpc.domain.access.permit import Permit
+from schedule_grpc.domain.access.scope import Scope
 from schedule_grpc.domain.execution import Outcome
 from schedule_grpc.domain.planning import plan
 from schedule_grpc.store import Claim
@@ -57,7 +63,7 @@ def outcome(rig: Rig, claim: Claim) -> Outcome:
 async def test_a_run_by_hand_takes_six(rig: Rig, statements: list[str]):
     """Three until it has begun: what it must know, what it writes, COMMIT; and three for its record."""
     now = rig.clock.now()
-    runs = [ManualRun(name="one", payload=None, request_id=None)]
+    runs = [ManualRun(namespace=DEFAULT_NAMESPACE, name="one", payload=None, request_id=None)]
     submitted = await rig.store.submit(runs, now=now, request=request(rig))
     assert len(statements) == 3, statements
     await rig.store.record([outcome(rig, claim) for claim in submitted.claims])
@@ -73,3 +79,33 @@ async def test_a_firing_takes_three(rig: Rig, statements: list[str]):
     fired = await rig.store.fire(firings, now=now, request=request(rig))
     assert len(fired.claims) == 2
     assert len(statements) == 3, statements
+
+
+async def test_an_audited_run_by_hand_takes_two_more(rig: Rig, statements: list[str]):
+    """However many runs share the write: the head of the chain, which is held, and the rows. Nobody else pays."""
+    caller = Caller(name="key:ci", grants=())
+    author = Author(caller=caller, method="RunTaskNow", time=rig.clock.now())
+
+    def runs(author: Author | None) -> list[ManualRun]:
+        return [ManualRun(namespace=DEFAULT_NAMESPACE, name=name, author=author) for name in ("one", "two")]
+
+    await rig.store.submit(runs(author), now=rig.clock.now())  # the first change of all also makes the chain
+    counts = []
+    for each in (None, Author(caller=ANYBODY, method="RunTaskNow", time=author.time), author):
+        statements.clear()
+        await rig.store.submit(runs(each), now=rig.clock.now())
+        counts.append(len(statements))
+    assert counts[0] == counts[1] == counts[2] - 2, statements
+
+
+async def test_an_audited_change_takes_one_more(rig: Rig, statements: list[str]):
+    """The rows bring the transaction's id along, which it would ask for else. A change by nobody takes none."""
+    caller = Caller(name="key:ci", grants=read_grants(["admin@*"]))
+    counts = []
+    for each in (caller, caller, ANYBODY):
+        service = rig.service.seen_by(Permit(each, DEFAULT_NAMESPACE, Scope.ADMIN))
+        await service.enable("one")
+        statements.clear()
+        await service.disable("one")
+        counts.append(len(statements))
+    assert counts[1] - 1 == counts[2], statements

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.rigs.rig import Rig, new_rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import STATES, TRANSITIONS, Execution, HandBack, Outcome, State
 from schedule_grpc.domain.planning import plan
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
@@ -64,13 +65,13 @@ async def scene(rig: Rig, state: State) -> Scene:
     if state is State.PENDING:
         return Scene(rig=rig, execution=execution, token="none")
     if state is State.SKIPPED:
-        await rig.store.give_up(execution.id, now=rig.clock.now())
+        await rig.store.give_up(DEFAULT_NAMESPACE, execution.id, now=rig.clock.now())
         return Scene(rig=rig, execution=execution, token="none")
     found = Scene(rig=rig, execution=execution, token=(await claim(rig)).lease_token)
     if state is State.SUCCEEDED:
         await rig.store.record([found.outcome])
     if state is State.CANCELLED:
-        await rig.store.cancel(execution.id, note="", now=rig.clock.now())
+        await rig.store.cancel(DEFAULT_NAMESPACE, execution.id, note="", now=rig.clock.now())
         await hand_back(found)
     if state is State.FAILED:
         await record_failure(found)
@@ -137,7 +138,7 @@ async def expire(found: Scene) -> None:
 
 async def cancel_and_hand_back(found: Scene) -> None:
     """Ask for the end, and stop."""
-    await found.rig.store.cancel(found.execution.id, note="", now=found.rig.clock.now())
+    await found.rig.store.cancel(DEFAULT_NAMESPACE, found.execution.id, note="", now=found.rig.clock.now())
     await hand_back(found)
 
 
@@ -179,8 +180,10 @@ OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "recover what began": partial(recover_own, begun=True),
     "recover what never began": partial(recover_own, begun=False),
     "expire": expire,
-    "give up": lambda found: found.rig.store.give_up(found.execution.id, now=found.rig.clock.now()),
-    "cancel": lambda found: found.rig.store.cancel(found.execution.id, note="", now=found.rig.clock.now()),
+    "give up": lambda found: found.rig.store.give_up(DEFAULT_NAMESPACE, found.execution.id, now=found.rig.clock.now()),
+    "cancel": lambda found: found.rig.store.cancel(
+        DEFAULT_NAMESPACE, found.execution.id, note="", now=found.rig.clock.now()
+    ),
     "cancel and hand back": cancel_and_hand_back,
     "cancel others": cancel_others,
     "catch nothing up": catch_nothing_up,

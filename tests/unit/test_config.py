@@ -82,6 +82,7 @@ def test_paths_are_those_of_the_folder_in_which_settings_are_read(tmp_path: Path
         'FILE = {url = "sqlite:///f.db", timeout = "1s"}\nPG = "postgresql://u@h/d?sslrootcert=ca%20s.pem&sslmode=require"\n'
         '[backup]\nroot = "../b"\npg_dump = "bin/pg_dump"\n'
         '[http_request]\nsecrets_dir = "s"\nca_file = "/ca.pem"\n[alerts]\nsecret_file = "k"\n'
+        '[http_request.secrets.A]\nfile = "a"\nhosts = "h"\nnamespaces = "reports"\n'
     )
     settings = load({})
     monkeypatch.chdir("/")
@@ -101,6 +102,7 @@ def test_paths_are_those_of_the_folder_in_which_settings_are_read(tmp_path: Path
         Path("/ca.pem"),
         tmp_path / "k",
     )
+    assert request.secrets["A"].file == tmp_path / "a"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path):
         "concurency: unknown key; did you mean concurrency?",
         "http.allowed-host: unknown key; did you mean allowed_hosts?",
     ]
-    assert min(told).startswith("'a\\nb': unknown key; the keys are alerts, api, backup, ")
+    assert min(told).startswith("'a\\nb': unknown key; the keys are alerts, api, audit, auth, backup, ")
 
 
 def test_foreign_variables_are_none_of_our_business(monkeypatch):

@@ -1,10 +1,14 @@
 """The documents say what the code does."""
 
 import re
+import tomllib
 from pathlib import Path
 
+from schedule_grpc.access.rules import RULES
+from schedule_grpc.api.http.rpcs import RPCS
+from schedule_grpc.client.rpcs import SERVICES
+from schedule_grpc.domain.access.key_text import PATTERN, new_key
 from schedule_grpc.domain.schedule import parse
-from schedule_grpc.pb import schedule_pb2
 from schedule_grpc.settings.config import keys
 
 ROOT = Path(__file__).parents[2]
@@ -12,9 +16,14 @@ README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 CODE = {path: path.read_text() for path in (ROOT / "schedule_grpc").rglob("*.py")}
 DOCUMENTS = {path: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+NONE = "\N{EN DASH}"
+"""In a table, where a call has no route."""
 FOLDERS = (ROOT, ROOT / "schedule_grpc")
 """A document names a file as it stands in one of these."""
-TOLD_BY_NAME = {"execution.recorded", "attempt.failed", "alert.started", "alert.ended", "log.lines_dropped"}
+TOLD_BY_NAME = {
+    *("execution.recorded", "attempt.failed", "alert.started", "alert.ended", "log.lines_dropped"),
+    *("auth.denied", "auth.would_refuse"),
+}
 """Warnings whose name or level stands in a variable."""
 
 
@@ -24,10 +33,43 @@ def test_the_table_of_settings_is_the_codes_own():
         assert f"| `{key.name}` | `{key.default}` | {key.meaning} |" in OPERATIONS
 
 
+def test_the_table_of_what_each_call_needs_is_the_codes_own():
+    """Every rpc, its routes of HTTP and its scope, as access/rules.py and api/http/rpcs.py have them."""
+    table = OPERATIONS.partition("## What does each call need?")[2].partition("\n## ")[0]
+    written = re.findall(r"^(\| .*? \| .*? \| .*? \|) ", table, re.MULTILINE)[1:]  # without the heading
+    assert written == [_what_it_needs(rpc) for rpc in RULES]
+
+
+def _what_it_needs(rpc: str) -> str:
+    """Return an rpc's row, up to its note."""
+    service, _, method = rpc.rpartition("/")
+    name = f"`{'Health.' if service.endswith('Health') else ''}{method}`" if service else method
+    routes = " · ".join(f"`{method} {path}`" for (method, path), each in RPCS.items() if each == rpc)
+    rule = RULES[rpc]
+    return f"| {name} | {routes or NONE} | {f'`{rule}`' if rule.scope else rule} |"
+
+
+def test_scanners_are_given_the_pattern_of_keys():
+    """In SECURITY.md as it is, and as a rule of gitleaks that finds a key within a line."""
+    document = DOCUMENTS[ROOT / "SECURITY.md"]
+    assert f"\n{PATTERN}\n" in document
+    assert f"`{PATTERN}`" in OPERATIONS
+    written = re.search(r"```toml\n(.*?)```", document, re.DOTALL)
+    assert written is not None
+    (rule,) = tomllib.loads(written[1])["rules"]
+    assert PATTERN in rule["regex"]
+    key = new_key().text
+    found = re.search(rule["regex"], f'token = "{key}"')
+    assert found is not None
+    assert found[1] == key
+    assert all(word in key for word in rule["keywords"])
+
+
 def test_the_readme_names_every_rpc():
     """In the table of methods."""
-    for method in schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].methods:
-        assert f"| {method.name} |" in README
+    for service in SERVICES:
+        for method in service.methods:
+            assert f"| {method.name} |" in README
 
 
 def test_every_make_target_of_the_readme_is_there():

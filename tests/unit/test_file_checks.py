@@ -26,7 +26,10 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_every_place_of_a_secret_is_looked_at(folder: Path):
     """Databases and what lies beside them, secret files, backups; and the configuration that has a password."""
-    for name in ("schedule.db", "platform.db", "platform.db-wal", "webhook-secret", "keys/a", "key"):
+    for name in (
+        *("schedule.db", "platform.db", "platform.db-wal", "webhook-secret", "keys/a", "key", "reports"),
+        *("mine.key", "first.key", "issuer-token"),
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
     for name in ("DB-20260131T000000Z.db.zst", "DB-20260131T000000Z.db.zst.sha256", "DB-20260201T000000Z.db.zst"):
@@ -35,16 +38,24 @@ def test_every_place_of_a_secret_is_looked_at(folder: Path):
     (folder / "schedule.toml").write_text(
         '[bindings]\nX = "postgresql://ana:hunter22@h/d"\nAI = { url = "https://h/v1", key_file = "key" }\n'
         '[alerts]\nsecret_file = "webhook-secret"\n[http_request]\nsecrets_dir = "keys"\n'
+        '[http_request.secrets.REPORTS]\nfile = "reports"\nhosts = ["h"]\nnamespaces = ["reports"]\n'
+        '[auth]\nbootstrap_key_file = "first.key"\n'
+        '[[auth.jwt]]\nissuer = "i"\naudience = "a"\njwks_url = "https://h/j"\njwks_token_file = "issuer-token"\n'
+        'subjects = [{ sub = "s", grants = ["read@reports"] }]\n'
     )
-    found = list(open_files(load({}), Path("schedule.toml")))
+    found = list(open_files(load({}), Path("schedule.toml"), Path("mine.key")))
     assert [Path(place).name for place, _ in found] == [
+        "mine.key",
         "schedule.toml",
         "schedule.db",
         "platform.db",
         "platform.db-wal",
         "key",
+        "first.key",
+        "issuer-token",
         "webhook-secret",
         "a",
+        "reports",
         "DB-20260131T000000Z.db.zst and 1 more backups",
     ]
     assert {readers for _, readers in found} == {EVERYBODY}

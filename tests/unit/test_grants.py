@@ -24,7 +24,7 @@ def test_a_scope_includes_those_below_it_and_no_other(scope: Scope):
 
 
 @pytest.mark.parametrize(
-    "text", ["write@reports", "observe@*", "run@reports/nightly-", "worker@reports/reports.", "admin@*"]
+    "text", ["write@reports", "observe@*", "run@reports/nightly-", "worker@reports/reports.", "worker@*", "admin@*"]
 )
 def test_a_grant_reads_as_it_is_written(text: str):
     """Its text is what was read."""
@@ -35,7 +35,7 @@ def test_a_grant_reads_as_it_is_written(text: str):
     "text",
     [
         *("", "write", "write@", "@reports", "write@Reports", "write@re ports", "write@reports/", "WRITE@reports"),
-        *("write@*", "run@*", "worker@*", "observe@*/a", "admin@reports/a", "own@reports", "write@reports\n"),
+        *("write@*", "run@*", "worker@*/a", "observe@*/a", "admin@reports/a", "own@reports", "write@reports\n"),
         *("write@-reports", "write@" + "r" * 64, "write@reports/" + "p" * 201, "write@reports/a\u202e"),
     ],
 )

@@ -71,10 +71,10 @@ def test_a_variable_holds_commas_or_json(text: str, read: str, monkeypatch):
         ("unix:@abstract", "--grpc: unix:@abstract is not unix:PATH"),
         ("unix:" + "x" * 108, "is not unix:PATH with a path of 1 to 107 bytes"),
         ({"address": "localhost:1", "tls_crt": "a"}, "--grpc: [0].tls_crt: unknown key; did you mean tls_cert?"),
-        (["localhost:1", "0.0.0.0:1"], "grpc: 0.0.0.0:1 can be reached by others, and asks for no certificate"),
+        (["localhost:1", "0.0.0.0:1"], "grpc: 0.0.0.0:1 can be reached by others, so callers must prove who they are"),
         (
             {"address": "0.0.0.0:1", "tls_cert": "a", "tls_key": "b"},
-            "grpc: 0.0.0.0:1 can be reached by others, and asks for no certificate",
+            "grpc: 0.0.0.0:1 can be reached by others, so callers must prove who they are",
         ),
     ],
 )

@@ -8,10 +8,19 @@ from typing import Any
 import grpc
 import pytest
 from structlog.testing import capture_logs
+from support.rigs.gate_house import House
+from support.rigs.rig import START
 
+from schedule_grpc.access.authenticator import Mode
+from schedule_grpc.access.rules import SCHEDULE
 from schedule_grpc.api.methods import OURS, Methods
+from schedule_grpc.domain.access.keys import revoked
+from schedule_grpc.errors import CannotStart
 
 METHOD = f"{OURS}ScheduleService/Any"
+WATCH = SCHEDULE + "WatchExecutions"
+MORE_THAN_IS_READ = 64 * 1024 * 1024
+"""Bytes: more than gRPC takes in before its caller reads."""
 
 
 async def gone(_request: object, _context: object) -> Any:
@@ -33,7 +42,7 @@ async def called(handler: "grpc.RpcMethodHandler[Any, Any]") -> None:
         if wrapped.unary_unary:
             await wrapped.unary_unary(object(), object())
         else:
-            await anext(wrapped.unary_stream(object(), object()))
+            await wrapped.unary_stream(object(), object())
     assert (answered, logged) == ([(METHOD, "CANCELLED")], [])
 
 
@@ -79,6 +88,48 @@ async def test_a_caller_whose_call_another_task_cancelled_is_answered(streams: b
             await (call.read() if streams else call)
     await server.stop(0)
     assert (answered, [line["event"] for line in logged]) == ([(METHOD, "INTERNAL")], ["rpc.failed"])
+
+
+async def test_a_stream_whose_reader_is_slow_ends_with_its_callers_key():
+    """While a message waits to be sent: a cancellation there is gRPC's own, and would leave the caller unanswered."""
+    house, sends = House(Mode.REQUIRED), asyncio.Event()
+    text = house.keys.make("observe@default")
+    await house.ring.refresh()
+
+    async def streams_more_than_is_read(_request: object, _context: object) -> AsyncGenerator[Any, None]:
+        sends.set()
+        yield b"x" * MORE_THAN_IS_READ
+
+    server, answered = grpc.aio.server(), list[tuple[str, str]]()
+    methods = Methods(server, lambda *told: answered.append(told), house.gate)
+    handler = grpc.unary_stream_rpc_method_handler(streams_more_than_is_read)
+    methods.add_registered_method_handlers("schedule.v1.ScheduleService", {"WatchExecutions": handler})
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    unbounded = [("grpc.max_receive_message_length", -1)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=unbounded) as channel:
+        told = (("authorization", f"Bearer {text.text}"),)
+        call: Any = channel.unary_stream(WATCH)(b"", metadata=told, timeout=10)
+        await sends.wait()
+        house.keys.put(revoked(house.keys.kept[text.id], START))
+        await house.ring.refresh()
+        house.gate.end_lapsed()
+        with pytest.raises(grpc.aio.AioRpcError, match="Authentication required"):
+            while await call.read() is not grpc.aio.EOF:
+                pass
+    await server.stop(0)
+    assert answered == [(WATCH, "UNAUTHENTICATED")]
+
+
+def test_a_method_that_no_gate_would_admit_is_not_served():
+    """It would be served to everybody: only the kinds of methods that there are can be wrapped."""
+    server: Any = GenericOnly()
+    methods = Methods(server, lambda *_: None, House(Mode.REQUIRED).gate)
+    with pytest.raises(CannotStart, match="ListTasks takes a stream"):
+        methods.add_registered_method_handlers(
+            "schedule.v1.ScheduleService", {"ListTasks": grpc.stream_unary_rpc_method_handler(gone)}
+        )
+    assert server.added == []
 
 
 class GenericOnly:

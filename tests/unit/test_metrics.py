@@ -7,7 +7,9 @@ import pytest
 from prometheus_client import generate_latest
 from support.rigs.rig import START, Rig
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import HandBack
+from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.domain.task import Policy
 from schedule_grpc.events import Event, TaskChanged
@@ -15,8 +17,9 @@ from schedule_grpc.metrics import Metrics
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """Return a sample."""
-    return metrics.registry.get_sample_value(name, labels)
+    """Return a sample; of a task of the namespace ``default`` unless another is named."""
+    namespace = {"namespace": DEFAULT_NAMESPACE} if "task" in labels else {}
+    return metrics.registry.get_sample_value(name, namespace | labels)
 
 
 async def test_executions_are_counted_by_task_state_and_trigger(rig: Rig):
@@ -144,6 +147,9 @@ def test_the_names_are_those_of_the_documents():
     metrics.answered_http("GET", "/tasks/{name}", 404)
     metrics.refused("write")
     metrics.lines_dropped(7)
+    metrics.would_refuse("/schedule.v1.ScheduleService/GetTask")
+    metrics.quota_refused("reports", "max_tasks")
+    metrics.report_keys(lambda: {("a", "ci"): 60.0, ("b", "ci"): 5.0})
     healthy = True
     metrics.report_health(lambda: healthy)
     assert value(metrics, "schedule_healthy") == 1
@@ -155,6 +161,10 @@ def test_the_names_are_those_of_the_documents():
     assert "schedule_commit_batch_size_sum 3.0" in text
     assert 'schedule_database_errors_total{operation="write"} 1.0' in text
     assert "schedule_log_lines_dropped_total 7.0" in text
+    assert 'schedule_auth_would_refuse_total{method="GetTask"} 1.0' in text
+    assert 'schedule_quota_refused_total{namespace="reports",quota="max_tasks"} 1.0' in text
+    assert 'schedule_key_expires_seconds{key="ci",namespace="a"} 60.0' in text
+    assert 'schedule_key_expires_seconds{key="ci",namespace="b"} 5.0' in text
     assert "schedule_healthy 0.0" in text
     families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert {name for name in families if not name.endswith("_created")} == {
@@ -173,6 +183,9 @@ def test_the_names_are_those_of_the_documents():
         "schedule_database_errors_total",
         "schedule_log_lines_dropped_total",
         "schedule_healthy",
+        "schedule_auth_would_refuse_total",
+        "schedule_quota_refused_total",
+        "schedule_key_expires_seconds",
         "schedule_rpcs_total",
         "schedule_http_requests_total",
     }
@@ -241,6 +254,29 @@ async def test_a_tasks_series_go_with_it(rig: Rig, gate):
         assert value(metrics, "schedule_executions_total", task="task", **ended) == 1
 
 
+async def test_series_of_two_namespaces_are_apart(rig: Rig):
+    """Tasks of one name count by themselves, and one's deletion leaves the other's series."""
+    metrics = Metrics()
+    ended = {"task": "task", "state": "SUCCEEDED", "trigger": "MANUAL"}
+    await rig.service.create_namespace("reports")
+    there = rig.service.in_namespace("reports")
+    with rig.hub.listening(metrics.notice_deleted, with_peers=True), rig.hub.listening(metrics.notice):
+        task = await rig.register("task", "@manual")
+        await there.register(Registration(definition=task.definition))
+        for service in (rig.service, there, there):
+            await service.run_now("task", detach=True)
+            await rig.tick()
+        counted = [
+            value(metrics, "schedule_executions_total", namespace=each, **ended) for each in ("default", "reports")
+        ]
+        assert counted == [1, 2]
+        await there.delete("task")
+        counted = [
+            value(metrics, "schedule_executions_total", namespace=each, **ended) for each in ("default", "reports")
+        ]
+        assert counted == [1, None]
+
+
 async def test_series_do_not_grow_beyond_a_number_of_tasks(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """The rest is counted together; one that goes makes room for another."""
     monkeypatch.setattr("schedule_grpc.metrics.MOST_LABELS", 2)
@@ -266,9 +302,9 @@ async def test_a_task_that_another_server_deleted_has_no_series_either(rig: Rig)
         task = await rig.register("task", "@manual")
         await rig.service.run_now("task", detach=True)
         await rig.tick()
-        rig.hub.relay([TaskChanged(name="task")])
+        rig.hub.relay([TaskChanged(namespace=DEFAULT_NAMESPACE, name="task")])
         assert 'task="task"' in generate_latest(metrics.registry).decode()
-        rig.hub.relay([TaskChanged(name="task", deleted_uid=task.uid)])
+        rig.hub.relay([TaskChanged(namespace=DEFAULT_NAMESPACE, name="task", deleted_uid=task.uid)])
         assert 'task="task"' not in generate_latest(metrics.registry).decode()
 
 

@@ -38,6 +38,7 @@ policies = st.builds(
     start_deadline=durations,
     alert_after=st.integers(0, 1000),
     overdue_grace=durations,
+    payload_override=st.booleans(),
     retention=st.builds(Retention, max_age=durations, max_count=st.integers(1, 1_000_000)),
 )
 
@@ -76,6 +77,7 @@ def test_the_paths_are_those_of_the_contract():
         "retention.max_count",
         "alert_after",
         "overdue_grace",
+        "payload_override",
     ]
 
 
@@ -155,6 +157,19 @@ def test_what_is_equal_is_not_what_is_meant():
     for start, hour in ((twice, 0), (twice.replace(fold=1), 1)):
         window = understood(Policy(window=Window(start_time=start)))[0].window
         assert window.start_time == datetime(2026, 10, 25, hour, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("given", "meant"), [(True, True), (False, False), ("True", True), ("false", False)])
+def test_a_flag_is_true_or_false(given: object, meant: bool):
+    """As a value of its own, or as the word for it, in any case."""
+    assert read_policy({"payload_override": given}).checked() == {"payload_override": meant}
+
+
+@pytest.mark.parametrize("given", [1, 0, "yes", "", [True]])
+def test_nothing_else_is_a_flag(given: object):
+    """A number least of all, though 1 is equal to True."""
+    (refused,) = read_policy({"payload_override": given}).violations
+    assert refused.reason == f"{given!r} is neither true nor false"
 
 
 def test_a_policy_made_of_something_else_is_read_all_the_same():

@@ -117,3 +117,30 @@ def test_who_else_can_read_a_file_is_told(mode: int, folder: int, told: str):
         path.chmod(mode)
         assert private_files.readers(path) == told
     assert private_files.readers(path) == ""
+
+
+def test_a_new_file_is_private_and_whole(tmp_path: Path):
+    """It is there before its text is, and nobody else could read it in between."""
+    path = tmp_path / "key"
+    with private_files.new_file(path) as write:
+        assert (modes(tmp_path), path.read_text()) == ({"key": 0o600}, "")
+        write("secret ä\n")
+    assert path.read_text("utf-8") == "secret ä\n"
+
+
+def test_a_new_file_goes_if_its_text_does_not_come(tmp_path: Path):
+    """Else the next attempt would find it, and its user an empty key."""
+    with pytest.raises(ZeroDivisionError), private_files.new_file(tmp_path / "key"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_or_a_link_of_the_name_is_left_alone(tmp_path: Path):
+    """Whatever it points to."""
+    (tmp_path / "there").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("there", "link"):
+        with pytest.raises(FileExistsError), private_files.new_file(tmp_path / name):
+            raise AssertionError
+    assert (tmp_path / "there").read_text() == "mine"
+    assert not (tmp_path / "elsewhere").exists()

@@ -49,6 +49,9 @@ LISTS = {
     "http.allowed_origins": ("https://a.example", "http://b.example:1"),
     "alerts.urls": ("https://x.example/a,b?c=d,e", "mailtos://u:p@mail.example?to=a@x,b@x"),
     "backup.allow_urls": ("s3://bucket/a", "file:///b"),
+    "auth.anonymous_grants": ("observe@*", "read@reports"),
+    "auth.denied": ("spiffe://prod.example/ns/a", "spiffe://prod.example/ns/b/*"),
+    "auth.public": ("reflection", "docs"),
     "http_request.allow_hosts": ("a.example", "*.b.example"),
     "http_request.allow_private_hosts": ("127.0.0.1", "[::1]"),
 }

@@ -105,6 +105,18 @@ def test_a_file_says_everything_a_registration_can():
     assert second.definition.metadata == {"managed_by": "reports"}
 
 
+def test_a_task_names_its_namespace():
+    """By default it is `default`; the same name in two of them is two tasks, twice in one is refused."""
+    plain = {"name": "a", "schedule": "@daily", "handler": "h"}
+    found = registrations([plain, plain | {"namespace": "reports"}])
+    assert [each.definition.key for each in found] == [("default", "a"), ("reports", "a")]
+    assert refused([plain, plain | {"namespace": "default"}]) == ["tasks[1].name: a is the name of tasks[0] too"]
+    assert refused([plain | {"namespace": "Reports"}]) == [
+        "tasks[0] (a).namespace: 'Reports' is not a small letter followed by up to 62 small letters, digits or '-'"
+    ]
+    assert refused([plain | {"namespace": 1}]) == ["tasks[0] (a).namespace: is not a text"]
+
+
 def test_json_says_the_same():
     """The same document in JSON gives the same tasks; a file without a set belongs to the set apply."""
     document = {"tasks": [table(policy={"retry": {"max_retries": 1}, "overlap": "CANCEL_OTHER"})]}
@@ -156,7 +168,7 @@ def test_everything_wrong_is_told_at_once():
         ({"timezone": "UTC"}, "timezone: unknown key; did you mean time_zone?"),
         ({"timeout": "5m"}, "timeout: unknown key; did you mean policy.timeout?"),
         ({"max-retries": 3}, "max-retries: unknown key; did you mean policy.retry.max_retries?"),
-        ({"colour": "red"}, "colour: unknown key; the keys here are name, schedule, time_zone,"),
+        ({"colour": "red"}, "colour: unknown key; the keys here are name, namespace, schedule, time_zone,"),
         ({"name": 3}, "name: is not a text"),
         ({"payload": {"when": at("2026-01-01")}}, "payload: .when: datetime is not JSON"),
         ({"description": "\ud800"}, "description: is not Unicode: it has a lone surrogate"),
@@ -196,6 +208,15 @@ def test_a_wrong_key_or_value_is_named(changes: dict[str, Any], complaint: str):
         ({"set": ""}, "set: is not the name of a set"),
         ({"set": 5}, "set: is not the name of a set"),
         ([], "file: is not a table"),
+        ({"namespace": 5}, "namespace: is not a text"),
+        ({"namespace": "Reports"}, "namespace: 'Reports' is not a small letter"),
+        ({"tasks": [table(namespace="")]}, "tasks[0] (a).namespace: is required"),
+        ({"tasks": [table(namespace="a_b")]}, "tasks[0] (a).namespace: 'a_b' is not a small letter"),
+        ({"tasks": [table(namespace=["a"])]}, "tasks[0] (a).namespace: is not a text"),
+        (
+            {"namespace": "x", "tasks": [table(), table(namespace="x")]},
+            "tasks[1].name: a is the name of tasks[0] too",
+        ),
         ({"tasks": [table(metadata={"managed_by": "x"})]}, "tasks[0] (a).metadata.managed_by: is written by apply"),
     ],
 )
@@ -203,6 +224,28 @@ def test_a_wrong_file_is_refused(document: object, complaint: str):
     """Its own keys too."""
     (told,) = refused_file(document)
     assert told.startswith(complaint)
+
+
+def test_a_task_is_in_its_own_namespace_or_in_the_files():
+    """Tasks of two namespaces may have one name; a task that names none at all is left to the server."""
+    tables = [table(), table(namespace="billing"), table(name="b")]
+    found = task_file({"namespace": "reports", "tasks": tables})
+    assert [each.definition.namespace for each in found.registrations] == ["reports", "billing", "reports"]
+    parts = {part.namespace: [each.definition.name for each in part.registrations] for part in found.parts()}
+    assert parts == {"reports": ["a", "b"], "billing": ["a"]}
+    bare = task_file({"tasks": tables})
+    assert [each.definition.namespace for each in bare.registrations] == ["default", "billing", "default"]
+    assert [part.namespace for part in bare.parts()] == ["", "billing"]
+    given = task_file({"tasks": tables}, namespace="reports")
+    assert given == found
+
+
+def test_a_namespace_that_lost_its_last_task_is_a_part_all_the_same():
+    """What the set had there may be pruned; settings read the same tables."""
+    parts = task_file({"namespace": "reports", "tasks": [table(namespace="billing")]}).parts()
+    assert [(part.namespace, len(part.registrations)) for part in parts] == [("billing", 1), ("reports", 0)]
+    assert [part.namespace for part in task_file({}).parts()] == [""]
+    assert [each.definition.namespace for each in registrations([table(namespace="x")])] == ["x"]
 
 
 def test_an_empty_file_declares_nothing():

@@ -10,19 +10,23 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
+from schedule_grpc.access.current import current_call
+from schedule_grpc.api.http.audit import add_audit_route
 from schedule_grpc.api.http.docs import DocsRoutes
 from schedule_grpc.api.http.envelope import Answer, AsWritten, refusal, refusal_of
 from schedule_grpc.api.http.events import EventRoutes
 from schedule_grpc.api.http.executions import ExecutionRoutes
 from schedule_grpc.api.http.json_body import Unreadable
+from schedule_grpc.api.http.keys import KeyRoutes
 from schedule_grpc.api.http.routing import refuse_unknown_questions
 from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
 from schedule_grpc.api.http.target import ApiRoute, serve
 from schedule_grpc.api.http.tasks import TaskRoutes
-from schedule_grpc.errors import Internal, ScheduleError, Violation
+from schedule_grpc.errors import Internal, PermissionDenied, ScheduleError, Violation
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
 from schedule_grpc.service import Service
+from schedule_grpc.service.keys import KeyService
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +51,14 @@ class _Application(FastAPI):
         return await aside.compute(lambda: Answer(self.openapi()))
 
 
-def application(service: Service | None, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock) -> FastAPI:
+def application(
+    service: Service | None,
+    *,
+    registry: CollectorRegistry,
+    troubles: Troubles,
+    clock: Clock,
+    keys: KeyService | None = None,
+) -> FastAPI:
     """Return the application.
 
     Args:
@@ -55,6 +66,7 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
         registry: The metrics of /metrics.
         troubles: Returns why the server is not healthy; nothing if it is.
         clock: The clock of the times in answers.
+        keys: The service of keys; None: there are no routes of keys.
     """
     app = _Application(
         title="Schedule Service",
@@ -69,6 +81,7 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
     )
     app.router.route_class = ApiRoute
     app.router.middleware_stack = serve  # the guard has decided which route a request is for
+    app.state.service = service
     app.state.aside = aside = service.aside if service else Aside()
     StateRoutes(registry=registry, troubles=troubles, clock=clock, aside=aside).add_to(app)
     if service is not None:
@@ -76,8 +89,11 @@ def application(service: Service | None, *, registry: CollectorRegistry, trouble
         ExecutionRoutes(service).add_to(app)
         EventRoutes(service, clock=clock).add_to(app)
         ServerRoutes(service).add_to(app)
+        add_audit_route(app)
         DocsRoutes().add_to(app)
         app.get("/openapi.json", include_in_schema=False)(app.described)
+    if keys is not None:
+        KeyRoutes(keys).add_to(app)
     app.add_exception_handler(ScheduleError, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
     app.add_exception_handler(Unreadable, _unreadable)
@@ -95,6 +111,8 @@ def internal_error(method: str, path: str, error: BaseException) -> Answer:
 async def _refused(_: Request, error: Exception) -> Response:
     if not isinstance(error, ScheduleError):
         raise error
+    if isinstance(error, PermissionDenied):
+        current_call().denied(error)
     return refusal_of(error)
 
 

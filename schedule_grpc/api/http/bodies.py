@@ -12,10 +12,23 @@ from schedule_grpc.domain.policy import DEFAULT
 from schedule_grpc.domain.policy_reading import policy_value
 from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.task import FIELDS, define
+from schedule_grpc.errors import InvalidArgument
 
 MILLISECONDS = "_ms"
 READ_ONLY = frozenset(
-    {"id", "lastRun", "nextRun", "createdAt", "updatedAt", "scheduleDescription", "stats", "note", "trouble", "uid"}
+    {
+        "id",
+        "lastRun",
+        "nextRun",
+        "createdAt",
+        "updatedAt",
+        "scheduleDescription",
+        "stats",
+        "note",
+        "trouble",
+        "uid",
+        "changedBy",
+    }
 )
 """Fields of a task that only the service writes. A body may have them: a task can be sent back as it was read."""
 
@@ -26,6 +39,7 @@ PAYLOAD = "Passed to the handler with each execution; at most 64 KiB of JSON"
 METADATA = "The caller's own data; at most 16 KiB of JSON"
 DESCRIPTION = "What the task is for"
 ETAG = "If given, the call is refused unless the task still has this etag"
+NAMESPACE = "If given, it must be the namespace of the call"
 VALIDATE_ONLY = "Validate and return the result without storing anything"
 ALLOW_UNKNOWN_HANDLER = "Accept a handler that no server offers or ever offered; executions wait for it"
 
@@ -156,6 +170,10 @@ class PolicyBody(Body):
         description="An alert is sent when an occurrence has not started within this time of becoming available: "
         "0 to 365 days, by default 0, which sends none",
     )
+    payload_override: bool | None = Field(
+        default=None,
+        description="Whether callers with the scope run may give a run by hand a payload; by default they may not",
+    )
 
     def by_path(self) -> dict[str, Any]:
         """Return the policies of the body by their paths, such as ``retry.max_retries``; None is the default."""
@@ -164,6 +182,18 @@ class PolicyBody(Body):
 
 class _TaskBody(Body):
     overlooked: ClassVar = READ_ONLY
+
+    namespace: str | None = Field(default=None, description=NAMESPACE)
+
+    def check_namespace(self, namespace: str) -> None:
+        """Refuse a task of another namespace than the call's: it was read there, and would be changed here.
+
+        Raises:
+            InvalidArgument: naming both.
+        """
+        if self.namespace not in (None, namespace):
+            reason = f"is {self.namespace}, but the call is of {namespace}: name it by the header Schedule-Namespace"
+            raise InvalidArgument.of("namespace", reason)
 
     @model_validator(mode="before")
     @classmethod

@@ -7,8 +7,12 @@ import asyncio
 import json
 from typing import Any
 
+from starlette.datastructures import Headers
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from schedule_grpc.access.certificates import PeerCertificate
+from schedule_grpc.access.credentials import BY_TCP, Credentials, Way
 from schedule_grpc.api.http.crowd import Crowd
 
 HEAD_SECONDS = 15.0
@@ -18,6 +22,13 @@ LINGER_SECONDS = 1.0
 """The time that a caller has to read the answer to a head that is too large."""
 CROWDED = "crowded"
 """The key in a request's state; True if the connection has no place in the `Crowd`."""
+SOCKET_GRANTS = "socket_grants"
+"""The key in a request's state; the grants of callers of the unix socket by which it came, None for TCP."""
+
+HEALTH_ONLY = "health_only"
+"""The key in a request's state; True if its listener serves health and metrics alone."""
+CERTIFICATE = "certificate"
+"""The key in a request's state; the certificate of its connection, None without one."""
 
 
 def _refused(status: str, error: str) -> bytes:
@@ -35,9 +46,11 @@ _NO_HTTP = _refused("400 Bad Request", "The request cannot be read as HTTP")
 class BoundedConnection(HttpToolsProtocol):
     """Closes a connection whose request's head is too large, or does not end in time."""
 
-    def __init__(self, *arguments: Any, crowd: Crowd, **options: Any) -> None:
+    def __init__(self, *arguments: Any, crowd: Crowd, way: Way = BY_TCP, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._crowd = crowd
+        self._way = way
+        self._certificate: PeerCertificate | None = None
         self._head_bytes = 0
         self._in_head = True
         self._cut = False
@@ -46,6 +59,8 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timeout of the first request's head."""
         super().connection_made(transport)
+        if self._way.shows_certificates:
+            self._certificate = PeerCertificate.of_python(transport.get_extra_info("ssl_object").getpeercert())
         self._wait()
         self._crowd.enter(self, self.loop.time())
 
@@ -79,7 +94,12 @@ class BoundedConnection(HttpToolsProtocol):
         self._in_head = False
         self._wait_no_more()
         crowded = not self._crowd.begin(self, self.loop.time())
-        self.scope["state"][CROWDED] = crowded
+        self.scope["state"] |= {
+            CROWDED: crowded,
+            SOCKET_GRANTS: self._way.socket_grants,
+            CERTIFICATE: self._certificate,
+            HEALTH_ONLY: self._way.health_only,
+        }
         super().on_headers_complete()
         if crowded:
             self.cycle.keep_alive = False
@@ -111,3 +131,15 @@ class BoundedConnection(HttpToolsProtocol):
     def _give_up(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def credentials_of(call: Scope, headers: Headers) -> Credentials:
+    """Return what a request shows of its caller."""
+    host, port = call.get("client") or ("unix", 0)
+    return Credentials(
+        authorization=headers.getlist("authorization"),
+        socket_grants=call["state"].get(SOCKET_GRANTS),
+        certificate=call["state"].get(CERTIFICATE),
+        peer=f"{host}:{port}",
+        agent=headers.get("user-agent", ""),
+    )

@@ -1,6 +1,7 @@
 """Every answer is an envelope: ``{"success": true, ...}`` or ``{"success": false, "error": ...}``."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
+from schedule_grpc.domain.access.key_text import redacted
 from schedule_grpc.domain.paging import fitting
 from schedule_grpc.domain.policy import DEFAULT
 from schedule_grpc.errors import (
@@ -15,14 +17,15 @@ from schedule_grpc.errors import (
     Internal,
     InvalidArgument,
     InvalidSchedule,
+    ResourceExhausted,
     ScheduleError,
     TaskNotFound,
     Unauthenticated,
     Unavailable,
-    listed,
 )
 from schedule_grpc.runtime.threads import LIGHT, Aside
 from schedule_grpc.text.unicode import unicode_of
+from schedule_grpc.violation import listed
 
 T = TypeVar("T")
 
@@ -32,6 +35,7 @@ STATUSES: Mapping[str, int] = {
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
     "ABORTED": 409,
     "RESOURCE_EXHAUSTED": 429,
     "INTERNAL": 500,
@@ -66,6 +70,14 @@ class Answer(Response):
     def render(self, content: Any) -> bytes:
         """Serialize the content as JSON; a text of the caller's that a refusal repeats may be invalid Unicode."""
         return unicode_of(encoded(content)).encode()
+
+
+class Refusal(Answer):
+    """A JSON answer of a call that was refused or failed; keys in it lose their secrets."""
+
+    def render(self, content: Any) -> bytes:
+        """Serialize the content as JSON."""
+        return redacted(unicode_of(encoded(content))).encode()
 
 
 def encoded(content: Any) -> str:
@@ -116,7 +128,7 @@ def success_of_one_written(name: str, written: bytes) -> Response:
 
 def refusal(status: int, error: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
     """Return the envelope of a call that was refused or failed."""
-    return Answer({"success": False, "error": error, **fields}, status_code=status, headers=headers)
+    return Refusal({"success": False, "error": error, **fields}, status_code=status, headers=headers)
 
 
 def refusal_of(error: ScheduleError) -> Answer:
@@ -131,9 +143,17 @@ def refusal_of(error: ScheduleError) -> Answer:
         return refusal(status, "Internal server error", errorId=error.error_id)
     if isinstance(error, Unauthenticated):
         return refusal(status, error.message, headers={"www-authenticate": "Bearer"})
-    if isinstance(error, Unavailable):
-        return refusal(status, error.message, headers={"retry-after": RETRY_AFTER}, details=dict(error.details))
+    if isinstance(error, Unavailable | ResourceExhausted):
+        return refusal(status, error.message, headers=_retry_after(error), details=dict(error.details))
     return refusal(status, "Task not found" if isinstance(error, TaskNotFound) else error.message)
+
+
+def _retry_after(error: Unavailable | ResourceExhausted) -> Mapping[str, str] | None:
+    """Return the header with the whole seconds after which a call may be repeated; none if they are not known."""
+    if isinstance(error, Unavailable):
+        return {"retry-after": RETRY_AFTER}
+    wait = error.retry_after
+    return None if wait is None else {"retry-after": str(max(math.ceil(wait.total_seconds()), 1))}
 
 
 def _details(error: InvalidArgument) -> list[dict[str, str]]:

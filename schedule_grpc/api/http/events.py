@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.envelope import encoded
+from schedule_grpc.api.http.namespaces import Namespaced
 from schedule_grpc.api.http.routing import States, described, execution_shown, states_of
 from schedule_grpc.api.http.target import StreamRoute
 from schedule_grpc.domain.execution import State
@@ -51,15 +52,18 @@ class EventRoutes:
         )
 
     async def events(
-        self, task: Annotated[str, Query(description="Only events of this task")] = "", states: States = ""
+        self,
+        service: Namespaced,
+        task: Annotated[str, Query(description="Only events of this task")] = "",
+        states: States = "",
     ) -> Response:
         """Stream events from now on: `transition`, `progress`, or `lost`, the number of events a slow reader missed."""
         chosen = states_of(states)
         headers = {"x-accel-buffering": "no"}  # nginx, for one, would buffer some kilobytes of events
-        return StreamingResponse(self._stream(task, chosen), media_type=MEDIA_TYPE, headers=headers)
+        return StreamingResponse(self._stream(service, task, chosen), media_type=MEDIA_TYPE, headers=headers)
 
-    async def _stream(self, task: str, states: frozenset[State]) -> AsyncIterator[bytes]:
-        with self._service.watching(task, states) as subscription:
+    async def _stream(self, service: Service, task: str, states: frozenset[State]) -> AsyncIterator[bytes]:
+        with service.watching(task, states) as subscription:
             yield b"retry: 1000\n\n"
             async for event in subscription.beating(self._clock, HEARTBEAT):
                 yield b": nothing happened\n\n" if event is None else _written(event)
@@ -68,13 +72,14 @@ class EventRoutes:
         weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
         return await self._service.aside.compute(partial(_written, event), weight=weight)
 
-    async def _counted(self) -> AsyncIterator[None]:
-        """Count a stream from before its answer begins until it ends."""
+    async def _counted(self, service: Namespaced) -> AsyncIterator[None]:
+        """Count a stream from before its answer begins until it ends: among all, and among those of its namespace."""
         if self._streams >= MOST_STREAMS:
             raise ResourceExhausted(f"{MOST_STREAMS} streams of events are open already")
         self._streams += 1
         try:
-            yield
+            async with service.streaming():
+                yield
         finally:
             self._streams -= 1
 

@@ -18,6 +18,7 @@ from schedule_grpc.api.http.envelope import (
     success_of_written,
     written_aside,
 )
+from schedule_grpc.api.http.namespaces import Namespaced
 from schedule_grpc.api.http.routing import (
     BODY,
     IdempotencyKey,
@@ -80,6 +81,7 @@ class ExecutionRoutes:
 
     async def run_task(
         self,
+        service: Namespaced,
         name: str,
         body: RunBody | None = None,
         *,
@@ -89,7 +91,7 @@ class ExecutionRoutes:
         """Run a task now, and answer when the execution has ended, retries included. A disconnect does not stop it."""
         payload = body.payload if body else None
         try:
-            execution = await self._service.run_now(name, payload=payload, detach=not wait, request_id=idempotency_key)
+            execution = await service.run_now(name, payload=payload, detach=not wait, request_id=idempotency_key)
         except (TaskNotFound, TaskDisabled) as error:
             why = {"field": "name", "reason": error.message, "code": error.code}
             return refusal(400, NOT_RUNNABLE, details=[why])
@@ -100,13 +102,14 @@ class ExecutionRoutes:
             return success(202, message=f"Task {name} started", execution=fields)
         return refusal(400, _why(execution), execution=fields)
 
-    async def backfill_task(self, name: str, body: BackfillBody) -> Response:
+    async def backfill_task(self, service: Namespaced, name: str, body: BackfillBody) -> Response:
         """Record executions for the occurrences in [startTime, endTime) that have none; they run one by one."""
-        done = await self._service.backfill(name, body.start_time, body.end_time)
+        done = await service.backfill(name, body.start_time, body.end_time)
         return await self._listed("executions", done.executions, existingCount=done.existing_count)
 
     async def history(
         self,
+        service: Namespaced,
         name: str,
         *,
         limit: Limit = 50,
@@ -117,11 +120,12 @@ class ExecutionRoutes:
     ) -> Response:
         """List a task's executions, newest first; the list of an unknown name is empty."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
-        page = await self._service.history(name, chosen, page_of(limit, page_token))
+        page = await service.history(name, chosen, page_of(limit, page_token))
         return await self._page("history", page, name, chosen)
 
     async def list_executions(
         self,
+        service: Namespaced,
         *,
         limit: Limit = 100,
         page_token: PageToken = "",
@@ -131,21 +135,21 @@ class ExecutionRoutes:
     ) -> Response:
         """List executions of all tasks, newest first."""
         chosen = ExecutionFilter(states=states_of(states), start_time=start_time, end_time=end_time)
-        page = await self._service.executions(chosen, page_of(limit, page_token))
+        page = await service.executions(chosen, page_of(limit, page_token))
         return await self._page("executions", page, None, chosen)
 
-    async def get_execution(self, id: str) -> Answer:  # noqa: A002 (as the path has it)
+    async def get_execution(self, service: Namespaced, id: str) -> Answer:  # noqa: A002 (as the path has it)
         """Return an execution."""
-        return success(execution=execution_shown(await self._service.execution(id)))
+        return success(execution=execution_shown(await service.execution(id)))
 
-    async def cancel_execution(self, id: str, body: CancelBody | None = None) -> Answer:  # noqa: A002
+    async def cancel_execution(self, service: Namespaced, id: str, body: CancelBody | None = None) -> Answer:  # noqa: A002
         """Cancel an execution: a pending one ends at once, the handler of a running one is asked to stop."""
-        cancelled = await self._service.cancel(id, note=body.note if body else "")
+        cancelled = await service.cancel(id, note=body.note if body else "")
         return success(execution=execution_shown(cancelled))
 
-    async def trigger(self, cron: Cron) -> Response:
+    async def trigger(self, service: Namespaced, cron: Cron) -> Response:
         """Run, now, every enabled task whose schedule means the same cron expression."""
-        executions = await self._service.trigger_cron(cron)
+        executions = await service.trigger_cron(cron)
         return await self._listed("executions", executions, cron=cron)
 
     async def _page(self, name: str, page: ExecutionPage, task: str | None, chosen: ExecutionFilter) -> Response:

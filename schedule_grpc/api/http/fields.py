@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from schedule_grpc.api.http.envelope import AsWritten
-from schedule_grpc.errors import MOST_VIOLATIONS, Violation
+from schedule_grpc.violation import MOST_VIOLATIONS, Violation
 
 SHOWN = 64
 """Characters of a name that an error repeats; no field has a longer one."""

@@ -8,7 +8,7 @@ another site (Origin, Sec-Fetch-Site: https://www.w3.org/TR/fetch-metadata/).
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from email.message import Message as Headline
 from typing import Any, TypeAlias
@@ -17,10 +17,16 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from schedule_grpc.access.authenticator import Mode
+from schedule_grpc.access.current import OUTSIDE, begin
+from schedule_grpc.access.gate import Gate
+from schedule_grpc.access.rules import RULES
 from schedule_grpc.api.http.application import internal_error
-from schedule_grpc.api.http.connection import CROWDED
-from schedule_grpc.api.http.envelope import RETRY_AFTER, Answer, refusal, success
-from schedule_grpc.api.http.target import Target, target_of
+from schedule_grpc.api.http.connection import CROWDED, HEALTH_ONLY, credentials_of
+from schedule_grpc.api.http.envelope import RETRY_AFTER, Answer, refusal, refusal_of, success
+from schedule_grpc.api.http.rpcs import OF_HEALTH, check_rpcs, rpc_of
+from schedule_grpc.api.http.target import ApiRoute, Target, target_of
+from schedule_grpc.errors import ScheduleError
 from schedule_grpc.runtime.clock import Clock
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -82,9 +88,23 @@ class Refused(Exception):
 class Guard:
     """An ASGI application that checks requests before another one serves them."""
 
-    def __init__(self, app: Any, *, access: Access, clock: Clock, answered: Answered) -> None:
+    def __init__(self, app: Any, *, access: Access, clock: Clock, answered: Answered, gate: Gate | None = None) -> None:
+        """Take an application.
+
+        Args:
+            app: Serves the requests that pass.
+            access: The callers that may call, beside those on this machine.
+            clock: Bounds the time that a caller takes to send a body.
+            answered: Called with each call's method, route and status.
+            gate: Admits calls; None: all are admitted.
+
+        Raises:
+            CannotStart: if a route stands for no rpc, so that no rule says who may call it.
+        """
+        check_rpcs(app.router.routes)
         self._app = app
         self._routes = app.router.routes
+        self._gate = gate
         self._access = access
         self._hosts = LOOPBACK | access.hosts
         self._clock = clock
@@ -102,6 +122,11 @@ class Guard:
             await self._answer(call, headers, receive, answer)
         except Refused as refused:
             await refused.answer(call, receive, answer.send)
+        except ScheduleError as error:
+            if answer.status is None:
+                await refusal_of(error)(call, receive, answer.send)
+            else:  # a stream whose caller may no longer read it
+                await answer.send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 (SystemExit of a route must not end the server)
@@ -125,12 +150,32 @@ class Guard:
             self._check_site(method, headers)
         if target.route is None:
             raise Refused(_nothing() if not target.methods else _not_allowed(target.methods))
-        if method == "HEAD":
-            if target.route.acts or target.route.lasts:
+        async with self._admitted(call, method, headers, target.route):
+            await self._serve(call, target, target.route, headers, receive, answer)
+
+    def _admitted(
+        self, call: Scope, method: str, headers: Headers, route: ApiRoute
+    ) -> AbstractAsyncContextManager[object]:
+        rpc = rpc_of(method, route.path)
+        health_only = call["state"].get(HEALTH_ONLY, False)
+        if health_only and rpc not in OF_HEALTH:
+            raise Refused(_nothing())
+        if self._gate is None or health_only:
+            begin(OUTSIDE)  # a pipelined request's task begins in the context of the one before it
+            return nullcontext()
+        if method == "GET" and not RULES[rpc].safe_to_get and self._gate.mode is not Mode.OFF:
+            raise Refused.of(405, "A server that knows its callers changes nothing by GET: use POST", allow="POST")
+        return self._gate.admitting(rpc, credentials_of(call, headers))
+
+    async def _serve(
+        self, call: Scope, target: Target, route: ApiRoute, headers: Headers, receive: Receive, answer: "_Answering"
+    ) -> None:
+        if call["method"] == "HEAD":
+            if route.acts or route.lasts:
                 raise Refused(success())  # a HEAD must neither run a task nor wait for events
             call["method"] = "GET"
         target.hand_to(call)
-        if method not in SENDING:
+        if call["method"] not in SENDING:
             await self._app(call, receive, answer.send)
             return
         async with self._body(headers, receive) as body:
@@ -204,7 +249,9 @@ class Guard:
         answer.headers["allow"] = allowed
         if headers.get("origin") in self._access.origins:
             answer.headers["access-control-allow-methods"] = allowed
-            answer.headers["access-control-allow-headers"] = "content-type, idempotency-key"
+            answer.headers["access-control-allow-headers"] = (
+                "authorization, content-type, idempotency-key, schedule-namespace"
+            )
             answer.headers["access-control-max-age"] = "600"
         return answer
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from schedule_grpc.api.http.envelope import AsWritten
 from schedule_grpc.domain.task import MAX_DESCRIPTION, MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES
-from schedule_grpc.errors import MOST_VIOLATIONS, Violation
+from schedule_grpc.violation import MOST_VIOLATIONS, Violation
 
 MOST_VALUES = MAX_PAYLOAD_BYTES + MAX_METADATA_BYTES + 2 * MAX_DESCRIPTION
 """Commas and opening brackets in a body, those within texts included; a task within its limits has fewer."""

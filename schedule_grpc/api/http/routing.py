@@ -1,6 +1,6 @@
 """Query parameters that several routes read, and the descriptions of their answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from fastapi import Header, Query, Request
@@ -9,13 +9,16 @@ from starlette.types import Receive, Scope, Send
 
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.envelope import AsWritten
+from schedule_grpc.api.http.namespaces import service_of
 from schedule_grpc.api.http.target import ApiRoute
 from schedule_grpc.domain.execution import STATES, Execution, State
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page
-from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
+from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.formats.json_answers import execution_json
+from schedule_grpc.violation import MOST_VIOLATIONS
 
 if TYPE_CHECKING:
+    from fastapi.dependencies.models import Dependant
     from fastapi.routing import APIRoute
     from starlette.responses import Response
 
@@ -44,7 +47,7 @@ _STATES = {(_STATUSES.get(state) or state.value).lower(): state for state in STA
 
 def described(answer: type[BaseModel], *refused: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """Return a route's answers for the documentation: the one of success, its refusals, the refusals of any call."""
-    every = (400, 403, 500, 503, *refused)
+    every = (400, 401, 403, 500, 503, *refused)
     answers: dict[int | str, dict[str, Any]] = {each: {"model": shown.Refusal} for each in sorted(every)}
     return {status: {"model": answer}} | answers
 
@@ -82,7 +85,7 @@ async def refuse_unknown_questions(request: Request) -> None:
     if not request.scope["query_string"]:
         return
     route = cast("APIRoute", request.scope["route"])
-    known = sorted(field.alias for field in route.dependant.query_params)
+    known = sorted(_questions(route.dependant))
     given = [name for name, _ in request.query_params.multi_items()]
     wrong = [name for name in dict.fromkeys(given) if name not in known or given.count(name) > 1]
     if wrong:
@@ -91,13 +94,20 @@ async def refuse_unknown_questions(request: Request) -> None:
 
 
 class DirectRoute(ApiRoute):
-    """A route that takes only the texts of its path: FastAPI has nothing to read, check or depend on."""
+    """A route that takes only the service and the texts of its path: FastAPI has nothing to read or check."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         await refuse_unknown_questions(Request(scope, receive))
-        answer: Response = await self.endpoint(**scope["path_params"])
+        answer: Response = await self.endpoint(service=service_of(Request(scope)), **scope["path_params"])
         await answer(scope, receive, send)
+
+
+def _questions(dependant: "Dependant") -> Iterator[str]:
+    """Yield the names of the query parameters that a route and its dependencies read."""
+    yield from (field.alias for field in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _questions(each)
 
 
 def _why(name: str, known: Sequence[str]) -> str:

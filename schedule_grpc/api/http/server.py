@@ -9,10 +9,13 @@ from typing import Any
 
 import uvicorn
 
+from schedule_grpc.access.credentials import Way
 from schedule_grpc.api.http.connection import BoundedConnection
 from schedule_grpc.api.http.crowd import Crowd
 from schedule_grpc.api.http_interface import BACKLOG
-from schedule_grpc.runtime.certificates import ReloadedCertificates, server_context
+from schedule_grpc.api.listener_way import way_of
+from schedule_grpc.runtime.certificates import server_context
+from schedule_grpc.runtime.listeners import Listener
 
 IDLE_SECONDS = 75
 """How long a connection without a request stays open."""
@@ -29,15 +32,16 @@ class HttpServer:
         self._servers: list[_Server] = []
         self._serving: list[asyncio.Task[None]] = []
 
-    def start(self, listener: socket.socket, certificates: ReloadedCertificates | None = None) -> None:
-        """Answer on a listening socket, by TLS if there are certificates."""
-        config = self._config()
+    def start(self, made: socket.socket, listener: Listener) -> None:
+        """Answer on a listener's socket, by TLS if it has certificates."""
+        certificates = listener.certificates
+        config = self._config(way_of(listener))
         if certificates is not None:
             config.load()  # later it would replace the context by uvicorn's own
             config.ssl = server_context(certificates)
         server = _Server(config)
         self._servers.append(server)
-        self._serving.append(asyncio.create_task(server.serve(sockets=[listener]), name="http"))
+        self._serving.append(asyncio.create_task(server.serve(sockets=[made]), name="http"))
 
     async def stop(self) -> None:
         """Accept no more calls, and let the calls in progress end."""
@@ -45,10 +49,11 @@ class HttpServer:
             server.should_exit = True
         await asyncio.gather(*self._serving)
 
-    def _config(self) -> uvicorn.Config:
+    def _config(self, way: Way) -> uvicorn.Config:
+        connection: Any = partial(BoundedConnection, crowd=self._crowd, way=way)  # uvicorn only calls it
         return uvicorn.Config(
             self._app,
-            http=partial(BoundedConnection, crowd=self._crowd),  # type: ignore[arg-type]  # uvicorn only calls it
+            http=connection,
             ws="none",
             lifespan="off",
             log_config=None,  # the log is set up already

@@ -11,11 +11,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from starlette.responses import Response
 
+from schedule_grpc.access.current import current_call
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import Instant
 from schedule_grpc.api.http.envelope import Answer, success
+from schedule_grpc.api.http.namespaces import Namespaced
 from schedule_grpc.api.http.routing import BODY, described
 from schedule_grpc.api.http.target import ProbeRoute
+from schedule_grpc.domain.access.scope import Scope
 from schedule_grpc.formats.json_answers import handler_json, preview_json, time_json
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
@@ -46,8 +49,11 @@ INFORMATION: dict[str, Any] = {
         "execution": "GET /executions/{id}",
         "cancel": "POST /executions/{id}/cancel",
         "events": "GET /events",
+        "audit": "GET /audit",
         "init": "POST /init",
         "preview": "GET /preview",
+        "keys": "GET /keys",
+        "whoami": "GET /whoami",
         "health": "GET /health",
         "metrics": "GET /metrics",
         "openapi": "GET /openapi.json",
@@ -85,10 +91,13 @@ class StateRoutes:
         app.get("/metrics", tags=TAGS, responses=metrics, response_class=Response)(self.metrics)
 
     async def health(self) -> Answer:
-        """Check the server's health: 200 if it does its work, 503 with the reasons if it does not."""
+        """Check the server's health: 200 if it does its work, else 503, with the reasons for those who may observe."""
         reasons = list(self._troubles())
         health = {"status": "degraded" if reasons else "ok", "service": NAME, "timestamp": time_json(self._clock.now())}
-        return Answer(health | {"reasons": reasons}, status_code=503) if reasons else Answer(health)
+        if not reasons:
+            return Answer(health)
+        told = reasons if current_call().caller.may(Scope.OBSERVE) else []
+        return Answer(health | {"reasons": told}, status_code=503)
 
     async def metrics(self) -> Response:
         """Return the metrics in the text format of Prometheus."""
@@ -105,7 +114,7 @@ class ServerRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add the routes to an application."""
         app.get("/", tags=TAGS, responses=described(shown.Information))(self.information)
-        app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer))(self.handlers)
+        app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer, 404))(self.handlers)
         app.post("/init", tags=TAGS, responses=described(shown.InitAnswer, *BODY))(self.init)
         app.get("/preview", tags=TAGS, responses=described(shown.PreviewAnswer))(self.preview)
 
@@ -113,15 +122,15 @@ class ServerRoutes:
         """Return the service's name, its version and its routes."""
         return Answer(INFORMATION)
 
-    async def handlers(self) -> Answer:
+    async def handlers(self, service: Namespaced) -> Answer:
         """List the handlers that tasks can name."""
-        handlers = await self._service.handlers()
+        handlers = await service.handlers()
         names = [handler.name for handler in handlers]
         return success(count=len(names), handlers=names, details=[handler_json(each) for each in handlers])
 
-    async def init(self) -> Answer:
+    async def init(self, service: Namespaced) -> Answer:
         """Register the built-in tasks that do not exist; change no existing task."""
-        registered = await self._service.initialize_defaults()
+        registered = await service.initialize_defaults()
         return success(message="Default tasks initialized", registered=[task.name for task in registered])
 
     async def preview(

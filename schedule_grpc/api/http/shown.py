@@ -32,7 +32,8 @@ class Task(Shown):
     """A registered task."""
 
     id: str = Field(description="task_ and the name")
-    name: str = Field(description="The task's name, unique among the tasks")
+    name: str = Field(description="The task's name, unique among the tasks of its namespace")
+    namespace: str = Field(description="The namespace of the task")
     schedule: str = Field(description="The schedule, as the caller wrote it")
     time_zone: str = Field(description="IANA name of the zone in which a cron expression is read")
     schedule_description: str = Field(description="The schedule in English")
@@ -50,6 +51,9 @@ class Task(Shown):
     next_run: str = _time("The next occurrence; a disabled or manual task has none")
     created_at: str = _time("When the task was created")
     updated_at: str = _time("When the definition last changed")
+    changed_by: str = Field(
+        default="", description="The principal that last changed the definition, such as key:reports-ci, if it is known"
+    )
     etag: str = Field(description="Changes with each change of the definition, not with a run")
     stats: Stats = Field(description="What became of the task's executions")
 
@@ -79,6 +83,7 @@ class Execution(Shown):
     id: str = Field(description="The execution's id")
     task_id: str = Field(description="Id of the task: task_ and its name")
     task_name: str = Field(description="Name of the task")
+    namespace: str = Field(description="The namespace of the task")
     handler: str = Field(description="Name of the handler that does the work")
     status: Literal["pending", "running", "success", "failed", "cancelled", "skipped", "missed", "unknown"] = Field(
         description="The state in the older service's words; between two attempts an execution is running"
@@ -90,6 +95,10 @@ class Execution(Shown):
     failure_kind: str = Field(default="", description="How the last attempt failed; set in state FAILED")
     trigger: Literal["SCHEDULE", "CATCH_UP", "MANUAL", "CRON", "BACKFILL", "UNKNOWN"] = Field(
         description="What created the execution"
+    )
+    triggered_by: str = Field(
+        default="",
+        description="What asked for the execution: schedule, or a principal such as key:reports-ci, if it is known",
     )
     scheduled_at: str = _time("The occurrence; a run by hand has none")
     created_at: str = _time("When the execution was recorded")
@@ -221,6 +230,42 @@ class HandlersAnswer(Success):
     count: int = Field(description="The number of handlers")
     handlers: list[str] = Field(description="The names of the handlers, in order")
     details: list[Handler] = Field(description="The handlers, in the same order")
+
+
+class AuditEvent(Shown):
+    """A row of the audit log: who changed what, or which calls were refused."""
+
+    replica: str = Field(description="The chain that the row belongs to: the name of a server's machine")
+    seq: int = Field(description="The number of the row in its chain, from 1")
+    time: str = Field(description="When the call was made, to the microsecond", json_schema_extra=TIME)
+    principal: str = Field(description="The caller, such as key:reports-ci")
+    via: Literal["key", "certificate", "jwt", "socket", "offline", "none"] = Field(
+        description="How it proved who it is"
+    )
+    key_id: str = Field(default="", description="The id of its key")
+    peer: str = Field(default="", description="The address from which it called")
+    user_agent: str = Field(default="", description="The program that it said it is")
+    method: str = Field(description="The rpc; a route counts as the rpc that it stands for")
+    namespace: str = Field(default="", description="The namespace of what changed")
+    resource: str = Field(default="", description="The name of the task, key or namespace that changed")
+    execution: str = Field(default="", description="The id of the execution that the call made or ended")
+    outcome: Literal["DONE", "DENIED"] = Field(description="Whether the calls were refused")
+    reason: str = Field(default="", description="The code of the error, if they were")
+    changed: list[str] = Field(default=[], description="The names of the fields that got other values")
+    payload_hash: str = Field(default="", description="A salted hash of the payload that was given")
+    before_etag: str = Field(default="", description="The etag before the change; not set: it was not there")
+    after_etag: str = Field(default="", description="The etag after the change; not set: it is not there")
+    count: int = Field(description="The number of calls that the row counts, or of executions of a backfill")
+    prev_hash: str = Field(default="", description="The hash of the row before this one in its chain")
+    hash: str = Field(description="The SHA-256 of all other fields")
+
+
+class AuditAnswer(Success):
+    """A page of the audit log."""
+
+    count: int = Field(description="The number of rows in the answer")
+    events: list[AuditEvent] = Field(description="The rows, newest first")
+    next_page_token: str = Field(default="", description="The pageToken of the next page; not set on the last one")
 
 
 class InitAnswer(Success):

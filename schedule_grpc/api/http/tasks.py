@@ -11,6 +11,7 @@ from starlette.responses import Response
 from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
 from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_one_written, success_of_written
+from schedule_grpc.api.http.namespaces import Namespaced
 from schedule_grpc.api.http.routing import BODY, DirectRoute, Etag, PageToken, described
 from schedule_grpc.api.written_tasks import WrittenTasks
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page, token_after_tasks
@@ -29,14 +30,13 @@ class TaskRoutes:
     """The routes of tasks."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
         self._written = WrittenTasks(_written, service.aside)
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes to an application."""
         get, post = partial(app.get, tags=TAGS), partial(app.post, tags=TAGS)
         get("/tasks", responses=described(shown.TasksAnswer))(self.list_tasks)
-        post("/tasks", responses=described(shown.TaskAnswer, 409, *BODY))(self.register_task)
+        post("/tasks", responses=described(shown.TaskAnswer, 404, 409, *BODY))(self.register_task)
         app.router.add_api_route(
             "/tasks/{name}",
             self.get_task,
@@ -54,6 +54,7 @@ class TaskRoutes:
 
     async def list_tasks(
         self,
+        service: Namespaced,
         *,
         enabled: Annotated[bool | None, Query(description="Only tasks that are enabled, or only disabled ones")] = None,
         handler: Annotated[str, Query(description="Only tasks of this handler")] = "",
@@ -67,51 +68,53 @@ class TaskRoutes:
         """List tasks in the order of their names: one page with pageSize, else all."""
         chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=name_prefix, category=category)
         if page_size is None:
-            return success_of_written("tasks", await self._all(chosen, page_token))
-        page = await self._service.list_tasks(chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token))
+            return success_of_written("tasks", await self._all(service, chosen, page_token))
+        page = await service.list_tasks(chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token))
         written = await self._written.page(page.tasks)
         token = token_after_tasks(page, len(written), chosen)
         return success_of_written("tasks", written, nextPageToken=token or None)
 
-    async def register_task(self, body: TaskBody) -> Answer:
+    async def register_task(self, service: Namespaced, body: TaskBody) -> Answer:
         """Create a task, or replace the definition of the task with this name. Registering never runs the task."""
-        registration = await self._service.aside.compute(
+        body.check_namespace(service.namespace)
+        registration = await service.aside.compute(
             body.registration, weight=weight_of(body.payload, body.metadata, body.description)
         )
-        task = await self._service.register(registration)
+        task = await service.register(registration)
         return success(task=task_json(task), message=f"Task {task.name} registered successfully")
 
-    async def get_task(self, name: str) -> Response:
+    async def get_task(self, service: Namespaced, name: str) -> Response:
         """Return a task."""
-        return success_of_one_written("task", await self._written.one(await self._service.get_task(name)))
+        return success_of_one_written("task", await self._written.one(await service.get_task(name)))
 
-    async def update_task(self, name: str, body: TaskPatch) -> Answer:
+    async def update_task(self, service: Namespaced, name: str, body: TaskPatch) -> Answer:
         """Change the fields of a task that the body has, and keep all others."""
-        task = await self._service.update(body.update(name))
+        body.check_namespace(service.namespace)
+        task = await service.update(body.update(name))
         return success(task=task_json(task), message=f"Task {name} updated")
 
-    async def delete_task(self, name: str, etag: Etag = "") -> Answer:
+    async def delete_task(self, service: Namespaced, name: str, etag: Etag = "") -> Answer:
         """Delete a task; its history stays until retention removes it."""
-        await self._service.delete(name, etag=etag)
+        await service.delete(name, etag=etag)
         return success(message=f"Task {name} unregistered")
 
-    async def enable_task(self, name: str, body: SwitchBody | None = None) -> Answer:
+    async def enable_task(self, service: Namespaced, name: str, body: SwitchBody | None = None) -> Answer:
         """Let a task fire again, counting from now."""
-        task = await self._service.enable(name, etag=body.etag if body else "")
+        task = await service.enable(name, etag=body.etag if body else "")
         return success(message=f"Task {name} enabled", task=task_json(task))
 
-    async def disable_task(self, name: str, body: SwitchBody | None = None) -> Answer:
+    async def disable_task(self, service: Namespaced, name: str, body: SwitchBody | None = None) -> Answer:
         """Stop a task from firing; what runs goes on."""
         given = body or SwitchBody()
-        task = await self._service.disable(name, note=given.note, etag=given.etag)
+        task = await service.disable(name, note=given.note, etag=given.etag)
         return success(message=f"Task {name} disabled", task=task_json(task))
 
-    async def _all(self, chosen: TaskFilter, token: str) -> list[bytes]:
+    async def _all(self, service: Service, chosen: TaskFilter, token: str) -> list[bytes]:
         """Return all tasks, each as JSON; other calls have their turn between two pieces."""
         written: list[bytes] = []
         while True:
-            page = await self._service.list_tasks(chosen, Page(size=PIECE, token=token))
-            written += await self._service.aside.compute(partial(_all_written, page.tasks))
+            page = await service.list_tasks(chosen, Page(size=PIECE, token=token))
+            written += await service.aside.compute(partial(_all_written, page.tasks))
             token = page.next_page_token
             if not token:
                 return written

@@ -9,7 +9,7 @@ from typing import Any
 from schedule_grpc.builtin.http_request.addresses import Refused, Unresolved
 from schedule_grpc.builtin.http_request.payload import Asked, read_payload
 from schedule_grpc.builtin.http_request.sending import Answer, send
-from schedule_grpc.builtin.http_request.settings import HttpSettings
+from schedule_grpc.builtin.http_request.settings import HttpSettings, Reach
 from schedule_grpc.domain.canonical_json import NotJson, encode, normalise
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import MAX_TEXT_BYTES
@@ -31,24 +31,25 @@ _CHARSETS = frozenset({"us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", 
 async def http_request(ctx: TaskContext) -> dict[str, Any]:
     """Send a request to an allowed host.
 
-    Payload: ``url``, ``method`` (``GET``), ``headers`` (texts, or secrets by reference: ``{"env": "SCHEDULE_SECRET_X",
-    "prefix": "Bearer "}``, ``{"file": "token"}``), ``body`` (a text, or JSON), ``expected_status`` (``2xx``; a status,
+    Payload: ``url``, ``method`` (``GET``), ``headers`` (texts, or secrets by reference: ``{"secret": "REPORTS",
+    "prefix": "Bearer "}``; in the namespace ``default`` also ``{"env": "SCHEDULE_SECRET_X"}`` and
+    ``{"file": "token"}``), ``body`` (a text, or JSON), ``expected_status`` (``2xx``; a status,
     a range, or a list of them), ``timeout`` (what is left of the attempt), ``max_response_bytes`` (65,536 are kept),
     ``max_redirects`` (0). Each request carries ``Idempotency-Key``, the same over all attempts of an execution.
     """
     began = ctx.clock.monotonic()
     settings: HttpSettings = ctx.env.HTTP
     try:
-        await settings.prepare()
-        asked = read_payload(ctx.payload, settings)
-        outcome = await _outcome(ctx, asked, settings)
+        reach = await settings.within(ctx.namespace)
+        asked = read_payload(ctx.payload, reach.secrets)
+        outcome = await _outcome(ctx, asked, reach)
     except (InvalidArgument, ConfigurationError) as error:
         raise PermanentFailure(error.message) from None
     duration = round((ctx.clock.monotonic() - began) * 1000)
     return _fitting(outcome | {"duration": duration})
 
 
-async def _outcome(ctx: TaskContext, asked: Asked, settings: HttpSettings) -> dict[str, Any]:
+async def _outcome(ctx: TaskContext, asked: Asked, reach: Reach) -> dict[str, Any]:
     from httpx2 import HTTPError  # noqa: PLC0415 (50 ms, and most servers send none)
 
     left = ctx.deadline - ctx.now()
@@ -56,7 +57,7 @@ async def _outcome(ctx: TaskContext, asked: Asked, settings: HttpSettings) -> di
     called = f"{asked.method} {asked.target.shown}"
     try:
         async with ctx.clock.timeout(max(patience.total_seconds(), 0)):
-            answer = await send(asked, settings, ours=_ours(ctx))
+            answer = await send(asked, reach, ours=_ours(ctx))
     except Refused as error:
         raise PermanentFailure(f"{called} {asked.secrets.hide(str(error))}") from None
     except TimeoutError:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from schedule_grpc.builtin.http_request.addresses import Refused, Target, read_url
-from schedule_grpc.builtin.http_request.settings import HttpSettings
+from schedule_grpc.builtin.http_request.task_secrets import KINDS, Secret, TaskSecrets
 from schedule_grpc.domain import durations
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.text.secrets import SHORTEST_SECRET, Secrets
@@ -47,15 +47,29 @@ class Asked:
     max_redirects: int
     secrets: Secrets = field(repr=False)
     """Secrets of the headers: hidden in every text that is logged or stored."""
+    secret_headers: Mapping[str, Secret] = field(default_factory=dict)
+    """The secrets in headers, by the header's name in lower case: each is sent to its own hosts only."""
 
     @property
     def read_bytes(self) -> int:
         """Bytes of a response that are read: those that are kept, and the rest of a secret that begins at their end."""
         return self.kept_bytes + self.secrets.longest_spelling
 
+    def check_secrets(self) -> None:
+        """Check that the target may be sent every secret of the headers.
 
-def read_payload(payload: Mapping[str, Any], settings: HttpSettings) -> Asked:
-    """Return the request of a payload.
+        Raises:
+            Refused: naming the header and the secret.
+        """
+        for name, secret in self.secret_headers.items():
+            try:
+                secret.check(self.target)
+            except Refused as error:
+                raise Refused(f"must not be sent: the secret {secret.name} of the header {name} {error}") from None
+
+
+def read_payload(payload: Mapping[str, Any], secrets: TaskSecrets) -> Asked:
+    """Return the request of a payload, with the secrets that it refers to.
 
     Raises:
         InvalidArgument: naming the field and the reason, never a secret.
@@ -65,7 +79,7 @@ def read_payload(payload: Mapping[str, Any], settings: HttpSettings) -> Asked:
             raise _wrong(name, f"there is no such field ({', '.join(FIELDS)})")
     content, content_type = _content(payload.get("body"))
     method = _method(payload.get("method", "GET"), has_body="body" in payload)
-    headers, secrets = _headers(payload.get("headers", {}), settings)
+    headers, secret_headers = _headers(payload.get("headers", {}), secrets)
     if content_type:
         headers.setdefault("content-type", content_type)
     return Asked(
@@ -77,7 +91,9 @@ def read_payload(payload: Mapping[str, Any], settings: HttpSettings) -> Asked:
         timeout=_timeout(payload.get("timeout")),
         kept_bytes=_whole("max_response_bytes", payload.get("max_response_bytes", KEPT_BYTES), MAX_KEPT_BYTES),
         max_redirects=_whole("max_redirects", payload.get("max_redirects", 0), MAX_REDIRECTS),
-        secrets=secrets,
+        # A shorter one would be found all over an answer.
+        secrets=Secrets(each.text for each in secret_headers.values() if len(each.text) >= SHORTEST_SECRET),
+        secret_headers=secret_headers,
     )
 
 
@@ -110,11 +126,12 @@ def _content(body: object) -> tuple[bytes, str]:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), "application/json"
 
 
-def _headers(headers: object, settings: HttpSettings) -> tuple[dict[str, str], Secrets]:
+def _headers(headers: object, secrets: TaskSecrets) -> tuple[dict[str, str], dict[str, Secret]]:
+    """Return the headers' values and, of those that have one, the secrets; by the names in lower case."""
     if not isinstance(headers, Mapping):
         raise _wrong("headers", "is not an object of names and values")
     found: dict[str, str] = {}
-    secrets = Secrets()
+    used: dict[str, Secret] = {}
     for name, value in headers.items():
         field = f"headers.{name}"
         if not _NAME.fullmatch(name) or name.lower() in found:
@@ -124,28 +141,29 @@ def _headers(headers: object, settings: HttpSettings) -> tuple[dict[str, str], S
         if isinstance(value, str):
             text = value
         else:
-            secret = _secret(field, value, settings)
-            if len(secret) >= SHORTEST_SECRET:  # a shorter one would be found all over an answer
-                secrets.add(secret)
-            text = value.get("prefix", "") + secret
+            used[name.lower()] = secret = _secret(field, value, secrets)
+            text = value.get("prefix", "") + secret.text
         if not (text.isascii() and text.replace("\t", "").isprintable()) or text != text.strip():
             raise _wrong(
                 field, "its value has what no header may have: a line break, other than ASCII, a blank around it"
             )
         found[name.lower()] = text
-    return found, secrets
+    return found, used
 
 
-def _secret(field: str, reference: object, settings: HttpSettings) -> str:
+def _secret(field: str, reference: object, secrets: TaskSecrets) -> Secret:
     if (
         not isinstance(reference, Mapping)
-        or len(reference.keys() & {"env", "file"}) != 1
-        or reference.keys() - {"env", "file", "prefix"}
+        or len(reference.keys() & set(KINDS)) != 1
+        or reference.keys() - {*KINDS, "prefix"}
         or not all(isinstance(text, str) for text in reference.values())
     ):
-        raise _wrong(field, 'is neither a text nor {"env": NAME} nor {"file": PATH}, both with an optional "prefix"')
+        raise _wrong(
+            field,
+            'is neither a text nor {"secret": NAME}, {"env": NAME} or {"file": PATH}, each with an optional "prefix"',
+        )
     try:
-        return settings.secret(dict(reference))
+        return secrets.read(reference)
     except Refused as error:
         raise _wrong(field, str(error)) from None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from schedule_grpc.builtin.http_request.addresses import Refused, Target, read_url
 from schedule_grpc.builtin.http_request.payload import Asked
-from schedule_grpc.builtin.http_request.settings import HttpSettings
+from schedule_grpc.builtin.http_request.settings import Reach
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -22,7 +22,7 @@ CONNECT_SECONDS = 5.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPS_METHOD = frozenset({307, 308})
 _HARMLESS = frozenset({"accept", "accept-language", "content-type", "user-agent"})
-"""Headers that are sent to another origin too."""
+"""Headers that are sent to another origin too, unless they hold a secret."""
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
 _ANY_ZLIB = 47
 """zlib's own form and gzip's: https://zlib.net/manual.html, inflateInit2."""
@@ -43,22 +43,21 @@ class Answer:
     redirects: int
 
 
-async def send(asked: Asked, settings: HttpSettings, *, ours: Mapping[str, str]) -> Answer:
+async def send(asked: Asked, reach: Reach, *, ours: Mapping[str, str]) -> Answer:
     """Send a request, and follow its redirects up to its limit.
 
     Args:
         asked: The request.
-        settings: The hosts that it may go to.
+        reach: The hosts that it may go to.
         ours: Headers that are sent to every origin.
 
     Raises:
-        Refused: if the request, or a redirect, must not be sent.
+        Refused: if the request, or a redirect, must not be sent, or not with its secrets.
         Unresolved: if a host has no address now.
         httpx2.HTTPError: if no complete response arrives.
-        ConfigurationError: if the authorities' file cannot be read.
     """
     for number in range(asked.max_redirects + 1):
-        answer = await _exchanged(asked, settings, ours)
+        answer = await _exchanged(asked, reach, ours)
         location = answer.headers.get("location")
         if not asked.max_redirects or answer.status not in _REDIRECTS or location is None:
             return replace(answer, redirects=number)
@@ -77,23 +76,25 @@ def _redirected(asked: Asked, status: int, location: str) -> Asked:
         raise Refused(f"was redirected to a URL that {error}") from None
     if (asked.target.url.scheme, target.url.scheme) == ("https", "http"):
         raise Refused(f"was redirected from https to {target.shown}")
-    method, content, headers = asked.method, asked.content, dict(asked.headers)
+    method, content, headers, secrets = asked.method, asked.content, dict(asked.headers), asked.secret_headers
     if status not in _KEEPS_METHOD and method not in ("GET", "HEAD"):
         method, content = "GET", b""
         headers.pop("content-type", None)
     if target.origin != asked.target.origin:
-        headers = {name: value for name, value in headers.items() if name in _HARMLESS}
-    return replace(asked, target=target, method=method, content=content, headers=headers)
+        harmless = _HARMLESS - secrets.keys()
+        headers, secrets = {name: value for name, value in headers.items() if name in harmless}, {}
+    return replace(asked, target=target, method=method, content=content, headers=headers, secret_headers=secrets)
 
 
-async def _exchanged(asked: Asked, settings: HttpSettings, ours: Mapping[str, str]) -> Answer:
+async def _exchanged(asked: Asked, reach: Reach, ours: Mapping[str, str]) -> Answer:
     from httpx2 import AsyncHTTPTransport, ConnectError, ConnectTimeout, Limits, Request  # noqa: PLC0415
 
     target = asked.target
-    *others, last = await settings.addresses(target)
+    asked.check_secrets()
+    *others, last = await reach.addresses(target)
     headers = {"accept": "*/*", "user-agent": "schedule-grpc", "accept-encoding": "identity", **asked.headers, **ours}
     limits = Limits(max_keepalive_connections=0)
-    async with AsyncHTTPTransport(verify=settings.tls, trust_env=False, limits=limits) as transport:
+    async with AsyncHTTPTransport(verify=reach.tls, trust_env=False, limits=limits) as transport:
         for address in (*others, last):
             request = Request(
                 asked.method,

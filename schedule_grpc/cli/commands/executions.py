@@ -9,7 +9,8 @@ from schedule_grpc.cli.completion import states, task_names
 from schedule_grpc.cli.connection import PATIENCE, Caller, connection, first
 from schedule_grpc.cli.exits import UNREACHABLE, fail
 from schedule_grpc.cli.lookup import not_registered
-from schedule_grpc.cli.options import ExecutionId, Listing, Patience, executions, states_named, takes
+from schedule_grpc.cli.option_groups import takes
+from schedule_grpc.cli.options import ExecutionId, Listing, Patience, executions, states_named
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient

@@ -1,7 +1,7 @@
 """``schedule-grpc init``: the built-in tasks, registered."""
 
 from schedule_grpc.cli.connection import Caller, connection
-from schedule_grpc.cli.options import takes
+from schedule_grpc.cli.option_groups import takes
 
 
 @takes(call=connection)

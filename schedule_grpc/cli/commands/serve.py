@@ -36,13 +36,19 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info]")] = None,
     insecure_bind: Annotated[
         bool,
-        typer.Option("--insecure-bind", help="Allow an address that others can reach and that asks for no certificate"),
+        typer.Option(
+            "--insecure-bind", help="Allow an address that others can reach although callers prove nothing there"
+        ),
     ] = False,
     engine: Annotated[
         bool | None, typer.Option("--engine/--no-engine", help="Fire and run tasks, or only answer calls (PostgreSQL)")
     ] = None,
     api: Annotated[
         bool | None, typer.Option("--api/--no-api", help="Answer calls, or only serve health and metrics")
+    ] = None,
+    bootstrap_key_file: Annotated[
+        Path | None,
+        typer.Option(help="Write the first key, which may do everything, to this new file, unless there is a key"),
     ] = None,
     init: Annotated[bool, typer.Option("--init", help="Register the built-in tasks that are not there")] = False,
 ) -> None:
@@ -51,9 +57,12 @@ def serve(
     import os
     import sys
 
+    from schedule_grpc.cli.exits import fail, warn
+
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # before gRPC is loaded: its fork handlers crash children
+    if os.environ.pop("GRPC_TRACE", ""):
+        warn("GRPC_TRACE is ignored: gRPC would write callers' keys to the log")
     from schedule_grpc import app
-    from schedule_grpc.cli.exits import fail
     from schedule_grpc.errors import CannotStart, ConfigurationError, ScheduleError
     from schedule_grpc.log import set_up as log
     from schedule_grpc.runtime import event_loop
@@ -71,6 +80,7 @@ def serve(
         "insecure_bind": insecure_bind or None,
         "engine": engine,
         "api": api,
+        "auth": None if bootstrap_key_file is None else {"bootstrap_key_file": bootstrap_key_file},
     }
     log.open_standard_streams()
     try:
@@ -124,16 +134,17 @@ def _greet(running: "RunningServer") -> None:
             print("... and more: schedule-grpc tasks list")
     else:
         print("No tasks yet.")
-    print("Try:")
+    print("Try, with your key in place of KEY:" if running.asks_callers else "Try:")
+    proof = ("-H 'authorization: Bearer KEY'",) if running.asks_callers else ()
     first = running.grpc_addresses[0]
-    print(f"  {_grpcurl(first)} list")
+    print(f"  {_grpcurl(first, *proof)} list")
     if running.tasks:
         call = "schedule.v1.ScheduleService/RunTaskNow"
         name = min(running.tasks, key=lambda task: (task.next_run_time or _NEVER, task.name)).name  # the next to run
         data = f"-d '{json.dumps({'name': name})}'"
-        print(f"  {_grpcurl(first, data)} {call}")
+        print(f"  {_grpcurl(first, *proof, data)} {call}")
     if running.http_addresses:
-        print(f"  {_curl(running.http_addresses[0])}")
+        print(f"  {_curl(running.http_addresses[0], *proof)}")
     print(flush=True)
 
 
@@ -144,12 +155,12 @@ def _grpcurl(bound: "Bound", *options: str) -> str:
     return " ".join(("grpcurl", way, *options, *unix, bound.path or bound.address))
 
 
-def _curl(bound: "Bound") -> str:
+def _curl(bound: "Bound", *options: str) -> str:
     """Return a command that asks the server for its tasks."""
-    options = ["--cacert CA.pem"] if bound.encrypted else []
-    options += [f"--unix-socket {bound.path}"] if bound.path else []
+    ways = ["--cacert CA.pem"] if bound.encrypted else []
+    ways += [f"--unix-socket {bound.path}"] if bound.path else []
     host = "localhost" if bound.path else bound.address
-    return " ".join(("curl", *options, f"{_scheme(bound)}://{host}/tasks"))
+    return " ".join(("curl", *ways, *options, f"{_scheme(bound)}://{host}/tasks"))
 
 
 def _shown(bound: "Bound") -> str:

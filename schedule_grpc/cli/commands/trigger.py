@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from schedule_grpc.cli.connection import Caller, connection
-from schedule_grpc.cli.options import takes
+from schedule_grpc.cli.option_groups import takes
 
 
 @takes(call=connection)

@@ -4,8 +4,9 @@ Nothing here does I/O. A function refuses only values that a request message wou
 checks everything else, and reports all wrong fields at once.
 """
 
+from schedule_grpc.client.requests.access import create_key, keys, list_keys, revoke_key, rotate_key, who_am_i
+from schedule_grpc.client.requests.audit import audit_events, list_audit_events
 from schedule_grpc.client.requests.executions import (
-    NEVER_RETRIED,
     backfill_task,
     cancel_execution,
     executions,
@@ -16,6 +17,13 @@ from schedule_grpc.client.requests.executions import (
     task_history,
     trigger_cron,
     watch_executions,
+)
+from schedule_grpc.client.requests.namespaces import (
+    create_namespace,
+    delete_namespace,
+    list_namespaces,
+    namespaces,
+    update_namespace,
 )
 from schedule_grpc.client.requests.tasks import (
     batch_register_tasks,
@@ -32,11 +40,18 @@ from schedule_grpc.client.requests.tasks import (
     update_task,
 )
 
+NEVER_RETRIED = ("TriggerCron", "CreateKey", "RotateKey")
+"""Rpcs that do their work once more if they are repeated."""
+
 __all__ = [
     "NEVER_RETRIED",
+    "audit_events",
     "backfill_task",
     "batch_register_tasks",
     "cancel_execution",
+    "create_key",
+    "create_namespace",
+    "delete_namespace",
     "delete_task",
     "disable_task",
     "enable_task",
@@ -45,15 +60,24 @@ __all__ = [
     "get_task",
     "get_task_history",
     "initialize_default_tasks",
+    "keys",
+    "list_audit_events",
     "list_executions",
     "list_handlers",
+    "list_keys",
+    "list_namespaces",
     "list_tasks",
+    "namespaces",
     "preview_schedule",
     "register_task",
+    "revoke_key",
+    "rotate_key",
     "run_task_now",
     "task_history",
     "tasks",
     "trigger_cron",
+    "update_namespace",
     "update_task",
     "watch_executions",
+    "who_am_i",
 ]

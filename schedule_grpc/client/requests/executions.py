@@ -15,9 +15,6 @@ from schedule_grpc.formats import protobuf
 from schedule_grpc.formats.protobuf import request_of
 from schedule_grpc.pb import schedule_pb2 as pb
 
-NEVER_RETRIED = ("TriggerCron",)
-"""Rpcs that do their work once more if they are repeated."""
-
 
 def run_task_now(
     name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""

@@ -261,6 +261,22 @@ async def look(url: str, migrations: Sequence[Migration]) -> int | None:
             connection.terminate()
 
 
+async def read_alone(url: str, factory: Factory[T]) -> T:
+    """Run an operation that only reads, on one state of the database, over a connection of its own.
+
+    Raises:
+        DatabaseRefused: if the database cannot be read.
+        ConfigurationError: if the URL has something that no such URL has.
+    """
+    with _refusing(url):
+        connection = await connect_alone(url)
+        try:
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return await drive(partial(run, connection), factory)
+        finally:
+            connection.terminate()
+
+
 def _nothing() -> Operation[None]:
     """Do nothing."""
     yield from ()

@@ -90,7 +90,7 @@ async def _step(connection: Any, version: int, migrations: Sequence[Migration]) 
     reached: int = newest["version"] if newest else 0
     if reached == version:
         migration = migrations[version]
-        for statement in migration.statements():
+        for statement in migration.statements_of_server():
             await connection.execute(expanded(statement), timeout=MINUTES_10)
         await connection.execute(
             "INSERT INTO schedule_schema (version, oldest_program) VALUES ($1, $2)",

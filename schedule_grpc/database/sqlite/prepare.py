@@ -5,10 +5,15 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 from schedule_grpc.database.migration import Migration
+from schedule_grpc.database.operation import Factory
+from schedule_grpc.database.sqlite.batch import Done, run_reads
 from schedule_grpc.errors import DatabaseRefused
 from schedule_grpc.runtime import failpoints, private_files
+
+T = TypeVar("T")
 
 _MAGIC = b"SQLite format 3\x00"
 _APPLICATION_ID_AT = slice(68, 72)
@@ -51,6 +56,25 @@ def look(path: Path, migrations: Sequence[Migration], application_id: int) -> in
             return version
     except (sqlite3.Error, OSError) as error:
         raise DatabaseRefused(f"{path}: {error}") from error
+
+
+def read_file(path: Path, factory: Factory[T]) -> T:
+    """Run an operation that only reads, on one state of a file, beside its server too.
+
+    Raises:
+        DatabaseRefused: if the file cannot be read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            (result,) = run_reads(connection, [factory])
+    except sqlite3.Error as error:
+        raise DatabaseRefused(f"{path}: {error}") from error
+    if isinstance(result, Done):
+        value: T = result.value
+        return value
+    if isinstance(result.error, sqlite3.Error):
+        raise DatabaseRefused(f"{path}: {result.error}") from result.error
+    raise result.error
 
 
 def _check_header(path: Path, application_id: int) -> None:

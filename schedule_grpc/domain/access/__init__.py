@@ -1,1 +1,1 @@
-"""Who may do what: scopes, grants, callers, and permits; nothing here waits or speaks to anybody."""
+"""Who may do what, and where: scopes, grants, callers and permits, and namespaces, which own tasks. Pure."""

@@ -1,18 +1,26 @@
 """Callers: whatever proves who they are, the service sees a name and grants."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from schedule_grpc.domain.access.grant import ALL, Grant
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.access.scope import Scope
 
 ANONYMOUS = "anonymous"
+_PROOFS = {
+    "key": "key",
+    "spiffe": "certificate",
+    "cn": "certificate",
+    "jwt": "jwt",
+    "socket": "socket",
+    "offline": "offline",
+}
+"""By the beginning of a caller's name."""
 EVERYTHING = (Grant(Scope.ADMIN, ALL), Grant(Scope.WORKER, ALL))
 """The grants of a caller that may do everything."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """A caller, as its credentials prove it."""
 
     name: str
@@ -20,15 +28,28 @@ class Caller:
     grants: tuple[Grant, ...]
     key_id: str = ""
     """The id of its key, if it has one."""
-    peer: str = field(default="", compare=False)
+    peer: str = ""
     """The address from which it calls."""
-    agent: str = field(default="", compare=False)
+    agent: str = ""
     """The program that it says it is."""
+    is_audited: bool = True
+    """Whether its changes are audited: not where the server asks nobody who they are, and it has not said so."""
 
     @property
     def is_identified(self) -> bool:
         """Whether the caller has proven who it is."""
         return self.name != ANONYMOUS
+
+    @property
+    def attribution(self) -> str:
+        """The name to which its changes are attributed; empty: it has proven none."""
+        return self.name if self.is_identified else ""
+
+    @property
+    def via(self) -> str:
+        """How it proved who it is: ``key``, ``certificate``, ``jwt``, ``socket``, ``offline``; ``none``."""
+        kind = self.name.partition(":")[0]
+        return _PROOFS.get(kind, "none")
 
     @property
     def home(self) -> str:
@@ -52,5 +73,5 @@ class Caller:
         return any(grant.reaches(scope, namespace) for grant in self.grants)
 
 
-ANYBODY = Caller(name=ANONYMOUS, grants=EVERYTHING)
+ANYBODY = Caller(name=ANONYMOUS, grants=EVERYTHING, is_audited=False)
 """The caller of a server that asks nobody who they are."""

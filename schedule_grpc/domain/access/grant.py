@@ -9,7 +9,7 @@ from schedule_grpc.errors import InvalidArgument, Violation
 
 ALL = "*"
 """Stands for every namespace in a grant."""
-IN_ALL = frozenset({Scope.OBSERVE, Scope.READ, Scope.ADMIN})
+IN_ALL = frozenset({Scope.OBSERVE, Scope.READ, Scope.ADMIN, Scope.WORKER})
 """Scopes that a grant may give in every namespace."""
 MOST_GRANTS = 50
 """Grants of one caller."""
@@ -48,7 +48,7 @@ class Grant:
             )
         grant = cls(Scope(found["scope"]), found["namespace"], found["prefix"] or "")
         if grant.namespace == ALL and (grant.scope not in IN_ALL or grant.prefix):
-            raise InvalidArgument.of(field, f"{text}: * is for observe, read and admin, without a prefix")
+            raise InvalidArgument.of(field, f"{text}: * is for observe, read, admin and worker, without a prefix")
         if grant.scope is Scope.ADMIN and grant.prefix:
             raise InvalidArgument.of(field, f"{text}: admin is of a whole namespace")
         return grant

@@ -1,6 +1,6 @@
 """Permits: what one call may touch, and what it may see."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from schedule_grpc.domain.access.caller import ANYBODY, Caller
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
@@ -8,8 +8,7 @@ from schedule_grpc.domain.access.scope import Scope
 from schedule_grpc.errors import PermissionDenied
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(Struct, frozen=True):
     """A caller's call that needs a scope, in one namespace."""
 
     caller: Caller
@@ -25,6 +24,16 @@ class Permit:
     def covers_all(self) -> bool:
         """Whether the call may touch every task of the namespace."""
         return self.caller.may(self.scope, self.namespace)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The beginnings of the names that the call may touch, in order, none within another; ``("",)``: every name."""
+        held = (g.prefix for g in self.caller.grants if g.reaches(self.scope, self.namespace))
+        apart: list[str] = []
+        for prefix in sorted(held):  # a prefix sorts right before the names that it begins
+            if not apart or not prefix.startswith(apart[-1]):
+                apart.append(prefix)
+        return tuple(apart)
 
     @property
     def sees_all(self) -> bool:

@@ -48,15 +48,17 @@ def planned(
     covers: CoveredRange | None = None,
     payload: Mapping[str, Any] | None = None,
     request_id: str | None = None,
+    triggered_by: str | None = None,
 ) -> Execution:
     """Return the PENDING execution that stands for an occurrence of ``task``, or for a manual run of it.
 
-    ``available_time`` is when it may start, by default now.
+    ``available_time`` is when it may start, by default now; ``triggered_by`` names the caller that asked for it.
     """
     return Execution(
         id=new_execution_id(task.name, now),
         task_uid=task.uid,
         task_name=task.name,
+        namespace=task.namespace,
         handler=task.handler,
         trigger=trigger,
         state=State.PENDING,
@@ -67,6 +69,7 @@ def planned(
         covers=covers,
         payload=payload,
         request_id=request_id,
+        triggered_by=triggered_by,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, TaskKey
 from schedule_grpc.domain.condition import Condition
 from schedule_grpc.domain.execution.states import Gate, Reason, State, Trigger
 from schedule_grpc.domain.retry import FailureKind
@@ -44,6 +45,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     id: str
     task_uid: str
     task_name: str
+    namespace: str = DEFAULT_NAMESPACE
     handler: str
     trigger: Trigger
     state: State
@@ -66,6 +68,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     cancel_requested_time: datetime | None = None
     cancel_note: str | None = None
     request_id: str | None = None
+    triggered_by: str | None = None
+    """The caller that asked for it; None where that is not known, or nobody did."""
     payload: Mapping[str, Any] | None = None
     result: Any = None
     error: str | None = None
@@ -76,6 +80,16 @@ class Execution(Struct, frozen=True, kw_only=True):
     def trouble(self) -> str:
         """What this program cannot read of it, and why, in words; empty where it reads everything."""
         return "; ".join(map(str, self.troubles))
+
+    @property
+    def task_key(self) -> TaskKey:
+        """The namespace and the name of its task."""
+        return self.namespace, self.task_name
+
+    @property
+    def queue(self) -> tuple[str, str]:
+        """The namespace and the handler: executions with the same ones wait for slots in the order of their times."""
+        return self.namespace, self.handler
 
     @property
     def task_id(self) -> str:

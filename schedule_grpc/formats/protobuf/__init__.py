@@ -1,5 +1,25 @@
 """Domain values to protobuf messages and back, errors to google.rpc.Status and back: the only place that does it."""
 
+from schedule_grpc.formats.protobuf.access import (
+    check_revocation,
+    identity_from,
+    identity_to,
+    key_filter_from,
+    key_from,
+    key_page_from,
+    key_page_to,
+    key_request_from,
+    key_to,
+    new_key_from,
+    overlap_from,
+)
+from schedule_grpc.formats.protobuf.audit import (
+    audit_event_from,
+    audit_event_to,
+    audit_filter_from,
+    audit_page_from,
+    audit_page_to,
+)
 from schedule_grpc.formats.protobuf.events import event_from, event_to
 from schedule_grpc.formats.protobuf.executions import (
     backfill_from,
@@ -11,6 +31,17 @@ from schedule_grpc.formats.protobuf.executions import (
     states_from,
     states_to,
 )
+from schedule_grpc.formats.protobuf.namespace_settings import (
+    limits_from,
+    limits_to,
+    namespace_from,
+    namespace_page_from,
+    namespace_page_to,
+    namespace_to,
+    namespace_update_from,
+    namespace_update_to,
+)
+from schedule_grpc.formats.protobuf.namespaces import namespace_asked
 from schedule_grpc.formats.protobuf.policy import policy_asked, policy_from, policy_to
 from schedule_grpc.formats.protobuf.preview import preview_from, preview_to
 from schedule_grpc.formats.protobuf.status import RemoteError, error_from, status_of
@@ -28,14 +59,29 @@ from schedule_grpc.formats.protobuf.tasks import (
     written_task,
 )
 from schedule_grpc.formats.protobuf.updates import update_from, update_to
-from schedule_grpc.formats.protobuf.values import Reader, instant_to, json_asked, json_from, request_of, struct_to
+from schedule_grpc.formats.protobuf.values import (
+    Reader,
+    duration_to,
+    instant_to,
+    json_asked,
+    json_from,
+    request_of,
+    struct_to,
+)
 
 __all__ = [
     "Reader",
     "RemoteError",
+    "audit_event_from",
+    "audit_event_to",
+    "audit_filter_from",
+    "audit_page_from",
+    "audit_page_to",
     "backfill_from",
     "backfill_to",
     "batch_of_written",
+    "check_revocation",
+    "duration_to",
     "error_from",
     "event_from",
     "event_to",
@@ -45,9 +91,28 @@ __all__ = [
     "execution_to",
     "handler_from",
     "handler_to",
+    "identity_from",
+    "identity_to",
     "instant_to",
     "json_asked",
     "json_from",
+    "key_filter_from",
+    "key_from",
+    "key_page_from",
+    "key_page_to",
+    "key_request_from",
+    "key_to",
+    "limits_from",
+    "limits_to",
+    "namespace_asked",
+    "namespace_from",
+    "namespace_page_from",
+    "namespace_page_to",
+    "namespace_to",
+    "namespace_update_from",
+    "namespace_update_to",
+    "new_key_from",
+    "overlap_from",
     "page_of_written",
     "policy_asked",
     "policy_from",

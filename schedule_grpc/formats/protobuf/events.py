@@ -2,6 +2,7 @@
 
 from typing import TypeAlias
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.events import Lost, Progress, Transition
 from schedule_grpc.formats.protobuf.executions import execution_from, execution_to, state_from, state_to
 from schedule_grpc.formats.protobuf.values import instant_from, instant_to
@@ -21,6 +22,7 @@ def event_to(event: WatchEvent) -> pb.WatchExecutionsResponse:
             fraction=event.fraction,
             text=event.text,
             event_time=instant_to(event.time),
+            namespace=event.namespace,
         )
         return pb.WatchExecutionsResponse(progress=progress)
     transition = pb.WatchExecutionsResponse.Transition(
@@ -51,5 +53,6 @@ def event_from(message: pb.WatchExecutionsResponse) -> WatchEvent | None:
             fraction=progress.fraction,
             text=progress.text,
             time=instant_from(progress.event_time),
+            namespace=progress.namespace or DEFAULT_NAMESPACE,
         )
     return Lost(count=message.lost.count) if kind == "lost" else None

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import (
     STATES,
     Backfill,
@@ -111,6 +112,8 @@ def execution_to(execution: Execution) -> pb.Execution:
         failed_attempts=[_attempt_to(attempt) for attempt in execution.failed_attempts],
         error=execution.error or "",
         trouble=execution.trouble,
+        namespace=execution.namespace,
+        triggered_by=execution.triggered_by or "",
     )
     for name in _OPTIONAL_TIMES:
         instant = getattr(execution, name)
@@ -136,6 +139,7 @@ def execution_from(message: pb.Execution) -> Execution:
         id=message.id,
         task_uid=message.task_uid,
         task_name=message.task_name,
+        namespace=message.namespace or DEFAULT_NAMESPACE,  # a server older than namespaces tells none
         handler=message.handler,
         trigger=_known(_TRIGGER_FROM, message.trigger, "trigger") if message.trigger else Trigger.UNKNOWN,
         state=_known(_STATE_FROM, message.state, "state") if message.state else State.UNKNOWN,
@@ -153,6 +157,7 @@ def execution_from(message: pb.Execution) -> Execution:
         failed_attempts=tuple(_attempt_from(attempt) for attempt in message.failed_attempts),
         result=value_from(message.result) if message.HasField("result") else None,
         error=message.error or None,
+        triggered_by=message.triggered_by or None,
         covers=_covers_from(message.covers) if message.HasField("covers") else None,
         troubles=(Violation(field=field, reason=reason),) if message.trouble else (),
     )

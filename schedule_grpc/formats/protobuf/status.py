@@ -4,12 +4,16 @@ from collections.abc import Iterable, Mapping
 
 import grpc
 from google.protobuf.any_pb2 import Any
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from schedule_grpc import errors
-from schedule_grpc.errors import InvalidArgument, ScheduleError, Violation, listed
+from schedule_grpc.domain.access.key_text import redacted
+from schedule_grpc.domain.access.quota import QuotaExceeded
+from schedule_grpc.errors import InvalidArgument, ResourceExhausted, ScheduleError, Violation
+from schedule_grpc.formats.protobuf.values import duration_to
+from schedule_grpc.violation import listed
 
 DOMAIN = "schedule.v1"
 MAX_DETAIL = 512
@@ -41,12 +45,17 @@ class RemoteError(ScheduleError):
 def status_of(error: ScheduleError) -> Status:
     """Return the status of an error: with ErrorInfo always, with BadRequest if fields are wrong.
 
+    With RetryInfo where it is known when the same call may succeed.
+
     It fits into the headers that every peer accepts: long texts are cut, violations beyond that are counted.
     """
     code, _ = grpc.StatusCode[error.status].value
     info = _packed(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=_short(error.details)))
     if not isinstance(error, InvalidArgument):
-        return Status(code=code, message=_cut(error.message, MAX_MESSAGE), details=[info])
+        details = [info]
+        if isinstance(error, ResourceExhausted) and error.retry_after is not None:
+            details.append(_packed(RetryInfo(retry_delay=duration_to(error.retry_after))))
+        return Status(code=code, message=_cut(error.message, MAX_MESSAGE), details=details)
     violations = _fitting(error.violations, MAX_STATUS - MAX_MESSAGE - info.ByteSize())
     message = _message(violations, error.more + len(error.violations) - len(violations))
     return Status(code=code, message=message, details=[info, _packed(BadRequest(field_violations=violations))])
@@ -57,14 +66,19 @@ def error_from(error: grpc.RpcError) -> ScheduleError:
     status: Status | None = rpc_status.from_call(error)
     code: grpc.StatusCode = error.code()
     message = error.details() or code.name
-    reason, metadata, violations = "", {}, []
+    reason, metadata, violations, retry_after = "", {}, [], None
     for detail in status.details if status else ():
-        info, bad_request = ErrorInfo(), BadRequest()
+        info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad_request):
             violations = [Violation(field=each.field, reason=each.description) for each in bad_request.field_violations]
-    return _ours(code.name, reason, message, metadata, violations)
+        elif detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToTimedelta()
+    found = _ours(code.name, reason, message, metadata, violations)
+    if isinstance(found, ResourceExhausted):
+        found.retry_after = retry_after
+    return found
 
 
 def _ours(
@@ -85,7 +99,8 @@ def _ours(
 
 
 def _by_reason(status: str, reason: str) -> type[ScheduleError] | None:
-    known = {found.code: found for found in _family(ScheduleError)}
+    kinds: list[type[ScheduleError]] = [*_family(ScheduleError), QuotaExceeded]
+    known = {found.code: found for found in kinds}
     if reason in known:
         return known[reason]
     # A deadline is the caller's own, and a server that cannot be reached may answer later: both are Unavailable.
@@ -96,7 +111,7 @@ def _family(root: type[ScheduleError]) -> list[type[ScheduleError]]:
     return [root, *(each for child in root.__subclasses__() for each in _family(child))]
 
 
-def _packed(message: ErrorInfo | BadRequest) -> Any:
+def _packed(message: ErrorInfo | BadRequest | RetryInfo) -> Any:
     packed = Any()
     packed.Pack(message)
     return packed
@@ -128,7 +143,8 @@ def _short(details: Mapping[str, str]) -> dict[str, str]:
 
 
 def _cut(text: str, most: int) -> str:
-    """Return the beginning of a text that takes at most ``most`` bytes in a header."""
+    """Return the beginning of a text that takes at most ``most`` bytes in a header; keys in it lose their secrets."""
+    text = redacted(text)
     for index, character in enumerate(text[: most + 1]):
         plain = character.isascii() and character.isprintable() and character != "%"
         most -= 1 if plain else 3 * len(character.encode("utf-8", "surrogatepass"))

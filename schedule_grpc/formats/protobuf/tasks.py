@@ -5,6 +5,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.registration import Registration, check_batch
 from schedule_grpc.domain.schedule import read_stored
@@ -20,6 +21,7 @@ from schedule_grpc.domain.task import (
     define,
 )
 from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.formats.protobuf.namespaces import namespace_field
 from schedule_grpc.formats.protobuf.policy import POLICIES_KEPT, policy_asked, policy_from, policy_to
 from schedule_grpc.formats.protobuf.values import instant_from, instant_to, json_asked, json_from, request_of, struct_to
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -41,7 +43,7 @@ def registration_from(request: pb.RegisterTaskRequest) -> Registration:
     fields: dict[str, Any] = {name: getattr(request, name) for name in (*SCHEDULE_FIELDS, *TEXT_FIELDS)}
     fields |= {name: json_asked(getattr(request, name), name, most) for name, most in OBJECT_FIELDS.items()}
     return Registration(
-        definition=define(name=request.name, **fields, policy=policy),
+        definition=define(name=request.name, namespace=request.namespace or DEFAULT_NAMESPACE, **fields, policy=policy),
         enabled=request.enabled if request.HasField("enabled") else None,
         validate_only=request.validate_only,
         etag=request.etag,
@@ -84,6 +86,7 @@ def registration_to(registration: Registration) -> pb.RegisterTaskRequest:
     return request_of(
         pb.RegisterTaskRequest,
         name=definition.name,
+        namespace=namespace_field(definition.namespace),
         **_fields_to(definition),
         enabled=registration.enabled,
         policy=policy_to(definition.policy),
@@ -140,6 +143,8 @@ def _task_without_policy(task: Task) -> pb.Task:
         schedule_description=task.schedule.description,
         stats=_stats_to(task.stats),
         trouble=task.trouble,
+        namespace=task.namespace,
+        changed_by=task.changed_by,
     )
 
 
@@ -177,6 +182,7 @@ def task_from(message: pb.Task) -> Task:
     return Task(
         definition=Definition(
             name=message.name,
+            namespace=message.namespace or DEFAULT_NAMESPACE,  # a server older than namespaces tells none
             schedule=schedule,
             **fields,
             policy=policy_from(message.policy),
@@ -191,6 +197,7 @@ def task_from(message: pb.Task) -> Task:
         next_run_time=instant_from(message.next_run_time) if message.HasField("next_run_time") else None,
         last_run_time=instant_from(message.last_run_time) if message.HasField("last_run_time") else None,
         note=message.note,
+        changed_by=message.changed_by,
         stats=_stats_from(message.stats),
     )
 

@@ -12,9 +12,10 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from schedule_grpc.domain.canonical_json import MAX_EXACT, whole
-from schedule_grpc.errors import MOST_VIOLATIONS, InvalidArgument, Violation
+from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.runtime.clock import EPOCH, MICROSECOND, from_micros
 from schedule_grpc.text.unicode import fault_of
+from schedule_grpc.violation import MOST_VIOLATIONS
 
 M = TypeVar("M", bound=Message)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from schedule_grpc.database import Operation, Parameters, Row
+from schedule_grpc.domain.access.namespace import TaskKey
 from schedule_grpc.domain.condition import FAILING, MAX_BODY, OVERDUE, UNREADABLE, Alert, Condition, Phase
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.task import Task
@@ -19,16 +20,16 @@ TOLD_AT_ONCE = 1000
 """Alerts of one read: enough that those waiting for a target that is down do not hide new ones from the others."""
 
 
-def note_conditions(uid: str, name: str, conditions: Sequence[Condition], now: datetime) -> Operation[list[Event]]:
+def note_conditions(uid: str, key: TaskKey, conditions: Sequence[Condition], now: datetime) -> Operation[list[Event]]:
     """Record the conditions of a task that an attempt, or the store itself, reports."""
     changed = False
     for condition in conditions:
-        key = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
+        alert = {"task_uid": uid, "key": condition.key, "now": to_micros(now)}
         if condition.over:
-            rows = yield QUERIES.end_alerts, [key]
+            rows = yield QUERIES.end_alerts, [alert]
         else:
-            more = {"task_name": name, "title": condition.title, "body": condition.body}
-            rows = yield QUERIES.start_alert, key | more
+            more = {"namespace": key[0], "task_name": key[1], "title": condition.title, "body": condition.body}
+            rows = yield QUERIES.start_alert, alert | more
         changed = changed or bool(rows)
     return [AlertsChanged()] if changed else []
 
@@ -42,7 +43,7 @@ def note_failures(failed: Sequence[Execution]) -> Operation[list[Event]]:
         execution, limit = newest[task.uid], task.policy.alert_after
         if limit and task.stats.consecutive_failures >= limit:
             now = execution.end_time or execution.create_time
-            events += yield from note_conditions(task.uid, task.name, (_failing(task, execution),), now)
+            events += yield from note_conditions(task.uid, task.key, (_failing(task, execution),), now)
     return events
 
 
@@ -50,7 +51,7 @@ def note_missed(task: Task, now: datetime) -> Operation[list[Event]]:
     """An occurrence of the task did not start in time, and never will."""
     if not task.policy.overdue_grace:
         return []
-    return (yield from note_conditions(task.uid, task.name, (_overdue(task),), now))
+    return (yield from note_conditions(task.uid, task.key, (_overdue(task),), now))
 
 
 def note_overdue(now: datetime) -> Operation[WithEvents[None]]:
@@ -61,7 +62,7 @@ def note_overdue(now: datetime) -> Operation[WithEvents[None]]:
         events.append(AlertsChanged())
     rows = yield QUERIES.overdue_tasks, {"now": to_micros(now)}
     for task in tasks_in(rows):
-        events += yield from note_conditions(task.uid, task.name, (_overdue(task),), now)
+        events += yield from note_conditions(task.uid, task.key, (_overdue(task),), now)
     return None, events
 
 
@@ -69,7 +70,7 @@ def note_unreadable(tasks: Sequence[Task], now: datetime) -> Operation[WithEvent
     """Begin the alerts of tasks that this program cannot read in full."""
     events: list[Event] = []
     for task in tasks:
-        events += yield from note_conditions(task.uid, task.name, (_unreadable(task),), now)
+        events += yield from note_conditions(task.uid, task.key, (_unreadable(task),), now)
     return None, events
 
 
@@ -79,6 +80,7 @@ def unsent_alerts() -> Operation[tuple[Alert, ...]]:
     return tuple(
         Alert(
             task_uid=row["task_uid"],
+            namespace=row["namespace"],
             task_name=row["task_name"],
             key=row["key"],
             title=row["title"],

@@ -10,8 +10,8 @@ from schedule_grpc.domain.planning import Firing
 from schedule_grpc.domain.task import Task
 from schedule_grpc.events import Transition
 from schedule_grpc.runtime.clock import to_micros
-from schedule_grpc.store.claims import Claim, Claimed, ClaimRequest, Fired, Look
-from schedule_grpc.store.free_slots import slots_by_handler
+from schedule_grpc.store.claims import Claim, Claimed, ClaimRequest, Fired, Look, QueueKey
+from schedule_grpc.store.free_slots import in_turn, slots_by_queue
 from schedule_grpc.store.operations.gates import Comer, record_new
 from schedule_grpc.store.operations.queue import look
 from schedule_grpc.store.operations.tasks import comers_of, looked_at, move_on, tasks_of
@@ -22,7 +22,7 @@ from schedule_grpc.store.with_events import WithEvents
 
 
 class _Beginning:
-    """Lets new executions begin at once, each handler's up to its share of the free slots.
+    """Lets new executions begin at once, each queue's up to its share of the free slots.
 
     Where several of one task come together none does: one that came later might have made the first one end before it
     ever began.
@@ -38,10 +38,10 @@ class _Beginning:
             and coming[each.task_uid] == 1
             and each.available_time <= request.now
             and each.handler in request.handlers
+            and not (request.overtaken and each.queue in request.overtaken)
         ]
         self._ready = {each.id for each in ready}
-        handlers = Counter([each.handler for each in ready])
-        self._left = slots_by_handler(request.limit, request.running, handlers, request.limits)
+        self._left = slots_by_queue(request, Counter([each.queue for each in ready]))
 
     @property
     def owner(self) -> str:
@@ -51,14 +51,14 @@ class _Beginning:
     def begun(self, execution: Execution) -> Execution:
         """Return an execution that was let in as it begins, or as it is."""
         past_the_gate = execution.gate is Gate.ACTIVE or execution.gate is Gate.FREE
-        if not (past_the_gate and execution.id in self._ready and self._left.get(execution.handler)):
+        if not (past_the_gate and execution.id in self._ready and self._left.get(queue := execution.queue)):
             return execution
-        self._left[execution.handler] -= 1
+        self._left[queue] -= 1
         return _begun(execution, execution.revision, self._request)
 
     def take_back(self, execution: Execution) -> None:
         """Free the slot of an execution that was not recorded as it begins."""
-        self._left[execution.handler] += 1
+        self._left[execution.queue] += 1
 
 
 def fire(
@@ -89,7 +89,7 @@ def record_and_begin(
 
 
 def claim(request: ClaimRequest, shared: bool) -> Operation[WithEvents[Claimed]]:
-    """Begin attempts: each waiting handler gets its share of the slots, the longest available execution first.
+    """Begin attempts: each queue gets its share of the slots, the longest available execution first.
 
     In a shared database this needs the owner's lease, which is locked until the attempts are written.
     """
@@ -124,22 +124,25 @@ def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
 def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:
     """Read what to claim, and its tasks. What cannot be read waits, and takes no other's place."""
     now = to_micros(request.now)
-    waiting = yield QUERIES.waiting_handlers, {}
-    ready = [row["handler"] for row in waiting if looked_at(row["available_time"]) <= now]
-    handlers = [handler for handler in ready if handler in request.handlers]
+    waiting = yield QUERIES.waiting_queues, {}
+    ready = {
+        (row["namespace"], row["handler"]): time
+        for row in waiting
+        if (time := looked_at(row["available_time"])) <= now and row["handler"] in request.handlers
+    }
+    queues = in_turn(request, ready)
     left: set[str] = set()
     while True:
-        candidates: dict[str, Rows] = {}
-        for handler in handlers:
-            asked = {"handler": handler, "now": now, "limit": request.limit + len(left)}
+        candidates: dict[QueueKey, Rows] = {}
+        for namespace, handler in queues:
+            if len(candidates) == request.limit:
+                break  # there is no slot for any other
+            asked = {"namespace": namespace, "handler": handler, "now": now, "limit": request.limit + len(left)}
             rows = yield QUERIES.available_executions, asked
-            candidates[handler] = [row for row in rows if row["id"] not in left]
-        counts = {handler: len(rows) for handler, rows in candidates.items()}
-        chosen = [
-            row
-            for handler, share in slots_by_handler(request.limit, request.running, counts, request.limits).items()
-            for row in candidates[handler][:share]
-        ]
+            if readable := [row for row in rows if row["id"] not in left]:
+                candidates[namespace, handler] = readable
+        counts = {queue: len(rows) for queue, rows in candidates.items()}
+        chosen = [row for queue, share in slots_by_queue(request, counts).items() for row in candidates[queue][:share]]
         tasks = yield from tasks_of({row["task_uid"] for row in chosen})
         unread = {r["id"] for r in chosen if not (can_begin(r) and tasks[r["task_uid"]].definition.can_run)}
         if not unread:

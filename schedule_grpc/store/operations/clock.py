@@ -16,10 +16,10 @@ def shorten_waits(now: datetime) -> Operation[WithEvents[int]]:
     Without a lock on tasks: a row that was claimed or ended meanwhile is not written. Rows are written in the order of
     their ids, as by all operations.
     """
-    handlers = yield QUERIES.waiting_handlers, {}
+    queues = yield QUERIES.waiting_queues, {}
     rows = yield (
         QUERIES.postponed_executions,
-        [{"handler": row["handler"], "now": to_micros(now)} for row in handlers],
+        [{"namespace": row["namespace"], "handler": row["handler"], "now": to_micros(now)} for row in queues],
     )
     read = (execution_of(row) for row in rows)
     waiting = sorted((each for each in read if not each.troubles), key=lambda each: each.id)

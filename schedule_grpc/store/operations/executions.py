@@ -1,10 +1,12 @@
 """Operations on executions as callers see them: what they ask to run or to end, and the history."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from schedule_grpc.database import Operation, Parameters, Row
+from schedule_grpc.domain.access.audit import Author, Entry
 from schedule_grpc.domain.execution import (
     Backfill,
     Execution,
@@ -19,7 +21,7 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.runtime.clock import to_micros
 from schedule_grpc.store.operations.gates import Comer, end_pending, record_new, request_cancel
-from schedule_grpc.store.operations.tasks import find_task
+from schedule_grpc.store.operations.tasks import find_task, keyed
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, task_of
 from schedule_grpc.store.with_events import WithEvents
@@ -30,38 +32,49 @@ FOREVER = 2**63 - 1
 """Microseconds: the latest that a column can hold, so that a list also shows rows whose time cannot be read."""
 
 
-def trigger(names: Sequence[str], now: datetime) -> Operation[WithEvents[tuple[Execution, ...]]]:
+def trigger(
+    namespace: str, names: Sequence[str], author: Author | None, now: datetime
+) -> Operation[WithEvents[tuple[Execution, ...]]]:
     """Record a run of each task of these names that is there and enabled."""
-    rows = yield QUERIES.hold_tasks_by_name, [{"name": name} for name in names]
+    rows = yield QUERIES.hold_tasks_by_name, keyed((namespace, name) for name in names)
     tasks = [task for task in map(task_of, rows) if task.enabled and task.definition.can_run]
+    by = None if author is None else author.attribution or None
     events = yield from record_new(
-        [Comer(planned(task, trigger=Trigger.CRON, now=now), task.policy) for task in tasks], now
+        [Comer(planned(task, trigger=Trigger.CRON, now=now, triggered_by=by), task.policy) for task in tasks], now
     )
-    return _recorded(events), events
+    recorded = _recorded(events)
+    return recorded, [*events, *(entry for each in recorded for entry in _entries(each, author))]
 
 
-def backfill(task: Task, executions: Sequence[Execution], now: datetime) -> Operation[WithEvents[Backfill | None]]:
+def backfill(
+    task: Task, executions: Sequence[Execution], author: Author | None, now: datetime
+) -> Operation[WithEvents[Backfill | None]]:
     """Record a backfill, if the task is still as it was read."""
     yield QUERIES.lock_tasks, {"uids": [task.uid]}
-    found = yield from find_task(task.name)
+    found = yield from find_task(task.key)
     if found is None or (found.uid, found.revision) != (task.uid, task.revision):
         return None, ()
     events = yield from record_new([Comer(execution, task.policy) for execution in executions], now)
     recorded = _recorded(events)
-    return Backfill(executions=recorded, existing_count=len(executions) - len(recorded)), events
+    entries = _entries(recorded[0], author, count=len(recorded)) if recorded else ()
+    done = Backfill(executions=recorded, existing_count=len(executions) - len(recorded))
+    return done, [*events, *(replace(entry, execution="") for entry in entries)]
 
 
-def cancel(execution_id: str, note: str, now: datetime) -> Operation[WithEvents[Execution | None]]:
+def cancel(
+    namespace: str, execution_id: str, note: str, author: Author | None, now: datetime
+) -> Operation[WithEvents[Execution | None]]:
     """Cancel an execution that waits, ask for the end of one that runs."""
-    found = yield from _hold(execution_id)
+    found = yield from _hold(namespace, execution_id)
     if found is None:
         return None, ()
-    return (yield from request_cancel(found, note, now))
+    after, events = yield from request_cancel(found, note, now)
+    return after, [*events, *(_entries(after, author) if after != found else ())]
 
 
-def give_up(execution_id: str, now: datetime) -> Operation[WithEvents[Execution | None]]:
+def give_up(namespace: str, execution_id: str, now: datetime) -> Operation[WithEvents[Execution | None]]:
     """End an execution that never started."""
-    found = yield from _hold(execution_id)
+    found = yield from _hold(namespace, execution_id)
     if found is None or found.state is not State.PENDING or found.start_time is not None:
         return found, ()
     ended = skipped(found, Reason.NO_WORKER, now)
@@ -69,10 +82,23 @@ def give_up(execution_id: str, now: datetime) -> Operation[WithEvents[Execution 
     return ended, events
 
 
-def find_execution(execution_id: str) -> Operation[Execution | None]:
-    """Read one execution."""
-    rows = yield QUERIES.find_execution, {"id": execution_id}
+def find_execution(namespace: str, execution_id: str) -> Operation[Execution | None]:
+    """Read one execution of a namespace."""
+    rows = yield QUERIES.find_execution, {"id": execution_id, "namespace": namespace}
     return execution_of(rows[0]) if rows else None
+
+
+def is_requested(namespace: str, request_id: str) -> Operation[bool]:
+    """Read whether a request id stands for an execution of a namespace."""
+    rows = yield QUERIES.find_executions_by_request, [{"namespace": namespace, "request_id": request_id}]
+    return bool(rows)
+
+
+def count_open_of(namespace: str, most: int) -> Operation[int]:
+    """Count the open executions of a namespace."""
+    (row,) = yield QUERIES.count_open_of, {"namespace": namespace, "most": most}
+    count: int = row["count"]
+    return count
 
 
 def find_executions(execution_ids: Sequence[str]) -> Operation[tuple[Execution, ...]]:
@@ -82,12 +108,12 @@ def find_executions(execution_ids: Sequence[str]) -> Operation[tuple[Execution, 
 
 
 def list_executions(
-    task_name: str | None, chosen: ExecutionFilter, after: tuple[datetime, str] | None, limit: int
+    namespace: str, task_name: str | None, chosen: ExecutionFilter, after: tuple[datetime, str] | None, limit: int
 ) -> Operation[tuple[Execution, ...]]:
-    """Read executions, newest first."""
-    parameters = _range(chosen, after) | {"limit": limit}
+    """Read executions of a namespace, newest first."""
+    parameters = _range(chosen, after) | {"namespace": namespace, "limit": limit}
     if task_name is not None:
-        (owner,) = yield QUERIES.last_uid_of_name, {"name": task_name}
+        (owner,) = yield QUERIES.last_uid_of_name, {"namespace": namespace, "name": task_name}
         states = "".join(f",{state.value}," for state in sorted(chosen.states))
         rows = yield QUERIES.executions_of_task, parameters | {"task_uid": owner["uid"], "states": states}
     elif chosen.states:
@@ -106,9 +132,9 @@ def _rows_in_states(states: Collection[State], parameters: Parameters, limit: in
     return found[:limit]
 
 
-def _hold(execution_id: str) -> Operation[Execution | None]:
-    yield QUERIES.lock_tasks_of, {"execution_ids": [execution_id]}
-    rows = yield QUERIES.hold_execution, {"id": execution_id}
+def _hold(namespace: str, execution_id: str) -> Operation[Execution | None]:
+    yield QUERIES.lock_task_of, {"namespace": namespace, "execution_id": execution_id}
+    rows = yield QUERIES.hold_execution, {"namespace": namespace, "id": execution_id}
     return execution_of(rows[0]) if rows else None
 
 
@@ -121,6 +147,17 @@ def _range(chosen: ExecutionFilter, after: tuple[datetime, str] | None) -> dict[
         "after_time": after_time,
         "after_id": after_id,
     }
+
+
+def _entries(execution: Execution, author: Author | None, *, count: int = 1) -> Iterator[Entry]:
+    if author is not None and author.caller.is_audited:
+        yield Entry(
+            author=author,
+            namespace=execution.namespace,
+            resource=execution.task_name,
+            execution=execution.id,
+            count=count,
+        )
 
 
 def _recorded(events: Sequence[Event]) -> tuple[Execution, ...]:

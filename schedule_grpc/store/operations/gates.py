@@ -94,7 +94,7 @@ def let_next_through(task_uids: Iterable[str], now: datetime) -> Operation[list[
     waiting = [execution_of(row) for row in rows]
     through = [let_through(each, policies[each.task_uid], now) for each in waiting]
     yield QUERIES.let_through, [{"id": each.id, "deadline_time": micros(each.deadline_time)} for each in through]
-    return [TaskChanged(name=each.task_name) for each in waiting]
+    return [TaskChanged(namespace=each.namespace, name=each.task_name) for each in waiting]
 
 
 def request_cancel(execution: Execution, note: str, now: datetime) -> Operation[tuple[Execution, list[Event]]]:

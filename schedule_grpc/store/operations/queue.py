@@ -59,13 +59,13 @@ class Settlement(Struct, frozen=True, kw_only=True):
 
 
 def look(handlers: frozenset[str], now: datetime, limit: int, horizon: timedelta = timedelta(0)) -> Operation[Look]:
-    """Read due tasks (at most ``limit``), claimable handlers, passed deadlines, and when the next of these comes."""
+    """Read due tasks (at most ``limit``), claimable queues, passed deadlines, and when the next of these comes."""
     tasks, unreadable = yield from next_tasks(now + horizon, limit)
     due = tuple([task for task in tasks if _is_due(task, now)])
     now_micros = to_micros(now)
     ahead = yield QUERIES.what_is_ahead, {"now": now_micros}
-    ours = [row for row in ahead if row["what"] == "HANDLER" and row["handler"] in handlers]
-    available = {row["handler"]: looked_at(row["available_time"]) for row in ours}
+    ours = [row for row in ahead if row["what"] == "QUEUE" and row["handler"] in handlers]
+    available = {(row["namespace"], row["handler"]): looked_at(row["available_time"]) for row in ours}
     claims = [looked_at(row["next_time"]) for row in ours]
     expiring = [looked_at(row["next_time"]) for row in ahead if row["what"] == "DEADLINE"]
     next_run = min([looked_at(row["next_time"]) for row in ahead if row["what"] == "RUN"], default=LAST)
@@ -75,7 +75,7 @@ def look(handlers: frozenset[str], now: datetime, limit: int, horizon: timedelta
         coming=tasks[len(due) :],
         known_until=_known_until(tasks, unreadable, now + horizon, limit, next_run),
         unreadable=tuple([task for task in unreadable if _is_due(task, now)]),
-        claimable=frozenset(handler for handler, time in available.items() if time <= now_micros),
+        claimable=frozenset(queue for queue, time in available.items() if time <= now_micros),
         expired=any(time <= now_micros for time in expiring),
         # What is due wakes by itself: then the next run is not waited for.
         next_time=_first_after(now_micros, waits if due else [*waits, next_run]),
@@ -115,7 +115,7 @@ def record(reports: Sequence[Report]) -> Operation[WithEvents[tuple[Execution | 
     now_is = {(each.after.id, each.before.lease_token): each.after for each in settlements}
     for execution, report in running:
         if isinstance(report, Outcome) and report.conditions and (execution.id, report.lease_token) in now_is:
-            named = execution.task_uid, execution.task_name
+            named = execution.task_uid, execution.task_key
             events += yield from note_conditions(*named, report.conditions, report.end_time)
     # A record that is repeated finds its own row.
     unsettled = sorted({key[0] for key in keys if key not in now_is})

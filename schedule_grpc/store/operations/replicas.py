@@ -23,6 +23,7 @@ def renew_lease(replica: Replica, now: datetime) -> Operation[WithEvents[tuple[R
             "start_time": to_micros(replica.start_time),
             "now": to_micros(now),
             "handlers": encode(sorted(replica.handlers)),
+            "program": replica.program,
         },
     )
     return (yield from replicas()), ()
@@ -52,6 +53,7 @@ def _replicas(rows: Rows) -> tuple[Replica, ...]:
             start_time=from_micros(row["start_time"]) if holds_instant(row["start_time"]) else LATEST,
             handlers=_names(row["handlers"]),
             beat=row["beat"],
+            program=row["program"],
         )
         for row in rows
     )

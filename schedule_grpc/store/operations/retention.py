@@ -46,7 +46,8 @@ class History:
 def begin_round(now: datetime) -> Operation[Round]:
     """Begin a round where the one before ended."""
     marks = yield QUERIES.upkeep_mark, {"name": MARK}
-    return Round.following(marks[0] if marks else None, now)
+    namespaces = yield QUERIES.namespace_names, {}
+    return Round.following(marks[0] if marks else None, [row["name"] for row in namespaces], now)
 
 
 def end_round(finished: Round) -> Operation[WithEvents[None]]:

@@ -40,13 +40,21 @@ class Source:
     sql: str
     instant: Any = BEFORE_ALL
     id: str = ""
+    namespace: str = ""
+    """The namespace in which the statement looks, if it looks in one."""
     limit: int = READ_AT_ONCE
     pages: bool = True
     """Whether all that it finds is looked at, page by page; else only the first page is."""
 
     def parameters(self, now: datetime) -> Parameters:
         """Return what the statement takes."""
-        return {"now": to_micros(now), "instant": self.instant, "id": self.id, "limit": self.limit}
+        return {
+            "now": to_micros(now),
+            "instant": self.instant,
+            "id": self.id,
+            "namespace": self.namespace,
+            "limit": self.limit,
+        }
 
     def after(self, rows: Rows) -> "Source | None":
         """Return this source behind a page of its rows; None if that was the last one."""
@@ -65,7 +73,7 @@ class Round:
     """The uid after which the next round looks at others."""
 
     @classmethod
-    def following(cls, mark: Row | None, now: datetime) -> "Round":
+    def following(cls, mark: Row | None, namespaces: Sequence[str], now: datetime) -> "Round":
         """Return the round that follows the one that left this mark; the first of all looks at every history."""
         if mark is None:
             return cls(begun=now, sources=(Source(sql=QUERIES.tasks_that_changed), Source(sql=QUERIES.histories_after)))
@@ -75,7 +83,7 @@ class Round:
             begun=now,
             sources=(
                 Source(sql=QUERIES.histories_due),
-                Source(sql=QUERIES.histories_that_grew, instant=since),
+                *(Source(sql=QUERIES.histories_that_grew, instant=since, namespace=each) for each in namespaces),
                 Source(sql=QUERIES.tasks_that_changed, instant=since),
                 Source(sql=QUERIES.histories_after, id=mark["word"], limit=OTHERS, pages=False),
             ),

@@ -102,5 +102,5 @@ def _readable(tasks: Sequence[Task], now: datetime) -> Operation[list[Event]]:
     events: list[Event] = []
     for task in tasks:
         over = Condition(key=UNREADABLE, over=True)
-        events += yield from note_conditions(task.uid, task.name, (over,), now)
+        events += yield from note_conditions(task.uid, task.key, (over,), now)
     return events

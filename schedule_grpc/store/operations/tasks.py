@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from schedule_grpc.database import ByPlace, Operation, together
+from schedule_grpc.domain.access.namespace import TaskKey
+from schedule_grpc.domain.access.quota import QuotaExceeded
 from schedule_grpc.domain.condition import UNREADABLE
 from schedule_grpc.domain.execution import Gate, Reason, deleted
 from schedule_grpc.domain.planning import Firing
@@ -15,6 +17,7 @@ from schedule_grpc.runtime.clock import to_micros
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.listed_tasks import LISTED, places_in
 from schedule_grpc.store.operations.gates import Comer, end_all_pending, end_pending, record_new
+from schedule_grpc.store.operations.quotas import limited_namespaces, room_in
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of, micros, task_parameters, task_read_again, tasks_in
 from schedule_grpc.store.tables import advanced_tasks
@@ -24,19 +27,30 @@ AFTER_EVERY_NAME = "\U0010ffff"
 _LIST_TASKS = ByPlace(QUERIES.list_tasks)
 
 
+Registered: TypeAlias = tuple[Task, ...] | QuotaExceeded | None
+"""The answer to a registering call: its tasks; the refusal of its namespace; None if one of its tasks would change."""
+
+
 class Overtaken(Exception):
     """A task is no longer as it was read: undoes the whole of an operation."""
 
 
-def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[WithEvents[None]]:
+def change_tasks(
+    changes: Sequence[TaskChange], now: datetime, limited: Collection[str] = ()
+) -> Operation[WithEvents[None]]:
     """Compare-and-set tasks, settle what was due, and carry the changes into what waits.
 
     Raises:
         Overtaken: if one of them is no longer as it was read.
+        QuotaExceeded: if one of the ``limited`` namespaces would have more tasks than it may.
     """
-    changed = sorted((each for each in changes if each.before != each.after), key=lambda each: each.after.name)
+    changed = sorted((each for each in changes if each.before != each.after), key=lambda each: each.after.key)
     yield QUERIES.lock_tasks, {"uids": [change.after.uid for change in changed]}
-    inserted = yield QUERIES.insert_tasks, [task_parameters(each.after) for each in changed if each.before is None]
+    new = [each.after for each in changed if each.before is None]
+    room = yield from room_in(limited_namespaces(new, limited))
+    if (refusal := room.take(new)) is not None:
+        raise refusal
+    inserted = yield QUERIES.insert_tasks, [task_parameters(task) for task in new]
     updated = yield (
         QUERIES.update_tasks,
         [task_parameters(each.after) | _as_read(each.before) for each in changed if each.before is not None],
@@ -47,31 +61,42 @@ def change_tasks(changes: Sequence[TaskChange], now: datetime) -> Operation[With
         if change.after.uid not in written:
             raise Overtaken(change.after.name)
         events += yield from _carry(change, now)
-    return None, events
+    return None, [*events, *(entry for change in changed if (entry := change.entry) is not None)]
 
 
-def register_tasks(calls: Sequence[Sequence[FreshTask]]) -> Operation[WithEvents[tuple[tuple[Task, ...] | None, ...]]]:
+def register_tasks(
+    calls: Sequence[Sequence[FreshTask]], limited: Collection[str] = ()
+) -> Operation[WithEvents[tuple[Registered, ...]]]:
     """Create the tasks that calls want and that are not there; a call that would change one is left out, whole.
 
+    So is one for whose tasks one of the ``limited`` namespaces has no room.
+
     Raises:
-        Overtaken: if another server took a name meanwhile.
+        Overtaken: if another server took a name meanwhile, or deleted a namespace.
     """
-    names = dict.fromkeys(fresh.task.name for call in calls for fresh in call)
-    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
-    there = {task.name: task for task in map(task_read_again, rows)}
-    answers: list[tuple[Task, ...] | None] = []
-    new: list[Task] = []
+    keys = dict.fromkeys(fresh.task.key for call in calls for fresh in call)
+    rows = yield QUERIES.find_tasks_by_name, keyed(keys)
+    there = {task.key: task for task in map(task_read_again, rows)}
+    missing = (fresh.task for call in calls for fresh in call if fresh.task.key not in there)
+    room = yield from room_in(limited_namespaces(missing, limited))
+    answers: list[Registered] = []
+    new: list[FreshTask] = []
     for call in calls:
-        tasks = tuple(filter(None, (fresh.beside(there.get(fresh.task.name)) for fresh in call)))
-        answers.append(tasks if len(tasks) == len(call) else None)
-        if answers[-1] is not None:
-            created = [task for task in tasks if task.name not in there]
-            there |= {task.name: task for task in created}
+        tasks = tuple(filter(None, (fresh.beside(there.get(fresh.task.key)) for fresh in call)))
+        if len(tasks) < len(call):
+            answers.append(None)
+            continue
+        created = [fresh for fresh in call if fresh.task.key not in there]
+        refusal = room.take(fresh.task for fresh in created)
+        answers.append(tasks if refusal is None else refusal)
+        if refusal is None:
+            there |= {fresh.task.key: fresh.task for fresh in created}
             new += created
-    inserted = yield QUERIES.insert_tasks, [task_parameters(task) for task in new]
+    inserted = yield QUERIES.insert_tasks, [task_parameters(fresh.task) for fresh in new]
     if len(inserted) < len(new):
-        raise Overtaken("one of them was created by another server")
-    return tuple(answers), [TaskChanged(name=task.name) for task in new]
+        raise Overtaken("one of them was created by another server, or its namespace is not there")
+    events = [TaskChanged(namespace=fresh.task.namespace, name=fresh.task.name) for fresh in new]
+    return tuple(answers), [*events, *(entry for fresh in new if (entry := fresh.entry) is not None)]
 
 
 def _as_read(before: Task) -> dict[str, Any]:
@@ -86,7 +111,7 @@ def _carry(change: TaskChange, now: datetime) -> Operation[list[Event]]:
     """Carry a change that is written into what its task has open."""
     before, after = change.before, change.after
     deleted_uid = "" if after.delete_time is None else after.uid
-    events: list[Event] = [TaskChanged(name=after.name, deleted_uid=deleted_uid)]
+    events: list[Event] = [TaskChanged(namespace=after.namespace, name=after.name, deleted_uid=deleted_uid)]
     if before is None:
         return events
     if before.trouble and not after.trouble:
@@ -105,23 +130,30 @@ def _carry(change: TaskChange, now: datetime) -> Operation[list[Event]]:
     return events
 
 
-def find_task(name: str) -> Operation[Task | None]:
-    """Read the living task of a name."""
-    rows = yield QUERIES.find_task, {"name": name}
+def find_task(key: TaskKey) -> Operation[Task | None]:
+    """Read the living task of a namespace and a name."""
+    namespace, name = key
+    rows = yield QUERIES.find_task, {"namespace": namespace, "name": name}
     return task_read_again(rows[0]) if rows else None
 
 
-def find_tasks(names: Sequence[str]) -> Operation[dict[str, Task]]:
-    """Read the living tasks of some names, by these."""
-    rows = yield QUERIES.find_tasks_by_name, [{"name": name} for name in names]
-    return {task.name: task for task in tasks_in(rows)}
+def find_tasks(keys: Sequence[TaskKey]) -> Operation[dict[TaskKey, Task]]:
+    """Read the living tasks of some namespaces and names, by these."""
+    rows = yield QUERIES.find_tasks_by_name, keyed(keys)
+    return {task.key: task for task in tasks_in(rows)}
 
 
-def list_tasks(chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Task, ...]]:
-    """Read living tasks in the order of their names."""
+def keyed(keys: Iterable[TaskKey]) -> list[dict[str, Any]]:
+    """Return the rows of find_tasks_by_name and hold_tasks_by_name."""
+    return [{"namespace": namespace, "name": name} for namespace, name in keys]
+
+
+def list_tasks(namespace: str, chosen: TaskFilter, after: str, limit: int) -> Operation[tuple[Task, ...]]:
+    """Read living tasks of a namespace in the order of their names."""
     rows = yield (
         _LIST_TASKS,
         {
+            "namespace": namespace,
             "after": after,
             "name_from": chosen.name_prefix,
             "name_to": chosen.name_prefix + AFTER_EVERY_NAME if chosen.name_prefix else None,
@@ -178,8 +210,8 @@ def comers_of(firings: Iterable[Firing]) -> list[Comer]:
 def move_next_runs(moves: Sequence[Firing]) -> Operation[list[Event]]:
     """Write next runs anew, each if its task is still as it was read."""
     moved = yield QUERIES.advance_tasks, advanced_tasks(moves)
-    names = {move.task.uid: move.task.name for move in moves}
-    return [TaskChanged(name=names[row["uid"]]) for row in moved]
+    tasks = {move.task.uid: move.task for move in moves}
+    return [TaskChanged(namespace=tasks[row["uid"]].namespace, name=tasks[row["uid"]].name) for row in moved]
 
 
 def tasks_of(uids: Collection[str]) -> Operation[dict[str, Task]]:

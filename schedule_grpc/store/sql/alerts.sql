@@ -1,7 +1,7 @@
 -- name: start_alert
 -- A condition holds, maybe for a while already: then no row is returned.
-INSERT INTO alert_states (task_uid, task_name, "key", title, body, phase, start_time)
-VALUES (:task_uid, :task_name, :key, :title, :body, 'STARTED', :now)
+INSERT INTO alert_states (task_uid, namespace, task_name, "key", title, body, phase, start_time)
+VALUES (:task_uid, :namespace, :task_name, :key, :title, :body, 'STARTED', :now)
 ON CONFLICT (task_uid, "key") WHERE end_time IS NULL DO NOTHING
 RETURNING task_uid;
 
@@ -54,8 +54,8 @@ SELECT * FROM scheduled_tasks WHERE uid IN (
     WHERE overdue_grace IS NOT NULL
       AND next_run_time /*postgresql ::numeric */ + start_delay + overdue_grace < :now
     UNION
-    SELECT e.task_uid FROM task_executions e CROSS JOIN scheduled_tasks t
-    WHERE e.gate IS NOT NULL AND e.state = 'PENDING' AND e.start_time IS NULL
+    SELECT e.task_uid FROM namespaces n CROSS JOIN task_executions e CROSS JOIN scheduled_tasks t
+    WHERE e.namespace = n.name AND e.gate IS NOT NULL AND e.state = 'PENDING' AND e.start_time IS NULL
       AND e."trigger" IN ('SCHEDULE', 'CATCH_UP')
       AND e.create_time < :now /*postgresql ::numeric */ - (
           SELECT MIN(overdue_grace) FROM scheduled_tasks WHERE overdue_grace IS NOT NULL AND delete_time IS NULL)

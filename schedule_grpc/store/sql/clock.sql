@@ -1,7 +1,8 @@
 -- name: postponed_executions
--- What could be claimed of one handler, but for the time that it still waits.
+-- What could be claimed of one queue, but for the time that it still waits.
 SELECT * FROM task_executions
-WHERE handler = :handler AND state = 'PENDING' AND gate IN ('ACTIVE', 'FREE') AND available_time > :now;
+WHERE namespace = :namespace AND handler = :handler
+  AND state = 'PENDING' AND gate IN ('ACTIVE', 'FREE') AND available_time > :now;
 
 -- name: shorten_wait
 -- An execution waits no longer than to this time.

@@ -1,12 +1,12 @@
 
 
 -- name: find_execution
--- One execution.
-SELECT * FROM task_executions WHERE id = :id;
+-- One execution, if it is of this namespace.
+SELECT * FROM task_executions WHERE id = :id AND namespace = :namespace;
 
 -- name: hold_execution
--- One execution, locked until the transaction ends.
-SELECT * FROM task_executions WHERE id = :id /*postgresql FOR NO KEY UPDATE */;
+-- One execution, if it is of this namespace, locked until the transaction ends.
+SELECT * FROM task_executions WHERE id = :id AND namespace = :namespace /*postgresql FOR NO KEY UPDATE */;
 
 -- name: find_executions
 -- rows: id TEXT
@@ -19,41 +19,42 @@ SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id;
 SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.id = rows.id /*postgresql FOR NO KEY UPDATE OF e */;
 
 -- name: find_executions_by_request
--- rows: request_id TEXT
+-- rows: request_id TEXT, namespace TEXT
 -- The executions that request ids stand for.
-SELECT e.* FROM rows CROSS JOIN task_executions e WHERE e.request_id = rows.request_id;
+SELECT e.* FROM rows CROSS JOIN task_executions e
+WHERE e.namespace = rows.namespace AND e.request_id = rows.request_id;
 
 -- name: executions
--- Executions of all tasks, newest first, from a place on.
+-- Executions of all tasks of a namespace, newest first, from a place on.
 SELECT * FROM task_executions
-WHERE create_time <= :newest AND create_time >= :oldest
+WHERE namespace = :namespace AND create_time <= :newest AND create_time >= :oldest
   AND (create_time, id) < (:after_time, :after_id)
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
 -- name: ended_executions
--- Executions of all tasks that ended in one state, newest first, from a place on.
+-- Executions of all tasks of a namespace that ended in one state, newest first, from a place on.
 SELECT * FROM task_executions
-WHERE state = :state AND end_time IS NOT NULL
+WHERE namespace = :namespace AND state = :state AND end_time IS NOT NULL
   AND create_time <= :newest AND create_time >= :oldest
   AND (create_time, id) < (:after_time, :after_id)
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
 -- name: waiting_executions
--- Executions of all tasks that wait, for their gates, their times, or a slot; newest first, from a place on.
+-- Executions of all tasks of a namespace that wait, for their gates, their times, or a slot; newest first, from a place on.
 SELECT * FROM task_executions
-WHERE state = 'PENDING' AND gate IS NOT NULL
+WHERE namespace = :namespace AND state = 'PENDING' AND gate IS NOT NULL
   AND create_time <= :newest AND create_time >= :oldest
   AND (create_time, id) < (:after_time, :after_id)
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
 
 -- name: executions_under_lease
--- Executions of all tasks that run, newest first, from a place on. They are few, and are sorted.
+-- Executions of all tasks of a namespace that run, newest first, from a place on. They are few, and are sorted.
 WITH running AS MATERIALIZED (SELECT * FROM task_executions WHERE lease_owner IS NOT NULL AND state = 'RUNNING')
 SELECT * FROM running
-WHERE create_time <= :newest AND create_time >= :oldest
+WHERE namespace = :namespace AND create_time <= :newest AND create_time >= :oldest
   AND (create_time, id) < (:after_time, :after_id)
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
@@ -118,21 +119,21 @@ UPDATE task_executions SET gate = 'ACTIVE', deadline_time = rows.deadline_time
 FROM rows WHERE task_executions.id = rows.id AND COALESCE(task_executions.gate, '') = 'WAITING';
 
 -- name: insert_executions
--- rows: id TEXT, task_uid TEXT, task_name TEXT, handler TEXT, "trigger" TEXT, scheduled_time BIGINT,
+-- rows: id TEXT, task_uid TEXT, namespace TEXT, task_name TEXT, handler TEXT, "trigger" TEXT, scheduled_time BIGINT,
 -- rows: covers_from BIGINT, covers_to BIGINT, covers_count BIGINT, covers_exact SMALLINT, create_time BIGINT,
 -- rows: available_time BIGINT, deadline_time BIGINT, start_time BIGINT, attempt_start_time BIGINT, end_time BIGINT,
 -- rows: state TEXT, reason TEXT, gate TEXT, attempt BIGINT, lease_owner TEXT, lease_token TEXT, request_id TEXT,
--- rows: revision BIGINT, payload TEXT, alone SMALLINT
+-- rows: triggered_by TEXT, revision BIGINT, payload TEXT, alone SMALLINT
 -- New executions, some of which have begun already, but for those whose occurrences have their rows, and those that are
 -- to be alone where others of their tasks are open: for them no row is returned.
 INSERT INTO task_executions (
-    id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
-    create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
-    lease_owner, lease_token, request_id, revision, payload)
+    id, task_uid, namespace, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count,
+    covers_exact, create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason,
+    gate, attempt, lease_owner, lease_token, request_id, triggered_by, revision, payload)
 SELECT
-    id, task_uid, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count, covers_exact,
-    create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason, gate, attempt,
-    lease_owner, lease_token, request_id, revision, payload
+    id, task_uid, namespace, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count,
+    covers_exact, create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason,
+    gate, attempt, lease_owner, lease_token, request_id, triggered_by, revision, payload
 FROM rows
 WHERE rows.alone = 0
    OR NOT EXISTS (

@@ -1,73 +1,110 @@
--- name: waiting_handlers
--- Every handler with a claimable execution, by one index seek each (a loose index scan), and when its first one is
--- available.
-WITH RECURSIVE waiting (handler) AS (
-    SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
+-- name: waiting_queues
+-- Every queue (a namespace and a handler) with a claimable execution, by one index seek each (a loose index scan), and
+-- when its first one is available.
+WITH RECURSIVE inhabited (namespace) AS (
+    SELECT MIN(namespace) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
     UNION ALL
     SELECT (
+        SELECT MIN(e.namespace) FROM task_executions e
+        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace > inhabited.namespace)
+    FROM inhabited WHERE inhabited.namespace IS NOT NULL),
+waiting (namespace, handler) AS (
+    SELECT inhabited.namespace, (
         SELECT MIN(e.handler) FROM task_executions e
-        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler > waiting.handler)
+        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace = inhabited.namespace)
+    FROM inhabited WHERE inhabited.namespace IS NOT NULL
+    UNION ALL
+    SELECT waiting.namespace, (
+        SELECT MIN(e.handler) FROM task_executions e
+        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace = waiting.namespace
+          AND e.handler > waiting.handler)
     FROM waiting WHERE waiting.handler IS NOT NULL)
 SELECT
-    handler,
+    namespace, handler,
     (SELECT e.available_time FROM task_executions e
-     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
+     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE')
+       AND e.namespace = waiting.namespace AND e.handler = waiting.handler
      ORDER BY e.available_time LIMIT 1) AS available_time
 FROM waiting WHERE handler IS NOT NULL;
 
 -- name: what_is_ahead
--- What a look asks beside what is due: of every handler the same, and when its first execution after now is available;
+-- What a look asks beside what is due: of every queue the same, and when its first execution after now is available;
 -- the earliest start deadline; and when the next task is due of all that are not (a task that cannot be read stays due,
 -- and must hide no other).
-WITH RECURSIVE waiting (handler) AS (
-    SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
+WITH RECURSIVE inhabited (namespace) AS (
+    SELECT MIN(namespace) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
     UNION ALL
     SELECT (
+        SELECT MIN(e.namespace) FROM task_executions e
+        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace > inhabited.namespace)
+    FROM inhabited WHERE inhabited.namespace IS NOT NULL),
+waiting (namespace, handler) AS (
+    SELECT inhabited.namespace, (
         SELECT MIN(e.handler) FROM task_executions e
-        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler > waiting.handler)
+        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace = inhabited.namespace)
+    FROM inhabited WHERE inhabited.namespace IS NOT NULL
+    UNION ALL
+    SELECT waiting.namespace, (
+        SELECT MIN(e.handler) FROM task_executions e
+        WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace = waiting.namespace
+          AND e.handler > waiting.handler)
     FROM waiting WHERE waiting.handler IS NOT NULL)
 SELECT
-    'HANDLER' AS what, handler,
+    'QUEUE' AS what, namespace, handler,
     (SELECT e.available_time FROM task_executions e
-     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
+     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE')
+       AND e.namespace = waiting.namespace AND e.handler = waiting.handler
      ORDER BY e.available_time LIMIT 1) AS available_time,
     (SELECT e.available_time FROM task_executions e
-     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
-       AND e.available_time > :now
+     WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE')
+       AND e.namespace = waiting.namespace AND e.handler = waiting.handler AND e.available_time > :now
      ORDER BY e.available_time LIMIT 1) AS next_time
 FROM waiting WHERE handler IS NOT NULL
-UNION ALL SELECT 'DEADLINE', '', NULL, (
+UNION ALL SELECT 'DEADLINE', '', '', NULL, (
     SELECT deadline_time FROM task_executions WHERE deadline_time IS NOT NULL AND state = 'PENDING'
     ORDER BY deadline_time LIMIT 1)
-UNION ALL SELECT 'RUN', '', NULL, (
+UNION ALL SELECT 'RUN', '', '', NULL, (
     SELECT next_run_time + start_delay FROM scheduled_tasks WHERE next_run_time + start_delay > :now
     ORDER BY next_run_time + start_delay LIMIT 1);
 
 -- name: older_work
 -- rows: now BIGINT
--- The handlers of which an execution could start by now, by one index seek each; and none by name if a task is due that
--- has not fired.
-SELECT waiting.handler FROM rows CROSS JOIN (
-    WITH RECURSIVE following (handler) AS (
-        SELECT MIN(handler) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
+-- The queues of which an execution could start by now, as NAMESPACE/HANDLER, by one index seek each; and one without
+-- names if a task is due that has not fired.
+SELECT following.namespace || '/' || following.handler FROM rows CROSS JOIN (
+    WITH RECURSIVE inhabited (namespace) AS (
+        SELECT MIN(namespace) FROM task_executions WHERE state = 'PENDING' AND gate IN ('ACTIVE', 'FREE')
         UNION ALL
         SELECT (
+            SELECT MIN(e.namespace) FROM task_executions e
+            WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace > inhabited.namespace)
+        FROM inhabited WHERE inhabited.namespace IS NOT NULL),
+    waiting (namespace, handler) AS (
+        SELECT inhabited.namespace, (
             SELECT MIN(e.handler) FROM task_executions e
-            WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler > following.handler)
-        FROM following WHERE following.handler IS NOT NULL)
-    SELECT handler FROM following WHERE handler IS NOT NULL) waiting
+            WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace = inhabited.namespace)
+        FROM inhabited WHERE inhabited.namespace IS NOT NULL
+        UNION ALL
+        SELECT waiting.namespace, (
+            SELECT MIN(e.handler) FROM task_executions e
+            WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.namespace = waiting.namespace
+              AND e.handler > waiting.handler)
+        FROM waiting WHERE waiting.handler IS NOT NULL)
+    SELECT namespace, handler FROM waiting WHERE handler IS NOT NULL) following
 WHERE EXISTS (
     SELECT 1 FROM task_executions e
-    WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE') AND e.handler = waiting.handler
+    WHERE e.state = 'PENDING' AND e.gate IN ('ACTIVE', 'FREE')
+      AND e.namespace = following.namespace AND e.handler = following.handler
       AND e.available_time <= rows.now /*postgresql OFFSET 0 */)
 UNION ALL
-SELECT '' FROM rows WHERE EXISTS (
+SELECT '/' FROM rows WHERE EXISTS (
     SELECT 1 FROM scheduled_tasks WHERE next_run_time + start_delay <= rows.now /*postgresql OFFSET 0 */);
 
 -- name: available_executions
--- What can be claimed of one handler, the longest available first.
+-- What can be claimed of one queue, the longest available first.
 SELECT * FROM task_executions
-WHERE handler = :handler AND state = 'PENDING' AND gate IN ('ACTIVE', 'FREE') AND available_time <= :now
+WHERE namespace = :namespace AND handler = :handler
+  AND state = 'PENDING' AND gate IN ('ACTIVE', 'FREE') AND available_time <= :now
 ORDER BY available_time, id
 LIMIT :limit
 /*postgresql FOR NO KEY UPDATE SKIP LOCKED */;

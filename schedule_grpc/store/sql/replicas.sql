@@ -1,6 +1,7 @@
 -- name: renew_lease
 -- A server holds its lease, and offers these handlers. The count of a new lease, and of one that was ended, begins at 0.
-INSERT INTO replicas (id, start_time, seen_time, handlers) VALUES (:id, :start_time, :now, :handlers)
+INSERT INTO replicas (id, start_time, seen_time, handlers, program)
+VALUES (:id, :start_time, :now, :handlers, :program)
 ON CONFLICT (id) DO UPDATE SET seen_time = excluded.seen_time, handlers = excluded.handlers, beat = replicas.beat + 1;
 
 -- name: replicas

@@ -15,9 +15,9 @@ ORDER BY prune_time, uid
 LIMIT :limit;
 
 -- name: histories_that_grew
--- The tasks of the executions that were created after a place.
+-- The tasks of a namespace's executions that were created after a place.
 SELECT task_uid AS uid, create_time AS instant, id FROM task_executions
-WHERE (create_time, id) > (:instant, :id)
+WHERE namespace = :namespace AND (create_time, id) > (:instant, :id)
 ORDER BY create_time, id
 LIMIT :limit;
 

@@ -2,7 +2,7 @@
 
 -- name: find_task
 -- The living task of a name.
-SELECT * FROM scheduled_tasks WHERE name = :name AND delete_time IS NULL;
+SELECT * FROM scheduled_tasks WHERE namespace = :namespace AND name = :name AND delete_time IS NULL;
 
 -- name: find_tasks
 -- rows: uid TEXT
@@ -10,9 +10,10 @@ SELECT * FROM scheduled_tasks WHERE name = :name AND delete_time IS NULL;
 SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.uid = rows.uid;
 
 -- name: find_tasks_by_name
--- rows: name TEXT
--- The living tasks of some names.
-SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t.delete_time IS NULL;
+-- rows: name TEXT, namespace TEXT
+-- The living tasks of some names. PostgreSQL searches once for each row, as in `occupied`.
+SELECT t.* FROM rows CROSS JOIN /*postgresql LATERAL (SELECT * FROM */ scheduled_tasks t
+WHERE t.namespace = rows.namespace AND t.name = rows.name AND t.delete_time IS NULL /*postgresql OFFSET 0) t */;
 
 -- name: lock_tasks
 -- Nobody else changes these tasks, nor who is at their gates, until the transaction ends. In one order, so that no two
@@ -20,10 +21,13 @@ SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t
 /*postgresql SELECT uid FROM scheduled_tasks WHERE uid = ANY(:uids) ORDER BY uid FOR NO KEY UPDATE */;
 
 -- name: hold_tasks_by_name
--- rows: name TEXT
--- The living tasks of some names, held as by lock_tasks.
-SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t.delete_time IS NULL
-/*postgresql ORDER BY t.uid FOR NO KEY UPDATE OF t */;
+-- rows: name TEXT, namespace TEXT
+-- The living tasks of some names, held as by lock_tasks. PostgreSQL searches for the uid of each; one that another
+-- transaction deletes meanwhile is left out.
+SELECT t.* FROM rows CROSS JOIN /*postgresql LATERAL (SELECT t.uid FROM */ scheduled_tasks t
+WHERE t.namespace = rows.namespace AND t.name = rows.name AND t.delete_time IS NULL
+/*postgresql OFFSET 0) found JOIN scheduled_tasks t ON t.uid = found.uid AND COALESCE(t.delete_time, -1) = -1
+ORDER BY t.uid FOR NO KEY UPDATE OF t */;
 
 -- name: lock_tasks_of
 -- The same, of the tasks to which executions belong.
@@ -31,20 +35,27 @@ SELECT t.* FROM rows CROSS JOIN scheduled_tasks t WHERE t.name = rows.name AND t
 WHERE uid IN (SELECT task_uid FROM task_executions WHERE id = ANY(:execution_ids))
 ORDER BY uid FOR NO KEY UPDATE */;
 
+-- name: lock_task_of
+-- The same, of the task to which an execution of a namespace belongs; of another namespace it locks nothing.
+/*postgresql SELECT uid FROM scheduled_tasks
+WHERE uid = (SELECT task_uid FROM task_executions WHERE id = :execution_id AND namespace = :namespace)
+FOR NO KEY UPDATE */;
+
 -- name: last_uid_of_name
 -- The task whose history a name shows: the living one, else the one deleted last.
 SELECT COALESCE(
-    (SELECT uid FROM scheduled_tasks WHERE name = :name AND delete_time IS NULL),
-    (SELECT uid FROM scheduled_tasks WHERE name = :name AND delete_time IS NOT NULL ORDER BY delete_time DESC LIMIT 1)
+    (SELECT uid FROM scheduled_tasks WHERE namespace = :namespace AND name = :name AND delete_time IS NULL),
+    (SELECT uid FROM scheduled_tasks WHERE namespace = :namespace AND name = :name AND delete_time IS NOT NULL
+     ORDER BY delete_time DESC LIMIT 1)
 ) AS uid;
 
 -- name: list_tasks
--- Where living tasks stand, in the order of their names, from a place on.
+-- Where the living tasks of a namespace stand, in the order of their names, from a place on.
 SELECT
     uid, revision, settled_time, next_run_time, last_run_time, success_count, failure_count, consecutive_failures,
     last_success_time, last_failure_time
 FROM scheduled_tasks
-WHERE delete_time IS NULL
+WHERE namespace = :namespace AND delete_time IS NULL
   AND name > :after
   AND name >= :name_from AND (name < :name_to OR :name_to IS NULL)
   AND (enabled = :enabled OR :enabled IS NULL)
@@ -54,31 +65,35 @@ ORDER BY name
 LIMIT :limit;
 
 -- name: insert_tasks
--- rows: uid TEXT, name TEXT, revision BIGINT, schedule TEXT, time_zone TEXT, handler TEXT, enabled SMALLINT,
--- rows: payload TEXT, metadata TEXT, category TEXT, description TEXT, policy TEXT, note TEXT, create_time BIGINT,
--- rows: update_time BIGINT, settled_time BIGINT, next_run_time BIGINT, start_delay BIGINT, overdue_grace BIGINT
--- New tasks, but for those whose names are taken: for them no row is returned.
+-- rows: uid TEXT, namespace TEXT, name TEXT, revision BIGINT, schedule TEXT, time_zone TEXT, handler TEXT,
+-- rows: enabled SMALLINT, payload TEXT, metadata TEXT, category TEXT, description TEXT, policy TEXT, note TEXT,
+-- rows: changed_by TEXT, create_time BIGINT, update_time BIGINT, settled_time BIGINT, next_run_time BIGINT,
+-- rows: start_delay BIGINT, overdue_grace BIGINT
+-- New tasks, but for those whose names are taken, or whose namespaces are not there: for them no row is returned. A
+-- namespace is locked against its deletion; `default` is never deleted.
 INSERT INTO scheduled_tasks (
-    uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description, policy, note,
-    create_time, update_time, settled_time, next_run_time, start_delay, overdue_grace)
+    uid, namespace, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description,
+    policy, note, changed_by, create_time, update_time, settled_time, next_run_time, start_delay, overdue_grace)
 SELECT
-    uid, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description, policy, note,
-    create_time, update_time, settled_time, next_run_time, start_delay, overdue_grace
-FROM rows WHERE true
-ON CONFLICT (name) WHERE delete_time IS NULL DO NOTHING
+    uid, namespace, name, revision, schedule, time_zone, handler, enabled, payload, metadata, category, description,
+    policy, note, changed_by, create_time, update_time, settled_time, next_run_time, start_delay, overdue_grace
+FROM rows
+WHERE rows.namespace = 'default'
+   OR EXISTS (SELECT 1 FROM namespaces n WHERE n.name = rows.namespace /*postgresql FOR KEY SHARE */)
+ON CONFLICT (namespace, name) WHERE delete_time IS NULL DO NOTHING
 RETURNING uid;
 
 -- name: update_tasks
 -- rows: uid TEXT, revision BIGINT, schedule TEXT, time_zone TEXT, handler TEXT, enabled SMALLINT, payload TEXT,
--- rows: metadata TEXT, category TEXT, description TEXT, policy TEXT, note TEXT, update_time BIGINT,
+-- rows: metadata TEXT, category TEXT, description TEXT, policy TEXT, note TEXT, changed_by TEXT, update_time BIGINT,
 -- rows: settled_time BIGINT, next_run_time BIGINT, start_delay BIGINT, delete_time BIGINT, overdue_grace BIGINT,
 -- rows: read_revision BIGINT, read_next_run_time BIGINT
 -- Tasks' new definitions, or their deletion, of those that are still as they were read.
 UPDATE scheduled_tasks SET
     revision = rows.revision, schedule = rows.schedule, time_zone = rows.time_zone, handler = rows.handler,
     enabled = rows.enabled, payload = rows.payload, metadata = rows.metadata, category = rows.category,
-    description = rows.description, policy = rows.policy, note = rows.note, update_time = rows.update_time,
-    settled_time = rows.settled_time, next_run_time = rows.next_run_time, start_delay = rows.start_delay,
+    description = rows.description, policy = rows.policy, note = rows.note, changed_by = rows.changed_by,
+    update_time = rows.update_time, settled_time = rows.settled_time, next_run_time = rows.next_run_time, start_delay = rows.start_delay,
     delete_time = rows.delete_time, overdue_grace = rows.overdue_grace
 FROM rows
 WHERE scheduled_tasks.uid = rows.uid AND scheduled_tasks.delete_time IS NULL

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from support.servers import keyed_run
 from support.servers.live import Live
 
 
@@ -10,7 +11,7 @@ async def raw(live: Live, request: bytes) -> bytes:
     """Send bytes; return what comes back until the server closes, or has answered."""
     host, _, port = str(live.parts.http_address).rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(request)
+    writer.write(keyed_run.keyed(request, port))
     with suppress(ConnectionError):
         await writer.drain()
     answer = b""

@@ -34,9 +34,9 @@ def stuck_thread(ctx: TaskContext) -> None:
 
 
 @handler("fail", description="Raises")
-async def fail(_: TaskContext) -> None:
-    """Raise."""
-    raise ValueError("as asked")
+async def fail(ctx: TaskContext) -> None:
+    """Raise, with the payload's words if it has some."""
+    raise ValueError(ctx.payload.get("words", "as asked"))
 
 
 @handler("steps", description="Tells how far it is", concurrency=2)

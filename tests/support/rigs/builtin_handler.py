@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from support.rigs.rig import START, at
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.registration import registered
 from schedule_grpc.domain.task import define
 from schedule_grpc.handlers import Fate, Registry, TaskContext, perform
@@ -27,10 +28,11 @@ def context(
     report: Callable[[float, str], None] = lambda _fraction, _text: None,
     timeout: float = 60,
     scheduled_time: datetime | None = SCHEDULED,
+    namespace: str = DEFAULT_NAMESPACE,
     **env: Any,
 ) -> TaskContext:
     """Return what a handler gets; ``env`` holds what it finds in ctx.env."""
-    definition = define(name=handler, schedule="@daily", handler=handler)
+    definition = define(name=handler, schedule="@daily", handler=handler, namespace=namespace)
     clock = clock or FakeClock(NOW)
     return TaskContext(
         task=registered(None, definition, enabled=None, now=START).after,

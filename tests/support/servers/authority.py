@@ -34,17 +34,20 @@ class Authority:
         self._key = folder / "ca.key"
         _openssl("req", "-x509", *CURVE, "-days", DAYS, "-subj", "/CN=authority", "-keyout", self._key, "-out", self.ca)
 
-    def signed(self, name: str, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = DAYS) -> Pair:
+    def signed(
+        self, name: str, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = DAYS, subject: str = ""
+    ) -> Pair:
         """Return a certificate of that common name, for these subject alternative names.
 
         Args:
             name: The common name, and what its files are called.
             names: Subject alternative names, as openssl writes them; empty for none.
             days: How long it is valid; -1: it has ended.
+            subject: The subject, as openssl writes it (``/O=A/CN=B``), if it has more than the common name.
         """
         certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
-        _openssl("req", "-new", *CURVE, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        _openssl("req", "-new", "-utf8", *CURVE, "-subj", subject or f"/CN={name}", "-keyout", key, "-out", request)
         extensions.write_text(f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n")
         authority = ("-CA", self.ca, "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions)
         _openssl("x509", "-req", "-in", request, *authority, "-days", days, "-out", certificate)

@@ -15,6 +15,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 from support.machine.wall_clock import QuietClock
 from support.patience import calling
+from support.servers import keyed_run
 
 from schedule_grpc import app
 from schedule_grpc.client import AsyncClient
@@ -44,9 +45,14 @@ async def serving(database: Path, **settings: Any) -> AsyncIterator[Live]:
         "handlers": ["support.handlers.ordinary"],
         "drain_timeout": timedelta(0),
     }
+    file = keyed_run.new_file()
+    if keyed_run.is_on:
+        told["auth"] = {"mode": "required", "bootstrap_key_file": file}
     whole = Settings(database=f"sqlite:///{database}", **(told | settings))
     clock = QuietClock()
     async with app.running(whole, clock=clock) as parts:
+        keyed_run.learn(str(database), file, parts.address, parts.http_address)
+        assert not keyed_run.is_on or "auth" in settings or keyed_run.key_for(parts.address)
         engine = asyncio.create_task(parts.engine.run())
         await app._until_begun(parts, engine, asyncio.Event(), clock)
         async with calling(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:

@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.patience import AT_MOST
+from support.servers import keyed_run
 
 COMMAND = str(Path(sys.executable).with_name("schedule-grpc"))
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))
@@ -127,6 +129,11 @@ def start(folder: Path, *options: str, handlers: str | None = "support.handlers.
     """
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the server)
     chosen = [] if handlers is None else ["--handlers", handlers]
+    file = keyed_run.new_file()
+    is_keyed = keyed_run.is_on and "--bootstrap-key-file" not in options
+    if is_keyed:
+        chosen += ["--bootstrap-key-file", str(file)]
+        variables = {"SCHEDULE_AUTH__MODE": "required"} | variables
     process = subprocess.Popen(
         [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", *chosen, *options],
         cwd=folder,
@@ -153,7 +160,15 @@ def start(folder: Path, *options: str, handlers: str | None = "support.handlers.
         process, first.removeprefix("gRPC on ").partition(", ")[0], greeting, found[1] if found else None, log
     )
     STARTED.append(server)
+    keyed_run.learn(_database(folder, options), file, server.address, server.http_address)
+    assert not is_keyed or keyed_run.key_for(server.address)
     return server
+
+
+def _database(folder: Path, options: tuple[str, ...]) -> str:
+    """Return what tells a server's database from others: its name in PostgreSQL, whatever leads there, or a file."""
+    url = options[options.index("--database") + 1] if "--database" in options else ""
+    return urlsplit(url).path if url.startswith("postgresql") else f"{folder} {url}"
 
 
 def code_of_the_next(folder: Path, *, handlers: str, **variables: str) -> int:
@@ -217,7 +232,7 @@ def run(*arguments: str, folder: Path | None = None, timeout: float = AT_MOST) -
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=folder,
-        env=environment(),
+        env=environment(**({} if "--token-file" in arguments else keyed_run.variables(*arguments))),
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -24,7 +24,8 @@ from schedule_grpc.testing import FakeClock
 
 def alert(phase: Phase = Phase.STARTED, **changes) -> Alert:
     """Return an alert of a task."""
-    told = {"task_uid": "u1", "task_name": "backup", "key": "failing", "title": "It failed", "body": "why"}
+    told = {"task_uid": "u1", "namespace": "default", "task_name": "backup", "key": "failing"}
+    told |= {"title": "It failed", "body": "why"}
     end_time = START + timedelta(minutes=5) if phase is Phase.ENDED else None
     return Alert(**(told | {"phase": phase, "start_time": START, "end_time": end_time} | changes))
 
@@ -88,6 +89,7 @@ async def test_a_webhook_gets_signed_json(receiver: Receiver):
         "type": "alert.started",
         "timestamp": "2026-01-31T10:00:00.000Z",
         "data": {
+            "namespace": "default",
             "task": "backup",
             "key": "failing",
             "title": "It failed",
@@ -342,3 +344,12 @@ async def test_an_apprise_service_that_does_not_answer_is_given_up_in_time(recei
         await sending
     receiver.released.set()
     await asyncio.to_thread(thread.join)
+
+
+def test_a_message_names_the_namespace():
+    """In a field of its own; in the title where it is not the default one, for targets that show no more."""
+    ended = alert(Phase.ENDED)
+    assert [each.title for each in messages_of(ended)] == ["Resolved: It failed"]
+    elsewhere = replace(alert(end_time=START), namespace="reports")
+    assert [each.title for each in messages_of(elsewhere)] == ["[reports] It failed", "Resolved: [reports] It failed"]
+    assert {each.as_json()["data"]["namespace"] for each in messages_of(elsewhere)} == {"reports"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from support.patience import until
 from support.rigs.builtin_handler import attempt, context
 from support.servers.postgres import Postgres
 
@@ -267,7 +268,11 @@ async def test_cancelled_while_pg_dump_runs(settings: BackupSettings, pg: Postgr
     assert not Path(f"/proc/{pid}").exists()
     assert names(settings.root) == []
     held = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'schedule-grpc' AND state <> 'idle'"
-    assert pg.psql(held, "platform") == "0\n"
+
+    async def is_let_go() -> bool:  # a server notices a moment later that a connection is closed
+        return await asyncio.to_thread(pg.psql, held, "platform") == "0\n"
+
+    await until(is_let_go)
 
 
 @pytest.mark.parametrize(

@@ -219,10 +219,10 @@ async def test_who_is_allowed(allowed: str, url: str, may: bool):
 
     settings = HttpSettings(allow_hosts=[allowed], resolver=public)
     if may:
-        assert await settings.addresses(read_url(url))
+        assert await (await settings.within("default")).addresses(read_url(url))
     else:
         with pytest.raises(Refused, match=r"is not in .http_request. allow_hosts"):
-            await settings.addresses(read_url(url))
+            await (await settings.within("default")).addresses(read_url(url))
 
 
 @pytest.mark.parametrize(
@@ -338,9 +338,9 @@ async def test_link_local_and_metadata_need_their_own_address(origin: HttpServer
     names = Names(inside_test=[["169.254.169.254"]])
     settings = HttpSettings(allow_private_hosts=["inside.test"], resolver=names.resolve)
     with pytest.raises(Refused, match="which is metadata"):
-        await settings.addresses(read_url("http://inside.test/"))
+        await (await settings.within("default")).addresses(read_url("http://inside.test/"))
     named = HttpSettings(allow_private_hosts=["169.254.169.254"])
-    assert await named.addresses(read_url("http://169.254.169.254/")) == ["169.254.169.254"]
+    assert await (await named.within("default")).addresses(read_url("http://169.254.169.254/")) == ["169.254.169.254"]
 
 
 @pytest.fixture

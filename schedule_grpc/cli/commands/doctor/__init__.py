@@ -8,13 +8,14 @@ import typer
 from schedule_grpc.cli.completion import task_names
 from schedule_grpc.cli.connection import Caller, connection
 from schedule_grpc.cli.exits import FAILED
-from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, takes
+from schedule_grpc.cli.option_groups import takes
+from schedule_grpc.cli.options import ConfigFile, DatabaseUrl
 from schedule_grpc.text.terminal import first_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schedule_grpc.cli.commands.doctor.checks import Check
+    from schedule_grpc.cli.commands.doctor.check import Check
 
 
 @takes(call=connection)
@@ -36,7 +37,8 @@ def doctor(
     """
     import asyncio
 
-    from schedule_grpc.cli.commands.doctor.checks import Verdict, examined
+    from schedule_grpc.cli.commands.doctor.check import Verdict
+    from schedule_grpc.cli.commands.doctor.checks import examined
     from schedule_grpc.log import set_up as log
 
     log.configure(style="console", level="error")

@@ -4,10 +4,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from schedule_grpc import builtin
 from schedule_grpc.alerts import open_targets, read_secret
 from schedule_grpc.bindings import Environment
 from schedule_grpc.bindings.platform import missing_tables, tables
+from schedule_grpc.cli.commands.doctor.access_checks import access_asked, access_configured
+from schedule_grpc.cli.commands.doctor.check import Check, Verdict, bad, ok, warn
 from schedule_grpc.cli.commands.doctor.file_checks import open_files
 from schedule_grpc.cli.commands.doctor.health import serving
 from schedule_grpc.cli.connection import LOCAL, Caller
@@ -45,47 +46,10 @@ LOOKED_AT = 20
 """How many of a task's newest executions are checked."""
 
 
-class Verdict(StrEnum):
-    """The result of a check."""
-
-    OK = "ok"
-    WARN = "warn"
-    """Nothing is broken, but it may surprise the operator."""
-    FAIL = "FAIL"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding about one subject, its verdict, and advice."""
-
-    verdict: Verdict
-    subject: str
-    finding: str
-    advice: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """Return the check's JSON."""
-        return {"check": self.subject, "verdict": self.verdict.lower(), "told": self.finding, "advice": self.advice}
-
-
-def ok(subject: str, finding: str) -> Check:
-    """Return a check that found its subject in order."""
-    return Check(Verdict.OK, subject, finding)
-
-
-def warn(subject: str, finding: str, advice: str) -> Check:
-    """Return a check whose finding may surprise the operator."""
-    return Check(Verdict.WARN, subject, finding, advice)
-
-
-def bad(subject: str, finding: str, advice: str) -> Check:
-    """Return a check that found a fault."""
-    return Check(Verdict.FAIL, subject, finding, advice)
-
-
 async def examined(call: Caller, *, task: str, database: str | None, config: Path | None) -> Sequence[Check]:
     """Return every check: of this machine's configuration, of a server, and of a task if one is named."""
     checks: list[Check] = []
+    settings = None
     try:
         settings = load({"database": database}, file=config)
     except ConfigurationError as error:
@@ -94,7 +58,8 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
         file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
         checks.append(ok("configuration", f"{file or 'no file, defaults and environment'} can be read"))
         checks += _handler_modules(settings)
-        checks += _files(settings, file)
+        checks += _files(settings, file, call.token_file)
+        checks += access_configured(settings)
         checks.append(await _database(settings))
         checks += await _bindings(settings.bindings)
         checks.append(await _alerts(settings.alerts))
@@ -102,6 +67,8 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
             call = replace(call, server=address)
     server = await _server(call)
     checks.append(server)
+    if server.verdict is not Verdict.FAIL:
+        checks += await access_asked(call, settings, deadline=PATIENCE)
     if task and server.verdict is Verdict.FAIL:
         checks.append(bad("task", f"{task} cannot be looked at", "make the server answer first"))
     elif task:
@@ -137,8 +104,8 @@ def _handler_modules(settings: Settings) -> Iterator[Check]:
     yield ok("handlers", f"{len(registry.names())} in all, the built-in ones included")
 
 
-def _files(settings: Settings, config: Path | None) -> Iterator[Check]:
-    exposed = list(open_files(settings, config))
+def _files(settings: Settings, config: Path | None, token_file: Path | None) -> Iterator[Check]:
+    exposed = list(open_files(settings, config, token_file))
     for place, readers in exposed:
         yield warn("files", f"{place} can be read by {readers}", "take it from them: chmod go= FILE")
     if not exposed:

@@ -15,9 +15,16 @@ from schedule_grpc.text.secrets import Secrets, names_a_secret
 LOCAL = "file://"
 
 
-def open_files(settings: Settings, config: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield each file whose secrets other users can read, and these users."""
-    for path in _secret_files(settings, config):
+def open_files(settings: Settings, config: Path | None, token_file: Path | None = None) -> Iterator[tuple[str, str]]:
+    """Yield each file whose secrets other users can read, and these users.
+
+    Args:
+        settings: The server's.
+        config: The file that they are from.
+        token_file: The file with the key of the caller, if it has one.
+    """
+    mine = [] if token_file is None else [token_file]
+    for path in (*mine, *_secret_files(settings, config)):
         if readers := private_files.readers(path):
             yield str(path), readers
     exposed = [(path, readers) for path in _backups(settings.backup.root) if (readers := private_files.readers(path))]
@@ -34,10 +41,14 @@ def _secret_files(settings: Settings, config: Path | None) -> Iterator[Path]:
         options = {"url": binding} if isinstance(binding, str) else binding
         yield from _files_of(str(options.get("url")))
         yield from (Path(str(value)) for option, value in options.items() if _leads_to_a_secret(option))
+    if settings.auth.bootstrap_key_file is not None:
+        yield settings.auth.bootstrap_key_file
+    yield from (each.jwks_token_file for each in settings.auth.jwt if each.jwks_token_file is not None)
     if settings.alerts.secret_file is not None:
         yield settings.alerts.secret_file
     if settings.http_request.secrets_dir is not None:
         yield from _within(settings.http_request.secrets_dir)
+    yield from (secret.file for secret in settings.http_request.secrets.values())
 
 
 def _files_of(url: str) -> Iterator[Path]:

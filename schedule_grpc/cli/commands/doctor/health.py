@@ -18,7 +18,7 @@ async def serving(call: Caller, *, deadline: float) -> str:
         ScheduleError: if the call fails; Unavailable if no server answers.
         ValueError, OSError: if the address, the key or the certificate cannot be used.
     """
-    way = route(call.server, tls=call.tls(), token=call.token, attempts=1)
+    way = route(call.server, tls=call.tls(), token=call.token, token_file=call.token_file, attempts=1)
     if way.credentials is None:
         channel = grpc.aio.insecure_channel(way.address, options=way.options)
     else:
@@ -26,7 +26,9 @@ async def serving(call: Caller, *, deadline: float) -> str:
     async with channel:
         request = health_pb2.HealthCheckRequest(service=SERVICE)
         try:
-            response = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=deadline, metadata=way.metadata)
+            response = await health_pb2_grpc.HealthStub(channel).Check(
+                request, timeout=deadline, metadata=way.metadata()
+            )
         except grpc.RpcError as error:
             raise failure(error, closed=False) from None
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))

@@ -9,6 +9,7 @@ from schedule_grpc.cli.commands.tasks import apply, run
 from schedule_grpc.cli.completion import handler_names, zones
 from schedule_grpc.cli.connection import Caller, connection, first
 from schedule_grpc.cli.lookup import nothing_of, offered_handlers
+from schedule_grpc.cli.option_groups import takes
 from schedule_grpc.cli.options import (
     AllowUnknownHandler,
     Etag,
@@ -20,7 +21,6 @@ from schedule_grpc.cli.options import (
     instant,
     json_object,
     policies,
-    takes,
 )
 
 if TYPE_CHECKING:

@@ -1,11 +1,12 @@
 """The difference between the tasks of a file and the tasks of a server. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.policy_reading import policy_text
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import FIELDS, OBJECT_FIELDS, SCHEDULE_FIELDS, Definition, Task
@@ -43,15 +44,28 @@ class Difference:
     unchanged: tuple[str, ...]
     passed: tuple[Registration, ...] = ()
     """Tasks whose single instant is over: not registered, and no task of that name is deleted."""
+    namespace: str = ""
+    """Of all of them, as the file or the command names it; empty: the server chooses."""
+
+    def shown(self, name: str) -> str:
+        """Return a task's name for people and programs: with its namespace before it, unless that is the default."""
+        return name if self.namespace in ("", DEFAULT_NAMESPACE) else f"{self.namespace}/{name}"
 
     @property
     def registrations(self) -> tuple[Registration, ...]:
         """The registrations to send: of new tasks and of changed ones."""
         return (*self.created, *(task.registration for task in self.changed))
 
+    def sparing(self, wanted: Container[tuple[str, str]]) -> "Difference":
+        """Return the difference without deletions of tasks, by namespace and name, that another part declares.
+
+        A part that names no namespace, and one that names the namespace that the server chooses, are of one namespace.
+        """
+        return replace(self, deleted=tuple(task for task in self.deleted if (task.namespace, task.name) not in wanted))
+
 
 def difference(file: TaskFile, tasks: Sequence[Task], now: datetime, *, prune: bool) -> Difference:
-    """Return the difference between a file and the registered tasks, as of ``now``.
+    """Return the difference between a file of one namespace and the tasks registered there, as of ``now``.
 
     With ``prune`` the registered tasks of the file's set that the file does not declare are deleted.
     """
@@ -77,6 +91,7 @@ def difference(file: TaskFile, tasks: Sequence[Task], now: datetime, *, prune: b
         deleted=tuple(owned) if prune else (),
         unchanged=tuple(unchanged),
         passed=tuple(passed),
+        namespace=file.namespace,
     )
 
 

@@ -6,7 +6,8 @@ import typer
 
 from schedule_grpc.cli.connection import PATIENCE, Caller, connection
 from schedule_grpc.cli.exits import FAILED, INTERRUPTED, fail
-from schedule_grpc.cli.options import Patience, TaskName, json_object, takes
+from schedule_grpc.cli.option_groups import takes
+from schedule_grpc.cli.options import Patience, TaskName, json_object
 
 if TYPE_CHECKING:
     from schedule_grpc.domain.execution import Execution

@@ -67,6 +67,11 @@ def _check(place: Path | str, acknowledged: Acknowledged | None, *, at_rest: boo
         of_task[row["task_uid"]].append(row)
     for task in tasks:
         its = of_task[task["uid"]]
+        found += [
+            f"{row['id']}: is in another namespace than its task"
+            for row in its
+            if row["namespace"] != task["namespace"]
+        ]
         found += _occurrences_not_accounted_for(task, its, set_back=set_back)
         found += _counts_too_low(task, its)
     if at_rest:

@@ -4,21 +4,27 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
 import structlog
 
 from schedule_grpc import builtin
+from schedule_grpc.access.authenticator import Mode
+from schedule_grpc.access.gate import Gate
 from schedule_grpc.alerts import Sender, open_targets, read_secret
-from schedule_grpc.api import GrpcServer, HttpInterface
+from schedule_grpc.api import GrpcServer
+from schedule_grpc.app.audit_journal import audit_journal
+from schedule_grpc.app.edges import SOON, Core, opened_edges
 from schedule_grpc.backup import SERVICE, BackupSettings
 from schedule_grpc.bindings import Environment
+from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
+from schedule_grpc.domain.access.quota import QuotaExceeded
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
-from schedule_grpc.errors import Unavailable
+from schedule_grpc.engine.log_lines import one_by_one
+from schedule_grpc.errors import ConfigurationError, HandlerNotAllowed, NamespaceNotFound, Unavailable
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
 from schedule_grpc.log import set_up as log_set_up
@@ -33,9 +39,6 @@ from schedule_grpc.service import Service
 from schedule_grpc.settings.config import Settings
 from schedule_grpc.store import Store, open_store, shown
 
-if TYPE_CHECKING:
-    from schedule_grpc.api.http import HttpServer
-
 log = structlog.get_logger(__name__)
 
 DATABASES = (SQLITE, *POSTGRESQL)
@@ -45,12 +48,6 @@ COUNTED_EVERY = 10.0
 """Seconds."""
 BEGINS_WITHIN = 5.0
 """Seconds after which a server reports its addresses even if its engine has not begun: the database is away."""
-CATCHES_UP_WITHIN = 1.0
-"""Seconds after which HTTP is loaded even if overdue work is left."""
-SOON = timedelta(milliseconds=20)
-"""The pause between two checks of a starting server whether its engine has begun."""
-STREAM_GRACE = 5.0
-"""Seconds that calls under way get after the engine has drained."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,13 +57,15 @@ class RunningServer:
     grpc_addresses: tuple[Bound, ...]
     http_addresses: tuple[Bound, ...]
     tasks: tuple[Task, ...]
-    """The first tasks by name."""
+    """The first tasks of the namespace ``default``, by name."""
     more: bool
     """Whether there are more tasks."""
     offered: frozenset[str]
     """The names of the handlers that are offered."""
     api: bool
     """Whether it answers calls besides health checks."""
+    asks_callers: bool
+    """Whether callers must prove who they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +76,7 @@ class Parts:
     engine: Engine | AbsentEngine
     service: Service
     server: GrpcServer
+    gate: Gate
     metrics: Metrics
     sender: Sender
     hub: Hub
@@ -158,12 +158,18 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         # Before the others: executions that end with their task count as a deleted task's.
         stack.enter_context(hub.listening(metrics.notice_deleted, with_peers=True))
         stack.enter_context(hub.listening(metrics.notice))
+        if settings.audit.log:
+            stack.enter_context(hub.listening(partial(audit_journal, write=log_set_up.writer() or one_by_one)))
         loops = HandlerLoops(bindings=partial(_bindings, settings, clock), clock=clock)
         loops.open()
         stack.push_async_callback(loops.close)
         engine: Engine | AbsentEngine = AbsentEngine(store=store, clock=clock)
         if settings.engine:
-            options = EngineOptions(concurrency=settings.concurrency, drain_timeout=settings.drain_timeout)
+            options = EngineOptions(
+                concurrency=settings.concurrency,
+                drain_timeout=settings.drain_timeout,
+                audit_retention=settings.audit.retention,
+            )
             engine = Engine(
                 store=store,
                 clock=clock,
@@ -179,7 +185,17 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         stack.push_async_callback(sender.aclose)
         defaults = builtin.default_definitions()
         starter = engine if isinstance(engine, Engine) else None
-        service = Service(store=store, clock=clock, hub=hub, registry=registry, defaults=defaults, starter=starter)
+        service = Service(
+            store=store,
+            clock=clock,
+            hub=hub,
+            registry=registry,
+            defaults=defaults,
+            starter=starter,
+            builtins=_builtin_names(),
+            servers=lambda: engine.servers,
+            refused=metrics.quota_refused,
+        )
         await store.offer_handlers(registry.handlers(), now=clock.now())
         await engine.recover()
         if init:
@@ -187,16 +203,20 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         await _register(service, settings.registrations(), file=settings.tasks_from)
         metrics.report_health(lambda: not _troubles(service, engine))
         log_set_up.count_dropped(metrics.lines_dropped)
-        server = GrpcServer(service if settings.api else None, answered=metrics.answered)
-        addresses = await server.start([each.opened("grpc") for each in settings.grpc])
-        stack.push_async_callback(server.stop, STREAM_GRACE)
-        http = _http_interface(settings, partial(_http_server, settings, service, metrics, engine, clock))
-        http_addresses = () if http is None else http.addresses
-        http_answers = None if http is None else _opened_http(http, engine, clock, stack)
+        core = Core(
+            store=store,
+            service=service,
+            hub=hub,
+            metrics=metrics,
+            clock=clock,
+            troubles=partial(_troubles, service, engine),
+            caught_up=lambda: engine.caught_up,
+        )
+        edges = await opened_edges(settings, core, stack)
         log.info(
             "server.started",
-            grpc=", ".join(map(str, addresses)),
-            http=", ".join(map(str, http_addresses)) or None,
+            grpc=", ".join(map(str, edges.addresses)),
+            http=", ".join(map(str, edges.http_addresses)) or None,
             database=shown(settings.database),
             handlers=len(registry.names()),
             event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
@@ -205,13 +225,14 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             store=store,
             engine=engine,
             service=service,
-            server=server,
+            server=edges.server,
+            gate=edges.gate,
             metrics=metrics,
             sender=sender,
             hub=hub,
-            addresses=addresses,
-            http_addresses=http_addresses,
-            http_answers=http_answers,
+            addresses=edges.addresses,
+            http_addresses=edges.http_addresses,
+            http_answers=edges.http_answers,
         )
     log.info("server.stopped")
 
@@ -240,56 +261,8 @@ async def _keep_counting(store: Store, metrics: Metrics, clock: Clock) -> NoRetu
             metrics.begin(await store.count_open())
 
 
-def _http_interface(settings: Settings, make: "Callable[[Any], HttpServer]") -> HttpInterface | None:
-    """Listen for HTTP; None if it is off."""
-    listeners = [each.opened("http") for each in settings.http.address]
-    return HttpInterface(listeners, make) if listeners else None
-
-
-def _http_server(
-    settings: Settings, service: Service, metrics: Metrics, engine: Engine | AbsentEngine, clock: Clock, http: Any
-) -> "HttpServer":
-    """Make the HTTP server by its module, which is loaded late."""
-    app = http.application(
-        service if settings.api else None,
-        registry=metrics.registry,
-        troubles=partial(_troubles, service, engine),
-        clock=clock,
-    )
-    options = settings.http
-    access = http.Access(hosts=frozenset(options.allowed_hosts), origins=frozenset(options.allowed_origins))
-    guard = http.Guard(app, access=access, clock=clock, answered=metrics.answered_http)
-    server: HttpServer = http.HttpServer(guard, grace=STREAM_GRACE)
-    return server
-
-
-def _opened_http(
-    http: HttpInterface, engine: Engine | AbsentEngine, clock: Clock, stack: AsyncExitStack
-) -> "asyncio.Task[None]":
-    """Load HTTP in a task, which ends once it answers; close both with the stack."""
-    answers = asyncio.create_task(_answer_http(http, engine, clock), name="load HTTP")
-    stack.push_async_callback(http.close)
-    stack.push_async_callback(_end_task, answers)
-    return answers
-
-
-async def _answer_http(http: HttpInterface, engine: Engine | AbsentEngine, clock: Clock) -> None:
-    """Load HTTP once the engine has caught up: overdue work goes first."""
-    tries_until = clock.monotonic() + CATCHES_UP_WITHIN
-    never = asyncio.Event()
-    while not engine.caught_up and clock.monotonic() < tries_until:
-        await clock.wait_until(clock.now() + SOON, never)
-    await http.answer()
-
-
-async def _end_task(task: "asyncio.Task[None]") -> None:
-    """Cancel a task, and return when it has ended."""
-    task.cancel()
-    await asyncio.wait([task])
-
-
 async def _running_now(parts: Parts, *, api: bool) -> RunningServer:
-    tasks = await parts.store.list_tasks(TaskFilter(), after="", limit=SHOWN_TASKS + 1)
+    tasks = await parts.store.list_tasks(DEFAULT_NAMESPACE, TaskFilter(), after="", limit=SHOWN_TASKS + 1)
     return RunningServer(
         grpc_addresses=parts.addresses,
         http_addresses=parts.http_addresses,
@@ -297,6 +270,7 @@ async def _running_now(parts: Parts, *, api: bool) -> RunningServer:
         more=len(tasks) > SHOWN_TASKS,
         offered=frozenset(each.name for each in await parts.service.handlers() if each.offered),
         api=api,
+        asks_callers=parts.gate.mode is Mode.REQUIRED,
     )
 
 
@@ -357,13 +331,24 @@ async def _register(service: Service, tasks: Sequence[Registration], *, file: st
     """
     if not tasks:
         return
-    known = {handler.name for handler in await service.handlers()}
+    try:
+        over = await service.declare(tasks)
+    except (NamespaceNotFound, HandlerNotAllowed, QuotaExceeded) as error:
+        raise ConfigurationError(f"{file}: {error}") from error
+    known = await service.known_handlers()
     for registration in tasks:
         handler = registration.definition.handler
         if handler not in known:
             log.warning("task.handler_unknown", task=registration.definition.name, handler=handler)
-    for passed in await service.declare(tasks):
+    for passed in over:
         log.warning("task.passed", task=passed.definition.name, schedule=passed.definition.schedule.text, file=file)
+
+
+def _builtin_names() -> frozenset[str]:
+    """Return the names of the built-in handlers, whether this server runs them or not."""
+    registry = Registry()
+    registry.add_module(builtin)
+    return frozenset(registry.names())
 
 
 def _registry(settings: Settings) -> Registry:

@@ -1,0 +1,66 @@
+"""The rpc that each route of HTTP stands for: what the rpc needs, the route needs."""
+
+from collections.abc import Iterable, Mapping
+
+from starlette.routing import BaseRoute
+
+from schedule_grpc.access.rules import ACCESS, HEALTH, METRICS, PAGES, SCHEDULE
+from schedule_grpc.api.http.target import ApiRoute
+from schedule_grpc.errors import CannotStart
+
+RPCS: Mapping[tuple[str, str], str] = {
+    ("GET", "/tasks"): SCHEDULE + "ListTasks",
+    ("POST", "/tasks"): SCHEDULE + "RegisterTask",
+    ("GET", "/tasks/{name}"): SCHEDULE + "GetTask",
+    ("PATCH", "/tasks/{name}"): SCHEDULE + "UpdateTask",
+    ("DELETE", "/tasks/{name}"): SCHEDULE + "DeleteTask",
+    ("POST", "/tasks/{name}/enable"): SCHEDULE + "EnableTask",
+    ("POST", "/tasks/{name}/disable"): SCHEDULE + "DisableTask",
+    ("POST", "/tasks/{name}/run"): SCHEDULE + "RunTaskNow",
+    ("POST", "/tasks/{name}/backfill"): SCHEDULE + "BackfillTask",
+    ("GET", "/tasks/{name}/history"): SCHEDULE + "GetTaskHistory",
+    ("GET", "/executions"): SCHEDULE + "ListExecutions",
+    ("GET", "/executions/{id}"): SCHEDULE + "GetExecution",
+    ("POST", "/executions/{id}/cancel"): SCHEDULE + "CancelExecution",
+    ("GET", "/__scheduled"): SCHEDULE + "TriggerCron",
+    ("POST", "/__scheduled"): SCHEDULE + "TriggerCron",
+    ("GET", "/events"): SCHEDULE + "WatchExecutions",
+    ("GET", "/handlers"): SCHEDULE + "ListHandlers",
+    ("GET", "/preview"): SCHEDULE + "PreviewSchedule",
+    ("GET", "/audit"): ACCESS + "ListAuditEvents",
+    ("POST", "/init"): SCHEDULE + "InitializeDefaultTasks",
+    ("GET", "/keys"): ACCESS + "ListKeys",
+    ("POST", "/keys"): ACCESS + "CreateKey",
+    ("POST", "/keys/{name}/rotate"): ACCESS + "RotateKey",
+    ("DELETE", "/keys/{name}"): ACCESS + "RevokeKey",
+    ("GET", "/whoami"): ACCESS + "WhoAmI",
+    ("GET", "/health"): HEALTH + "Check",
+    ("GET", "/metrics"): METRICS,
+    ("GET", "/"): PAGES,
+    ("GET", "/openapi.json"): PAGES,
+    ("GET", "/docs"): PAGES,
+    ("GET", "/docs/start.js"): PAGES,
+    ("GET", "/docs/swagger-ui-bundle.js"): PAGES,
+    ("GET", "/docs/swagger-ui.css"): PAGES,
+}
+"""By method and path; a HEAD is a GET."""
+
+
+OF_HEALTH = frozenset({HEALTH + "Check", METRICS})
+"""What a listener serves that serves health alone."""
+
+
+def rpc_of(method: str, path: str) -> str:
+    """Return the rpc that a route stands for."""
+    return RPCS["GET" if method == "HEAD" else method, path]
+
+
+def check_rpcs(routes: Iterable[BaseRoute]) -> None:
+    """Check that every route stands for an rpc.
+
+    Raises:
+        CannotStart: naming the routes that do not.
+    """
+    served = [(method, route.path) for route in routes if isinstance(route, ApiRoute) for method in route.methods or ()]
+    if missing := sorted(f"{method} {path}" for method, path in served if (method, path) not in RPCS):
+        raise CannotStart(f"no rule says who may call {', '.join(missing)}")

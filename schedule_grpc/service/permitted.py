@@ -1,0 +1,102 @@
+"""What a permit leaves of the service's answers: names that it covers, and content that it may see.
+
+A caller with the scope ``observe`` alone sees that a task failed, and when; it does not see what the task works with.
+A name that a caller's grants do not cover looks to it like one that is not there.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeAlias
+
+from msgspec import structs
+
+from schedule_grpc.domain.access.permit import Permit
+from schedule_grpc.domain.access.scope import Scope
+from schedule_grpc.domain.execution import Execution
+from schedule_grpc.domain.paging import MAX_PAGE_SIZE
+from schedule_grpc.domain.task import EMPTY, Task, TaskFilter
+from schedule_grpc.events import Progress, Transition
+
+MOST_READS = 10
+"""Pages of `MAX_PAGE_SIZE` executions that are searched for those that a permit covers, in one call. The answer may be
+shorter than asked for, and still have a next page (AIP-158)."""
+HIDDEN = "(hidden: the scope read is needed)"
+"""Stands for an error's text."""
+
+Position: TypeAlias = tuple[datetime, str]
+ReadTasks: TypeAlias = Callable[[TaskFilter, str, int], Awaitable[Sequence[Task]]]
+"""Reads tasks, given a filter, the name that they follow, and their number."""
+ReadExecutions: TypeAlias = Callable[[Position | None, int], Awaitable[Sequence[Execution]]]
+"""Reads executions, given the place that they follow, and their number."""
+
+
+def shown_task(task: Task, permit: Permit) -> Task:
+    """Return a task without the content that the permit's caller may not see."""
+    if permit.sees(task.name):
+        return task
+    return structs.replace(task, definition=structs.replace(task.definition, payload=EMPTY, metadata=EMPTY))
+
+
+def shown_execution(execution: Execution, permit: Permit) -> Execution:
+    """Return an execution without the content that the permit's caller may not see."""
+    if permit.sees(execution.task_name):
+        return execution
+    return structs.replace(
+        execution,
+        payload=None,
+        result=None,
+        error=None if execution.error is None else HIDDEN,
+        cancel_note=None,
+        failed_attempts=tuple(structs.replace(each, error=HIDDEN) for each in execution.failed_attempts),
+    )
+
+
+def shown_event(event: Transition | Progress, permit: Permit) -> Transition | Progress:
+    """Return an event without the content that the permit's caller may not see."""
+    if isinstance(event, Transition):
+        shown = shown_execution(event.execution, permit)
+        return event if shown is event.execution else structs.replace(event, execution=shown)
+    return event if permit.sees(event.task_name) else replace(event, text="")
+
+
+async def covered_tasks(
+    read: ReadTasks, permit: Permit, chosen: TaskFilter, *, after: str, limit: int
+) -> tuple[Task, ...]:
+    """Return at most ``limit`` tasks that the permit covers, in the order of their names.
+
+    A category is metadata: by it only those tasks are found whose content the permit's caller may see.
+    """
+    found: list[Task] = []
+    heeded = structs.replace(permit, scope=Scope.READ) if chosen.category else permit
+    for prefix in heeded.prefixes:
+        if chosen.name_prefix.startswith(prefix):
+            within = chosen
+        elif prefix.startswith(chosen.name_prefix):
+            within = replace(chosen, name_prefix=prefix)
+        else:
+            continue
+        found += await read(within, after, limit - len(found))
+        if len(found) == limit:
+            break
+    return tuple(found)
+
+
+async def covered_executions(
+    read: ReadExecutions, permit: Permit, *, after: Position | None, limit: int
+) -> tuple[tuple[Execution, ...], Position | None]:
+    """Return at most ``limit`` executions that the permit covers, newest first.
+
+    Returns:
+        The executions, and the place after which others may follow; None: there are no others.
+    """
+    if permit.covers_all:
+        return tuple(await read(after, limit)), None
+    found: list[Execution] = []
+    for _ in range(MOST_READS):
+        page = await read(after, MAX_PAGE_SIZE)
+        found += [each for each in page if permit.covers(each.task_name)]
+        if len(found) >= limit or len(page) < MAX_PAGE_SIZE:
+            return tuple(found[:limit]), None
+        after = page[-1].create_time, page[-1].id
+    return tuple(found), after

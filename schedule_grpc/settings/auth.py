@@ -1,0 +1,82 @@
+"""Settings of authentication: whether callers must prove who they are, and what others may do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from schedule_grpc.access.authenticator import Mode, Policy
+from schedule_grpc.access.rules import PUBLIC
+from schedule_grpc.domain.access.caller import EVERYTHING
+from schedule_grpc.domain.access.grant import read_grants
+from schedule_grpc.errors import InvalidArgument
+from schedule_grpc.settings.identities import CertificateTables, JwtTables, SpiffeTexts
+from schedule_grpc.settings.values import NAMES
+from schedule_grpc.text.secrets import shown
+
+
+def _checked_grants(texts: list[str]) -> list[str]:
+    try:
+        return list(map(str, read_grants(texts)))
+    except InvalidArgument as error:
+        raise ValueError(
+            f"{error.violations[0].field} is no grant such as read@reports, or there are too many"
+        ) from None
+
+
+def _checked_parts(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in PUBLIC:
+            raise ValueError(f"{shown(name)!r} is none of {', '.join(PUBLIC)}")
+    return names
+
+
+GRANTS: Any = AfterValidator(_checked_grants)
+"""Checks a list of grants."""
+
+
+class AuthOptions(BaseModel):
+    """Whether callers must prove who they are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Mode | None = None
+    anonymous_grants: Annotated[list[str], NAMES, GRANTS] = Field(default_factory=lambda: list(map(str, EVERYTHING)))
+    public: Annotated[list[str], NAMES, AfterValidator(_checked_parts)] = Field(default_factory=list)
+    behind_tls_proxy: bool = False
+    bootstrap_key_file: Path | None = None
+    certificates: CertificateTables = ()
+    denied: SpiffeTexts = Field(default_factory=list)
+    jwt: JwtTables = ()
+
+    def __str__(self) -> str:
+        return "" if self.mode is None else f"mode {self.mode}"
+
+    @property
+    def is_required(self) -> bool:
+        """Whether every caller must prove who it is, whether or not there is a key yet."""
+        return self.mode is Mode.REQUIRED or (self.mode is None and bool(self.certificates or self.jwt))
+
+    def absolute(self) -> "AuthOptions":
+        """Return these settings with absolute paths."""
+        first_key = self.bootstrap_key_file
+        return self.model_copy(
+            update={
+                "bootstrap_key_file": None if first_key is None else Path.cwd() / first_key,
+                "jwt": tuple(each.absolute() for each in self.jwt),
+            }
+        )
+
+    def policy(self) -> Policy:
+        """Return how the server treats its callers."""
+        return Policy(
+            mode=self.mode,
+            anonymous_grants=read_grants(self.anonymous_grants),
+        )
+
+    def complaints(self, remote: Sequence[str]) -> list[str]:
+        """Return what is wrong with these settings beside addresses that others can reach."""
+        if self.mode is Mode.PERMISSIVE and remote:
+            return [f"auth.mode: permissive is for addresses of this machine, and {remote[0]} can be reached by others"]
+        return []
