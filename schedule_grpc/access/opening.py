@@ -1,8 +1,8 @@
 """Opens the gate of a server: its keys are read, and kept fresh while the server runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -116,15 +116,22 @@ async def _keep(
         await clock.wait_until(None, changed)
         was_told |= changed.is_set()
         changed.clear()
-        try:
+        with _surviving():
             await keys.keep_fresh(ask=was_told)
             was_told = False  # not before: a file's server is told of each change once
-        except Unavailable:
-            pass
-        except Exception as error:
-            log.exception("auth.keys_not_read", exc_info=error)  # without the upkeep no stream ends with its key
         gate.end_lapsed()
         refusals.flush()
         if tally is not None:
-            with suppress(Unavailable):
+            with _surviving():
                 await tally.flush()
+
+
+@contextmanager
+def _surviving() -> Iterator[None]:
+    """Let the upkeep go on whatever is raised: without it no revocation is known, and no stream ends with its key."""
+    try:
+        yield
+    except Unavailable:
+        pass
+    except Exception as error:
+        log.exception("gate.failed", exc_info=error)

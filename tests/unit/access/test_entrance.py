@@ -87,7 +87,7 @@ async def test_the_upkeep_survives_what_nobody_foresaw():
             patched.setattr(house.keys, "keys_in_use", lambda: None)
             house.keys.put(revoked(house.keys.kept[text.id], START))
             await house.clock.advance(1)
-        assert [line["event"] for line in lines] == ["auth.keys_not_read"]
+        assert [line["event"] for line in lines] == ["gate.failed"]
         assert await refused_within(house, entrance.gate, bearer(text), 5) == 1
 
 
