@@ -81,6 +81,11 @@ class Authenticator:
             return self._policy.mode
         return Mode.OFF if self._keys.is_empty and not self._provers else Mode.REQUIRED
 
+    @property
+    def stays_open(self) -> bool:
+        """Whether the settings say that everybody may do everything: then a key would be no more than a trap."""
+        return self._policy.mode is Mode.OFF
+
     async def prove(self, credentials: Credentials, rpc: str) -> Proven:
         """Return who calls.
 

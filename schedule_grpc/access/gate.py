@@ -16,12 +16,13 @@ from schedule_grpc.access.proven import Proven
 from schedule_grpc.access.rules import Rule
 from schedule_grpc.domain.access.caller import ANONYMOUS, Caller
 from schedule_grpc.domain.access.keys import require_identified
-from schedule_grpc.errors import PermissionDenied, ScheduleError, Unauthenticated
+from schedule_grpc.errors import FailedPrecondition, PermissionDenied, ScheduleError, Unauthenticated
 from schedule_grpc.runtime.clock import Clock, pass_by
 
 Denied: TypeAlias = Callable[[Credentials, str, ScheduleError, Caller], None]
 Reads: TypeAlias = Callable[[Caller, str, str], None]
 
+OPEN = "auth.mode is off: with a key the server would not start again; remove the setting first"
 NOBODY = Caller(name=ANONYMOUS, grants=())
 """A stranger at a server that knows its callers."""
 SLOWED_BY = 1.0
@@ -77,9 +78,12 @@ class Gate:
         Raises:
             Unauthenticated: if the server does not know who calls, and must.
             PermissionDenied: if the caller has the scope nowhere.
+            FailedPrecondition: for a new key, while the settings leave the server open.
             Unavailable: if the database has been away for too long to trust a key.
         """
         rule = self._rules[rpc]
+        if rule.proven and self._authenticator.stays_open:
+            raise FailedPrecondition(OPEN)
         try:
             proven = await self._authenticator.prove(credentials, rpc)
         except Unauthenticated as error:
@@ -150,7 +154,7 @@ class Admission:
         """Admit the call.
 
         Raises:
-            Unauthenticated, PermissionDenied, Unavailable: as `Gate.admit`.
+            Unauthenticated, PermissionDenied, FailedPrecondition, Unavailable: as `Gate.admit`.
         """
         call, proven = await self._gate.admit(self._rpc, self._credentials)
         begin(call)

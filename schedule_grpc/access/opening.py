@@ -1,10 +1,10 @@
 """Opens the gate of a server: its keys are read, and kept fresh while the server runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 
@@ -95,16 +95,26 @@ async def opened_entrance(
             changed.set()
 
     with hub.listening(notice, with_peers=True):
-        upkeep = asyncio.create_task(_keep(keys, gate, refusals, tally, clock, changed), name="keys")
         try:
-            yield Entrance(gate=gate, keys=keys)
+            async with _beside(_keep(keys, gate, refusals, tally, clock, changed), _keep_ending(gate, clock)):
+                yield Entrance(gate=gate, keys=keys)
         finally:
-            upkeep.cancel()
-            await asyncio.wait([upkeep])
             refusals.flush()
             if tally is not None:
                 with suppress(Unavailable):
                     await tally.flush(at_once=True)
+
+
+@asynccontextmanager
+async def _beside(*upkeep: Coroutine[Any, Any, NoReturn]) -> AsyncIterator[None]:
+    """Within this context the upkeep goes on."""
+    tasks = [asyncio.create_task(each, name="upkeep of the gate") for each in upkeep]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _keep(
@@ -124,6 +134,14 @@ async def _keep(
         if tally is not None:
             with _surviving():
                 await tally.flush()
+
+
+async def _keep_ending(gate: Gate, clock: Clock) -> NoReturn:
+    """End each second the calls whose proofs are over, also while the database lets the other upkeep wait."""
+    never = asyncio.Event()
+    while True:
+        await clock.wait_until(None, never)
+        gate.end_lapsed()
 
 
 @contextmanager

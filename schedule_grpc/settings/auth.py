@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schedule_grpc.access.authenticator import Mode, Policy
 from schedule_grpc.access.rules import PUBLIC
@@ -49,6 +49,12 @@ class AuthOptions(BaseModel):
     certificates: CertificateTables = ()
     denied: SpiffeTexts = Field(default_factory=list)
     jwt: JwtTables = ()
+
+    @model_validator(mode="after")
+    def _means_one_thing(self) -> "AuthOptions":
+        if self.mode is Mode.OFF and self.bootstrap_key_file is not None:
+            raise ValueError("mode off lets everybody in: with the key of bootstrap_key_file it would not start again")
+        return self
 
     def __str__(self) -> str:
         return "" if self.mode is None else f"mode {self.mode}"

@@ -1,5 +1,6 @@
 """A gate with everything behind it, on a clock that stands still; its keys are in memory."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -30,6 +31,7 @@ class Keys:
         self.version = 0
         self.used: list[tuple[str, datetime]] = []
         self.away = False
+        self.hangs = False
 
     def put(self, key: Key) -> None:
         """Write a key, as another server would: nobody is told."""
@@ -46,6 +48,8 @@ class Keys:
         """Return how often a key was written."""
         if self.away:
             raise Unavailable("away")
+        if self.hangs:
+            await asyncio.Event().wait()
         return self.version
 
     async def keys_in_use(self) -> tuple[int, Sequence[Key]]:

@@ -1,5 +1,8 @@
 """The entrance of a server: its keys are kept fresh, and the log tells whom it refused."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 from structlog.testing import capture_logs
 from support.rigs.gate_house import House, bearer
@@ -12,7 +15,7 @@ from schedule_grpc.access.opening import opened_entrance
 from schedule_grpc.access.refusals import KINDS_KEPT, PERIOD, Refusals
 from schedule_grpc.access.rules import SCHEDULE
 from schedule_grpc.domain.access.keys import revoked
-from schedule_grpc.errors import ConfigurationError, ScheduleError
+from schedule_grpc.errors import ConfigurationError, ScheduleError, Unauthenticated
 from schedule_grpc.events import Hub, KeysChanged
 from schedule_grpc.testing import FakeClock
 
@@ -76,6 +79,25 @@ async def test_what_the_upkeep_was_told_is_done_once_the_database_is_back():
         await house.clock.advance(3)
         house.keys.away = False
         assert await refused_within(house, entrance.gate, bearer(text), 5) == 1
+
+
+async def test_calls_end_with_their_keys_while_the_database_hangs():
+    """A key's own end needs no database."""
+    house = House(shared=True)
+    text = house.keys.make("read@a", lifetime=timedelta(seconds=3))
+    async with opened_entrance(house.keys, Hub(), Policy(), house.clock) as entrance:
+        house.keys.hangs = True
+        watching = asyncio.create_task(_watching(entrance.gate, bearer(text)))
+        await house.clock.advance(2)
+        assert not watching.done()
+        await house.clock.advance(2)
+        with pytest.raises(Unauthenticated):
+            await watching
+
+
+async def _watching(gate: Gate, credentials: Credentials) -> None:
+    async with gate.admitting(SCHEDULE + "WatchExecutions", credentials):
+        await asyncio.Event().wait()
 
 
 async def test_the_upkeep_survives_what_nobody_foresaw():

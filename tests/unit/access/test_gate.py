@@ -19,6 +19,7 @@ from schedule_grpc.domain.access.grant import read_grants
 from schedule_grpc.domain.access.key_text import new_key
 from schedule_grpc.domain.access.keys import revoked, rotated
 from schedule_grpc.errors import (
+    FailedPrecondition,
     InvalidArgument,
     PermissionDenied,
     Unauthenticated,
@@ -124,6 +125,15 @@ async def test_a_server_without_keys_asks_nobody():
     assert house.gate.mode is Mode.OFF
     with pytest.raises(PermissionDenied, match="a caller without a key is given none"):
         await house.caller(CREATE_KEY, Credentials())
+
+
+async def test_a_server_that_shall_stay_open_makes_no_key():
+    """Not for its socket's callers either: it would answer everybody beside the key, and not start again."""
+    house = House(Mode.OFF)
+    for credentials in (Credentials(), Credentials(socket_grants=read_grants(["admin@*"]))):
+        with pytest.raises(FailedPrecondition, match=r"auth\.mode is off"):
+            await house.caller(CREATE_KEY, credentials)
+    assert (await house.caller(GET, Credentials())).name == ANONYMOUS
 
 
 async def test_the_first_key_closes_the_server_for_good():
