@@ -293,7 +293,7 @@ async def test_a_server_that_does_not_serve_is_red(tmp_path: Path):
 @asynccontextmanager
 async def serving_nothing(folder: Path) -> AsyncIterator[app.Parts]:
     """Within this context a server runs whose health is red."""
-    settings = Settings(database=f"sqlite:///{folder}/schedule.db", grpc="127.0.0.1:0", bindings={})
+    settings = Settings(database=f"sqlite:///{folder}/schedule.db", grpc="127.0.0.1:0", http="off", bindings={})
     async with app.running(settings, clock=SystemClock()) as parts:
         await parts.server.set_serving(serving=False)
         yield parts
