@@ -3,6 +3,7 @@
 A lock would be a weapon: whoever shares an address with another caller could keep that one out.
 """
 
+from schedule_grpc.access.credentials import host_of
 from schedule_grpc.runtime.clock import Clock
 
 MOST = 20
@@ -25,6 +26,6 @@ class FailedAttempts:
         now = self._clock.monotonic()
         if now - self._began >= PERIOD or len(self._counts) >= PEERS_KEPT:
             self._counts, self._began = {}, now
-        host = peer.rpartition(":")[0]
+        host = host_of(peer)
         self._counts[host] = self._counts.get(host, 0) + 1
         return self._counts[host] > MOST

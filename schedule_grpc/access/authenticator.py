@@ -37,7 +37,7 @@ class Prover(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
+class CallerPolicy:
     """How a server treats its callers."""
 
     mode: Mode | None = None
@@ -51,7 +51,7 @@ class Authenticator:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: CallerPolicy,
         keys: KeyRing,
         clock: Clock,
         *,

@@ -57,3 +57,8 @@ class Credentials(Struct, frozen=True, kw_only=True):
         if len(self.authorization) > 1 or scheme.lower() != BEARER or not 0 < len(token) <= LONGEST_TOKEN:
             raise Unauthenticated
         return token
+
+
+def host_of(peer: str) -> str:
+    """Return the address of a peer without its port: ports tell calls apart, not callers."""
+    return peer.rpartition(":")[0] or peer

@@ -5,13 +5,14 @@ can be lost, so each server asks every second whether the keys have a newer vers
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
 from schedule_grpc.access.proven import Proven
 from schedule_grpc.domain.access.caller import Caller
-from schedule_grpc.domain.access.keys import NOTED_EVERY, Key
+from schedule_grpc.domain.access.keys import Key
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.runtime.clock import Clock
 
@@ -47,7 +48,6 @@ class KeyRing:
         self._version = 0
         self._read_at = clock.monotonic()
         self._used: set[str] = set()
-        self._noted: dict[str, datetime] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -112,15 +112,12 @@ class KeyRing:
         if ask or self._source.is_shared:
             await self.refresh()
         now = self._clock.now()
-        due = [key_id for key_id in self._used if self._is_due(key_id, now)]
+        used = [key for key in map(self._keys.get, self._used) if key is not None]
+        due = {key.id: replace(key, last_used_time=now) for key in used if key.is_due_to_be_noted(now)}
         self._used = set()
         if due:
-            await self._source.note_keys_used(due, now=now)
-            self._noted |= dict.fromkeys(due, now)
-
-    def _is_due(self, key_id: str, now: datetime) -> bool:
-        noted = self._noted.get(key_id)
-        return noted is None or now - noted >= NOTED_EVERY
+            await self._source.note_keys_used(list(due), now=now)
+            self._keys |= due
 
 
 def _proven(key: Key, digest: bytes) -> Proven:

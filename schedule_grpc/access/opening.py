@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from schedule_grpc.access.authenticator import Authenticator, Mode, Policy, Prover
+from schedule_grpc.access.authenticator import Authenticator, CallerPolicy, Mode, Prover
 from schedule_grpc.access.credentials import Credentials
 from schedule_grpc.access.gate import Gate
 from schedule_grpc.access.key_ring import KeyRing, KeySource
@@ -36,7 +36,7 @@ class Entrance:
 async def opened_entrance(
     source: KeySource,
     hub: Hub,
-    policy: Policy,
+    policy: CallerPolicy,
     clock: Clock,
     *,
     public: Iterable[str] = (),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from schedule_grpc.access.credentials import Credentials
+from schedule_grpc.access.credentials import Credentials, host_of
 from schedule_grpc.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -46,8 +46,7 @@ class Refusals:
     def note(self, event: str, code: str, rpc: str, credentials: Credentials) -> None:
         """Count a refused call, and log it if it is the first of its kind within the period."""
         self.flush()
-        host = credentials.peer.rpartition(":")[0] or credentials.peer
-        refusal = Refusal(event, code, rpc, host, credentials.agent[:LONGEST_AGENT])
+        refusal = Refusal(event, code, rpc, host_of(credentials.peer), credentials.agent[:LONGEST_AGENT])
         if refusal not in self._counts and len(self._counts) >= KINDS_KEPT:
             refusal = _OTHERS
         self._counts[refusal] = self._counts.get(refusal, 0) + 1

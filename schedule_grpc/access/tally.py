@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import structs
 
+from schedule_grpc.access.credentials import host_of
 from schedule_grpc.domain.access.audit import Author, Entry, Outcome
 from schedule_grpc.domain.access.caller import ANONYMOUS, Caller
 from schedule_grpc.runtime.clock import Clock
@@ -50,7 +51,7 @@ class Tally:
         """Count a call of an rpc, given by its full name, if its caller is audited."""
         if not caller.is_audited:
             return
-        host = caller.peer.rpartition(":")[0] or caller.peer
+        host = host_of(caller.peer)
         method = rpc.rpartition("/")[2]
         kind = _Kind(caller.name if caller.is_identified else host, method, namespace, outcome, reason)
         if kind not in self._entries and len(self._entries) >= KINDS_KEPT:

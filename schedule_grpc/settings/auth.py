@@ -1,12 +1,11 @@
 """Settings of authentication: whether callers must prove who they are, and what others may do."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from schedule_grpc.access.authenticator import Mode, Policy
+from schedule_grpc.access.authenticator import CallerPolicy, Mode
 from schedule_grpc.access.rules import PUBLIC
 from schedule_grpc.domain.access.caller import EVERYTHING
 from schedule_grpc.domain.access.grant import read_grants
@@ -74,15 +73,6 @@ class AuthOptions(BaseModel):
             }
         )
 
-    def policy(self) -> Policy:
+    def policy(self) -> CallerPolicy:
         """Return how the server treats its callers."""
-        return Policy(
-            mode=self.mode,
-            anonymous_grants=read_grants(self.anonymous_grants),
-        )
-
-    def complaints(self, remote: Sequence[str]) -> list[str]:
-        """Return what is wrong with these settings beside addresses that others can reach."""
-        if self.mode is Mode.PERMISSIVE and remote:
-            return [f"auth.mode: permissive is for addresses of this machine, and {remote[0]} can be reached by others"]
-        return []
+        return CallerPolicy(mode=self.mode, anonymous_grants=read_grants(self.anonymous_grants))

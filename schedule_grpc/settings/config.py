@@ -4,7 +4,6 @@ Unknown keys in the file are refused. Unknown variables in the environment are n
 ``SCHEDULE_PORT`` and more into every container beside a service that is named ``schedule``.
 """
 
-import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from schedule_grpc.access.authenticator import Mode
 from schedule_grpc.backup.settings import DEFAULT_ROOT
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
@@ -46,6 +46,7 @@ from schedule_grpc.settings.values import (
     BindingName,
     checked_origin,
     duration,
+    is_loopback,
     table,
 )
 from schedule_grpc.text.secrets import check_hosts, shown
@@ -228,8 +229,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _reachable_only_on_purpose(self) -> "Settings":
-        if complaints := self.auth.complaints([str(listener) for _, listener in self._reachable()]):
-            raise ValueError(complaints[0])
+        for _, listener in self._reachable():
+            if self.auth.mode is Mode.PERMISSIVE:
+                raise ValueError(
+                    f"auth.mode: permissive is for addresses of this machine, and {listener} can be reached by others"
+                )
         if not self.insecure_bind and self.open_addresses:
             raise ValueError(
                 f"{self.open_addresses[0]} can be reached by others, so callers must prove who they are, over TLS: set "
@@ -374,10 +378,4 @@ def _absolute(path: Path | None) -> Path | None:
 
 
 def _is_loopback(listener: ListenerOptions) -> bool:
-    host = listener.address.rpartition(":")[0]
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(listener.address.rpartition(":")[0].strip("[]"))

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from schedule_grpc.access.jwt_rules import ALGORITHMS, JwtIssuer, KeySource, Sub
 from schedule_grpc.domain.access.grant import Grant, read_grants
 from schedule_grpc.domain.durations import DAY, HOUR, MINUTE, SECOND, written
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.settings.values import NAMES, duration
+from schedule_grpc.settings.values import NAMES, duration, is_loopback
 from schedule_grpc.text.secrets import are_hosts, shown
 
 LONGEST_LEEWAY = 5 * MINUTE
@@ -57,7 +56,7 @@ def _checked_url(url: str) -> str:
     is_readable = separator and host and url.isascii() and url.isprintable() and not _NOT_IN_HOST.search(host)
     if not is_readable or " " in url or not are_hosts(host):
         raise ValueError(f"{shown(url)} is not a URL such as https://issuer.example/keys, without user and password")
-    if scheme != "https" and not (scheme == "http" and _is_loopback(urlsplit(url).hostname or "")):
+    if scheme != "https" and not (scheme == "http" and is_loopback(urlsplit(url).hostname or "")):
         raise ValueError(f"{shown(url)} is not https:// (http:// only on this machine)")
     return url
 
@@ -69,13 +68,6 @@ def _within(least: timedelta, most: timedelta) -> AfterValidator:
         return value
 
     return AfterValidator(checked)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 GrantTexts: TypeAlias = Annotated[list[str], NAMES, AfterValidator(_checked_grants)]

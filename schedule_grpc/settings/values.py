@@ -1,5 +1,6 @@
 """Readers of settings' values as people write them: durations, lists, tables, addresses; they refuse other texts."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -77,6 +78,14 @@ def checked_address(address: str) -> str:
     if not colon or not host or not port or not are_hosts(address):
         raise ValueError(f"{shown_address(address)} is not HOST:PORT")
     return address
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine: ``localhost``, or an address of the loopback interface."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def checked_origin(origin: str) -> str:

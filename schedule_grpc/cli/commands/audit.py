@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schedule_grpc.cli.connection import AsJson, Caller, connection, first
-from schedule_grpc.cli.exits import FAILED, USAGE, fail
+from schedule_grpc.cli.exits import FAILED, exiting_on_refusals
 from schedule_grpc.cli.option_groups import takes
 from schedule_grpc.cli.options import ConfigFile, DatabaseUrl, instant
 
@@ -55,18 +55,11 @@ def verify(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json: 
     """Check every chain of the audit log. Reads the database itself, and trusts no server; one may be using it."""
     import asyncio
 
-    from schedule_grpc.errors import ConfigurationError, DatabaseRefused
-    from schedule_grpc.settings.config import WrongSettings, load
+    from schedule_grpc.settings.config import load
     from schedule_grpc.store import check_audit
 
-    try:
+    with exiting_on_refusals():
         reports = asyncio.run(check_audit(load({"database": database}, file=config).database))
-    except WrongSettings as error:
-        fail("\n".join(error.complaints), code=USAGE)
-    except ConfigurationError as error:
-        fail(str(error), code=USAGE)
-    except DatabaseRefused as error:
-        fail(str(error), code=FAILED)
     if as_json:
         from schedule_grpc.cli.print_json import print_json
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from schedule_grpc.cli.connection import Caller, connection
-from schedule_grpc.cli.exits import FAILED, USAGE, fail
+from schedule_grpc.cli.exits import FAILED, USAGE, exiting_on_refusals, fail
 from schedule_grpc.cli.option_groups import takes
 from schedule_grpc.cli.options import duration
 from schedule_grpc.text.terminal import plain
@@ -209,18 +209,10 @@ def _created_offline(call: Caller, database: str, request: "KeyRequest") -> "New
     import asyncio
 
     from schedule_grpc.cli.offline import create_key
-    from schedule_grpc.errors import ConfigurationError, DatabaseRefused
-    from schedule_grpc.settings.config import WrongSettings, load
+    from schedule_grpc.settings.config import load
 
-    with call.exiting_on_errors():
-        try:
-            return asyncio.run(create_key(load({"database": database}).database, request))
-        except WrongSettings as error:
-            fail("\n".join(error.complaints), code=USAGE)
-        except ConfigurationError as error:
-            fail(str(error), code=USAGE)
-        except DatabaseRefused as error:
-            fail(str(error), code=FAILED)
+    with call.exiting_on_errors(), exiting_on_refusals():
+        return asyncio.run(create_key(load({"database": database}).database, request))
 
 
 def _idle(keys: "list[KeyInfo]", span: "timedelta") -> "list[KeyInfo]":

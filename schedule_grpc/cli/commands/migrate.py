@@ -1,7 +1,7 @@
 """``schedule-grpc migrate``: the database, brought to the newest schema version."""
 
 from schedule_grpc.cli.connection import AsJson
-from schedule_grpc.cli.exits import FAILED, USAGE, fail
+from schedule_grpc.cli.exits import exiting_on_refusals
 from schedule_grpc.cli.options import ConfigFile, DatabaseUrl
 
 
@@ -9,10 +9,9 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
     """Bring the database up to date. Creates the configured one if it is not there; no server may be using it."""
     import asyncio
 
-    from schedule_grpc.errors import ConfigurationError, DatabaseRefused
     from schedule_grpc.events import Hub
     from schedule_grpc.runtime import paths
-    from schedule_grpc.settings.config import SQLITE, WrongSettings, load
+    from schedule_grpc.settings.config import SQLITE, load
     from schedule_grpc.store import NEWEST, found_version, open_store, shown
 
     async def migrated(url: str) -> int | None:
@@ -21,15 +20,9 @@ def migrate(*, database: DatabaseUrl = None, config: ConfigFile = None, as_json:
         await store.close()
         return before
 
-    try:
+    with exiting_on_refusals():
         url = load({"database": database}, file=config).database
         before = asyncio.run(migrated(url))
-    except WrongSettings as error:
-        fail("\n".join(error.complaints), code=USAGE)
-    except ConfigurationError as error:
-        fail(str(error), code=USAGE)
-    except DatabaseRefused as error:
-        fail(str(error), code=FAILED)
     place = shown(url)
     if place.startswith(SQLITE):
         place = SQLITE + paths.shown(place.removeprefix(SQLITE))

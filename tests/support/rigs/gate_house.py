@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from support.rigs.rig import START
 
-from schedule_grpc.access.authenticator import Authenticator, Mode, Policy
+from schedule_grpc.access.authenticator import Authenticator, CallerPolicy, Mode
 from schedule_grpc.access.credentials import Credentials
 from schedule_grpc.access.current import current_call
 from schedule_grpc.access.gate import Gate
@@ -69,7 +69,7 @@ class House:
         self.keys = Keys(shared=shared)
         self.ring = KeyRing(self.keys, self.clock)
         self.passed: list[str] = []
-        policy = Policy(mode=mode, anonymous_grants=read_grants(anonymous))
+        policy = CallerPolicy(mode=mode, anonymous_grants=read_grants(anonymous))
         self.authenticator = Authenticator(
             policy, self.ring, self.clock, would_refuse=lambda _, rpc: self.passed.append(rpc)
         )

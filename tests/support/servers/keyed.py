@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from support.patience import calling
 from support.rigs.rig import START
 
-from schedule_grpc.access.authenticator import Authenticator, Mode, Policy
+from schedule_grpc.access.authenticator import Authenticator, CallerPolicy, Mode
 from schedule_grpc.access.credentials import Credentials
 from schedule_grpc.access.gate import Gate
 from schedule_grpc.access.key_ring import KeyRing
@@ -73,7 +73,7 @@ async def serving_keys(place: Path | str) -> AsyncIterator[Keyed]:
     store = await open_store(place, hub)
     clock = FakeClock(START)
     whoever = Whoever(caller("admin@*"))
-    authenticator = Authenticator(Policy(mode=Mode.REQUIRED), KeyRing(store, clock), clock, provers=[whoever])
+    authenticator = Authenticator(CallerPolicy(mode=Mode.REQUIRED), KeyRing(store, clock), clock, provers=[whoever])
     gate = Gate(authenticator, RULES, clock)
     keys = KeyService(store=store, clock=clock)
     server = GrpcServer(Service(store=store, clock=clock, hub=Hub(), registry=Registry(())), keys=keys, gate=gate)

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from support.rigs.gate_house import House, bearer
 from support.rigs.rig import START
 
-from schedule_grpc.access.authenticator import Mode, Policy
+from schedule_grpc.access.authenticator import CallerPolicy, Mode
 from schedule_grpc.access.credentials import Credentials
 from schedule_grpc.access.gate import Gate
 from schedule_grpc.access.opening import opened_entrance
@@ -39,7 +39,7 @@ async def test_a_revocation_elsewhere_is_known_within_a_second(told: bool):
     """At once where the notification arrives."""
     house, hub = House(shared=True), Hub()
     text = house.keys.make("read@a")
-    async with opened_entrance(house.keys, hub, Policy(), house.clock) as entrance:
+    async with opened_entrance(house.keys, hub, CallerPolicy(), house.clock) as entrance:
         house.keys.put(revoked(house.keys.kept[text.id], START))
         if told:
             hub.relay([KeysChanged()])
@@ -52,7 +52,7 @@ async def test_a_server_that_shall_be_open_does_not_start_beside_keys():
     house = House()
     house.keys.make("read@a")
     with pytest.raises(ConfigurationError, match=r"auth\.mode is off, and there are keys"):
-        async with opened_entrance(house.keys, Hub(), Policy(mode=Mode.OFF), house.clock):
+        async with opened_entrance(house.keys, Hub(), CallerPolicy(mode=Mode.OFF), house.clock):
             pass
 
 
@@ -60,7 +60,7 @@ async def test_the_upkeep_goes_on_while_the_database_is_away():
     """And reads the keys when it is back."""
     house = House(shared=True)
     text = house.keys.make("read@a")
-    async with opened_entrance(house.keys, Hub(), Policy(), house.clock) as entrance:
+    async with opened_entrance(house.keys, Hub(), CallerPolicy(), house.clock) as entrance:
         house.keys.away = True
         await house.clock.advance(3)
         house.keys.put(revoked(house.keys.kept[text.id], START))
@@ -72,7 +72,7 @@ async def test_what_the_upkeep_was_told_is_done_once_the_database_is_back():
     """The server of a file is told of each change once, and asks for none."""
     house, hub = House(), Hub()
     text = house.keys.make("read@a")
-    async with opened_entrance(house.keys, hub, Policy(), house.clock) as entrance:
+    async with opened_entrance(house.keys, hub, CallerPolicy(), house.clock) as entrance:
         house.keys.away = True
         house.keys.put(revoked(house.keys.kept[text.id], START))
         hub.publish([KeysChanged()])
@@ -85,7 +85,7 @@ async def test_calls_end_with_their_keys_while_the_database_hangs():
     """A key's own end needs no database."""
     house = House(shared=True)
     text = house.keys.make("read@a", lifetime=timedelta(seconds=3))
-    async with opened_entrance(house.keys, Hub(), Policy(), house.clock) as entrance:
+    async with opened_entrance(house.keys, Hub(), CallerPolicy(), house.clock) as entrance:
         house.keys.hangs = True
         watching = asyncio.create_task(_watching(entrance.gate, bearer(text)))
         await house.clock.advance(2)
@@ -104,7 +104,7 @@ async def test_the_upkeep_survives_what_nobody_foresaw():
     """Without it no revocation would be known, and no stream would end."""
     house = House(shared=True)
     text = house.keys.make("read@a")
-    async with opened_entrance(house.keys, Hub(), Policy(), house.clock) as entrance:
+    async with opened_entrance(house.keys, Hub(), CallerPolicy(), house.clock) as entrance:
         with capture_logs() as lines, pytest.MonkeyPatch.context() as patched:
             patched.setattr(house.keys, "keys_in_use", lambda: None)
             house.keys.put(revoked(house.keys.kept[text.id], START))

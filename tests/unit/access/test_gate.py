@@ -8,7 +8,7 @@ from support.rigs.gate_house import House, bearer
 from support.rigs.rig import START
 
 from schedule_grpc.access.attempts import MOST
-from schedule_grpc.access.authenticator import Authenticator, Mode, Policy
+from schedule_grpc.access.authenticator import Authenticator, CallerPolicy, Mode
 from schedule_grpc.access.credentials import LONGEST_TOKEN, Credentials
 from schedule_grpc.access.gate import MOST_SLOWED, Gate
 from schedule_grpc.access.key_ring import KNOWN_FOR
@@ -248,7 +248,7 @@ async def test_a_call_that_lasts_ends_with_the_text_of_its_key(closed: House):
 
 async def test_a_call_that_lasts_ends_with_its_proof(closed: House):
     """A token's own end counts, by our clock."""
-    authenticator = Authenticator(Policy(mode=Mode.REQUIRED), closed.ring, closed.clock, provers=[ByAgent()])
+    authenticator = Authenticator(CallerPolicy(mode=Mode.REQUIRED), closed.ring, closed.clock, provers=[ByAgent()])
     gate = Gate(authenticator, RULES, closed.clock)
     task = await begun(closed, gate, bearer("x"))
     await closed.clock.advance(29)
