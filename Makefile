@@ -45,7 +45,7 @@ test-watch: $(VENV)/ready $(PROTO_VENV)/ready ## run the tests again whenever a 
 	$(BIN)/ptw . --now --runner $(BIN)/pytest --patterns '**/*.py,**/*.sql'
 
 soak: $(VENV)/ready ## the fault tests at full length: 200 kills and more, about fifteen minutes
-	FAULTS=long $(BIN)/pytest tests/faults tests/properties --timeout 1800 -o log_cli=true --log-cli-level=INFO
+	FAULTS=long $(BIN)/pytest tests/faults tests/properties tests/conformance --timeout 1800 -o log_cli=true --log-cli-level=INFO
 
 bench: $(VENV)/ready $(BENCH_VENV)/ready ## measure everything beside its peers, an hour or two; BENCH="--only burst" for one
 	$(BIN)/python -m benchmarks --json build/bench.json --plot build/curve.svg $(BENCH)

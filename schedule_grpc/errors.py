@@ -14,7 +14,7 @@
     ├── KeyExists                    a key that is not revoked has the name
     ├── NamespaceExists              a namespace of that name is there already
     ├── FailedPrecondition           the request is well formed, but the state of the service does not allow it
-    │   ├── HandlerNotFound          no server offers, or ever offered, a handler of that name
+    │   ├── HandlerNotFound          nothing offers, or ever offered, a handler of that name
     │   ├── HandlerNotAllowed        the namespace's tasks may not name that handler
     │   ├── NamespaceNotEmpty        the namespace still has tasks, or history
     │   ├── TaskDisabled
@@ -268,13 +268,13 @@ class TaskUnreadable(FailedPrecondition):
 
 
 class NoWorker(FailedPrecondition):
-    """No server that offers the handler took the execution in time; it ended SKIPPED."""
+    """No server and no worker that offers the handler took the execution in time; it ended SKIPPED."""
 
     code = "NO_WORKER"
 
     def __init__(self, handler: str, execution_id: str) -> None:
         super().__init__(
-            f"No server offers the handler {handler}: execution {execution_id} was skipped",
+            f"No server and no worker offers the handler {handler}: execution {execution_id} was skipped",
             details={"handler": handler, "execution": execution_id},
         )
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from schedule_grpc.domain.access.audit import AuditEvent
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.execution.log_lines import LogLine
 from schedule_grpc.runtime.clock import Clock
 
 ENDS_KNOWN = 4096
@@ -45,6 +46,20 @@ class Progress:
     fraction: float
     text: str
     time: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Logged:
+    """A running handler logged lines: in the order of their sequence, on the server that runs it or hears its worker.
+
+    Only subscriptions that ask for log lines receive it.
+    """
+
+    execution_id: str
+    namespace: str = DEFAULT_NAMESPACE
+    task_name: str
+    attempt: int
+    lines: tuple[LogLine, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,10 +114,12 @@ class Audited:
 
 
 Event: TypeAlias = (
-    Transition | Progress | TaskChanged | CancelRequested | Abandoned | AlertsChanged | KeysChanged | Audited
+    Transition | Progress | Logged | TaskChanged | CancelRequested | Abandoned | AlertsChanged | KeysChanged | Audited
 )
 Listener: TypeAlias = Callable[[Sequence[Event]], None]
-WatchEvent: TypeAlias = Transition | Progress | Lost
+Watched: TypeAlias = Transition | Progress | Logged
+"""The events that a subscription may receive."""
+WatchEvent: TypeAlias = Watched | Lost
 
 
 class Subscription:
@@ -110,9 +127,12 @@ class Subscription:
 
     def __init__(
         self,
-        wanted: Callable[[Transition | Progress], bool],
-        shown: Callable[[Transition | Progress], Transition | Progress] | None = None,
+        wanted: Callable[[Watched], bool],
+        shown: Callable[[Watched], Watched] | None = None,
+        *,
+        log_lines: bool = False,
     ) -> None:
+        self._kinds = (Transition, Progress, Logged) if log_lines else (Transition, Progress)
         self._wanted = wanted
         self._shown = shown
         self._kept: deque[WatchEvent] = deque()
@@ -122,7 +142,7 @@ class Subscription:
     def notice(self, events: Sequence[Event]) -> None:
         """Keep the events that the reader accepts; where too many are kept already, count the lost ones instead."""
         for event in events:
-            if not isinstance(event, Transition | Progress) or not self._wanted(event):
+            if not isinstance(event, self._kinds) or not self._wanted(event):
                 continue
             if len(self._kept) < KEPT:
                 self._kept.append(event if self._shown is None else self._shown(event))
@@ -239,14 +259,16 @@ class Hub:
     @contextmanager
     def subscribed(
         self,
-        wanted: Callable[[Transition | Progress], bool],
-        shown: Callable[[Transition | Progress], Transition | Progress] | None = None,
+        wanted: Callable[[Watched], bool],
+        shown: Callable[[Watched], Watched] | None = None,
+        *,
+        log_lines: bool = False,
     ) -> Iterator[Subscription]:
         """Within this context the subscription receives every event that ``wanted`` accepts, as ``shown`` returns it.
 
-        Without ``shown`` it receives them as they are.
+        Without ``shown`` it receives them as they are. Log lines are among them only if it asks for ``log_lines``.
         """
-        subscription = Subscription(wanted, shown)
+        subscription = Subscription(wanted, shown, log_lines=log_lines)
         self._subscriptions.add(subscription)
         if self._closed:
             subscription.close()

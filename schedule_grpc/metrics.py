@@ -209,6 +209,12 @@ class Metrics:
             "schedule_database_errors", "Operations that the database refused.", ["operation"], registry=registry
         )
         self._lines = Counter("schedule_log_lines_dropped", "Lines that nobody read in time.", registry=registry)
+        self._kept_lines = Counter(
+            "schedule_log_lines",
+            "Lines of handlers, by whether the execution keeps them.",
+            ["outcome"],
+            registry=registry,
+        )
         self._requests = Counter(
             "schedule_http_requests", "HTTP requests answered.", ["method", "route", "status"], registry=registry
         )
@@ -265,6 +271,10 @@ class Metrics:
     def lines_dropped(self, count: int) -> None:
         """Count lines of the log that were dropped; in any thread."""
         self._lines.inc(count)
+
+    def lines_kept(self, outcome: str, count: int) -> None:
+        """Count lines that handlers logged: ``kept`` with their execution, or ``dropped``."""
+        self._kept_lines.labels(outcome).inc(count)
 
     def report_health(self, healthy: Callable[[], bool]) -> None:
         """Register the gauge of health, which calls ``healthy`` at each reading."""

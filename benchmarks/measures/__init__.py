@@ -14,6 +14,7 @@ from benchmarks.measures.keys import KEYS
 from benchmarks.measures.postgres_burst import POSTGRES_BURST
 from benchmarks.measures.restart import RESTART
 from benchmarks.measures.steady import STEADY
+from benchmarks.measures.workers import WORKERS
 
 MEASURES: tuple[Measure, ...] = (
     BURST,
@@ -25,6 +26,7 @@ MEASURES: tuple[Measure, ...] = (
     RESTART,
     HISTORY,
     HTTP,
+    WORKERS,
     POSTGRES_BURST,
     FAR_POSTGRES,
     IDLE,

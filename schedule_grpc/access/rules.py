@@ -40,6 +40,7 @@ def _in_request(scope: Scope, *, lasts: bool = False, safe_to_get: bool = True) 
 
 SCHEDULE = "/schedule.v1.ScheduleService/"
 ACCESS = "/schedule.v1.AccessService/"
+WORKERS = "/schedule.v1.WorkerService/"
 HEALTH = "/grpc.health.v1.Health/"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 PAGES = "pages of HTTP"
@@ -81,6 +82,11 @@ RULES: Mapping[str, Rule] = {
     ACCESS + "ListNamespaces": _OPERATOR,
     ACCESS + "DeleteNamespace": _OPERATOR,
     ACCESS + "ListAuditEvents": Rule(scope=Scope.ADMIN),
+    WORKERS + "RegisterWorker": _in_request(Scope.WORKER),
+    WORKERS + "Pull": _in_request(Scope.WORKER, lasts=True),
+    WORKERS + "Report": _in_request(Scope.WORKER),
+    WORKERS + "UnregisterWorker": _in_request(Scope.WORKER),
+    WORKERS + "ListWorkers": _OBSERVE,
     HEALTH + "Check": Rule(open=True),
     HEALTH + "Watch": Rule(open=True),
     HEALTH + "List": Rule(open=True),

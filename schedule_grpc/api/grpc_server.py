@@ -13,8 +13,10 @@ from schedule_grpc.api.access_servicer import AccessServicer
 from schedule_grpc.api.listener_way import way_of
 from schedule_grpc.api.methods import Answered, Methods
 from schedule_grpc.api.servicer import ScheduleServicer
+from schedule_grpc.api.worker_servicer import WorkerServicer
+from schedule_grpc.dispatch import Workers
 from schedule_grpc.errors import CannotStart
-from schedule_grpc.pb import access_pb2, access_pb2_grpc, schedule_pb2, schedule_pb2_grpc
+from schedule_grpc.pb import access_pb2, access_pb2_grpc, schedule_pb2, schedule_pb2_grpc, worker_pb2, worker_pb2_grpc
 from schedule_grpc.runtime import forks
 from schedule_grpc.runtime.certificates import ReloadedCertificates
 from schedule_grpc.runtime.listeners import Bound, Listener
@@ -23,6 +25,7 @@ from schedule_grpc.service.keys import KeyService
 
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
 ACCESS = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
+WORKERS = worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
 MAX_REQUEST_BYTES = 1024 * 1024
 MOST_STREAMS = 5000
 """Concurrent calls of one connection, waiting runs and watches included; further calls are answered UNAVAILABLE."""
@@ -61,6 +64,7 @@ class GrpcServer:
         service: Service | None,
         *,
         keys: KeyService | None = None,
+        workers: Workers | None = None,
         answered: Answered = lambda *_: None,
         gate: Gate | None = None,
         keepalive_ms: int = KEEPALIVE_MS,
@@ -70,6 +74,7 @@ class GrpcServer:
         Args:
             service: The service that answers calls; None: the server answers health checks only.
             keys: The service that answers calls about keys; None: there are none.
+            workers: The dispatch that answers workers' calls; None: there is none.
             answered: Called with the method and the status of each call.
             gate: Admits calls; None: all are admitted.
             keepalive_ms: Milliseconds after which the server pings an idle connection.
@@ -82,7 +87,9 @@ class GrpcServer:
         self._access: AccessServicer | None = None
         if keys is not None and service is not None:
             self._access = AccessServicer(keys, service)
-        names = (*(() if service is None else (SERVICE,)), *(() if self._access is None else (ACCESS,)))
+        self._workers = None if workers is None or service is None else WorkerServicer(workers, service)
+        served = {SERVICE: service, ACCESS: self._access, WORKERS: self._workers}
+        names = tuple(name for name, service_of_name in served.items() if service_of_name is not None)
         self._healthy = ("", *names)
         self._reflection = reflection.aio.ReflectionServicer((health.SERVICE_NAME, reflection.SERVICE_NAME, *names))
         self._servers: list[grpc.aio.Server] = []
@@ -126,6 +133,8 @@ class GrpcServer:
             schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(self._servicer, methods)
         if self._access is not None:
             access_pb2_grpc.add_AccessServiceServicer_to_server(self._access, methods)
+        if self._workers is not None:
+            worker_pb2_grpc.add_WorkerServiceServicer_to_server(self._workers, methods)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, methods)
         return server
 

@@ -10,12 +10,13 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from schedule_grpc.access.current import current_call
+from schedule_grpc.api.weights import weight_of_event, weight_of_lines
 from schedule_grpc.api.written_tasks import WrittenTasks
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.paging import Page, fitting, token_after_executions, token_after_tasks
 from schedule_grpc.domain.task import MAX_PAYLOAD_BYTES, Task
 from schedule_grpc.errors import ShuttingDown
-from schedule_grpc.events import HEARTBEAT, Transition, WatchEvent
+from schedule_grpc.events import HEARTBEAT, WatchEvent
 from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.pb import schedule_pb2_grpc
@@ -133,7 +134,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""
-        return await self._execution(await self._of(request).execution(request.id))
+        return await self._execution(await self._of(request).execution(request.id, log_lines=request.log_lines))
 
     async def CancelExecution(self, request: pb.CancelExecutionRequest, context: Context) -> pb.Execution:
         """See the contract."""
@@ -148,7 +149,10 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
             raise ShuttingDown  # the stream would end at once, and the watcher would start it again and again
         service = self._of(request)
         async with service.streaming():
-            with service.watching(request.task_name, states) as subscription:
+            watching = service.watching(
+                request.task_name, states, execution_id=request.execution_id, log_lines=request.log_lines
+            )
+            with watching as subscription:
                 await context.send_initial_metadata(())
                 async for event in subscription.beating(self._service.clock, HEARTBEAT):
                     yield NOTHING if event is None else await self._event(event)
@@ -191,12 +195,12 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         )
 
     async def _execution(self, execution: Execution) -> pb.Execution:
-        weight = weight_of(execution.payload, execution.result)
+        lines = execution.log.lines if execution.log else ()
+        weight = weight_of(execution.payload, execution.result) + weight_of_lines(line for _, line in lines)
         return await self._aside.compute(partial(protobuf.execution_to, execution), weight=weight)
 
     async def _event(self, event: WatchEvent) -> pb.WatchExecutionsResponse:
-        weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
-        return await self._aside.compute(partial(protobuf.event_to, event), weight=weight)
+        return await self._aside.compute(partial(protobuf.event_to, event), weight=weight_of_event(event))
 
     async def _executions(self, executions: Sequence[Execution], *, fits: bool = False) -> list[pb.Execution]:
         """Return the executions' messages; with ``fits`` only the first ones, as many as fit into one page."""

@@ -1,11 +1,11 @@
 """The composition root: settings in, a running server out. Everything else gets values."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 
@@ -16,13 +16,13 @@ from schedule_grpc.alerts import Sender, open_targets, read_secret
 from schedule_grpc.api import GrpcServer
 from schedule_grpc.app.audit_journal import audit_journal
 from schedule_grpc.app.edges import SOON, Core, opened_edges
-from schedule_grpc.backup import SERVICE, BackupSettings
-from schedule_grpc.bindings import Environment
-from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
+from schedule_grpc.app.handler_bindings import handler_bindings
+from schedule_grpc.dispatch import Workers
 from schedule_grpc.domain.access.quota import QuotaExceeded
+from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import Task, TaskFilter
-from schedule_grpc.engine import AbsentEngine, Bindings, Engine, EngineOptions, HandlerLoops, Watchdog
+from schedule_grpc.engine import AbsentEngine, Engine, EngineOptions, HandlerLoops, Watchdog
 from schedule_grpc.engine.log_lines import one_by_one
 from schedule_grpc.errors import ConfigurationError, HandlerNotAllowed, NamespaceNotFound, Unavailable
 from schedule_grpc.events import Hub
@@ -33,15 +33,13 @@ from schedule_grpc.runtime import signals
 from schedule_grpc.runtime.agreed_clock import AgreedClock
 from schedule_grpc.runtime.clock import Clock, SystemClock, pass_by
 from schedule_grpc.runtime.listeners import Bound
-from schedule_grpc.runtime.paths import POSTGRESQL, SQLITE
 from schedule_grpc.runtime.threads import in_thread
 from schedule_grpc.service import Service
 from schedule_grpc.settings.config import Settings
-from schedule_grpc.store import Store, open_store, shown
+from schedule_grpc.store import LogBook, LogPolicy, Store, open_store, shown
 
 log = structlog.get_logger(__name__)
 
-DATABASES = (SQLITE, *POSTGRESQL)
 SHOWN_TASKS = 100
 """Tasks that a starting server shows at most."""
 COUNTED_EVERY = 10.0
@@ -60,8 +58,6 @@ class RunningServer:
     """The first tasks of the namespace ``default``, by name."""
     more: bool
     """Whether there are more tasks."""
-    offered: frozenset[str]
-    """The names of the handlers that are offered."""
     api: bool
     """Whether it answers calls besides health checks."""
     asks_callers: bool
@@ -74,7 +70,9 @@ class Parts:
 
     store: Store
     engine: Engine | AbsentEngine
+    logbook: LogBook
     service: Service
+    workers: Workers
     server: GrpcServer
     gate: Gate
     metrics: Metrics
@@ -160,9 +158,17 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         stack.enter_context(hub.listening(metrics.notice))
         if settings.audit.log:
             stack.enter_context(hub.listening(partial(audit_journal, write=log_set_up.writer() or one_by_one)))
-        loops = HandlerLoops(bindings=partial(_bindings, settings, clock), clock=clock)
+        loops = HandlerLoops(bindings=partial(handler_bindings, settings, clock), clock=clock)
         loops.open()
         stack.push_async_callback(loops.close)
+        logbook = LogBook(
+            store=store,
+            clock=clock,
+            hub=hub,
+            policy=LogPolicy(keep=settings.logs.keep, max_age=settings.logs.max_age),
+            count=metrics.lines_kept,
+        )
+        await stack.enter_async_context(_working(logbook.run))
         engine: Engine | AbsentEngine = AbsentEngine(store=store, clock=clock)
         if settings.engine:
             options = EngineOptions(
@@ -178,6 +184,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
                 env=loops,
                 options=options,
                 write_lines=log_set_up.writer(),
+                logbook=logbook,
             )
         alerts = settings.alerts
         targets = open_targets(alerts.urls, secret=read_secret(alerts.secret_file), clock=clock)
@@ -195,7 +202,10 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             builtins=_builtin_names(),
             servers=lambda: engine.servers,
             refused=metrics.quota_refused,
+            logbook=logbook,
         )
+        workers = Workers(store=store, clock=clock, hub=hub, logbook=logbook, kept=_kept_from_workers(settings))
+        await stack.enter_async_context(_working(workers.run, workers.drain))
         await store.offer_handlers(registry.handlers(), now=clock.now())
         await engine.recover()
         if init:
@@ -206,6 +216,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         core = Core(
             store=store,
             service=service,
+            workers=workers,
             hub=hub,
             metrics=metrics,
             clock=clock,
@@ -224,7 +235,9 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
         yield Parts(
             store=store,
             engine=engine,
+            logbook=logbook,
             service=service,
+            workers=workers,
             server=edges.server,
             gate=edges.gate,
             metrics=metrics,
@@ -253,6 +266,21 @@ async def _opened(
     return store, clock
 
 
+@asynccontextmanager
+async def _working(
+    run: Callable[[asyncio.Event], Coroutine[Any, Any, None]], drain: Callable[[], None] = lambda: None
+) -> AsyncIterator[None]:
+    """Within this context a part of the server works; at its end it is drained, and does what is left."""
+    finished = asyncio.Event()
+    working = asyncio.create_task(run(finished))
+    try:
+        yield
+    finally:
+        drain()
+        finished.set()
+        await working
+
+
 async def _keep_counting(store: Store, metrics: Metrics, clock: Clock) -> NoReturn:
     """Count open executions anew: this server's instruments do not receive other servers' transitions."""
     while True:
@@ -262,13 +290,12 @@ async def _keep_counting(store: Store, metrics: Metrics, clock: Clock) -> NoRetu
 
 
 async def _running_now(parts: Parts, *, api: bool) -> RunningServer:
-    tasks = await parts.store.list_tasks(DEFAULT_NAMESPACE, TaskFilter(), after="", limit=SHOWN_TASKS + 1)
+    page = await parts.service.list_tasks(TaskFilter(), Page(size=SHOWN_TASKS))
     return RunningServer(
         grpc_addresses=parts.addresses,
         http_addresses=parts.http_addresses,
-        tasks=tasks[:SHOWN_TASKS],
-        more=len(tasks) > SHOWN_TASKS,
-        offered=frozenset(each.name for each in await parts.service.handlers() if each.offered),
+        tasks=page.tasks,
+        more=bool(page.next_page_token),
         api=api,
         asks_callers=parts.gate.mode is Mode.REQUIRED,
     )
@@ -309,25 +336,16 @@ async def _drain(parts: Parts, engine: "asyncio.Task[None]") -> None:
     log.info("server.draining")
     await parts.server.set_serving(serving=False)
     parts.service.drain()
+    parts.workers.drain()
     parts.engine.stop()
     await engine
-
-
-def _bindings(settings: Settings, clock: Clock) -> Bindings:
-    """Return the bindings, with the settings of the built-in tasks beside them."""
-    bindings = Environment(settings.bindings, clock=clock)
-    urls = {name: each if isinstance(each, str) else str(each.get("url")) for name, each in settings.bindings.items()}
-    databases = {name: url for name, url in urls.items() if url.startswith(DATABASES)}
-    backup = BackupSettings(sources=databases | {SERVICE: settings.database}, **settings.backup.model_dump())
-    http = builtin.HttpSettings(**settings.http_request.model_dump())
-    return Bindings(env=builtin.Equipped(bindings, BACKUP=backup, HTTP=http), aclose=bindings.aclose)
 
 
 async def _register(service: Service, tasks: Sequence[Registration], *, file: str) -> None:
     """Register the tasks of the configuration.
 
-    A handler that no server offers yet is logged as a warning; so is a single instant that is over, which is not
-    registered.
+    A handler that no server and no worker offered yet is logged as a warning; so is a single instant that is over,
+    which is not registered.
     """
     if not tasks:
         return
@@ -335,13 +353,18 @@ async def _register(service: Service, tasks: Sequence[Registration], *, file: st
         over = await service.declare(tasks)
     except (NamespaceNotFound, HandlerNotAllowed, QuotaExceeded) as error:
         raise ConfigurationError(f"{file}: {error}") from error
-    known = await service.known_handlers()
-    for registration in tasks:
-        handler = registration.definition.handler
-        if handler not in known:
-            log.warning("task.handler_unknown", task=registration.definition.name, handler=handler)
+    namespaces = sorted({each.definition.namespace for each in tasks})
+    known = {each: await service.in_namespace(each).known_handlers() for each in namespaces}
+    for definition in (each.definition for each in tasks):
+        if definition.handler not in known[definition.namespace]:
+            log.warning("task.handler_unknown", task=definition.name, handler=definition.handler)
     for passed in over:
         log.warning("task.passed", task=passed.definition.name, schedule=passed.definition.schedule.text, file=file)
+
+
+def _kept_from_workers(settings: Settings) -> frozenset[str]:
+    """Return the handlers that no worker may offer."""
+    return frozenset() if settings.workers.allow_builtin else _builtin_names()
 
 
 def _builtin_names() -> frozenset[str]:

@@ -17,6 +17,7 @@ from schedule_grpc.access.provers import ByCertificate, ByToken
 from schedule_grpc.api import GrpcServer, HttpInterface
 from schedule_grpc.app.bootstrap import write_first_key
 from schedule_grpc.app.open_addresses import keep_warning
+from schedule_grpc.dispatch import Workers
 from schedule_grpc.events import Hub
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.runtime.clock import Clock
@@ -44,6 +45,7 @@ class Core:
 
     store: Store
     service: Service
+    workers: Workers
     hub: Hub
     metrics: Metrics
     clock: Clock
@@ -84,6 +86,7 @@ async def opened_edges(settings: Settings, core: Core, stack: AsyncExitStack) ->
     server = GrpcServer(
         core.service if settings.api else None,
         keys=keys if settings.api else None,
+        workers=core.workers if settings.api else None,
         answered=core.metrics.answered,
         gate=entrance.gate,
     )

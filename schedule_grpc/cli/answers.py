@@ -1,7 +1,6 @@
 """Answers, as JSON for programs or as text for people."""
 
-from collections.abc import Callable, Container, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from schedule_grpc.cli import tables
@@ -22,18 +21,17 @@ def show(call: Caller, value: T, *, json: Callable[[T], Any], people: Callable[[
         people(value)
 
 
-def show_task(call: Caller, task: Task, *, offered: Container[str] | None = None) -> None:
-    """Print one task; for people also whether its handler is in ``offered``, those offered now (None: unknown)."""
-    show(call, task, json=as_json.task_json, people=partial(tables.print_task, offered=offered))
+def show_task(call: Caller, task: Task) -> None:
+    """Print one task; for people also whether its handler is offered."""
+    show(call, task, json=as_json.task_json, people=tables.print_task)
 
 
-def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str, offered: Container[str] | None = None) -> None:
-    """Print tasks, or the sentence ``none`` if there are none; ``offered`` as in `show_task`."""
+def show_tasks(call: Caller, tasks: Sequence[Task], *, none: str) -> None:
+    """Print tasks, or the sentence ``none`` if there are none."""
     if not tasks and not call.as_json:
         print(none)
         return
-    people = partial(tables.print_tasks, offered=offered)
-    show(call, tasks, json=lambda each: list(map(as_json.task_json, each)), people=people)
+    show(call, tasks, json=lambda each: list(map(as_json.task_json, each)), people=tables.print_tasks)
 
 
 def show_execution(call: Caller, execution: Execution) -> None:

@@ -1,4 +1,4 @@
-"""Look-ups beside a command's own call: does the task exist, which name is like it, which handlers are offered?
+"""Look-ups beside a command's own call: does the task exist, which name is like it?
 
 Each reads a bounded number of names: a server may have a hundred thousand tasks.
 """
@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 
 PAGE = 200
 """Names that are read at most, for each prefix."""
-
-
-async def offered_handlers(client: "AsyncClient") -> frozenset[str]:
-    """Return the names of the handlers that are offered now."""
-    return frozenset(handler.name for handler in await client.list_handlers() if handler.offered)
 
 
 async def nothing_of(client: "AsyncClient", name: str) -> "list[Execution]":

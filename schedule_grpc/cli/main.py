@@ -20,6 +20,9 @@ from schedule_grpc.cli.commands import (
     serve,
     tasks,
     trigger,
+    worker,
+    worker_check,
+    workers,
 )
 from schedule_grpc.cli.standard_streams import writing
 
@@ -33,6 +36,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(executions.app, name="executions")
+app.add_typer(workers.app, name="workers")
 app.add_typer(keys.app, name="keys")
 app.add_typer(namespaces.app, name="namespaces")
 app.add_typer(audit.app, name="audit")
@@ -44,6 +48,8 @@ app.command("proto")(proto.proto)
 app.command("handlers")(handlers.handlers)
 app.command("init")(init.init)
 app.command("trigger")(trigger.trigger)
+app.command("worker")(worker.worker)
+app.command("worker-check")(worker_check.worker_check)
 
 
 def _show_version(wanted: bool) -> None:

@@ -25,7 +25,7 @@ ExecutionId = Annotated[str, typer.Argument(help="Id of the execution")]
 Etag = Annotated[str, typer.Option(help="Refuse unless the task still has this etag (see tasks get --json)")]
 ValidateOnly = Annotated[bool, typer.Option("--validate-only", help="Check and show, but store nothing")]
 AllowUnknownHandler = Annotated[
-    bool, typer.Option("--allow-unknown-handler", help="Accept a handler that no server offers yet")
+    bool, typer.Option("--allow-unknown-handler", help="Accept a handler that no server or worker offers yet")
 ]
 HandlerName = Annotated[str, typer.Option(help="Name of the handler that does the work", autocompletion=handler_names)]
 ConfigFile = Annotated[Path | None, typer.Option(help="TOML file [schedule.toml, if there is one]")]

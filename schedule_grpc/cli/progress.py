@@ -10,11 +10,13 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
+from schedule_grpc.cli.log_lines import log_line_shown
 from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.execution.log_lines import LogLine
 from schedule_grpc.domain.retry import FailureKind
-from schedule_grpc.events import Lost, Progress, WatchEvent
+from schedule_grpc.events import Logged, Lost, Progress, WatchEvent
 from schedule_grpc.text.terminal import first_line, plain
 
 ALMOST = 0.9999
@@ -38,6 +40,12 @@ class Display(Protocol):
     def progressed(self, event: Progress) -> None:
         """Show the progress that its handler reported."""
 
+    def logged(self, attempt: int, line: LogLine) -> None:
+        """Show a line that its handler logged."""
+
+    def waits(self, reason: str) -> None:
+        """Show why the execution has not begun, unless it was shown to have begun meanwhile."""
+
 
 def display() -> Display:
     """Return the display for standard error: one moving line on a terminal, else lines."""
@@ -49,6 +57,8 @@ class Lines:
 
     def __init__(self) -> None:
         self._last = ""
+        self._waiting: Execution | None = None
+        """The execution, while it has not begun."""
 
     def __enter__(self) -> Self:
         return self
@@ -60,11 +70,21 @@ class Lines:
 
     def changed(self, execution: Execution) -> None:
         """Print its state."""
+        self._waiting = execution if _has_not_begun(execution) else None
         self._print(f"{execution.id}  {state_in_words(execution)}")
 
     def progressed(self, event: Progress) -> None:
         """Print its handler's progress."""
         self._print(f"{event.execution_id}  {progress_in_words(event)}")
+
+    def logged(self, attempt: int, line: LogLine) -> None:  # noqa: ARG002 (the state before it names the attempt)
+        """Print the line."""
+        print(log_line_shown(line).plain, file=sys.stderr, flush=True)
+
+    def waits(self, reason: str) -> None:
+        """Print the reason."""
+        if self._waiting is not None:
+            self._print(f"{self._waiting.id}  {self._waiting.state}  {reason}")
 
     def _print(self, line: str) -> None:
         if line != self._last:  # an answer and an event may both bring the same line
@@ -86,6 +106,7 @@ class Moving:
             transient=True,
         )
         self._row = self._bar.add_task("", total=None)
+        self._waiting: Execution | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -98,6 +119,7 @@ class Moving:
 
     def changed(self, execution: Execution) -> None:
         """Show its state; the error of a failed attempt stays above the line."""
+        self._waiting = execution if _has_not_begun(execution) else None
         words = state_in_words(execution)
         if execution.state is State.PENDING and execution.failed_attempts:
             self._bar.console.print(Text(plain(words)))
@@ -105,14 +127,28 @@ class Moving:
         self._bar.tasks[0].total = None  # a new attempt has not reported progress yet
         self._bar.update(self._row, description=plain(f"{execution.task_name}: {words}"), completed=0, refresh=True)
 
+    def logged(self, attempt: int, line: LogLine) -> None:  # noqa: ARG002 (the line below it names the attempt)
+        """Print the line above the one that moves."""
+        self._bar.console.print(log_line_shown(line), soft_wrap=True)
+
     def progressed(self, event: Progress) -> None:
         """Move the bar."""
         description = f"{plain(event.task_name)}: {first_line(event.text)}" if event.text else None
         done = min(event.fraction, ALMOST)
         self._bar.update(self._row, total=1.0, completed=done, description=description, refresh=True)
 
+    def waits(self, reason: str) -> None:
+        """Show the reason in place of the state."""
+        if self._waiting is not None:
+            description = plain(f"{self._waiting.task_name}: {self._waiting.state}  {reason}")
+            self._bar.update(self._row, description=description, refresh=True)
+
 
 GAP = "(the server was not heard for a while: events may be missing here)"
+
+
+def _has_not_begun(execution: Execution) -> bool:
+    return execution.state is State.PENDING and not execution.failed_attempts
 
 
 def event_in_words(event: WatchEvent) -> str:
@@ -121,6 +157,8 @@ def event_in_words(event: WatchEvent) -> str:
         return f"({event.count} events were lost: this reader was too slow)" if event.count else GAP
     if isinstance(event, Progress):
         return f"{time_shown(event.time)}  {event.execution_id}  {progress_in_words(event)}"
+    if isinstance(event, Logged):
+        return "\n".join(f"{event.execution_id}  {log_line_shown(line).plain}" for line in event.lines)
     return f"{time_shown(event.time)}  {event.execution.id}  {state_in_words(event.execution)}"
 
 

@@ -1,7 +1,7 @@
 """Output for people: tables, facts, times in UTC."""
 
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -15,10 +15,11 @@ from schedule_grpc.domain.access.keys import Identity, KeyInfo
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, Limits, Namespace
 from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, State
+from schedule_grpc.domain.execution.log_lines import Progress
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.policy_reading import policy_text
 from schedule_grpc.domain.schedule import Preview, Schedule
-from schedule_grpc.domain.task import Handler, Task
+from schedule_grpc.domain.task import Task
 from schedule_grpc.text.terminal import first_line, plain
 
 STYLES = {
@@ -29,6 +30,8 @@ STYLES = {
     State.SKIPPED: "yellow",
     State.CANCELLED: "magenta",
 }
+NO_WORKER = "!"
+"""Stands before a handler that no server and no worker offers."""
 GAP = "  "
 LEAST_LAST = 20
 """Characters of a table's last column that are shown however narrow the terminal is."""
@@ -41,11 +44,11 @@ def time_shown(instant: datetime | None) -> str:
     return "" if instant is None else instant.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def print_tasks(tasks: Iterable[Task], *, offered: Container[str] | None = None) -> None:
-    """Print a table of tasks; a task whose handler is not in ``offered`` is marked (None: the handlers are unknown)."""
+def print_tasks(tasks: Iterable[Task]) -> None:
+    """Print a table of tasks, and a note below it if no server and no worker offers the handlers of some."""
     shown = list(tasks)
     namespaced = _namespace_column(shown)
-    _print_table(
+    print_table(
         (*namespaced, "TASK", "SCHEDULE", "NEXT RUN", "LAST RUN", "HANDLER"),
         [
             (
@@ -54,11 +57,13 @@ def print_tasks(tasks: Iterable[Task], *, offered: Container[str] | None = None)
                 _schedule_shown(task.schedule),
                 _next_run_shown(task),
                 time_shown(task.last_run_time),
-                _handler_shown(task, offered),
+                _handler_shown(task),
             )
             for task in shown
         ],
     )
+    if any(task.no_worker for task in shown):
+        print(f"{NO_WORKER} No server and no worker offers this handler: executions wait for it.")
 
 
 def _next_run_shown(task: Task) -> str:
@@ -67,17 +72,17 @@ def _next_run_shown(task: Task) -> str:
     return "cannot be read" if task.trouble else time_shown(task.next_run_time)
 
 
-def print_task(task: Task, *, offered: Container[str] | None = None) -> None:
-    """Print one task, and whether its handler is in ``offered`` (None: the handlers are unknown)."""
+def print_task(task: Task) -> None:
+    """Print one task, and whether its handler is offered."""
     stats, definition = task.stats, task.definition
     in_a_row = f", {stats.consecutive_failures} in a row" if stats.consecutive_failures else ""
-    _print_facts(
+    print_facts(
         {
             "name": task.name,
             "namespace": _namespace_shown(task),
             "description": definition.effective_description(),
             "schedule": f"{_schedule_shown(task.schedule)}  ({task.schedule.description})",
-            "handler": f"{task.handler}{_waiting(task, offered)}",
+            "handler": f"{task.handler}{_waiting(task)}",
             "enabled": "yes" if task.enabled else f"no{': ' + task.note if task.note else ''}",
             "trouble": task.trouble and f"{task.trouble}; it does not fire",
             "next runs": ", ".join(time_shown(instant) for instant in task.next_run_times(3)),
@@ -95,7 +100,7 @@ def print_executions(executions: Iterable[Execution]) -> None:
     """Print a table of executions; the task's name is in the id."""
     shown = list(executions)
     namespaced = _namespace_column(shown)
-    _print_table(
+    print_table(
         (*namespaced, "CREATED", "STATE", "TRY", "TOOK", "SCHEDULED", "ID", "WHY"),
         [
             (
@@ -130,38 +135,33 @@ def print_execution(execution: Execution) -> None:
         else f"{at_least}{covers.count} earlier, {time_shown(covers.from_time)} to {time_shown(covers.to_time)}",
         "started": time_shown(execution.start_time),
         "duration": "" if execution.duration is None else human(execution.duration),
+        "worker": execution.worker,
         "cancelled": time_shown(execution.cancel_requested_time)
         and f"asked for at {time_shown(execution.cancel_requested_time)}",
         "payload": "" if execution.payload is None else _json_shown(execution.payload),
         "result": "" if execution.result is None else _json_shown(execution.result),
         "error": execution.error,
         "trouble": execution.trouble,
+        "progress": "" if execution.progress is None else _progress_shown(execution.progress),
+        "log": f"schedule-grpc executions logs {execution.id}" if execution.state is State.FAILED else "",
     }
     for attempt in execution.failed_attempts:
         failure = f"{attempt.failure_kind.value} after {human(attempt.duration)}: {attempt.error}"
-        facts[f"attempt {attempt.number}"] = f"{time_shown(attempt.start_time)}  {failure}"
-    _print_facts(facts)
+        by = f"by {attempt.worker}, " if attempt.worker else ""
+        facts[f"attempt {attempt.number}"] = f"{time_shown(attempt.start_time)}  {by}{failure}"
+    print_facts(facts)
 
 
-def print_handlers(handlers: Iterable[Handler]) -> None:
-    """Print a table of handlers."""
-    _print_table(
-        ("HANDLER", "OFFERED", "AT ONCE", "DESCRIPTION"),
-        [
-            (
-                handler.name,
-                "yes" if handler.offered else "not now",
-                "" if handler.concurrency is None else str(handler.concurrency),
-                handler.description,
-            )
-            for handler in handlers
-        ],
-    )
+def _progress_shown(progress: Progress) -> str:
+    """Return a progress for people: ``42 %  reading invoices  (attempt 2, 2026-01-31 10:00:00Z)``."""
+    share = f"{progress.fraction:.0%}".replace("%", " %")
+    text = f"{GAP}{first_line(progress.text)}" if progress.text else ""
+    return f"{share}{text}{GAP}(attempt {progress.attempt}, {time_shown(progress.report_time)})"
 
 
 def print_keys(keys: Iterable[KeyInfo]) -> None:
     """Print a table of keys."""
-    _print_table(
+    print_table(
         ("KEY", "ID", "CREATED", "LAST USED", "EXPIRES", "GRANTS"),
         [
             (
@@ -179,14 +179,14 @@ def print_keys(keys: Iterable[KeyInfo]) -> None:
 
 def print_key(key: KeyInfo) -> None:
     """Print one key."""
-    _print_facts(_key_facts(key))
+    print_facts(_key_facts(key))
 
 
 def print_identity(identity: Identity) -> None:
     """Print the caller, and the key that it uses."""
     facts = {"caller": identity.name, "grants": ", ".join(identity.grants), "namespace": identity.namespace}
     of_key = {} if identity.key is None else _key_facts(identity.key)
-    _print_facts(facts | {name: value for name, value in of_key.items() if name not in facts})
+    print_facts(facts | {name: value for name, value in of_key.items() if name not in facts})
 
 
 def _key_facts(key: KeyInfo) -> dict[str, str | None]:
@@ -212,7 +212,7 @@ def _expiry_shown(key: KeyInfo) -> str:
 def print_namespaces(namespaces: Iterable[Namespace]) -> None:
     """Print a table of namespaces, with the limits that differ from their defaults."""
     usual = dict(_limits_shown(Limits()))
-    _print_table(
+    print_table(
         ("NAMESPACE", "CREATED", "HANDLERS", "LIMITS"),
         [
             (
@@ -228,7 +228,7 @@ def print_namespaces(namespaces: Iterable[Namespace]) -> None:
 
 def print_namespace(namespace: Namespace) -> None:
     """Print one namespace."""
-    _print_facts(
+    print_facts(
         {
             "name": namespace.name,
             "handlers": ", ".join(namespace.handlers),
@@ -240,7 +240,7 @@ def print_namespace(namespace: Namespace) -> None:
 
 def print_audit(events: Iterable[AuditEvent]) -> None:
     """Print a table of rows of the audit log."""
-    _print_table(
+    print_table(
         ("TIME", "WHO", "FROM", "METHOD", "OUTCOME", "NAMESPACE", "WHAT", "DETAILS"),
         [
             (
@@ -266,7 +266,7 @@ def _limits_shown(limits: Limits) -> Iterator[tuple[str, str]]:
 
 def print_contexts(contexts: Mapping[str, Context]) -> None:
     """Print a table of contexts."""
-    _print_table(
+    print_table(
         ("CONTEXT", "SERVER", "NAMESPACE", "TOKEN"),
         [
             (name, each.server or "", each.namespace or "", "" if each.token_file is None else str(each.token_file))
@@ -298,22 +298,19 @@ def _namespace_shown(row: Task | Execution) -> str:
     return "" if row.namespace == DEFAULT_NAMESPACE else row.namespace
 
 
-def _handler_shown(task: Task, offered: Container[str] | None) -> str:
-    """Return a task's handler; nothing if it has the task's name and is offered."""
-    if _is_missing(task, offered):
-        return f"{task.handler} (not offered)"
+def _handler_shown(task: Task) -> str:
+    """Return a task's handler, marked if it is not offered; nothing if it is offered and has the task's name."""
+    if task.no_worker:
+        return f"{NO_WORKER} {task.handler}"
     return "" if task.handler == task.name else task.handler
 
 
-def _waiting(task: Task, offered: Container[str] | None) -> str:
+def _waiting(task: Task) -> str:
     """Return the fate of a task's executions while its handler is not offered; nothing if it is."""
-    if not _is_missing(task, offered):
+    if not task.no_worker:
         return ""
-    return f"  (not offered: executions wait {human(task.policy.start_deadline)}, and are MISSED then)"
-
-
-def _is_missing(task: Task, offered: Container[str] | None) -> bool:
-    return offered is not None and task.handler not in offered
+    waits = f"executions wait {human(task.policy.start_deadline)}, and are MISSED then"
+    return f"  (no server and no worker offers it: {waits})"
 
 
 def _policy_shown(policy: Policy) -> Iterable[str]:
@@ -332,7 +329,7 @@ def _schedule_shown(schedule: Schedule) -> str:
     return schedule.text if schedule.time_zone == "UTC" else f"{schedule.text} {schedule.time_zone}"
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """Print rows under a header; columns are never folded, so that ids can be copied; only the last one is cut."""
     console = Console(soft_wrap=True)
     # As Text, not as markup: a handler's error may hold anything.
@@ -349,7 +346,8 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) ->
         console.print(line)
 
 
-def _print_facts(facts: Mapping[str, str | None]) -> None:
+def print_facts(facts: Mapping[str, str | None]) -> None:
+    """Print facts, each behind its name; one without a value is left out."""
     present = {name: value for name, value in facts.items() if value}
     width = max(map(len, present))
     for name, value in present.items():

@@ -34,12 +34,15 @@ from schedule_grpc.domain.execution import (
     State,
     Trigger,
 )
+from schedule_grpc.domain.execution.log_lines import KeptLog, LogLine
+from schedule_grpc.domain.execution.log_lines import Progress as KeptProgress
+from schedule_grpc.domain.offers import WorkerInfo
 from schedule_grpc.domain.policy import CatchUp, Overlap, Policy, Window
 from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
 from schedule_grpc.domain.schedule import Preview
 from schedule_grpc.domain.task import Definition, Handler, Task, TaskFilter, TaskPage, TaskStats, define
-from schedule_grpc.events import Lost, Progress, Transition
+from schedule_grpc.events import Logged, Lost, Progress, Transition
 
 __all__ = [
     "AsyncClient",
@@ -59,9 +62,13 @@ __all__ = [
     "FailureKind",
     "Handler",
     "Identity",
+    "KeptLog",
+    "KeptProgress",
     "KeyInfo",
     "KeyPage",
     "Limits",
+    "LogLine",
+    "Logged",
     "Lost",
     "Namespace",
     "NamespacePage",
@@ -85,5 +92,6 @@ __all__ = [
     "Trigger",
     "Watch",
     "Window",
+    "WorkerInfo",
     "define",
 ]

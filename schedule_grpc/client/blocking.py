@@ -186,8 +186,7 @@ class Client:
             token: Sent with every call as a bearer token; without TLS to this machine only.
             token_file: A file that holds the token instead, and is read again whenever it changes.
             deadline: Seconds for a call over all its attempts; run_task_now (not detached) and watches have none.
-            attempts: How often a call is made, 1 to 5, while the server is unavailable. trigger_cron, create_key and
-                rotate_key are made once.
+            attempts: How often a call is made, 1 to 5; once for trigger_cron, create_key and rotate_key.
             patience: Seconds for which a watch that has begun, or a waiting run_task_now, tries to reach a server
                 that is gone; with 0 they end with the server.
             namespace: The namespace of every call; empty: the one that the token's grants name, or ``default``.
@@ -276,6 +275,7 @@ class Client:
     watch_executions = _watch(requests.watch_executions)
     watch = watch_executions
     list_handlers = _method(requests.list_handlers)
+    list_workers = _method(requests.list_workers)
     initialize_default_tasks = _method(requests.initialize_default_tasks)
     create_key = _method(requests.create_key)
     list_keys = _method(requests.list_keys)

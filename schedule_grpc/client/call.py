@@ -16,13 +16,17 @@ from grpc_status import rpc_status
 from schedule_grpc.client.unreachable import in_words
 from schedule_grpc.errors import ScheduleError, Unavailable
 from schedule_grpc.formats import protobuf
-from schedule_grpc.pb import schedule_pb2
+from schedule_grpc.pb import schedule_pb2, worker_pb2
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])
 R = TypeVar("R", bound=Message)
 
-_REQUESTS = [rpc.input_type for rpc in schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].methods]
+_SERVICES = (
+    schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"],
+    worker_pb2.DESCRIPTOR.services_by_name["WorkerService"],
+)
+_REQUESTS = [rpc.input_type for service in _SERVICES for rpc in service.methods]
 _NAMESPACED = frozenset(each.full_name for each in _REQUESTS if "namespace" in each.fields_by_name)
 """The requests that a client completes; those of AccessService name a namespace as what they concern."""
 

@@ -23,7 +23,7 @@ Column: TypeAlias = Sequence[Any]
 Form: TypeAlias = tuple[int, ...]
 """The columns, by their places, that all rows have alike; never the first one."""
 
-TYPES = frozenset({"TEXT", "BIGINT", "SMALLINT"})
+TYPES = frozenset({"TEXT", "BIGINT", "SMALLINT", "FLOAT"})
 TOGETHER = (64, 16, 12, 8, 7, 6, 5, 4, 3, 2, 1)
 """The numbers of rows that statements on SQLite have: few different texts, each prepared once.
 

@@ -185,6 +185,8 @@ class Task(Struct, frozen=True, kw_only=True):
     changed_by: str = ""
     """The caller that changed it last; empty where that is not known."""
     stats: TaskStats = TaskStats()
+    no_worker: bool = False
+    """Whether no server and no worker offers its handler: told to callers, and not stored."""
 
     @property
     def name(self) -> str:
@@ -245,7 +247,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handler:
-    """A handler by name, as callers may list it; ``offered`` is whether a server offers it now.
+    """A handler by name, as callers may list it; ``offered`` is whether a server or a worker offers it now.
 
     ``concurrency`` is how many of its attempts one server runs at once; None if only the server's limit counts.
     """
@@ -254,6 +256,12 @@ class Handler:
     description: str = ""
     offered: bool = True
     concurrency: int | None = None
+    payload_schema: str = ""
+    """A JSON Schema of the payload, as the newest worker that offers it gives it; empty: none does."""
+    worker_count: int = 0
+    """How many workers offer it now."""
+    worker_versions: tuple[str, ...] = ()
+    """The versions of their programs, in order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

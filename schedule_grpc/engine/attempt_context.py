@@ -12,19 +12,19 @@ from structlog.typing import FilteringBoundLogger
 
 from schedule_grpc.domain.condition import Condition
 from schedule_grpc.domain.task import Task
+from schedule_grpc.engine.attempt_lines import AttemptLines
 from schedule_grpc.engine.log_lines import names_of
 from schedule_grpc.engine.progress import Reporter
-from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Env
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.store import Claim
+from schedule_grpc.store import Claim, LogBook
 
 
 class Given:
     """The parts of the context of a claim's attempt; see `TaskContext` for each."""
 
     def __init__(
-        self, claim: Claim, *, deadline: datetime, env: Env, clock: Clock, hub: Hub, conditions: list[Condition]
+        self, claim: Claim, *, deadline: datetime, env: Env, clock: Clock, book: LogBook, conditions: list[Condition]
     ) -> None:
         """Take the sources of the parts. In the engine's event loop."""
         self.deadline = deadline
@@ -32,7 +32,7 @@ class Given:
         self.clock = clock
         self.conditions = conditions
         self._claim = claim
-        self._hub = hub
+        self._book = book
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -62,15 +62,35 @@ class Given:
 
     @property
     def report(self) -> Reporter:
-        """The publisher of its progress."""
-        return Reporter(self._claim, hub=self._hub, clock=self.clock, loop=self._loop)
+        """The one receiver of its progress, in whichever thread it is first read."""
+        made = self.__dict__.get("_reporter")
+        if made is None:
+            made = Reporter(self._claim.execution, book=self._book, clock=self.clock, loop=self._loop)
+        reporter: Reporter = self.__dict__.setdefault("_reporter", made)
+        return reporter
 
     @property
     def log(self) -> FilteringBoundLogger:
-        """A logger that names the attempt on every line."""
+        """A logger that names the attempt on every line of the server's log, and keeps each with the execution."""
         execution = self._claim.execution
-        logger: FilteringBoundLogger = structlog.get_logger(__name__, **names_of(execution), attempt=execution.attempt)
-        return logger
+        return self._lines.log.logger(**names_of(execution), attempt=execution.attempt)
+
+    def end(self, failure: str | None) -> None:
+        """Hand over the rest of what the handler logged and reported, and the error of a failure; in the loop."""
+        if failure is not None or "_kept_lines" in self.__dict__:
+            self._lines.end(failure)
+        reporter: Reporter | None = self.__dict__.get("_reporter")
+        if reporter is not None:
+            reporter.end()
+
+    @property
+    def _lines(self) -> AttemptLines:
+        """The one receiver of its lines."""
+        made = self.__dict__.get("_kept_lines")
+        if made is None:
+            made = AttemptLines(self._claim.execution, book=self._book, clock=self.clock, loop=self._loop)
+        lines: AttemptLines = self.__dict__.setdefault("_kept_lines", made)
+        return lines
 
     @property
     def cancelled(self) -> threading.Event:

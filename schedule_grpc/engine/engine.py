@@ -24,7 +24,7 @@ from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.store import Slots, Store
+from schedule_grpc.store import LogBook, Slots, Store
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +62,7 @@ class Engine:
         env: Env | HandlerLoops,
         options: EngineOptions | None = None,
         write_lines: Write | None = None,
+        logbook: LogBook | None = None,
     ) -> None:
         """Make an engine that does nothing yet.
 
@@ -73,6 +74,7 @@ class Engine:
             env: The bindings, for handlers in this event loop; or separate event loops, with theirs.
             options: The limits.
             write_lines: Writes the log lines of a batch of executions; None: by a log call each.
+            logbook: Takes what handlers log and report; its owner runs it. None: one of the engine's own.
         """
         chosen = options or EngineOptions()
         # Random for each start, never a host's name: a restarted server must not take old leases for its own.
@@ -92,17 +94,25 @@ class Engine:
             if store.is_shared
             else SoleLease()
         )
+        self.logbook = logbook or LogBook(store=store, clock=clock, hub=hub)
+        self._keeps_logbook = logbook is None
         self._runner = Runner(
             store=store,
             clock=clock,
             registry=registry,
             place=env if isinstance(env, HandlerLoops) else Here(env),
             hub=hub,
+            logbook=self.logbook,
             lease=self._lease,
             on_free=self._notice_free,
             may_wait=self._may_wait,
         )
-        self._janitor = Janitor(store=store, clock=clock, audit_retention=chosen.audit_retention)
+        self._janitor = Janitor(
+            store=store,
+            clock=clock,
+            audit_retention=chosen.audit_retention,
+            log_retention=self.logbook.policy.max_age,
+        )
         self._upkeep = Upkeep(store=store, clock=clock, runner=self._runner, hub=hub, lease=self._lease, owner=owner)
         self._loop = Loop(
             store=store,
@@ -149,6 +159,7 @@ class Engine:
             janitor = asyncio.create_task(self._janitor.run(self._stopping), name="janitor")
             loops = asyncio.create_task(self._keep_loops(finished), name="handlers' loops")
             probe = asyncio.create_task(self._probe.run(finished), name="write probe")
+            logbook = asyncio.create_task(self._keep_logbook(finished), name="log book")
             try:
                 self._ticking = True
                 while not self._stopping.is_set():
@@ -164,6 +175,7 @@ class Engine:
                 await upkeep
                 await loops
                 await probe
+                await logbook
                 await self._lease.leave()
 
     @contextmanager
@@ -286,6 +298,10 @@ class Engine:
     async def _keep_loops(self, finished: asyncio.Event) -> None:
         if self._loops is not None:
             await self._loops.keep(finished)
+
+    async def _keep_logbook(self, finished: asyncio.Event) -> None:
+        if self._keeps_logbook:
+            await self.logbook.run(finished)
 
     def _is_set_back(self) -> bool:
         return self._clock.now() < self._latest - SET_BACK_BY

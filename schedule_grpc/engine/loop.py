@@ -14,10 +14,10 @@ from schedule_grpc.domain.task import Task
 from schedule_grpc.engine.foresight import Foresight
 from schedule_grpc.engine.leases import Lease
 from schedule_grpc.engine.runner import Runner
-from schedule_grpc.engine.shares import Shares
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import ClaimRequest, Look, Slots, Store
+from schedule_grpc.store.shares import Shares
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Loop:
         self._offered = registry.offered
         """The handlers that this tick looks for and starts."""
         self._concurrency = concurrency
-        self._shares = Shares(store, clock, concurrency)
+        self._shares = Shares(store, clock)
         self._troubled: dict[str, int] = {}
         """Revisions, by uid, of tasks whose trouble has been logged."""
         self._full_since: float | None = None
@@ -300,6 +300,6 @@ class Loop:
             now=now,
             limits=self._offered.limits,
             running_in=self._runner.slots.by_namespace(),
-            shares=self._shares.slots,
+            shares=self._shares.of(self._concurrency),
             turns=self._runner.slots.turns,
         )

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from typing import Protocol
 
 import structlog
 
 from schedule_grpc.domain.access.audit import DEFAULT_RETENTION
+from schedule_grpc.domain.execution.log_lines import DEFAULT_LOG_RETENTION
 from schedule_grpc.domain.schedule import rules_digest
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.runtime.clock import Clock
@@ -28,14 +30,29 @@ REMEMBERED = 20_000
 """Tasks that a round remembers to have looked at; if there are more, some are looked at twice."""
 
 
+class Prune(Protocol):
+    """Removes a few rows that are older than an instant."""
+
+    async def __call__(self, *, before: datetime) -> int:
+        """Return how many were removed: 0 once there are none."""
+
+
 class Janitor:
     """Reviews all tasks at the start, and removes old history again and again."""
 
-    def __init__(self, *, store: Store, clock: Clock, audit_retention: timedelta = DEFAULT_RETENTION) -> None:
-        """Take a store; ``audit_retention``: how long rows of the audit log are kept."""
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        audit_retention: timedelta = DEFAULT_RETENTION,
+        log_retention: timedelta = DEFAULT_LOG_RETENTION,
+    ) -> None:
+        """Take a store, and how long it keeps rows of the audit log, and log lines of executions."""
         self._store = store
         self._clock = clock
         self._audit_retention = audit_retention
+        self._log_retention = log_retention
         self._review_after: str | None = ""
         """The uid after which the tasks are still to be reviewed; None once all are."""
 
@@ -60,6 +77,8 @@ class Janitor:
                     log.info("history.pruned", count=removed)
                 if removed := await self.sweep_audit(stopping):
                     log.info("audit.pruned", count=removed)
+                if removed := await self.sweep_logs(stopping):
+                    log.info("logs.pruned", chunks=removed)
             except Unavailable as error:
                 log.warning("history.not_pruned", error=str(error))
             except Exception:
@@ -118,9 +137,16 @@ class Janitor:
 
     async def sweep_audit(self, stopping: asyncio.Event | None = None) -> int:
         """Remove the rows of the audit log whose retention is over, a few at a time; return their number."""
+        return await self._sweep_old(self._store.prune_audit, self._audit_retention, stopping)
+
+    async def sweep_logs(self, stopping: asyncio.Event | None = None) -> int:
+        """Remove the log lines of executions whose retention is over, a few at a time; return the number of rows."""
+        return await self._sweep_old(self._store.prune_logs, self._log_retention, stopping)
+
+    async def _sweep_old(self, prune: Prune, retention: timedelta, stopping: asyncio.Event | None) -> int:
         removed = 0
         while not _is_set(stopping):
-            some = await self._store.prune_audit(before=self._clock.now() - self._audit_retention)
+            some = await prune(before=self._clock.now() - retention)
             if not some:
                 break
             removed += some

@@ -16,7 +16,6 @@ from schedule_grpc.domain.execution import HandBack, Outcome, Report, unrecordab
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.engine.attempt_context import Given, context_of_execution
 from schedule_grpc.engine.leases import Lease
-from schedule_grpc.engine.outcome_writer import Answer, Recorder
 from schedule_grpc.engine.slots_in_use import SlotsInUse
 from schedule_grpc.errors import HandlerNotFound, Unavailable
 from schedule_grpc.events import Abandoned, Hub
@@ -34,7 +33,7 @@ from schedule_grpc.handlers import (
     context_of,
 )
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.store import Claim, Store
+from schedule_grpc.store import Answer, Claim, LogBook, Recorder, Store
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +91,8 @@ class HeldAttempt:
     term: int
     why: Why | None = None
     conditions: list[Condition] = field(default_factory=list)
+    given: Given | None = None
+    """What its handler was given; None before."""
     faults: int = 0
     """Errors of this program while recording it."""
     handler_end: "HandlerEnd | None" = None
@@ -128,11 +129,13 @@ class Runner:
         registry: Registry,
         place: Place,
         hub: Hub,
+        logbook: LogBook,
         lease: Lease,
         on_free: Callable[[], None],
         may_wait: Callable[[str], bool],
     ) -> None:
-        self._recorder = Recorder(store, may_wait=may_wait)
+        self._recorder = Recorder(store, may_wait=may_wait, logbook=logbook)
+        self._logbook = logbook
         self._clock = clock
         self._lease = lease
         self._registry = registry
@@ -258,12 +261,12 @@ class Runner:
             self._report(attempt, None)
             return
         self._begun.add(claim.lease_token)
-        given = Given(
+        given = attempt.given = Given(
             claim,
             deadline=self._clock.now() + timeout,
             env=self._place.env,
             clock=self._clock,
-            hub=self._hub,
+            book=self._logbook,
             conditions=attempt.conditions,
         )
         Attempt(
@@ -280,6 +283,8 @@ class Runner:
 
     @_whatever_happens
     def _performed(self, attempt: HeldAttempt, fate: Fate) -> None:
+        if attempt.given is not None:
+            attempt.given.end(None if fate.stopped else fate.error)
         if fate.left is None:
             self._note_end(attempt)
         else:

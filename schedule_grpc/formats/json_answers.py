@@ -11,11 +11,14 @@ from schedule_grpc.domain.access.keys import Identity, KeyInfo
 from schedule_grpc.domain.access.namespace import Namespace
 from schedule_grpc.domain.canonical_json import decode, encode, whole
 from schedule_grpc.domain.durations import MILLISECOND
-from schedule_grpc.domain.execution import Execution
+from schedule_grpc.domain.execution import Execution, FailedAttempt
+from schedule_grpc.domain.execution.log_lines import LogLine
+from schedule_grpc.domain.execution.log_lines import Progress as KeptProgress
+from schedule_grpc.domain.offers import WorkerInfo
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.schedule import Preview
 from schedule_grpc.domain.task import Handler, Task
-from schedule_grpc.events import Lost, Progress, Transition
+from schedule_grpc.events import Logged, Lost, Progress, WatchEvent
 
 
 def time_json(instant: datetime) -> str:
@@ -35,6 +38,7 @@ def task_json(task: Task) -> dict[str, Any]:
             "timeZone": task.schedule.time_zone,
             "scheduleDescription": task.schedule.description,
             "handler": task.handler,
+            "noWorker": task.no_worker or None,
             "enabled": task.enabled,
             "trouble": task.trouble or None,
             "note": task.note or None,
@@ -102,16 +106,8 @@ def execution_json(execution: Execution) -> dict[str, Any]:
             "durationMs": None if execution.duration is None else round(execution.duration / MILLISECOND),
             "cancelRequestedAt": _time_or_none(execution.cancel_requested_time),
             "attempt": execution.attempt,
-            "failedAttempts": [
-                {
-                    "attempt": attempt.number,
-                    "startedAt": time_json(attempt.start_time),
-                    "durationMs": round(attempt.duration / MILLISECOND),
-                    "failureKind": attempt.failure_kind.value,
-                    "error": attempt.error,
-                }
-                for attempt in execution.failed_attempts
-            ],
+            "worker": execution.worker or None,
+            "failedAttempts": [_failed_attempt_json(attempt) for attempt in execution.failed_attempts],
             "covers": covers
             and {
                 "from": time_json(covers.from_time),
@@ -123,14 +119,35 @@ def execution_json(execution: Execution) -> dict[str, Any]:
             "result": _sorted(execution.result),
             "error": execution.error,
             "trouble": execution.trouble or None,
+            "progress": None if execution.progress is None else _progress_json(execution.progress),
         }
     )
 
 
-def event_json(event: Transition | Progress | Lost) -> dict[str, Any]:
-    """Return the JSON of an event of a watch; its key ``event`` names which of the three it is."""
+def log_line_json(line: tuple[int, LogLine]) -> dict[str, Any]:
+    """Return the JSON of a log line, given with the number of its attempt."""
+    attempt, logged = line
+    return {
+        "attempt": attempt,
+        "sequence": logged.sequence,
+        "time": time_json(logged.time),
+        "level": logged.level,
+        "text": logged.text,
+    }
+
+
+def event_json(event: WatchEvent) -> dict[str, Any]:
+    """Return the JSON of an event of a watch; its key ``event`` names which of the four it is."""
     if isinstance(event, Lost):
         return {"event": "lost", "count": event.count}
+    if isinstance(event, Logged):
+        return {
+            "event": "log",
+            "executionId": event.execution_id,
+            "taskName": event.task_name,
+            "namespace": event.namespace,
+            "lines": [log_line_json((event.attempt, line)) for line in event.lines],
+        }
     if isinstance(event, Progress):
         return {
             "event": "progress",
@@ -159,6 +176,30 @@ def handler_json(handler: Handler) -> dict[str, Any]:
             "description": handler.description,
             "offered": handler.offered,
             "concurrency": handler.concurrency,
+            "payloadSchema": handler.payload_schema or None,
+            "workerCount": handler.worker_count,
+            "workerVersions": list(handler.worker_versions),
+        }
+    )
+
+
+def worker_json(worker: WorkerInfo) -> dict[str, Any]:
+    """Return a worker's JSON, without keys whose value is missing."""
+    return _present(
+        {
+            "id": worker.id,
+            "name": worker.name,
+            "version": worker.version or None,
+            "namespace": worker.namespace,
+            "handlers": list(worker.handlers),
+            "slots": worker.slots,
+            "running": worker.running,
+            "labels": dict(worker.labels),
+            "startedAt": time_json(worker.start_time),
+            "lastSeen": time_json(worker.seen_time),
+            "draining": worker.draining,
+            "endedAt": _time_or_none(worker.end_time),
+            "registeredBy": worker.registered_by or None,
         }
     )
 
@@ -226,6 +267,28 @@ def preview_json(preview: Preview) -> dict[str, Any]:
             "notes": list(preview.notes),
         }
     )
+
+
+def _failed_attempt_json(attempt: FailedAttempt) -> dict[str, Any]:
+    return _present(
+        {
+            "attempt": attempt.number,
+            "startedAt": time_json(attempt.start_time),
+            "durationMs": round(attempt.duration / MILLISECOND),
+            "failureKind": attempt.failure_kind.value,
+            "error": attempt.error,
+            "worker": attempt.worker or None,
+        }
+    )
+
+
+def _progress_json(progress: KeptProgress) -> dict[str, Any]:
+    return {
+        "attempt": progress.attempt,
+        "fraction": progress.fraction,
+        "text": progress.text,
+        "reportedAt": time_json(progress.report_time),
+    }
 
 
 def _sorted(value: Any) -> Any:

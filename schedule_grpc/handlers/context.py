@@ -73,7 +73,7 @@ class TaskContext:
         return self.execution_id
 
     def progress(self, fraction: float, text: str = "") -> None:
-        """Report the progress of this attempt to watchers: a hint, not stored, sent at most ten times a second.
+        """Report the progress of this attempt to watchers, at most ten times a second; the newest is kept.
 
         Args:
             fraction: From 0 to 1; what lies outside is brought inside, and NaN counts as 0.

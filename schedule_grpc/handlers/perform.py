@@ -12,6 +12,7 @@ from schedule_grpc.domain.canonical_json import encode
 from schedule_grpc.domain.execution import MAX_TEXT_BYTES
 from schedule_grpc.domain.read_only import read_only
 from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.handlers.attempt_log import RAISED
 from schedule_grpc.handlers.call import Begin, End, Raised, Unreadable, begin_here, begin_in_thread
 from schedule_grpc.handlers.context import TaskContext, context_of
 from schedule_grpc.handlers.failure import description_of, kind_of, leaves_of
@@ -197,12 +198,12 @@ def _fate_by_end(end: End, ctx: TaskContext, duration: timedelta) -> Fate:
         return _fate_by_error(end.error, ctx, duration)
     if isinstance(end, Unreadable):
         return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(end.reason))
-    result, kept = end.result, _kept(end.result, end.text)
+    result, shown = end.result, kept(end.result, end.text)
     if isinstance(result, Mapping) and result.get("success") is False:
         reason = result.get("error") or result.get("message") or "The handler returned success: false"
         text = reason if isinstance(reason, str) else encode(reason)
-        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(text), result=kept)
-    return Fate(duration=duration, result=kept)
+        return Fate(duration=duration, kind=FailureKind.ERROR, error=cut(text), result=shown)
+    return Fate(duration=duration, result=shown)
 
 
 def _fate_by_error(error: BaseException, ctx: TaskContext, duration: timedelta) -> Fate:
@@ -216,9 +217,9 @@ def _log_raised(error: BaseException, text: str, ctx: TaskContext) -> None:
     try:
         is_small = len(list(islice(leaves_of(error), MAX_TRACED + 1))) <= MAX_TRACED
         shown: dict[str, Any] = {"exc_info": error} if is_small else {"error": text}
-        ctx.log.warning("attempt.raised", **shown)
+        ctx.log.warning(RAISED, **shown)
     except BaseException:  # noqa: BLE001 (rendering the traceback asks the exception for its text)
-        ctx.log.warning("attempt.raised", error=text)
+        ctx.log.warning(RAISED, error=text)
 
 
 def cut(text: str) -> str:
@@ -233,7 +234,8 @@ def cut(text: str) -> str:
     return encoded[: MAX_TEXT_BYTES - len(mark.encode())].decode("utf-8", "ignore") + mark
 
 
-def _kept(result: Any, text: str) -> Any:
+def kept(result: Any, text: str) -> Any:
+    """Return a result, given with its JSON text, as the history keeps it: of a long one only the beginning."""
     encoded = text.encode()
     size = len(encoded)
     if size <= MAX_TEXT_BYTES:

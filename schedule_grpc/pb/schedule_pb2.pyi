@@ -67,6 +67,7 @@ class Task(_message.Message):
     TROUBLE_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
+    NO_WORKER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique among the tasks of its namespace that are not deleted: a letter or digit, then up to 127 letters, digits,
     `.`, `_` or `-`.
@@ -100,6 +101,8 @@ class Task(_message.Message):
     """The namespace to which the task belongs; it cannot be changed. In a request: see UpdateTaskRequest.namespace."""
     changed_by: _builtins.str
     """Output only. The principal that last changed the definition, such as `key:reports-ci`; empty if it is not known."""
+    no_worker: _builtins.bool
+    """Output only. Whether executions of the task would wait now because no server and no worker offers its handler."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
         """Passed to the handler with each execution."""
@@ -162,10 +165,11 @@ class Task(_message.Message):
         trouble: _builtins.str = ...,
         namespace: _builtins.str = ...,
         changed_by: _builtins.str = ...,
+        no_worker: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_run_time", b"last_run_time", "metadata", b"metadata", "next_run_time", b"next_run_time", "payload", b"payload", "policy", b"policy", "stats", b"stats", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "trouble", b"trouble", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "no_worker", b"no_worker", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "trouble", b"trouble", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -584,7 +588,7 @@ class Execution(_message.Message):
         REJECTED: Execution._FailureKind.ValueType  # 3
         """The handler declared that a retry would fail in the same way."""
         LEASE_LOST: Execution._FailureKind.ValueType  # 4
-        """The server that ran the attempt died, or lost its connection to the database."""
+        """The server or the worker that ran the attempt died, or lost its connection for longer than its lease."""
 
     class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
         """How an attempt failed."""
@@ -598,7 +602,7 @@ class Execution(_message.Message):
     REJECTED: Execution.FailureKind.ValueType  # 3
     """The handler declared that a retry would fail in the same way."""
     LEASE_LOST: Execution.FailureKind.ValueType  # 4
-    """The server that ran the attempt died, or lost its connection to the database."""
+    """The server or the worker that ran the attempt died, or lost its connection for longer than its lease."""
 
     class _Trigger:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -650,12 +654,15 @@ class Execution(_message.Message):
         DURATION_FIELD_NUMBER: _builtins.int
         FAILURE_KIND_FIELD_NUMBER: _builtins.int
         ERROR_FIELD_NUMBER: _builtins.int
+        WORKER_FIELD_NUMBER: _builtins.int
         number: _builtins.int
         """Output only. The number of the attempt, 1 for the first."""
         failure_kind: Global___Execution.FailureKind.ValueType
         """Output only. How the attempt failed."""
         error: _builtins.str
         """Output only. The error's text."""
+        worker: _builtins.str
+        """Output only. The worker that ran the attempt; empty if a server ran it."""
         @_builtins.property
         def start_time(self) -> _timestamp_pb2.Timestamp:
             """Output only. When the handler was called."""
@@ -672,10 +679,11 @@ class Execution(_message.Message):
             duration: _duration_pb2.Duration | None = ...,
             failure_kind: Global___Execution.FailureKind.ValueType = ...,
             error: _builtins.str = ...,
+            worker: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error", b"error", "failure_kind", b"failure_kind", "number", b"number", "start_time", b"start_time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error", b"error", "failure_kind", b"failure_kind", "number", b"number", "start_time", b"start_time", "worker", b"worker"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -715,6 +723,104 @@ class Execution(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Progress(_message.Message):
+        """How far the newest attempt is, as its handler last reported it."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FRACTION_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        REPORT_TIME_FIELD_NUMBER: _builtins.int
+        ATTEMPT_FIELD_NUMBER: _builtins.int
+        fraction: _builtins.float
+        """Output only. How much of the work is done, from 0 to 1."""
+        text: _builtins.str
+        """Output only. What the handler was doing."""
+        attempt: _builtins.int
+        """Output only. The number of the attempt that reported it."""
+        @_builtins.property
+        def report_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When the handler reported it."""
+
+        def __init__(
+            self,
+            *,
+            fraction: _builtins.float = ...,
+            text: _builtins.str = ...,
+            report_time: _timestamp_pb2.Timestamp | None = ...,
+            attempt: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["report_time", b"report_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "fraction", b"fraction", "report_time", b"report_time", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class LogLine(_message.Message):
+        """A line that a handler logged, or the traceback of its failure."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ATTEMPT_FIELD_NUMBER: _builtins.int
+        SEQUENCE_FIELD_NUMBER: _builtins.int
+        LOG_TIME_FIELD_NUMBER: _builtins.int
+        LEVEL_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        attempt: _builtins.int
+        """Output only. The number of the attempt, 1 for the first."""
+        sequence: _builtins.int
+        """Output only. The number of the line within its attempt, from 1 upwards."""
+        level: _builtins.str
+        """Output only. `debug`, `info`, `warning` or `error`."""
+        text: _builtins.str
+        """Output only. The line. A traceback is one line with line breaks in it."""
+        @_builtins.property
+        def log_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When the handler logged it."""
+
+        def __init__(
+            self,
+            *,
+            attempt: _builtins.int = ...,
+            sequence: _builtins.int = ...,
+            log_time: _timestamp_pb2.Timestamp | None = ...,
+            level: _builtins.str = ...,
+            text: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["log_time", b"log_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "level", b"level", "log_time", b"log_time", "sequence", b"sequence", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Log(_message.Message):
+        """What is kept of the lines that the execution's handler logged."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LINES_FIELD_NUMBER: _builtins.int
+        DROPPED_COUNT_FIELD_NUMBER: _builtins.int
+        dropped_count: _builtins.int
+        """Output only. How many lines of these attempts were logged and are not kept, or were too many for this answer."""
+        @_builtins.property
+        def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution.LogLine]:
+            """Output only. The newest lines that are kept, the oldest first."""
+
+        def __init__(
+            self,
+            *,
+            lines: _abc.Iterable[Global___Execution.LogLine] | None = ...,
+            dropped_count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_count", b"dropped_count", "lines", b"lines"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
     TASK_NAME_FIELD_NUMBER: _builtins.int
@@ -739,6 +845,9 @@ class Execution(_message.Message):
     TROUBLE_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     TRIGGERED_BY_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. `exec_<task name>_<creation in epoch milliseconds>_<random>`."""
     task_id: _builtins.str
@@ -771,6 +880,8 @@ class Execution(_message.Message):
     """Output only. What asked for the execution: `schedule`, or a principal such as `key:reports-ci`; empty if it is not
     known.
     """
+    worker: _builtins.str
+    """Output only. The worker that runs the newest attempt, or ran it; empty if a server does."""
     @_builtins.property
     def scheduled_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. The occurrence, as the schedule has it, without any delay; unset for manual runs."""
@@ -811,6 +922,14 @@ class Execution(_message.Message):
     def payload(self) -> _struct_pb2.Struct:
         """Output only. The payload that RunTaskNow was given; unset if the execution uses the task's."""
 
+    @_builtins.property
+    def progress(self) -> Global___Execution.Progress:
+        """Output only. The newest progress; unset if the handler reported none. Only GetExecution sets it."""
+
+    @_builtins.property
+    def log(self) -> Global___Execution.Log:
+        """Output only. The log lines that `log_lines` of GetExecution asked for."""
+
     def __init__(
         self,
         *,
@@ -838,10 +957,13 @@ class Execution(_message.Message):
         trouble: _builtins.str = ...,
         namespace: _builtins.str = ...,
         triggered_by: _builtins.str = ...,
+        worker: _builtins.str = ...,
+        progress: Global___Execution.Progress | None = ...,
+        log: Global___Execution.Log | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "payload", b"payload", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "log", b"log", "payload", b"payload", "progress", b"progress", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "failed_attempts", b"failed_attempts", "failure_kind", b"failure_kind", "handler", b"handler", "id", b"id", "namespace", b"namespace", "payload", b"payload", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger", "triggered_by", b"triggered_by", "trouble", b"trouble"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "available_time", b"available_time", "cancel_requested_time", b"cancel_requested_time", "covers", b"covers", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "failed_attempts", b"failed_attempts", "failure_kind", b"failure_kind", "handler", b"handler", "id", b"id", "log", b"log", "namespace", b"namespace", "payload", b"payload", "progress", b"progress", "reason", b"reason", "result", b"result", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "task_name", b"task_name", "task_uid", b"task_uid", "trigger", b"trigger", "triggered_by", b"triggered_by", "trouble", b"trouble", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1652,19 +1774,23 @@ class GetExecutionRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
+    LOG_LINES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Required. Id of the execution."""
     namespace: _builtins.str
     """The namespace; empty: see the top of this file."""
+    log_lines: _builtins.int
+    """How many of the newest log lines to answer with: 0 (the default) to 1,000, over all attempts."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         namespace: _builtins.str = ...,
+        log_lines: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "log_lines", b"log_lines", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1709,13 +1835,19 @@ class WatchExecutionsRequest(_message.Message):
     TASK_NAME_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
+    LOG_LINES_FIELD_NUMBER: _builtins.int
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
     task_name: _builtins.str
     """Only executions of this task; unset: of all tasks."""
     namespace: _builtins.str
     """The namespace; empty: see the top of this file."""
+    log_lines: _builtins.bool
+    """Whether to send log lines, too: for callers that may read them (the scope `read`)."""
+    execution_id: _builtins.str
+    """Only this execution; empty: all."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Execution.State.ValueType]:
-        """Only changes to one of these states. Progress is sent if this is empty or has RUNNING."""
+        """Only changes to one of these states. Progress and log lines are sent if this is empty or has RUNNING."""
 
     def __init__(
         self,
@@ -1723,10 +1855,12 @@ class WatchExecutionsRequest(_message.Message):
         task_name: _builtins.str = ...,
         states: _abc.Iterable[Global___Execution.State.ValueType] | None = ...,
         namespace: _builtins.str = ...,
+        log_lines: _builtins.bool = ...,
+        execution_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "states", b"states", "task_name", b"task_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "log_lines", b"log_lines", "namespace", b"namespace", "states", b"states", "task_name", b"task_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1815,6 +1949,40 @@ class WatchExecutionsResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class Log(_message.Message):
+        """A running handler logged lines. They may come before or after other events of their attempt."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        EXECUTION_ID_FIELD_NUMBER: _builtins.int
+        TASK_NAME_FIELD_NUMBER: _builtins.int
+        NAMESPACE_FIELD_NUMBER: _builtins.int
+        LINES_FIELD_NUMBER: _builtins.int
+        execution_id: _builtins.str
+        """Id of the execution."""
+        task_name: _builtins.str
+        """Name of the execution's task."""
+        namespace: _builtins.str
+        """The namespace of the task."""
+        @_builtins.property
+        def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution.LogLine]:
+            """The lines, in the order of their sequence. Lines that come by another server are not among them."""
+
+        def __init__(
+            self,
+            *,
+            execution_id: _builtins.str = ...,
+            task_name: _builtins.str = ...,
+            namespace: _builtins.str = ...,
+            lines: _abc.Iterable[Global___Execution.LogLine] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "lines", b"lines", "namespace", b"namespace", "task_name", b"task_name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Lost(_message.Message):
         """Events were dropped: the client read too slowly, or notifications of other servers were lost."""
 
@@ -1837,6 +2005,7 @@ class WatchExecutionsResponse(_message.Message):
     TRANSITION_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def transition(self) -> Global___WatchExecutionsResponse.Transition:
         """An execution was recorded, or its state changed."""
@@ -1849,18 +2018,23 @@ class WatchExecutionsResponse(_message.Message):
     def lost(self) -> Global___WatchExecutionsResponse.Lost:
         """Events were dropped."""
 
+    @_builtins.property
+    def log(self) -> Global___WatchExecutionsResponse.Log:
+        """A running handler logged lines; only with `log_lines` in the request."""
+
     def __init__(
         self,
         *,
         transition: Global___WatchExecutionsResponse.Transition | None = ...,
         progress: Global___WatchExecutionsResponse.Progress | None = ...,
         lost: Global___WatchExecutionsResponse.Lost | None = ...,
+        log: Global___WatchExecutionsResponse.Log | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lost", b"lost", "progress", b"progress", "transition", b"transition"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "log", b"log", "lost", b"lost", "progress", b"progress", "transition", b"transition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lost", b"lost", "progress", b"progress", "transition", b"transition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "log", b"log", "lost", b"lost", "progress", b"progress", "transition", b"transition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["transition", "progress", "lost"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["transition", "progress", "lost", "log"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1876,14 +2050,27 @@ class Handler(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     OFFERED_FIELD_NUMBER: _builtins.int
     CONCURRENCY_FIELD_NUMBER: _builtins.int
+    PAYLOAD_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    WORKER_COUNT_FIELD_NUMBER: _builtins.int
+    WORKER_VERSIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Output only. The name by which tasks refer to the handler."""
     description: _builtins.str
     """Output only. What the handler does."""
     offered: _builtins.bool
-    """Output only. Whether a server offers the handler now. If none does, one did earlier, and executions wait."""
+    """Output only. Whether a server or a worker offers the handler now. If none does, one did earlier, and
+    executions wait.
+    """
     concurrency: _builtins.int
     """Output only. How many attempts of the handler one server runs at once; unset: up to the server's own limit."""
+    payload_schema_json: _builtins.str
+    """Output only. A JSON Schema of the payload, as the newest worker that offers the handler gives it; empty: none does."""
+    worker_count: _builtins.int
+    """Output only. How many workers offer the handler now."""
+    @_builtins.property
+    def worker_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. The versions of their programs, in order; several while a new version is rolled out."""
+
     def __init__(
         self,
         *,
@@ -1891,10 +2078,13 @@ class Handler(_message.Message):
         description: _builtins.str = ...,
         offered: _builtins.bool = ...,
         concurrency: _builtins.int | None = ...,
+        payload_schema_json: _builtins.str = ...,
+        worker_count: _builtins.int = ...,
+        worker_versions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "concurrency", b"concurrency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "concurrency", b"concurrency", "description", b"description", "name", b"name", "offered", b"offered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "concurrency", b"concurrency", "description", b"description", "name", b"name", "offered", b"offered", "payload_schema_json", b"payload_schema_json", "worker_count", b"worker_count", "worker_versions", b"worker_versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__concurrency: _TypeAlias = _typing.Literal["concurrency"]  # noqa: Y015
     _WhichOneofArgType__concurrency: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency"]  # noqa: Y015

@@ -47,6 +47,8 @@ OPERATIONS = (
     *("create_key", "change_key", "note_keys_used"),
     *("create_namespace", "update_namespace", "delete_namespace"),
     *("record_calls", "remove_events"),
+    *("register_worker", "renew_workers", "give", "end_worker", "lapse_workers", "end_overtime", "remove_workers"),
+    *("append_logs", "note_progress", "remove_logs"),
     "audit",
     "migrate",
 )

@@ -15,12 +15,13 @@ from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
 from schedule_grpc.service.audit import AuditService
 from schedule_grpc.service.executions import ExecutionService
+from schedule_grpc.service.known_offers import KnownOffers
 from schedule_grpc.service.manual_runs import ManualRuns, Starter
 from schedule_grpc.service.namespaces import NamespaceService, NamespaceSettings
 from schedule_grpc.service.quotas import Quotas, Refused
 from schedule_grpc.service.tasks import Registrations, TaskService
 from schedule_grpc.service.together import Together
-from schedule_grpc.store import Store
+from schedule_grpc.store import LogBook, Store
 
 __all__ = ["Service"]
 
@@ -46,6 +47,7 @@ class Service(TaskService, ExecutionService, NamespaceService, AuditService):
         builtins: AbstractSet[str] = frozenset(),
         servers: Callable[[], int] = lambda: 1,
         refused: Refused = lambda _namespace, _quota: None,
+        logbook: LogBook | None = None,
     ) -> None:
         """Take the parts that the service works with.
 
@@ -59,13 +61,16 @@ class Service(TaskService, ExecutionService, NamespaceService, AuditService):
             builtins: The names of the built-in handlers, which not every namespace may use.
             servers: Returns how many servers share the database, this one included.
             refused: Is called with the namespace and the quota of each call that is refused for a quota.
+            logbook: Buffers the log lines and the progress of this server's attempts.
         """
         self._permit = UNLIMITED
         self._namespace = UNLIMITED.namespace
         self._namespaces = NamespaceSettings(store, clock, builtins)
         self._quotas = Quotas(store, clock, self._namespaces, servers=servers, refused=refused)
+        self._offers = KnownOffers(store, clock)
         self._store = store
         self._registrations: Registrations = Together(self._register_together, "registrations")
+        self._logbook = logbook
         self._runs = ManualRuns(store, clock, starter)
         self._clock = clock
         self._hub = hub

@@ -2,26 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from msgspec import structs
+
 from schedule_grpc.domain.access.scope import Scope
 from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State
+from schedule_grpc.domain.execution.log_lines import KeptLog
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, ExecutionCursor, Page
 from schedule_grpc.domain.planning import backfill
 from schedule_grpc.domain.schedule import Schedule, parse
 from schedule_grpc.domain.task import TaskFilter, checked_payload
 from schedule_grpc.errors import (
     ExecutionNotFound,
+    InvalidArgument,
     InvalidSchedule,
     NoWorker,
     PermissionDenied,
     ShuttingDown,
     TaskNotFound,
 )
-from schedule_grpc.events import Ending, Hub, Progress, Subscription, Transition
+from schedule_grpc.events import Ending, Hub, Logged, Subscription, Transition, Watched
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import MAX_WAIT
 from schedule_grpc.runtime.threads import Aside, weight_of
@@ -30,11 +34,15 @@ from schedule_grpc.service.manual_runs import ManualRuns
 from schedule_grpc.service.overtaken import Overtaken, retried_when_overtaken
 from schedule_grpc.service.permitted import Position, covered_executions, shown_event, shown_execution
 from schedule_grpc.service.quotas import Quotas
-from schedule_grpc.store import ManualRun, Store
+from schedule_grpc.store import LogBook, ManualRun, Store
 from schedule_grpc.text.unicode import checked
 
 MAX_REQUEST_ID = 128
 MAX_CANCEL_NOTE = 1024
+MAX_LOG_LINES = 1000
+"""In one answer."""
+LOG_WRITTEN_WITHIN = 1.0
+"""Seconds for which a reader of an execution waits until the lines that this server buffers are written."""
 NO_WORKER_AFTER = timedelta(seconds=30)
 """How long a RunTaskNow that waits gives a server time to offer the handler."""
 TRIGGERED_AT_ONCE = 500
@@ -55,6 +63,7 @@ class ExecutionService(Authored):
     aside: Aside
     _searches: Aside
     _quotas: Quotas
+    _logbook: LogBook | None
 
     async def run_now(
         self, name: str, *, payload: Mapping[str, Any] | None = None, detach: bool = False, request_id: str = ""
@@ -67,7 +76,7 @@ class ExecutionService(Authored):
                 may. A call whose request id was recorded before is answered all the same.
             PermissionDenied: if a payload is given, and neither the caller's grants nor the task's policy allow that.
             InvalidArgument: if the payload is not acceptable, or the request id was used for something else.
-            NoWorker: if no server that offers the handler took the execution in time; it ended SKIPPED.
+            NoWorker: if no server and no worker that offers the handler took the execution in time; it ended SKIPPED.
             ShuttingDown: if this server stops meanwhile; the execution goes on.
         """
         if self._draining.is_set():
@@ -98,7 +107,7 @@ class ExecutionService(Authored):
         """
         note = checked("note", note, most=MAX_CANCEL_NOTE)
         if not self._permit.covers_all:
-            self._permit.require((await self.execution(execution_id)).task_name)
+            self._permit.require((await self._whole(execution_id)).task_name)
         author = self._author("CancelExecution")
         execution = await self._store.cancel(self._namespace, execution_id, note=note, author=author, now=author.time)
         if execution is None:
@@ -158,23 +167,35 @@ class ExecutionService(Authored):
         return self._quotas.streaming(self._namespace)
 
     @contextmanager
-    def watching(self, task_name: str = "", states: frozenset[State] = frozenset()) -> Iterator[Subscription]:
+    def watching(
+        self,
+        task_name: str = "",
+        states: frozenset[State] = frozenset(),
+        *,
+        execution_id: str = "",
+        log_lines: bool = False,
+    ) -> Iterator[Subscription]:
         """Within this context the subscription receives events of the namespace's executions, until the server stops.
 
         Args:
             task_name: Events of this task only; empty: of all in the namespace.
-            states: Changes to one of these states only; empty: all. Progress belongs to RUNNING.
+            states: Changes to one of these states only; empty: all. Progress and log lines belong to RUNNING.
+            execution_id: Events of this execution only; empty: of all.
+            log_lines: Log lines, too, of the tasks whose content the caller may see.
         """
         namespace, permit = self._namespace, self._permit
 
-        def matches(event: Transition | Progress) -> bool:
-            of: Progress | Execution = event if isinstance(event, Progress) else event.execution
-            state = State.RUNNING if isinstance(of, Progress) else of.state
-            is_ours = of.namespace == namespace and task_name in ("", of.task_name) and permit.covers(of.task_name)
-            return is_ours and (not states or state in states)
+        def matches(event: Watched) -> bool:
+            of = event.execution if isinstance(event, Transition) else event
+            identifier, state = (of.id, of.state) if isinstance(of, Execution) else (of.execution_id, State.RUNNING)
+            if of.namespace != namespace or task_name not in ("", of.task_name) or not permit.covers(of.task_name):
+                return False
+            if isinstance(event, Logged) and not permit.sees(event.task_name):
+                return False
+            return execution_id in ("", identifier) and (not states or state in states)
 
         shown = None if permit.sees_all else partial(shown_event, permit=permit)
-        with self._hub.subscribed(matches, shown) as subscription:
+        with self._hub.subscribed(matches, shown, log_lines=log_lines) as subscription:
             yield subscription
 
     async def history(self, name: str, chosen: ExecutionFilter, page: Page) -> ExecutionPage:
@@ -195,18 +216,53 @@ class ExecutionService(Authored):
         """
         return await self._executions(None, chosen, page)
 
-    async def execution(self, execution_id: str) -> Execution:
-        """Return one execution.
+    async def execution(self, execution_id: str, *, log_lines: int = 0) -> Execution:
+        """Return one execution, with its progress, and with as many of its newest log lines if the caller may see them.
 
         Raises:
             ExecutionNotFound: if the history does not hold it.
+            InvalidArgument: if the number of lines is not between 0 and 1,000.
+        """
+        if not 0 <= log_lines <= MAX_LOG_LINES:
+            raise InvalidArgument.of("log_lines", f"must be between 0 and {MAX_LOG_LINES}")
+        execution = await self._whole(execution_id)  # first: of one that has ended, all lines are there then
+        await self._write_log_of(execution_id)
+        log = None
+        if log_lines and self._permit.sees(execution.task_name):
+            log = await self._store.logs_of(execution_id, limit=log_lines)
+        progress = await self._store.progress_of(execution_id)
+        return shown_execution(structs.replace(execution, progress=progress, log=log), self._permit)
+
+    async def log_of(self, execution_id: str, lines: int) -> KeptLog:
+        """Return the newest of an execution's log lines.
+
+        Raises:
+            ExecutionNotFound, InvalidArgument: as `execution`.
+            PermissionDenied: if the caller may not see them.
+        """
+        execution = await self.execution(execution_id, log_lines=lines)
+        self._permit.require(execution.task_name, Scope.READ)
+        return execution.log or KeptLog()
+
+    # -- inside
+
+    async def _whole(self, execution_id: str) -> Execution:
+        """Return an execution, whole.
+
+        Raises:
+            ExecutionNotFound: if the history does not hold it, or the caller's grants do not cover its task.
         """
         execution = await self._store.find_execution(self._namespace, execution_id)
         if execution is None or not self._permit.covers(execution.task_name, Scope.OBSERVE):
             raise ExecutionNotFound(execution_id)
-        return shown_execution(execution, self._permit)
+        return execution
 
-    # -- inside
+    async def _write_log_of(self, execution_id: str) -> None:
+        """Write what this server buffers of an execution's lines and progress, so that they can be read."""
+        if self._logbook is not None:
+            with suppress(TimeoutError):  # the database takes no writes now; it may be read all the same
+                async with self._clock.timeout(LOG_WRITTEN_WITHIN):
+                    await self._logbook.flush(execution_id)
 
     async def _is_repeated(self, run: ManualRun) -> bool:
         return run.request_id is not None and await self._store.is_requested(run.namespace, run.request_id)
@@ -288,7 +344,8 @@ class ExecutionService(Authored):
             return False
         if execution.handler in self._registry:
             return False
-        return execution.handler not in await self._store.offered_elsewhere(now=self._clock.now())
+        elsewhere = await self._store.offered_elsewhere(execution.namespace, now=self._clock.now())
+        return execution.handler not in elsewhere
 
 
 def _cron_schedule(cron: str) -> Schedule:

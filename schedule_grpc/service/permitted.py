@@ -16,7 +16,7 @@ from schedule_grpc.domain.access.scope import Scope
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE
 from schedule_grpc.domain.task import EMPTY, Task, TaskFilter
-from schedule_grpc.events import Progress, Transition
+from schedule_grpc.events import Logged, Transition, Watched
 
 MOST_READS = 10
 """Pages of `MAX_PAGE_SIZE` executions that are searched for those that a permit covers, in one call. The answer may be
@@ -49,15 +49,19 @@ def shown_execution(execution: Execution, permit: Permit) -> Execution:
         error=None if execution.error is None else HIDDEN,
         cancel_note=None,
         failed_attempts=tuple(structs.replace(each, error=HIDDEN) for each in execution.failed_attempts),
+        progress=None if execution.progress is None else structs.replace(execution.progress, text=""),
+        log=None,
     )
 
 
-def shown_event(event: Transition | Progress, permit: Permit) -> Transition | Progress:
-    """Return an event without the content that the permit's caller may not see."""
+def shown_event(event: Watched, permit: Permit) -> Watched:
+    """Return an event without the content that the permit's caller may not see; of log lines, nothing is left."""
     if isinstance(event, Transition):
         shown = shown_execution(event.execution, permit)
         return event if shown is event.execution else structs.replace(event, execution=shown)
-    return event if permit.sees(event.task_name) else replace(event, text="")
+    if permit.sees(event.task_name):
+        return event
+    return replace(event, lines=()) if isinstance(event, Logged) else replace(event, text="")
 
 
 async def covered_tasks(

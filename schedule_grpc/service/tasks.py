@@ -1,6 +1,6 @@
 """The calls that concern tasks: register, change, delete, enable, disable, list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
@@ -22,7 +22,7 @@ from schedule_grpc.domain.registration import (
     removed,
     switched,
 )
-from schedule_grpc.domain.task import MAX_NOTE, Definition, Handler, Task, TaskFilter, TaskPage
+from schedule_grpc.domain.task import MAX_NOTE, Definition, Task, TaskFilter, TaskPage
 from schedule_grpc.errors import (
     FailedPrecondition,
     HandlerNotFound,
@@ -31,16 +31,14 @@ from schedule_grpc.errors import (
     TaskNotFound,
     Violation,
 )
-from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.threads import LIGHT, Aside, weight_of
-from schedule_grpc.service.authored import Authored
-from schedule_grpc.service.namespaces import NamespaceSettings
+from schedule_grpc.service.offers import OfferService
 from schedule_grpc.service.overtaken import Overtaken, retried_when_overtaken
 from schedule_grpc.service.permitted import covered_tasks, shown_task
 from schedule_grpc.service.quotas import Quotas
 from schedule_grpc.service.registering import check_etag, declared_changes, placed, refuse_repeated_names
 from schedule_grpc.service.together import Together
-from schedule_grpc.store import Registered, Store
+from schedule_grpc.store import Registered
 from schedule_grpc.text.unicode import checked
 
 FRESH = LIGHT // 25
@@ -51,15 +49,11 @@ Registrations: TypeAlias = Together[Sequence[FreshTask], tuple[Task, ...] | None
 """Calls that register one task; those that arrive during one write share the next."""
 
 
-class TaskService(Authored):
+class TaskService(OfferService):
     """The part of the Service that concerns definitions."""
 
-    _store: Store
     _registrations: Registrations
-    _registry: Registry
     _defaults: Sequence[Definition]
-    _namespace: str
-    _namespaces: NamespaceSettings
     _quotas: Quotas
     aside: Aside
 
@@ -75,7 +69,7 @@ class TaskService(Authored):
         Raises:
             NamespaceNotFound: if the namespace does not exist.
             HandlerNotAllowed: if tasks of the namespace may not name the handler.
-            HandlerNotFound: if no server offers or ever offered the handler, unless that is allowed.
+            HandlerNotFound: if no server or worker offers or ever offered the handler, unless that is allowed.
             EtagMismatch: if an etag is given and the task has another one, or does not exist.
             InvalidArgument: if a new or changed schedule has no occurrence left.
         """
@@ -85,7 +79,7 @@ class TaskService(Authored):
         await self._require_handlers([wanted])
         author = self._author("RegisterTask")
         (task,) = await self._register((wanted,), author, validate_only=wanted.validate_only, place="")
-        return task
+        return await self._marked_one(task)
 
     async def register_all(self, wanted: Sequence[Registration], *, validate_only: bool = False) -> tuple[Task, ...]:
         """Register all of the tasks, or none; return them in the same order.
@@ -102,10 +96,11 @@ class TaskService(Authored):
         await self._count_write(validate_only=validate_only)
         await self._require_handlers(wanted)
         author = self._author("BatchRegisterTasks")
-        return await self._register(wanted, author, validate_only=validate_only, place="requests[{}].")
+        tasks = await self._register(wanted, author, validate_only=validate_only, place="requests[{}].")
+        return await self._marked(tasks)
 
     async def declare(self, wanted: Sequence[Registration]) -> tuple[Registration, ...]:
-        """Register each of the tasks in its own namespace; handlers that no server offers are allowed.
+        """Register each of the tasks in its own namespace; handlers that nothing offers are allowed.
 
         All have different keys. One comparison finds the tasks that are registered so already; the others are written
         many at once.
@@ -136,12 +131,12 @@ class TaskService(Authored):
         Raises:
             TaskNotFound, EtagMismatch.
             HandlerNotAllowed: if the definition changes, and its handler is not allowed in the namespace.
-            HandlerNotFound: if no server offers or ever offered the new handler, unless that is allowed.
+            HandlerNotFound: if no server or worker offers or ever offered the new handler, unless that is allowed.
             InvalidArgument: if the changed definition cannot be accepted.
         """
         self._permit.require(wanted.name)
         await self._count_write(validate_only=wanted.validate_only)
-        return await self._update(wanted)
+        return await self._marked_one(await self._update(wanted))
 
     @retried_when_overtaken
     async def _update(self, wanted: TaskUpdate) -> Task:
@@ -182,7 +177,7 @@ class TaskService(Authored):
         """
         if not self._permit.covers(name):
             raise TaskNotFound(name)
-        return shown_task(await self._found(name), self._permit)
+        return shown_task(await self._marked_one(await self._found(name)), self._permit)
 
     async def list_tasks(self, chosen: TaskFilter, page: Page) -> TaskPage:
         """Return a page of tasks in the order of their names.
@@ -192,7 +187,7 @@ class TaskService(Authored):
         """
         cursor = TaskCursor.read(page, chosen)
         tasks = await covered_tasks(self._page, self._permit, chosen, after=cursor.name, limit=page.limit + 1)
-        shown = tasks[: page.limit]
+        shown = await self._marked(tasks[: page.limit])
         if not self._permit.sees_all:
             shown = tuple(shown_task(task, self._permit) for task in shown)
         token = TaskCursor(name=shown[-1].name).write(chosen) if len(tasks) > len(shown) else ""
@@ -233,23 +228,7 @@ class TaskService(Authored):
                 change = registered(None, definition, enabled=None, now=author.time).by(author)
                 if await self._apply([change]):
                     initialized.append(change.after)
-        return tuple(initialized)
-
-    async def handlers(self) -> tuple[Handler, ...]:
-        """Return the handlers that tasks of the namespace may name, by name, offered now or earlier."""
-        namespace = await self._namespaces.get(self._namespace)
-        known = await self.known_handlers()
-        return tuple(known[name] for name in sorted(known) if self._namespaces.allow(namespace, name))
-
-    async def known_handlers(self) -> Mapping[str, Handler]:
-        """Return the handlers that tasks of any namespace may name, by name, offered now or earlier."""
-        elsewhere = await self._store.offered_elsewhere(now=self._clock.now())
-        known = {
-            handler.name: replace(handler, offered=handler.name in elsewhere)
-            for handler in await self._store.known_handlers()
-        }
-        known |= {handler.name: handler for handler in self._registry.handlers()}
-        return known
+        return await self._marked(tuple(initialized))
 
     # -- inside
 
@@ -365,7 +344,7 @@ class TaskService(Authored):
     async def _switch(self, name: str, *, enabled: bool, note: str, etag: str) -> Task:
         self._permit.require(name)
         await self._count_write()
-        return await self._switch_as_read(name, enabled=enabled, note=note, etag=etag)
+        return await self._marked_one(await self._switch_as_read(name, enabled=enabled, note=note, etag=etag))
 
     @retried_when_overtaken
     async def _switch_as_read(self, name: str, *, enabled: bool, note: str, etag: str) -> Task:

@@ -36,6 +36,7 @@ from schedule_grpc.settings.audit import AuditOptions
 from schedule_grpc.settings.auth import AuthOptions
 from schedule_grpc.settings.http_request import HttpRequestOptions
 from schedule_grpc.settings.listeners import ListenerOptions, Listeners
+from schedule_grpc.settings.logs import LogOptions
 from schedule_grpc.settings.sources import json_or_text
 from schedule_grpc.settings.values import (
     NAMES,
@@ -49,6 +50,7 @@ from schedule_grpc.settings.values import (
     is_loopback,
     table,
 )
+from schedule_grpc.settings.workers import WorkersOptions
 from schedule_grpc.text.secrets import check_hosts, shown
 
 DEFAULT_FILE = Path("schedule.toml")
@@ -158,10 +160,19 @@ class Settings(BaseSettings):
         "`anonymous_grants` while it is permissive, `public` (`reflection`, `docs`), `behind_tls_proxy`, "
         "`bootstrap_key_file` (a new file for the first key), `certificates`, `denied`, `jwt`",
     )
+    workers: Annotated[WorkersOptions, table("workers")] = Field(
+        default_factory=WorkersOptions,
+        description="Workers: `allow_builtin` (whether they may offer handlers that are built into the servers)",
+    )
     audit: Annotated[AuditOptions, table("audit")] = Field(
         default_factory=AuditOptions,
         description="The audit log: `retention` of its rows, `reads` (whether reads have rows, too), `log` (whether "
         "each row is a line `audit.recorded` of the log)",
+    )
+    logs: Annotated[LogOptions, table("logs")] = Field(
+        default_factory=LogOptions,
+        description="What executions keep of their handlers' lines: `keep` (`all`, `failed`: of attempts that did not "
+        "succeed, `none`), `max_age` of a line",
     )
     bindings: Annotated[dict[BindingName, Binding], table("bindings")] = Field(
         default_factory=lambda: dict(DEFAULT_BINDINGS),

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from schedule_grpc.domain.access.audit import Author
+from schedule_grpc.domain.access.grant import ALL
 from schedule_grpc.domain.access.namespace import TaskKey
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.task import Task
@@ -28,6 +29,19 @@ class Claim(Struct, frozen=True, kw_only=True):
     task: Task
     lease_token: str
     payload: Mapping[str, Any]
+
+
+class Taker(Struct, frozen=True, kw_only=True):
+    """A worker for which a server claims: how many attempts it can begin now."""
+
+    owner: str
+    """Its session."""
+    title: str
+    """What executions keep of it."""
+    slots: int
+    free: int
+    room: Mapping[str, int] = {}
+    """How many more of a handler it may begin, of those handlers that it limits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +70,26 @@ class ClaimRequest:
     """How many of the tasks that are due next the claim looks at, in the same step; 0: it does not look."""
     horizon: timedelta = timedelta(0)
     """How far ahead that look sees."""
+    takers: tuple[Taker, ...] = ()
+    """The workers that run what is claimed, the one that waits longest first; none: ``owner`` does."""
+    namespace: str = ALL
+    """The namespace whose executions are claimed; `ALL`: every one."""
 
     @property
     def free(self) -> int:
         """How many more may run, of all handlers together."""
-        return self.limit - sum(self.running.values())
+        free = self.limit - sum(self.running.values())
+        return min(free, sum(taker.free for taker in self.takers)) if self.takers else free
+
+    @property
+    def reads(self) -> int:
+        """How many executions of each queue are read, to choose from."""
+        return self.free + 1 if self.takers else self.limit  # one more: are any left?
+
+    def wants(self, queue: QueueKey) -> bool:
+        """Return whether it asks for executions of a queue."""
+        namespace, handler = queue
+        return handler in self.handlers and self.namespace in (ALL, namespace)
 
     def room(self, queue: QueueKey) -> int:
         """Return how many more of a queue may run, if they have all slots."""
@@ -151,3 +180,14 @@ class Slots:
 
     request: ClaimRequest
     start: Callable[[Claim], None]
+
+
+class Given(Struct, frozen=True, kw_only=True):
+    """What a claim for workers began: each attempt with the session of its worker."""
+
+    claims: tuple[tuple[str, Claim], ...] = ()
+    leaves: bool = False
+    """Whether executions were left that could start, had a worker a slot for them."""
+    next_time: datetime | None = None
+    """When the next execution becomes available, of those that were asked for; None where none is in sight, or no slot
+    is left for it."""

@@ -7,6 +7,7 @@ from functools import partial
 from schedule_grpc.database import Lane
 from schedule_grpc.domain.access.audit import Author
 from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, Report, State
+from schedule_grpc.domain.execution.log_lines import LogLines
 from schedule_grpc.domain.planning import Firing
 from schedule_grpc.domain.task import Task
 from schedule_grpc.store.claims import Claimed, ClaimRequest, Fired, Look, ManualRun, Submitted
@@ -120,13 +121,15 @@ class ExecutionStore(Transactions):
         """
         return await self._write(claims.claim, request, self.is_shared)
 
-    async def record(self, reports: Sequence[Report]) -> tuple[Execution | None, ...]:
+    async def record(self, reports: Sequence[Report], logs: Sequence[LogLines] = ()) -> tuple[Execution | None, ...]:
         """Write the reports of attempts; return the executions as they are then, in the same order.
 
         Safe because each write is fenced by (id, lease token, RUNNING): None if another server took the execution over.
-        A report repeated after its first success returns the row as it stands.
+        A report repeated after its first success returns the row as it stands. ``logs`` are appended in the same
+        transaction, as by `append_logs`: a failure that they cause keeps the reports from being written, too, so the
+        caller writes these again without them.
         """
-        return await self._write(queue.record, reports)
+        return await self._write(queue.record, reports, logs)
 
     async def cancel_requests(self, owner: str) -> frozenset[str]:
         """Return the lease tokens of a server's running attempts whose cancellation was requested."""

@@ -10,8 +10,11 @@ QUERIES = load_queries(
     "sql/queue.sql",
     "sql/alerts.sql",
     "sql/replicas.sql",
+    "sql/workers.sql",
+    "sql/workers_seen.sql",
     "sql/clock.sql",
     "sql/retention.sql",
     "sql/keys.sql",
     "sql/audit.sql",
+    "sql/logs.sql",
 )

@@ -213,6 +213,7 @@ def execution_of(row: Row) -> Execution:
         failed_attempts=reading.failed_attempts(row["failed_attempts"]),
         hand_backs=reading.count("hand_backs", row["hand_backs"]),
         lease_token=row["lease_token"],
+        worker=reading.text_or_none("worker", row["worker"]),
         cancel_requested_time=reading.instant("cancel_requested_time", row["cancel_requested_time"]),
         cancel_note=reading.text_or_none("cancel_note", row["cancel_note"]),
         request_id=reading.text_or_none("request_id", row["request_id"]),
@@ -304,6 +305,7 @@ class _Reading(Columns):
 
 def _attempt_of(stored: dict[str, Any]) -> FailedAttempt:
     number, error = stored["number"], stored["error"]
+    worker = stored.get("worker", "")
     if type(number) is not int or not 0 <= number <= MAX_NUMBER or not isinstance(error, str):
         raise ValueError(number)
     return FailedAttempt(
@@ -312,4 +314,5 @@ def _attempt_of(stored: dict[str, Any]) -> FailedAttempt:
         duration=stored["duration_us"] * MICROSECOND,
         failure_kind=FailureKind(stored["failure_kind"]),
         error=error,
+        worker=worker if isinstance(worker, str) else "",
     )

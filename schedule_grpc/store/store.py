@@ -3,17 +3,22 @@
 from datetime import datetime
 from functools import partial
 
+from schedule_grpc.domain.offers import Offers
+from schedule_grpc.domain.task import Handler
+from schedule_grpc.domain.worker import Worker
 from schedule_grpc.store.audit_store import AuditStore
 from schedule_grpc.store.execution_store import ExecutionStore
 from schedule_grpc.store.key_store import KeyStore
 from schedule_grpc.store.lease_line import LeaseLine
+from schedule_grpc.store.log_store import LogStore
 from schedule_grpc.store.namespace_store import NamespaceStore
-from schedule_grpc.store.operations import replicas
+from schedule_grpc.store.operations import replicas, workers_read
 from schedule_grpc.store.replica import Replica
 from schedule_grpc.store.task_store import TaskStore
+from schedule_grpc.store.worker_store import WorkerStore
 
 
-class Store(TaskStore, ExecutionStore, KeyStore, NamespaceStore, AuditStore):
+class Store(TaskStore, ExecutionStore, WorkerStore, LogStore, KeyStore, NamespaceStore, AuditStore):
     """The durable state of the service, in a SQLite file or a PostgreSQL database.
 
     Every operation is one transaction: it happened whole, and is on disk when the call returns, or it did not happen.
@@ -40,11 +45,32 @@ class Store(TaskStore, ExecutionStore, KeyStore, NamespaceStore, AuditStore):
         """End the lease of a server that stops."""
         await self._write(replicas.leave, replica_id)
 
-    async def offered_elsewhere(self, *, now: datetime) -> frozenset[str]:
-        """Return the handlers that servers of this database offer; none if only one server can use it."""
-        if not self.is_shared:
-            return frozenset()
-        return await self._database.read(partial(replicas.handlers_offered, now))
+    async def offers(self, *, now: datetime) -> Offers:
+        """Return the handlers that workers offer and, in a database that servers share, those that servers offer."""
+        return await self._database.read(partial(workers_read.offers, now, is_shared=self.is_shared))
+
+    async def offered_elsewhere(self, namespace: str, *, now: datetime) -> frozenset[str]:
+        """Return the handlers that workers and servers of this database offer to the tasks of a namespace.
+
+        A server that alone can use its database knows its own handlers, and is not among them.
+        """
+        return (await self.offers(now=now)).within(namespace)
+
+    async def offering_workers(self, *, now: datetime) -> tuple[Worker, ...]:
+        """Return the workers that can be given attempts now; of their handlers the names alone."""
+        return await self._database.read(partial(workers_read.offering_workers, now))
+
+    async def handlers_of_workers(self, namespace: str, *, now: datetime) -> tuple[Handler, ...]:
+        """Return the handlers that workers offer to a namespace, by name, as the newest worker describes each."""
+        return await self._database.read(partial(workers_read.handlers_of_workers, namespace, now))
+
+    async def list_workers(self, namespace: str, *, handler: str, since: datetime) -> tuple[Worker, ...]:
+        """Return at most 1,000 workers of a namespace and of all, newest first, with the attempts that each has.
+
+        Those that live, and those that ended ``since`` a moment; where there are more, those that live come first.
+        ``handler``: only workers that offer it; empty: all.
+        """
+        return await self._database.read(partial(workers_read.list_workers, namespace, handler, since))
 
     async def time(self) -> datetime | None:
         """Return the time by the database's own clock; None where it has none."""

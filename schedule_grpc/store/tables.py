@@ -68,16 +68,17 @@ def first_runs(executions: Sequence[Execution]) -> Table:
     )
 
 
-def begun_executions(executions: Sequence[Execution], lease_owner: str) -> Table:
-    """Return the rows of claim_executions."""
+def begun_executions(executions: Sequence[Execution], lease_owners: Sequence[str]) -> Table:
+    """Return the rows of claim_executions; each execution is run by the owner at its place."""
     return Table(
         {
             "id": [each.id for each in executions],
             "attempt": [each.attempt for each in executions],
             "attempt_start_time": instants([each.attempt_start_time for each in executions]),
             "start_time": instants([each.start_time for each in executions]),
-            "lease_owner": [lease_owner] * len(executions),
+            "lease_owner": lease_owners,
             "lease_token": [each.lease_token for each in executions],
+            "worker": [each.worker for each in executions],
             "revision": [each.revision for each in executions],
         }
     )
@@ -189,13 +190,14 @@ def _attempts_text(attempts: Sequence[FailedAttempt]) -> str | None:
 
 
 def _attempt_json(attempt: FailedAttempt) -> dict[str, Any]:
-    return {
+    written = {
         "number": attempt.number,
         "start_us": to_micros(attempt.start_time),
         "duration_us": attempt.duration // MICROSECOND,
         "failure_kind": attempt.failure_kind.value,
         "error": attempt.error,
     }
+    return written | {"worker": attempt.worker} if attempt.worker else written
 
 
 def _each(made: Callable[[T], Any], column: Sequence[T | None]) -> Sequence[Any]:

@@ -20,17 +20,19 @@ from schedule_grpc.access.rules import RULES
 from schedule_grpc.api.http import application
 from schedule_grpc.api.http.rpcs import rpc_of
 from schedule_grpc.api.http.target import ApiRoute
-from schedule_grpc.pb import access_pb2, schedule_pb2
+from schedule_grpc.pb import access_pb2, schedule_pb2, worker_pb2
 
 SERVICES = [
     schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"],
     access_pb2.DESCRIPTOR.services_by_name["AccessService"],
+    worker_pb2.DESCRIPTOR.services_by_name["WorkerService"],
 ]
 METHODS = {f"/{service.full_name}/{method.name}": method for service in SERVICES for method in service.methods}
 LADDER = ["observe", "read", "run", "write", "admin"]
 NEEDS: dict[str, str] = {
     **dict.fromkeys(("ListTasks", "GetTask", "GetTaskHistory", "ListExecutions", "GetExecution"), "observe"),
-    **dict.fromkeys(("WatchExecutions", "ListHandlers", "PreviewSchedule"), "observe"),
+    **dict.fromkeys(("WatchExecutions", "ListHandlers", "PreviewSchedule", "ListWorkers"), "observe"),
+    **dict.fromkeys(("RegisterWorker", "Pull", "Report", "UnregisterWorker"), "worker"),
     **dict.fromkeys(("RunTaskNow", "CancelExecution", "BackfillTask", "TriggerCron"), "run"),
     **dict.fromkeys(("EnableTask", "DisableTask"), "run"),
     **dict.fromkeys(("RegisterTask", "BatchRegisterTasks", "UpdateTask", "DeleteTask"), "write"),
@@ -67,7 +69,7 @@ def holds(grants: Sequence[str], need: str, namespace: str, name: str) -> bool:
         return True
     scope, _, where = need.partition(" in ")
     scope = scope.removesuffix(" anywhere")
-    enough = set(LADDER[LADDER.index(scope) :])
+    enough = set(LADDER[LADDER.index(scope) :]) if scope in LADDER else {scope}
     for grant in grants:
         held, _, place = grant.partition("@")
         place, _, prefix = place.partition("/")

@@ -29,7 +29,7 @@ from schedule_grpc.pb import schedule_pb2 as pb
 
 WITHOUT = {"PreviewSchedule": "reads and stores nothing"}
 """Rpcs whose requests name no namespace, each with its reason."""
-SCHEDULE, _ = SERVICES
+SCHEDULE, *_ = SERVICES
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ async def test_a_message_has_everything_that_the_contract_names(live: Live):
     task = await live.stub.GetTask(pb.GetTaskRequest(name="task"))
     assert {field.name for field, _ in task.ListFields()} == {field.name for field in pb.Task.DESCRIPTOR.fields} - {
         "changed_by",
+        "no_worker",
         "note",
         "trouble",
     }

@@ -33,14 +33,21 @@ def test_a_handler_that_nobody_offers_is_shown(ask, tmp_path: Path):
     ask("tasks", "register", "orphaned", *options)
     ask("tasks", "register", "served", *MANUAL)
     orphaned, served = ask("tasks", "list", "--prefix", "orphaned").out, ask("tasks", "list", "--prefix", "served").out
-    assert orphaned.splitlines()[1].endswith("  send-raport (not offered)")
+    assert orphaned.splitlines()[1].endswith("  ! send-raport")
+    assert orphaned.splitlines()[2] == "! No server and no worker offers this handler: executions wait for it."
+    assert len(served.splitlines()) == 2
     assert served.splitlines()[1].endswith("  by-steps")
     shown = ask("tasks", "get", "orphaned").out
-    assert "handler   send-raport  (not offered: executions wait 2.00h, and are MISSED then)\n" in shown
-    assert "not offered" not in ask("tasks", "get", "served").out
+    waits = "no server and no worker offers it: executions wait 2.00h, and are MISSED then"
+    assert f"handler   send-raport  ({waits})\n" in shown
+    assert "no worker" not in ask("tasks", "get", "served").out
+    assert (
+        ask("tasks", "get", "orphaned", "--json").json["noWorker"],
+        "noWorker" in ask("tasks", "get", "served", "--json").json,
+    ) == (True, False)
     declared = json.dumps([{"name": "orphan", "schedule": "@manual", "handler": "orphan"}])
     with serving(tmp_path, handlers=None, SCHEDULE_TASKS=declared) as started:
-        assert re.search(r"^orphan +@manual +orphan \(not offered\)$", started.greeting, re.MULTILINE)
+        assert re.search(r"^orphan +@manual +! orphan$", started.greeting, re.MULTILINE)
 
 
 def test_a_name_that_is_none_is_an_error_with_the_one_that_is_meant(ask):
@@ -219,7 +226,14 @@ def test_handlers_and_init(ask):
     assert (names[0], names[1:] == sorted(names[1:])) == ("HANDLER", True)
     assert {"block", "backup-database", "http-request"} <= set(names)
     steps = next(each for each in ask("handlers", "--json").json if each["name"] == "steps")
-    assert steps == {"name": "steps", "description": "Tells how far it is", "offered": True, "concurrency": 2}
+    assert steps == {
+        "name": "steps",
+        "description": "Tells how far it is",
+        "offered": True,
+        "concurrency": 2,
+        "workerCount": 0,
+        "workerVersions": [],
+    }
     assert ask("init").out == "All built-in tasks are registered already.\n"
     ask("tasks", "delete", "cleanup-old-generations")
     assert [task["name"] for task in ask("init", "--json").json] == ["cleanup-old-generations"]

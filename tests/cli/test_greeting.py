@@ -45,7 +45,7 @@ def test_a_listener_has_its_commands(bound: Bound, grpcurl: str, curl: str, url:
 def test_a_server_that_asks_for_keys_says_where_they_go(asks_callers: bool, capsys: pytest.CaptureFixture[str]):
     """In each command that it suggests; one that asks nobody does not speak of keys."""
     bound = (Bound(address="127.0.0.1:1", encrypted=False),)
-    facts = {"tasks": (), "more": False, "offered": frozenset[str](), "api": True}
+    facts = {"tasks": (), "more": False, "api": True}
     serve._greet(RunningServer(grpc_addresses=bound, http_addresses=bound, asks_callers=asks_callers, **facts))
     greeting = capsys.readouterr().out
     assert ("Try, with your key in place of KEY:" in greeting) is asks_callers

@@ -6,13 +6,14 @@ Names, payloads' and metadata's keys, notes, errors, names of keys and of namesp
 import os
 import pty
 import re
+import subprocess
 import threading
 import tty
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import grpc
 import pytest
@@ -20,14 +21,19 @@ import typer
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from support.servers.process import COMMAND
 from support.servers.scripted import RPCS, Scripted, answering
 
 from schedule_grpc.cli.main import app
 from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.pb import schedule_pb2 as pb
 
 HOSTILE = "a\x1b[2Jb\x9b2Jc\u202ed\u200be\u2028f\x07g\x7fh\U000e0041i\x85j\rk\x1b]0;title\x07\nl\u2066m"
-LOCAL = {("serve",), ("preview",), ("migrate",), ("proto",), ("contexts", "list"), ("audit", "verify")}
-"""Commands that show nothing of a server's."""
+LOCAL = {
+    *(("serve",), ("preview",), ("migrate",), ("proto",), ("contexts", "list"), ("audit", "verify")),
+    *(("worker",), ("worker-check",)),
+}
+"""Commands that show nothing of a server's answers. (What a worker shows of a refusal is tried by itself.)"""
 OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[[12]?K|\x1b\[1A|\r(?=\x1b\[|\n|$)")
 """Colours, and the line that moves: what the commands themselves write to a terminal."""
 TASK_FILE = '[[tasks]]\nname = "task"\nschedule = "@daily"\nhandler = "handler"\npayload = { a = 1 }\n'
@@ -36,6 +42,7 @@ SCHEDULE = ("--schedule", "@daily", "--handler", "handler")
 COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("doctor",): ("task",),
     ("handlers",): (),
+    ("workers", "list"): (),
     ("init",): (),
     ("trigger",): ("* * * * *",),
     ("tasks", "apply"): ("--file", "tasks.toml", "--dry-run"),
@@ -51,6 +58,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("tasks", "backfill"): ("task", "--from", "2h"),
     ("executions", "list"): (),
     ("executions", "get"): ("exec_1",),
+    ("executions", "logs"): ("exec_1",),
     ("executions", "cancel"): ("exec_1",),
     ("executions", "watch"): (),
     ("audit", "list"): (),
@@ -91,14 +99,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def on_a_terminal(*arguments: str) -> str:
     """Return all that a command writes to its terminal, byte by byte as it wrote it."""
+
+    def run(terminal: TextIO) -> None:
+        with redirect_stdout(terminal), redirect_stderr(terminal), suppress(SystemExit):
+            app(arguments, prog_name="schedule-grpc")
+
+    return written_by(run)
+
+
+def written_by(run: Callable[[TextIO], object]) -> str:
+    """Return all that is written to a terminal, byte by byte."""
     master, slave = pty.openpty()
     tty.setraw(slave)
     written: list[bytes] = []
     reading = threading.Thread(target=lambda: written.extend(_until_hung_up(master)))
     reading.start()
-    terminal = os.fdopen(slave, "w", encoding="utf-8")
-    with terminal, redirect_stdout(terminal), redirect_stderr(terminal), suppress(SystemExit):
-        app(arguments, prog_name="schedule-grpc")
+    with os.fdopen(slave, "w", encoding="utf-8") as terminal:
+        run(terminal)
     reading.join()
     os.close(master)
     return b"".join(written).decode()
@@ -155,12 +172,13 @@ def _plain(field: FieldDescriptor) -> Any:
     return {FieldDescriptor.CPPTYPE_STRING: HOSTILE, FieldDescriptor.CPPTYPE_BOOL: True}.get(field.cpp_type, 1)
 
 
-def watched() -> Callable[[grpc.ServicerContext], Any]:
-    """Return the answer of a stream: one event of each kind, then its end by an error."""
+def watched(last: str = "") -> Callable[[grpc.ServicerContext], Any]:
+    """Return the answer of a stream: one event of each kind, of which one may be the last, then its end by an error."""
     kind = GetMessageClass(RPCS["WatchExecutions"].output_type)
+    fields = sorted(kind.DESCRIPTOR.oneofs[0].fields, key=lambda field: field.name == last)
 
     def answer(context: grpc.ServicerContext) -> Iterator[Message]:
-        for chosen in kind.DESCRIPTOR.oneofs[0].fields:
+        for chosen in fields:
             message: Any = kind()
             getattr(message, chosen.name).CopyFrom(filled(GetMessageClass(chosen.message_type)))
             yield message
@@ -190,6 +208,39 @@ def test_hostile_answers_are_harmless(server: Scripted, command: tuple[str, ...]
     shown = on_a_terminal(*command, *COMMANDS[command], *form, "--server", server.address)
     assert server.seen
     assert re.search(r"\\(x|u00)1b\[2J", shown) or command in TEXTLESS
+    assert unsafe(shown) == set()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "json"])
+def test_a_hostile_refusal_ends_a_worker_harmlessly(server: Scripted, form: tuple[str, ...]):
+    """It is shown as the reason of the end. A process of its own: the log of a worker writes past `sys.stderr`."""
+    server.answer("RegisterWorker", lambda context: context.abort(grpc.StatusCode.PERMISSION_DENIED, HOSTILE))
+    command = [COMMAND, "worker", "schedule_grpc.conformance.handlers", *form, "--server", server.address]
+    shown = written_by(lambda terminal: subprocess.run(command, stdout=terminal, stderr=terminal, check=False))
+    assert server.seen
+    assert re.search(r"\\(x|u00)1b\[2J", shown)
+    assert unsafe(shown) == set()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "json"])
+@pytest.mark.parametrize("command", [("executions", "logs"), ("tasks", "run")], ids=" ".join)
+def test_hostile_lines_that_are_followed_are_harmless(
+    server: Scripted, command: tuple[str, ...], form: tuple[str, ...]
+):
+    """As they come, above the line that moves, too: the execution runs first, and then it ends."""
+    for rpc, method in RPCS.items():
+        if not method.server_streaming:
+            server.answer(rpc, filled(GetMessageClass(method.output_type)))
+    running, begun = (server.replies[rpc].popleft() for rpc in ("GetExecution", "RunTaskNow"))
+    ended: Any = filled(GetMessageClass(RPCS["GetExecution"].output_type))
+    running.state = begun.execution.state = pb.Execution.RUNNING  # type: ignore[union-attr]
+    running.ClearField("log")  # type: ignore[union-attr]
+    running.log.SetInParent()  # type: ignore[union-attr]
+    server.answer("GetExecution", *([running] if command == ("executions", "logs") else []), ended)
+    server.answer("RunTaskNow", begun)
+    server.answer("WatchExecutions", watched(last="transition"))
+    shown = on_a_terminal(*command, "exec_1", "--follow", *form, "--server", server.address)
+    assert len(re.findall(r"\\(?:x|u00)1b\[2J", shown)) > 1
     assert unsafe(shown) == set()
 
 

@@ -202,7 +202,7 @@ def test_the_contract_is_copied(tell, tmp_path: Path):
     """As it stands in the source tree, or in the wheel; every path is told."""
     done = tell("proto", "--out", str(tmp_path / "new" / "folder"))
     folder = tmp_path / "new" / "folder" / "schedule" / "v1"
-    written = [folder / "access.proto", folder / "schedule.proto"]
+    written = [folder / f"{name}.proto" for name in ("access", "schedule", "worker")]
     assert (done.code, done.out) == (0, "".join(f"{path}\n" for path in written))
     for path in written:
         assert path.read_bytes() == (ROOT / "protos" / "schedule" / "v1" / path.name).read_bytes()

@@ -3,16 +3,13 @@
 import json
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.callers.commands import started, until_it_says
 from support.patience import AT_MOST
-from support.servers import keyed_run
-from support.servers.process import COMMAND, Server, environment, run, serving
+from support.servers.process import Server, run, serving
 
 HANDLERS = "support.handlers.on_call"
 ID = r"exec_[\w-]+_\d+_\w+"
@@ -36,33 +33,6 @@ def held(ask, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     assert ask("tasks", "register", "holding", *options).code == 0
     yield "holding", until
     until.touch()
-
-
-@contextmanager
-def started(server: Server, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Within this context a command runs; afterwards it is gone."""
-    process = subprocess.Popen(
-        [COMMAND, *arguments, "--server", server.address],
-        env=environment(**keyed_run.variables(server.address)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def until_it_says(stream: Any, text: str) -> list[str]:
-    """Return the lines of a stream up to the first that holds a text."""
-    lines = []
-    for line in stream:
-        lines.append(line.rstrip("\n"))
-        if text in line:
-            return lines
-    raise AssertionError(f"{text!r} never came: {lines}")
 
 
 @pytest.mark.slow
@@ -138,7 +108,8 @@ def test_overlap_skips_and_cancel_ends(ask, held):
     while ended.json["state"] == "RUNNING":
         ended = ask("executions", "get", execution_id, "--json")
     assert (ended.json["state"], ended.json["error"]) == ("CANCELLED", "wrong printer")
-    assert ask("executions", "cancel", execution_id, "--json").json == ended.json
+    again = ask("executions", "cancel", execution_id, "--json").json
+    assert again | {"progress": ended.json["progress"]} == ended.json
     assert ask("executions", "cancel", "exec_x_1_a").err == "Execution not found: exec_x_1_a\n"
     assert ask("executions", "get", "exec_x_1_a").code == 1
 
@@ -160,6 +131,20 @@ def test_an_interrupted_run_goes_on(ask, server: Server, held):
     while ended.json[0]["state"] == "RUNNING":
         ended = ask("tasks", "history", name, "--limit", "1", "--json")
     assert (ended.json[0]["id"], ended.json[0]["result"]) == (found[1], "let go")
+
+
+def test_a_run_that_nothing_takes_says_at_once_what_it_waits_for(ask, server: Server):
+    """Not after the 30 s for which the server waits for a worker."""
+    ask("tasks", "register", "lacking", "--schedule", "@manual", "--handler", "remote", "--allow-unknown-handler")
+    with started(server, "tasks", "run", "lacking", "--cancel-on-interrupt") as process:
+        lines = until_it_says(process.stderr, "no server")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=AT_MOST)
+    assert [line.partition("  ")[2] for line in lines] == [
+        "PENDING",
+        "PENDING  waits: no server and no worker offers remote",
+    ]
+    assert re.search(rf"^interrupted; {ID} has ended CANCELLED$", err, re.MULTILINE)
 
 
 def test_an_interrupted_run_can_be_cancelled(ask, server: Server, held):

@@ -41,7 +41,7 @@ def test_an_output_that_is_not_utf_8_is_no_traceback(variables: dict[str, str], 
     folder = tmp_path / NAME
     code, out, errors = command("proto", "--out", str(folder), stdout=subprocess.PIPE, **variables)
     assert (code, errors) == (0, b"")
-    paths = [f"{folder}/schedule/v1/{name}.proto" for name in ("access", "schedule")]
+    paths = [f"{folder}/schedule/v1/{name}.proto" for name in ("access", "schedule", "worker")]
     assert out == "".join(f"{path}\n" for path in paths).encode(encoding, "backslashreplace")
     code, out, errors = command("proto", "--out", str(folder), "--json", stdout=subprocess.PIPE, **variables)
     assert (code, errors) == (0, b"")

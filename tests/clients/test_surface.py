@@ -10,7 +10,7 @@ import pytest
 from support.patience import AT_MOST
 
 from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Watch
-from schedule_grpc.client.rpcs import SERVICES
+from schedule_grpc.client.rpcs import OF_WORKERS, SERVICES
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.task import Task
 
@@ -21,9 +21,10 @@ METHODS = sorted(name for name in vars(Client) if not name.startswith("_") and n
 TYPED = """
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import assert_type
-from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Watch
-from schedule_grpc.events import Lost, Progress, Transition
+from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Watch, WorkerInfo
+from schedule_grpc.events import Logged, Lost, Progress, Transition
 from schedule_grpc.domain.execution import Backfill, Execution, ExecutionPage
+from schedule_grpc.domain.execution.log_lines import KeptLog
 from schedule_grpc.domain.schedule import Preview
 from schedule_grpc.domain.task import Handler, Task
 
@@ -36,10 +37,12 @@ def blocking(client: Client) -> None:
     assert_type(client.get_task_history("report", page_size=3), ExecutionPage)
     assert_type(client.preview_schedule("@daily"), Preview)
     assert_type(client.list_handlers(), tuple[Handler, ...])
+    assert_type(client.get_execution("exec_1", log_lines=9).log, KeptLog | None)
+    assert_type(client.list_workers("send"), tuple[WorkerInfo, ...])
     assert_type(client.watch_executions("report"), Watch)
     with client.watch() as watch:
         for event in watch:
-            assert_type(event, Transition | Progress | Lost)
+            assert_type(event, Transition | Progress | Logged | Lost)
     with Client("localhost:1", token="t", deadline=1) as other:
         assert_type(other, Client)
         assert_type(other.in_namespace("reports"), Client)
@@ -51,7 +54,7 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(client.watch("report"), AsyncWatch)
     async with client.watch() as watch:
         async for event in watch:
-            assert_type(event, Transition | Progress | Lost)
+            assert_type(event, Transition | Progress | Logged | Lost)
     await client.get_task()  # call-arg
     await client.get_task(7)  # arg-type
     await client.get_task("report", etag="1")  # call-arg
@@ -66,7 +69,7 @@ def test_both_clients_have_the_same_methods():
     """One for each rpc, under the rpc's name in snake case, and the iterators beside them."""
     ours = [name for name in vars(AsyncClient) if not name.startswith("_") and name not in OWN]
     assert sorted(ours) == METHODS
-    found = [rpc.name.lower() for service in SERVICES for rpc in service.methods]
+    found = [rpc.name.lower() for service in SERVICES for rpc in service.methods if rpc.name not in OF_WORKERS]
     rpcs = set(found)
     assert len(rpcs) == len(found)
     named = {name.replace("_", "") for name in METHODS}

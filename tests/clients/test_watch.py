@@ -81,6 +81,14 @@ async def test_watch_is_another_word_for_it(asker, scripted, stream):
     assert scripted.seen[0].request == pb.WatchExecutionsRequest()
 
 
+async def test_lines_of_one_execution_can_be_asked_for(asker, scripted, stream):
+    """By its id, beside the other events of it."""
+    stream(*TOLD).let_go.set()
+    client = asker(scripted.address, patience=0)
+    assert await asker.ask(client, "watch_executions", execution_id="exec_1", log_lines=True) == EVENTS
+    assert scripted.seen[0].request == pb.WatchExecutionsRequest(execution_id="exec_1", log_lines=True)
+
+
 async def test_events_of_a_newer_server_are_passed_over(asker, scripted, stream):
     """A kind of event that this client does not know is none."""
     stream(UNKNOWN, TOLD[0], UNKNOWN, UNKNOWN, TOLD[3], UNKNOWN).let_go.set()

@@ -91,7 +91,7 @@ async def test_nobody_can_be_asked(opened: PostgresDatabase, proxy: TcpProxy, mo
     proxy.after_cut = proxy.fall_silent
     with pytest.raises(DatabaseUnavailable, match="cannot be asked what became of it"):
         await opened.write(insert)
-    proxy.speak_again()
+    proxy.pass_on()
     assert await opened.read(number) == 1
 
 

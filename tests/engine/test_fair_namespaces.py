@@ -14,9 +14,9 @@ from schedule_grpc.domain.execution import ExecutionFilter, State
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import define
-from schedule_grpc.engine.shares import slots_of
 from schedule_grpc.handlers import TaskContext, handler
 from schedule_grpc.service import Service
+from schedule_grpc.store.shares import slots_of
 
 BEGUN: list[tuple[str, str]] = []
 """The namespace and the task of each attempt, in the order in which they began."""

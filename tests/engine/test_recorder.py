@@ -11,8 +11,8 @@ from support.rigs.rig import Rig
 from schedule_grpc.domain.execution import Execution, Outcome, State
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.retry import RetryPolicy
-from schedule_grpc.engine.outcome_writer import TOGETHER, Answer, Recorder
 from schedule_grpc.errors import DatabaseUnavailable
+from schedule_grpc.store.recorder import TOGETHER, Answer, Recorder
 
 AT_ONCE = Policy(retry=RetryPolicy(max_retries=3, initial_backoff=timedelta(milliseconds=1)))
 

@@ -13,7 +13,18 @@ from support.servers import process
 from support.stories import Begun, Story, story_of
 
 FOLDER = Path(__file__).parent
-REPLICAS = tuple(FOLDER / f"test_replica_{each}.py" for each in ("leases", "databases", "processes", "upgrades"))
+LONGEST = tuple(
+    FOLDER / f"test_{each}.py"
+    for each in (
+        "replica_leases",
+        "worker_servers",
+        "worker_leases",
+        "replica_databases",
+        "worker_losses",
+        "replica_processes",
+        "replica_upgrades",
+    )
+)
 """Stories that come before the others, in this order: waiting for a lease's end takes longest."""
 AT_ONCE = 6
 """Stories told at a time: they wait a lot, and each has a server that works now and then."""
@@ -24,7 +35,7 @@ pytest.register_assert_rewrite("support.servers.replicas")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let stories come first, for they stand still while another test waits, and those of replicas before the others.
+    """Let stories come first, for they stand still while another test waits, and the longest before the others.
 
     What waits for a lease's end takes longest, and leaves the machine to the rest. All have time enough: what they
     claim of time they measure.
@@ -36,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _comes_later(item: pytest.Item) -> tuple[bool, int]:
-    place = REPLICAS.index(item.path) if item.path in REPLICAS else len(REPLICAS)
+    place = LONGEST.index(item.path) if item.path in LONGEST else len(LONGEST)
     return story_of(item) is None, place
 
 
@@ -69,7 +80,9 @@ async def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
     # As many as wait for servers at once: stories must not wait for each other.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))
-    chosen = [told for item in request.session.items if (told := story_of(item))]
+    chosen = [
+        told for item in request.session.items if not item.get_closest_marker("skip") and (told := story_of(item))
+    ]
     if "PYTEST_XDIST_WORKER" in os.environ:  # two workers would tell every story twice: the second one fails here
         (tmp_path_factory.getbasetemp().parent / "stories").mkdir()
     begun = {}

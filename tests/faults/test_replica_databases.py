@@ -97,7 +97,7 @@ async def test_connections_are_cut_and_fall_silent(tmp_path: Path, postgres: Pos
                 await until(nothing_left)
                 proxy.fall_silent()
                 await asyncio.sleep(2)
-                proxy.speak_again()
+                proxy.pass_on()
                 await asyncio.sleep(2)
                 await let_go(working)
                 await load.repeat(near.address)
@@ -124,7 +124,7 @@ async def test_the_network_falls_silent_for_long(tmp_path: Path, postgres: Postg
                     assert await servers.begun(execution_id, attempts=2) is near
                     assert "lease.lapsed" in afar.written()
                     ended = await until(reaches(client, execution_id, State.SUCCEEDED))
-                    proxy.speak_again()
+                    proxy.pass_on()
                     await until(lambda: healthy(afar))
                     assert await client.get_execution(execution_id) == ended
                 found = await settled(afar.address, url, Load().log, replicas=tmp_path)

@@ -41,10 +41,14 @@ BY_DESIGN = (
         "tasks_alerted",
         "end_overdue",
         "overdue_tasks",
+        "offering_workers",
+        "list_workers",
+        "living_workers",
+        "attempts_of_workers",
     }
 )
 """Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now,
-what runs, or what asks to be watched."""
+what runs, the workers that live, or what asks to be watched."""
 
 LOOPS = {"SCAN inhabited", "SCAN waiting", "SCAN following", "SCAN found", "SCAN CONSTANT ROW"}
 """Steps of loose index scans: each row of them is one search."""

@@ -1,7 +1,7 @@
 """Every operation, driven from every state, changes states only as domain/execution.py's table allows."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ from schedule_grpc.domain.execution import STATES, TRANSITIONS, Execution, HandB
 from schedule_grpc.domain.planning import plan
 from schedule_grpc.domain.retry import FailureKind, RetryPolicy
 from schedule_grpc.domain.task import CatchUp, Overlap, Policy
+from schedule_grpc.domain.worker import OfferedHandler, Worker
 from schedule_grpc.events import Transition
-from schedule_grpc.store import Claim, ClaimRequest
+from schedule_grpc.store import Claim, ClaimRequest, Taker
 
 SECOND = timedelta(seconds=1)
 
@@ -130,6 +131,50 @@ async def recover_own(found: Scene, *, begun: bool) -> None:
     await found.rig.store.recover_own("me", held=frozenset(), begun=tokens, now=found.rig.clock.now())
 
 
+async def begin_session(found: Scene) -> None:
+    """Let a worker register that takes the attempt with it, if there is one."""
+    now = found.rig.clock.now()
+    worker = Worker(
+        session="worker",
+        namespace=DEFAULT_NAMESPACE,
+        name="worker",
+        version="",
+        labels={},
+        offers=(OfferedHandler(name="fate"),),
+        slots=4,
+        lease=timedelta(seconds=30),
+        start_time=now,
+        seen_time=now,
+    )
+    await found.rig.store.register_worker(worker, held=[(found.execution.id, found.token)])
+
+
+async def give(found: Scene) -> None:
+    """Give to a worker what waits."""
+    await begin_session(found)
+    taker = Taker(owner="worker", title="worker", slots=4, free=4)
+    asked = replace(request(found.rig), takers=(taker,))
+    await found.rig.store.give([asked], now=asked.now)
+
+
+async def end_worker(found: Scene) -> None:
+    """Let the worker that has the attempt leave."""
+    await begin_session(found)
+    await found.rig.store.end_worker("worker", now=found.rig.clock.now())
+
+
+async def lapse_workers(found: Scene) -> None:
+    """End the lease of the worker that has the attempt."""
+    await begin_session(found)
+    await found.rig.store.lapse_workers({"worker": 1}, now=found.rig.clock.now())
+
+
+async def end_overtime(found: Scene) -> None:
+    """End the attempt that its worker does not stop."""
+    await begin_session(found)
+    await found.rig.store.end_overtime([(found.execution.id, found.token)], now=found.rig.clock.now())
+
+
 async def expire(found: Scene) -> None:
     """End what is past its start deadline, two hours later."""
     await found.rig.clock.advance(7200)
@@ -179,6 +224,11 @@ OPERATIONS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "take over": take_over,
     "recover what began": partial(recover_own, begun=True),
     "recover what never began": partial(recover_own, begun=False),
+    "register worker": begin_session,
+    "give": give,
+    "end worker": end_worker,
+    "lapse workers": lapse_workers,
+    "end overtime": end_overtime,
     "expire": expire,
     "give up": lambda found: found.rig.store.give_up(DEFAULT_NAMESPACE, found.execution.id, now=found.rig.clock.now()),
     "cancel": lambda found: found.rig.store.cancel(

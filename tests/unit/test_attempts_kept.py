@@ -92,7 +92,7 @@ def test_each_attempt_of_a_hundred_adds_its_error_within_the_bound():
 def test_a_row_of_an_older_program_is_read_within_the_bound():
     """Eighty-one attempts of 64 KiB were 5 MiB, which RunTaskNow and GetExecution could not answer."""
     old = full(81)
-    found = execution_of({**new_executions([old])[0], **ended_pending(old), "hand_backs": 0})
+    found = execution_of({**new_executions([old])[0], **ended_pending(old), "hand_backs": 0, "worker": None})
     assert len(found.failed_attempts) == 81
     assert total(found.failed_attempts) <= MAX_ERRORS_BYTES
     assert protobuf.execution_to(found).ByteSize() < CLIENTS_ACCEPT

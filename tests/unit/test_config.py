@@ -7,6 +7,7 @@ import pytest
 from support.rigs.rig import START
 
 from schedule_grpc import app
+from schedule_grpc.domain.execution.log_lines import Keep
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.task import TaskFilter
 from schedule_grpc.errors import ConfigurationError
@@ -170,6 +171,28 @@ def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path):
         "http.allowed-host: unknown key; did you mean allowed_hosts?",
     ]
     assert min(told).startswith("'a\\nb': unknown key; the keys are alerts, api, audit, auth, backup, ")
+
+
+@pytest.mark.parametrize(
+    ("written", "keep", "max_age"),
+    [
+        ("", Keep.ALL, timedelta(days=7)),
+        ('keep = "failed"\nmax_age = "2d"', Keep.FAILED, timedelta(days=2)),
+        ('keep = "none"\nmax_age = "1h"', Keep.NONE, timedelta(hours=1)),
+    ],
+)
+def test_what_is_kept_of_lines(written: str, keep: Keep, max_age: timedelta):
+    """Which attempts' lines, and how long."""
+    Path("schedule.toml").write_text(f"[logs]\n{written}\n")
+    assert (load({}).logs.keep, load({}).logs.max_age) == (keep, max_age)
+
+
+@pytest.mark.parametrize("written", ['keep = "some"', 'max_age = "59m"', 'max_age = "3651d"', "lines = 3"])
+def test_what_cannot_be_kept_of_lines(written: str):
+    """Other words, too short or too long a time."""
+    Path("schedule.toml").write_text(f"[logs]\n{written}\n")
+    with pytest.raises(WrongSettings, match=r"logs\."):
+        load({})
 
 
 def test_foreign_variables_are_none_of_our_business(monkeypatch):

@@ -21,6 +21,7 @@ NONE = "\N{EN DASH}"
 FOLDERS = (ROOT, ROOT / "schedule_grpc")
 """A document names a file as it stands in one of these."""
 TOLD_BY_NAME = {
+    "attempt.raised",
     *("execution.recorded", "attempt.failed", "alert.started", "alert.ended", "log.lines_dropped"),
     *("auth.denied", "auth.would_refuse"),
 }

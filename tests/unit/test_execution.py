@@ -185,6 +185,8 @@ def test_a_lost_lease_uses_an_attempt_up():
     ended = lost(running(4), TASK, LATER)
     assert (ended.state, ended.failure_kind) == (State.FAILED, FailureKind.LEASE_LOST)
     assert ended.error == "The server that ran this attempt stopped or lost its lease"
+    at_worker = lost(replace(running(4), worker="reports-1"), TASK, LATER)
+    assert at_worker.error == "The worker that ran this attempt stopped or lost its lease"
 
 
 def test_a_lost_attempt_never_took_less_than_no_time():

@@ -147,6 +147,8 @@ def test_the_names_are_those_of_the_documents():
     metrics.answered_http("GET", "/tasks/{name}", 404)
     metrics.refused("write")
     metrics.lines_dropped(7)
+    metrics.lines_kept("kept", 3)
+    metrics.lines_kept("dropped", 2)
     metrics.would_refuse("/schedule.v1.ScheduleService/GetTask")
     metrics.quota_refused("reports", "max_tasks")
     metrics.report_keys(lambda: {("a", "ci"): 60.0, ("b", "ci"): 5.0})
@@ -161,6 +163,8 @@ def test_the_names_are_those_of_the_documents():
     assert "schedule_commit_batch_size_sum 3.0" in text
     assert 'schedule_database_errors_total{operation="write"} 1.0' in text
     assert "schedule_log_lines_dropped_total 7.0" in text
+    assert 'schedule_log_lines_total{outcome="kept"} 3.0' in text
+    assert 'schedule_log_lines_total{outcome="dropped"} 2.0' in text
     assert 'schedule_auth_would_refuse_total{method="GetTask"} 1.0' in text
     assert 'schedule_quota_refused_total{namespace="reports",quota="max_tasks"} 1.0' in text
     assert 'schedule_key_expires_seconds{key="ci",namespace="a"} 60.0' in text
@@ -182,6 +186,7 @@ def test_the_names_are_those_of_the_documents():
         "schedule_attempts_abandoned_total",
         "schedule_database_errors_total",
         "schedule_log_lines_dropped_total",
+        "schedule_log_lines_total",
         "schedule_healthy",
         "schedule_auth_would_refuse_total",
         "schedule_quota_refused_total",

@@ -15,11 +15,24 @@ PUBLIC = {
     "schedule_grpc.client": [
         *("AsyncClient", "AsyncWatch", "AuditEvent", "AuditFilter", "AuditPage", "Backfill", "CatchUp", "Client"),
         *("CoveredRange", "Definition", "Execution"),
-        *("ExecutionFilter", "ExecutionPage", "FailedAttempt", "FailureKind", "Handler", "Identity", "KeyInfo"),
-        *("KeyPage", "Limits", "Lost", "Namespace", "NamespacePage", "NewKey", "Overlap", "Policy", "Preview"),
+        *("ExecutionFilter", "ExecutionPage", "FailedAttempt", "FailureKind", "Handler", "Identity", "KeptLog"),
+        *("KeptProgress", "KeyInfo"),
+        *(
+            "KeyPage",
+            "Limits",
+            "LogLine",
+            "Logged",
+            "Lost",
+            "Namespace",
+            "NamespacePage",
+            "NewKey",
+            "Overlap",
+            "Policy",
+            "Preview",
+        ),
         *("Progress", "Reason", "Registration"),
         *("RetryPolicy", "RunResult", "State", "Task", "TaskFilter", "TaskPage", "TaskStats", "TaskUpdate", "Tls"),
-        *("Transition", "Trigger", "Watch", "Window", "define"),
+        *("Transition", "Trigger", "Watch", "Window", "WorkerInfo", "define"),
     ],
     "schedule_grpc.errors": [
         *("BindingError", "CannotStart", "ConfigurationError", "DatabaseRefused", "DatabaseUnavailable"),
@@ -34,9 +47,10 @@ PUBLIC = {
         *("Condition", "EngineOptions", "FailureKind", "FakeClock", "ManualService", "Ran", "manual_service", "run"),
         "run_sync",
     ],
+    "schedule_grpc.worker": ["Worker"],
 }
 """By module, in the order of ASCII. A new name is a promise: give it a place here, and a line in CHANGELOG.md."""
-STUBS = ["access_pb2", "access_pb2_grpc", "schedule_pb2", "schedule_pb2_grpc"]
+STUBS = ["access_pb2", "access_pb2_grpc", "schedule_pb2", "schedule_pb2_grpc", "worker_pb2", "worker_pb2_grpc"]
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -13,7 +13,7 @@ from schedule_grpc.cli.commands.tasks.difference import Change, ChangedTask, Dif
 from schedule_grpc.cli.exits import fail
 from schedule_grpc.cli.print_json import print_json, print_json_line
 from schedule_grpc.cli.progress import display
-from schedule_grpc.cli.tables import print_handlers
+from schedule_grpc.cli.worker_tables import print_handlers
 from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import Handler, define
 from schedule_grpc.events import Progress

@@ -41,7 +41,7 @@ DESCRIPTION = "What the task is for"
 ETAG = "If given, the call is refused unless the task still has this etag"
 NAMESPACE = "If given, it must be the namespace of the call"
 VALIDATE_ONLY = "Validate and return the result without storing anything"
-ALLOW_UNKNOWN_HANDLER = "Accept a handler that no server offers or ever offered; executions wait for it"
+ALLOW_UNKNOWN_HANDLER = "Accept a handler that no server or worker offers or ever offered; executions wait for it"
 
 
 def _instant(value: object) -> object:

@@ -1,6 +1,7 @@
 """GET /events: transitions and progress as they happen, as server-sent events (WHATWG HTML, section 9.2)."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from enum import Enum
 from functools import partial
 from typing import Annotated
@@ -13,12 +14,11 @@ from schedule_grpc.api.http.envelope import encoded
 from schedule_grpc.api.http.namespaces import Namespaced
 from schedule_grpc.api.http.routing import States, described, execution_shown, states_of
 from schedule_grpc.api.http.target import StreamRoute
-from schedule_grpc.domain.execution import State
+from schedule_grpc.api.weights import weight_of_event
 from schedule_grpc.errors import ResourceExhausted
-from schedule_grpc.events import HEARTBEAT, Transition, WatchEvent
+from schedule_grpc.events import HEARTBEAT, Subscription, Transition, WatchEvent
 from schedule_grpc.formats.json_answers import event_json
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.runtime.threads import weight_of
 from schedule_grpc.service import Service
 
 MOST_STREAMS = 100
@@ -54,23 +54,25 @@ class EventRoutes:
     async def events(
         self,
         service: Namespaced,
+        *,
         task: Annotated[str, Query(description="Only events of this task")] = "",
+        execution: Annotated[str, Query(description="Only events of the execution with this id")] = "",
         states: States = "",
+        logs: Annotated[bool, Query(description="true: send log lines, too; for callers with the scope read")] = False,
     ) -> Response:
-        """Stream events from now on: `transition`, `progress`, or `lost`, the number of events a slow reader missed."""
-        chosen = states_of(states)
+        """Stream events from now on: `transition`, `progress`, `log`, or `lost`, how many a slow reader missed."""
+        watching = service.watching(task, states_of(states), execution_id=execution, log_lines=logs)
         headers = {"x-accel-buffering": "no"}  # nginx, for one, would buffer some kilobytes of events
-        return StreamingResponse(self._stream(service, task, chosen), media_type=MEDIA_TYPE, headers=headers)
+        return StreamingResponse(self._stream(watching), media_type=MEDIA_TYPE, headers=headers)
 
-    async def _stream(self, service: Service, task: str, states: frozenset[State]) -> AsyncIterator[bytes]:
-        with service.watching(task, states) as subscription:
+    async def _stream(self, watching: AbstractContextManager[Subscription]) -> AsyncIterator[bytes]:
+        with watching as subscription:
             yield b"retry: 1000\n\n"
             async for event in subscription.beating(self._clock, HEARTBEAT):
-                yield b": nothing happened\n\n" if event is None else _written(event)
+                yield b": nothing happened\n\n" if event is None else await self._written(event)
 
     async def _written(self, event: WatchEvent) -> bytes:
-        weight = weight_of(event.execution.payload, event.execution.result) if isinstance(event, Transition) else 0
-        return await self._service.aside.compute(partial(_written, event), weight=weight)
+        return await self._service.aside.compute(partial(_written, event), weight=weight_of_event(event))
 
     async def _counted(self, service: Namespaced) -> AsyncIterator[None]:
         """Count a stream from before its answer begins until it ends: among all, and among those of its namespace."""

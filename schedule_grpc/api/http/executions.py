@@ -34,12 +34,15 @@ from schedule_grpc.api.http.target import ActingRoute
 from schedule_grpc.domain.execution import Execution, ExecutionFilter, ExecutionPage, State
 from schedule_grpc.domain.paging import token_after_executions
 from schedule_grpc.errors import TaskDisabled, TaskNotFound
+from schedule_grpc.formats.json_answers import log_line_json
 from schedule_grpc.service import Service
+from schedule_grpc.service.executions import MAX_LOG_LINES
 
 NOT_RUNNABLE = "Failed to run task (task not found or disabled)"
 
 From = Annotated[Instant | None, Query(alias="startTime", description="Only executions recorded at or after this time")]
 Until = Annotated[Instant | None, Query(alias="endTime", description="Only executions recorded before this time")]
+Lines = Annotated[int, Query(ge=0, le=MAX_LOG_LINES, description="Log lines in the answer, at most")]
 Cron = Annotated[
     str, Query(min_length=1, description="A cron expression, or a schedule that means one; `* * * * *` runs every task")
 ]
@@ -66,6 +69,7 @@ class ExecutionRoutes:
         get("/tasks/{name}/history", responses=described(shown.HistoryAnswer))(self.history)
         get("/executions", responses=described(shown.ExecutionsAnswer))(self.list_executions)
         get("/executions/{id}", responses=described(shown.ExecutionAnswer, 404))(self.get_execution)
+        get("/executions/{id}/logs", responses=described(shown.LogAnswer, 404))(self.get_log)
         cancelled = described(shown.ExecutionAnswer, 404, *BODY)
         post("/executions/{id}/cancel", responses=cancelled)(self.cancel_execution)
         app.router.add_api_route(
@@ -141,6 +145,13 @@ class ExecutionRoutes:
     async def get_execution(self, service: Namespaced, id: str) -> Answer:  # noqa: A002 (as the path has it)
         """Return an execution."""
         return success(execution=execution_shown(await service.execution(id)))
+
+    async def get_log(self, service: Namespaced, id: str, *, lines: Lines = 200) -> Response:  # noqa: A002 (as the path has it)
+        """Return the newest log lines of an execution, over all attempts, the oldest first."""
+        log = await service.log_of(id, lines)
+        newest = await written_aside(self._service.aside, log.lines[::-1], log_line_json, fits=True)
+        dropped = log.dropped + len(log.lines) - len(newest)
+        return success_of_written("lines", newest[::-1], dropped=dropped)
 
     async def cancel_execution(self, service: Namespaced, id: str, body: CancelBody | None = None) -> Answer:  # noqa: A002
         """Cancel an execution: a pending one ends at once, the handler of a running one is asked to stop."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from starlette.routing import BaseRoute
 
-from schedule_grpc.access.rules import ACCESS, HEALTH, METRICS, PAGES, SCHEDULE
+from schedule_grpc.access.rules import ACCESS, HEALTH, METRICS, PAGES, SCHEDULE, WORKERS
 from schedule_grpc.api.http.target import ApiRoute
 from schedule_grpc.errors import CannotStart
 
@@ -21,11 +21,13 @@ RPCS: Mapping[tuple[str, str], str] = {
     ("GET", "/tasks/{name}/history"): SCHEDULE + "GetTaskHistory",
     ("GET", "/executions"): SCHEDULE + "ListExecutions",
     ("GET", "/executions/{id}"): SCHEDULE + "GetExecution",
+    ("GET", "/executions/{id}/logs"): SCHEDULE + "GetExecution",
     ("POST", "/executions/{id}/cancel"): SCHEDULE + "CancelExecution",
     ("GET", "/__scheduled"): SCHEDULE + "TriggerCron",
     ("POST", "/__scheduled"): SCHEDULE + "TriggerCron",
     ("GET", "/events"): SCHEDULE + "WatchExecutions",
     ("GET", "/handlers"): SCHEDULE + "ListHandlers",
+    ("GET", "/workers"): WORKERS + "ListWorkers",
     ("GET", "/preview"): SCHEDULE + "PreviewSchedule",
     ("GET", "/audit"): ACCESS + "ListAuditEvents",
     ("POST", "/init"): SCHEDULE + "InitializeDefaultTasks",

@@ -19,7 +19,7 @@ from schedule_grpc.api.http.namespaces import Namespaced
 from schedule_grpc.api.http.routing import BODY, described
 from schedule_grpc.api.http.target import ProbeRoute
 from schedule_grpc.domain.access.scope import Scope
-from schedule_grpc.formats.json_answers import handler_json, preview_json, time_json
+from schedule_grpc.formats.json_answers import handler_json, preview_json, time_json, worker_json
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
 from schedule_grpc.service import Service
@@ -45,8 +45,10 @@ INFORMATION: dict[str, Any] = {
             "history": "GET /tasks/{name}/history",
         },
         "handlers": "GET /handlers",
+        "workers": "GET /workers",
         "executions": "GET /executions",
         "execution": "GET /executions/{id}",
+        "logs": "GET /executions/{id}/logs",
         "cancel": "POST /executions/{id}/cancel",
         "events": "GET /events",
         "audit": "GET /audit",
@@ -115,6 +117,7 @@ class ServerRoutes:
         """Add the routes to an application."""
         app.get("/", tags=TAGS, responses=described(shown.Information))(self.information)
         app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer, 404))(self.handlers)
+        app.get("/workers", tags=TAGS, responses=described(shown.WorkersAnswer, 404))(self.workers)
         app.post("/init", tags=TAGS, responses=described(shown.InitAnswer, *BODY))(self.init)
         app.get("/preview", tags=TAGS, responses=described(shown.PreviewAnswer))(self.preview)
 
@@ -127,6 +130,15 @@ class ServerRoutes:
         handlers = await service.handlers()
         names = [handler.name for handler in handlers]
         return success(count=len(names), handlers=names, details=[handler_json(each) for each in handlers])
+
+    async def workers(
+        self,
+        service: Namespaced,
+        handler: Annotated[str, Query(description="Only workers that offer this handler")] = "",
+    ) -> Answer:
+        """List the workers that live, and those whose sessions ended within 24 hours."""
+        workers = await service.workers(handler)
+        return success(count=len(workers), workers=[worker_json(each) for each in workers])
 
     async def init(self, service: Namespaced) -> Answer:
         """Register the built-in tasks that do not exist; change no existing task."""

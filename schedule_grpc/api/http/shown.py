@@ -38,6 +38,9 @@ class Task(Shown):
     time_zone: str = Field(description="IANA name of the zone in which a cron expression is read")
     schedule_description: str = Field(description="The schedule in English")
     handler: str = Field(description="Name of the handler that does the work")
+    no_worker: bool = Field(
+        default=False, description="True where no server and no worker offers the handler: executions wait; else absent"
+    )
     enabled: bool = Field(description="Whether the task fires")
     trouble: str = Field(
         default="", description="The part of the task that this server cannot read, and why; such a task does not fire"
@@ -66,6 +69,7 @@ class FailedAttempt(Shown):
     duration_ms: int = Field(description="How long the attempt took, in milliseconds")
     failure_kind: Literal["ERROR", "TIMEOUT", "REJECTED", "LEASE_LOST"] = Field(description="How the attempt failed")
     error: str = Field(description="The error's text")
+    worker: str = Field(default="", description="The worker that ran the attempt; not set if a server did")
 
 
 class Covers(Shown):
@@ -75,6 +79,25 @@ class Covers(Shown):
     to: str = Field(description="The newest of them", json_schema_extra=TIME)
     count: int = Field(description="The number of them")
     exact: bool = Field(description="False if there are more than count")
+
+
+class Progress(Shown):
+    """How far the newest attempt of an execution is, as its handler last reported it."""
+
+    attempt: int = Field(description="The number of the attempt, from 1")
+    fraction: float = Field(description="How much of the work is done, from 0 to 1")
+    text: str = Field(description="What the handler was doing")
+    reported_at: str = _time("When the handler reported it")
+
+
+class LogLine(Shown):
+    """A line that a handler logged, or the traceback of its failure."""
+
+    attempt: int = Field(description="The number of the attempt, from 1")
+    sequence: int = Field(description="The number of the line within its attempt, from 1")
+    time: str = Field(description="When the handler logged the line", json_schema_extra=TIME)
+    level: str = Field(description="debug, info, warning or error")
+    text: str = Field(description="The line; a traceback is one line with line breaks in it")
 
 
 class Execution(Shown):
@@ -107,6 +130,9 @@ class Execution(Shown):
     duration_ms: int = Field(default=0, description="From start to end, in milliseconds; absent before the end")
     cancel_requested_at: str = _time("When the execution was asked to end")
     attempt: int = Field(description="The number of the attempt in progress, or of the last one")
+    worker: str = Field(
+        default="", description="The worker that runs the newest attempt, or ran it; not set if a server does"
+    )
     failed_attempts: list[FailedAttempt] = Field(description="The attempts that failed, oldest first")
     covers: Covers | None = Field(default=None, description="Earlier occurrences that this execution accounts for")
     payload: Any = Field(
@@ -115,6 +141,9 @@ class Execution(Shown):
     result: Any = Field(default=None, description="What the handler returned, on failure too")
     error: str = Field(default="", description="The last error; of a cancelled execution, why it was cancelled")
     trouble: str = Field(default="", description="The part of the execution that this server cannot read, and why")
+    progress: Progress | None = Field(
+        default=None, description="The newest progress; only in the answer to GET /executions/{id}"
+    )
 
 
 class Handler(Shown):
@@ -122,8 +151,35 @@ class Handler(Shown):
 
     name: str = Field(description="The name by which tasks refer to the handler")
     description: str = Field(description="What the handler does")
-    offered: bool = Field(description="Whether a server offers the handler now; if none does, executions wait")
+    offered: bool = Field(
+        description="Whether a server or a worker offers the handler now; if none does, executions wait"
+    )
     concurrency: int = Field(default=1, description="Attempts that one server runs at once; absent: no own limit")
+    payload_schema: str = Field(
+        default="", description="A JSON Schema of the payload, as the newest worker gives it; absent: none does"
+    )
+    worker_count: int = Field(description="The number of workers that offer the handler now")
+    worker_versions: list[str] = Field(description="The versions of their programs, in order")
+
+
+class Worker(Shown):
+    """A process that runs handlers."""
+
+    id: str = Field(description="Identifies the worker's session to people")
+    name: str = Field(description="The worker's own label")
+    version: str = Field(default="", description="The version of the worker's program")
+    namespace: str = Field(description="The namespace that the worker serves; *: every one")
+    handlers: list[str] = Field(description="The names of the handlers that the worker offers, in order")
+    slots: int = Field(description="Attempts that the worker runs at once")
+    running: int = Field(description="Attempts that the worker has now")
+    labels: dict[str, str] = Field(description="The worker's labels")
+    started_at: str = _time("When the session began")
+    last_seen: str = _time("When the worker last renewed its lease")
+    draining: bool = Field(description="Whether the worker stops")
+    ended_at: str = _time("When the session ended; absent while the worker lives")
+    registered_by: str = Field(
+        default="", description="The principal that registered the worker, such as key:reports-worker, if it is known"
+    )
 
 
 class Detail(Shown):
@@ -192,6 +248,16 @@ class ExecutionAnswer(Success):
     execution: Execution = Field(description="The execution")
 
 
+class LogAnswer(Success):
+    """Log lines of one execution."""
+
+    count: int = Field(description="The number of lines in this answer")
+    lines: list[LogLine] = Field(description="The newest lines that are kept, the oldest first")
+    dropped: int = Field(
+        description="How many lines of these attempts are not kept, or were too many or too long for this answer"
+    )
+
+
 class HistoryAnswer(Success):
     """Executions of one task, newest first."""
 
@@ -230,6 +296,13 @@ class HandlersAnswer(Success):
     count: int = Field(description="The number of handlers")
     handlers: list[str] = Field(description="The names of the handlers, in order")
     details: list[Handler] = Field(description="The handlers, in the same order")
+
+
+class WorkersAnswer(Success):
+    """Workers, the newest session first."""
+
+    count: int = Field(description="The number of workers")
+    workers: list[Worker] = Field(description="The workers that live, and those that ended within 24 hours")
 
 
 class AuditEvent(Shown):

@@ -1,4 +1,4 @@
-"""``schedule-grpc executions ...``: list, show, watch and cancel executions."""
+"""``schedule-grpc executions ...``: list, show, watch and cancel executions; their log lines."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +7,7 @@ import typer
 
 from schedule_grpc.cli.completion import states, task_names
 from schedule_grpc.cli.connection import PATIENCE, Caller, connection, first
-from schedule_grpc.cli.exits import UNREACHABLE, fail
+from schedule_grpc.cli.exits import FAILED, UNREACHABLE, fail
 from schedule_grpc.cli.lookup import not_registered
 from schedule_grpc.cli.option_groups import takes
 from schedule_grpc.cli.options import ExecutionId, Listing, Patience, executions, states_named
@@ -38,6 +38,30 @@ def get(execution_id: ExecutionId, *, call: Caller) -> None:
     from schedule_grpc.cli.answers import show_execution
 
     show_execution(call, call.ask(lambda client: client.get_execution(execution_id)))
+
+
+@app.command()
+@takes(call=connection)
+def logs(
+    execution_id: ExecutionId,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until the execution ends; exit code 1 if it does not succeed")
+    ] = False,
+    lines: Annotated[int, typer.Option(min=0, max=1000, help="How many of the newest kept lines to show")] = 200,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Only lines of the attempt with this number")] = None,
+    patience: Patience = PATIENCE,
+    call: Caller,
+) -> None:
+    """Show the lines that an execution's handler logged, and its tracebacks; with --json one object a line."""
+    from schedule_grpc.cli.commands.execution_log import LogRequest, follow_log, show_log
+    from schedule_grpc.domain.execution import State
+
+    request = LogRequest(execution_id=execution_id, lines=lines, attempt=attempt, as_json=call.as_json)
+    if not follow:
+        call.ask(lambda client: show_log(client, request))
+    elif call.ask(lambda client: follow_log(client, request), patience=patience).state is not State.SUCCEEDED:
+        raise SystemExit(FAILED)
 
 
 @app.command()

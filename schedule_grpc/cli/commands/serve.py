@@ -129,7 +129,7 @@ def _greet(running: "RunningServer") -> None:
         print("Answers no calls: health and metrics only.\n", flush=True)
         return
     if running.tasks:
-        tables.print_tasks(running.tasks, offered=running.offered)
+        tables.print_tasks(running.tasks)
         if running.more:
             print("... and more: schedule-grpc tasks list")
     else:

@@ -39,6 +39,7 @@ from schedule_grpc.client.requests.tasks import (
     tasks,
     update_task,
 )
+from schedule_grpc.client.requests.workers import list_workers
 
 NEVER_RETRIED = ("TriggerCron", "CreateKey", "RotateKey")
 """Rpcs that do their work once more if they are repeated."""
@@ -67,6 +68,7 @@ __all__ = [
     "list_keys",
     "list_namespaces",
     "list_tasks",
+    "list_workers",
     "namespaces",
     "preview_schedule",
     "register_task",

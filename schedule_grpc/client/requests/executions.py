@@ -112,15 +112,18 @@ def executions(chosen: ExecutionFilter | None = None, *, page_size: int = 0) -> 
     )
 
 
-def get_execution(execution_id: str) -> Call[Execution]:
-    """Return one execution.
+def get_execution(execution_id: str, *, log_lines: int = 0) -> Call[Execution]:
+    """Return one execution, with its ``progress``.
+
+    With ``log_lines``, at most 1,000, it has as many of its newest lines in ``log``, over all attempts; None there:
+    the caller may not read them, for which the scope ``read`` is needed.
 
     Raises:
         ExecutionNotFound: if the history does not hold it, or no longer does.
+        InvalidArgument: if ``log_lines`` is not between 0 and 1,000.
     """
-    return Call(
-        rpc="GetExecution", request=request_of(pb.GetExecutionRequest, id=execution_id), read=protobuf.execution_from
-    )
+    request = request_of(pb.GetExecutionRequest, id=execution_id, log_lines=log_lines)
+    return Call(rpc="GetExecution", request=request, read=protobuf.execution_from)
 
 
 def cancel_execution(execution_id: str, *, note: str = "") -> Call[Execution]:
@@ -133,19 +136,31 @@ def cancel_execution(execution_id: str, *, note: str = "") -> Call[Execution]:
     return Call(rpc="CancelExecution", request=request, read=protobuf.execution_from)
 
 
-def watch_executions(task_name: str = "", states: Iterable[State] = ()) -> Call[WatchEvent | None]:
+def watch_executions(
+    task_name: str = "", states: Iterable[State] = (), *, execution_id: str = "", log_lines: bool = False
+) -> Call[WatchEvent | None]:
     """Watch executions from now on: their transitions, the progress of handlers, and the number of lost events.
 
     Args:
         task_name: Only executions of this task; of all tasks if it is empty.
-        states: Only changes to these states, and progress if RUNNING is among them; everything if it is empty.
+        states: Only changes to these states, and progress and lines if RUNNING is among them; everything if it is
+            empty.
+        execution_id: Only the execution with this id; all if it is empty.
+        log_lines: Also lines that handlers log, as `Logged`, of tasks whose content the caller may read. Lines that
+            reach another server are not among them.
 
     The watch is an iterator and a context manager; leaving the context, or ``close()``, ends it. It yields every event
     from its beginning on: the blocking client's has begun when it is returned, the async client's when its context is
     entered. If the server restarts and the client reaches it within its ``patience``, the watch goes on and yields
     ``Lost(count=0)``: events of the time between are lost. Events are hints: read the execution to be sure.
     """
-    request = request_of(pb.WatchExecutionsRequest, task_name=task_name, states=state_numbers(states))
+    request = request_of(
+        pb.WatchExecutionsRequest,
+        task_name=task_name,
+        states=state_numbers(states),
+        execution_id=execution_id,
+        log_lines=log_lines,
+    )
     return Call(rpc="WatchExecutions", request=request, read=protobuf.event_from, waits=True)
 
 

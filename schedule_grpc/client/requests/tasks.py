@@ -47,11 +47,11 @@ def register_task(
             works too: ``{"timeout": "5m", "overlap": "buffer-one", "retry": {"max_retries": 5}}``.
         validate_only: Validate and return the result without storing anything.
         etag: If given, the task must still be as it was read with this etag.
-        allow_unknown_handler: Accept a handler that no server offers yet; its executions wait.
+        allow_unknown_handler: Accept a handler that no server or worker offers yet; its executions wait.
 
     Raises:
         InvalidArgument: with a violation for every field that is wrong; InvalidSchedule for schedule and zone.
-        HandlerNotFound: if no server offers, or ever offered, the handler.
+        HandlerNotFound: if no server or worker offers, or ever offered, the handler.
         EtagMismatch: if the task has changed.
     """
     request = request_of(
@@ -114,7 +114,7 @@ def update_task(
     Raises:
         TaskNotFound: if no task has that name.
         InvalidArgument: with a violation for every field that is wrong; InvalidSchedule for schedule and zone.
-        HandlerNotFound: if no server offers, or ever offered, the handler.
+        HandlerNotFound: if no server or worker offers, or ever offered, the handler.
         EtagMismatch: if the task has changed.
     """
     changes: dict[str, Any] = {

@@ -20,7 +20,8 @@ MAX_HAND_BACKS = 20
 _NUMBERS = itertools.count()
 _NUMBERED = 16**5
 
-_OWNER_GONE = "The server that ran this attempt stopped or lost its lease"
+_SERVER_GONE = "The server that ran this attempt stopped or lost its lease"
+_WORKER_GONE = "The worker that ran this attempt stopped or lost its lease"
 
 
 def new_execution_id(task_name: str, now: datetime) -> str:
@@ -73,8 +74,13 @@ def planned(
     )
 
 
-def begun(execution: Execution, *, lease_token: str, revision: int, now: datetime) -> Execution:
-    """Return a PENDING execution whose next attempt begins, under a lease, with its task's newest definition."""
+def begun(
+    execution: Execution, *, lease_token: str, revision: int, now: datetime, worker: str | None = None
+) -> Execution:
+    """Return a PENDING execution whose next attempt begins, under a lease, with its task's newest definition.
+
+    ``worker`` is the name of the worker that runs it; None: a server does.
+    """
     return replace(
         execution,
         state=State.RUNNING,
@@ -84,6 +90,7 @@ def begun(execution: Execution, *, lease_token: str, revision: int, now: datetim
         deadline_time=None,
         lease_token=lease_token,
         revision=revision,
+        worker=worker,
     )
 
 
@@ -120,7 +127,7 @@ def deleted(execution: Execution, now: datetime) -> Execution:
             start_time=execution.attempt_start_time or execution.start_time,
             duration=timedelta(0),
             failure_kind=FailureKind.LEASE_LOST,
-            error=_OWNER_GONE,
+            error=_owner_gone(execution),
         )
         failed = replace(execution, attempt=stopped.number, failed_attempts=(stopped,))
     last = failed.failed_attempts[-1]
@@ -150,6 +157,7 @@ def after(execution: Execution, outcome: Outcome, task: Task) -> Execution:
         duration=outcome.duration,
         failure_kind=outcome.kind,
         error=outcome.error or "",
+        worker=execution.worker or "",
     )
     failed = replace(execution, failed_attempts=bounded((*execution.failed_attempts, failure)))
     if execution.cancel_requested_time is not None:
@@ -243,9 +251,13 @@ def lost(execution: Execution, task: Task, now: datetime) -> Execution:
         end_time=now,
         duration=max(now - began, timedelta(0)),
         kind=FailureKind.LEASE_LOST,
-        error=_OWNER_GONE,
+        error=_owner_gone(execution),
     )
     return after(execution, outcome, task)
+
+
+def _owner_gone(execution: Execution) -> str:
+    return _SERVER_GONE if execution.worker is None else _WORKER_GONE
 
 
 def _cancelled(execution: Execution, now: datetime, *, result: Any = None) -> Execution:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, TaskKey
 from schedule_grpc.domain.condition import Condition
+from schedule_grpc.domain.execution.log_lines import KeptLog, Progress
 from schedule_grpc.domain.execution.states import Gate, Reason, State, Trigger
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.errors import Violation
@@ -37,6 +38,8 @@ class FailedAttempt(Struct, frozen=True, kw_only=True):
     duration: timedelta
     failure_kind: FailureKind
     error: str
+    worker: str = ""
+    """The worker that ran it; empty if a server did."""
 
 
 class Execution(Struct, frozen=True, kw_only=True):
@@ -65,6 +68,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     failed_attempts: tuple[FailedAttempt, ...] = ()
     hand_backs: int = 0
     lease_token: str | None = None
+    worker: str | None = None
+    """The worker that runs the newest attempt, or ran it; None if a server does."""
     cancel_requested_time: datetime | None = None
     cancel_note: str | None = None
     request_id: str | None = None
@@ -75,6 +80,10 @@ class Execution(Struct, frozen=True, kw_only=True):
     error: str | None = None
     troubles: tuple[Violation, ...] = ()
     """What this program cannot read of it; such a part is None or empty here, or UNKNOWN."""
+    progress: Progress | None = None
+    """How far the newest attempt is that reported it. Read with one execution, not with lists and events."""
+    log: KeptLog | None = None
+    """The newest log lines; None where they were not asked for, or the caller may not see them."""
 
     @property
     def trouble(self) -> str:

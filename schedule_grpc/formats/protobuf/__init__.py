@@ -68,6 +68,7 @@ from schedule_grpc.formats.protobuf.values import (
     request_of,
     struct_to,
 )
+from schedule_grpc.formats.protobuf.workers import worker_from, worker_to, workers_from, workers_to
 
 __all__ = [
     "Reader",
@@ -132,5 +133,9 @@ __all__ = [
     "task_to",
     "update_from",
     "update_to",
+    "worker_from",
+    "worker_to",
+    "workers_from",
+    "workers_to",
     "written_task",
 ]

@@ -1,14 +1,11 @@
 """Events between our values and the contract's messages."""
 
-from typing import TypeAlias
-
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
-from schedule_grpc.events import Lost, Progress, Transition
+from schedule_grpc.events import Logged, Lost, Progress, Transition, WatchEvent
 from schedule_grpc.formats.protobuf.executions import execution_from, execution_to, state_from, state_to
+from schedule_grpc.formats.protobuf.log_lines import line_from, lines_to
 from schedule_grpc.formats.protobuf.values import instant_from, instant_to
 from schedule_grpc.pb import schedule_pb2 as pb
-
-WatchEvent: TypeAlias = Transition | Progress | Lost
 
 
 def event_to(event: WatchEvent) -> pb.WatchExecutionsResponse:
@@ -25,6 +22,14 @@ def event_to(event: WatchEvent) -> pb.WatchExecutionsResponse:
             namespace=event.namespace,
         )
         return pb.WatchExecutionsResponse(progress=progress)
+    if isinstance(event, Logged):
+        log = pb.WatchExecutionsResponse.Log(
+            execution_id=event.execution_id,
+            task_name=event.task_name,
+            namespace=event.namespace,
+            lines=lines_to((event.attempt, line) for line in event.lines),
+        )
+        return pb.WatchExecutionsResponse(log=log)
     transition = pb.WatchExecutionsResponse.Transition(
         execution=execution_to(event.execution),
         previous_state=pb.Execution.STATE_UNSPECIFIED
@@ -54,5 +59,14 @@ def event_from(message: pb.WatchExecutionsResponse) -> WatchEvent | None:
             text=progress.text,
             time=instant_from(progress.event_time),
             namespace=progress.namespace or DEFAULT_NAMESPACE,
+        )
+    if kind == "log" and message.log.lines:
+        found = [line_from(line) for line in message.log.lines]
+        return Logged(
+            execution_id=message.log.execution_id,
+            task_name=message.log.task_name,
+            namespace=message.log.namespace or DEFAULT_NAMESPACE,
+            attempt=found[0][0],
+            lines=tuple(line for _, line in found),
         )
     return Lost(count=message.lost.count) if kind == "lost" else None

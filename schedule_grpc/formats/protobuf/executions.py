@@ -19,6 +19,7 @@ from schedule_grpc.domain.execution import (
 )
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.errors import Violation
+from schedule_grpc.formats.protobuf.log_lines import log_from, log_to, progress_from, progress_to
 from schedule_grpc.formats.protobuf.status import RemoteError
 from schedule_grpc.formats.protobuf.values import (
     Reader,
@@ -114,6 +115,7 @@ def execution_to(execution: Execution) -> pb.Execution:
         trouble=execution.trouble,
         namespace=execution.namespace,
         triggered_by=execution.triggered_by or "",
+        worker=execution.worker or "",
     )
     for name in _OPTIONAL_TIMES:
         instant = getattr(execution, name)
@@ -127,6 +129,10 @@ def execution_to(execution: Execution) -> pb.Execution:
         message.result.CopyFrom(value_to(execution.result))
     if execution.covers is not None:
         message.covers.CopyFrom(_covers_to(execution.covers))
+    if execution.progress is not None:
+        message.progress.CopyFrom(progress_to(execution.progress))
+    if execution.log is not None:
+        message.log.CopyFrom(log_to(execution.log))
     return message
 
 
@@ -158,7 +164,10 @@ def execution_from(message: pb.Execution) -> Execution:
         result=value_from(message.result) if message.HasField("result") else None,
         error=message.error or None,
         triggered_by=message.triggered_by or None,
+        worker=message.worker or None,
         covers=_covers_from(message.covers) if message.HasField("covers") else None,
+        progress=progress_from(message.progress, message.id) if message.HasField("progress") else None,
+        log=log_from(message.log) if message.HasField("log") else None,
         troubles=(Violation(field=field, reason=reason),) if message.trouble else (),
     )
 
@@ -214,6 +223,7 @@ def _attempt_to(attempt: FailedAttempt) -> pb.Execution.FailedAttempt:
         duration=duration_to(attempt.duration),
         failure_kind=_FAILURE_KIND_TO[attempt.failure_kind],
         error=attempt.error,
+        worker=attempt.worker,
     )
 
 
@@ -224,6 +234,7 @@ def _attempt_from(message: pb.Execution.FailedAttempt) -> FailedAttempt:
         duration=duration_from(message.duration),
         failure_kind=_known(_FAILURE_KIND_FROM, message.failure_kind, "kind of failure"),
         error=message.error,
+        worker=message.worker,
     )
 
 

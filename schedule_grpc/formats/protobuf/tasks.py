@@ -145,6 +145,7 @@ def _task_without_policy(task: Task) -> pb.Task:
         trouble=task.trouble,
         namespace=task.namespace,
         changed_by=task.changed_by,
+        no_worker=task.no_worker,
     )
 
 
@@ -198,6 +199,7 @@ def task_from(message: pb.Task) -> Task:
         last_run_time=instant_from(message.last_run_time) if message.HasField("last_run_time") else None,
         note=message.note,
         changed_by=message.changed_by,
+        no_worker=message.no_worker,
         stats=_stats_from(message.stats),
     )
 
@@ -205,7 +207,13 @@ def task_from(message: pb.Task) -> Task:
 def handler_to(handler: Handler) -> pb.Handler:
     """Return a handler's message."""
     return pb.Handler(
-        name=handler.name, description=handler.description, offered=handler.offered, concurrency=handler.concurrency
+        name=handler.name,
+        description=handler.description,
+        offered=handler.offered,
+        concurrency=handler.concurrency,
+        payload_schema_json=handler.payload_schema,
+        worker_count=handler.worker_count,
+        worker_versions=handler.worker_versions,
     )
 
 
@@ -216,6 +224,9 @@ def handler_from(message: pb.Handler) -> Handler:
         description=message.description,
         offered=message.offered,
         concurrency=message.concurrency if message.HasField("concurrency") else None,
+        payload_schema=message.payload_schema_json,
+        worker_count=message.worker_count,
+        worker_versions=tuple(message.worker_versions),
     )
 
 

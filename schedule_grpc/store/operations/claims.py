@@ -82,7 +82,7 @@ def record_and_begin(
     events = yield from record_new(comers, now, beginning=beginning)
     new = [event for event in events if isinstance(event, Transition)]
     started = [event.execution for event in new if event.execution.state is State.RUNNING]
-    claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in started)
+    claims = tuple(claim_of(execution, tasks[execution.task_uid]) for execution in started)
     behind = yield from _look_behind(request)
     executions = tuple(event.execution for event in new if event.previous_state is None)
     return Fired(executions=executions, claims=claims, look=behind), events
@@ -95,19 +95,23 @@ def claim(request: ClaimRequest, shared: bool) -> Operation[WithEvents[Claimed]]
     """
     if not (yield from _may_claim(request, shared)):
         return Claimed(), ()
-    chosen, tasks = yield from _chosen(request)
+    chosen, tasks, _ = yield from chosen_executions(request)
     executions = [_begun(execution_of(row), tasks[row["task_uid"]].revision, request) for row in chosen]
+    events = yield from begin(executions, [request.owner] * len(executions), request.now)
+    behind = yield from _look_behind(request)
+    return Claimed(claims=tuple(claim_of(each, tasks[each.task_uid]) for each in executions), look=behind), events
+
+
+def begin(executions: Sequence[Execution], owners: Sequence[str], now: datetime) -> Operation[list[Transition]]:
+    """Write attempts that begin, each under its owner's lease. The executions were read, and held, before."""
     first = [execution for execution in executions if execution.attempt_start_time == execution.start_time]
     written, _ = yield from together(
-        (QUERIES.claim_executions, begun_executions(executions, request.owner)),
+        (QUERIES.claim_executions, begun_executions(executions, owners)),
         (QUERIES.note_runs, started_runs(first)),
     )
     if count(written) != len(executions):
         raise AssertionError("what is claimed was read, and held, in this transaction")
-    claims = tuple(_claim(execution, tasks[execution.task_uid]) for execution in executions)
-    behind = yield from _look_behind(request)
-    events = [Transition(previous_state=State.PENDING, execution=each, time=request.now) for each in executions]
-    return Claimed(claims=claims, look=behind), events
+    return [Transition(previous_state=State.PENDING, execution=each, time=now) for each in executions]
 
 
 def _look_behind(request: ClaimRequest | None) -> Operation[Look | None]:
@@ -121,23 +125,26 @@ def _may_claim(request: ClaimRequest, shared: bool) -> Operation[bool]:
     return not shared or bool((yield QUERIES.hold_lease, [{"id": request.owner}]))
 
 
-def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]]]:
-    """Read what to claim, and its tasks. What cannot be read waits, and takes no other's place."""
+def chosen_executions(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task], bool]]:
+    """Read what to claim, its tasks, and whether more could be claimed in more slots.
+
+    What cannot be read waits, and takes no other's place.
+    """
     now = to_micros(request.now)
     waiting = yield QUERIES.waiting_queues, {}
     ready = {
         (row["namespace"], row["handler"]): time
         for row in waiting
-        if (time := looked_at(row["available_time"])) <= now and row["handler"] in request.handlers
+        if (time := looked_at(row["available_time"])) <= now and request.wants((row["namespace"], row["handler"]))
     }
     queues = in_turn(request, ready)
     left: set[str] = set()
     while True:
         candidates: dict[QueueKey, Rows] = {}
         for namespace, handler in queues:
-            if len(candidates) == request.limit:
+            if len(candidates) == request.reads:
                 break  # there is no slot for any other
-            asked = {"namespace": namespace, "handler": handler, "now": now, "limit": request.limit + len(left)}
+            asked = {"namespace": namespace, "handler": handler, "now": now, "limit": request.reads + len(left)}
             rows = yield QUERIES.available_executions, asked
             if readable := [row for row in rows if row["id"] not in left]:
                 candidates[namespace, handler] = readable
@@ -146,7 +153,8 @@ def _chosen(request: ClaimRequest) -> Operation[tuple[list[Row], dict[str, Task]
         tasks = yield from tasks_of({row["task_uid"] for row in chosen})
         unread = {r["id"] for r in chosen if not (can_begin(r) and tasks[r["task_uid"]].definition.can_run)}
         if not unread:
-            return chosen, tasks
+            leaves = len(candidates) < len(ready) or len(chosen) < sum(counts.values())
+            return chosen, tasks, leaves
         left |= unread
 
 
@@ -154,6 +162,7 @@ def _begun(execution: Execution, revision: int, request: ClaimRequest) -> Execut
     return begun(execution, lease_token=new_lease_token(), revision=revision, now=request.now)
 
 
-def _claim(execution: Execution, task: Task) -> Claim:
+def claim_of(execution: Execution, task: Task) -> Claim:
+    """Return the claim of an execution that has begun."""
     payload = task.definition.payload if execution.payload is None else execution.payload
     return Claim(execution=execution, task=task, lease_token=execution.lease_token or "", payload=payload)

@@ -24,6 +24,7 @@ from schedule_grpc.domain.execution import (
     never_begun,
     succeeded,
 )
+from schedule_grpc.domain.execution.log_lines import LogLines
 from schedule_grpc.domain.task import Task
 from schedule_grpc.events import AlertsChanged, Event, Transition
 from schedule_grpc.runtime.clock import from_micros, to_micros
@@ -31,6 +32,7 @@ from schedule_grpc.store.claims import Look
 from schedule_grpc.store.columns import LAST, Columns
 from schedule_grpc.store.operations.alerts import note_conditions, note_failures, note_missed
 from schedule_grpc.store.operations.gates import end_pending, let_next_through
+from schedule_grpc.store.operations.logs import append
 from schedule_grpc.store.operations.tasks import looked_at, next_tasks, tasks_of
 from schedule_grpc.store.queries import QUERIES
 from schedule_grpc.store.rows import execution_of
@@ -101,10 +103,14 @@ def _known_until(
     return min([*bounds, *(task.due_time for task in unreadable if task.due_time is not None)])
 
 
-def record(reports: Sequence[Report]) -> Operation[WithEvents[tuple[Execution | None, ...]]]:
-    """Write what became of attempts, each only under its lease."""
+def record(
+    reports: Sequence[Report], logs: Sequence[LogLines] = ()
+) -> Operation[WithEvents[tuple[Execution | None, ...]]]:
+    """Write what became of attempts, each only under its lease, and before it the lines that they logged."""
     keys = [(report.execution_id, report.lease_token) for report in reports]
     running = yield from _running(dict(zip(keys, reports, strict=True)))
+    if logs:
+        yield from append(logs, max(map(_time, reports)))
     # The common case asks no policy, and so reads no task.
     tasks = yield from tasks_of({each.task_uid for each, report in running if _asks_policy(report)})
     settlements = [
@@ -133,14 +139,14 @@ def cancel_requests(owner: str) -> Operation[frozenset[str]]:
 def rescue(now: datetime) -> Operation[WithEvents[int]]:
     """Take every attempt in progress: the server that ran it is gone."""
     gone = yield QUERIES.running_executions, {}
-    return (yield from _take([(gone, lost)], now))
+    return (yield from take([(gone, lost)], now))
 
 
 def take_over(lapsed: Mapping[str, int], now: datetime) -> Operation[WithEvents[int]]:
     """End leases that were not renewed since they were read, and take every attempt that no lease covers."""
     yield QUERIES.end_lease, [{"id": replica_id, "beat": beat} for replica_id, beat in sorted(lapsed.items())]
     gone = yield QUERIES.executions_without_lease, {}
-    return (yield from _take([(gone, lost)], now))
+    return (yield from take([(gone, lost)], now))
 
 
 def recover_own(owner: str, held: frozenset[str], begun: frozenset[str], now: datetime) -> Operation[WithEvents[int]]:
@@ -148,7 +154,7 @@ def recover_own(owner: str, held: frozenset[str], begun: frozenset[str], now: da
     own = yield QUERIES.own_executions, {"owner": owner, "claimed_before": to_micros(now - ORPHAN_AGE)}
     ran = [row for row in own if row["lease_token"] in begun - held]
     never_began = [row for row in own if row["lease_token"] not in begun | held]
-    return (yield from _take([(ran, lost), (never_began, never_begun)], now))
+    return (yield from take([(ran, lost), (never_began, never_begun)], now))
 
 
 def expire(now: datetime) -> Operation[WithEvents[int]]:
@@ -195,16 +201,19 @@ def _time(report: Report) -> datetime:
     return report.time if isinstance(report, HandBack) else report.end_time
 
 
-def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Operation[WithEvents[int]]:
-    """Settle attempts that are never reported, each group in its way, if they are still as they were read."""
-    tokens = {row["id"]: row["lease_token"] for rows, _ in groups for row in rows}
-    ids = sorted(tokens)
+def take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Operation[WithEvents[int]]:
+    """Settle attempts that are never reported, each group in its way, if they are still as they were read.
+
+    What their owners report of them later is refused.
+    """
+    read = {row["id"]: row for rows, _ in groups for row in rows}
+    ids = sorted(read)
     yield QUERIES.lock_tasks_of, {"execution_ids": ids}
     again = yield QUERIES.find_executions, [{"id": execution_id} for execution_id in ids]
     taken = {
         row["id"]: execution_of(row)
         for row in again
-        if row["state"] == State.RUNNING and row["lease_owner"] is not None and row["lease_token"] == tokens[row["id"]]
+        if row["state"] == State.RUNNING and _is_as_read(row, read[row["id"]])
     }
     tasks = yield from tasks_of({execution.task_uid for execution in taken.values()})
     settlements = [
@@ -213,7 +222,13 @@ def _take(groups: Sequence[tuple[Sequence[Row], Become]], now: datetime) -> Oper
         for execution in (taken[row["id"]] for row in rows if row["id"] in taken)
     ]
     events = yield from _settle(settlements)
+    yield QUERIES.void_tokens, [{"id": execution_id} for execution_id in sorted(taken)]
     return len(settlements), events
+
+
+def _is_as_read(row: Row, read: Row) -> bool:
+    """Return whether an attempt is the one that was read. A worker that registers anew takes attempts with it."""
+    return bool(row["lease_token"] == read["lease_token"] and row["lease_owner"] == read["lease_owner"])
 
 
 def _running(reports: Mapping[Key, Report]) -> Operation[list[tuple[Execution, Report]]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from schedule_grpc.database import Operation, Row, Rows
+from schedule_grpc.database import Operation, Row, Rows, together
 from schedule_grpc.domain.task import Task
 from schedule_grpc.runtime.clock import MICROSECOND, to_micros
 from schedule_grpc.store.columns import holds_instant
@@ -78,10 +78,12 @@ def histories(task_uids: Sequence[str], now: datetime, limit: int) -> Operation[
 
 
 def remove(found: Sequence[History], now: datetime) -> Operation[WithEvents[int]]:
-    """Remove surplus executions, and deleted tasks without history; return the number of removed rows."""
+    """Remove surplus executions with their lines, and deleted tasks without history; return the number of both."""
     yield QUERIES.lock_tasks, {"uids": [history.task.uid for history in found]}
     surplus = sorted(execution_id for history in found for execution_id in history.surplus)
     removed = yield QUERIES.remove_execution, [{"id": execution_id} for execution_id in surplus]
+    gone = [{"id": row["id"]} for row in removed]
+    yield from together((QUERIES.remove_logs_of, gone), (QUERIES.remove_progress_of, gone))
     yield QUERIES.note_pruned, _pruned_times(removed)
     deleted = [{"uid": history.task.uid} for history in found if history.task.delete_time is not None]
     tombstones = yield QUERIES.remove_task, deleted

@@ -111,12 +111,12 @@ LIMIT :limit
 
 -- name: claim_executions
 -- rows: id TEXT, attempt BIGINT, attempt_start_time BIGINT, start_time BIGINT, lease_owner TEXT, lease_token TEXT,
--- rows: revision BIGINT
+-- rows: worker TEXT, revision BIGINT
 -- Attempts begin, under leases. Found by their ids: as in let_through, the index of what is pending is not walked.
 UPDATE task_executions SET
     state = 'RUNNING', attempt = rows.attempt, attempt_start_time = rows.attempt_start_time,
     start_time = rows.start_time, deadline_time = NULL, lease_owner = rows.lease_owner,
-    lease_token = rows.lease_token, revision = rows.revision
+    lease_token = rows.lease_token, worker = rows.worker, revision = rows.revision
 FROM rows WHERE task_executions.id = rows.id AND task_executions.state /*postgresql || '' */ = 'PENDING';
 
 -- name: settle_attempts
@@ -132,6 +132,11 @@ FROM rows
 WHERE task_executions.id = rows.id AND task_executions.lease_token = rows.lease_token
   AND task_executions.state = 'RUNNING';
 
+-- name: void_tokens
+-- rows: id TEXT
+-- Attempts that were taken from their owners: no report of them counts any more.
+UPDATE task_executions SET lease_token = NULL FROM rows WHERE task_executions.id = rows.id;
+
 -- name: hold_attempts
 -- rows: id TEXT
 -- Of some executions, those that run: under which leases, and whether their end was asked for. Their tasks are held
@@ -142,13 +147,16 @@ WHERE e.id = rows.id AND e.state = 'RUNNING'
 /*postgresql ORDER BY t.uid, e.id FOR NO KEY UPDATE OF t, e */;
 
 -- name: running_executions
--- Every attempt in progress, of all owners.
-SELECT * FROM task_executions WHERE lease_owner IS NOT NULL;
+-- Every attempt in progress, but for those of workers: they go on while a server is away.
+SELECT * FROM task_executions
+WHERE lease_owner IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.session = task_executions.lease_owner AND w.end_time IS NULL);
 
 -- name: executions_without_lease
--- Attempts whose owner holds no lease: it was ended, or the server has left.
+-- Attempts whose owner, a server or a worker, holds no lease: it was ended, or the owner has left.
 SELECT * FROM task_executions
-WHERE lease_owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = task_executions.lease_owner);
+WHERE lease_owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = task_executions.lease_owner)
+  AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.session = task_executions.lease_owner AND w.end_time IS NULL);
 
 -- name: own_executions
 -- Attempts that a server claimed before a moment and has not ended.

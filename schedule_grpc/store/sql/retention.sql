@@ -85,7 +85,7 @@ LIMIT :limit;
 
 -- name: remove_execution
 -- An ended execution leaves the history.
-DELETE FROM task_executions WHERE id = :id AND end_time IS NOT NULL RETURNING task_uid, scheduled_time;
+DELETE FROM task_executions WHERE id = :id AND end_time IS NOT NULL RETURNING id, task_uid, scheduled_time;
 
 -- name: note_pruned
 -- Up to which occurrence some have left a task's history.

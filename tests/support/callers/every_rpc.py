@@ -48,9 +48,9 @@ def accepted(rpc: str, task: str, execution: str) -> Message:
             name=task, start_time=_instant(now - timedelta(hours=1)), end_time=_instant(now)
         ),
         "PreviewSchedule": pb.PreviewScheduleRequest(schedule="@daily", count=3),
-        "GetExecution": pb.GetExecutionRequest(id=execution),
+        "GetExecution": pb.GetExecutionRequest(id=execution, log_lines=100),
         "CancelExecution": pb.CancelExecutionRequest(id=execution),
-        "WatchExecutions": pb.WatchExecutionsRequest(task_name=task),
+        "WatchExecutions": pb.WatchExecutionsRequest(task_name=task, log_lines=True),
         "ListTasks": pb.ListTasksRequest(),
         "ListExecutions": pb.ListExecutionsRequest(),
         "ListHandlers": pb.ListHandlersRequest(),

@@ -7,17 +7,30 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
+from msgspec.structs import replace
 from support.rigs.rig import START, at
 from support.servers.live import asked, struct
 
 from schedule_grpc.client import RunResult
-from schedule_grpc.domain.execution import Backfill, Execution, ExecutionFilter, ExecutionPage, State, Trigger
+from schedule_grpc.domain.execution import (
+    Backfill,
+    Execution,
+    ExecutionFilter,
+    ExecutionPage,
+    FailedAttempt,
+    State,
+    Trigger,
+)
+from schedule_grpc.domain.execution.log_lines import KeptLog, LogLine, Progress
+from schedule_grpc.domain.offers import WorkerInfo
 from schedule_grpc.domain.policy import Overlap, Policy
 from schedule_grpc.domain.registration import Registration, registered
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.domain.schedule import Preview, parse
 from schedule_grpc.domain.task import Handler, TaskFilter, TaskPage, define
 from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import schedule_pb2 as pb
+from schedule_grpc.pb import worker_pb2
 
 DEFINITION = define(name="report", schedule="@daily", handler="send", time_zone="Europe/Berlin", payload={"to": ["a"]})
 # As a caller knows it: how far a task is settled is not told.
@@ -39,12 +52,48 @@ EXECUTION = Execution(
     result={"sent": 3},
 )
 TOLD = protobuf.execution_to(EXECUTION)
+WITH_LOG = replace(
+    EXECUTION,
+    worker="host-7 (invoices 3)",
+    failed_attempts=(
+        FailedAttempt(
+            number=1,
+            start_time=START,
+            duration=timedelta(seconds=1),
+            failure_kind=FailureKind.LEASE_LOST,
+            error="gone",
+            worker="host-6",
+        ),
+    ),
+    progress=Progress(execution_id=EXECUTION.id, attempt=2, fraction=0.5, text="half", report_time=START),
+    log=KeptLog(
+        lines=((1, LogLine(3, START, "error", "Traceback\n  x")), (2, LogLine(1, START, "info", ""))), dropped=2
+    ),
+)
 WHEN = protobuf.instant_to(START)
 LATER = protobuf.instant_to(at("2026-02-01T00:00:00.000001"))
 SINCE = ExecutionFilter(
     states=frozenset({State.FAILED, State.CANCELLED}), start_time=START, end_time=at("2026-02-01T00:00:00.000001")
 )
 STATES = [pb.Execution.CANCELLED, pb.Execution.FAILED]
+
+WORKER = WorkerInfo(
+    id="1f2e3d",
+    name="host-7",
+    version="invoices 3",
+    handlers=("send", "sort"),
+    slots=8,
+    running=3,
+    labels={"zone": "eu"},
+    start_time=START,
+    seen_time=START + timedelta(seconds=20),
+    draining=True,
+    namespace="default",
+    registered_by="key:invoices",
+)
+GONE = WorkerInfo(
+    id="4c5b6a", name="", slots=1, start_time=START, seen_time=START, end_time=START + timedelta(hours=1), namespace="*"
+)
 
 
 @dataclass(kw_only=True)
@@ -221,6 +270,13 @@ ROWS = [
         value=EXECUTION,
     ),
     Row(
+        rpc="GetExecution",
+        call=lambda client: client.get_execution("exec_1", log_lines=50),
+        request=pb.GetExecutionRequest(id="exec_1", log_lines=50),
+        answer=protobuf.execution_to(WITH_LOG),
+        value=WITH_LOG,
+    ),
+    Row(
         rpc="CancelExecution",
         call=lambda client: client.cancel_execution("exec_1", note="wrong day"),
         request=pb.CancelExecutionRequest(id="exec_1", note="wrong day"),
@@ -231,8 +287,37 @@ ROWS = [
         rpc="ListHandlers",
         call=lambda client: client.list_handlers(),
         request=pb.ListHandlersRequest(),
-        answer=pb.ListHandlersResponse(handlers=[pb.Handler(name="send", description="Sends", offered=True)]),
-        value=(Handler(name="send", description="Sends", offered=True),),
+        answer=pb.ListHandlersResponse(
+            handlers=[
+                pb.Handler(name="send", description="Sends", offered=True),
+                pb.Handler(
+                    name="sort",
+                    offered=True,
+                    concurrency=2,
+                    payload_schema_json="{}",
+                    worker_count=2,
+                    worker_versions=["1", "2"],
+                ),
+            ]
+        ),
+        value=(
+            Handler(name="send", description="Sends", offered=True),
+            Handler(
+                name="sort",
+                concurrency=2,
+                payload_schema="{}",
+                worker_count=2,
+                worker_versions=("1", "2"),
+                offered=True,
+            ),
+        ),
+    ),
+    Row(
+        rpc="ListWorkers",
+        call=lambda client: client.list_workers("send"),
+        request=worker_pb2.ListWorkersRequest(handler="send"),
+        answer=worker_pb2.ListWorkersResponse(workers=[protobuf.worker_to(WORKER), protobuf.worker_to(GONE)]),
+        value=(WORKER, GONE),
     ),
     Row(
         rpc="InitializeDefaultTasks",

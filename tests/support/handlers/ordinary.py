@@ -54,6 +54,20 @@ async def immortal(ctx: TaskContext) -> None:
             await asyncio.sleep(3600)
 
 
+@handler("report", description="Logs, tells how far it is, and may fail")
+async def report(ctx: TaskContext) -> None:
+    """Log as many lines, and the texts, of the payload; wait for its file; sort rows by a key that they may lack."""
+    for number in range(ctx.payload.get("lines", 0)):
+        ctx.log.info("report.row", number=number)
+    for text in ctx.payload.get("texts", ()):
+        ctx.log.warning(text)
+    ctx.progress(0.5, ctx.payload.get("progress", "sorting"))
+    while "until" in ctx.payload and not Path(ctx.payload["until"]).exists():  # noqa: ASYNC110 (the test decides)
+        await asyncio.sleep(0.02)
+    sorted([{"name": "a"}], key=lambda row: row[ctx.payload.get("by", "name")])
+    ctx.log.info("report.sorted")
+
+
 @handler("held", description="Waits until a file is there")
 async def held(ctx: TaskContext) -> None:
     """Wait for the file of the payload."""

@@ -57,6 +57,7 @@ async def serving(database: Path, **settings: Any) -> AsyncIterator[Live]:
         await app._until_begun(parts, engine, asyncio.Event(), clock)
         async with calling(parts.address) as client, grpc.aio.insecure_channel(parts.address) as channel:
             yield Live(parts=parts, client=client, stub=schedule_pb2_grpc.ScheduleServiceStub(channel))
+        parts.workers.drain()
         parts.engine.stop()
         await engine
 

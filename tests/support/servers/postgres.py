@@ -25,6 +25,7 @@ EMPTIED = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
 DELETE FROM task_executions; DELETE FROM scheduled_tasks; DELETE FROM handlers; DELETE FROM alert_states;
+DELETE FROM execution_logs; DELETE FROM execution_progress; DELETE FROM workers;
 DELETE FROM replicas; DELETE FROM service_keys; UPDATE access_version SET version = 0;
 SET session_replication_role = replica; -- the audit log's triggers refuse
 DELETE FROM audit_events; DELETE FROM audit_chains; DELETE FROM audit_keeping;
@@ -149,6 +150,7 @@ def serving() -> Iterator[Postgres]:
     server = PostgresServer(folder, cleanup_mode="stop")
     try:
         server.start()
+        first = (folder / "postmaster.pid").read_text().splitlines()[0]
         rules = folder / "pg_hba.conf"
         rules.write_text("local all locked,keeper scram-sha-256\n" + rules.read_text())
         made = Postgres(folder=folder, bin=Path(server.bin_path))
@@ -156,6 +158,8 @@ def serving() -> Iterator[Postgres]:
         made.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()", "postgres")
         made.psql("CREATE ROLE locked LOGIN SUPERUSER PASSWORD 's3cr3t-w0rd'", "postgres")
         yield made
+        if (file := folder / "postmaster.pid").exists() and file.read_text().splitlines()[0] != first:
+            made.stop_at_once()  # a test has started it again: the package knows the process before
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

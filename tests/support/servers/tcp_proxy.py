@@ -1,14 +1,20 @@
-"""A small TCP proxy before a PostgreSQL server: connections are cut, or fall silent, where a test wants it."""
+"""The kit's TCP proxy before a PostgreSQL server: connections are also cut, or fall silent, at a COMMIT."""
 
 import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from schedule_grpc.conformance import tcp_proxy
+from schedule_grpc.conformance.tcp_proxy import CHUNK, Pipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """As our own adapter sends it (https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
@@ -29,15 +35,11 @@ class AtCommit(Enum):
     """It reaches the server, and nothing ever comes back."""
 
 
-class TcpProxy:
+class TcpProxy(tcp_proxy.TcpProxy):
     """Takes connections on 127.0.0.1 and passes what comes on to a server's socket, and back."""
 
     def __init__(self, target: Path) -> None:
-        self._target = target
-        self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.StreamWriter] = set()
-        self._passing = asyncio.Event()
-        self._passing.set()
+        super().__init__(lambda: asyncio.open_unix_connection(str(target)))
         self.commits: deque[AtCommit] = deque()
         """What befalls the next COMMITs, one after the other; those that come later pass."""
         self.met: list[AtCommit] = []
@@ -51,13 +53,6 @@ class TcpProxy:
         self.resets = False
         """Whether a connection that is cut is reset: its end is an error then, else only an end."""
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
     def url(self, database: str, user: str = "postgres") -> str:
         """Return the URL of a database behind it."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}?sslmode=disable"
@@ -66,50 +61,21 @@ class TcpProxy:
         """Return the URL of a database of the server as it is reached through this."""
         return self.url(urlsplit(url).path.removeprefix("/"))
 
-    def cut(self) -> None:
-        """End every connection at once."""
-        for client in tuple(self._clients):
-            client.transport.abort()
-
-    def fall_silent(self) -> None:
-        """Take what comes, new connections too, and pass nothing on in either direction."""
-        self._passing.clear()
-
-    def speak_again(self) -> None:
-        """Pass on what was held back, and all that comes."""
-        self._passing.set()
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator["TcpProxy"]:
-        """Within this context it listens."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def join(self, client: Pipe, target: Pipe) -> None:
+        """Pass bytes in both directions until one side has ended; look for COMMIT in those of the client."""
+        back = asyncio.create_task(self.carry(target[0], client[1]))
         try:
-            yield self
+            with suppress(OSError):
+                await self._pass_and_look(client[0], target[1], client[1], back)
         finally:
-            self._server.close()
-            self.cut()
-            self._passing.set()
+            back.cancel()
+            target[1].transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients.add(writer)
-        with suppress(OSError):
-            await self._passing.wait()
-            from_server, to_server = await asyncio.open_unix_connection(str(self._target))
-            back = asyncio.create_task(self._pass(from_server, writer))
-            try:
-                await self._pass_and_look(reader, to_server, writer, back)
-            finally:
-                back.cancel()
-                to_server.transport.abort()
-        self._clients.discard(writer)
-        writer.transport.abort()
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                await self._held_back()
-                writer.write(data)
-        writer.transport.abort()
+    async def held_back(self) -> None:
+        """Return once what came may be passed on."""
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        await super().held_back()
 
     async def _pass_and_look(
         self,
@@ -118,8 +84,8 @@ class TcpProxy:
         to_client: asyncio.StreamWriter,
         back: "asyncio.Task[None]",
     ) -> None:
-        while data := await reader.read(65536):
-            await self._held_back()
+        while data := await reader.read(CHUNK):
+            await self.held_back()
             if self.deafens:
                 data = data.replace(LISTEN, LISTEN_ELSEWHERE)
             fate = self._fate() if COMMIT in data else AtCommit.PASSES
@@ -139,11 +105,6 @@ class TcpProxy:
             to_client.transport.abort()
             self.after_cut()
             return
-
-    async def _held_back(self) -> None:
-        if self.delay:
-            await asyncio.sleep(self.delay)
-        await self._passing.wait()
 
     def _fate(self) -> AtCommit:
         fate = self.commits.popleft() if self.commits else AtCommit.PASSES

@@ -1,8 +1,9 @@
 """What handlers really did, as they noted it themselves: evidence that does not come from the database."""
 
 import os
-from collections import defaultdict
-from collections.abc import Iterator
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +26,25 @@ class Effect:
     attempt: int
     occurrence: str
     process: int
+    time: float
+    """By the monotonic clock of the machine, which all processes share."""
+    by: str
+    """The worker, where a process has several; else empty."""
+
+    @property
+    def worker(self) -> str:
+        """The process, or the worker in it."""
+        return self.by or str(self.process)
 
 
 @contextmanager
-def noted(ctx: TaskContext) -> Iterator[None]:
+def noted(ctx: TaskContext, *, by: str = "") -> Iterator[None]:
     """Within this context a handler is at work; an exception is its end as well."""
-    _note("begin", ctx)
+    _note("begin", ctx, by)
     try:
         yield
     finally:
-        _note("end", ctx)
+        _note("end", ctx, by)
 
 
 def contradictions(place: Path | str, replicas: Path | None = None) -> list[str]:
@@ -45,7 +55,7 @@ def contradictions(place: Path | str, replicas: Path | None = None) -> list[str]
     if replicas is None:
         assert isinstance(place, Path)
     folder = replicas or Path(place).parent
-    effects = [_effect(line) for line in (folder / FILE).read_text().splitlines()]
+    effects = read(folder)
     states = {row["id"]: row["state"] for row in rows(place, "SELECT id, state FROM task_executions")}
     by_execution: dict[str, list[Effect]] = defaultdict(list)
     for effect in effects:
@@ -105,21 +115,36 @@ def _occurrences_that_ran_twice(effects: list[Effect]) -> Iterator[str]:
             yield f"{effect.occurrence} ran as {executions[effect.occurrence]} and as {effect.execution}"
 
 
+def most_at_once(effects: Iterable[Effect]) -> Mapping[str, int]:
+    """Return how many attempts each worker ran at once, at most."""
+    running: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    for effect in sorted(effects, key=lambda each: each.time):
+        running[effect.worker] += 1 if effect.what == "begin" else -1
+        most[effect.worker] = max(most[effect.worker], running[effect.worker])
+    return most
+
+
+def read(folder: Path) -> list[Effect]:
+    """Return what handlers have noted so far, in order."""
+    file = folder / FILE
+    return [_effect(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
 def begun(folder: Path) -> list[Effect]:
     """Return the beginnings that handlers have noted so far."""
-    if not (folder / FILE).exists():
-        return []
-    return [effect for effect in map(_effect, (folder / FILE).read_text().splitlines()) if effect.what == "begin"]
+    return [effect for effect in read(folder) if effect.what == "begin"]
 
 
 def note_killed(folder: Path, process: int) -> None:
     """Note that a process has been killed, among what handlers note."""
-    _append(folder / FILE, f"{KILLED} - 0 {process} \n")
+    _append(folder / FILE, f"{KILLED} - 0 {process} {time.monotonic()}  \n")
 
 
-def _note(what: str, ctx: TaskContext) -> None:
+def _note(what: str, ctx: TaskContext, by: str) -> None:
     occurrence = f"{ctx.task.name}@{ctx.scheduled_time.isoformat()}" if ctx.scheduled_time else ""
-    _append(FILE, f"{what} {ctx.execution_id} {ctx.attempt} {os.getpid()} {occurrence}\n")
+    marks = f"{ctx.execution_id} {ctx.attempt} {os.getpid()} {time.monotonic()} {by} {occurrence}"
+    _append(FILE, f"{what} {marks}\n")
 
 
 def _append(file: Path, line: str) -> None:
@@ -131,5 +156,5 @@ def _append(file: Path, line: str) -> None:
 
 
 def _effect(line: str) -> Effect:
-    what, execution, attempt, process, occurrence = line.split(" ")
-    return Effect(what, execution, int(attempt), occurrence, int(process))
+    what, execution, attempt, process, when, by, occurrence = line.split(" ")
+    return Effect(what, execution, int(attempt), occurrence, int(process), float(when), by)

@@ -18,6 +18,7 @@ from schedule_grpc.cli.commands.doctor.access_checks import access_asked, access
 from schedule_grpc.cli.commands.doctor.check import Check, Verdict, bad, ok, warn
 from schedule_grpc.cli.commands.doctor.file_checks import open_files
 from schedule_grpc.cli.commands.doctor.health import serving
+from schedule_grpc.cli.commands.doctor.offer_checks import offers_asked
 from schedule_grpc.cli.connection import LOCAL, Caller
 from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.client import AsyncClient
@@ -69,6 +70,7 @@ async def examined(call: Caller, *, task: str, database: str | None, config: Pat
     checks.append(server)
     if server.verdict is not Verdict.FAIL:
         checks += await access_asked(call, settings, deadline=PATIENCE)
+        checks += await offers_asked(call, deadline=PATIENCE)
     if task and server.verdict is Verdict.FAIL:
         checks.append(bad("task", f"{task} cannot be looked at", "make the server answer first"))
     elif task:
@@ -255,7 +257,8 @@ def _handler(task: Task, *, offered: bool | None) -> Check:
         return ok("handler", f"{task.handler} is offered")
     waits = f"its executions wait {human(task.policy.start_deadline)} and are MISSED then"
     status = "is not offered now" if offered is False else "was never offered"
-    return bad("handler", f"{task.handler} {status}; {waits}", "serve with the module that offers it (--handlers)")
+    advice = "start the worker that offers it, or serve with its module (--handlers)"
+    return bad("handler", f"{task.handler} {status}; {waits}", advice)
 
 
 def _failures(task: Task, newest: Sequence[Execution]) -> Check:

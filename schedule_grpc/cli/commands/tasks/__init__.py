@@ -8,7 +8,7 @@ import typer
 from schedule_grpc.cli.commands.tasks import apply, run
 from schedule_grpc.cli.completion import handler_names, zones
 from schedule_grpc.cli.connection import Caller, connection, first
-from schedule_grpc.cli.lookup import nothing_of, offered_handlers
+from schedule_grpc.cli.lookup import nothing_of
 from schedule_grpc.cli.option_groups import takes
 from schedule_grpc.cli.options import (
     AllowUnknownHandler,
@@ -50,17 +50,16 @@ def list_(
     category: Annotated[str, typer.Option(help="Only tasks with this metadata.category")] = "",
     call: Caller,
 ) -> None:
-    """List tasks in the order of their names."""
+    """List tasks in the order of their names. A ! stands before a handler that no server and no worker offers."""
     from schedule_grpc.cli.answers import show_tasks
     from schedule_grpc.domain.task import TaskFilter
 
     chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=prefix, category=category)
 
-    async def question(client: "AsyncClient") -> "tuple[list[Task], frozenset[str]]":
-        return [task async for task in client.tasks(chosen)], await offered_handlers(client)
+    async def question(client: "AsyncClient") -> "list[Task]":
+        return [task async for task in client.tasks(chosen)]
 
-    tasks, offered = call.ask(question)
-    show_tasks(call, tasks, offered=offered, none="No tasks.")
+    show_tasks(call, call.ask(question), none="No tasks.")
 
 
 @app.command()
@@ -69,11 +68,7 @@ def get(name: TaskName, *, call: Caller) -> None:
     """Show one task."""
     from schedule_grpc.cli.answers import show_task
 
-    async def question(client: "AsyncClient") -> "tuple[Task, frozenset[str]]":
-        return await client.get_task(name), await offered_handlers(client)
-
-    task, offered = call.ask(question)
-    show_task(call, task, offered=offered)
+    show_task(call, call.ask(lambda client: client.get_task(name)))
 
 
 @app.command()

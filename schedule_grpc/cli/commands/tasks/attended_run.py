@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from schedule_grpc.cli.following import Follower, begun
 from schedule_grpc.cli.progress import Display, display
+from schedule_grpc.cli.waiting import telling_why
 from schedule_grpc.client import AsyncClient, RunResult
-from schedule_grpc.domain.execution import Execution
+from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import Progress, Transition, WatchEvent
 from schedule_grpc.runtime.clock import SystemClock
@@ -26,6 +28,8 @@ class RunRequest:
     payload: Mapping[str, Any] | None
     request_id: str
     cancel_on_interrupt: bool = False
+    follow: bool = False
+    """Show log lines, too."""
 
 
 class Interrupted(Exception):
@@ -42,21 +46,24 @@ async def start_run(client: AsyncClient, request: RunRequest) -> RunResult:
 
 
 async def attend_run(client: AsyncClient, request: RunRequest) -> RunResult:
-    """Start the run, show its progress, and return it at its end.
+    """Start the run, show what it waits for and its progress, and return it at its end.
 
     Two calls with one request id: the first gives the execution's id, so that it can be watched and cancelled; the
-    second waits for the same execution.
+    second waits for the same execution. A run that is followed has no second call: its events and its row show its end.
 
     Raises:
         Interrupted: if this coroutine is cancelled after it has called for the run.
     """
-    async with client.watch_executions(request.name) as events:
+    async with client.watch_executions(request.name, log_lines=request.follow) as events:
         starting = asyncio.create_task(start_run(client, request))
         try:
             execution = (await asyncio.shield(starting)).execution
             with display() as shown:
+                if request.follow:
+                    ended = await Follower(client, execution.id, shown).to_its_end(events, execution)
+                    return RunResult(success=ended.state is State.SUCCEEDED, execution=ended)
                 shown.changed(execution)
-                async with _shown(events, execution, shown):
+                async with _shown(events, execution, shown), telling_why(client, execution, shown.waits):
                     return await _wait_for_end(client, request, execution)
         except asyncio.CancelledError:
             execution = (await starting).execution
@@ -99,13 +106,8 @@ async def _show(events: AsyncIterator[WatchEvent], execution: Execution, shown: 
         if isinstance(event, Progress) and event.execution_id == execution.id:
             shown.progressed(event)
         elif isinstance(event, Transition) and event.execution.id == execution.id:
-            if _begins(event.execution) < _begins(execution):
+            if begun(event.execution) < begun(execution):
                 continue  # older than the answer, which showed the run already begun
             shown.changed(event.execution)
             if event.execution.state.is_terminal:
                 return
-
-
-def _begins(execution: Execution) -> int:
-    """Return how many attempts of an execution have begun."""
-    return execution.attempt + execution.hand_backs

@@ -21,6 +21,9 @@ def run(
         str | None, typer.Option(help="JSON object in place of the task's payload; @FILE reads it from a file")
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show the lines that the handler logs, too, as they come")
+    ] = False,
     cancel_on_interrupt: Annotated[
         bool, typer.Option("--cancel-on-interrupt", help="Ctrl-C cancels the execution; else it goes on")
     ] = False,
@@ -28,7 +31,10 @@ def run(
     patience: Patience = PATIENCE,
     call: Caller,
 ) -> None:
-    """Run a task now. Shows its progress and waits for its end; exit code 1 if it did not succeed."""
+    """Run a task now. Waits for its end; exit code 1 if it did not succeed.
+
+    Shows what the run waits for before it begins, and its progress, on standard error.
+    """
     from uuid import uuid4
 
     from schedule_grpc.cli import tables
@@ -36,11 +42,14 @@ def run(
     from schedule_grpc.cli.commands.tasks.attended_run import Interrupted, RunRequest, attend_run, start_run
     from schedule_grpc.formats import json_answers as as_json
 
+    if follow and detach:
+        raise typer.BadParameter("excludes --detach", param_hint="--follow")
     request = RunRequest(
         name=name,
         payload=None if payload is None else json_object("--payload", payload),
         request_id=request_id or uuid4().hex,
         cancel_on_interrupt=cancel_on_interrupt,
+        follow=follow,
     )
     try:
         result = call.ask(
