@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 PROTO_VENV := .venv-proto
 PROTO_BIN := $(PROTO_VENV)/bin
 BENCH_VENV := .venv-bench
+RELEASE_VENV := .venv-release
+RELEASE_BIN := $(RELEASE_VENV)/bin
 PB := schedule_grpc/pb
-PIP := pip --disable-pip-version-check install --quiet
-# The locks name everything. Without --no-deps pip resolves again, and fails once a package that another one wants with
-# an extra (coverage[toml]) has a newer release than the locked one: https://github.com/pypa/pip/issues/9644
-LOCKED := --no-deps --require-hashes --requirement
+# Hides pip's warnings, of which there is one a package where its configuration names a place that is not there.
+PIP := pip --disable-pip-version-check install -qq
+NEWER := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")
+SET_UP := $(PYTHON) -c '$(NEWER)' && $(PYTHON) -P .ci/set_up.py
 # One runs the fault tests, which mostly wait (tests/conftest.py), the other two all the rest: on two cores.
 WORKERS := --numprocesses 3
 COVERAGE := --cov --cov-report=term
@@ -28,7 +30,7 @@ CODE := schedule_grpc tests examples benchmarks .ci
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/ready ## set up .venv and serve with the built-in tasks (./schedule.db)
+run: $(VENV)/runs ## set up what running needs in .venv and serve with the built-in tasks (./schedule.db)
 	$(BIN)/schedule-grpc serve --init
 
 dev: $(VENV)/ready ## the same, started anew whenever the code changes
@@ -93,42 +95,53 @@ check: lint typecheck proto-check ## everything CI checks, ending in the tests
 	$(MAKE) --no-print-directory keyed KEYED="-m 'not slow' tests/api tests/compat"
 	$(MAKE) --no-print-directory test PYTEST_OPTIONS="$(COVERAGE)"
 
-lock: ## resolve requirements.lock, requirements-proto.lock and requirements-bench.lock anew
-	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/$(PIP) uv
-	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --no-annotate --all-extras --group dev pyproject.toml --output-file requirements.lock
-	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --no-annotate --group pyproject.toml:proto --output-file requirements-proto.lock
-	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --no-annotate --group pyproject.toml:bench --output-file requirements-bench.lock
+COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-annotate
 
-dist: $(VENV)/ready ## build the wheel, install it into an empty environment, serve, stop
-	rm -rf build/dist dist
-	$(BIN)/python -m build --no-isolation --outdir dist
-	$(PYTHON) -m venv build/dist
+# What runs is a part of what is tested: of the same versions, so that `make test` adds to what `make run` has set up.
+lock: ## resolve all requirements*.lock anew
+	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/$(PIP) uv
+	$(COMPILE) --all-extras --group dev pyproject.toml --output-file requirements.lock
+	$(COMPILE) --group run pyproject.toml --constraint requirements.lock --output-file requirements-run.lock
+	$(COMPILE) --group pyproject.toml:proto --output-file requirements-proto.lock
+	$(COMPILE) --group pyproject.toml:bench --output-file requirements-bench.lock
+	$(COMPILE) --group pyproject.toml:release --output-file requirements-release.lock
+
+# The second build is made of the first one's sdist, elsewhere, later and under another umask: its packages are the same.
+dist: $(VENV)/runs $(RELEASE_VENV)/ready ## build wheel, sdist and SBOM, build them again, install the wheel, serve, stop
+	rm -rf build/dist build/again dist
+	$(RELEASE_BIN)/python -P .ci/build.py $(BIN)/python dist build/again
+	$(RELEASE_BIN)/twine --no-color check --strict dist/*
+	$(PYTHON) -m venv --without-pip build/dist
 	sed -nE 's/^([A-Za-z0-9._-]+==[^ ;]+).*/\1/p' requirements.lock > build/dist/constraints.txt
-	build/dist/bin/$(PIP) --constraint build/dist/constraints.txt dist/*.whl
+	$(RELEASE_BIN)/pip --python build/dist/bin/python install -qq --constraint build/dist/constraints.txt dist/*.whl
 	build/dist/bin/python -P .ci/try_wheel.py
+	$(RELEASE_BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file dist/schedule-grpc.cdx.json build/dist/bin/python
 
 clean: ## remove what the other targets made, but no database
-	rm -rf $(VENV) $(PROTO_VENV) $(BENCH_VENV) build dist htmlcov .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PROTO_VENV) $(BENCH_VENV) $(RELEASE_VENV) build dist htmlcov .coverage* .mypy_cache .pytest_cache \
+		.ruff_cache .import_linter_cache
 
-$(VENV)/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
-	@echo "setting up $(VENV)"
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/$(PIP) $(LOCKED) requirements.lock
-	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
+# make PYTHON=python3.13 test: an environment of another Python is set up anew.
+ifeq ($(origin PYTHON),command line)
+THIS_PYTHON := $(shell $(PYTHON) -c 'import sys; print(sys.version)')
+ifneq ($(THIS_PYTHON),$(shell $(BIN)/python -c 'import sys; print(sys.version)' 2>&1))
+OTHER_PYTHON := other-python
+endif
+endif
+.PHONY: other-python
+other-python:
+
+# One environment that grows: `make run` needs half of the packages, and what is developed is what runs.
+$(VENV)/runs: requirements-run.lock pyproject.toml $(OTHER_PYTHON)
+	@$(SET_UP) $(VENV) requirements-run.lock --editable
 	@touch $@
 
-$(PROTO_VENV)/ready: requirements-proto.lock
-	@echo "setting up $(PROTO_VENV)"
-	@$(PYTHON) -m venv --clear $(PROTO_VENV)
-	@$(PROTO_BIN)/$(PIP) $(LOCKED) requirements-proto.lock
+$(VENV)/ready: requirements.lock $(VENV)/runs
+	@$(SET_UP) $(VENV) requirements.lock --add
 	@touch $@
 
-$(BENCH_VENV)/ready: requirements-bench.lock
-	@echo "setting up $(BENCH_VENV)"
-	@$(PYTHON) -m venv --clear $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/$(PIP) $(LOCKED) requirements-bench.lock
+$(PROTO_VENV)/ready $(BENCH_VENV)/ready $(RELEASE_VENV)/ready: .venv-%/ready: requirements-%.lock
+	@$(SET_UP) .venv-$* $<
 	@touch $@

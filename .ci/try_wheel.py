@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 COMMAND = Path(sys.executable).with_name("schedule-grpc")
 SHIPPED = (
     *("protos/schedule/v1/schedule.proto", "protos/schedule/v1/access.proto", "py.typed"),
+    "pb/descriptors.binpb",
     *("store/sql/tasks.sql", "store/migrations/0001_initial.sql"),
 )
 
@@ -19,6 +21,8 @@ def main() -> None:
     """Serve in an empty folder, ask one real question, stop."""
     for name in SHIPPED:
         assert files("schedule_grpc").joinpath(name).is_file(), f"{name} is not in the wheel"
+    shown = subprocess.run([COMMAND, "--version"], capture_output=True, check=True, text=True, timeout=30)
+    assert shown.stdout == f"schedule-grpc {version('schedule-grpc')}\n", shown.stdout
     with tempfile.TemporaryDirectory() as folder:
         server = subprocess.Popen(
             [COMMAND, "serve", "--init", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"],

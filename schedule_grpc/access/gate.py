@@ -142,13 +142,14 @@ class Admission:
     A call that lasts is cancelled when its caller's proof is over, and then raises Unauthenticated.
     """
 
-    __slots__ = ("_credentials", "_gate", "_rpc", "_task")
+    __slots__ = ("_credentials", "_gate", "_rpc", "_task", "_was_ended")
 
     def __init__(self, gate: Gate, rpc: str, credentials: Credentials) -> None:
         self._gate = gate
         self._rpc = rpc
         self._credentials = credentials
         self._task: asyncio.Task[object] | None = None
+        self._was_ended = False
 
     async def __aenter__(self) -> Call:
         """Admit the call.
@@ -166,15 +167,15 @@ class Admission:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Forget the call.
+        """Forget the call; it may be left in several places, of which the last one is told of its cancellation.
 
         Raises:
             Unauthenticated: if the call was ended because its caller's proof is over.
         """
         if self._task is None:
             return
-        was_ended = self._gate.end_lasting(self._task)
-        if was_ended and isinstance(error, asyncio.CancelledError):
+        self._was_ended = self._gate.end_lasting(self._task) or self._was_ended
+        if self._was_ended and isinstance(error, asyncio.CancelledError):
             self._task.uncancel()
             raise Unauthenticated from None
 

@@ -42,7 +42,9 @@ SCHEDULE = "/schedule.v1.ScheduleService/"
 ACCESS = "/schedule.v1.AccessService/"
 WORKERS = "/schedule.v1.WorkerService/"
 HEALTH = "/grpc.health.v1.Health/"
-REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/"
+REFLECTION_V1ALPHA = "/grpc.reflection.v1alpha.ServerReflection/"
+"""The same for older clients."""
 PAGES = "pages of HTTP"
 """Stands for an rpc where HTTP has a page that gRPC has not: documentation and the root."""
 METRICS = "metrics"
@@ -91,13 +93,14 @@ RULES: Mapping[str, Rule] = {
     HEALTH + "Watch": Rule(open=True),
     HEALTH + "List": Rule(open=True),
     REFLECTION + "ServerReflectionInfo": Rule(),
+    REFLECTION_V1ALPHA + "ServerReflectionInfo": Rule(),
     PAGES: Rule(),
     METRICS: Rule(scope=Scope.OBSERVE, namespace=ALL),
 }
 """By the full name of the rpc, as gRPC sends it."""
 
 PUBLIC: Mapping[str, frozenset[str]] = {
-    "reflection": frozenset({REFLECTION + "ServerReflectionInfo"}),
+    "reflection": frozenset({REFLECTION + "ServerReflectionInfo", REFLECTION_V1ALPHA + "ServerReflectionInfo"}),
     "docs": frozenset({PAGES}),
 }
 """Parts of the service that an operator can open to strangers ([auth] public): they are the same for everybody."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from schedule_grpc.access.gate import Gate
 from schedule_grpc.api.access_servicer import AccessServicer
 from schedule_grpc.api.listener_way import way_of
 from schedule_grpc.api.methods import Answered, Methods
+from schedule_grpc.api.reflection import Reflection
 from schedule_grpc.api.servicer import ScheduleServicer
 from schedule_grpc.api.worker_servicer import WorkerServicer
 from schedule_grpc.dispatch import Workers
@@ -88,10 +88,12 @@ class GrpcServer:
         if keys is not None and service is not None:
             self._access = AccessServicer(keys, service)
         self._workers = None if workers is None or service is None else WorkerServicer(workers, service)
-        served = {SERVICE: service, ACCESS: self._access, WORKERS: self._workers}
-        names = tuple(name for name, service_of_name in served.items() if service_of_name is not None)
+        served = {SERVICE: self._servicer, ACCESS: self._access, WORKERS: self._workers}
+        self.servicers = {name: servicer for name, servicer in served.items() if servicer is not None}
+        """By the full name of the service; HTTP answers Connect and gRPC-Web by the same."""
+        names = tuple(self.servicers)
         self._healthy = ("", *names)
-        self._reflection = reflection.aio.ReflectionServicer((health.SERVICE_NAME, reflection.SERVICE_NAME, *names))
+        self._reflection = Reflection((health.SERVICE_NAME, *names))
         self._servers: list[grpc.aio.Server] = []
         self._places: list[int | str] = []
 
@@ -135,7 +137,7 @@ class GrpcServer:
             access_pb2_grpc.add_AccessServiceServicer_to_server(self._access, methods)
         if self._workers is not None:
             worker_pb2_grpc.add_WorkerServiceServicer_to_server(self._workers, methods)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, methods)
+        self._reflection.add_to(methods)
         return server
 
     async def set_serving(self, *, serving: bool) -> None:

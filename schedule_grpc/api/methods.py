@@ -146,7 +146,7 @@ class Methods:
         """End a call with an error's status, and count it; gRPC's own errors are raised again."""
         status = "UNKNOWN"
         try:
-            answer = _error_for_caller(error, method)
+            answer = error_for_caller(error, method)
             if isinstance(answer, PermissionDenied):
                 current_call().denied(answer)
             status = answer.status
@@ -173,7 +173,7 @@ def _admit_all(_: Any) -> AbstractAsyncContextManager[object]:
     return nullcontext()
 
 
-def _error_for_caller(error: BaseException, method: str) -> ScheduleError:
+def error_for_caller(error: BaseException, method: str) -> ScheduleError:
     """Return the error that the caller receives; gRPC's own errors are raised again."""
     if isinstance(error, ScheduleError):
         return error

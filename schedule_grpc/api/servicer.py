@@ -10,6 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from schedule_grpc.access.current import current_call
+from schedule_grpc.api.fetch_context import opens_with_message
 from schedule_grpc.api.weights import weight_of_event, weight_of_lines
 from schedule_grpc.api.written_tasks import WrittenTasks
 from schedule_grpc.domain.execution import Execution, State
@@ -24,7 +25,10 @@ from schedule_grpc.runtime.threads import LIGHT, weight_of
 from schedule_grpc.service import Service
 
 NOTHING = pb.WatchExecutionsResponse()
-"""A heartbeat, sent when no event came for `HEARTBEAT`: pings do not pass proxies that end HTTP/2 themselves."""
+"""A heartbeat, sent when no event came for `HEARTBEAT`: pings do not pass proxies that end HTTP/2 themselves.
+
+It also opens a stream whose caller sees no headers before the first message.
+"""
 Request = TypeVar("Request", bound=Message)
 Value = TypeVar("Value")
 _EACH = LIGHT // 4
@@ -154,6 +158,8 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
             )
             with watching as subscription:
                 await context.send_initial_metadata(())
+                if opens_with_message(context):
+                    yield NOTHING
                 async for event in subscription.beating(self._service.clock, HEARTBEAT):
                     yield NOTHING if event is None else await self._event(event)
 

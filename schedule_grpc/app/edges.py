@@ -95,7 +95,7 @@ async def opened_edges(settings: Settings, core: Core, stack: AsyncExitStack) ->
     listeners = [each.opened("http") for each in settings.http.address]
     if not listeners:
         return Edges(server=server, gate=entrance.gate, addresses=addresses, http_addresses=(), http_answers=None)
-    http = HttpInterface(listeners, partial(_http_server, settings, core, keys, entrance.gate))
+    http = HttpInterface(listeners, partial(_http_server, settings, core, keys, server, entrance.gate))
     answers = asyncio.create_task(_answer_http(http, core.caught_up, core.clock), name="load HTTP")
     stack.push_async_callback(http.close)
     stack.push_async_callback(_end_task, answers)
@@ -136,7 +136,9 @@ def _provers(auth: AuthOptions, clock: Clock, stack: AsyncExitStack) -> list[Pro
     return provers
 
 
-def _http_server(settings: Settings, core: Core, keys: KeyService, gate: Gate, http: Any) -> "HttpServer":
+def _http_server(
+    settings: Settings, core: Core, keys: KeyService, server: GrpcServer, gate: Gate, http: Any
+) -> "HttpServer":
     """Make the HTTP server by its module, which is loaded late."""
     app = http.application(
         core.service if settings.api else None,
@@ -144,12 +146,14 @@ def _http_server(settings: Settings, core: Core, keys: KeyService, gate: Gate, h
         troubles=core.troubles,
         clock=core.clock,
         keys=keys if settings.api else None,
+        servicers=server.servicers,
+        answered=core.metrics.answered,
     )
     options = settings.http
     access = http.Access(hosts=frozenset(options.allowed_hosts), origins=frozenset(options.allowed_origins))
     guard = http.Guard(app, access=access, clock=core.clock, answered=core.metrics.answered_http, gate=gate)
-    server: HttpServer = http.HttpServer(guard, grace=STREAM_GRACE)
-    return server
+    made: HttpServer = http.HttpServer(guard, grace=STREAM_GRACE)
+    return made
 
 
 async def _answer_http(http: HttpInterface, caught_up: Callable[[], bool], clock: Clock) -> None:

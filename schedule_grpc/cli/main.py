@@ -11,6 +11,7 @@ from schedule_grpc.cli.commands import (
     doctor,
     executions,
     handlers,
+    imports,
     init,
     keys,
     migrate,
@@ -41,6 +42,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(namespaces.app, name="namespaces")
 app.add_typer(audit.app, name="audit")
 app.add_typer(contexts.app, name="contexts")
+app.add_typer(imports.app, name="import")
 app.command("preview")(preview.preview)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from support.callers.every_rpc import accepted
+from support.callers.fetching import Failed, Fetching
 from support.callers.raw_http import raw
 from support.patience import AT_MOST
 from support.servers.teams import Teams, channel_to, serving_teams
@@ -142,6 +143,41 @@ async def test_each_rpc_is_made_by_those_who_may(teams: Teams, namespace: str):
                 metadata = teams.metadata(who)
                 found = await outcome(channel, method, request_of(method, namespace), metadata)
                 if found is not expected(teams, who, rpc, place):
+                    wrong.append((method, who, found))
+    assert wrong == []
+
+
+async def refusal_by_fetch(fetching: Fetching, method: str, request: Message) -> str | None:
+    """Return how a call by Connect or gRPC-Web was refused for who made it; None: it was not."""
+    service, _, rpc = method.rpartition("/")
+    answer = GetMessageClass(METHODS[method].output_type)
+    try:
+        if METHODS[method].server_streaming:
+            async with fetching.stream(rpc, request, answer, f"{service}/") as messages:
+                await anext(messages)
+        else:
+            await fetching.call(rpc, request, answer, f"{service}/")
+    except Failed as failed:
+        return failed.code if failed.code in ("unauthenticated", "permission_denied") else None
+    return None
+
+
+@pytest.mark.parametrize("namespace", ["", "other"])
+@pytest.mark.parametrize("form", ["connect+proto", "grpc-web+json"])
+async def test_each_rpc_is_made_by_the_same_by_fetch(teams: Teams, form: str, namespace: str):
+    """Connect and gRPC-Web ask for what gRPC asks for."""
+    wrong = []
+    async with asking(teams) as client:
+        for method, descriptor in METHODS.items():
+            asked = namespace if "namespace" in descriptor.input_type.fields_by_name else ""
+            for who, values in teams.authorizations.items():
+                if len(values) > 1:
+                    continue
+                fetching = Fetching(client, form, {"authorization": values[0].strip()} if values else {})
+                found = await refusal_by_fetch(fetching, method, request_of(method, namespace))
+                place = asked or ("other" if who == "other" else "default")
+                wanted = expected(teams, who, method.rpartition("/")[2], place)
+                if found != (wanted and wanted.name.lower()):
                     wrong.append((method, who, found))
     assert wrong == []
 

@@ -1,16 +1,10 @@
-"""Every rpc over a real socket: what it answers, to our client and to a foreign one."""
+"""Every rpc over a real socket: what it answers to our client."""
 
-import asyncio
-import json
-import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.patience import AT_MOST
-from support.servers import keyed_run
 from support.servers.live import HANDLER, Code, Live, refused
-from support.servers.process import GRPCURL
 
 from schedule_grpc import errors
 from schedule_grpc.client import AsyncClient
@@ -163,36 +157,3 @@ async def test_the_client_raises_our_errors(live: Live):
     async with AsyncClient("127.0.0.1:1") as nobody:
         with pytest.raises(errors.Unavailable):
             await nobody.list_tasks()
-
-
-async def grpcurl(live: Live, *arguments: str) -> tuple[int, str, str]:
-    """Ask with a client that knows the contract only by reflection."""
-    headers = [f"-H={name}: {value}" for name, value in keyed_run.bearer(live.parts.address).items()]
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [GRPCURL, "-plaintext", *headers, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=AT_MOST,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-async def test_a_foreign_client_finds_its_way_by_reflection(live: Live):
-    """grpcurl lists, describes, registers, and shows the field violation of a bad schedule."""
-    address, service = live.parts.address, "schedule.v1.ScheduleService"
-    _, listed, _ = await grpcurl(live, address, "list")
-    assert {service, "grpc.health.v1.Health"} <= set(listed.split())
-    _, described, _ = await grpcurl(live, address, "describe", service)
-    assert "rpc RunTaskNow ( .schedule.v1.RunTaskNowRequest )" in described
-    data = json.dumps({"name": "by-grpcurl", "schedule": "every 5 seconds", "handler": HANDLER})
-    code, answer, _ = await grpcurl(live, "-d", data, address, f"{service}/RegisterTask")
-    assert code == 0
-    assert json.loads(answer)["schedule"] == "every 5 seconds"
-    bad = json.dumps({"name": "x", "schedule": "61 * * * *", "handler": HANDLER})
-    code, _, told = await grpcurl(live, "-d", bad, address, f"{service}/RegisterTask")
-    assert code != 0
-    assert "minute: 61 is above 59" in told
-    _, health, _ = await grpcurl(live, address, "grpc.health.v1.Health/Check")
-    assert json.loads(health) == {"status": "SERVING"}

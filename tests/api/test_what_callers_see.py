@@ -280,9 +280,10 @@ async def test_a_server_for_everybody_does_not_start_beside_keys(database: Path,
             pass
 
 
-async def test_reflection_is_for_callers_unless_it_is_public(teams: Teams, tmp_path: Path):
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_is_for_callers_unless_it_is_public(teams: Teams, tmp_path: Path, version: str):
     """The contract is the same for everybody, but a stranger need not find the service by it."""
-    method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    method = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
 
     async def listed(address: str, metadata: Any) -> bytes:
         async with channel_to(address) as channel:

@@ -32,6 +32,7 @@ HOSTILE = "a\x1b[2Jb\x9b2Jc\u202ed\u200be\u2028f\x07g\x7fh\U000e0041i\x85j\rk\x1
 LOCAL = {
     *(("serve",), ("preview",), ("migrate",), ("proto",), ("contexts", "list"), ("audit", "verify")),
     *(("worker",), ("worker-check",)),
+    *(("import", "crontab"), ("import", "apscheduler"), ("import", "celery-beat"), ("import", "k8s-cronjob")),
 }
 """Commands that show nothing of a server's answers. (What a worker shows of a refusal is tried by itself.)"""
 OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[[12]?K|\x1b\[1A|\r(?=\x1b\[|\n|$)")

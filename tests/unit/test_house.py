@@ -36,11 +36,11 @@ def test_every_module_says_what_it_is(path: Path):
 
 
 def test_generated_code_declares_nothing_of_ours():
-    """The package pb holds protoc's four files for each contract, and an __init__ that is a docstring and no more."""
+    """The package pb holds protoc's four files for each contract, the descriptors, and an __init__ without code."""
     folder = PACKAGE / "pb"
     contracts = [path.stem for path in (ROOT / "protos").rglob("*.proto")]
     made = {f"{name}_{kind}{end}" for name in contracts for kind in ("pb2", "pb2_grpc") for end in (".py", ".pyi")}
-    assert {path.name for path in folder.iterdir() if path.is_file()} == {"__init__.py"} | made
+    assert {path.name for path in folder.iterdir() if path.is_file()} == {"__init__.py", "descriptors.binpb"} | made
     [docstring] = ast.parse((folder / "__init__.py").read_text()).body
     assert isinstance(docstring, ast.Expr)
 

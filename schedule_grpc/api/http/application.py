@@ -1,7 +1,7 @@
 """The FastAPI application: all routes, and every error in the same envelope."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from schedule_grpc.access.current import current_call
 from schedule_grpc.api.http.audit import add_audit_route
+from schedule_grpc.api.http.connect import Shared, rpc_routes
 from schedule_grpc.api.http.docs import DocsRoutes
 from schedule_grpc.api.http.envelope import Answer, AsWritten, refusal, refusal_of
-from schedule_grpc.api.http.events import EventRoutes
+from schedule_grpc.api.http.events import EventRoutes, OpenStreams
 from schedule_grpc.api.http.executions import ExecutionRoutes
 from schedule_grpc.api.http.json_body import Unreadable
 from schedule_grpc.api.http.keys import KeyRoutes
@@ -22,6 +23,7 @@ from schedule_grpc.api.http.routing import refuse_unknown_questions
 from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
 from schedule_grpc.api.http.target import ApiRoute, serve
 from schedule_grpc.api.http.tasks import TaskRoutes
+from schedule_grpc.api.methods import Answered
 from schedule_grpc.errors import Internal, PermissionDenied, ScheduleError, Violation
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
@@ -58,6 +60,8 @@ def application(
     troubles: Troubles,
     clock: Clock,
     keys: KeyService | None = None,
+    servicers: Mapping[str, Any] | None = None,
+    answered: Answered = lambda *_: None,
 ) -> FastAPI:
     """Return the application.
 
@@ -67,6 +71,8 @@ def application(
         troubles: Returns why the server is not healthy; nothing if it is.
         clock: The clock of the times in answers.
         keys: The service of keys; None: there are no routes of keys.
+        servicers: What answers the rpcs, by the full name of their service; gRPC's callers are answered by the same.
+        answered: Called with the name of each rpc that was called by Connect or gRPC-Web, and its status.
     """
     app = _Application(
         title="Schedule Service",
@@ -87,11 +93,14 @@ def application(
     if service is not None:
         TaskRoutes(service).add_to(app)
         ExecutionRoutes(service).add_to(app)
-        EventRoutes(service, clock=clock).add_to(app)
+        streams = OpenStreams()
+        EventRoutes(service, clock=clock, streams=streams).add_to(app)
         ServerRoutes(service).add_to(app)
         add_audit_route(app)
         DocsRoutes().add_to(app)
         app.get("/openapi.json", include_in_schema=False)(app.described)
+        shared = Shared(aside=aside, answered=answered, streams=streams.counted)
+        app.router.routes.extend(rpc_routes(servicers or {}, shared))
     if keys is not None:
         KeyRoutes(keys).add_to(app)
     app.add_exception_handler(ScheduleError, _refused)

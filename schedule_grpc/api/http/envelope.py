@@ -141,19 +141,24 @@ def refusal_of(error: ScheduleError) -> Answer:
         return refusal(status, f"Task handler not found: {error.handler}", details=_details(invalid))
     if isinstance(error, Internal):
         return refusal(status, "Internal server error", errorId=error.error_id)
-    if isinstance(error, Unauthenticated):
-        return refusal(status, error.message, headers={"www-authenticate": "Bearer"})
+    headers = headers_of(error)
     if isinstance(error, Unavailable | ResourceExhausted):
-        return refusal(status, error.message, headers=_retry_after(error), details=dict(error.details))
-    return refusal(status, "Task not found" if isinstance(error, TaskNotFound) else error.message)
+        return refusal(status, error.message, headers=headers, details=dict(error.details))
+    return refusal(status, "Task not found" if isinstance(error, TaskNotFound) else error.message, headers=headers)
 
 
-def _retry_after(error: Unavailable | ResourceExhausted) -> Mapping[str, str] | None:
-    """Return the header with the whole seconds after which a call may be repeated; none if they are not known."""
+def headers_of(error: ScheduleError) -> Mapping[str, str]:
+    """Return the headers of an error's answer: how to prove who calls, or when a call may be repeated, if it is known.
+
+    The latter is in whole seconds.
+    """
+    if isinstance(error, Unauthenticated):
+        return {"www-authenticate": "Bearer"}
     if isinstance(error, Unavailable):
         return {"retry-after": RETRY_AFTER}
-    wait = error.retry_after
-    return None if wait is None else {"retry-after": str(max(math.ceil(wait.total_seconds()), 1))}
+    if isinstance(error, ResourceExhausted) and error.retry_after is not None:
+        return {"retry-after": str(max(math.ceil(error.retry_after.total_seconds()), 1))}
+    return {}
 
 
 def _details(error: InvalidArgument) -> list[dict[str, str]]:

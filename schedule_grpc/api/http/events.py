@@ -1,7 +1,7 @@
 """GET /events: transitions and progress as they happen, as server-sent events (WHATWG HTML, section 9.2)."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from functools import partial
 from typing import Annotated
@@ -29,13 +29,35 @@ _STREAM = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "descr
 TAGS: list[str | Enum] = ["executions"]
 
 
-class EventRoutes:
-    """The route of events, and a count of its open streams."""
+class OpenStreams:
+    """A count of the open streams of events, of GET /events and of rpcs: each holds a connection."""
 
-    def __init__(self, service: Service, *, clock: Clock) -> None:
+    def __init__(self) -> None:
+        self._count = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a stream within this context.
+
+        Raises:
+            ResourceExhausted: if there are `MOST_STREAMS` already.
+        """
+        if self._count >= MOST_STREAMS:
+            raise ResourceExhausted(f"{MOST_STREAMS} streams of events are open already")
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+
+class EventRoutes:
+    """The route of events."""
+
+    def __init__(self, service: Service, *, clock: Clock, streams: OpenStreams) -> None:
         self._service = service
         self._clock = clock
-        self._streams = 0
+        self._streams = streams
 
     def add_to(self, app: FastAPI) -> None:
         """Add the route to an application."""
@@ -76,14 +98,9 @@ class EventRoutes:
 
     async def _counted(self, service: Namespaced) -> AsyncIterator[None]:
         """Count a stream from before its answer begins until it ends: among all, and among those of its namespace."""
-        if self._streams >= MOST_STREAMS:
-            raise ResourceExhausted(f"{MOST_STREAMS} streams of events are open already")
-        self._streams += 1
-        try:
+        with self._streams.counted():
             async with service.streaming():
                 yield
-        finally:
-            self._streams -= 1
 
 
 def _written(event: WatchEvent) -> bytes:

@@ -8,7 +8,7 @@ another site (Origin, Sec-Fetch-Site: https://www.w3.org/TR/fetch-metadata/).
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from email.message import Message as Headline
 from typing import Any, TypeAlias
@@ -22,10 +22,13 @@ from schedule_grpc.access.current import OUTSIDE, begin
 from schedule_grpc.access.gate import Gate
 from schedule_grpc.access.rules import RULES
 from schedule_grpc.api.http.application import internal_error
+from schedule_grpc.api.http.connect import ADMISSION_KEY, answer_to_rpc
 from schedule_grpc.api.http.connection import CROWDED, HEALTH_ONLY, credentials_of
+from schedule_grpc.api.http.cors import preflight_headers, sharing_headers
 from schedule_grpc.api.http.envelope import RETRY_AFTER, Answer, refusal, refusal_of, success
+from schedule_grpc.api.http.refused import Refused
 from schedule_grpc.api.http.rpcs import OF_HEALTH, check_rpcs, rpc_of
-from schedule_grpc.api.http.target import ApiRoute, Target, target_of
+from schedule_grpc.api.http.target import ApiRoute, RpcRoute, Target, target_of
 from schedule_grpc.errors import ScheduleError
 from schedule_grpc.runtime.clock import Clock
 
@@ -44,6 +47,7 @@ OF_OURS = frozenset({"same-origin", "none"})
 BROWSER = "Mozilla/"
 """The beginning of every browser's User-Agent, and of no program's."""
 
+FIRST_ERROR = 400
 INTERNAL = 500
 JSON, UTF_8 = "application/json", "utf-8"
 _OTHER_JSON = re.compile(r"application/[^/]+\+json")
@@ -72,19 +76,6 @@ class Access:
     """Sites whose pages may call, such as ``https://ops.example``."""
 
 
-class Refused(Exception):
-    """A call that the guard refuses."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-    @classmethod
-    def of(cls, status: int, error: str, **headers: str) -> "Refused":
-        """Return the refusal with a status and a reason."""
-        return cls(refusal(status, error, headers={name.replace("_", "-"): value for name, value in headers.items()}))
-
-
 class Guard:
     """An ASGI application that checks requests before another one serves them."""
 
@@ -103,7 +94,8 @@ class Guard:
         """
         check_rpcs(app.router.routes)
         self._app = app
-        self._routes = app.router.routes
+        self._routes = [each for each in app.router.routes if not isinstance(each, RpcRoute)]
+        self._rpcs = {each.path: each for each in app.router.routes if isinstance(each, RpcRoute)}
         self._gate = gate
         self._access = access
         self._hosts = LOOPBACK | access.hosts
@@ -117,15 +109,18 @@ class Guard:
             raise AssertionError("the server speaks HTTP only")
         call = dict(scope)  # the server's own still says HEAD: it then sends no body
         headers = Headers(scope=call)
-        answer = _Answering(send, self._headers(headers))
+        rpc = self._rpcs.get(call["path"])
+        target = target_of(self._routes if rpc is None else (rpc,), call["method"], call["path"])
+        answer = _Answering(send, self._headers(headers, rpc=rpc is not None))
         try:
-            await self._answer(call, headers, receive, answer)
+            await self._answer(call, headers, target, receive, answer)
         except Refused as refused:
-            await refused.answer(call, receive, answer.send)
+            is_error = rpc is not None and refused.answer.status_code >= FIRST_ERROR
+            await (answer_to_rpc(refused.answer) if is_error else refused.answer)(call, receive, answer.send)
         except ScheduleError as error:
             if answer.status is None:
                 await refusal_of(error)(call, receive, answer.send)
-            else:  # a stream whose caller may no longer read it
+            elif not answer.is_complete:  # a stream whose caller may no longer read it
                 await answer.send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
             raise
@@ -138,19 +133,25 @@ class Guard:
             route = getattr(call.get("route"), "path", "other")
             self._answered(scope["method"], route, answer.status or 0)
 
-    async def _answer(self, call: Scope, headers: Headers, receive: Receive, answer: "_Answering") -> None:
+    async def _answer(
+        self, call: Scope, headers: Headers, target: Target, receive: Receive, answer: "_Answering"
+    ) -> None:
         method = call["method"]
-        target = target_of(self._routes, method, call["path"])
         self._check_host(call, headers, target)
         if call["state"][CROWDED] and not target.probes:
             raise Refused.of(503, "There are too many connections", retry_after=RETRY_AFTER)
         if method == "OPTIONS":
-            raise Refused(self._options(target, headers))
+            raise Refused(self._options(target, headers, rpc=call["path"] in self._rpcs))
         if target.changes_by(method):
             self._check_site(method, headers)
         if target.route is None:
             raise Refused(_nothing() if not target.methods else _not_allowed(target.methods))
-        async with self._admitted(call, method, headers, target.route):
+        admission = self._admitted(call, method, headers, target.route)
+        if isinstance(target.route, RpcRoute):
+            call[ADMISSION_KEY] = admission  # connectrpc enters it: the refusal is in the form of its protocol
+            await self._serve_rpc(call, target, headers, receive, answer)
+            return
+        async with admission:
             await self._serve(call, target, target.route, headers, receive, answer)
 
     def _admitted(
@@ -179,7 +180,29 @@ class Guard:
             await self._app(call, receive, answer.send)
             return
         async with self._body(headers, receive) as body:
+            if body:
+                _check_kind(headers)
             await self._app(call, _replayed(body), answer.send)
+
+    async def _serve_rpc(
+        self, call: Scope, target: Target, headers: Headers, receive: Receive, answer: "_Answering"
+    ) -> None:
+        if call["method"] == "HEAD":
+            call["method"] = "GET"
+        target.hand_to(call)
+        async with AsyncExitStack() as stack:
+            is_read = call["method"] not in SENDING
+
+            async def body_or_end() -> Message:
+                """Return the body when the call is admitted, and then its caller's going away."""
+                nonlocal is_read
+                if is_read:
+                    return await receive()
+                is_read = True
+                body = await stack.enter_async_context(self._body(headers, receive))
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            await self._app(call, body_or_end, answer.send)
 
     # -- which callers
 
@@ -226,8 +249,6 @@ class Guard:
                         self._check_size(len(content))
             except TimeoutError:
                 raise Refused.of(408, f"The body took more than {BODY_SECONDS:.0f} s", connection="close") from None
-            if content:
-                _check_kind(headers)
             yield bytes(content)
         finally:
             self._bodies_bytes -= len(content)
@@ -241,29 +262,21 @@ class Guard:
 
     # -- methods and headers
 
-    def _options(self, target: Target, headers: Headers) -> Answer:
+    def _options(self, target: Target, headers: Headers, *, rpc: bool) -> Answer:
         if not target.methods:
             return _nothing()
         allowed = _listed(target.methods)
         answer = success(methods=allowed.split(", "))
         answer.headers["allow"] = allowed
         if headers.get("origin") in self._access.origins:
-            answer.headers["access-control-allow-methods"] = allowed
-            answer.headers["access-control-allow-headers"] = (
-                "authorization, content-type, idempotency-key, schedule-namespace"
-            )
-            answer.headers["access-control-max-age"] = "600"
+            answer.headers.update(preflight_headers(allowed, rpc=rpc))
         return answer
 
-    def _headers(self, headers: Headers) -> Mapping[bytes, bytes]:
+    def _headers(self, headers: Headers, *, rpc: bool) -> Mapping[bytes, bytes]:
         origin = headers.get("origin")
         if origin is None or origin not in self._access.origins:
             return HEADERS
-        shared = {
-            b"access-control-allow-origin": origin.encode("latin-1"),
-            b"cross-origin-resource-policy": b"cross-origin",
-        }
-        return {**HEADERS, **shared, b"vary": b"Origin"}
+        return {**HEADERS, **sharing_headers(origin, rpc=rpc)}
 
 
 class _Answering:
@@ -273,6 +286,7 @@ class _Answering:
         self._send = send
         self._headers = headers
         self.status: int | None = None
+        self.is_complete = False
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer."""
@@ -281,6 +295,8 @@ class _Answering:
             headers = message.setdefault("headers", [])
             present = {name for name, _ in headers}
             headers += [header for header in self._headers.items() if header[0] not in present]
+        else:
+            self.is_complete = not message.get("more_body", False)
         await self._send(message)
 
 

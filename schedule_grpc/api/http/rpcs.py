@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from starlette.routing import BaseRoute
 
-from schedule_grpc.access.rules import ACCESS, HEALTH, METRICS, PAGES, SCHEDULE, WORKERS
+from schedule_grpc.access.rules import ACCESS, HEALTH, METRICS, PAGES, RULES, SCHEDULE, WORKERS
 from schedule_grpc.api.http.target import ApiRoute
 from schedule_grpc.errors import CannotStart
 
@@ -53,7 +53,9 @@ OF_HEALTH = frozenset({HEALTH + "Check", METRICS})
 
 
 def rpc_of(method: str, path: str) -> str:
-    """Return the rpc that a route stands for."""
+    """Return the rpc that a route stands for; the path of Connect and gRPC-Web is the rpc's own name."""
+    if path in RULES:
+        return path
     return RPCS["GET" if method == "HEAD" else method, path]
 
 
@@ -64,5 +66,7 @@ def check_rpcs(routes: Iterable[BaseRoute]) -> None:
         CannotStart: naming the routes that do not.
     """
     served = [(method, route.path) for route in routes if isinstance(route, ApiRoute) for method in route.methods or ()]
-    if missing := sorted(f"{method} {path}" for method, path in served if (method, path) not in RPCS):
+    if missing := sorted(
+        f"{method} {path}" for method, path in served if path not in RULES and (method, path) not in RPCS
+    ):
         raise CannotStart(f"no rule says who may call {', '.join(missing)}")

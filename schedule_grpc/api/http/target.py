@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schedule_grpc.api.http.fields import model_in, refuse_unknown_fields
 from schedule_grpc.api.http.json_body import read_json
@@ -87,6 +87,23 @@ class ProbeRoute(ApiRoute):
     """A route for load balancers and supervisors."""
 
     probes = True
+
+
+class RpcRoute(ApiRoute):
+    """The path of an rpc, for Connect and gRPC-Web. It admits its caller and takes its body itself."""
+
+    def __init__(self, rpc: str, app: ASGIApp, *, methods: Sequence[str]) -> None:
+        """Take the rpc's full name, which is its path, and the application that answers its calls."""
+        super().__init__(rpc, _answered_by_app, methods=[*methods], include_in_schema=False)
+        self._rpc_app = app
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call."""
+        await self._rpc_app(scope, receive, send)
+
+
+def _answered_by_app() -> None:
+    """Stand in for the function that FastAPI expects."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
