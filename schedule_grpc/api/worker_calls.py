@@ -27,12 +27,12 @@ from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.domain.worker import MAX_HELD, OfferedHandler
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.formats.protobuf.values import Reader, duration_to, instant_to
+from schedule_grpc.handlers.context import bounded_progress
 from schedule_grpc.pb import schedule_pb2
 from schedule_grpc.pb import worker_pb2 as pb
 from schedule_grpc.store import Claim
 from schedule_grpc.text.unicode import readable
 
-MAX_PROGRESS_TEXT = 256
 _LEVELS = frozenset({"debug", "info", "warning", "error"})
 _FailureKind = schedule_pb2.Execution.FailureKind
 _KINDS = {
@@ -107,14 +107,7 @@ def pull_from(request: pb.PullRequest) -> Pull:
     reader.check()
     return Pull(
         session_id=request.session_id,
-        held=tuple(
-            Held(
-                token=each.lease_token,
-                progress=_fraction(each.progress) if each.HasField("progress") else None,
-                text=_progress_text(each.progress_text),
-            )
-            for each in request.held
-        ),
+        held=tuple(map(_held_from, request.held)),
         capacity=request.capacity,
         wait=wait,
         draining=request.draining,
@@ -161,13 +154,20 @@ def _assignment_to(claim: Claim) -> pb.Assignment:
     )
 
 
+def _held_from(held: pb.PullRequest.Held) -> Held:
+    if not held.HasField("progress"):
+        return Held(token=held.lease_token)
+    fraction, text = bounded_progress(held.progress, held.progress_text)
+    return Held(token=held.lease_token, progress=fraction, text=text)
+
+
 def _news_from(update: pb.Update) -> News:
     try:
         kind = update.WhichOneof("news")
         if kind == "log":
             return Logged(tuple(_line_from(line) for line in update.log.lines))
         if kind == "progress":
-            return Progressed(_fraction(update.progress.fraction), _progress_text(update.progress.text))
+            return Progressed(*bounded_progress(update.progress.fraction, update.progress.text))
         if kind == "outcome":
             return _outcome_from(update.outcome)
     except InvalidArgument as error:
@@ -215,11 +215,3 @@ def _outcome_from(outcome: pb.Update.Outcome) -> Finished | Released | Unreadabl
     if end == "released":
         return Released(began=outcome.released.began)
     return Unreadable("outcome: has no end that this server knows: succeeded, failed or released")
-
-
-def _fraction(value: float) -> float:
-    return min(max(0.0, value), 1.0)  # of max's arguments the first one stays where the second is NaN
-
-
-def _progress_text(text: str) -> str:
-    return readable(text)[:MAX_PROGRESS_TEXT]

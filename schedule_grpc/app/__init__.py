@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NoReturn
 
 import structlog
@@ -367,6 +367,7 @@ def _kept_from_workers(settings: Settings) -> frozenset[str]:
     return frozenset() if settings.workers.allow_builtin else _builtin_names()
 
 
+@cache
 def _builtin_names() -> frozenset[str]:
     """Return the names of the built-in handlers, whether this server runs them or not."""
     registry = Registry()

@@ -79,7 +79,7 @@ class TaskContext:
             fraction: From 0 to 1; what lies outside is brought inside, and NaN counts as 0.
             text: The present step; cut after 256 characters.
         """
-        self.report(_within_one(fraction), readable(str(text))[:MAX_PROGRESS_TEXT])
+        self.report(*bounded_progress(fraction, str(text)))
 
     def alert(self, title: str, body: str = "", *, key: str) -> None:
         """Report a condition that is wrong: an alert is sent when it starts, and not again while it lasts.
@@ -173,6 +173,11 @@ def name_of(ctx: TaskContext) -> str:
     """Return the name of an attempt's asyncio task: handler and execution."""
     parts = getattr(ctx, "_parts", ctx)  # whose task is no copy
     return f"{parts.task.handler} {parts.execution_id}"
+
+
+def bounded_progress(fraction: float, text: str) -> tuple[float, str]:
+    """Return a report of progress as watchers get it: from 0 to 1, its text readable and cut."""
+    return _within_one(fraction), readable(text)[:MAX_PROGRESS_TEXT]
 
 
 def _within_one(fraction: float) -> float:

@@ -22,6 +22,7 @@ _NUMBERED = 16**5
 
 _SERVER_GONE = "The server that ran this attempt stopped or lost its lease"
 _WORKER_GONE = "The worker that ran this attempt stopped or lost its lease"
+_NOT_STOPPED = "Task execution timeout: the worker did not stop the attempt"
 
 
 def new_execution_id(task_name: str, now: datetime) -> str:
@@ -244,16 +245,26 @@ def unrecordable(outcome: Outcome, error: Exception) -> Outcome:
 
 def lost(execution: Execution, task: Task, now: datetime) -> Execution:
     """Return a RUNNING execution whose owner is gone: that attempt failed, the policy decides about another."""
+    return after(execution, _unreported(execution, now, FailureKind.LEASE_LOST, _owner_gone(execution)), task)
+
+
+def not_stopped(execution: Execution, task: Task, now: datetime) -> Execution:
+    """Return a RUNNING execution whose attempt its worker did not stop in time: no other one may run beside it."""
+    return after(execution, _unreported(execution, now, FailureKind.TIMEOUT, _NOT_STOPPED, retry=False), task)
+
+
+def _unreported(execution: Execution, now: datetime, kind: FailureKind, error: str, *, retry: bool = True) -> Outcome:
+    """Return the outcome of an attempt whose owner reports none."""
     began = execution.attempt_start_time or now
-    outcome = Outcome(
+    return Outcome(
         execution_id=execution.id,
         lease_token=execution.lease_token or "",
         end_time=now,
         duration=max(now - began, timedelta(0)),
-        kind=FailureKind.LEASE_LOST,
-        error=_owner_gone(execution),
+        kind=kind,
+        error=error,
+        retry=retry,
     )
-    return after(execution, outcome, task)
 
 
 def _owner_gone(execution: Execution) -> str:

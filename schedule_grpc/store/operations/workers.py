@@ -9,16 +9,13 @@ from schedule_grpc.database import Operation, Row
 from schedule_grpc.domain.canonical_json import decode, encode
 from schedule_grpc.domain.execution import (
     Execution,
-    Outcome,
     State,
-    after,
     begun,
     handed_back,
     lost,
     new_lease_token,
+    not_stopped,
 )
-from schedule_grpc.domain.retry import FailureKind
-from schedule_grpc.domain.task import Task
 from schedule_grpc.domain.worker import OfferedHandler, Worker
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.runtime.clock import MICROSECOND, from_micros, to_micros
@@ -34,7 +31,6 @@ from schedule_grpc.store.with_events import WithEvents
 
 Key = tuple[str, str]
 """An attempt: its execution's id, and its lease token."""
-NOT_STOPPED = "Task execution timeout: the worker did not stop the attempt"
 
 
 def register_worker(worker: Worker, held: Sequence[Key]) -> Operation[WithEvents[frozenset[Key]]]:
@@ -120,15 +116,14 @@ def give(requests: Sequence[ClaimRequest], now: datetime) -> Operation[WithEvent
         events += began
         leaves |= left
         is_room_left |= len(given) < request.free
-    next_time = (yield from _next_time(requests, now)) if is_room_left else None
+    next_time = _earliest((yield from _queues_asked_for(requests, now))) if is_room_left else None
     return Given(claims=tuple(claims), leaves=leaves, next_time=next_time), events
 
 
 def waiting_for(requests: Sequence[ClaimRequest], now: datetime) -> Operation[Given]:
     """Read whether executions that are asked for could start, and when the next one becomes available."""
     now_micros = to_micros(now)
-    rows = yield QUERIES.what_is_ahead, {"now": now_micros}
-    asked = [row for row in rows if row["what"] == "QUEUE" and _is_wanted(row, requests)]
+    asked = yield from _queues_asked_for(requests, now)
     return Given(
         leaves=any(looked_at(row["available_time"]) <= now_micros for row in asked),
         next_time=_earliest(asked),
@@ -166,7 +161,7 @@ def end_overtime(keys: Sequence[Key], now: datetime) -> Operation[WithEvents[int
     rows = yield QUERIES.find_executions, [{"id": execution_id} for execution_id, _ in keys]
     wanted = frozenset(keys)
     over = [row for row in rows if (row["id"], row["lease_token"]) in wanted]
-    return (yield from take([(over, _not_stopped)], now))
+    return (yield from take([(over, not_stopped)], now))
 
 
 def remove_workers(ended_before: datetime) -> Operation[WithEvents[None]]:
@@ -215,9 +210,10 @@ def _give(request: ClaimRequest) -> Operation[tuple[list[tuple[str, Claim]], lis
     return claims, events, leaves or len(executions) < len(chosen)
 
 
-def _next_time(requests: Sequence[ClaimRequest], now: datetime) -> Operation[datetime | None]:
+def _queues_asked_for(requests: Sequence[ClaimRequest], now: datetime) -> Operation[list[Row]]:
+    """Read the queues that one of the requests asks for, each with the times of its first executions."""
     rows = yield QUERIES.what_is_ahead, {"now": to_micros(now)}
-    return _earliest([row for row in rows if row["what"] == "QUEUE" and _is_wanted(row, requests)])
+    return [row for row in rows if row["what"] == "QUEUE" and _is_wanted(row, requests)]
 
 
 def _is_wanted(row: Row, requests: Sequence[ClaimRequest]) -> bool:
@@ -227,21 +223,6 @@ def _is_wanted(row: Row, requests: Sequence[ClaimRequest]) -> bool:
 def _earliest(queues: Sequence[Row]) -> datetime | None:
     first = min((looked_at(row["next_time"]) for row in queues), default=LAST)
     return None if first >= LAST else from_micros(first)
-
-
-def _not_stopped(execution: Execution, task: Task, now: datetime) -> Execution:
-    """Return a RUNNING execution whose attempt its worker did not stop in time: no other one may run beside it."""
-    began = execution.attempt_start_time or now
-    outcome = Outcome(
-        execution_id=execution.id,
-        lease_token=execution.lease_token or "",
-        end_time=now,
-        duration=max(now - began, timedelta(0)),
-        kind=FailureKind.TIMEOUT,
-        error=NOT_STOPPED,
-        retry=False,
-    )
-    return after(execution, outcome, task)
 
 
 def _columns(worker: Worker) -> dict[str, Any]:
