@@ -14,7 +14,7 @@ from benchmarks.processes import COMMAND, Process, launched, peer, result_of, se
 from schedule_grpc.domain.task import define
 
 LEAD, LEAD_EACH = timedelta(seconds=8), timedelta(seconds=2)
-"""From filling the database to the instant: the server and the workers start meanwhile, each of which takes a while."""
+"""From filling the database to the instant: the server and the workers start meanwhile, one after the other."""
 SETTLES = 3.0
 """Seconds until workers that have just registered wait."""
 

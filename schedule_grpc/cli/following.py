@@ -15,7 +15,7 @@ from schedule_grpc.events import Logged, Lost, Progress, Transition, WatchEvent
 from schedule_grpc.runtime.clock import SystemClock
 
 READ_EVERY = 3.0
-"""Seconds between two readings of an execution of which no event comes."""
+"""Seconds between two readings of an execution while no event of it comes."""
 MOST_LINES = 1000
 """Lines that a server answers with at most."""
 

@@ -107,7 +107,7 @@ def expect(holds: object, otherwise: str) -> None:
 
 
 async def wait(seconds: float) -> None:
-    """Return after so many seconds."""
+    """Return after this number of seconds."""
     over = asyncio.Event()
     alarm = CLOCK.call_later(seconds, over.set)
     try:
@@ -119,7 +119,7 @@ async def wait(seconds: float) -> None:
 async def until(
     look: Callable[[], object], *, within: float, otherwise: str | Callable[[], str], every: float = 0.03
 ) -> None:
-    """Return once a condition holds; raise Broken if it does not within so many seconds."""
+    """Return once a condition holds; raise Broken if it does not within this number of seconds."""
     end = CLOCK.monotonic() + within
     while not look():
         if CLOCK.monotonic() > end:

@@ -138,7 +138,7 @@ def _note(event: str, ctx: TaskContext) -> None:
 
 
 async def _wait(seconds: float) -> None:
-    """Return after so many seconds."""
+    """Return after this number of seconds."""
     over = asyncio.Event()
     alarm = _CLOCK.call_later(seconds, over.set)
     try:

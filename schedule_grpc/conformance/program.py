@@ -74,7 +74,7 @@ class Program:
         """Return its exit code once it has ended.
 
         Raises:
-            Broken: if it does not end within so many seconds.
+            Broken: if it does not end within this number of seconds.
         """
         try:
             async with CLOCK.timeout(within):

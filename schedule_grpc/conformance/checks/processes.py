@@ -1,4 +1,4 @@
-"""Signals to the worker's process, and ends of it that nobody asked for."""
+"""Signals to the worker's process, and ends of the process that no signal asked for."""
 
 from schedule_grpc.conformance.check import CLOCK, SHORT_LEASE, check, expect, until, wait
 from schedule_grpc.conformance.stage import AT_ONCE, DRAIN_TIMEOUT, SOON, Stage

@@ -17,7 +17,7 @@ ROUNDS = 3
 BUSY = 6
 """Answers of a draining server that a worker gets, one after the other."""
 PAUSES = 0.25
-"""Seconds that a worker takes at least for so many Pulls: it pauses between them, 0.1 s and more."""
+"""Seconds that a worker takes at least for `BUSY` Pulls: it pauses between them, 0.1 s and more."""
 BEYOND = b"\xfa\x7f\x07unknown\xd8\x7e\x2a"
 """Two fields that no message has: a text of number 2047, an integer of number 2027."""
 UNKNOWN_REASON = 99
