@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -187,6 +187,19 @@ class Subscription:
                 yield None
 
 
+class Watcher(Protocol):
+    """Is told of all events, of the times when some may be missing, and of the end."""
+
+    def notice(self, events: Sequence[Event]) -> None:
+        """Take a batch of events; must not block."""
+
+    def gap(self) -> None:
+        """Take note that events may be missing here."""
+
+    def close(self) -> None:
+        """Take note that no more events come: the server stops."""
+
+
 class Ending(asyncio.Event):
     """Set when an execution has ended; now and then, when it may have ended."""
 
@@ -202,7 +215,7 @@ class Hub:
         self._with_peers: list[Listener] = []
         self._waiting: dict[str, set[Ending]] = {}
         self._newest_ends: OrderedDict[str, None] = OrderedDict()
-        self._subscriptions: set[Subscription] = set()
+        self._watchers: set[Watcher] = set()
         self._closed = False
 
     def publish(self, events: Sequence[Event]) -> None:
@@ -226,13 +239,18 @@ class Hub:
         for waiters in self._waiting.values():
             for waiter in waiters:
                 waiter.set()
-        for subscription in self._subscriptions:
-            subscription.gap()
+        for watcher in self._watchers:
+            watcher.gap()
 
     @property
     def watched(self) -> bool:
-        """Whether there are subscriptions."""
-        return bool(self._subscriptions)
+        """Whether there are watchers."""
+        return bool(self._watchers)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server stops, and watchers get no more events."""
+        return self._closed
 
     def awaits(self, execution_id: str) -> bool:
         """Return whether a caller waits for the end of an execution."""
@@ -241,8 +259,8 @@ class Hub:
     def close(self) -> None:
         """End every subscription: the server stops. Listeners are called to the last."""
         self._closed = True
-        for subscription in self._subscriptions:
-            subscription.close()
+        for watcher in tuple(self._watchers):
+            watcher.close()
 
     @contextmanager
     def listening(self, listener: Listener, *, with_peers: bool = False) -> Iterator[None]:
@@ -269,14 +287,20 @@ class Hub:
         Without ``shown`` it receives them as they are. Log lines are among them only if it asks for ``log_lines``.
         """
         subscription = Subscription(wanted, shown, log_lines=log_lines)
-        self._subscriptions.add(subscription)
+        with self.watching(subscription):
+            yield subscription
+
+    @contextmanager
+    def watching(self, watcher: Watcher) -> Iterator[None]:
+        """Within this context the watcher is told of every event, also of other servers', and of the hub's end."""
+        self._watchers.add(watcher)
         if self._closed:
-            subscription.close()
+            watcher.close()
         try:
-            with self.listening(subscription.notice, with_peers=True):
-                yield subscription
+            with self.listening(watcher.notice, with_peers=True):
+                yield
         finally:
-            self._subscriptions.discard(subscription)
+            self._watchers.discard(watcher)
 
     @contextmanager
     def ending(self, execution_id: str) -> Iterator[Ending]:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from schedule_grpc.access.credentials import Credentials
 from schedule_grpc.access.key_ring import KeyRing
-from schedule_grpc.access.proven import Proven
+from schedule_grpc.access.proven import Basis, Proven
 from schedule_grpc.domain.access.caller import ANONYMOUS, ANYBODY, EVERYTHING, Caller
 from schedule_grpc.domain.access.grant import Grant
 from schedule_grpc.errors import Unauthenticated
@@ -98,8 +98,8 @@ class Authenticator:
             return Proven(_from(credentials, _of_socket(credentials) or ANYBODY))
         try:
             token = credentials.token
-            if token is not None and (proven := self._keys.proven(token)) is not None:
-                return Proven(_from(credentials, proven.caller), key_digest=proven.key_digest)
+            if (proven := self._keys.proven(token) if token is not None else self._of_session(credentials)) is not None:
+                return structs.replace(proven, caller=_from(credentials, proven.caller))
             return await self._proven_otherwise(credentials)
         except Unauthenticated:
             if mode is Mode.REQUIRED:
@@ -107,13 +107,17 @@ class Authenticator:
             self._would_refuse(credentials, rpc)
             return Proven(_from(credentials, _of_socket(credentials) or self._anonymous))
 
-    def still_holds(self, proven: Proven) -> bool:
+    def still_holds(self, basis: Basis) -> bool:
         """Return whether a call that was admitted may go on: its key's text is accepted, its proof is not over."""
-        if proven.key_digest and not self._keys.still_accepts(proven.key_digest):
+        if basis.key_digest and not self._keys.still_accepts(basis.key_digest):
             return False
-        if proven.until is not None and self._clock.now() >= proven.until:
+        if basis.until is not None and self._clock.now() >= basis.until:
             return False
-        return proven.caller.is_identified or self.mode is not Mode.REQUIRED
+        return basis.is_identified or self.mode is not Mode.REQUIRED
+
+    def _of_session(self, credentials: Credentials) -> Proven | None:
+        proven = self._keys.proven_by(credentials.key_digest) if credentials.key_digest else None
+        return None if proven is None else structs.replace(proven, until=credentials.session_until)
 
     async def _proven_otherwise(self, credentials: Credentials) -> Proven:
         for prover in self._provers:

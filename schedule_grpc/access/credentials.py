@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -39,6 +40,10 @@ class Credentials(Struct, frozen=True, kw_only=True):
     """The grants of the unix socket by which the call came; None: it came over TCP."""
     certificate: PeerCertificate | None = None
     """The certificate that the connection was made with, if the listener asks for one."""
+    key_digest: bytes = b""
+    """The digest of the key with which a browser's session began; empty: the call belongs to none."""
+    session_until: datetime | None = None
+    """When that session is over."""
     peer: str = ""
     """The address from which it came."""
     agent: str = ""

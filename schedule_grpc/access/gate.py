@@ -12,7 +12,7 @@ from schedule_grpc.access.attempts import FailedAttempts
 from schedule_grpc.access.authenticator import Authenticator, Mode
 from schedule_grpc.access.credentials import Credentials
 from schedule_grpc.access.current import Call, begin
-from schedule_grpc.access.proven import Proven
+from schedule_grpc.access.proven import Basis, Proven
 from schedule_grpc.access.rules import Rule
 from schedule_grpc.domain.access.caller import ANONYMOUS, Caller
 from schedule_grpc.domain.access.keys import require_identified
@@ -23,6 +23,7 @@ Denied: TypeAlias = Callable[[Credentials, str, ScheduleError, Caller], None]
 Reads: TypeAlias = Callable[[Caller, str, str], None]
 
 OPEN = "auth.mode is off: with a key the server would not start again; remove the setting first"
+OF_A_SESSION = "A browser's session stands for a key, and is handed none: show the key itself"
 NOBODY = Caller(name=ANONYMOUS, grants=())
 """A stranger at a server that knows its callers."""
 SLOWED_BY = 1.0
@@ -60,7 +61,8 @@ class Gate:
         self._reads = reads
         self._failed = FailedAttempts(clock)
         self._slowed = 0
-        self._lasting: dict[asyncio.Task[object], Proven] = {}
+        self._lasting: dict[Basis, set[asyncio.Task[object]]] = {}
+        """The calls that last, by what their callers' proofs rest on: that of a thousand calls is looked at once."""
         self._ended: set[asyncio.Task[object]] = set()
 
     @property
@@ -78,12 +80,14 @@ class Gate:
         Raises:
             Unauthenticated: if the server does not know who calls, and must.
             PermissionDenied: if the caller has the scope nowhere.
-            FailedPrecondition: for a new key, while the settings leave the server open.
+            FailedPrecondition: for a new key, while the settings leave the server open; or to a browser's session.
             Unavailable: if the database has been away for too long to trust a key.
         """
         rule = self._rules[rpc]
         if rule.proven and self._authenticator.stays_open:
             raise FailedPrecondition(OPEN)
+        if rule.proven and credentials.key_digest:  # else who found a cookie would make a key of it, for good
+            raise FailedPrecondition(OF_A_SESSION)
         try:
             proven = await self._authenticator.prove(credentials, rpc)
         except Unauthenticated as error:
@@ -117,23 +121,26 @@ class Gate:
         finally:
             self._slowed -= 1
 
-    def begin_lasting(self, task: "asyncio.Task[object]", proven: Proven) -> None:
-        """Note a call that lasts, by the task that answers it."""
-        self._lasting[task] = proven
+    def begin_lasting(self, task: "asyncio.Task[object]", basis: Basis) -> None:
+        """Note a call that lasts, by the task that answers it, and what its caller's proof rests on."""
+        self._lasting.setdefault(basis, set()).add(task)
 
-    def end_lasting(self, task: "asyncio.Task[object]") -> bool:
+    def end_lasting(self, task: "asyncio.Task[object]", basis: Basis) -> bool:
         """Forget a call that lasts; return whether it was cancelled because its caller's proof is over."""
-        self._lasting.pop(task, None)
+        tasks = self._lasting.get(basis, set())
+        tasks.discard(task)
+        if not tasks:
+            self._lasting.pop(basis, None)
         was_ended = task in self._ended
         self._ended.discard(task)
         return was_ended
 
     def end_lapsed(self) -> None:
         """End the calls that last whose callers' proofs are over."""
-        for task, proven in tuple(self._lasting.items()):
-            if task not in self._ended and not self._authenticator.still_holds(proven):
-                self._ended.add(task)
-                task.cancel()
+        over = [tasks for basis, tasks in self._lasting.items() if not self._authenticator.still_holds(basis)]
+        for task in [task for tasks in over for task in tasks if task not in self._ended]:
+            self._ended.add(task)
+            task.cancel()
 
 
 class Admission:
@@ -142,13 +149,13 @@ class Admission:
     A call that lasts is cancelled when its caller's proof is over, and then raises Unauthenticated.
     """
 
-    __slots__ = ("_credentials", "_gate", "_rpc", "_task", "_was_ended")
+    __slots__ = ("_credentials", "_gate", "_lasting", "_rpc", "_was_ended")
 
     def __init__(self, gate: Gate, rpc: str, credentials: Credentials) -> None:
         self._gate = gate
         self._rpc = rpc
         self._credentials = credentials
-        self._task: asyncio.Task[object] | None = None
+        self._lasting: tuple[asyncio.Task[object], Basis] | None = None
         self._was_ended = False
 
     async def __aenter__(self) -> Call:
@@ -160,8 +167,8 @@ class Admission:
         call, proven = await self._gate.admit(self._rpc, self._credentials)
         begin(call)
         if call.rule.lasts and (task := asyncio.current_task()) is not None:
-            self._task = task
-            self._gate.begin_lasting(task, proven)
+            self._lasting = task, proven.basis
+            self._gate.begin_lasting(*self._lasting)
         return call
 
     async def __aexit__(
@@ -172,11 +179,12 @@ class Admission:
         Raises:
             Unauthenticated: if the call was ended because its caller's proof is over.
         """
-        if self._task is None:
+        if self._lasting is None:
             return
-        self._was_ended = self._gate.end_lasting(self._task) or self._was_ended
+        self._was_ended = self._gate.end_lasting(*self._lasting) or self._was_ended
         if self._was_ended and isinstance(error, asyncio.CancelledError):
-            self._task.uncancel()
+            task, _ = self._lasting
+            task.uncancel()
             raise Unauthenticated from None
 
 

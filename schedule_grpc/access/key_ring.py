@@ -73,7 +73,14 @@ class KeyRing:
         Raises:
             Unavailable: if the database has not answered for `KNOWN_FOR`: the key may be revoked by now.
         """
-        digest = sha256(token.encode("utf-8", "surrogateescape")).digest()
+        return self.proven_by(sha256(token.encode("utf-8", "surrogateescape")).digest())
+
+    def proven_by(self, digest: bytes) -> Proven | None:
+        """Return the proof of the caller whose key's text has this digest, if it is valid now.
+
+        Raises:
+            Unavailable: as `proven`.
+        """
         found = self._by_digest.get(digest)
         if found is None:
             return None

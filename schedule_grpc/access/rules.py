@@ -49,6 +49,8 @@ PAGES = "pages of HTTP"
 """Stands for an rpc where HTTP has a page that gRPC has not: documentation and the root."""
 METRICS = "metrics"
 """Likewise, /metrics."""
+DASHBOARD = "dashboard"
+"""Likewise, what the pages of a browser need before anybody has logged in: files, the page that asks for a key."""
 
 _OBSERVE, _RUN, _WRITE = _in_request(Scope.OBSERVE), _in_request(Scope.RUN), _in_request(Scope.WRITE)
 
@@ -63,6 +65,9 @@ RULES: Mapping[str, Rule] = {
     SCHEDULE + "WatchExecutions": _in_request(Scope.OBSERVE, lasts=True),
     SCHEDULE + "ListHandlers": _OBSERVE,
     SCHEDULE + "PreviewSchedule": _OBSERVE,
+    SCHEDULE + "GetSummary": _OBSERVE,
+    SCHEDULE + "GetUpcomingRuns": _OBSERVE,
+    SCHEDULE + "ExplainTask": _OBSERVE,
     SCHEDULE + "RunTaskNow": _in_request(Scope.RUN, lasts=True),
     SCHEDULE + "CancelExecution": _RUN,
     SCHEDULE + "BackfillTask": _RUN,
@@ -95,6 +100,7 @@ RULES: Mapping[str, Rule] = {
     REFLECTION + "ServerReflectionInfo": Rule(),
     REFLECTION_V1ALPHA + "ServerReflectionInfo": Rule(),
     PAGES: Rule(),
+    DASHBOARD: Rule(open=True),
     METRICS: Rule(scope=Scope.OBSERVE, namespace=ALL),
 }
 """By the full name of the rpc, as gRPC sends it."""
@@ -104,6 +110,12 @@ PUBLIC: Mapping[str, frozenset[str]] = {
     "docs": frozenset({PAGES}),
 }
 """Parts of the service that an operator can open to strangers ([auth] public): they are the same for everybody."""
+
+
+def is_reading(rpc: str) -> bool:
+    """Return whether an rpc changes nothing: those that observe, and the lists for administrators."""
+    rule, name = RULES[rpc], rpc.rpartition("/")[2]
+    return rule.scope is Scope.OBSERVE or rule.open or name.startswith("List") or name == "WhoAmI"
 
 
 def rules_with(public: Iterable[str]) -> Mapping[str, Rule]:

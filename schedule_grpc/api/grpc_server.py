@@ -1,7 +1,8 @@
 """The gRPC server: our service, health and reflection."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -9,8 +10,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from schedule_grpc.access.gate import Gate
 from schedule_grpc.api.access_servicer import AccessServicer
+from schedule_grpc.api.call_spans import Answered
 from schedule_grpc.api.listener_way import way_of
-from schedule_grpc.api.methods import Answered, Methods
+from schedule_grpc.api.methods import Methods
 from schedule_grpc.api.reflection import Reflection
 from schedule_grpc.api.servicer import ScheduleServicer
 from schedule_grpc.api.worker_servicer import WorkerServicer
@@ -22,6 +24,7 @@ from schedule_grpc.runtime.certificates import ReloadedCertificates
 from schedule_grpc.runtime.listeners import Bound, Listener
 from schedule_grpc.service import Service
 from schedule_grpc.service.keys import KeyService
+from schedule_grpc.tracing import Tracer
 
 SERVICE = schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name
 ACCESS = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
@@ -68,6 +71,8 @@ class GrpcServer:
         answered: Answered = lambda *_: None,
         gate: Gate | None = None,
         keepalive_ms: int = KEEPALIVE_MS,
+        connection_age: timedelta | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """Take a service.
 
@@ -78,16 +83,21 @@ class GrpcServer:
             answered: Called with the method and the status of each call.
             gate: Admits calls; None: all are admitted.
             keepalive_ms: Milliseconds after which the server pings an idle connection.
+            connection_age: The age, give or take a tenth, at which a connection is asked to take no new calls
+                (GOAWAY): its client makes another one, and no call fails; those in progress end on the old one. None:
+                never.
+            tracer: Makes spans of calls and of attempts; None: there are none.
         """
-        self._options = (*_OPTIONS, ("grpc.keepalive_time_ms", keepalive_ms))
+        self._options = (*_OPTIONS, ("grpc.keepalive_time_ms", keepalive_ms), *_renewal(connection_age))
         self._answered = answered
         self._gate = gate
+        self._tracer = tracer
         self._servicer = None if service is None else ScheduleServicer(service)
         self._health = health.aio.HealthServicer()
         self._access: AccessServicer | None = None
         if keys is not None and service is not None:
             self._access = AccessServicer(keys, service)
-        self._workers = None if workers is None or service is None else WorkerServicer(workers, service)
+        self._workers = None if workers is None or service is None else WorkerServicer(workers, service, tracer)
         served = {SERVICE: self._servicer, ACCESS: self._access, WORKERS: self._workers}
         self.servicers = {name: servicer for name, servicer in served.items() if servicer is not None}
         """By the full name of the service; HTTP answers Connect and gRPC-Web by the same."""
@@ -126,7 +136,8 @@ class GrpcServer:
 
     def _made(self, listener: Listener) -> grpc.aio.Server:
         server = grpc.aio.server(options=self._options)
-        methods: Any = Methods(server, self._answered, self._gate, way_of(listener))  # generated code expects a server
+        # Generated code expects a server.
+        methods: Any = Methods(server, self._answered, self._gate, way_of(listener), tracer=self._tracer)
         self._servers.append(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         if listener.health_only:
@@ -153,6 +164,12 @@ class GrpcServer:
         await asyncio.gather(*(server.stop(grace) for server in self._servers))
         for place in self._places:
             forks.forget_place(place)
+
+
+def _renewal(connection_age: timedelta | None) -> Iterator[tuple[str, int]]:
+    """Yield the options that let a connection grow so old; it is not cut while calls are in progress on it."""
+    if connection_age is not None:
+        yield "grpc.max_connection_age_ms", max(1, connection_age // timedelta(milliseconds=1))
 
 
 def _configuration(certificates: ReloadedCertificates) -> grpc.ServerCertificateConfiguration:

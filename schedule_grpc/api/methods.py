@@ -14,9 +14,11 @@ from schedule_grpc.access.credentials import BY_TCP, Way
 from schedule_grpc.access.current import current_call
 from schedule_grpc.access.gate import Gate
 from schedule_grpc.access.rules import RULES, unruled
+from schedule_grpc.api.call_spans import Answered, is_traced, of_grpc
 from schedule_grpc.api.grpc_credentials import credentials_of
 from schedule_grpc.errors import CannotStart, Internal, InvalidArgument, PermissionDenied, ScheduleError
 from schedule_grpc.formats.protobuf import status_of
+from schedule_grpc.tracing import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +29,6 @@ StreamBehavior: TypeAlias = Callable[[Any, Any], AsyncGenerator[Any, None]]
 Reader: TypeAlias = Callable[[bytes], Any]
 Admitting: TypeAlias = Callable[[Any], AbstractAsyncContextManager[object]]
 """Returns the context in which a call is answered, given gRPC's context of the call."""
-Answered: TypeAlias = Callable[[str, str], None]
-"""Called with each call's method and the name of its status."""
 
 OURS = "/schedule.v1."
 GONE = (asyncio.CancelledError, grpc.aio.InternalError)
@@ -51,6 +51,8 @@ class Methods:
         answered: Answered,
         gate: Gate | None = None,
         way: Way = BY_TCP,
+        *,
+        tracer: Tracer | None = None,
     ) -> None:
         """Take a server.
 
@@ -59,11 +61,13 @@ class Methods:
             answered: Called with the method and the status of each call.
             gate: Admits each call; None: all are admitted.
             way: What the server's listener says of its callers.
+            tracer: Makes a span of each call; None: there are none.
         """
         self._server = server
         self._answered = answered
         self._gate = gate
         self._way = way
+        self._tracer = tracer
 
     def add_generic_rpc_handlers(self, _handlers: Any) -> None:
         """Ignore the handlers: `add_registered_method_handlers` receives the same ones by name."""
@@ -120,7 +124,7 @@ class Methods:
             self._answered(method, "OK")
             return answer
 
-        return answered
+        return self._traced(answered, method)
 
     def _answering_stream(self, behavior: StreamBehavior, read: Reader, method: str) -> Behavior:
         admitted = self._admission(method)
@@ -134,7 +138,19 @@ class Methods:
                 await self._refuse(error, method, context)
             self._answered(method, "OK")
 
-        return answered
+        return self._traced(answered, method)
+
+    def _traced(self, behavior: Behavior, method: str) -> Behavior:
+        """Return a method that is a span of its caller's trace, if there is a tracer."""
+        tracer = self._tracer
+        if tracer is None or not is_traced(method):
+            return behavior
+
+        async def traced(request: Any, context: Any) -> Any:
+            with tracer.call(method[1:], context.invocation_metadata() or (), of_grpc(method)):
+                return await behavior(request, context)
+
+        return traced
 
     def _admission(self, method: str) -> Admitting:
         gate = self._gate

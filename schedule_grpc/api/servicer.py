@@ -76,10 +76,12 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> Written:
         """See the contract."""
-        chosen = protobuf.task_filter_from(request)
-        page = await self._of(request).list_tasks(chosen, _page(request))
+        chosen = await self._read(protobuf.task_filter_from, request)
+        full = request.view == pb.TASK_VIEW_FULL
+        page = await self._of(request).list_tasks(chosen, _page(request), full=full)
         tasks = await self._written.page(page.tasks)
-        return protobuf.page_of_written(tasks, token_after_tasks(page, len(tasks), chosen))
+        token = token_after_tasks(page, len(tasks), chosen)
+        return protobuf.page_of_written(tasks, token, partial=page.is_partial and len(tasks) == len(page.tasks))
 
     async def EnableTask(self, request: pb.EnableTaskRequest, context: Context) -> pb.Task:
         """See the contract."""
@@ -168,6 +170,24 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         return pb.ListHandlersResponse(
             handlers=[protobuf.handler_to(each) for each in await self._of(request).handlers()]
         )
+
+    async def GetSummary(self, request: pb.GetSummaryRequest, context: Context) -> pb.Summary:
+        """See the contract."""
+        summary = await self._of(request).summary()
+        return await self._aside.compute(partial(protobuf.summary_to, summary))
+
+    async def GetUpcomingRuns(self, request: pb.GetUpcomingRunsRequest, context: Context) -> pb.UpcomingRuns:
+        """See the contract."""
+        found = await self._of(request).upcoming(
+            hours=request.hours or 24, handler=request.handler, category=request.category
+        )
+        return await self._aside.compute(partial(protobuf.upcoming_to, found))
+
+    async def ExplainTask(self, request: pb.ExplainTaskRequest, context: Context) -> pb.ExplainTaskResponse:
+        """See the contract."""
+        times = protobuf.range_asked(request)
+        explanation = await self._of(request).why(request.name, **times)
+        return await self._aside.compute(partial(protobuf.explanation_to, explanation))
 
     async def InitializeDefaultTasks(
         self, request: pb.InitializeDefaultTasksRequest, context: Context

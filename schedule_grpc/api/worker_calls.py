@@ -32,6 +32,7 @@ from schedule_grpc.pb import schedule_pb2
 from schedule_grpc.pb import worker_pb2 as pb
 from schedule_grpc.store import Claim
 from schedule_grpc.text.unicode import readable
+from schedule_grpc.tracing import TRACEPARENT, Tracer
 
 _LEVELS = frozenset({"debug", "info", "warning", "error"})
 _FailureKind = schedule_pb2.Execution.FailureKind
@@ -114,10 +115,10 @@ def pull_from(request: pb.PullRequest) -> Pull:
     )
 
 
-def pulled_to(pulled: Pulled) -> pb.PullResponse:
-    """Return the answer to a Pull."""
+def pulled_to(pulled: Pulled, tracer: Tracer | None = None) -> pb.PullResponse:
+    """Return the answer to a Pull; with a tracer, its assignments name the spans of their attempts."""
     return pb.PullResponse(
-        assignments=[_assignment_to(claim) for claim in pulled.begin],
+        assignments=[_assignment_to(claim, tracer) for claim in pulled.begin],
         stops=[pb.Stop(lease_token=token, reason=_REASONS[reason]) for token, reason in pulled.stops],
         lost_tokens=pulled.lost_tokens,
         lease=duration_to(pulled.lease),
@@ -138,8 +139,9 @@ def judged_to(judged: list[Judged]) -> pb.ReportResponse:
     )
 
 
-def _assignment_to(claim: Claim) -> pb.Assignment:
+def _assignment_to(claim: Claim, tracer: Tracer | None) -> pb.Assignment:
     execution, definition = claim.execution, claim.task.definition
+    traceparent = execution.traceparent if tracer is None else tracer.attempt_of(execution)
     return pb.Assignment(
         lease_token=token_of(claim),
         execution_id=execution.id,
@@ -151,6 +153,7 @@ def _assignment_to(claim: Claim) -> pb.Assignment:
         timeout=duration_to(claim.task.policy.timeout),
         payload_json=object_text(claim.payload),
         metadata_json=object_text(definition.metadata),
+        headers=None if traceparent is None else {TRACEPARENT: traceparent},
     )
 
 

@@ -14,6 +14,7 @@ from schedule_grpc.formats import protobuf
 from schedule_grpc.pb import worker_pb2 as pb
 from schedule_grpc.pb import worker_pb2_grpc
 from schedule_grpc.service import Service
+from schedule_grpc.tracing import Tracer
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -21,8 +22,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     """Methods raise errors as they come: `Methods` answers them as statuses."""
 
-    def __init__(self, workers: Workers, service: Service) -> None:
-        """Take the dispatch, and the service that lists workers."""
+    def __init__(self, workers: Workers, service: Service, tracer: Tracer | None = None) -> None:
+        """Take the dispatch, the service that lists workers, and the tracer of attempts."""
+        self._tracer = tracer
         self._workers = workers
         self._service = service
 
@@ -33,7 +35,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
 
     async def Pull(self, request: pb.PullRequest, context: Context) -> pb.PullResponse:
         """See the contract."""
-        return calls.pulled_to(await self._workers.pull(current_call().caller, calls.pull_from(request)))
+        pulled = await self._workers.pull(current_call().caller, calls.pull_from(request))
+        return calls.pulled_to(pulled, self._tracer)
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
         """See the contract."""

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, NoReturn
+from typing import Any
 
 import structlog
 
@@ -16,7 +16,8 @@ from schedule_grpc.alerts import Sender, open_targets, read_secret
 from schedule_grpc.api import GrpcServer
 from schedule_grpc.app.audit_journal import audit_journal
 from schedule_grpc.app.edges import SOON, Core, opened_edges
-from schedule_grpc.app.handler_bindings import handler_bindings
+from schedule_grpc.app.leaving import Leaving, drain
+from schedule_grpc.app.measuring import counting, instruments, keep_counting
 from schedule_grpc.dispatch import Workers
 from schedule_grpc.domain.access.quota import QuotaExceeded
 from schedule_grpc.domain.paging import Page
@@ -24,26 +25,26 @@ from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.engine import AbsentEngine, Engine, EngineOptions, HandlerLoops, Watchdog
 from schedule_grpc.engine.log_lines import one_by_one
-from schedule_grpc.errors import ConfigurationError, HandlerNotAllowed, NamespaceNotFound, Unavailable
+from schedule_grpc.errors import ConfigurationError, HandlerNotAllowed, NamespaceNotFound
 from schedule_grpc.events import Hub
 from schedule_grpc.handlers import Registry
 from schedule_grpc.log import set_up as log_set_up
 from schedule_grpc.metrics import Metrics
 from schedule_grpc.runtime import signals
 from schedule_grpc.runtime.agreed_clock import AgreedClock
-from schedule_grpc.runtime.clock import Clock, SystemClock, pass_by
+from schedule_grpc.runtime.clock import Clock, SystemClock
 from schedule_grpc.runtime.listeners import Bound
 from schedule_grpc.runtime.threads import in_thread
-from schedule_grpc.service import Service
-from schedule_grpc.settings.config import Settings
+from schedule_grpc.service import Service, Vitals
+from schedule_grpc.settings.config import AlertSettings, Settings
+from schedule_grpc.settings.handler_bindings import handler_bindings
 from schedule_grpc.store import LogBook, LogPolicy, Store, open_store, shown
+from schedule_grpc.telemetry.configured import server_tracer
 
 log = structlog.get_logger(__name__)
 
 SHOWN_TASKS = 100
 """Tasks that a starting server shows at most."""
-COUNTED_EVERY = 10.0
-"""Seconds."""
 BEGINS_WITHIN = 5.0
 """Seconds after which a server reports its addresses even if its engine has not begun: the database is away."""
 
@@ -60,6 +61,8 @@ class RunningServer:
     """Whether there are more tasks."""
     api: bool
     """Whether it answers calls besides health checks."""
+    ui: bool
+    """Whether it shows the dashboard to browsers."""
     asks_callers: bool
     """Whether callers must prove who they are."""
 
@@ -78,6 +81,7 @@ class Parts:
     metrics: Metrics
     sender: Sender
     hub: Hub
+    leaving: Leaving
     addresses: tuple[Bound, ...]
     http_addresses: tuple[Bound, ...]
     """Empty: there is no HTTP interface."""
@@ -98,7 +102,7 @@ class Parts:
 async def serve(
     settings: Settings, *, init: bool = False, ready: Callable[[RunningServer], None] | None = None
 ) -> None:
-    """Run a server until SIGTERM, SIGINT or SIGHUP; a second signal does not wait for running work.
+    """Run a server until SIGTERM, SIGINT or SIGHUP; a second signal does not wait for callers or running work.
 
     To be called last in a process: signals that come after it are ignored.
 
@@ -126,18 +130,18 @@ async def serve(
         async with running(settings, clock=clock, init=init) as parts:
             with Watchdog(clock, lagged=parts.metrics.lagged).watching():
                 engine = asyncio.create_task(parts.engine.run(), name="engine")
-                alerts = asyncio.create_task(parts.sender.run(parts.hub, stopping), name="alerts")
-                hurry.append(parts.engine.stop)
+                alerts = asyncio.create_task(parts.sender.run(parts.hub, parts.leaving.begun), name="alerts")
+                hurry.extend((parts.leaving.hurry, parts.engine.stop))
                 try:
                     await _until_begun(parts, engine, stopping, clock)
                     if parts.http_answers is not None:
                         await parts.http_answers
                     if ready is not None:
-                        server = await _running_now(parts, api=settings.api)
+                        server = await _running_now(parts, api=settings.api, ui=settings.ui.enabled)
                         await in_thread(lambda _: ready(server), name="ready")
                     await _until_stopped(parts, engine, stopping, clock)
                 finally:
-                    await _drain(parts, engine)
+                    await drain(parts, engine)
                     await alerts
 
 
@@ -150,8 +154,9 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
     """
     registry = _registry(settings)
     hub = Hub()
-    metrics = Metrics()
+    metrics = instruments(settings.metrics)
     async with AsyncExitStack() as stack:
+        tracer = await server_tracer(settings.otel, hub, metrics.registry, clock, stack)
         store, clock = await _opened(settings.database, hub, metrics, clock, stack)
         # Before the others: executions that end with their task count as a deleted task's.
         stack.enter_context(hub.listening(metrics.notice_deleted, with_peers=True))
@@ -185,33 +190,41 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
                 options=options,
                 write_lines=log_set_up.writer(),
                 logbook=logbook,
+                tracer=tracer,
             )
-        alerts = settings.alerts
-        targets = open_targets(alerts.urls, secret=read_secret(alerts.secret_file), clock=clock)
-        sender = Sender(states=store, targets=targets, clock=clock, speaks=lambda: engine.speaks)
+        sender = _sender(settings.alerts, store, clock, speaks=lambda: engine.speaks)
         stack.push_async_callback(sender.aclose)
         defaults = builtin.default_definitions()
-        starter = engine if isinstance(engine, Engine) else None
         service = Service(
             store=store,
             clock=clock,
             hub=hub,
             registry=registry,
             defaults=defaults,
-            starter=starter,
+            starter=engine if isinstance(engine, Engine) else None,
             builtins=_builtin_names(),
             servers=lambda: engine.servers,
             refused=metrics.quota_refused,
             logbook=logbook,
+            vitals=Vitals(troubles=lambda: tuple(leaving.troubles()), lag=lambda: metrics.lag),  # made of the service
         )
-        workers = Workers(store=store, clock=clock, hub=hub, logbook=logbook, kept=_kept_from_workers(settings))
+        workers = Workers(
+            store=store,
+            clock=clock,
+            hub=hub,
+            logbook=logbook,
+            kept=_kept_from_workers(settings),
+            lapsed=metrics.workers_lapsed,
+        )
         await stack.enter_async_context(_working(workers.run, workers.drain))
+        await stack.enter_async_context(counting(store, metrics, clock, registry=registry, engine=engine))
         await store.offer_handlers(registry.handlers(), now=clock.now())
         await engine.recover()
         if init:
             await service.initialize_defaults()
         await _register(service, settings.registrations(), file=settings.tasks_from)
-        metrics.report_health(lambda: not _troubles(service, engine))
+        leaving = Leaving(settings.drain_delay, clock, service=service, engine=engine)
+        metrics.report_health(lambda: not leaving.troubles())
         log_set_up.count_dropped(metrics.lines_dropped)
         core = Core(
             store=store,
@@ -220,8 +233,11 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             hub=hub,
             metrics=metrics,
             clock=clock,
-            troubles=partial(_troubles, service, engine),
+            troubles=leaving.troubles,
+            unready=leaving.unready,
+            leaving=leaving.is_announced,
             caught_up=lambda: engine.caught_up,
+            tracer=tracer,
         )
         edges = await opened_edges(settings, core, stack)
         log.info(
@@ -243,6 +259,7 @@ async def running(settings: Settings, *, clock: Clock, init: bool = False) -> As
             metrics=metrics,
             sender=sender,
             hub=hub,
+            leaving=leaving,
             addresses=edges.addresses,
             http_addresses=edges.http_addresses,
             http_answers=edges.http_answers,
@@ -261,9 +278,14 @@ async def _opened(
         return store, machine
     clock = AgreedClock(machine)
     await clock.agree(store.time)  # nothing fires before the time is known
-    for keeping in (clock.keep_agreeing(store.time), _keep_counting(store, metrics, clock)):
+    for keeping in (clock.keep_agreeing(store.time), keep_counting(store, metrics, clock)):
         stack.callback(asyncio.create_task(keeping).cancel)
     return store, clock
+
+
+def _sender(alerts: AlertSettings, store: Store, clock: Clock, *, speaks: Callable[[], bool]) -> Sender:
+    targets = open_targets(alerts.urls, secret=read_secret(alerts.secret_file), clock=clock)
+    return Sender(states=store, targets=targets, clock=clock, speaks=speaks)
 
 
 @asynccontextmanager
@@ -281,15 +303,7 @@ async def _working(
         await working
 
 
-async def _keep_counting(store: Store, metrics: Metrics, clock: Clock) -> NoReturn:
-    """Count open executions anew: this server's instruments do not receive other servers' transitions."""
-    while True:
-        await pass_by(clock, COUNTED_EVERY)
-        with suppress(Unavailable):
-            metrics.begin(await store.count_open())
-
-
-async def _running_now(parts: Parts, *, api: bool) -> RunningServer:
+async def _running_now(parts: Parts, *, api: bool, ui: bool) -> RunningServer:
     page = await parts.service.list_tasks(TaskFilter(), Page(size=SHOWN_TASKS))
     return RunningServer(
         grpc_addresses=parts.addresses,
@@ -297,13 +311,9 @@ async def _running_now(parts: Parts, *, api: bool) -> RunningServer:
         tasks=page.tasks,
         more=bool(page.next_page_token),
         api=api,
+        ui=ui,
         asks_callers=parts.gate.mode is Mode.REQUIRED,
     )
-
-
-def _troubles(service: Service, engine: Engine | AbsentEngine) -> Sequence[str]:
-    """Return why the server is not healthy, or should get no more calls; empty if it is healthy."""
-    return (*engine.troubles(), "the server is stopping") if service.draining else engine.troubles()
 
 
 async def _until_begun(parts: Parts, engine: "asyncio.Task[None]", stopping: asyncio.Event, clock: Clock) -> None:
@@ -330,15 +340,6 @@ async def _until_stopped(parts: Parts, engine: "asyncio.Task[None]", stopping: a
                 log.info("health.restored")
             reported = troubles
         await clock.wait_until(None, stopping)
-
-
-async def _drain(parts: Parts, engine: "asyncio.Task[None]") -> None:
-    log.info("server.draining")
-    await parts.server.set_serving(serving=False)
-    parts.service.drain()
-    parts.workers.drain()
-    parts.engine.stop()
-    await engine
 
 
 async def _register(service: Service, tasks: Sequence[Registration], *, file: str) -> None:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from schedule_grpc.access.authenticator import Prover
@@ -14,8 +15,11 @@ from schedule_grpc.access.gate import Gate
 from schedule_grpc.access.jwt_tokens import JwtIssuers
 from schedule_grpc.access.opening import Entrance, opened_entrance
 from schedule_grpc.access.provers import ByCertificate, ByToken
+from schedule_grpc.access.sessions import Sessions
 from schedule_grpc.api import GrpcServer, HttpInterface
+from schedule_grpc.api.call_spans import Answered, noting_status
 from schedule_grpc.app.bootstrap import write_first_key
+from schedule_grpc.app.facts import facts_of
 from schedule_grpc.app.open_addresses import keep_warning
 from schedule_grpc.dispatch import Workers
 from schedule_grpc.events import Hub
@@ -27,8 +31,11 @@ from schedule_grpc.service.keys import KeyService
 from schedule_grpc.settings.auth import AuthOptions
 from schedule_grpc.settings.config import Settings
 from schedule_grpc.store import Store
+from schedule_grpc.tracing import Tracer
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from schedule_grpc.api.http import HttpServer
 
 CATCHES_UP_WITHIN = 1.0
@@ -51,8 +58,14 @@ class Core:
     clock: Clock
     troubles: Callable[[], Sequence[str]]
     """Returns why the server is not healthy; nothing if it is."""
+    unready: Callable[[], Sequence[str]]
+    """Returns why calls should go to another server; nothing if they may come here."""
+    leaving: Callable[[], bool]
+    """Returns whether callers are told to go to another server, because this one stops."""
     caught_up: Callable[[], bool]
     """Returns whether no overdue work is left."""
+    tracer: Tracer | None = None
+    """Makes spans; None: there are none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,26 +95,40 @@ async def opened_edges(settings: Settings, core: Core, stack: AsyncExitStack) ->
         await write_first_key(first_key, keys, entrance.keys.refresh)
     if settings.open_addresses:
         warning = keep_warning(settings.open_addresses, lambda: entrance.gate.mode, core.clock)
-        stack.push_async_callback(_end_task, asyncio.create_task(warning, name="insecure_bind"))
+        stack.push_async_callback(end_task, asyncio.create_task(warning, name="insecure_bind"))
     server = GrpcServer(
         core.service if settings.api else None,
         keys=keys if settings.api else None,
         workers=core.workers if settings.api else None,
-        answered=core.metrics.answered,
+        answered=_answered(core),
         gate=entrance.gate,
+        connection_age=_connection_age(settings.drain_delay),
+        tracer=core.tracer,
     )
     addresses = await server.start([each.opened("grpc") for each in settings.grpc])
     stack.push_async_callback(server.stop, STREAM_GRACE)
     listeners = [each.opened("http") for each in settings.http.address]
     if not listeners:
         return Edges(server=server, gate=entrance.gate, addresses=addresses, http_addresses=(), http_answers=None)
-    http = HttpInterface(listeners, partial(_http_server, settings, core, keys, server, entrance.gate))
+    http = HttpInterface(listeners, partial(_http_server, settings, core, keys, server, entrance.gate, addresses))
     answers = asyncio.create_task(_answer_http(http, core.caught_up, core.clock), name="load HTTP")
     stack.push_async_callback(http.close)
-    stack.push_async_callback(_end_task, answers)
+    stack.push_async_callback(end_task, answers)
     return Edges(
         server=server, gate=entrance.gate, addresses=addresses, http_addresses=http.addresses, http_answers=answers
     )
+
+
+def _connection_age(drain_delay: timedelta) -> timedelta | None:
+    """Return the age at which gRPC's connections are renewed, None for never.
+
+    A load balancer leads new connections elsewhere, not those that there are. gRPC's own stop fails calls: those that
+    arrive while it tells clients to go away are CANCELLED. An old connection is ended without a failed call, and when
+    the delay is over each one has grown old; the other half of the delay is for connections that come until the load
+    balancer has learned of the stop. Connections cannot be asked to move at the signal: their age is an option that a
+    gRPC server is made with.
+    """
+    return drain_delay / 2 if drain_delay else None
 
 
 async def _entrance(settings: Settings, core: Core, stack: AsyncExitStack) -> Entrance:
@@ -137,23 +164,76 @@ def _provers(auth: AuthOptions, clock: Clock, stack: AsyncExitStack) -> list[Pro
 
 
 def _http_server(
-    settings: Settings, core: Core, keys: KeyService, server: GrpcServer, gate: Gate, http: Any
+    settings: Settings,
+    core: Core,
+    keys: KeyService,
+    server: GrpcServer,
+    gate: Gate,
+    addresses: Sequence[Bound],
+    http: Any,
 ) -> "HttpServer":
     """Make the HTTP server by its module, which is loaded late."""
+    sessions = Sessions(core.store, core.clock)
     app = http.application(
         core.service if settings.api else None,
         registry=core.metrics.registry,
         troubles=core.troubles,
+        unready=core.unready,
         clock=core.clock,
         keys=keys if settings.api else None,
         servicers=server.servicers,
-        answered=core.metrics.answered,
+        answered=_answered(core),
+        pages=_pages(settings, core, gate, sessions, addresses) if settings.ui.enabled else None,
     )
     options = settings.http
-    access = http.Access(hosts=frozenset(options.allowed_hosts), origins=frozenset(options.allowed_origins))
-    guard = http.Guard(app, access=access, clock=core.clock, answered=core.metrics.answered_http, gate=gate)
-    made: HttpServer = http.HttpServer(guard, grace=STREAM_GRACE)
+    access = http.Access(
+        hosts=frozenset(options.allowed_hosts),
+        origins=frozenset(options.allowed_origins),
+        changes=options.changes,
+    )
+    counted = core.metrics.answered_http
+    guard = http.Guard(
+        app,
+        access=access,
+        clock=core.clock,
+        answered=counted if core.tracer is None else http.noting_route(counted),
+        gate=gate,
+        leaving=core.leaving,
+        sessions=sessions,
+    )
+    served = guard if core.tracer is None else http.Traced(guard, core.tracer)
+    made: HttpServer = http.HttpServer(served, grace=STREAM_GRACE)
     return made
+
+
+def _answered(core: Core) -> Answered:
+    """Return what is called with the method and the status of each rpc."""
+    counted = core.metrics.answered
+    return counted if core.tracer is None else noting_status(counted)
+
+
+def _pages(
+    settings: Settings, core: Core, gate: Gate, sessions: Sessions, addresses: Sequence[Bound]
+) -> "Callable[[FastAPI, Service], None]":
+    """Return what adds the pages to the HTTP application."""
+    from schedule_grpc.api.ui.dashboard import Dashboard, Shown  # noqa: PLC0415 (as HTTP: in its thread, late)
+    from schedule_grpc.api.ui.pages import add_pages  # noqa: PLC0415
+
+    options = settings.ui
+    dashboard = Dashboard(
+        clock=core.clock,
+        sessions=sessions,
+        gate=gate,
+        shown=Shown(
+            title=options.title, colour=options.colour, version=version("schedule-grpc"), changes=settings.http.changes
+        ),
+        troubles=core.troubles,
+        facts=partial(facts_of, settings),
+        replicas=core.store.replicas,
+        grpc=addresses,
+        secure=settings.auth.behind_tls_proxy,
+    )
+    return partial(add_pages, dashboard=dashboard)
 
 
 async def _answer_http(http: HttpInterface, caught_up: Callable[[], bool], clock: Clock) -> None:
@@ -165,7 +245,7 @@ async def _answer_http(http: HttpInterface, caught_up: Callable[[], bool], clock
     await http.answer()
 
 
-async def _end_task(task: "asyncio.Task[Any]") -> None:
+async def end_task(task: "asyncio.Task[Any]") -> None:
     """Cancel a task, and return when it has ended."""
     task.cancel()
     await asyncio.wait([task])

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import re
 import select
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Protocol, TypeAlias
@@ -25,9 +26,13 @@ LOCK_SECONDS = 10
 """How long counting, and then pg_dump, waits for a locked table."""
 LOOK_MILLISECONDS = 100
 """How often a thread that waits for pg_dump checks whether it is still wanted."""
+VERSION_SECONDS = 10
+"""How long pg_dump may take to say its version."""
 MOST_REPEATED = 2000
 """Characters of pg_dump's output that an error repeats."""
 
+_VERSION = re.compile(r"\b(?P<version>(?P<major>\d+)[.\d]*)")
+"""In ``pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)``."""
 _PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH")
 
 Unwanted = Callable[[], bool]
@@ -113,7 +118,9 @@ class PostgresSource:
                 await transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 await transaction.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
                 await transaction.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-                [kept] = await transaction.fetch("SELECT pg_export_snapshot() AS id")
+                [kept] = await transaction.fetch(
+                    "SELECT pg_export_snapshot() AS id, current_setting('server_version') AS version"
+                )
                 counts = {}
                 for table in await transaction.fetch(_TABLES):
                     [row] = await transaction.fetch(f"SELECT count(*) AS n FROM ONLY {table['quoted']}")  # noqa: S608
@@ -122,7 +129,7 @@ class PostgresSource:
                     self.pg_dump, "--format=plain", "--encoding=UTF8", "--no-password",
                     f"--lock-wait-timeout={LOCK_SECONDS}s", f"--snapshot={kept['id']}", f"--dbname={target}",
                 )  # fmt: skip
-                yield PostgresSnapshot(self.name, command, environment, counts)
+                yield PostgresSnapshot(self.name, command, environment, counts, server=kept["version"])
         finally:
             await asyncio.shield(pool.aclose())
 
@@ -145,6 +152,8 @@ class PostgresSnapshot:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     counts: Mapping[str, int]
+    server: str
+    """The server's version, such as 17.2."""
 
     def write(self, out: BinaryIO, work: Path, *, unwanted: Unwanted, report: Report) -> Mapping[str, int]:  # noqa: ARG002
         """Let pg_dump write it."""
@@ -166,11 +175,34 @@ class PostgresSnapshot:
                 process.kill()
                 raise
         if process.returncode:
+            self._check_version()
             message = log_file.read_text("utf-8", "replace").strip()[-MOST_REPEATED:]
             message = message or f"pg_dump ended with status {process.returncode}"
             password = self.environment.get("PGPASSWORD")
             raise BindingError(self.name, message.replace(password, "***") if password else message)
         return self.counts
+
+    def _check_version(self) -> None:
+        """Check, after a failure, that pg_dump is not older than the server: it then refuses every dump.
+
+        Raises:
+            ConfigurationError: naming both versions.
+        """
+        with suppress(OSError, subprocess.SubprocessError):
+            told = subprocess.run(  # noqa: S603 (as above)
+                (self.command[0], "--version"),
+                capture_output=True,
+                check=False,
+                env=self.environment,
+                timeout=VERSION_SECONDS,
+            )
+            found = _VERSION.search(told.stdout.decode("utf-8", "replace"))
+            if found is not None and int(found["major"]) < int(self.server.partition(".")[0]):
+                raise ConfigurationError(
+                    f"{self.name}: {self.command[0]} is of version {found['version']} and the server of version "
+                    f"{self.server}: pg_dump must not be older than the server. Install PostgreSQL's client of version "
+                    f"{self.server.partition('.')[0]} or newer, or name its program in [backup] pg_dump"
+                )
 
     @staticmethod
     def _drain(process: "subprocess.Popen[bytes]", out: BinaryIO, unwanted: Unwanted) -> None:

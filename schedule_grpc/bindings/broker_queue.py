@@ -15,6 +15,7 @@ from schedule_grpc.domain.canonical_json import decode, encode
 from schedule_grpc.domain.durations import MILLISECOND
 from schedule_grpc.errors import BindingError
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.tracing import TRACEPARENT, present_span
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class BrokerQueue:
     Only Redis knows that a key is queued already: it holds ``schedule-grpc:queued:QUEUE:KEY``, whose name is the
     message's header ``dedupe``. A consumer deletes it when it takes the job; else it goes after ``dedupe_for``.
     Other brokers take every job. A job whose enqueue failed may be queued all the same: rather twice than never.
+    Messages of traced handlers have the header ``traceparent``.
     """
 
     def __init__(self, name: str, url: str, options: BrokerOptions, *, clock: Clock) -> None:
@@ -92,7 +94,9 @@ class BrokerQueue:
             "dedupe_key": dedupe_key,
             "created_at": written(self._clock.now()),
         }
-        return await self._run(partial(self._enqueue, job))
+        span = present_span()
+        headers = {} if span is None else {TRACEPARENT: span.traceparent}
+        return await self._run(partial(self._enqueue, job, headers))
 
     async def ping(self) -> None:
         """Return if the broker answers.
@@ -112,25 +116,25 @@ class BrokerQueue:
         except Exception as error:  # noqa: BLE001 (each transport has errors of its own)
             raise BindingError(self._name, _reason(error)) from None
 
-    def _enqueue(self, job: dict[str, Any]) -> bool:
+    def _enqueue(self, job: dict[str, Any], headers: Mapping[str, str]) -> bool:
         if job["dedupe_key"] is None:
-            return self._on_channel(partial(self._publish, job, {}))
+            return self._on_channel(partial(self._publish, job, headers))
         try:
-            return self._on_channel(partial(self._publish_once, job))
+            return self._on_channel(partial(self._publish_once, job, headers))
         except Exception:
             with suppress(Exception):
                 self._on_channel(partial(self._forget, job))
             raise
 
-    def _publish_once(self, job: dict[str, Any], channel: Any) -> bool:
+    def _publish_once(self, job: dict[str, Any], headers: Mapping[str, str], channel: Any) -> bool:
         if not self._remembers():
-            return self._publish(job, {}, channel)
+            return self._publish(job, headers, channel)
         key, client = self._key(job), channel.client
         # Remembered for a short while first: should this process die before the job is queued, it is not lost for long.
         claim = max(round(4000 * self._options.patience), 1)
         if not client.set(key, job["id"], nx=True, px=claim) and client.get(key) != job["id"].encode():
             return False
-        self._publish(job, {"dedupe": key}, channel)
+        self._publish(job, {**headers, "dedupe": key}, channel)
         with suppress(Exception):  # it is queued
             client.pexpire(key, max(self._options.dedupe_for // MILLISECOND, 1))
         return True
@@ -139,7 +143,7 @@ class BrokerQueue:
         if self._remembers() and channel.client.get(self._key(job)) == job["id"].encode():
             channel.client.delete(self._key(job))
 
-    def _publish(self, job: dict[str, Any], headers: dict[str, str], channel: Any) -> bool:
+    def _publish(self, job: dict[str, Any], headers: Mapping[str, str], channel: Any) -> bool:
         import kombu  # noqa: PLC0415 (an extra)
 
         arguments = {} if self._options.max_priority is None else {"x-max-priority": self._options.max_priority}
@@ -150,7 +154,7 @@ class BrokerQueue:
             routing_key=self._options.queue,
             content_type="application/json",
             content_encoding="utf-8",
-            headers=headers,
+            headers=dict(headers),
             priority=HIGHEST_PRIORITY - priority if self._remembers() else priority,
             delivery_mode=PERSISTENT,
             mandatory=True,

@@ -9,6 +9,7 @@ from typing import Any
 from schedule_grpc.bindings.secret_source import SecretSource
 from schedule_grpc.bindings.setting import Setting
 from schedule_grpc.errors import BindingError
+from schedule_grpc.tracing import TRACEPARENT, present_span
 
 LONGEST_REASON = 300
 MOST_BYTES = 1 << 20
@@ -81,6 +82,8 @@ class Embeddings:
     async def _ask(self, method: str, path: str, *, most: int = MOST_BYTES, **content: Any) -> Any:
         key = self._key.read()
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        if (span := present_span()) is not None:
+            headers[TRACEPARENT] = span.traceparent
         try:
             async with self._client.stream(method, path, headers=headers, **content) as response:
                 body = await self._beginning(response, most)

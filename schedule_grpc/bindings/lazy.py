@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 
 import structlog
 
+from schedule_grpc.bindings.call_spans import span_of_call
 from schedule_grpc.bindings.setting import Setting
 from schedule_grpc.domain.durations import written
 from schedule_grpc.errors import BindingError, ScheduleError
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.tracing import present_span
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +53,7 @@ class LazyBinding:
                 answer = getattr(await self._open(), method)(*arguments, **parameters)
                 return await answer if inspect.isawaitable(answer) else answer
 
-        return call
+        return _spanned(call, self._setting, method)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._opened().__await__()
@@ -93,7 +95,7 @@ class LazyBinding:
             context = (await self._open()).transaction()
             transaction = await context.__aenter__()
         try:
-            yield _LimitedStatements(transaction, self._limited)
+            yield _LimitedStatements(transaction, self._limited, self._setting)
         except BaseException:
             if not await context.__aexit__(*sys.exc_info()):
                 raise
@@ -159,9 +161,10 @@ class LazyBinding:
 class _LimitedStatements:
     """A transaction's statements, each with the binding's timeout."""
 
-    def __init__(self, transaction: Any, limited: Callable[[], Any]) -> None:
+    def __init__(self, transaction: Any, limited: Callable[[], Any], setting: Setting) -> None:
         self._statements = transaction
         self._limited = limited
+        self._setting = setting
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("_"):
@@ -171,7 +174,20 @@ class _LimitedStatements:
             async with self._limited():
                 return await getattr(self._statements, method)(*arguments, **parameters)
 
+        return _spanned(call, self._setting, method)
+
+
+def _spanned(call: Callable[..., Any], setting: Setting, method: str) -> Callable[..., Any]:
+    """Return a call that is a span within the handler's, if that has one."""
+    span = present_span()
+    if span is None:
         return call
+
+    async def spanned(*arguments: Any, **parameters: Any) -> Any:
+        with span.child(*span_of_call(setting, method, arguments, parameters)):
+            return await call(*arguments, **parameters)
+
+    return spanned
 
 
 def _failed(task: "asyncio.Task[Any]") -> bool:

@@ -11,6 +11,8 @@ from schedule_grpc.handlers import TaskContext
 
 UNCONFIGURED = "unconfigured"
 
+MAKE_TABLES = "Create them, or have the server do it: create_tables = true in [bindings] DB (docs/platform.md)"
+
 _Task = Callable[[TaskContext], Awaitable[dict[str, Any]]]
 
 
@@ -29,7 +31,7 @@ def waits_for_tables(task: _Task) -> _Task:
         except BindingError as error:
             if not await is_unconfigured(ctx, error):
                 raise
-            message = f"Not configured yet: {error.message}, nor any other table of the platform"
+            message = f"Not configured yet: {error.message}, nor any other table of the platform. {MAKE_TABLES}"
             return report.success(message, status=UNCONFIGURED)
 
     return run

@@ -13,6 +13,7 @@ from schedule_grpc.cli.commands import (
     handlers,
     imports,
     init,
+    insight,
     keys,
     migrate,
     namespaces,
@@ -44,6 +45,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(contexts.app, name="contexts")
 app.add_typer(imports.app, name="import")
 app.command("preview")(preview.preview)
+app.command("upcoming")(insight.upcoming)
+app.command("why")(insight.why)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("proto")(proto.proto)

@@ -11,6 +11,7 @@ import typer
 from schedule_grpc.cli.completion import handler_names, states, task_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime, timedelta
 
     from schedule_grpc.domain.execution import ExecutionFilter
@@ -243,3 +244,15 @@ def _number(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
+
+
+def one_of(option: str, text: str, words: "Iterable[str]") -> str:
+    """Return the word that a text is, whatever its case, in small letters.
+
+    Raises:
+        typer.BadParameter: if it is none of them.
+    """
+    known = [word.lower() for word in words]
+    if text.lower() not in known:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(known)}", param_hint=option)
+    return text.lower()

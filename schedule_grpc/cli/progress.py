@@ -11,8 +11,8 @@ from rich.table import Column
 from rich.text import Text
 
 from schedule_grpc.cli.log_lines import log_line_shown
-from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.domain.durations import human
+from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.execution.log_lines import LogLine
 from schedule_grpc.domain.retry import FailureKind

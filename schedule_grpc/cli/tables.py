@@ -10,16 +10,19 @@ from rich.console import Console
 from rich.text import Text
 
 from schedule_grpc.cli.contexts import Context
+from schedule_grpc.cli.times import clocks, relative
 from schedule_grpc.domain.access.audit import AuditEvent
 from schedule_grpc.domain.access.keys import Identity, KeyInfo
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, Limits, Namespace
 from schedule_grpc.domain.durations import human
+from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.execution.log_lines import Progress
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.policy_reading import policy_text
 from schedule_grpc.domain.schedule import Preview, Schedule
 from schedule_grpc.domain.task import Task
+from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.text.terminal import first_line, plain
 
 STYLES = {
@@ -39,25 +42,20 @@ LEAST_LAST = 20
 _ALWAYS_SHOWN = ("timeout", "retry.max_retries", "overlap", "catch_up")
 
 
-def time_shown(instant: datetime | None) -> str:
-    """Return an instant for people, in UTC; nothing for none."""
-    return "" if instant is None else instant.strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def print_tasks(tasks: Iterable[Task]) -> None:
     """Print a table of tasks, and a note below it if no server and no worker offers the handlers of some."""
     shown = list(tasks)
     namespaced = _namespace_column(shown)
+    now = SystemClock().now()
     print_table(
-        (*namespaced, "TASK", "SCHEDULE", "NEXT RUN", "LAST RUN", "HANDLER"),
+        (*namespaced, "TASK", "LAST", "NEXT", "SCHEDULE, HANDLER"),
         [
             (
                 *(task.namespace for _ in namespaced),
                 task.name,
-                _schedule_shown(task.schedule),
-                _next_run_shown(task),
-                time_shown(task.last_run_time),
-                _handler_shown(task),
+                _last_shown(task, now),
+                _next_run_shown(task, now),
+                GAP.join(filter(None, (_schedule_shown(task.schedule), _handler_shown(task)))),
             )
             for task in shown
         ],
@@ -66,10 +64,24 @@ def print_tasks(tasks: Iterable[Task]) -> None:
         print(f"{NO_WORKER} No server and no worker offers this handler: executions wait for it.")
 
 
-def _next_run_shown(task: Task) -> str:
+def _last_shown(task: Task, now: datetime) -> Text:
+    """Return how a task's newest execution ended, and when; that one runs, if one does."""
+    activity = task.activity
+    if activity is not None and activity.running:
+        return Text(State.RUNNING.value, style=STYLES[State.RUNNING])
+    if activity is None or activity.last is None:
+        return Text("" if task.last_run_time is None else relative(task.last_run_time, now))
+    last = activity.last
+    return Text(f"{last.state.value} {relative(last.end_time, now)}", style=STYLES.get(last.state, ""))
+
+
+def _next_run_shown(task: Task, now: datetime) -> str:
     if not task.enabled:
         return "disabled"
-    return "cannot be read" if task.trouble else time_shown(task.next_run_time)
+    if task.trouble:
+        return "cannot be read"
+    following = task.next_run_time
+    return "" if following is None else f"{relative(following, now)}, {clocks(following, task.schedule, now)}"
 
 
 def print_task(task: Task) -> None:
@@ -97,25 +109,31 @@ def print_task(task: Task) -> None:
 
 
 def print_executions(executions: Iterable[Execution]) -> None:
-    """Print a table of executions; the task's name is in the id."""
+    """Print a table of executions. On a terminal that is too narrow for the ids, each stands below its row."""
     shown = list(executions)
     namespaced = _namespace_column(shown)
-    print_table(
-        (*namespaced, "CREATED", "STATE", "TRY", "TOOK", "SCHEDULED", "ID", "WHY"),
-        [
-            (
-                *(execution.namespace for _ in namespaced),
-                time_shown(execution.create_time),
-                Text(execution.state.value, style=STYLES.get(execution.state, "")),
-                str(execution.attempt or ""),
-                "" if execution.duration is None else human(execution.duration),
-                time_shown(execution.scheduled_time) or execution.trigger.value.lower(),
-                execution.id,
-                execution.reason or execution.error or "",
-            )
-            for execution in shown
-        ],
-    )
+    now = SystemClock().now()
+    rows: list[tuple[str | Text, ...]] = [
+        (
+            *(execution.namespace for _ in namespaced),
+            time_shown(execution.create_time),
+            relative(execution.create_time, now),
+            execution.task_name,
+            Text(execution.state.value, style=STYLES.get(execution.state, "")),
+            str(execution.attempt or ""),
+            "" if execution.duration is None else human(execution.duration),
+            execution.id,
+            execution.reason or execution.error or "",
+        )
+        for execution in shown
+    ]
+    header = (*namespaced, "CREATED", "AGO", "TASK", "STATE", "TRY", "TOOK", "ID", "WHY")
+    if Console().is_terminal:  # people read how long ago it was, and paste the id
+        created = len(namespaced)
+        narrow = [(*row[:created], *row[created + 1 : -2], row[-1]) for row in rows]
+        print_table((*header[:created], *header[created + 1 : -2], header[-1]), narrow, below=[e.id for e in shown])
+    else:
+        print_table(header, rows)
 
 
 def print_execution(execution: Execution) -> None:
@@ -329,8 +347,13 @@ def _schedule_shown(schedule: Schedule) -> str:
     return schedule.text if schedule.time_zone == "UTC" else f"{schedule.text} {schedule.time_zone}"
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-    """Print rows under a header; columns are never folded, so that ids can be copied; only the last one is cut."""
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str | Text]], *, below: Sequence[str] | None = None
+) -> None:
+    """Print rows under a header; columns are never folded, so that ids can be copied; only the last one is cut.
+
+    ``below`` has a text for each row, which is printed under it.
+    """
     console = Console(soft_wrap=True)
     # As Text, not as markup: a handler's error may hold anything.
     cells = [[cell if isinstance(cell, Text) else Text(first_line(cell)) for cell in row] for row in rows]
@@ -338,12 +361,14 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> 
     *widths, last = (max(cell.cell_len for cell in column) for column in zip(*cells, strict=True))
     if console.is_terminal:
         last = max(console.width - sum(widths) - len(GAP) * len(widths), LEAST_LAST)
-    for row in cells:
+    for number, row in enumerate(cells):
         for cell, width in zip(row, (*widths, last), strict=True):
             cell.truncate(width, overflow="ellipsis", pad=True)
         line = Text(GAP).join(row)
         line.rstrip()
         console.print(line)
+        if below is not None and number:
+            console.print(Text(f"{GAP}{below[number - 1]}", style="dim"))
 
 
 def print_facts(facts: Mapping[str, str | None]) -> None:

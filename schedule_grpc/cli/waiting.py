@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from schedule_grpc.cli.tables import time_shown
+from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
 from schedule_grpc.domain.policy import Overlap
 from schedule_grpc.errors import ScheduleError

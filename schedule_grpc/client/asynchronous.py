@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from os import PathLike
 from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -17,7 +18,7 @@ from schedule_grpc.client.call import Call, Pages, Run, answers, failure, within
 from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Tls, route
 from schedule_grpc.client.patience import PATIENCE, pauses
 from schedule_grpc.client.rpcs import rpcs_over
-from schedule_grpc.client.token import CallMetadata, no_metadata
+from schedule_grpc.client.token import CallMetadata, no_metadata, with_trace
 from schedule_grpc.client.values import namespace_given
 from schedule_grpc.errors import ScheduleError, Unavailable
 from schedule_grpc.events import Lost, WatchEvent
@@ -31,8 +32,8 @@ class AsyncWatch(AsyncIterator[WatchEvent]):
     """An iterator of events of executions, as they happen, until the watch or its client is closed.
 
     The watch has begun when its context is entered, or else with the first event. After a restart of the server it
-    begins again and yields ``Lost(count=0)``. It may be closed at any time, and more than once. Cancelling a wait
-    for an event (by a timeout, for example) loses no event: the next wait gets it.
+    begins again and yields ``Lost(count=0)``. It may be closed at any time, and more than once. A cancelled wait for an
+    event loses no event: the next wait gets it.
     """
 
     def __init__(
@@ -231,15 +232,13 @@ class AsyncClient:
         """Prepare a client; it connects with the first call.
 
         Args:
-            address: ``host:port`` (50051 where no port is named), a URL of it, or another name for a target that gRPC
-                knows, such as ``unix:/run/schedule.sock``.
+            address: ``host:port`` (50051 where no port is named), its URL, or a target of gRPC's: ``unix:/run/s.sock``.
             tls: How the server proves its identity, and the client its own; None connects without encryption.
             token: Sent with every call as a bearer token; without TLS to this machine only.
             token_file: A file that holds the token instead, and is read again whenever it changes.
             deadline: Seconds for a call over all its attempts; run_task_now (not detached) and watches have none.
             attempts: How often a call is made, 1 to 5; once for trigger_cron, create_key and rotate_key.
-            patience: Seconds for which a watch that has begun, or a waiting run_task_now, tries to reach a server
-                that is gone; with 0 they end with the server.
+            patience: Seconds for which a begun watch, or a waiting run_task_now, tries to reach a server that is gone.
             namespace: The namespace of every call; empty: the one that the token's grants name, or ``default``.
 
         Raises:
@@ -272,7 +271,7 @@ class AsyncClient:
         self._channel = channel
         self._rpcs = rpcs_over(channel)
         self._deadline = deadline
-        self._metadata = metadata
+        self._metadata = with_trace(metadata)
         self._patience = patience
         self._namespace = namespace_given(namespace)
         self._was_answered = False
@@ -324,6 +323,9 @@ class AsyncClient:
     get_execution = _method(requests.get_execution)
     cancel_execution = _method(requests.cancel_execution)
     watch = watch_executions = _watch(requests.watch_executions)
+    get_summary = _method(requests.get_summary)
+    get_upcoming_runs = _method(requests.get_upcoming_runs)
+    explain_task = _method(requests.explain_task)
     list_handlers = _method(requests.list_handlers)
     list_workers = _method(requests.list_workers)
     initialize_default_tasks = _method(requests.initialize_default_tasks)
@@ -382,9 +384,7 @@ class AsyncClient:
         raise gone
 
     def _watched(self, call: Call[WatchEvent | None]) -> AsyncWatch:
-        def begin() -> Any:
-            return self._called(call)
-
+        begin = partial(self._called, call)
         watch = AsyncWatch(begin(), begin, call.read, is_closed=lambda: self._closed, patience=self._patience)
         self._watches.add(watch)
         return watch

@@ -16,7 +16,7 @@ from schedule_grpc.client.call import Call, Pages, Run, answers, failure, within
 from schedule_grpc.client.channel import ATTEMPTS, DEADLINE, Tls, route
 from schedule_grpc.client.patience import PATIENCE, pauses
 from schedule_grpc.client.rpcs import rpcs_over
-from schedule_grpc.client.token import CallMetadata, no_metadata
+from schedule_grpc.client.token import CallMetadata, no_metadata, with_trace
 from schedule_grpc.client.values import namespace_given
 from schedule_grpc.errors import ScheduleError, Unavailable
 from schedule_grpc.events import Lost, WatchEvent
@@ -221,7 +221,7 @@ class Client:
         self._channel = channel
         self._rpcs = rpcs_over(channel)
         self._deadline = deadline
-        self._metadata = metadata
+        self._metadata = with_trace(metadata)
         self._patience = patience
         self._namespace = namespace_given(namespace)
         self._was_answered = False
@@ -274,6 +274,9 @@ class Client:
     cancel_execution = _method(requests.cancel_execution)
     watch_executions = _watch(requests.watch_executions)
     watch = watch_executions
+    get_summary = _method(requests.get_summary)
+    get_upcoming_runs = _method(requests.get_upcoming_runs)
+    explain_task = _method(requests.explain_task)
     list_handlers = _method(requests.list_handlers)
     list_workers = _method(requests.list_workers)
     initialize_default_tasks = _method(requests.initialize_default_tasks)

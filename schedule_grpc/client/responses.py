@@ -33,7 +33,7 @@ def tasks(response: pb.BatchRegisterTasksResponse | pb.InitializeDefaultTasksRes
 def task_page(response: pb.ListTasksResponse) -> TaskPage:
     """Return the page of a ListTasks answer."""
     found = tuple(protobuf.task_from(task) for task in response.tasks)
-    return TaskPage(tasks=found, next_page_token=response.next_page_token)
+    return TaskPage(tasks=found, next_page_token=response.next_page_token, is_partial=response.partial)
 
 
 def tasks_of(page: TaskPage) -> tuple[Task, ...]:

@@ -6,6 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+from schedule_grpc.tracing import TRACEPARENT, present_span
+
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 CallMetadata: TypeAlias = Callable[[], Metadata]
 """Returns the metadata of a call that is made now."""
@@ -16,6 +18,16 @@ _TOKEN = re.compile(r"[!-~]+")
 def no_metadata() -> Metadata:
     """Return the metadata of a call without a token."""
     return ()
+
+
+def with_trace(metadata: CallMetadata) -> CallMetadata:
+    """Return what adds the span in progress to the metadata of calls: a traced handler may be the caller."""
+
+    def both() -> Metadata:
+        span = present_span()
+        return metadata() if span is None else (*metadata(), (TRACEPARENT, span.traceparent))
+
+    return both
 
 
 def metadata_with(token: str | None, token_file: PathLike[str] | str | None) -> CallMetadata:

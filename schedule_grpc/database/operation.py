@@ -43,6 +43,9 @@ Operation: TypeAlias = Generator[Statement | Together, Rows, T]
 Factory: TypeAlias = Callable[[], Operation[T]]
 """Begins an operation anew: after a failed commit a batch is run again, one by one."""
 
+OnCommit: TypeAlias = Callable[[int, float], None]
+"""Called after a commit with the number of operations in it, and the seconds that it took from its begin."""
+
 
 def together(*queries: tuple[SetQuery, Sequence[Parameters]]) -> Operation[list[list[str]]]:
     """Run queries over rows in one round trip; return the answer of each.

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TypeAlias
 
 import structlog
 
@@ -15,13 +14,10 @@ from schedule_grpc.domain.execution import State
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.runtime.clock import Clock
-from schedule_grpc.store import ClaimRequest, Given, Store, Taker
+from schedule_grpc.store import ClaimRequest, Given, Group, Store, Taker
 from schedule_grpc.store.shares import Shares
 
 log = structlog.get_logger(__name__)
-
-Group: TypeAlias = tuple[str, frozenset[str]]
-"""Sessions that offer the same handlers in the same namespace: what is claimed for one fits each."""
 
 
 class Giving:
@@ -55,8 +51,14 @@ class Giving:
         return self._hub.listening(self._notice, with_peers=True)
 
     def wake(self) -> None:
-        """Look again: a Pull waits that did not, or a slot is free."""
+        """Look again: a slot is free, or the server stops."""
         self._woken.set()
+
+    def wake_for(self, session: Session) -> None:
+        """Look again for a session whose Pull waits now, unless nothing can start for its group."""
+        group = _group_of(session)
+        if group not in self._idle or group not in self._groups:
+            self._woken.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Claim whenever something may be claimed, until stopped."""
@@ -79,25 +81,27 @@ class Giving:
             self._idle.clear()  # events are hints
             self._next_time = None
             self._looked = now
-        if self._sessions:
-            await self._shares.keep_up()
-        requests = self._requests(now, wall)
+        asking = self._asking()
         self._stirred.clear()
-        if not requests:
+        if not asking:
             return
-        groups = [(request.namespace, request.handlers) for request in requests]
         expected, self._expects = self._expects, False
         if not expected:
-            seen = await self._store.waiting_for(requests, now=wall)
+            seen = await self._store.waiting_for(tuple(asking), now=wall)
             self._note_next(seen.next_time)
             if not seen.leaves:
-                self._idle.update(set(groups) - self._stirred)
+                self._idle.update(asking.keys() - self._stirred)
                 return
+        await self._shares.keep_up()
+        requests = self._requests(asking, now, wall)
+        if not requests:
+            return
+        groups = {request.group for request in requests}
         given = await self._claimed(requests, wall)
         self._note_next(given.next_time)
         self._expects |= given.leaves
         if not given.leaves:
-            self._idle.update(set(groups) - self._stirred)
+            self._idle.update(groups - self._stirred)
 
     async def _claimed(self, requests: Sequence[ClaimRequest], wall: datetime) -> Given:
         """Claim, and hand each attempt to its session."""
@@ -126,22 +130,29 @@ class Giving:
         if time is not None:
             self._next_time = time if self._next_time is None else min(time, self._next_time)
 
-    def _requests(self, now: float, wall: datetime) -> tuple[ClaimRequest, ...]:
-        """Return one request for each group of sessions whose Pulls wait, the longest waiting first."""
+    def _asking(self) -> Mapping[Group, Sequence[Session]]:
+        """Return the groups, each with all its sessions, in which a Pull waits and for which something may start."""
         groups: dict[Group, list[Session]] = {}
         for session in self._sessions.values():
-            groups.setdefault((session.worker.namespace, session.handlers), []).append(session)
+            groups.setdefault(_group_of(session), []).append(session)
         self._groups = frozenset(groups)
+        return {
+            group: members
+            for group, members in groups.items()
+            if group not in self._idle and any(each.free_slots > 0 for each in members)
+        }
+
+    def _requests(
+        self, asking: Mapping[Group, Sequence[Session]], now: float, wall: datetime
+    ) -> tuple[ClaimRequest, ...]:
+        """Return one request for each group of sessions whose Pulls wait, the longest waiting first."""
         requests = []
-        for group, members in groups.items():
-            if group in self._idle:
-                continue
+        for (namespace, handlers), members in asking.items():
             waiting = sorted((each for each in members if each.waiting is not None), key=_turn)
             takers = tuple(taker for each in waiting if (taker := each.taker(now)) is not None)
             if takers:
                 limit = sum(each.worker.slots for each in members)
                 running = _sum(each.by_handler for each in members)
-                namespace, handlers = group
                 requests.append(
                     ClaimRequest(
                         owner="",
@@ -182,6 +193,10 @@ class Giving:
             self._idle.difference_update(groups)
             self._stirred.update(groups)
             self._woken.set()
+
+
+def _group_of(session: Session) -> Group:
+    return session.worker.namespace, session.handlers
 
 
 def _turn(session: Session) -> int:

@@ -240,11 +240,16 @@ class Session:
 
     # -- its slots
 
+    @property
+    def free_slots(self) -> int:
+        """How many attempts a claim can give it now; 0 or less where no Pull waits, or it has no free slot."""
+        if self.waiting is None or self.waiting.is_set() or self.draining or self.has_ended:
+            return 0
+        return min(self.waiting.capacity, self.worker.slots - self.running, MOST_BEGUN)
+
     def taker(self, now: float) -> Taker | None:
         """Return what a claim can give it now; None where no Pull waits, or it has no free slot."""
-        if self.waiting is None or self.waiting.is_set() or self.draining or self.has_ended:
-            return None
-        free = min(self.waiting.capacity, self.worker.slots - self.running, MOST_BEGUN)
+        free = self.free_slots
         if free <= 0:
             return None
         room = {handler: max(most - self.by_handler[handler], 0) for handler, most in self.limits.items()}

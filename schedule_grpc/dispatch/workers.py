@@ -1,7 +1,7 @@
 """The calls of workers: register, pull, report, leave. Any server answers any of them; what matters is on disk."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -11,7 +11,7 @@ from schedule_grpc.dispatch.giving import Giving
 from schedule_grpc.dispatch.refusals import SessionUnknown
 from schedule_grpc.dispatch.renewals import Renewals
 from schedule_grpc.dispatch.reports import Reports, hand_back
-from schedule_grpc.dispatch.session import Session, WaitingPull, require_handlers
+from schedule_grpc.dispatch.session import EARLY, Session, WaitingPull, require_handlers
 from schedule_grpc.dispatch.upkeep import Upkeep
 from schedule_grpc.dispatch.values import (
     Judged,
@@ -28,7 +28,7 @@ from schedule_grpc.domain.task import Handler
 from schedule_grpc.domain.worker import DEFAULT_LEASE, PROTOCOL, Worker, new_session_id
 from schedule_grpc.errors import InvalidArgument, ResourceExhausted
 from schedule_grpc.events import CancelRequested, Event, Hub
-from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.runtime.clock import Alarm, Clock
 from schedule_grpc.store import Key, LogBook, Store
 
 log = structlog.get_logger(__name__)
@@ -59,9 +59,25 @@ class Workers:
     """Answers workers' calls."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, hub: Hub, logbook: LogBook, kept: Collection[str] = frozenset()
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        logbook: LogBook,
+        kept: Collection[str] = frozenset(),
+        lapsed: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Take the parts; ``kept`` are the names of handlers that no worker may offer."""
+        """Take the parts.
+
+        Args:
+            store: The database.
+            clock: The time.
+            hub: Tells what happens.
+            logbook: Takes what handlers log and report.
+            kept: The names of handlers that no worker may offer.
+            lapsed: Is called with the number of workers that did not renew their leases, where this server ends them.
+        """
         self._store = store
         self._clock = clock
         self._hub = hub
@@ -72,17 +88,15 @@ class Workers:
         self._renewals = Renewals(store, clock)
         self._giving = Giving(store, clock, hub, self._sessions)
         self._reports = Reports(store, clock, logbook, slot_is_free=self._giving.wake)
-        self._upkeep = Upkeep(store, clock, ended=self._note_ended)
+        self._upkeep = Upkeep(store, clock, ended=self._note_ended, lapsed=lapsed, forget=self._forget_absent)
         self._drained = asyncio.Event()
 
     async def run(self, finished: asyncio.Event) -> None:
         """Give attempts until drained, and keep sessions until finished."""
         with self._giving.hearing(), self._hub.listening(self._notice, with_peers=True):
             upkeep = asyncio.create_task(self._upkeep.run(finished), name="workers' upkeep")
-            forgetting = asyncio.create_task(self._forget_absent(finished), name="forget absent workers")
             await self._giving.run(self._drained)
             await upkeep
-            await forgetting
 
     def drain(self) -> None:
         """Answer the Pulls that wait, and give no more attempts: the server stops."""
@@ -219,38 +233,54 @@ class Workers:
     async def _renew(self, session: Session, pull: WaitingPull, arrived: float) -> None:
         """Renew the lease if a quarter of it is gone: soon, or at once where the worker must hear of it now."""
         lease, full = session.lease_at(arrived), session.worker.lease
-        if lease is None or lease < full * 0.5 or self._longest_wait(session, pull, arrived) <= 0:
+        is_late = self._answer_by(session, pull, arrived) <= self._clock.monotonic()
+        if lease is None or lease < full * 0.5 or is_late:
             await asyncio.shield(self._renewals.ask(session))  # other Pulls may wait for it
         elif lease < full * 0.75:
             self._renewals.ask_soon(session)
 
-    def _longest_wait(self, session: Session, pull: WaitingPull, arrived: float) -> float:
-        """Return after how many seconds a Pull must be answered, so that the worker need not stop its handlers.
+    def _answer_by(self, session: Session, pull: WaitingPull, arrived: float) -> float:
+        """Return the monotonic seconds by which a Pull must be answered, so that the worker need not stop its handlers.
 
         A worker that holds attempts knows of the lease in its previous answer only, whatever was renewed since: where
         another server gave that answer, this one does not wait at all. One that holds none may be given some at the end
-        of its wait, and must have the time for one more Pull then.
+        of its wait, and must have the time for one more Pull then; its answer tells of every renewal until then.
         """
-        lease, now = session.worker.lease, self._clock.monotonic()
+        lease = session.worker.lease
         if session.attempts:
             if session.known_until is None:
-                return 0.0
-            longest = min(lease / 4, LONGEST_WAIT_HOLDING).total_seconds()
-            return min(longest, session.next_order(pull.held) - now, session.known_until - HEARS_BEFORE - now)
-        left = session.lease_at(arrived) or timedelta(0)
-        return min(min(lease / 2, LONGEST_WAIT).total_seconds(), left.total_seconds() - HEARS_BEFORE - A_PULL)
+                return arrived
+            longest = arrived + min(lease / 4, LONGEST_WAIT_HOLDING).total_seconds()
+            return min(longest, session.next_order(pull.held), session.known_until - HEARS_BEFORE)
+        ends = arrived + (session.lease_at(arrived) or timedelta(0)).total_seconds()
+        return min(arrived + min(lease / 2, LONGEST_WAIT).total_seconds(), ends - HEARS_BEFORE - A_PULL)
 
     async def _wait(self, session: Session, pull: WaitingPull, asked: Pull, arrived: float) -> None:
         """Return once there is something to answer, or it is time for the worker to renew its lease."""
-        seconds = min(asked.wait.total_seconds(), self._longest_wait(session, pull, arrived))
+        wanted = self._clock.monotonic() + asked.wait.total_seconds()
+
+        alarm: Alarm
+
+        def left() -> float:
+            return min(wanted, self._answer_by(session, pull, arrived)) - self._clock.monotonic()
+
+        def ring() -> None:
+            nonlocal alarm
+            seconds = 0.0 if pull.held else left()  # without attempts: longer, if the lease was renewed meanwhile
+            if seconds <= EARLY:
+                pull.set()
+            else:
+                alarm = self._clock.call_later(seconds, ring)
+
+        seconds = left()
         if seconds <= 0 or self._drained.is_set() or pull.is_set():
             return
         if self._waiting >= MOST_WAITING:
             raise ResourceExhausted(f"At this server {MOST_WAITING} workers wait already")
         self._waiting += 1
-        alarm = self._clock.call_later(seconds, pull.set)
+        alarm = self._clock.call_later(seconds, ring)
         if pull.capacity:
-            self._giving.wake()
+            self._giving.wake_for(session)
         try:
             await pull.wait()
         finally:
@@ -329,15 +359,14 @@ class Workers:
                 session.has_ended = True
                 _wake(session)
 
-    async def _forget_absent(self, finished: asyncio.Event) -> None:
+    def _forget_absent(self) -> None:
         """Forget sessions that call another server."""
-        while not finished.is_set():
-            now = self._clock.monotonic()
-            for session in tuple(self._sessions.values()):
-                limit = (session.worker.lease + FORGOTTEN_AFTER).total_seconds()
-                if session.waiting is None and now - session.heard > limit:
-                    del self._sessions[session.id]
-            await self._clock.wait_until(None, finished)
+        now = self._clock.monotonic()
+        for session in tuple(self._sessions.values()):
+            if session.waiting is not None:
+                continue
+            if now - session.heard > (session.worker.lease + FORGOTTEN_AFTER).total_seconds():
+                del self._sessions[session.id]
 
     def _notice(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -51,3 +51,15 @@ def human(duration: timedelta) -> str:
         if duration < longer - length / 200:  # nearer to it, two decimals would show 60.00s and not 1.00m
             return f"{duration / length:.2f}{unit}"
     return f"{duration / HOUR:.2f}h"
+
+
+def brief(duration: timedelta) -> str:
+    """Return a duration in one number, for lists: 3 ms, 1.2 s, 41 s, 6 min, 3 h, 12 days; 0 ms for a negative one."""
+    if duration < SECOND:
+        return f"{max(round(duration / MILLISECOND), 0)} ms"
+    if duration < 10 * SECOND:
+        return f"{duration / SECOND:.1f} s"
+    for unit, length, longest in (("s", SECOND, MINUTE), ("min", MINUTE, HOUR), ("h", HOUR, 2 * DAY)):
+        if duration < longest:
+            return f"{duration // length} {unit}"
+    return f"{duration // DAY} days"

@@ -5,13 +5,14 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from schedule_grpc.domain.access.audit import BEFORE_NEWEST, AuditFilter, AuditPlace
 from schedule_grpc.domain.access.keys import KeyFilter, KeyInfo, KeyPlace
 from schedule_grpc.domain.execution import ExecutionFilter, ExecutionPage
+from schedule_grpc.domain.listing import FIRST_PLACE, TaskPlace
 from schedule_grpc.domain.task import TaskFilter, TaskPage
 from schedule_grpc.errors import InvalidArgument
 from schedule_grpc.runtime.clock import from_micros, to_micros
@@ -47,7 +48,7 @@ class Page:
 class TaskCursor:
     """The place after which the next page of tasks begins."""
 
-    name: str = ""
+    place: TaskPlace = FIRST_PLACE
 
     @classmethod
     def read(cls, page: Page, chosen: TaskFilter) -> "TaskCursor":
@@ -58,12 +59,14 @@ class TaskCursor:
         """
         if not page.token:
             return cls()
-        (name,) = _opened(page.token, _question("tasks", chosen), str)
-        return cls(name=name)
+        number, name = _opened(page.token, _question("tasks", chosen), int, str)
+        if not -(2**63) <= number < 2**63:
+            raise _foreign()
+        return cls(place=TaskPlace(number=number, name=name))
 
     def write(self, chosen: TaskFilter) -> str:
         """Return the token for this place."""
-        return _sealed(_question("tasks", chosen), self.name)
+        return _sealed(_question("tasks", chosen), self.place.number, self.place.name)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +190,7 @@ def token_after_tasks(page: TaskPage, shown: int, chosen: TaskFilter) -> str:
     """Return the token of the page that follows the first ``shown`` tasks of this one."""
     if shown == len(page.tasks):
         return page.next_page_token
-    return TaskCursor(name=page.tasks[shown - 1].name).write(chosen)
+    return TaskCursor(place=page.places[shown - 1]).write(chosen)
 
 
 def token_after_executions(page: ExecutionPage, shown: int, task_name: str | None, chosen: ExecutionFilter) -> str:
@@ -207,6 +210,8 @@ def _question(kind: str, *parts: object) -> str:
 def _stable(part: object) -> object:
     if isinstance(part, ExecutionFilter):  # a set's own order differs between processes
         return (sorted(part.states), part.start_time, part.end_time)
+    if isinstance(part, TaskFilter):
+        return astuple(replace(part, states=frozenset())), sorted(part.states)
     return part
 
 

@@ -110,11 +110,18 @@ def _known_of_unreadable(task: Task, now: datetime) -> Firing:
 
 
 def backfill(
-    task: Task, start_time: datetime, end_time: datetime, now: datetime, *, by: str | None = None
+    task: Task,
+    start_time: datetime,
+    end_time: datetime,
+    now: datetime,
+    *,
+    by: str | None = None,
+    traceparent: str | None = None,
 ) -> tuple[Execution, ...]:
     """Return executions for the occurrences in [start_time, end_time), in their order; none after the settled time.
 
-    The engine's loop records occurrences after the settled time. ``by`` is the caller that asks for them.
+    The engine's loop records occurrences after the settled time. ``by`` is the caller that asks for them, and
+    ``traceparent`` the span of its call.
 
     Raises:
         TaskDisabled: for a disabled task.
@@ -133,7 +140,15 @@ def backfill(
         count = f"{due.count}" if due.exact else f"more than {due.count}"
         raise InvalidArgument.of("end_time", f"{count} occurrences lie in this time, at most {MAX_BACKFILL} at once")
     return tuple(
-        planned(task, trigger=Trigger.BACKFILL, now=now, scheduled_time=each, triggered_by=by) for each in due.newest
+        planned(
+            task,
+            trigger=Trigger.BACKFILL,
+            now=now,
+            scheduled_time=each,
+            triggered_by=by,
+            traceparent=traceparent,
+        )
+        for each in due.newest
     )
 
 

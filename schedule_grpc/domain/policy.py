@@ -51,6 +51,11 @@ class Window:
     start_time: datetime | None = None
     end_time: datetime | None = None
 
+    def holds(self, instant: datetime) -> bool:
+        """Return whether an occurrence at an instant counts."""
+        has_begun = self.start_time is None or instant >= self.start_time
+        return has_begun and (self.end_time is None or instant < self.end_time)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retention:

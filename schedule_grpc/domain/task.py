@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, TaskKey, namespace_violations
 from schedule_grpc.domain.canonical_json import CanonicalObject, NotJson, encode
 from schedule_grpc.domain.json_input import portable
+from schedule_grpc.domain.listing import OVERDUE_AFTER, TaskActivity, TaskFilter, TaskPlace
 from schedule_grpc.domain.policy import DEFAULT, CatchUp, Overlap, Policy, Retention, Window
 from schedule_grpc.domain.policy_reading import understood
 from schedule_grpc.domain.schedule import Due, Schedule, parse
@@ -187,6 +188,8 @@ class Task(Struct, frozen=True, kw_only=True):
     stats: TaskStats = TaskStats()
     no_worker: bool = False
     """Whether no server and no worker offers its handler: told to callers, and not stored."""
+    activity: TaskActivity | None = None
+    """What its executions are doing; None where that was not asked for. It is no part of what is stored."""
 
     @property
     def name(self) -> str:
@@ -207,6 +210,10 @@ class Task(Struct, frozen=True, kw_only=True):
     def due_time(self) -> datetime | None:
         """When it is fired next: its next run, and ``start_delay`` later."""
         return None if self.next_run_time is None else self.next_run_time + self.start_delay
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Return whether it should have fired longer ago than a busy loop explains (`OVERDUE_AFTER`)."""
+        return self.due_time is not None and self.due_time < now - OVERDUE_AFTER
 
     @property
     def id(self) -> str:
@@ -265,21 +272,15 @@ class Handler:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskFilter:
-    """The tasks that a list shows; None and the empty text mean all."""
-
-    enabled: bool | None = None
-    handler: str = ""
-    name_prefix: str = ""
-    category: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskPage:
-    """One page of tasks, ordered by name; an empty token marks the last one."""
+    """One page of tasks; an empty token marks the last one."""
 
     tasks: tuple[Task, ...]
     next_page_token: str = ""
+    is_partial: bool = False
+    """Whether a search ended here because it had examined as many tasks as one call may; the next page goes on."""
+    places: tuple[TaskPlace, ...] = ()
+    """Of each task, its place in the order; a server needs them, callers do not get them."""
 
 
 def define(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from schedule_grpc.engine.write_probe import WriteProbe
+from schedule_grpc.engine.write_probe import DATABASE_AWAY, NOT_BEGUN, WriteProbe
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Store
@@ -58,3 +58,11 @@ class AbsentEngine:
         if self._error is not None:
             return (self._error,)
         return self._probe.troubles() if self.begun else ("the database has not been asked yet",)
+
+    def unready(self) -> Sequence[str]:
+        """Return why calls should go to another server, in fixed words; empty if they may come here."""
+        if self._error is not None:
+            return (DATABASE_AWAY,)
+        if not self.begun:
+            return (NOT_BEGUN,)
+        return (DATABASE_AWAY,) if self._probe.troubles() else ()

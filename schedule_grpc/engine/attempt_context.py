@@ -11,20 +11,30 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from schedule_grpc.domain.condition import Condition
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.domain.task import Task
 from schedule_grpc.engine.attempt_lines import AttemptLines
 from schedule_grpc.engine.log_lines import names_of
 from schedule_grpc.engine.progress import Reporter
-from schedule_grpc.handlers import Env
+from schedule_grpc.handlers import Env, TaskContext, span_of
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Claim, LogBook
+from schedule_grpc.tracing import HandlerSpan, Tracer
 
 
 class Given:
     """The parts of the context of a claim's attempt; see `TaskContext` for each."""
 
     def __init__(
-        self, claim: Claim, *, deadline: datetime, env: Env, clock: Clock, book: LogBook, conditions: list[Condition]
+        self,
+        claim: Claim,
+        *,
+        deadline: datetime,
+        env: Env,
+        clock: Clock,
+        book: LogBook,
+        conditions: list[Condition],
+        tracer: Tracer | None = None,
     ) -> None:
         """Take the sources of the parts. In the engine's event loop."""
         self.deadline = deadline
@@ -34,6 +44,7 @@ class Given:
         self._claim = claim
         self._book = book
         self._loop = asyncio.get_running_loop()
+        self.span: HandlerSpan | None = None if tracer is None else tracer.handler_of(claim.execution)
 
     @property
     def task(self) -> Task:
@@ -73,10 +84,18 @@ class Given:
     def log(self) -> FilteringBoundLogger:
         """A logger that names the attempt on every line of the server's log, and keeps each with the execution."""
         execution = self._claim.execution
-        return self._lines.log.logger(**names_of(execution), attempt=execution.attempt)
+        span = {} if self.span is None else self.span.names
+        return self._lines.log.logger(**names_of(execution), attempt=execution.attempt, **span)
 
-    def end(self, failure: str | None) -> None:
+    @property
+    def traceparent(self) -> str | None:
+        """The span of the call; where this server traces nothing, the one that was kept with the execution."""
+        return self._claim.execution.traceparent if self.span is None else self.span.traceparent
+
+    def end(self, failure: str | None, kind: FailureKind | None) -> None:
         """Hand over the rest of what the handler logged and reported, and the error of a failure; in the loop."""
+        if self.span is not None:
+            self.span.end(kind)
         if failure is not None or "_kept_lines" in self.__dict__:
             self._lines.end(failure)
         reporter: Reporter | None = self.__dict__.get("_reporter")
@@ -99,8 +118,11 @@ class Given:
         return event
 
 
-def context_of_execution(execution_id: str) -> contextvars.Context:
-    """Return a copy of this context in which every line of the log names an execution."""
+def context_of_attempt(ctx: TaskContext) -> contextvars.Context:
+    """Return a copy of this context for a handler: every line of the log names the execution; its span has begun."""
     context = contextvars.copy_context()
-    context.run(structlog.contextvars.bind_contextvars, execution=execution_id)
+    context.run(structlog.contextvars.bind_contextvars, execution=ctx.execution_id)
+    span = span_of(ctx)
+    if span is not None:
+        context.run(span.enter)
     return context

@@ -19,12 +19,13 @@ from schedule_grpc.engine.loop import Loop
 from schedule_grpc.engine.retention import Janitor
 from schedule_grpc.engine.runner import Here, Runner, Why
 from schedule_grpc.engine.upkeep import Upkeep
-from schedule_grpc.engine.write_probe import WriteProbe
+from schedule_grpc.engine.write_probe import DATABASE_AWAY, NOT_BEGUN, WriteProbe
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.events import CancelRequested, Event, Hub, TaskChanged, Transition
 from schedule_grpc.handlers import Env, Registry
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import LogBook, Slots, Store
+from schedule_grpc.tracing import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Engine:
         options: EngineOptions | None = None,
         write_lines: Write | None = None,
         logbook: LogBook | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """Make an engine that does nothing yet.
 
@@ -75,6 +77,7 @@ class Engine:
             options: The limits.
             write_lines: Writes the log lines of a batch of executions; None: by a log call each.
             logbook: Takes what handlers log and report; its owner runs it. None: one of the engine's own.
+            tracer: Makes spans of handlers; None: there are none.
         """
         chosen = options or EngineOptions()
         # Random for each start, never a host's name: a restarted server must not take old leases for its own.
@@ -82,7 +85,7 @@ class Engine:
         self._clock = clock
         self._store = store
         self._hub = hub
-        self._journal = partial(journal, write=write_lines or one_by_one)
+        self._journal = partial(journal, write=write_lines or one_by_one, tracer=tracer)
         self._drain_timeout = chosen.drain_timeout
         self._woken = asyncio.Event()
         self._slots_were_free = False
@@ -106,6 +109,7 @@ class Engine:
             lease=self._lease,
             on_free=self._notice_free,
             may_wait=self._may_wait,
+            tracer=tracer,
         )
         self._janitor = Janitor(
             store=store,
@@ -236,6 +240,10 @@ class Engine:
         """Remove all history that retention does not keep; return the number of rows."""
         return await self._janitor.sweep()
 
+    def retention_age(self) -> float:
+        """The seconds since the last complete round of retention ended; since the start, if there was none."""
+        return self._janitor.age()
+
     def troubles(self) -> Sequence[str]:
         """Return why this engine is not healthy; empty if it is."""
         found = []
@@ -253,6 +261,24 @@ class Engine:
             found.append("this server holds no lease: nothing starts here")
         found += [trouble for trouble in self._probe.troubles() if trouble not in found]
         return (*found, *self._runner.troubles())
+
+    def unready(self) -> Sequence[str]:
+        """Return why calls should go to another server, in fixed words; empty if they may come here.
+
+        Only troubles that a caller would meet: this server does not reach its database, or starts nothing. A clock that
+        was set back, and handlers that were given up, are troubles of the work alone: calls are answered all the same.
+        """
+        stalled = self._clock.monotonic() - self._looked > STALLED_AFTER.total_seconds()
+        away = self._error is not None or stalled or bool(self._probe.troubles())
+        return tuple(
+            reason
+            for reason, holds in (
+                (NOT_BEGUN, not self.begun),
+                (DATABASE_AWAY, away),
+                ("the server holds no lease", not self._lease.holds),
+            )
+            if holds
+        )
 
     async def _look_once(self) -> None:
         self._woken.clear()

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from schedule_grpc.engine.attempt_context import context_of_execution
+from schedule_grpc.engine.attempt_context import context_of_attempt
 from schedule_grpc.engine.blocked_loop import Watchdog
 from schedule_grpc.engine.hand_over import HandOver
 from schedule_grpc.handlers import Call, End, Env, HandlerFunction, Raised, TaskContext, name_of, wait_for_end, with_env
@@ -74,7 +74,7 @@ class _CallElsewhere(Call):
 
     def create_task(self, loop: "HandlerLoop") -> "asyncio.Task[None]":
         """Create the task of the call, with a context of its own."""
-        context = context_of_execution(self._ctx.execution_id)
+        context = context_of_attempt(self._ctx)
         return asyncio.get_running_loop().create_task(self.turn(loop), name=name_of(self._ctx), context=context)
 
     async def turn(self, loop: "HandlerLoop") -> None:

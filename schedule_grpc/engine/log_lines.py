@@ -9,6 +9,7 @@ import structlog
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.events import Event, Transition
+from schedule_grpc.tracing import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -30,29 +31,36 @@ def one_by_one(lines: Sequence[Line]) -> None:
         getattr(log, line.level)(line.event, **line.fields)
 
 
-def journal(events: Sequence[Event], *, write: Write = one_by_one) -> None:
-    """Log ends and retries. Lines that the level would drop are not made."""
+def journal(events: Sequence[Event], *, write: Write = one_by_one, tracer: Tracer | None = None) -> None:
+    """Log ends and retries; with a tracer, by their traces, too. Lines that the level would drop are not made."""
     least = log.get_effective_level()
     if least > logging.WARNING:
         return
-    lines = list(_lines_of(events, informs=least <= logging.INFO))
+    lines = list(_lines_of(events, informs=least <= logging.INFO, tracer=tracer))
     if lines:
         write(lines)
 
 
-def _lines_of(events: Sequence[Event], *, informs: bool) -> Iterator[Line]:
+def _lines_of(events: Sequence[Event], *, informs: bool, tracer: Tracer | None) -> Iterator[Line]:
     for event in events:
-        if not isinstance(event, Transition):
+        if not isinstance(event, Transition) or (line := _line_of(event, informs=informs)) is None:
             continue
-        state = event.execution.state
-        if state is State.FAILED or (informs and state.is_terminal):
-            yield _end(event)
-        elif (
-            event.previous_state is State.RUNNING
-            and not state.is_terminal
-            and (informs or event.execution.newest_attempt_failed)
-        ):
-            yield _again(event)
+        if tracer is not None and (trace := tracer.trace_of(event.execution)) is not None:
+            line.fields["trace_id"] = trace
+        yield line
+
+
+def _line_of(event: Transition, *, informs: bool) -> Line | None:
+    state = event.execution.state
+    if state is State.FAILED or (informs and state.is_terminal):
+        return _end(event)
+    if (
+        event.previous_state is State.RUNNING
+        and not state.is_terminal
+        and (informs or event.execution.newest_attempt_failed)
+    ):
+        return _again(event)
+    return None
 
 
 def names_of(execution: Execution) -> dict[str, Any]:

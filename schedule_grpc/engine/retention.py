@@ -53,6 +53,7 @@ class Janitor:
         self._clock = clock
         self._audit_retention = audit_retention
         self._log_retention = log_retention
+        self._swept = clock.monotonic()
         self._review_after: str | None = ""
         """The uid after which the tasks are still to be reviewed; None once all are."""
 
@@ -72,18 +73,27 @@ class Janitor:
         await self._wait_until(self._clock.now() + FIRST, stopping)
         while not stopping.is_set():
             try:
-                removed = await self.sweep(stopping)
-                if removed:
-                    log.info("history.pruned", count=removed)
-                if removed := await self.sweep_audit(stopping):
-                    log.info("audit.pruned", count=removed)
-                if removed := await self.sweep_logs(stopping):
-                    log.info("logs.pruned", chunks=removed)
+                await self.go_round(stopping)
             except Unavailable as error:
                 log.warning("history.not_pruned", error=str(error))
             except Exception:
                 log.exception("history.not_pruned")
             await self._wait_until(self._clock.now() + ROUND, stopping)
+
+    async def go_round(self, stopping: asyncio.Event | None = None) -> None:
+        """Remove what is not kept: of the history, the audit log, log lines of executions, and sessions of browsers."""
+        if removed := await self.sweep(stopping):
+            log.info("history.pruned", count=removed)
+        if removed := await self.sweep_audit(stopping):
+            log.info("audit.pruned", count=removed)
+        if removed := await self.sweep_logs(stopping):
+            log.info("logs.pruned", chunks=removed)
+        await self.sweep_sessions(stopping)
+        self._swept = self._clock.monotonic()
+
+    def age(self) -> float:
+        """The seconds since the last round of retention ended that did not fail; since the start, if there was none."""
+        return self._clock.monotonic() - self._swept
 
     async def review(self, most: int) -> None:
         """Review tasks in at most ``most`` steps; `run` goes on with the others.
@@ -142,6 +152,10 @@ class Janitor:
     async def sweep_logs(self, stopping: asyncio.Event | None = None) -> int:
         """Remove the log lines of executions whose retention is over, a few at a time; return the number of rows."""
         return await self._sweep_old(self._store.prune_logs, self._log_retention, stopping)
+
+    async def sweep_sessions(self, stopping: asyncio.Event | None = None) -> int:
+        """Remove the sessions of browsers that have expired, a few at a time; return their number."""
+        return await self._sweep_old(self._store.prune_browser_sessions, timedelta(0), stopping)
 
     async def _sweep_old(self, prune: Prune, retention: timedelta, stopping: asyncio.Event | None) -> int:
         removed = 0

@@ -14,7 +14,7 @@ import structlog
 from schedule_grpc.domain.condition import Condition
 from schedule_grpc.domain.execution import HandBack, Outcome, Report, unrecordable
 from schedule_grpc.domain.retry import FailureKind
-from schedule_grpc.engine.attempt_context import Given, context_of_execution
+from schedule_grpc.engine.attempt_context import Given, context_of_attempt
 from schedule_grpc.engine.leases import Lease
 from schedule_grpc.engine.slots_in_use import SlotsInUse
 from schedule_grpc.errors import HandlerNotFound, Unavailable
@@ -34,6 +34,7 @@ from schedule_grpc.handlers import (
 )
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.store import Answer, Claim, LogBook, Recorder, Store
+from schedule_grpc.tracing import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,7 @@ class Here:
 
     def begin(self, function: HandlerFunction, ctx: TaskContext) -> Call:
         """Call an async handler."""
-        return context_of_execution(ctx.execution_id).run(begin_here, function, ctx)
+        return context_of_attempt(ctx).run(begin_here, function, ctx)
 
 
 class Why(Enum):
@@ -133,6 +134,7 @@ class Runner:
         lease: Lease,
         on_free: Callable[[], None],
         may_wait: Callable[[str], bool],
+        tracer: Tracer | None = None,
     ) -> None:
         self._recorder = Recorder(store, may_wait=may_wait, logbook=logbook)
         self._logbook = logbook
@@ -142,6 +144,7 @@ class Runner:
         self._place = place
         self._hub = hub
         self._on_free = on_free
+        self._tracer = tracer
         self._running: dict[str, HeldAttempt] = {}
         self.slots = SlotsInUse()
         self._unfinished = 0
@@ -268,6 +271,7 @@ class Runner:
             clock=self._clock,
             book=self._logbook,
             conditions=attempt.conditions,
+            tracer=self._tracer,
         )
         Attempt(
             offer,
@@ -284,7 +288,7 @@ class Runner:
     @_whatever_happens
     def _performed(self, attempt: HeldAttempt, fate: Fate) -> None:
         if attempt.given is not None:
-            attempt.given.end(None if fate.stopped else fate.error)
+            attempt.given.end(None if fate.stopped else fate.error, fate.kind)
         if fate.left is None:
             self._note_end(attempt)
         else:
@@ -388,7 +392,7 @@ class Runner:
 
 
 def _begin_in_thread(function: HandlerFunction, ctx: TaskContext) -> Call:
-    return context_of_execution(ctx.execution_id).run(begin_in_thread, function, ctx)
+    return context_of_attempt(ctx).run(begin_in_thread, function, ctx)
 
 
 def _hand_back(claim: Claim, now: datetime, *, began: bool) -> HandBack:

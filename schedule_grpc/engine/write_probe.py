@@ -15,6 +15,9 @@ EVERY = 5.0
 """Seconds between two tries. Each is a commit of one page."""
 TOO_LONG = 10.0
 """Seconds after which a try that has not ended counts as failed: the disk hangs."""
+NOT_BEGUN = "the server has not begun to work yet"
+DATABASE_AWAY = "the database does not answer, or takes no writes"
+"""Reasons why a server is not ready: fixed words, for everybody may ask."""
 
 
 class WriteProbe:

@@ -14,6 +14,7 @@ from schedule_grpc.domain.durations import MILLISECOND
 from schedule_grpc.domain.execution import Execution, FailedAttempt
 from schedule_grpc.domain.execution.log_lines import LogLine
 from schedule_grpc.domain.execution.log_lines import Progress as KeptProgress
+from schedule_grpc.domain.listing import TaskActivity
 from schedule_grpc.domain.offers import WorkerInfo
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.schedule import Preview
@@ -59,6 +60,30 @@ def task_json(task: Task) -> dict[str, Any]:
                     "consecutiveFailures": stats.consecutive_failures,
                     "lastSuccess": _time_or_none(stats.last_success_time),
                     "lastFailure": _time_or_none(stats.last_failure_time),
+                }
+            ),
+            "activity": None if task.activity is None else activity_json(task.activity),
+        }
+    )
+
+
+def activity_json(activity: TaskActivity) -> dict[str, Any]:
+    """Return the JSON of what a task's executions are doing, without the last outcome if none has ended."""
+    last = activity.last
+    return _present(
+        {
+            "running": activity.running,
+            "waiting": activity.waiting,
+            "last": last
+            and _present(
+                {
+                    "executionId": last.execution_id,
+                    "state": last.state.value,
+                    "reason": last.reason,
+                    "failureKind": last.failure_kind,
+                    "startedAt": _time_or_none(last.start_time),
+                    "completedAt": time_json(last.end_time),
+                    "durationMs": round(last.duration / MILLISECOND),
                 }
             ),
         }

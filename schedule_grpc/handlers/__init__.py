@@ -11,7 +11,16 @@ A decorated handler stays a plain function, which a test can call.
 """
 
 from schedule_grpc.handlers.call import Begin, Call, End, Raised, begin_here, begin_in_thread, wait_for_end
-from schedule_grpc.handlers.context import Env, Parts, PermanentFailure, TaskContext, context_of, name_of, with_env
+from schedule_grpc.handlers.context import (
+    Env,
+    Parts,
+    PermanentFailure,
+    TaskContext,
+    context_of,
+    name_of,
+    span_of,
+    with_env,
+)
 from schedule_grpc.handlers.perform import Attempt, Fate, Stop, perform
 from schedule_grpc.handlers.registry import HandlerFunction, Offer, Registry, handler
 
@@ -36,6 +45,7 @@ __all__ = [
     "handler",
     "name_of",
     "perform",
+    "span_of",
     "wait_for_end",
     "with_env",
 ]

@@ -15,6 +15,7 @@ from schedule_grpc.domain.read_only import own_copy
 from schedule_grpc.domain.task import Task
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.text.unicode import readable
+from schedule_grpc.tracing import HandlerSpan
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger  # 65 ms to import, and handler modules do not need it
@@ -60,6 +61,8 @@ class TaskContext:
     """The conditions of `alert` and `recovered`, recorded with the attempt."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set when this attempt should stop: a sync handler that takes long checks it now and then."""
+    traceparent: str | None = None
+    """The span of this call in W3C's form, to be sent along to other services; None: it is not traced."""
 
     @property
     def namespace(self) -> str:
@@ -167,6 +170,12 @@ def with_env(ctx: TaskContext, env: Env) -> TaskContext:
     made = context_of(ctx)
     object.__setattr__(made, "env", env)
     return made
+
+
+def span_of(ctx: TaskContext) -> HandlerSpan | None:
+    """Return the span of the call of a handler; None if it is not traced."""
+    span: HandlerSpan | None = getattr(getattr(ctx, "_parts", None), "span", None)
+    return span
 
 
 def name_of(ctx: TaskContext) -> str:

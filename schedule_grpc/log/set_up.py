@@ -14,6 +14,7 @@ from schedule_grpc.log.lines import Lines, text_of
 from schedule_grpc.log.text import Line, Texts
 from schedule_grpc.log.values import presentable
 from schedule_grpc.text.terminal import plain_line, plain_traceback
+from schedule_grpc.tracing import present_span
 
 SAME_AGAIN = 10.0
 """Seconds in which the same warning of a foreign logger is logged once."""
@@ -26,6 +27,18 @@ BEGIN: Sequence[structlog.typing.Processor] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
 """Processors that add the fields of every line."""
+
+
+def _with_span(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add the ids of the span in progress, but to a line of the engine's own: that names its execution's trace."""
+    span = present_span()
+    if span is not None and "trace_id" not in line and not ("execution" in line and "task" in line):
+        line.update(span.names)
+    return line
+
+
+_BEGIN_ALONE = (*BEGIN, _with_span)
+"""Processors that add the fields of a line that is not one of a batch."""
 
 _lines: list[Lines] = []
 """The queues that this process writes: the log's, and that of ``print``."""
@@ -48,7 +61,7 @@ def configure(*, style: str, level: str) -> None:
     _texts[:] = [texts]
     atexit.register(flush)
     structlog.configure(
-        processors=[*BEGIN, texts],
+        processors=[*_BEGIN_ALONE, texts],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=lambda *_: _Logger(lines),
         cache_logger_on_first_use=True,
@@ -56,7 +69,7 @@ def configure(*, style: str, level: str) -> None:
     foreign = logging.StreamHandler(text_of(lines, 2))
     foreign.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=BEGIN,
+            foreign_pre_chain=_BEGIN_ALONE,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, texts],
         )
     )

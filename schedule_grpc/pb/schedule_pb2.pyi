@@ -38,6 +38,66 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _TaskState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
+    """Not a state; refused in requests."""
+    TASK_STATE_FAILING: _TaskState.ValueType  # 1
+    """It has failed since it last succeeded."""
+    TASK_STATE_RUNNING: _TaskState.ValueType  # 2
+    """An execution of it runs."""
+    TASK_STATE_WAITING: _TaskState.ValueType  # 3
+    """An execution of it waits: for an earlier one, for its time, for a slot or for a worker."""
+    TASK_STATE_DISABLED: _TaskState.ValueType  # 4
+    """It is disabled."""
+    TASK_STATE_OVERDUE: _TaskState.ValueType  # 5
+    """It was due more than a minute ago and has not fired, or has not started within the policy's overdue_grace."""
+
+class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
+    """What a task is at the moment; it can be several of these at once, or none."""
+
+TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
+"""Not a state; refused in requests."""
+TASK_STATE_FAILING: TaskState.ValueType  # 1
+"""It has failed since it last succeeded."""
+TASK_STATE_RUNNING: TaskState.ValueType  # 2
+"""An execution of it runs."""
+TASK_STATE_WAITING: TaskState.ValueType  # 3
+"""An execution of it waits: for an earlier one, for its time, for a slot or for a worker."""
+TASK_STATE_DISABLED: TaskState.ValueType  # 4
+"""It is disabled."""
+TASK_STATE_OVERDUE: TaskState.ValueType  # 5
+"""It was due more than a minute ago and has not fired, or has not started within the policy's overdue_grace."""
+Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
+
+class _TaskView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_VIEW_UNSPECIFIED: _TaskView.ValueType  # 0
+    """TASK_VIEW_BASIC."""
+    TASK_VIEW_BASIC: _TaskView.ValueType  # 1
+    """The task."""
+    TASK_VIEW_FULL: _TaskView.ValueType  # 2
+    """The task, and what its executions are doing."""
+
+class TaskView(_TaskView, metaclass=_TaskViewEnumTypeWrapper):
+    """How much ListTasks tells of each task (AIP-157)."""
+
+TASK_VIEW_UNSPECIFIED: TaskView.ValueType  # 0
+"""TASK_VIEW_BASIC."""
+TASK_VIEW_BASIC: TaskView.ValueType  # 1
+"""The task."""
+TASK_VIEW_FULL: TaskView.ValueType  # 2
+"""The task, and what its executions are doing."""
+Global___TaskView: _TypeAlias = TaskView  # noqa: Y015
+
 @_typing.final
 class Task(_message.Message):
     """A handler, the schedule on which it runs, and how its executions are treated."""
@@ -68,6 +128,7 @@ class Task(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
     NO_WORKER_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique among the tasks of its namespace that are not deleted: a letter or digit, then up to 127 letters, digits,
     `.`, `_` or `-`.
@@ -139,6 +200,10 @@ class Task(_message.Message):
     def stats(self) -> Global___TaskStats:
         """Output only. Counts over the task's life."""
 
+    @_builtins.property
+    def activity(self) -> Global___TaskActivity:
+        """Output only. What its executions are doing; set by ListTasks with the view TASK_VIEW_FULL only."""
+
     def __init__(
         self,
         *,
@@ -166,14 +231,91 @@ class Task(_message.Message):
         namespace: _builtins.str = ...,
         changed_by: _builtins.str = ...,
         no_worker: _builtins.bool = ...,
+        activity: Global___TaskActivity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_run_time", b"last_run_time", "metadata", b"metadata", "next_run_time", b"next_run_time", "payload", b"payload", "policy", b"policy", "stats", b"stats", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "create_time", b"create_time", "last_run_time", b"last_run_time", "metadata", b"metadata", "next_run_time", b"next_run_time", "payload", b"payload", "policy", b"policy", "stats", b"stats", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "no_worker", b"no_worker", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "trouble", b"trouble", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "changed_by", b"changed_by", "create_time", b"create_time", "description", b"description", "enabled", b"enabled", "etag", b"etag", "handler", b"handler", "id", b"id", "last_run_time", b"last_run_time", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "next_run_time", b"next_run_time", "next_run_times", b"next_run_times", "no_worker", b"no_worker", "note", b"note", "payload", b"payload", "policy", b"policy", "schedule", b"schedule", "schedule_description", b"schedule_description", "stats", b"stats", "time_zone", b"time_zone", "trouble", b"trouble", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class TaskActivity(_message.Message):
+    """What the executions of a task are doing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Outcome(_message.Message):
+        """How an execution ended."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        EXECUTION_ID_FIELD_NUMBER: _builtins.int
+        STATE_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        FAILURE_KIND_FIELD_NUMBER: _builtins.int
+        START_TIME_FIELD_NUMBER: _builtins.int
+        END_TIME_FIELD_NUMBER: _builtins.int
+        execution_id: _builtins.str
+        """Output only. The id of the execution."""
+        state: Global___Execution.State.ValueType
+        """Output only. The state in which it ended."""
+        reason: Global___Execution.Reason.ValueType
+        """Output only. Why it never ran."""
+        failure_kind: Global___Execution.FailureKind.ValueType
+        """Output only. How its last attempt failed."""
+        @_builtins.property
+        def start_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When its first attempt started; unset if it never ran."""
+
+        @_builtins.property
+        def end_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When it ended."""
+
+        def __init__(
+            self,
+            *,
+            execution_id: _builtins.str = ...,
+            state: Global___Execution.State.ValueType = ...,
+            reason: Global___Execution.Reason.ValueType = ...,
+            failure_kind: Global___Execution.FailureKind.ValueType = ...,
+            start_time: _timestamp_pb2.Timestamp | None = ...,
+            end_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "execution_id", b"execution_id", "failure_kind", b"failure_kind", "reason", b"reason", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RUNNING_COUNT_FIELD_NUMBER: _builtins.int
+    WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_OUTCOME_FIELD_NUMBER: _builtins.int
+    running_count: _builtins.int
+    """Output only. How many run."""
+    waiting_count: _builtins.int
+    """Output only. How many wait; 1,000 means at least as many."""
+    @_builtins.property
+    def last_outcome(self) -> Global___TaskActivity.Outcome:
+        """Output only. How the newest execution that has ended did end; unset if the history has none."""
+
+    def __init__(
+        self,
+        *,
+        running_count: _builtins.int = ...,
+        waiting_count: _builtins.int = ...,
+        last_outcome: Global___TaskActivity.Outcome | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_outcome", b"last_outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_outcome", b"last_outcome", "running_count", b"running_count", "waiting_count", b"waiting_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskActivity: _TypeAlias = TaskActivity  # noqa: Y015
 
 @_typing.final
 class TaskPolicy(_message.Message):
@@ -1221,6 +1363,10 @@ class ListTasksRequest(_message.Message):
     NAME_PREFIX_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The longest page: by default 100, at most 1,000. A page that would exceed 3 MiB ends earlier (AIP-158)."""
     page_token: _builtins.str
@@ -1235,6 +1381,21 @@ class ListTasksRequest(_message.Message):
     """Only tasks with this `category` in their metadata."""
     namespace: _builtins.str
     """The namespace; empty: see the top of this file."""
+    query: _builtins.str
+    """Only tasks with this text in their name, handler or description; of ASCII letters the case does not matter. At most
+    128 characters.
+    """
+    order_by: _builtins.str
+    """The order (AIP-132): `name` (the default), `next_run_time`, `last_run_time desc` or
+    `stats.consecutive_failures desc`; tasks that are alike in it are ordered by name. The last two sort all tasks that
+    match: INVALID_ARGUMENT if these are more than 50,000.
+    """
+    view: Global___TaskView.ValueType
+    """How much is told of each task."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskState.ValueType]:
+        """Only tasks that are in one of these states; none: in any."""
+
     def __init__(
         self,
         *,
@@ -1245,10 +1406,14 @@ class ListTasksRequest(_message.Message):
         name_prefix: _builtins.str = ...,
         category: _builtins.str = ...,
         namespace: _builtins.str = ...,
+        query: _builtins.str = ...,
+        states: _abc.Iterable[Global___TaskState.ValueType] | None = ...,
+        order_by: _builtins.str = ...,
+        view: Global___TaskView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "enabled", b"enabled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "category", b"category", "enabled", b"enabled", "handler", b"handler", "name_prefix", b"name_prefix", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "category", b"category", "enabled", b"enabled", "handler", b"handler", "name_prefix", b"name_prefix", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "states", b"states", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
@@ -1264,21 +1429,27 @@ class ListTasksResponse(_message.Message):
 
     TASKS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """The page_token of the next page; empty on the last one."""
+    partial: _builtins.bool
+    """Whether this page ended because the call had examined 50,000 tasks for `query`: the search goes on with the next
+    page. Narrow it, or go on.
+    """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """The tasks of this page, in the order of their names."""
+        """The tasks of this page."""
 
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[Global___Task] | None = ...,
         next_page_token: _builtins.str = ...,
+        partial: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "partial", b"partial", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2183,3 +2354,758 @@ class InitializeDefaultTasksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InitializeDefaultTasksResponse: _TypeAlias = InitializeDefaultTasksResponse  # noqa: Y015
+
+@_typing.final
+class GetSummaryRequest(_message.Message):
+    """Request message for ScheduleService.GetSummary."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSummaryRequest: _TypeAlias = GetSummaryRequest  # noqa: Y015
+
+@_typing.final
+class Summary(_message.Message):
+    """A namespace at a glance. A caller that may see a part of the namespace gets what concerns the tasks of that part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class WaitingQueue(_message.Message):
+        """The executions of one handler that could start, and wait for a slot or a worker."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HANDLER_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        OLDEST_TIME_FIELD_NUMBER: _builtins.int
+        OFFERED_FIELD_NUMBER: _builtins.int
+        handler: _builtins.str
+        """Output only. The name of the handler."""
+        count: _builtins.int
+        """Output only. How many; 1,000 means at least as many."""
+        offered: _builtins.bool
+        """Output only. Whether a server or a worker offers the handler."""
+        @_builtins.property
+        def oldest_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. Since when the first of them could start."""
+
+        def __init__(
+            self,
+            *,
+            handler: _builtins.str = ...,
+            count: _builtins.int = ...,
+            oldest_time: _timestamp_pb2.Timestamp | None = ...,
+            offered: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_time", b"oldest_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "handler", b"handler", "offered", b"offered", "oldest_time", b"oldest_time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class NextRun(_message.Message):
+        """What fires at one time."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TASK_NAME_FIELD_NUMBER: _builtins.int
+        HANDLER_FIELD_NUMBER: _builtins.int
+        SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        task_name: _builtins.str
+        """Output only. The name of a task."""
+        handler: _builtins.str
+        """Output only. Its handler."""
+        count: _builtins.int
+        """Output only. How many tasks fire at that time, this one included."""
+        @_builtins.property
+        def scheduled_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. The scheduled time."""
+
+        def __init__(
+            self,
+            *,
+            task_name: _builtins.str = ...,
+            handler: _builtins.str = ...,
+            scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+            count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["scheduled_time", b"scheduled_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "handler", b"handler", "scheduled_time", b"scheduled_time", "task_name", b"task_name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Attention(_message.Message):
+        """One thing that needs a person."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Kind:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Summary.Attention._Kind.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            KIND_UNSPECIFIED: Summary.Attention._Kind.ValueType  # 0
+            """A kind that a newer server knows."""
+            FAILING: Summary.Attention._Kind.ValueType  # 1
+            """The task has failed, and not succeeded since."""
+            CONDITION: Summary.Attention._Kind.ValueType  # 2
+            """A condition of the task holds: what alerts tell of."""
+            WAITING: Summary.Attention._Kind.ValueType  # 3
+            """Executions of the handler could have started more than 30 s ago."""
+            HEALTH: Summary.Attention._Kind.ValueType  # 4
+            """The server that answers is not healthy."""
+
+        class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+            """Why it does."""
+
+        KIND_UNSPECIFIED: Summary.Attention.Kind.ValueType  # 0
+        """A kind that a newer server knows."""
+        FAILING: Summary.Attention.Kind.ValueType  # 1
+        """The task has failed, and not succeeded since."""
+        CONDITION: Summary.Attention.Kind.ValueType  # 2
+        """A condition of the task holds: what alerts tell of."""
+        WAITING: Summary.Attention.Kind.ValueType  # 3
+        """Executions of the handler could have started more than 30 s ago."""
+        HEALTH: Summary.Attention.Kind.ValueType  # 4
+        """The server that answers is not healthy."""
+
+        KIND_FIELD_NUMBER: _builtins.int
+        SUBJECT_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        SINCE_TIME_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        KEY_FIELD_NUMBER: _builtins.int
+        EXECUTION_ID_FIELD_NUMBER: _builtins.int
+        kind: Global___Summary.Attention.Kind.ValueType
+        """Output only. Why it does."""
+        subject: _builtins.str
+        """Output only. The name of the task (FAILING, CONDITION) or of the handler (WAITING)."""
+        text: _builtins.str
+        """Output only. What there is to say, in English."""
+        count: _builtins.int
+        """Output only. How many failures in a row, or executions that wait."""
+        key: _builtins.str
+        """Output only. The key of the condition."""
+        execution_id: _builtins.str
+        """Output only. The id of the newest execution, if that is the one that failed."""
+        @_builtins.property
+        def since_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. Since when: the last failure, the start of the condition or of the wait."""
+
+        def __init__(
+            self,
+            *,
+            kind: Global___Summary.Attention.Kind.ValueType = ...,
+            subject: _builtins.str = ...,
+            text: _builtins.str = ...,
+            since_time: _timestamp_pb2.Timestamp | None = ...,
+            count: _builtins.int = ...,
+            key: _builtins.str = ...,
+            execution_id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "execution_id", b"execution_id", "key", b"key", "kind", b"kind", "since_time", b"since_time", "subject", b"subject", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    READ_TIME_FIELD_NUMBER: _builtins.int
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
+    DISABLED_COUNT_FIELD_NUMBER: _builtins.int
+    FAILING_COUNT_FIELD_NUMBER: _builtins.int
+    OVERDUE_COUNT_FIELD_NUMBER: _builtins.int
+    RUNNING_COUNT_FIELD_NUMBER: _builtins.int
+    WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    LAG_FIELD_NUMBER: _builtins.int
+    TROUBLES_FIELD_NUMBER: _builtins.int
+    WAITING_QUEUES_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    NEWEST_ENDS_FIELD_NUMBER: _builtins.int
+    NEXT_RUNS_FIELD_NUMBER: _builtins.int
+    ATTENTION_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_TIME_FIELD_NUMBER: _builtins.int
+    task_count: _builtins.int
+    """Output only. How many tasks there are; 100,000 means at least as many."""
+    disabled_count: _builtins.int
+    """Output only. How many tasks are disabled."""
+    failing_count: _builtins.int
+    """Output only. How many tasks are TASK_STATE_FAILING."""
+    overdue_count: _builtins.int
+    """Output only. How many tasks are TASK_STATE_OVERDUE."""
+    running_count: _builtins.int
+    """Output only. How many executions run."""
+    waiting_count: _builtins.int
+    """Output only. How many executions wait; 1,000 means at least as many."""
+    @_builtins.property
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When it was read."""
+
+    @_builtins.property
+    def lag(self) -> _duration_pb2.Duration:
+        """Output only. How late the event loop of the server that answers last came round; unset if that is not known."""
+
+    @_builtins.property
+    def troubles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. Why the server that answers is not healthy; empty for callers that may not observe every namespace."""
+
+    @_builtins.property
+    def waiting_queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___Summary.WaitingQueue]:
+        """Output only. What could start, by handler; not told to a caller that may see a part of the namespace only."""
+
+    @_builtins.property
+    def running(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
+        """Output only. What has been running longest, with its progress; at most 50."""
+
+    @_builtins.property
+    def newest_ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
+        """Output only. The newest ends, newest first; at most 20."""
+
+    @_builtins.property
+    def next_runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Summary.NextRun]:
+        """Output only. What fires next, by time; at most 20 times."""
+
+    @_builtins.property
+    def attention(self) -> _containers.RepeatedCompositeFieldContainer[Global___Summary.Attention]:
+        """Output only. What needs a person; at most 50 of each kind."""
+
+    @_builtins.property
+    def last_failure_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When the newest execution in the history that FAILED ended."""
+
+    def __init__(
+        self,
+        *,
+        read_time: _timestamp_pb2.Timestamp | None = ...,
+        task_count: _builtins.int = ...,
+        disabled_count: _builtins.int = ...,
+        failing_count: _builtins.int = ...,
+        overdue_count: _builtins.int = ...,
+        running_count: _builtins.int = ...,
+        waiting_count: _builtins.int = ...,
+        lag: _duration_pb2.Duration | None = ...,
+        troubles: _abc.Iterable[_builtins.str] | None = ...,
+        waiting_queues: _abc.Iterable[Global___Summary.WaitingQueue] | None = ...,
+        running: _abc.Iterable[Global___Execution] | None = ...,
+        newest_ends: _abc.Iterable[Global___Execution] | None = ...,
+        next_runs: _abc.Iterable[Global___Summary.NextRun] | None = ...,
+        attention: _abc.Iterable[Global___Summary.Attention] | None = ...,
+        last_failure_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lag", b"lag", "last_failure_time", b"last_failure_time", "read_time", b"read_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attention", b"attention", "disabled_count", b"disabled_count", "failing_count", b"failing_count", "lag", b"lag", "last_failure_time", b"last_failure_time", "newest_ends", b"newest_ends", "next_runs", b"next_runs", "overdue_count", b"overdue_count", "read_time", b"read_time", "running", b"running", "running_count", b"running_count", "task_count", b"task_count", "troubles", b"troubles", "waiting_count", b"waiting_count", "waiting_queues", b"waiting_queues"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Summary: _TypeAlias = Summary  # noqa: Y015
+
+@_typing.final
+class GetUpcomingRunsRequest(_message.Message):
+    """Request message for ScheduleService.GetUpcomingRuns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOURS_FIELD_NUMBER: _builtins.int
+    HANDLER_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    hours: _builtins.int
+    """How many hours from now on: 1 to 168, by default 24."""
+    handler: _builtins.str
+    """Only tasks with this handler."""
+    category: _builtins.str
+    """Only tasks with this `category` in their metadata."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
+    def __init__(
+        self,
+        *,
+        hours: _builtins.int = ...,
+        handler: _builtins.str = ...,
+        category: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "handler", b"handler", "hours", b"hours", "namespace", b"namespace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUpcomingRunsRequest: _TypeAlias = GetUpcomingRunsRequest  # noqa: Y015
+
+@_typing.final
+class UpcomingRuns(_message.Message):
+    """The occurrences of enabled tasks within some hours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Occurrence(_message.Message):
+        """What is due at one time."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        TASK_NAMES_FIELD_NUMBER: _builtins.int
+        count: _builtins.int
+        """Output only. How many tasks are due then."""
+        @_builtins.property
+        def scheduled_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. The scheduled time."""
+
+        @_builtins.property
+        def task_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Output only. The first of them by name, at most 20."""
+
+        def __init__(
+            self,
+            *,
+            scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+            count: _builtins.int = ...,
+            task_names: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["scheduled_time", b"scheduled_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "scheduled_time", b"scheduled_time", "task_names", b"task_names"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ClockNote(_message.Message):
+        """What a change of the clocks does to tasks."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CHANGE_TIME_FIELD_NUMBER: _builtins.int
+        TIME_ZONE_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        TASK_NAMES_FIELD_NUMBER: _builtins.int
+        time_zone: _builtins.str
+        """Output only. The time zone."""
+        text: _builtins.str
+        """Output only. What it does, in English."""
+        count: _builtins.int
+        """Output only. How many tasks it concerns."""
+        @_builtins.property
+        def change_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. The instant of the change."""
+
+        @_builtins.property
+        def task_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Output only. The first of them by name, at most 20."""
+
+        def __init__(
+            self,
+            *,
+            change_time: _timestamp_pb2.Timestamp | None = ...,
+            time_zone: _builtins.str = ...,
+            text: _builtins.str = ...,
+            count: _builtins.int = ...,
+            task_names: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "count", b"count", "task_names", b"task_names", "text", b"text", "time_zone", b"time_zone"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: _builtins.int
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
+    BUSIEST_TIME_FIELD_NUMBER: _builtins.int
+    BUSIEST_COUNT_FIELD_NUMBER: _builtins.int
+    OCCURRENCES_FIELD_NUMBER: _builtins.int
+    CLOCK_NOTES_FIELD_NUMBER: _builtins.int
+    total_count: _builtins.int
+    """Output only. How many there are in all."""
+    task_count: _builtins.int
+    """Output only. How many tasks have at least one."""
+    busiest_count: _builtins.int
+    """Output only. How many occurrences are in that minute."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. The beginning, a whole minute."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. The end, exclusive."""
+
+    @_builtins.property
+    def step(self) -> _duration_pb2.Duration:
+        """Output only. The length of a step."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Output only. How many occurrences are in each step, from the beginning on."""
+
+    @_builtins.property
+    def busiest_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. The minute with the most occurrences; unset if there are none."""
+
+    @_builtins.property
+    def occurrences(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpcomingRuns.Occurrence]:
+        """Output only. The next 200 occurrences, by time, and those at the same time as the last of them."""
+
+    @_builtins.property
+    def clock_notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpcomingRuns.ClockNote]:
+        """Output only. What changes of the clocks do to tasks."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        step: _duration_pb2.Duration | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        total_count: _builtins.int = ...,
+        task_count: _builtins.int = ...,
+        busiest_time: _timestamp_pb2.Timestamp | None = ...,
+        busiest_count: _builtins.int = ...,
+        occurrences: _abc.Iterable[Global___UpcomingRuns.Occurrence] | None = ...,
+        clock_notes: _abc.Iterable[Global___UpcomingRuns.ClockNote] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["busiest_time", b"busiest_time", "end_time", b"end_time", "start_time", b"start_time", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busiest_count", b"busiest_count", "busiest_time", b"busiest_time", "clock_notes", b"clock_notes", "counts", b"counts", "end_time", b"end_time", "occurrences", b"occurrences", "start_time", b"start_time", "step", b"step", "task_count", b"task_count", "total_count", b"total_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpcomingRuns: _TypeAlias = UpcomingRuns  # noqa: Y015
+
+@_typing.final
+class ExplainTaskRequest(_message.Message):
+    """Request message for ScheduleService.ExplainTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AT_TIME_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. Name of the task; of a deleted one, while its history is kept."""
+    namespace: _builtins.str
+    """The namespace; empty: see the top of this file."""
+    @_builtins.property
+    def at_time(self) -> _timestamp_pb2.Timestamp:
+        """Only the occurrences in this minute; if there are none, the one before and the one after it. Not with a range."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The start of the range, inclusive; unset: 24 hours before its end."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The end of the range, inclusive; unset: now."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        at_time: _timestamp_pb2.Timestamp | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        namespace: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "end_time", b"end_time", "name", b"name", "namespace", b"namespace", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTaskRequest: _TypeAlias = ExplainTaskRequest  # noqa: Y015
+
+@_typing.final
+class ExplainTaskResponse(_message.Message):
+    """Response message for ScheduleService.ExplainTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Explanation(_message.Message):
+        """What became of one occurrence."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Cause:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _CauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ExplainTaskResponse.Explanation._Cause.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            CAUSE_UNSPECIFIED: ExplainTaskResponse.Explanation._Cause.ValueType  # 0
+            """A cause that a newer server knows."""
+            ON_TIME: ExplainTaskResponse.Explanation._Cause.ValueType  # 1
+            """It ran on time."""
+            LATE: ExplainTaskResponse.Explanation._Cause.ValueType  # 2
+            """It ran, later than it should have."""
+            RUNNING: ExplainTaskResponse.Explanation._Cause.ValueType  # 3
+            """It runs."""
+            WAITING: ExplainTaskResponse.Explanation._Cause.ValueType  # 4
+            """It has not started."""
+            COVERED: ExplainTaskResponse.Explanation._Cause.ValueType  # 5
+            """The execution of a later occurrence stands for it."""
+            SKIPPED: ExplainTaskResponse.Explanation._Cause.ValueType  # 6
+            """It was SKIPPED."""
+            MISSED: ExplainTaskResponse.Explanation._Cause.ValueType  # 7
+            """It was MISSED."""
+            FAILED: ExplainTaskResponse.Explanation._Cause.ValueType  # 8
+            """It FAILED."""
+            CANCELLED: ExplainTaskResponse.Explanation._Cause.ValueType  # 9
+            """It was CANCELLED."""
+            DISABLED: ExplainTaskResponse.Explanation._Cause.ValueType  # 10
+            """The task was disabled then."""
+            NOT_DEFINED: ExplainTaskResponse.Explanation._Cause.ValueType  # 11
+            """The task was not there then, or another definition was in force."""
+            NOT_DUE: ExplainTaskResponse.Explanation._Cause.ValueType  # 12
+            """It is yet to come."""
+            REMOVED: ExplainTaskResponse.Explanation._Cause.ValueType  # 13
+            """Retention has removed its execution."""
+            LOST: ExplainTaskResponse.Explanation._Cause.ValueType  # 14
+            """Nothing explains that it has no execution: a fault of the service."""
+
+        class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
+            """The kinds of what can become of one."""
+
+        CAUSE_UNSPECIFIED: ExplainTaskResponse.Explanation.Cause.ValueType  # 0
+        """A cause that a newer server knows."""
+        ON_TIME: ExplainTaskResponse.Explanation.Cause.ValueType  # 1
+        """It ran on time."""
+        LATE: ExplainTaskResponse.Explanation.Cause.ValueType  # 2
+        """It ran, later than it should have."""
+        RUNNING: ExplainTaskResponse.Explanation.Cause.ValueType  # 3
+        """It runs."""
+        WAITING: ExplainTaskResponse.Explanation.Cause.ValueType  # 4
+        """It has not started."""
+        COVERED: ExplainTaskResponse.Explanation.Cause.ValueType  # 5
+        """The execution of a later occurrence stands for it."""
+        SKIPPED: ExplainTaskResponse.Explanation.Cause.ValueType  # 6
+        """It was SKIPPED."""
+        MISSED: ExplainTaskResponse.Explanation.Cause.ValueType  # 7
+        """It was MISSED."""
+        FAILED: ExplainTaskResponse.Explanation.Cause.ValueType  # 8
+        """It FAILED."""
+        CANCELLED: ExplainTaskResponse.Explanation.Cause.ValueType  # 9
+        """It was CANCELLED."""
+        DISABLED: ExplainTaskResponse.Explanation.Cause.ValueType  # 10
+        """The task was disabled then."""
+        NOT_DEFINED: ExplainTaskResponse.Explanation.Cause.ValueType  # 11
+        """The task was not there then, or another definition was in force."""
+        NOT_DUE: ExplainTaskResponse.Explanation.Cause.ValueType  # 12
+        """It is yet to come."""
+        REMOVED: ExplainTaskResponse.Explanation.Cause.ValueType  # 13
+        """Retention has removed its execution."""
+        LOST: ExplainTaskResponse.Explanation.Cause.ValueType  # 14
+        """Nothing explains that it has no execution: a fault of the service."""
+
+        SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+        CAUSE_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        EXECUTION_FIELD_NUMBER: _builtins.int
+        LATENESS_FIELD_NUMBER: _builtins.int
+        cause: Global___ExplainTaskResponse.Explanation.Cause.ValueType
+        """Output only. What became of it."""
+        text: _builtins.str
+        """Output only. The same in English, with the reason."""
+        @_builtins.property
+        def scheduled_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. The time at which it was due."""
+
+        @_builtins.property
+        def execution(self) -> Global___Execution:
+            """Output only. Its execution, or the one that stands for it."""
+
+        @_builtins.property
+        def lateness(self) -> _duration_pb2.Duration:
+            """Output only. From the scheduled time to the first start; unset if it never started."""
+
+        def __init__(
+            self,
+            *,
+            scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+            cause: Global___ExplainTaskResponse.Explanation.Cause.ValueType = ...,
+            text: _builtins.str = ...,
+            execution: Global___Execution | None = ...,
+            lateness: _duration_pb2.Duration | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "lateness", b"lateness", "scheduled_time", b"scheduled_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "execution", b"execution", "lateness", b"lateness", "scheduled_time", b"scheduled_time", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Change(_message.Message):
+        """A change of the task."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CHANGE_TIME_FIELD_NUMBER: _builtins.int
+        METHOD_FIELD_NUMBER: _builtins.int
+        CHANGED_BY_FIELD_NUMBER: _builtins.int
+        CHANGED_FIELDS_FIELD_NUMBER: _builtins.int
+        method: _builtins.str
+        """Output only. The rpc that made it."""
+        changed_by: _builtins.str
+        """Output only. The principal that called."""
+        @_builtins.property
+        def change_time(self) -> _timestamp_pb2.Timestamp:
+            """Output only. When it was made."""
+
+        @_builtins.property
+        def changed_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Output only. The fields that changed."""
+
+        def __init__(
+            self,
+            *,
+            change_time: _timestamp_pb2.Timestamp | None = ...,
+            method: _builtins.str = ...,
+            changed_by: _builtins.str = ...,
+            changed_fields: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "changed_by", b"changed_by", "changed_fields", b"changed_fields", "method", b"method"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Finding(_message.Message):
+        """One finding about one part of the task."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Verdict:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ExplainTaskResponse.Finding._Verdict.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            VERDICT_UNSPECIFIED: ExplainTaskResponse.Finding._Verdict.ValueType  # 0
+            """A verdict that a newer server knows."""
+            OK: ExplainTaskResponse.Finding._Verdict.ValueType  # 1
+            """As it should be."""
+            WARN: ExplainTaskResponse.Finding._Verdict.ValueType  # 2
+            """Nothing is broken, but it may surprise."""
+            FAIL: ExplainTaskResponse.Finding._Verdict.ValueType  # 3
+            """A fault."""
+
+        class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+            """How bad it is."""
+
+        VERDICT_UNSPECIFIED: ExplainTaskResponse.Finding.Verdict.ValueType  # 0
+        """A verdict that a newer server knows."""
+        OK: ExplainTaskResponse.Finding.Verdict.ValueType  # 1
+        """As it should be."""
+        WARN: ExplainTaskResponse.Finding.Verdict.ValueType  # 2
+        """Nothing is broken, but it may surprise."""
+        FAIL: ExplainTaskResponse.Finding.Verdict.ValueType  # 3
+        """A fault."""
+
+        VERDICT_FIELD_NUMBER: _builtins.int
+        SUBJECT_FIELD_NUMBER: _builtins.int
+        FINDING_FIELD_NUMBER: _builtins.int
+        ADVICE_FIELD_NUMBER: _builtins.int
+        verdict: Global___ExplainTaskResponse.Finding.Verdict.ValueType
+        """Output only. How bad it is."""
+        subject: _builtins.str
+        """Output only. Of which part: task, schedule, handler, failures or history."""
+        finding: _builtins.str
+        """Output only. What was found."""
+        advice: _builtins.str
+        """Output only. What to do about it."""
+        def __init__(
+            self,
+            *,
+            verdict: Global___ExplainTaskResponse.Finding.Verdict.ValueType = ...,
+            subject: _builtins.str = ...,
+            finding: _builtins.str = ...,
+            advice: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "finding", b"finding", "subject", b"subject", "verdict", b"verdict"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TASK_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    EXPLANATIONS_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    cut: _builtins.bool
+    """Whether the range has more occurrences than that."""
+    note: _builtins.str
+    """If the task is not due at the asked time: that, and when it is, in English."""
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task as it is now, or was when it was deleted."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The start of the range."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The end of the range."""
+
+    @_builtins.property
+    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainTaskResponse.Explanation]:
+        """The occurrences of the range, the oldest first; if there are more than 500, the newest of them."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainTaskResponse.Change]:
+        """The changes of the task since the start of the range, by the audit log, the newest first."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainTaskResponse.Finding]:
+        """What there is to say of the task as it is now."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        explanations: _abc.Iterable[Global___ExplainTaskResponse.Explanation] | None = ...,
+        cut: _builtins.bool = ...,
+        note: _builtins.str = ...,
+        changes: _abc.Iterable[Global___ExplainTaskResponse.Change] | None = ...,
+        findings: _abc.Iterable[Global___ExplainTaskResponse.Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "cut", b"cut", "end_time", b"end_time", "explanations", b"explanations", "findings", b"findings", "note", b"note", "start_time", b"start_time", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTaskResponse: _TypeAlias = ExplainTaskResponse  # noqa: Y015

@@ -126,6 +126,21 @@ class ScheduleServiceStub(object):
                 request_serializer=schedule_dot_v1_dot_schedule__pb2.ListHandlersRequest.SerializeToString,
                 response_deserializer=schedule_dot_v1_dot_schedule__pb2.ListHandlersResponse.FromString,
                 _registered_method=True)
+        self.GetSummary = channel.unary_unary(
+                '/schedule.v1.ScheduleService/GetSummary',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.GetSummaryRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.Summary.FromString,
+                _registered_method=True)
+        self.GetUpcomingRuns = channel.unary_unary(
+                '/schedule.v1.ScheduleService/GetUpcomingRuns',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.GetUpcomingRunsRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.UpcomingRuns.FromString,
+                _registered_method=True)
+        self.ExplainTask = channel.unary_unary(
+                '/schedule.v1.ScheduleService/ExplainTask',
+                request_serializer=schedule_dot_v1_dot_schedule__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=schedule_dot_v1_dot_schedule__pb2.ExplainTaskResponse.FromString,
+                _registered_method=True)
         self.InitializeDefaultTasks = channel.unary_unary(
                 '/schedule.v1.ScheduleService/InitializeDefaultTasks',
                 request_serializer=schedule_dot_v1_dot_schedule__pb2.InitializeDefaultTasksRequest.SerializeToString,
@@ -181,7 +196,7 @@ class ScheduleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Lists the tasks of a namespace that match the request's filters, in the order of their names.
+        """Lists the tasks of a namespace that match the request's filters, in the order of their names unless another is asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -289,6 +304,27 @@ class ScheduleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSummary(self, request, context):
+        """Shows a namespace at a glance: what fails, runs, waits, has ended and comes next, as it was at most a second ago.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpcomingRuns(self, request, context):
+        """Counts the occurrences of enabled tasks within the next hours, at their scheduled times, whatever their jitter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainTask(self, request, context):
+        """Explains what became of a task's occurrences: each beside its execution, or the reason that it has none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def InitializeDefaultTasks(self, request, context):
         """Registers those built-in tasks that do not exist; changes no existing task.
         """
@@ -388,6 +424,21 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
                     servicer.ListHandlers,
                     request_deserializer=schedule_dot_v1_dot_schedule__pb2.ListHandlersRequest.FromString,
                     response_serializer=schedule_dot_v1_dot_schedule__pb2.ListHandlersResponse.SerializeToString,
+            ),
+            'GetSummary': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSummary,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.GetSummaryRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.Summary.SerializeToString,
+            ),
+            'GetUpcomingRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpcomingRuns,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.GetUpcomingRunsRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.UpcomingRuns.SerializeToString,
+            ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=schedule_dot_v1_dot_schedule__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=schedule_dot_v1_dot_schedule__pb2.ExplainTaskResponse.SerializeToString,
             ),
             'InitializeDefaultTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.InitializeDefaultTasks,
@@ -882,6 +933,87 @@ class ScheduleService(object):
             '/schedule.v1.ScheduleService/ListHandlers',
             schedule_dot_v1_dot_schedule__pb2.ListHandlersRequest.SerializeToString,
             schedule_dot_v1_dot_schedule__pb2.ListHandlersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSummary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/GetSummary',
+            schedule_dot_v1_dot_schedule__pb2.GetSummaryRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.Summary.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpcomingRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/GetUpcomingRuns',
+            schedule_dot_v1_dot_schedule__pb2.GetUpcomingRunsRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.UpcomingRuns.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/schedule.v1.ScheduleService/ExplainTask',
+            schedule_dot_v1_dot_schedule__pb2.ExplainTaskRequest.SerializeToString,
+            schedule_dot_v1_dot_schedule__pb2.ExplainTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,7 +70,7 @@ class ScheduleServiceStub:
     GetTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskRequest, _schedule_pb2.Task]
     """Reads one task. NOT_FOUND if no task has the name."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListTasksRequest, _schedule_pb2.ListTasksResponse]
-    """Lists the tasks of a namespace that match the request's filters, in the order of their names."""
+    """Lists the tasks of a namespace that match the request's filters, in the order of their names unless another is asked."""
     EnableTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.EnableTaskRequest, _schedule_pb2.Task]
     """Lets a task fire again, counting from now: occurrences within the time it was disabled are not caught up.
     Idempotent.
@@ -120,6 +120,12 @@ class ScheduleServiceStub:
     """
     ListHandlers: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListHandlersRequest, _schedule_pb2.ListHandlersResponse]
     """Lists the handlers that tasks of a namespace can name."""
+    GetSummary: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetSummaryRequest, _schedule_pb2.Summary]
+    """Shows a namespace at a glance: what fails, runs, waits, has ended and comes next, as it was at most a second ago."""
+    GetUpcomingRuns: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.GetUpcomingRunsRequest, _schedule_pb2.UpcomingRuns]
+    """Counts the occurrences of enabled tasks within the next hours, at their scheduled times, whatever their jitter."""
+    ExplainTask: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ExplainTaskRequest, _schedule_pb2.ExplainTaskResponse]
+    """Explains what became of a task's occurrences: each beside its execution, or the reason that it has none."""
     InitializeDefaultTasks: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.InitializeDefaultTasksRequest, _schedule_pb2.InitializeDefaultTasksResponse]
     """Registers those built-in tasks that do not exist; changes no existing task."""
 
@@ -149,7 +155,7 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     GetTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
     """Reads one task. NOT_FOUND if no task has the name."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListTasksRequest, _schedule_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """Lists the tasks of a namespace that match the request's filters, in the order of their names."""
+    """Lists the tasks of a namespace that match the request's filters, in the order of their names unless another is asked."""
     EnableTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.EnableTaskRequest, _schedule_pb2.Task]  # type: ignore[assignment]
     """Lets a task fire again, counting from now: occurrences within the time it was disabled are not caught up.
     Idempotent.
@@ -199,6 +205,12 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     """
     ListHandlers: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListHandlersRequest, _schedule_pb2.ListHandlersResponse]  # type: ignore[assignment]
     """Lists the handlers that tasks of a namespace can name."""
+    GetSummary: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetSummaryRequest, _schedule_pb2.Summary]  # type: ignore[assignment]
+    """Shows a namespace at a glance: what fails, runs, waits, has ended and comes next, as it was at most a second ago."""
+    GetUpcomingRuns: _aio.UnaryUnaryMultiCallable[_schedule_pb2.GetUpcomingRunsRequest, _schedule_pb2.UpcomingRuns]  # type: ignore[assignment]
+    """Counts the occurrences of enabled tasks within the next hours, at their scheduled times, whatever their jitter."""
+    ExplainTask: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ExplainTaskRequest, _schedule_pb2.ExplainTaskResponse]  # type: ignore[assignment]
+    """Explains what became of a task's occurrences: each beside its execution, or the reason that it has none."""
     InitializeDefaultTasks: _aio.UnaryUnaryMultiCallable[_schedule_pb2.InitializeDefaultTasksRequest, _schedule_pb2.InitializeDefaultTasksResponse]  # type: ignore[assignment]
     """Registers those built-in tasks that do not exist; changes no existing task."""
 
@@ -261,7 +273,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.ListTasksResponse, _abc.Awaitable[_schedule_pb2.ListTasksResponse]]:
-        """Lists the tasks of a namespace that match the request's filters, in the order of their names."""
+        """Lists the tasks of a namespace that match the request's filters, in the order of their names unless another is asked."""
 
     @_abc_1.abstractmethod
     def EnableTask(
@@ -383,6 +395,30 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.ListHandlersResponse, _abc.Awaitable[_schedule_pb2.ListHandlersResponse]]:
         """Lists the handlers that tasks of a namespace can name."""
+
+    @_abc_1.abstractmethod
+    def GetSummary(
+        self,
+        request: _schedule_pb2.GetSummaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.Summary, _abc.Awaitable[_schedule_pb2.Summary]]:
+        """Shows a namespace at a glance: what fails, runs, waits, has ended and comes next, as it was at most a second ago."""
+
+    @_abc_1.abstractmethod
+    def GetUpcomingRuns(
+        self,
+        request: _schedule_pb2.GetUpcomingRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.UpcomingRuns, _abc.Awaitable[_schedule_pb2.UpcomingRuns]]:
+        """Counts the occurrences of enabled tasks within the next hours, at their scheduled times, whatever their jitter."""
+
+    @_abc_1.abstractmethod
+    def ExplainTask(
+        self,
+        request: _schedule_pb2.ExplainTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.ExplainTaskResponse, _abc.Awaitable[_schedule_pb2.ExplainTaskResponse]]:
+        """Explains what became of a task's occurrences: each beside its execution, or the reason that it has none."""
 
     @_abc_1.abstractmethod
     def InitializeDefaultTasks(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from schedule_grpc.domain.access.permit import UNLIMITED, Permit
 from schedule_grpc.domain.schedule import Preview, parse
@@ -14,22 +15,32 @@ from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
 from schedule_grpc.service.audit import AuditService
-from schedule_grpc.service.executions import ExecutionService
+from schedule_grpc.service.kept import KeptFor
 from schedule_grpc.service.known_offers import KnownOffers
 from schedule_grpc.service.manual_runs import ManualRuns, Starter
 from schedule_grpc.service.namespaces import NamespaceService, NamespaceSettings
+from schedule_grpc.service.pulse import Pulses
 from schedule_grpc.service.quotas import Quotas, Refused
+from schedule_grpc.service.summary import SHARED_FOR, Vitals
 from schedule_grpc.service.tasks import Registrations, TaskService
 from schedule_grpc.service.together import Together
+from schedule_grpc.service.upcoming import KEPT_FOR, MARK_KEPT_FOR
+from schedule_grpc.service.why import WhyService
 from schedule_grpc.store import LogBook, Store
 
-__all__ = ["Service"]
+if TYPE_CHECKING:
+    from schedule_grpc.domain.summary import Summary
+    from schedule_grpc.domain.upcoming import Upcoming
+
+__all__ = ["Service", "Vitals"]
 
 SHOWN = 10
 MOST_SHOWN = 1000
+UNKNOWN = Vitals()
+"""Of a service without a server around it."""
 
 
-class Service(TaskService, ExecutionService, NamespaceService, AuditService):
+class Service(TaskService, WhyService, NamespaceService, AuditService):
     """Registers, changes, lists and runs the tasks of one namespace; reads and watches their history.
 
     As it is made it works in the namespace ``default``, for a caller that may do everything.
@@ -48,6 +59,7 @@ class Service(TaskService, ExecutionService, NamespaceService, AuditService):
         servers: Callable[[], int] = lambda: 1,
         refused: Refused = lambda _namespace, _quota: None,
         logbook: LogBook | None = None,
+        vitals: Vitals = UNKNOWN,
     ) -> None:
         """Take the parts that the service works with.
 
@@ -62,6 +74,7 @@ class Service(TaskService, ExecutionService, NamespaceService, AuditService):
             servers: Returns how many servers share the database, this one included.
             refused: Is called with the namespace and the quota of each call that is refused for a quota.
             logbook: Buffers the log lines and the progress of this server's attempts.
+            vitals: Tells how this server is.
         """
         self._permit = UNLIMITED
         self._namespace = UNLIMITED.namespace
@@ -77,6 +90,11 @@ class Service(TaskService, ExecutionService, NamespaceService, AuditService):
         self._registry = registry
         self._defaults = tuple(sorted(defaults, key=lambda definition: definition.name))
         self._draining = asyncio.Event()
+        self._vitals = vitals
+        self._summaries: KeptFor[Summary] = KeptFor(SHARED_FOR, clock)
+        self._pulses = Pulses(store, clock)
+        self._counted: KeptFor[Upcoming] = KeptFor(KEPT_FOR, clock)
+        self._marks: KeptFor[object] = KeptFor(MARK_KEPT_FOR, clock)
         self.aside = Aside()
         """The thread for computations that take long, of the edges too."""
         self._searches = (
@@ -104,12 +122,23 @@ class Service(TaskService, ExecutionService, NamespaceService, AuditService):
     def drain(self) -> None:
         """Stop accepting runs, end the calls that wait for one with ShuttingDown, and end all watches."""
         self._draining.set()
+        self._pulses.close()
         self._hub.close()
 
     @property
     def clock(self) -> Clock:
         """The time by which the service works."""
         return self._clock
+
+    @property
+    def permit(self) -> Permit:
+        """What the caller of the service may touch and see."""
+        return self._permit
+
+    @property
+    def hub(self) -> Hub:
+        """Publishes the events of all namespaces: whoever hands them to callers picks those that each may see."""
+        return self._hub
 
     @property
     def draining(self) -> bool:

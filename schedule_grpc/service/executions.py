@@ -150,7 +150,8 @@ class ExecutionService(Authored):
             raise TaskNotFound(name)
         author = self._author("BackfillTask")
         now, by = author.time, author.attribution or None
-        planned = await self._searches.compute(partial(backfill, task, start_time, end_time, now, by=by))
+        plan = partial(backfill, task, start_time, end_time, now, by=by, traceparent=author.traceparent)
+        planned = await self._searches.compute(plan)
         async with self._quotas.asking_for_runs(self._namespace, len(planned)) as asked:
             recorded = await self._store.backfill(task, planned, author=author, now=now)
             if recorded is None:

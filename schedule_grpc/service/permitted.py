@@ -4,9 +4,10 @@ A caller with the scope ``observe`` alone sees that a task failed, and when; it 
 A name that a caller's grants do not cover looks to it like one that is not there.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import TypeAlias
 
 from msgspec import structs
@@ -17,6 +18,7 @@ from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE
 from schedule_grpc.domain.task import EMPTY, Task, TaskFilter
 from schedule_grpc.events import Logged, Transition, Watched
+from schedule_grpc.store import Found
 
 MOST_READS = 10
 """Pages of `MAX_PAGE_SIZE` executions that are searched for those that a permit covers, in one call. The answer may be
@@ -27,6 +29,8 @@ HIDDEN = "(hidden: the scope read is needed)"
 Position: TypeAlias = tuple[datetime, str]
 ReadTasks: TypeAlias = Callable[[TaskFilter, str, int], Awaitable[Sequence[Task]]]
 """Reads tasks, given a filter, the name that they follow, and their number."""
+SearchTasks: TypeAlias = Callable[[TaskFilter], Awaitable[Found]]
+"""Searches the tasks that a filter chooses."""
 ReadExecutions: TypeAlias = Callable[[Position | None, int], Awaitable[Sequence[Execution]]]
 """Reads executions, given the place that they follow, and their number."""
 
@@ -72,18 +76,33 @@ async def covered_tasks(
     A category is metadata: by it only those tasks are found whose content the permit's caller may see.
     """
     found: list[Task] = []
-    heeded = structs.replace(permit, scope=Scope.READ) if chosen.category else permit
-    for prefix in heeded.prefixes:
-        if chosen.name_prefix.startswith(prefix):
-            within = chosen
-        elif prefix.startswith(chosen.name_prefix):
-            within = replace(chosen, name_prefix=prefix)
-        else:
-            continue
+    for within in covered_filters(permit, chosen):
         found += await read(within, after, limit - len(found))
         if len(found) == limit:
             break
     return tuple(found)
+
+
+def covered_filters(permit: Permit, chosen: TaskFilter) -> Iterator[TaskFilter]:
+    """Yield filters that choose the tasks of a filter that the permit covers, in the order of their names."""
+    heeded = structs.replace(permit, scope=Scope.READ) if chosen.category else permit
+    for prefix in heeded.prefixes:
+        if chosen.name_prefix.startswith(prefix):
+            yield chosen
+        elif prefix.startswith(chosen.name_prefix):
+            yield replace(chosen, name_prefix=prefix)
+
+
+async def covered_search(search: SearchTasks, permit: Permit, chosen: TaskFilter) -> Found:
+    """Return what a search finds of the tasks that the permit covers, in the order that the filter asks for."""
+    parts = [await search(within) for within in covered_filters(permit, chosen)]
+    if any(part.too_many for part in parts):
+        return Found(too_many=True)
+    ended_at = min((part.ended_at for part in parts if part.ended_at is not None), default=None)
+    listed = sorted((each for part in parts for each in part.listed), key=itemgetter(1))
+    if ended_at is not None:  # what other parts found beyond that is found again by the next page
+        listed = [each for each in listed if each[1] <= ended_at]
+    return Found(listed=tuple(listed), ended_at=ended_at)
 
 
 async def covered_executions(

@@ -1,4 +1,4 @@
-"""The calls that concern tasks: register, change, delete, enable, disable, list."""
+"""The calls that concern tasks: register, change, delete, enable, disable."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,6 @@ from msgspec import structs
 from schedule_grpc.domain.access.audit import Author
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
 from schedule_grpc.domain.access.quota import QuotaExceeded
-from schedule_grpc.domain.paging import Page, TaskCursor
 from schedule_grpc.domain.registration import (
     FreshTask,
     Registration,
@@ -22,7 +21,7 @@ from schedule_grpc.domain.registration import (
     removed,
     switched,
 )
-from schedule_grpc.domain.task import MAX_NOTE, Definition, Task, TaskFilter, TaskPage
+from schedule_grpc.domain.task import MAX_NOTE, Definition, Task
 from schedule_grpc.errors import (
     FailedPrecondition,
     HandlerNotFound,
@@ -32,9 +31,9 @@ from schedule_grpc.errors import (
     Violation,
 )
 from schedule_grpc.runtime.threads import LIGHT, Aside, weight_of
-from schedule_grpc.service.offers import OfferService
+from schedule_grpc.service.listing import ListService
 from schedule_grpc.service.overtaken import Overtaken, retried_when_overtaken
-from schedule_grpc.service.permitted import covered_tasks, shown_task
+from schedule_grpc.service.permitted import shown_task
 from schedule_grpc.service.quotas import Quotas
 from schedule_grpc.service.registering import check_etag, declared_changes, placed, refuse_repeated_names
 from schedule_grpc.service.together import Together
@@ -49,7 +48,7 @@ Registrations: TypeAlias = Together[Sequence[FreshTask], tuple[Task, ...] | None
 """Calls that register one task; those that arrive during one write share the next."""
 
 
-class TaskService(OfferService):
+class TaskService(ListService):
     """The part of the Service that concerns definitions."""
 
     _registrations: Registrations
@@ -179,20 +178,6 @@ class TaskService(OfferService):
             raise TaskNotFound(name)
         return shown_task(await self._marked_one(await self._found(name)), self._permit)
 
-    async def list_tasks(self, chosen: TaskFilter, page: Page) -> TaskPage:
-        """Return a page of tasks in the order of their names.
-
-        Raises:
-            InvalidArgument: if the page's size or token is invalid.
-        """
-        cursor = TaskCursor.read(page, chosen)
-        tasks = await covered_tasks(self._page, self._permit, chosen, after=cursor.name, limit=page.limit + 1)
-        shown = await self._marked(tasks[: page.limit])
-        if not self._permit.sees_all:
-            shown = tuple(shown_task(task, self._permit) for task in shown)
-        token = TaskCursor(name=shown[-1].name).write(chosen) if len(tasks) > len(shown) else ""
-        return TaskPage(tasks=shown, next_page_token=token)
-
     async def enable(self, name: str, *, etag: str = "") -> Task:
         """Let the task fire again, counting from now.
 
@@ -237,9 +222,6 @@ class TaskService(OfferService):
         if task is None:
             raise TaskNotFound(name)
         return task
-
-    async def _page(self, chosen: TaskFilter, after: str, limit: int) -> tuple[Task, ...]:
-        return await self._store.list_tasks(self._namespace, chosen, after=after, limit=limit)
 
     def _taken_in(self, wanted: Sequence[Registration], *, place: str) -> Sequence[Registration]:
         """Return registrations as those of this namespace.

@@ -7,12 +7,10 @@ Unknown keys in the file are refused. Unknown variables in the environment are n
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,18 +32,19 @@ from schedule_grpc.runtime import paths
 from schedule_grpc.settings import sources as setting_sources
 from schedule_grpc.settings.audit import AuditOptions
 from schedule_grpc.settings.auth import AuthOptions
+from schedule_grpc.settings.http import HttpOptions, UiOptions
 from schedule_grpc.settings.http_request import HttpRequestOptions
-from schedule_grpc.settings.listeners import ListenerOptions, Listeners
+from schedule_grpc.settings.listeners import ListenerOptions, Listeners, addresses
 from schedule_grpc.settings.logs import LogOptions
-from schedule_grpc.settings.sources import json_or_text
+from schedule_grpc.settings.metrics import MetricsOptions
+from schedule_grpc.settings.otel import OtelOptions
 from schedule_grpc.settings.values import (
     NAMES,
     NUMBER,
-    OFF,
+    TABLES,
     URLS,
     Binding,
     BindingName,
-    checked_origin,
     duration,
     is_loopback,
     table,
@@ -58,30 +57,6 @@ DEFAULT_BINDINGS: dict[str, str | dict[str, Any]] = {"DB": "sqlite:///platform.d
 SQLITE = paths.SQLITE
 POSTGRESQL = paths.POSTGRESQL
 LONGEST_DRAIN = timedelta(hours=1)
-
-
-def addresses(listeners: Iterable[ListenerOptions]) -> str:
-    """Return listeners as a text of their addresses."""
-    return ", ".join(map(str, listeners)) or OFF
-
-
-def _none_if_off(value: object) -> object:
-    return () if value == OFF else value
-
-
-class HttpOptions(BaseModel):
-    """The HTTP interface, and the hosts and origins that may call it beside this machine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    address: Annotated[Listeners, BeforeValidator(_none_if_off)] = (ListenerOptions(address="127.0.0.1:8787"),)
-    allowed_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
-    allowed_origins: Annotated[list[Annotated[str, AfterValidator(checked_origin)]], NAMES] = Field(
-        default_factory=list
-    )
-
-    def __str__(self) -> str:
-        return addresses(self.address)
 
 
 class AlertSettings(BaseModel):
@@ -124,7 +99,13 @@ class Settings(BaseSettings):
         default_factory=HttpOptions,
         description="The HTTP interface: its listeners as those of gRPC, or a table of `address` (the listeners; `off` "
         "for none), `allowed_hosts` (names "
-        "under which it is reached), `allowed_origins` (sites whose pages may ask)",
+        "under which it is reached), `allowed_origins` (sites whose pages may ask), `changes` (false: nothing can be "
+        "changed by HTTP)",
+    )
+    ui: Annotated[UiOptions, table("ui")] = Field(
+        default_factory=UiOptions,
+        description="The dashboard below /ui: `enabled`, `title` (of this server, beside the product's name), `colour` "
+        "(of the line above each page: `blue`, `green`, `amber`, `red`, `violet`)",
     )
     handlers: Annotated[list[str], NAMES] = Field(
         default_factory=list, description="Modules whose handlers are offered"
@@ -135,6 +116,13 @@ class Settings(BaseSettings):
         ge=timedelta(0),
         le=LONGEST_DRAIN,
         description="How long a stopping server lets running work end",
+    )
+    drain_delay: Annotated[timedelta, BeforeValidator(duration)] = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        le=LONGEST_DRAIN,
+        description="How long a server that was asked to stop goes on as before while its health says that it stops; "
+        "for load balancers",
     )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="auto is console on a terminal, else json"
@@ -174,6 +162,11 @@ class Settings(BaseSettings):
         description="What executions keep of their handlers' lines: `keep` (`all`, `failed`: of attempts that did not "
         "succeed, `none`), `max_age` of a line",
     )
+    metrics: Annotated[MetricsOptions, table("metrics")] = Field(
+        default_factory=MetricsOptions,
+        description="How many tasks, handlers and namespaces have series of their own in `/metrics`; all others share "
+        "one: `max_tasks`, `max_handlers`, `max_namespaces`",
+    )
     bindings: Annotated[dict[BindingName, Binding], table("bindings")] = Field(
         default_factory=lambda: dict(DEFAULT_BINDINGS),
         description="For ctx.env.NAME: a URL, or a table of `url`, `timeout`, options; these stay unless set to `''`",
@@ -193,13 +186,18 @@ class Settings(BaseSettings):
             default_factory=dict, description="Attempts that run at once, by handler's name; over what the handler says"
         )
     )
-    tasks: Annotated[list[dict[str, Any]], BeforeValidator(partial(json_or_text, opening="["))] = Field(
+    tasks: Annotated[list[dict[str, Any]], TABLES] = Field(
         default_factory=list, description="Tasks registered at start, each a table [[tasks]]; see the README"
     )
 
     alerts: Annotated[AlertSettings, table("alerts")] = Field(
         default_factory=AlertSettings,
         description="`urls` of webhooks (others need the extra `alerts`), and `secret_file`, whose content signs them",
+    )
+
+    otel: Annotated[OtelOptions, table("otel")] = Field(
+        default_factory=OtelOptions,
+        description="Traces and metrics by OTLP: `endpoint`, `protocol`, `headers`, `sampling`; docs/telemetry.md",
     )
 
     @field_validator("database")

@@ -14,7 +14,7 @@ from schedule_grpc.access.jwt_rules import ALGORITHMS, JwtIssuer, KeySource, Sub
 from schedule_grpc.domain.access.grant import Grant, read_grants
 from schedule_grpc.domain.durations import DAY, HOUR, MINUTE, SECOND, written
 from schedule_grpc.errors import InvalidArgument
-from schedule_grpc.settings.values import NAMES, duration, is_loopback
+from schedule_grpc.settings.values import NAMES, TABLES, duration, is_loopback
 from schedule_grpc.text.secrets import are_hosts, shown
 
 LONGEST_LEEWAY = 5 * MINUTE
@@ -55,9 +55,9 @@ def _checked_url(url: str) -> str:
     host = rest.partition("/")[0]
     is_readable = separator and host and url.isascii() and url.isprintable() and not _NOT_IN_HOST.search(host)
     if not is_readable or " " in url or not are_hosts(host):
-        raise ValueError(f"{shown(url)} is not a URL such as https://issuer.example/keys, without user and password")
+        raise ValueError(f"{shown(url)!r} is not a URL such as https://issuer.example/keys, without user and password")
     if scheme != "https" and not (scheme == "http" and is_loopback(urlsplit(url).hostname or "")):
-        raise ValueError(f"{shown(url)} is not https:// (http:// only on this machine)")
+        raise ValueError(f"{shown(url)!r} is not https:// (http:// only on this machine)")
     return url
 
 
@@ -128,7 +128,7 @@ class JwtOptions(BaseModel):
     ]
     leeway: Annotated[timedelta, BeforeValidator(duration), _within(timedelta(0), LONGEST_LEEWAY)] = MINUTE
     max_lifetime: Annotated[timedelta, BeforeValidator(duration), _within(SECOND, LONGEST_LIFETIME)] = HOUR
-    subjects: Annotated[tuple[JwtSubjectOptions, ...], Field(min_length=1)]
+    subjects: Annotated[tuple[JwtSubjectOptions, ...], TABLES, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "JwtOptions":
@@ -173,7 +173,7 @@ def checked_issuers(issuers: Iterable[JwtOptions]) -> tuple[JwtOptions, ...]:
     return found
 
 
-CertificateTables: TypeAlias = tuple[CertificateOptions, ...]
+CertificateTables: TypeAlias = Annotated[tuple[CertificateOptions, ...], TABLES]
 """``[[auth.certificates]]``."""
-JwtTables: TypeAlias = Annotated[tuple[JwtOptions, ...], AfterValidator(checked_issuers)]
+JwtTables: TypeAlias = Annotated[tuple[JwtOptions, ...], TABLES, AfterValidator(checked_issuers)]
 """``[[auth.jwt]]``."""

@@ -1,6 +1,6 @@
 """Listeners in settings: an address, a table of an address and its certificates, or a list of these."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -13,7 +13,7 @@ from schedule_grpc.runtime import paths
 from schedule_grpc.runtime.certificates import ReloadedCertificates, TlsFiles
 from schedule_grpc.runtime.listeners import LONGEST_PATH, UNIX, Listener, unix_path
 from schedule_grpc.settings.sources import json_or_text
-from schedule_grpc.settings.values import checked_address, listed
+from schedule_grpc.settings.values import NAMES, OFF, checked_address, listed
 
 _MODES = range(0o1000)
 
@@ -28,7 +28,7 @@ class ListenerOptions(BaseModel):
     tls_key: Path | None = None
     client_ca: Path | None = None
     socket_mode: str = "600"
-    grants: tuple[str, ...] = ()
+    grants: Annotated[tuple[str, ...], NAMES] = ()
     serves: Literal["all", "health"] = "all"
 
     @model_validator(mode="before")
@@ -137,3 +137,8 @@ def _read(value: object) -> object:
 
 Listeners: TypeAlias = Annotated[tuple[ListenerOptions, ...], BeforeValidator(_read)]
 """One or more listeners."""
+
+
+def addresses(listeners: Iterable[ListenerOptions]) -> str:
+    """Return listeners as a text of their addresses."""
+    return ", ".join(map(str, listeners)) or OFF

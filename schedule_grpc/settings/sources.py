@@ -27,6 +27,9 @@ _BINDINGS = "bindings"
 _OF_A_KEY = "[key]"
 """The part that pydantic adds to the place of an invalid key."""
 
+LONGEST_LINE = 500
+"""Characters of a complaint: it repeats what was written, which may be the content of a whole file."""
+
 Place: TypeAlias = tuple[int | str, ...]
 
 
@@ -103,9 +106,17 @@ def complaints(error: ValidationError, model: type[BaseModel], sources: Sequence
         if not place:
             yield reason
             continue
-        given = place[:-1] if each["type"] == "missing" else place
-        spelled = next((source.spelled for source in reversed(sources) if source.has(given)), _dotted)
-        yield f"{spelled(place)}: {reason}"
+        line = f"{_writer(place[:-1] if each['type'] == 'missing' else place, sources)(place)}: {reason}"
+        yield line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "…"
+
+
+def _writer(place: Place, sources: Sequence[Source]) -> Callable[[Place], str]:
+    """Return how the last source that gives a place spells it, or that gives the table around it."""
+    for end in range(len(place), 0, -1):
+        for source in reversed(sources):
+            if source.has(place[:end]):
+                return source.spelled
+    return _dotted
 
 
 def json_or_text(value: object, opening: str) -> object:
@@ -159,13 +170,20 @@ def _read(key: str, value: object) -> object:
 
 
 def _variable(place: Place) -> str:
-    """Return the variable that holds a place, and the place within it."""
+    """Return the variable that holds a place, and the place within it; or the variable that would hold it."""
     given = {name.upper() for name in os.environ}
     for end in range(len(place), 0, -1):
-        name = PREFIX + NESTED.join(map(str, place[:end])).upper()
-        if name in given:
+        name = _name_of_variable(place[:end])
+        if name in given and isinstance(place[end - 1], str):
             return name + (f": {_dotted(place[end:])}" if place[end:] else "")
-    return _dotted(place)
+    name = _name_of_variable(place)
+    within = sorted(each for each in given if each.startswith(name + NESTED))
+    return within[0] if len(within) == 1 else name
+
+
+def _name_of_variable(place: Place) -> str:
+    """Return the name of the variable of a place; one table in the place of a list of them has no number in it."""
+    return PREFIX + NESTED.join(part for part in place if isinstance(part, str)).upper()
 
 
 def _dotted(place: Place) -> str:

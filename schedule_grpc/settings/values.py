@@ -66,6 +66,16 @@ def _table_of(key: str, value: object) -> object:
     return table
 
 
+def _tables(value: object) -> object:
+    if isinstance(value, str):
+        value = json_or_text(json_or_text(value, "["), "{")
+    if isinstance(value, Mapping):
+        return [value]
+    if isinstance(value, str):
+        raise ValueError("is not a list of tables: a variable holds it as JSON")  # noqa: TRY004 (as above)
+    return value
+
+
 def _checked_name(name: str) -> str:
     if not name.isidentifier():
         raise ValueError(f"{name!r} is not a name such as DB")
@@ -96,11 +106,20 @@ def checked_origin(origin: str) -> str:
     return origin.lower()
 
 
+def is_url_of_host(url: str) -> bool:
+    """Return whether a text is ``http://HOST[:PORT][/PATH]`` or ``https://...``, without credentials and question."""
+    scheme, separator, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    return bool(separator and host) and scheme in ("http", "https") and are_hosts(host) and not set("@?#, ") & set(rest)
+
+
 listed = _listed(re.compile(","))
 """Reads a list: a JSON list, or its items with commas between."""
 NAMES = BeforeValidator(listed)
 URLS = BeforeValidator(_listed(re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*:)")))
 """A comma within a URL belongs to it, unless another URL follows."""
+TABLES = BeforeValidator(_tables)
+"""Reads a list of tables: a JSON list, one table, or a list of them."""
 NUMBER = BeforeValidator(_flagless)
 BindingName: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
 Binding: TypeAlias = Annotated[str | dict[str, Any], BeforeValidator(_url_or_table)]

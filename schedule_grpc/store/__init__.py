@@ -7,6 +7,7 @@ from schedule_grpc.store.claims import (
     ClaimRequest,
     Fired,
     Given,
+    Group,
     Look,
     ManualRun,
     Slots,
@@ -16,9 +17,11 @@ from schedule_grpc.store.claims import (
 from schedule_grpc.store.lease_line import LeaseLine
 from schedule_grpc.store.logbook import LogBook, LogPolicy
 from schedule_grpc.store.opening import found_version, is_shared, open_store, shown
+from schedule_grpc.store.operations.listing import Found
 from schedule_grpc.store.operations.namespaces import NamespaceInUse
 from schedule_grpc.store.operations.retention_round import Pruned
 from schedule_grpc.store.operations.reviews import Review
+from schedule_grpc.store.operations.summary import Failure
 from schedule_grpc.store.operations.tasks import Registered
 from schedule_grpc.store.operations.workers import Key
 from schedule_grpc.store.recorder import Answer, Recorder
@@ -32,8 +35,11 @@ __all__ = [
     "Claim",
     "ClaimRequest",
     "Claimed",
+    "Failure",
     "Fired",
+    "Found",
     "Given",
+    "Group",
     "Key",
     "LeaseLine",
     "LogBook",

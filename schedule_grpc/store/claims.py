@@ -16,7 +16,15 @@ from schedule_grpc.errors import ScheduleError
 
 QueueKey: TypeAlias = tuple[str, str]
 """What identifies a queue: the executions of one namespace that wait for slots of one handler."""
+Group: TypeAlias = tuple[str, frozenset[str]]
+"""Queues that the same workers serve: a namespace (`ALL`: every one), and the names of handlers."""
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def is_of(queue: QueueKey, group: Group) -> bool:
+    """Return whether a queue is one of a group's."""
+    namespace, handler = queue
+    return handler in group[1] and group[0] in (ALL, namespace)
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -86,10 +94,14 @@ class ClaimRequest:
         """How many executions of each queue are read, to choose from."""
         return self.free + 1 if self.takers else self.limit  # one more: are any left?
 
+    @property
+    def group(self) -> Group:
+        """The queues of whose executions it asks for some."""
+        return self.namespace, self.handlers
+
     def wants(self, queue: QueueKey) -> bool:
         """Return whether it asks for executions of a queue."""
-        namespace, handler = queue
-        return handler in self.handlers and self.namespace in (ALL, namespace)
+        return is_of(queue, self.group)
 
     def room(self, queue: QueueKey) -> int:
         """Return how many more of a queue may run, if they have all slots."""
@@ -160,6 +172,11 @@ class ManualRun(Struct, frozen=True, kw_only=True):
     def triggered_by(self) -> str | None:
         """The name of the caller, if it has proven one."""
         return None if self.author is None else self.author.attribution or None
+
+    @property
+    def traceparent(self) -> str | None:
+        """The span of the call, if it is traced."""
+        return None if self.author is None else self.author.traceparent
 
     @property
     def task_key(self) -> TaskKey:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from schedule_grpc.database import SqliteDatabase
+from schedule_grpc.database import OnCommit, SqliteDatabase
 from schedule_grpc.database.postgres import text as postgres_text
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.errors import DatabaseRefused
@@ -28,7 +28,7 @@ async def open_store(
     place: Path | str,
     hub: Hub,
     *,
-    on_commit: Callable[[int], None] = lambda _: None,
+    on_commit: OnCommit = lambda *_: None,
     on_error: Callable[[str], None] = lambda _: None,
     replica: str = "",
 ) -> Store:
@@ -37,7 +37,7 @@ async def open_store(
     Args:
         place: The file, or a URL: ``sqlite:///PATH``, ``postgresql://...``.
         hub: Publishes the events of each operation, once it is committed.
-        on_commit: Is called with the number of operations in each commit.
+        on_commit: Is called after each commit.
         on_error: Is called with ``read`` or ``write`` for each operation that the database refuses.
         replica: Names the chain of the audit log that this server writes in a database that others use, too; by
             default the machine's name.
@@ -75,9 +75,7 @@ def is_shared(place: Path | str) -> bool:
     return isinstance(place, str) and place.startswith(POSTGRESQL)
 
 
-async def _open_shared(
-    url: str, hub: Hub, on_commit: Callable[[int], None], on_error: Callable[[str], None], replica: str
-) -> Store:
+async def _open_shared(url: str, hub: Hub, on_commit: OnCommit, on_error: Callable[[str], None], replica: str) -> Store:
     database = await postgres().PostgresDatabase.open(url, migrations=MIGRATIONS, on_commit=on_commit)
 
     async def find(ids: Sequence[str]) -> Sequence[Execution]:

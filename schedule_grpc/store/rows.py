@@ -218,6 +218,7 @@ def execution_of(row: Row) -> Execution:
         cancel_note=reading.text_or_none("cancel_note", row["cancel_note"]),
         request_id=reading.text_or_none("request_id", row["request_id"]),
         triggered_by=reading.text_or_none("triggered_by", row["triggered_by"]),
+        traceparent=reading.text_or_none("traceparent", row["traceparent"]),
         payload=None if row["payload"] is None else read_only(reading.json_object("payload", row["payload"])),
         result=read_only(reading.json("result", row["result"])),
         error=reading.text_or_none("error", row["error"]),

@@ -1,24 +1,38 @@
 """What the application and the engine ask of the database: operations, each a whole, not SQL."""
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 
+from schedule_grpc.domain.census import Census
 from schedule_grpc.domain.offers import Offers
 from schedule_grpc.domain.task import Handler
 from schedule_grpc.domain.worker import Worker
 from schedule_grpc.store.audit_store import AuditStore
+from schedule_grpc.store.browser_session_store import BrowserSessionStore
 from schedule_grpc.store.execution_store import ExecutionStore
 from schedule_grpc.store.key_store import KeyStore
 from schedule_grpc.store.lease_line import LeaseLine
 from schedule_grpc.store.log_store import LogStore
 from schedule_grpc.store.namespace_store import NamespaceStore
-from schedule_grpc.store.operations import replicas, workers_read
+from schedule_grpc.store.operations import census, replicas, workers_read
 from schedule_grpc.store.replica import Replica
+from schedule_grpc.store.summary_store import SummaryStore
 from schedule_grpc.store.task_store import TaskStore
 from schedule_grpc.store.worker_store import WorkerStore
 
 
-class Store(TaskStore, ExecutionStore, WorkerStore, LogStore, KeyStore, NamespaceStore, AuditStore):
+class Store(
+    TaskStore,
+    ExecutionStore,
+    WorkerStore,
+    LogStore,
+    KeyStore,
+    BrowserSessionStore,
+    NamespaceStore,
+    AuditStore,
+    SummaryStore,
+):
     """The durable state of the service, in a SQLite file or a PostgreSQL database.
 
     Every operation is one transaction: it happened whole, and is on disk when the call returns, or it did not happen.
@@ -34,6 +48,10 @@ class Store(TaskStore, ExecutionStore, WorkerStore, LogStore, KeyStore, Namespac
             Every server that holds a lease, the one that has been there longest first.
         """
         return await self._write(replicas.renew_lease, replica, now)
+
+    async def replicas(self) -> tuple[Replica, ...]:
+        """Return every server that holds a lease, the one that has been there longest first; none of a file."""
+        return await self._database.read(replicas.replicas) if self.is_shared else ()
 
     def lease_line(self) -> LeaseLine:
         """Return a dedicated connection on which one thread can renew a lease."""
@@ -71,6 +89,19 @@ class Store(TaskStore, ExecutionStore, WorkerStore, LogStore, KeyStore, Namespac
         ``handler``: only workers that offer it; empty: all.
         """
         return await self._database.read(partial(workers_read.list_workers, namespace, handler, since))
+
+    async def census(self, *, now: datetime, own: frozenset[str]) -> Census:
+        """Count for metrics: how long work waits, what is wrong with tasks, which workers there are.
+
+        ``own`` are the handlers that the asking server offers.
+        """
+        return await self._database.read(partial(census.census, now, own, is_shared=self.is_shared))
+
+    async def gone(
+        self, *, tasks: Collection[str], namespaces: Collection[str]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Return which of these tasks, by uid, and which of these namespaces are deleted."""
+        return await self._database.read(partial(census.gone, tasks, namespaces))
 
     async def time(self) -> datetime | None:
         """Return the time by the database's own clock; None where it has none."""

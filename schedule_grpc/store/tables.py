@@ -50,6 +50,7 @@ def new_executions(executions: Sequence[Execution], lease_owner: str | None = No
             "lease_token": [each.lease_token for each in executions],
             "request_id": [each.request_id for each in executions],
             "triggered_by": [each.triggered_by for each in executions],
+            "traceparent": [each.traceparent for each in executions],
             "revision": [each.revision for each in executions],
             "payload": [None if each.payload is None else object_text(each.payload) for each in executions],
             "alone": [int(alone and each.gate is not None) for each in executions],

@@ -7,9 +7,11 @@ from functools import partial
 from schedule_grpc.database import Lane
 from schedule_grpc.domain.access.namespace import TaskKey
 from schedule_grpc.domain.condition import Alert
+from schedule_grpc.domain.listing import RunMark, TaskActivity, TaskPlace
 from schedule_grpc.domain.registration import FreshTask, Registration, TaskChange
 from schedule_grpc.domain.task import Handler, Task, TaskFilter
-from schedule_grpc.store.operations import alerts, declared, reviews, tasks
+from schedule_grpc.store.operations import alerts, declared, listing, reviews, tasks
+from schedule_grpc.store.operations.listing import Found
 from schedule_grpc.store.operations.reviews import Review
 from schedule_grpc.store.operations.tasks import Registered
 from schedule_grpc.store.transactions import Transactions
@@ -76,6 +78,23 @@ class TaskStore(Transactions):
     async def list_tasks(self, namespace: str, chosen: TaskFilter, *, after: str, limit: int) -> tuple[Task, ...]:
         """Return at most ``limit`` living tasks of a namespace whose names follow ``after``, in the order of names."""
         return await self._database.read(partial(tasks.list_tasks, namespace, chosen, after, limit))
+
+    async def search_tasks(
+        self, namespace: str, chosen: TaskFilter, *, after: TaskPlace, limit: int, now: datetime
+    ) -> Found:
+        """Return at most ``limit`` living tasks of a namespace that a filter chooses, in its order, from a place on."""
+        return await self._database.read(partial(listing.search_tasks, namespace, chosen, after, limit, now))
+
+    async def activities(self, uids: Sequence[str]) -> Mapping[str, TaskActivity]:
+        """Return what the executions of some tasks are doing, by the tasks' uids."""
+        return await self._database.read(partial(listing.activities, tuple(uids)))
+
+    async def newest_runs(self, namespace: str, uids: Sequence[str]) -> Mapping[str, tuple[str, tuple[RunMark, ...]]]:
+        """Return the newest executions of some tasks of a namespace: by uid, the task's name and its executions.
+
+        The executions are at most `RUNS_IN_STRIP`, the oldest first; a uid without executions is left out.
+        """
+        return await self._database.read(partial(listing.newest_runs, namespace, tuple(uids)))
 
     async def latest_settled(self) -> datetime | None:
         """Return the latest settled time of all tasks; None if there is no task."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from schedule_grpc.database import Lane
 from schedule_grpc.domain.worker import Worker
-from schedule_grpc.store.claims import Claim, ClaimRequest, Given
+from schedule_grpc.store.claims import Claim, ClaimRequest, Given, Group
 from schedule_grpc.store.operations import workers
 from schedule_grpc.store.operations.workers import Key
 from schedule_grpc.store.transactions import Transactions
@@ -45,9 +45,9 @@ class WorkerStore(Transactions):
         """Return which of these attempts were reported, and no later one has begun since."""
         return await self._database.read(partial(workers.ended_attempts, keys))
 
-    async def waiting_for(self, requests: Sequence[ClaimRequest], *, now: datetime) -> Given:
-        """Return whether executions that workers ask for could start, and when the next one becomes available."""
-        return await self._database.read(partial(workers.waiting_for, requests, now), lane=Lane.ENGINE)
+    async def waiting_for(self, groups: Sequence[Group], *, now: datetime) -> Given:
+        """Return whether executions of these groups could start, and when the next one becomes available."""
+        return await self._database.read(partial(workers.waiting_for, groups, now), lane=Lane.ENGINE)
 
     async def give(self, requests: Sequence[ClaimRequest], *, now: datetime) -> Given:
         """Make available executions RUNNING, each under a lease of one of the workers that ask.

@@ -12,6 +12,7 @@ from schedule_grpc.domain.canonical_json import decode
 from schedule_grpc.domain.condition import Condition
 from schedule_grpc.domain.policy import Policy
 from schedule_grpc.domain.read_only import read_only
+from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.domain.schedule import parse
 from schedule_grpc.domain.task import Definition, Task
 from schedule_grpc.formats.protobuf.values import instant_from
@@ -19,6 +20,7 @@ from schedule_grpc.handlers import Env
 from schedule_grpc.handlers.attempt_log import AttemptLog
 from schedule_grpc.pb import worker_pb2 as pb
 from schedule_grpc.runtime.clock import EPOCH, Clock
+from schedule_grpc.tracing import TRACEPARENT, HandlerSpan, Tracer, Work
 from schedule_grpc.worker.lines import LineNotes
 from schedule_grpc.worker.progress import ProgressNotes
 
@@ -42,6 +44,7 @@ class Given:
         conditions: list[Condition],
         report: ProgressNotes,
         lines: LineNotes,
+        tracer: Tracer | None = None,
     ) -> None:
         """Read the assignment, in the worker's event loop.
 
@@ -65,6 +68,18 @@ class Given:
         except (ValueError, OverflowError) as error:
             raise CannotBeRead(f"a time of the assignment cannot be read: {error}") from None
         self._lines = lines
+        self._header: str | None = assignment.headers.get(TRACEPARENT)
+        self.span: HandlerSpan | None = None
+        if tracer is not None:
+            work = Work(
+                execution_id=self.execution_id,
+                namespace=self.task.namespace,
+                task=self.task.name,
+                handler=self.task.handler,
+                attempt=self.attempt,
+                traceparent=self._header,
+            )
+            self.span = tracer.handler(work)
 
     @property
     def log(self) -> FilteringBoundLogger:
@@ -72,10 +87,18 @@ class Given:
         names = {"execution": self.execution_id, "task": self.task.name}
         if self.task.namespace != DEFAULT_NAMESPACE:
             names["namespace"] = self.task.namespace
-        return self._attempt_log.logger(**names, attempt=self.attempt)
+        span = {} if self.span is None else self.span.names
+        return self._attempt_log.logger(**names, attempt=self.attempt, **span)
 
-    def end(self, failure: str | None) -> None:
+    @property
+    def traceparent(self) -> str | None:
+        """The span of the call; where this worker traces nothing, the one that the assignment names."""
+        return self._header if self.span is None else self.span.traceparent
+
+    def end(self, failure: str | None, kind: FailureKind | None) -> None:
         """Take the last lines: the error of a failure, unless its traceback is there; in the worker's event loop."""
+        if self.span is not None:
+            self.span.end(kind)
         if failure is not None or "_log" in self.__dict__:
             self._attempt_log.end(failure)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from schedule_grpc.domain.execution.log_lines import LogLine
-from schedule_grpc.engine.attempt_context import context_of_execution
+from schedule_grpc.engine.attempt_context import context_of_attempt
 from schedule_grpc.errors import HandlerNotFound
 from schedule_grpc.formats.protobuf import instant_to
 from schedule_grpc.handlers import (
@@ -26,6 +26,7 @@ from schedule_grpc.handlers import (
 from schedule_grpc.handlers.failure import description_of
 from schedule_grpc.pb import worker_pb2 as pb
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.tracing import Tracer
 from schedule_grpc.worker.assigned import CannotBeRead, Given
 from schedule_grpc.worker.held import Held, HeldAttempt, Why
 from schedule_grpc.worker.lines import LineNotes
@@ -61,6 +62,7 @@ class Attempts:
         clock: Clock,
         slots: int,
         report: Callable[[pb.Update], None],
+        tracer: Tracer | None = None,
     ) -> None:
         """Begin with nothing.
 
@@ -71,6 +73,7 @@ class Attempts:
             clock: The worker's clock.
             slots: How many attempts run at once.
             report: Takes the news of attempts.
+            tracer: Makes spans of their handlers; None: there are none.
         """
         self._held = held
         self._registry = registry
@@ -78,6 +81,7 @@ class Attempts:
         self._clock = clock
         self._slots = slots
         self._report = report
+        self._tracer = tracer
         self._inside: dict[str, HeldAttempt] = {}
         """Attempts whose handlers have not ended, by execution id, whether they are held or not."""
         self._stopping: set[HeldAttempt] = set()
@@ -175,6 +179,7 @@ class Attempts:
                 conditions=attempt.conditions,
                 report=attempt.progress,
                 lines=attempt.lines,
+                tracer=self._tracer,
             )
         except HandlerNotFound:
             log.warning("worker.handler_unknown", execution=attempt.execution_id, handler=assignment.handler)
@@ -198,7 +203,7 @@ class Attempts:
     def _performed(self, attempt: HeldAttempt, fate: Fate) -> None:
         self._stopping.discard(attempt)
         if attempt.given is not None:
-            attempt.given.end(None if fate.stopped else fate.error)
+            attempt.given.end(None if fate.stopped else fate.error, fate.kind)
         if fate.left is None:
             self._note_end(attempt)
         else:
@@ -254,4 +259,4 @@ class Attempts:
 
 
 def _begin_in_thread(function: HandlerFunction, ctx: TaskContext) -> Call:
-    return context_of_execution(ctx.execution_id).run(begin_in_thread, function, ctx)
+    return context_of_attempt(ctx).run(begin_in_thread, function, ctx)

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import structlog
@@ -17,6 +17,7 @@ from schedule_grpc.handlers import Registry
 from schedule_grpc.handlers.perform import GRACE
 from schedule_grpc.pb import worker_pb2 as pb
 from schedule_grpc.runtime.clock import Clock
+from schedule_grpc.tracing import Tracer
 from schedule_grpc.worker.attempts import Attempts, Place
 from schedule_grpc.worker.back_off import BackOff
 from schedule_grpc.worker.calls import Calls, is_final, is_session_unknown
@@ -33,6 +34,10 @@ FAREWELL = 5.0
 """Seconds for UnregisterWorker."""
 
 
+Tracing: TypeAlias = Callable[[], AbstractAsyncContextManager[Tracer | None]]
+"""Opens a tracer, for as long as the worker runs."""
+
+
 class Core:
     """A worker. Everything is given to it as values; it runs once."""
 
@@ -46,6 +51,7 @@ class Core:
         drain_timeout: timedelta,
         clock: Clock,
         place: Place | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """Take the parts of a worker; nothing is opened yet.
 
@@ -57,6 +63,7 @@ class Core:
             drain_timeout: How long running attempts may end once it stops.
             clock: Its clock.
             place: Where async handlers run; None: in event loops of their own, as a server's do.
+            tracing: Opens what makes spans of handlers; None: there are none.
         """
         self._introduction = introduction
         self._way = way
@@ -65,6 +72,7 @@ class Core:
         self._drain_timeout = drain_timeout
         self._clock = clock
         self._place = place
+        self._tracing = tracing
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
         self._held = Held()
@@ -99,6 +107,7 @@ class Core:
             ScheduleError: if the server refuses the worker for good.
         """
         async with AsyncExitStack() as stack:
+            tracer = None if self._tracing is None else await stack.enter_async_context(self._tracing())
             calls = Calls(self._way, self._clock)
             stack.push_async_callback(calls.close)
             stack.callback(self._session.close)
@@ -117,6 +126,7 @@ class Core:
                 clock=self._clock,
                 slots=self._introduction.slots,
                 report=reports.add,
+                tracer=tracer,
             )
             pulls = PullLoop(
                 self._introduction,

@@ -2,8 +2,10 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from importlib.util import find_spec
 from os import PathLike
 from types import ModuleType
 from typing import Any
@@ -25,6 +27,7 @@ from schedule_grpc.engine import Bindings
 from schedule_grpc.errors import ConfigurationError
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime.clock import SystemClock
+from schedule_grpc.tracing import Tracer
 from schedule_grpc.worker.calls import way_to
 from schedule_grpc.worker.core import Core
 from schedule_grpc.worker.pulling import Introduction
@@ -51,6 +54,7 @@ class Worker:
         tls: Tls | None = None,
         token: str | None = None,
         token_file: PathLike[str] | str | None = None,
+        traces: bool = False,
     ) -> None:
         """Prepare a worker; it connects when it runs.
 
@@ -70,6 +74,8 @@ class Worker:
             tls: How the server proves its identity, and the worker its own; None connects without encryption.
             token: Sent with every call as a bearer token; without TLS to this machine only.
             token_file: A file that holds the token instead, and is read again whenever it changes.
+            traces: Whether each call of a handler is a span, by the OpenTelemetry provider that your program has set
+                (the extra ``otel``).
 
         Raises:
             ConfigurationError: if a handler, a binding or a bound is not right; its subclass `CannotStart`, if a module
@@ -84,6 +90,8 @@ class Worker:
             made = Environment(settings, clock=clock)
             return Bindings(env=made, aclose=made.aclose)
 
+        if traces and find_spec("opentelemetry.sdk") is None:
+            raise ConfigurationError("traces: OpenTelemetry is not installed: pip install 'schedule-grpc[otel]'")
         environment()  # a setting that is wrong is found now
         introduction = introduced(
             name=name, version=version, slots=slots, lease=lease, namespace=namespace, labels=labels or {}
@@ -95,6 +103,7 @@ class Worker:
             bindings=environment,
             drain_timeout=drain_timeout,
             clock=clock,
+            tracing=_by_the_program if traces else None,
         )
 
     async def run(self, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -118,6 +127,14 @@ class Worker:
     def troubles(self) -> Sequence[str]:
         """Return why the worker is not healthy; nothing if it is: the server answered within 30 s, or the lease."""
         return self._core.troubles()
+
+
+@asynccontextmanager
+async def _by_the_program() -> AsyncIterator[Tracer]:
+    """Make spans by the provider that the program has set; whoever has made it closes it."""
+    from schedule_grpc.telemetry.opening import by_global_provider  # noqa: PLC0415 (an extra)
+
+    yield by_global_provider()
 
 
 def registry_of(

@@ -33,6 +33,7 @@ LADDER = ["observe", "read", "run", "write", "admin"]
 NEEDS: dict[str, str] = {
     **dict.fromkeys(("ListTasks", "GetTask", "GetTaskHistory", "ListExecutions", "GetExecution"), "observe"),
     **dict.fromkeys(("WatchExecutions", "ListHandlers", "PreviewSchedule", "ListWorkers"), "observe"),
+    **dict.fromkeys(("GetSummary", "GetUpcomingRuns", "ExplainTask"), "observe"),
     **dict.fromkeys(("RegisterWorker", "Pull", "Report", "UnregisterWorker"), "worker"),
     **dict.fromkeys(("RunTaskNow", "CancelExecution", "BackfillTask", "TriggerCron"), "run"),
     **dict.fromkeys(("EnableTask", "DisableTask"), "run"),
@@ -44,6 +45,7 @@ NEEDS: dict[str, str] = {
     **dict.fromkeys(("CreateNamespace", "UpdateNamespace", "ListNamespaces", "DeleteNamespace"), "admin in all"),
     **dict.fromkeys(("Check", "Watch", "List"), "nothing"),
     **dict.fromkeys(("ServerReflectionInfo", "pages of HTTP"), "any caller"),
+    "dashboard": "nothing",
     "metrics": "observe in all",
 }
 """What each needs, written once more, from the design: a slip in the table is none here."""
@@ -236,6 +238,7 @@ async def routes(teams: Teams) -> list[tuple[str, str]]:
         teams.live.parts.service,
         registry=teams.live.parts.metrics.registry,
         troubles=list,
+        unready=list,
         clock=teams.live.parts.service.clock,
         keys=object(),  # type: ignore[arg-type]  # no route is called
     )

@@ -1,9 +1,12 @@
-"""Connections of gRPC: how many calls one may hold, and that a silent one is not cut."""
+"""Connections of gRPC: how many calls one may hold, that a silent one is not cut, and an old one without a loss."""
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.callers.raw_http2 import (
     CANCEL,
     END_HEADERS,
@@ -15,7 +18,8 @@ from support.callers.raw_http2 import (
     connected,
     frame,
 )
-from support.servers.live import Live
+from support.patience import AT_MOST
+from support.servers.live import Live, serving
 
 from schedule_grpc.api import GrpcServer, servicer
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -68,3 +72,36 @@ async def test_a_watch_of_nothing_says_so(live: Live, monkeypatch: pytest.Monkey
         assert isinstance(message, pb.WatchExecutionsResponse)
         assert message.WhichOneof("event") is None
     watch.cancel()
+
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_an_old_connection_takes_no_new_calls_and_ends_those_that_it_has():
+    """Its client makes another one, by itself; a call of an hour goes on where it is."""
+    server = GrpcServer(None, connection_age=timedelta(milliseconds=100))
+    (bound,) = await server.start([Listener(address="127.0.0.1:0")])
+    try:
+        async with grpc.aio.insecure_channel(bound.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            watch = health.Watch(health_pb2.HealthCheckRequest())
+            assert (await watch.read()).status == NOT_SERVING
+            async with asyncio.timeout(AT_MOST):
+                await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+            assert (await health.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+            await server.set_serving(serving=True)
+            assert (await watch.read()).status == SERVING
+            watch.cancel()
+    finally:
+        await server.stop(0)
+
+
+async def test_connections_are_renewed_where_a_stopping_server_leads_callers_away(tmp_path: Path):
+    """Each of them within the delay, though only half of it is used: the other half is for those that come late."""
+    async with (
+        serving(tmp_path / "schedule.db", drain_delay=timedelta(milliseconds=200)) as live,
+        grpc.aio.insecure_channel(live.parts.address) as channel,
+        asyncio.timeout(AT_MOST),
+    ):
+        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)

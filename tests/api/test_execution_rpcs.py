@@ -147,10 +147,10 @@ async def test_a_watcher_who_asks_for_nonsense_is_refused(live: Live):
 async def test_a_watcher_who_leaves_is_forgotten(live: Live):
     """The hub keeps nothing for it."""
     stream = await watching(live)
-    assert len(live.parts.service._hub._subscriptions) == 1
+    assert live.parts.service.hub.watched
     stream.cancel()
     await live.stub.RegisterTask(asked())
-    while live.parts.service._hub._subscriptions:
+    while live.parts.service.hub.watched:
         await live.stub.RunTaskNow(pb.RunTaskNowRequest(name="task"))
 
 

@@ -258,6 +258,8 @@ async def test_a_listener_of_health_serves_nothing_else(database: Path):
                 for path in ("/health", "/metrics", "/tasks", "/", "/docs", "/whoami"):
                     answer = await client.get(path)
                     statuses[number, path] = answer.status_code
+                page = await client.get("/ui")
+                assert (page.status_code, "<html" in page.text) == ((404, False) if number == 1 else (303, False))
                 reasons = (await client.get("/health")).json().get("reasons")
                 assert bool(reasons) is (number == 1), "its engine does not run: told to those who may observe"
         assert [statuses[0, path] for path in ("/health", "/metrics", "/tasks", "/", "/docs", "/whoami")] == [

@@ -45,8 +45,24 @@ def test_a_listener_has_its_commands(bound: Bound, grpcurl: str, curl: str, url:
 def test_a_server_that_asks_for_keys_says_where_they_go(asks_callers: bool, capsys: pytest.CaptureFixture[str]):
     """In each command that it suggests; one that asks nobody does not speak of keys."""
     bound = (Bound(address="127.0.0.1:1", encrypted=False),)
-    facts = {"tasks": (), "more": False, "api": True}
+    facts = {"tasks": (), "more": False, "api": True, "ui": True}
     serve._greet(RunningServer(grpc_addresses=bound, http_addresses=bound, asks_callers=asks_callers, **facts))
     greeting = capsys.readouterr().out
     assert ("Try, with your key in place of KEY:" in greeting) is asks_callers
     assert greeting.count("-H 'authorization: Bearer KEY'") == (2 if asks_callers else 0)
+
+
+@pytest.mark.parametrize(
+    ("api", "ui", "offered"),
+    [
+        (True, True, "dashboard at /ui, documentation at /docs"),
+        (True, False, "documentation at /docs"),
+        (False, True, "/health and /metrics"),
+    ],
+)
+def test_what_a_browser_finds_is_said(api: bool, ui: bool, offered: str, capsys: pytest.CaptureFixture[str]):
+    """The dashboard first, where there is one."""
+    bound = (Bound(address="127.0.0.1:1", encrypted=False),)
+    facts = {"tasks": (), "more": False, "asks_callers": False}
+    serve._greet(RunningServer(grpc_addresses=bound, http_addresses=bound, api=api, ui=ui, **facts))
+    assert f"HTTP on http://127.0.0.1:1 ({offered})\n" in capsys.readouterr().out

@@ -215,7 +215,7 @@ def test_history_is_filtered(ask, steps: str):
     assert ids("--since", "2999-01-01T00:00:00+02:00") == []
     assert ask("tasks", "history", "unheard-of").code == 1
     shown = ask("executions", "list", "--limit", "1").out.splitlines()
-    assert (shown[0].split()[:3], len(shown)) == (["CREATED", "STATE", "TRY"], 2)
+    assert (shown[0].split()[:3], len(shown)) == (["CREATED", "AGO", "TASK"], 2)
     assert ask("executions", "list", "--limit", "1", "--state", "succeeded", "--json").json[0]["state"] == "SUCCEEDED"
 
 

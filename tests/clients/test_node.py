@@ -1,15 +1,15 @@
 """examples/node-worker, and README's JavaScript, do at a real server what they say."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.callers.tour import is_whole
+from support.machine.node import needs_node, run
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST
 from support.servers.process import COMMAND, Server, serving
@@ -18,36 +18,10 @@ from schedule_grpc.client import Client
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "examples" / "node-worker"
-BUF = Path(sys.executable).with_name("buf")
-OLDEST = 20
-"""The oldest version of Node that the package is for."""
 MADE = ("node_modules", "dist", "build", "*.tgz")
 
 
-def _missing() -> str:
-    """Return what is missing to try the package; empty: nothing."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        return "node or npm is not installed"
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    major = int(version.removeprefix("v").partition(".")[0])
-    return "" if major >= OLDEST else f"Node {version.strip()} is older than {OLDEST}"
-
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.keyless,
-    pytest.mark.skipif(bool(_missing()), reason=_missing() or "Node is there"),
-]
-
-
-def _run(*command: str | Path, folder: Path, **variables: str) -> str:
-    """Run a command of Node's in a folder; return what it printed."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULE_")}
-    done = subprocess.run(
-        command, cwd=folder, env=kept | variables, capture_output=True, text=True, timeout=AT_MOST, check=False
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-    return done.stdout
+pytestmark = [pytest.mark.slow, pytest.mark.keyless, needs_node]
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +29,15 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package with what is locked, in a folder of its own, far from the contract."""
     folder = tmp_path_factory.mktemp("node") / "package"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns(*MADE))
-    _run("npm", "ci", folder=folder)
-    _run("npm", "run", "build", folder=folder)
+    run("npm", "ci", folder=folder)
+    run("npm", "run", "build", folder=folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def project(package: Path) -> Path:
     """A project of a user, who has installed the package as `npm pack` makes it."""
-    packed = json.loads(_run("npm", "pack", "--ignore-scripts", "--json", folder=package))
+    packed = json.loads(run("npm", "pack", "--ignore-scripts", "--json", folder=package))
     (described,) = packed if isinstance(packed, list) else packed.values()
     names = {file["path"] for file in described["files"]}
     assert {"dist/index.js", "dist/index.d.ts", "README.md", "package.json"} <= names
@@ -72,7 +46,7 @@ def project(package: Path) -> Path:
     folder.mkdir()
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / ".npmrc").write_text("fund=false\naudit=false\n")
-    _run("npm", "install", package / described["filename"], folder=folder)
+    run("npm", "install", package / described["filename"], folder=folder)
     return folder
 
 
@@ -101,7 +75,7 @@ def _written(folder: Path, name: str, snippet: str, server: Server) -> Path:
 
 def test_its_own_tests_pass(package: Path, server: Server):
     """None is skipped: they have a server."""
-    printed = _run("npm", "test", folder=package, SCHEDULE_SERVER=server.address)
+    printed = run("npm", "test", folder=package, SCHEDULE_SERVER=server.address)
     count = sum(
         len(re.findall(r"^ *test\(", file.read_text(), re.MULTILINE)) for file in package.glob("test/*.test.ts")
     )
@@ -117,11 +91,48 @@ def test_the_readme_of_the_service_is_right(project: Path, server: Server):
     by_package, by_loader = _snippets(ROOT / "README.md", after="### Node\n")[:2]
     shutil.copytree(ROOT / "protos", project / "protos", dirs_exist_ok=True)
     for name, snippet in (("by-package.js", by_package), ("by-loader.cjs", by_loader)):
-        printed = _run("node", _written(project, name, snippet, server), folder=project)
+        printed = run("node", _written(project, name, snippet, server), folder=project)
         assert printed.splitlines() == _promised(snippet)
         with Client(server.address) as client:
             assert client.get_task("custom-cleanup").definition.payload == {"older_than_days": 60}
             client.delete_task("custom-cleanup")
+
+
+TOUR = """
+import { createClient } from 'schedule-grpc'
+
+const client = createClient({ server: '127.0.0.1:50051' })
+const name = 'from-node'
+const task = await client.registerTask({
+  name, schedule: '0 9 * * 1', handler: 'check-rate-limits', payload: { limit: 500 }
+})
+const watch = await client.watchExecutions({ taskName: name })
+const run = await client.runTaskNow({ name })
+const states = []
+for await (const event of watch) {
+  if (event.type === 'transition') states.push(event.execution.state)
+  if (states.at(-1) === 'SUCCEEDED') break
+}
+console.log(JSON.stringify({
+  RegisterTask: task.payload,
+  ListTasks: (await client.listTasks({ namePrefix: name })).tasks.map((each) => each.name),
+  GetTask: (await client.getTask({ name })).schedule,
+  RunTaskNow: run.success,
+  GetTaskHistory: (await client.getTaskHistory({ name })).executions.map((each) => each.id === run.execution.id),
+  DisableTask: (await client.disableTask({ name, note: 'holiday' })).enabled,
+  EnableTask: (await client.enableTask({ name })).enabled,
+  WatchExecutions: states
+}))
+client.close()
+"""
+
+
+def test_the_calls_that_callers_make_most(
+    project: Path, server: Server, record_property: Callable[[str, object], None]
+):
+    """By the package, whose client is grpc-js."""
+    printed = run("node", _written(project, "tour.js", TOUR, server), folder=project)
+    is_whole(json.loads(printed), "Node, grpc-js", "from-node", record_property)
 
 
 def test_the_readme_of_the_package_is_right(project: Path, server: Server):
@@ -130,7 +141,7 @@ def test_the_readme_of_the_package_is_right(project: Path, server: Server):
     program = _written(project, "worker.js", worker, server)
     with subprocess.Popen(["node", program], cwd=project, stderr=subprocess.PIPE, text=True) as running:
         try:
-            printed = _run("node", _written(project, "client.js", client, server), folder=project)
+            printed = run("node", _written(project, "client.js", client, server), folder=project)
             assert printed.splitlines() == _promised(client)
         finally:
             running.terminate()
@@ -141,7 +152,7 @@ def test_the_readme_of_the_package_is_right(project: Path, server: Server):
 def test_its_worker_conforms(package: Path):
     """To every rule that the kit can prove without waiting for leases to lapse."""
     program = package / "dist" / "conformance.js"
-    printed = _run(COMMAND, "worker-check", "--quick", "--", "node", program, folder=package)
+    printed = run(COMMAND, "worker-check", "--quick", "--", "node", program, folder=package)
     assert printed.count("\nok ") > 40
     assert [line for line in printed.splitlines() if line.startswith("not ok") and "# TODO" not in line] == []
 
@@ -152,8 +163,7 @@ def test_the_generated_code_is_what_the_contract_says(package: Path, tmp_path: P
     copy = repository / "examples" / "node-worker"
     shutil.copytree(ROOT / "protos", repository / "protos")
     shutil.copytree(package, copy, symlinks=True)
-    path = os.pathsep.join([str(BUF.parent), os.environ["PATH"]])
-    _run("npm", "run", "generate", folder=copy, PATH=path)
+    run("npm", "run", "generate", folder=copy)
     assert _texts(copy / "src" / "contract") == _texts(PACKAGE / "src" / "contract")
 
 

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from grpc_status import rpc_status
 from support.callers.audit_rows import AUDIT_ROWS
+from support.callers.insight_rows import INSIGHT_ROWS
 from support.callers.key_rows import KEY_ROWS
 from support.callers.namespace_rows import NAMESPACE_ROWS
 from support.callers.rpc_rows import EXECUTION, ROWS, SINCE, STATES, TASK, TASK_TOLD, TOLD, WHEN, Row
@@ -29,7 +30,7 @@ from schedule_grpc.pb import schedule_pb2 as pb
 RPCS = {rpc.name: rpc for service in SERVICES for rpc in service.methods}
 
 
-ALL = [*ROWS, *KEY_ROWS, *NAMESPACE_ROWS, *AUDIT_ROWS]
+ALL = [*ROWS, *KEY_ROWS, *NAMESPACE_ROWS, *AUDIT_ROWS, *INSIGHT_ROWS]
 EACH = [pytest.param(row, id=f"{row.rpc}-{number}") for number, row in enumerate(ALL)]
 
 

@@ -25,7 +25,9 @@ from schedule_grpc.client import AsyncClient, AsyncWatch, Client, RunResult, Wat
 from schedule_grpc.events import Logged, Lost, Progress, Transition
 from schedule_grpc.domain.execution import Backfill, Execution, ExecutionPage
 from schedule_grpc.domain.execution.log_lines import KeptLog
+from schedule_grpc.domain.explanation import Explanation
 from schedule_grpc.domain.schedule import Preview
+from schedule_grpc.domain.summary import Summary
 from schedule_grpc.domain.task import Handler, Task
 
 def blocking(client: Client) -> None:
@@ -37,6 +39,8 @@ def blocking(client: Client) -> None:
     assert_type(client.get_task_history("report", page_size=3), ExecutionPage)
     assert_type(client.preview_schedule("@daily"), Preview)
     assert_type(client.list_handlers(), tuple[Handler, ...])
+    assert_type(client.get_summary(), Summary)
+    assert_type(client.explain_task("report", at=client.get_upcoming_runs().start_time), Explanation)
     assert_type(client.get_execution("exec_1", log_lines=9).log, KeptLog | None)
     assert_type(client.list_workers("send"), tuple[WorkerInfo, ...])
     assert_type(client.watch_executions("report"), Watch)

@@ -12,7 +12,8 @@ from schedule_grpc.dispatch.refusals import SessionUnknown
 from schedule_grpc.dispatch.values import Finished, Verdict
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.retry import FailureKind
-from schedule_grpc.errors import ResourceExhausted
+from schedule_grpc.domain.worker import DEFAULT_LEASE
+from schedule_grpc.errors import ResourceExhausted, Unavailable
 
 
 async def test_an_execution_reaches_a_pull_that_waits_and_its_outcome_the_history(office: Office):
@@ -101,6 +102,35 @@ async def test_a_pull_does_not_wait_longer_than_the_lease_allows(office: Office)
     await office.advance(0.5)
     await soon(waiting)
     await hand.report(*hand.held)
+
+
+async def test_a_pull_waits_on_where_its_lease_was_renewed_meanwhile(office: Office):
+    """At first it could wait until 7 s before the end of the lease that it came with."""
+    hand = await office.hire()
+    await office.advance(12)
+    waiting = hand.waits()
+    await office.parked()
+    await office.advance(14.5)
+    assert not waiting.done()
+    await office.advance(0.5)
+    assert (await soon(waiting)).lease == DEFAULT_LEASE
+
+
+async def test_a_renewal_that_is_not_on_disk_lengthens_no_wait(office: Office, monkeypatch):
+    """The Pull is answered 7 s before the end of the lease as it is, and promises no more."""
+    hand = await office.hire()
+
+    async def away(*_, **__):
+        raise Unavailable("away")
+
+    monkeypatch.setattr(office.store, "renew_workers", away)
+    await office.advance(12)
+    waiting = hand.waits()
+    await office.parked()
+    await office.advance(10.5)
+    assert not waiting.done()
+    await office.advance(0.5)
+    assert (await soon(waiting)).lease == DEFAULT_LEASE - timedelta(seconds=12)
 
 
 async def test_one_answer_holds_a_hundred_attempts_and_a_megabyte(office: Office):

@@ -88,6 +88,18 @@ async def test_one_pull_that_is_given_up_ends_no_other_ones_renewal(office: Offi
     await soon(blocker)
 
 
+async def test_workers_that_are_gone_are_counted(rig: Rig):
+    """By the server that ends their sessions; one that leaves is not."""
+    counted: list[int] = []
+    async with office_of(rig, lapsed=counted.append) as office:
+        for _ in range(2):
+            await office.hire(lease=TEN)
+        leaving = await office.hire(lease=TEN)
+        await leaving.leave()
+        await office.advance(20)
+    assert sum(counted) == 2
+
+
 async def test_a_worker_that_is_gone_loses_its_attempts_after_its_lease(office: Office):
     """Not before the lease and 5 s more are over; then another one gets the next attempt, and the first is refused."""
     hand = await working(office, lease=TEN)

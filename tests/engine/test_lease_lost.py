@@ -72,6 +72,7 @@ async def test_an_attempt_stops_where_the_lease_is_not_renewed(rig: Rig, gate, m
     assert "could not renew its lease" in execution.failed_attempts[0].error
     assert await rig.engine.tick() is False
     assert "this server holds no lease: nothing starts here" in rig.engine.troubles()
+    assert "the server holds no lease" in rig.engine.unready()
 
 
 async def test_a_success_stands_though_the_lease_did_not(rig: Rig, gate, monkeypatch):

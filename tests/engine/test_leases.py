@@ -275,10 +275,11 @@ async def test_the_loop_outlives_a_database_that_goes_away(rig: Rig, monkeypatch
     running = asyncio.create_task(rig.engine.run())
     await rig.clock.advance(3600)
     assert "away" in rig.engine.troubles()[0]
+    assert "the database does not answer, or takes no writes" in rig.engine.unready()
     away.clear()
     while await rig.states() != ["SUCCEEDED"]:
         await rig.clock.advance(0.5)
-    assert rig.engine.troubles() == ()
+    assert rig.engine.troubles() == rig.engine.unready() == ()
     rig.engine.stop()
     await rig.until_done(running)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from schedule_grpc.domain.policy import Policy, Retention
 from schedule_grpc.domain.registration import Registration, TaskUpdate
 from schedule_grpc.domain.task import define
 from schedule_grpc.engine.retention import Janitor
+from schedule_grpc.errors import DatabaseUnavailable
 from schedule_grpc.store import audit_store, execution_store
 from schedule_grpc.store.operations.audit import check_chains
 from schedule_grpc.testing import FakeClock
@@ -230,6 +231,26 @@ async def test_histories_of_every_namespace_grow(rig: Rig, looked_at: list[str],
     for namespace in ("default", "a", "zoo"):
         history = await rig.service.in_namespace(namespace).history("one", ExecutionFilter(), Page())
         assert len(history.executions) == 1
+
+
+async def test_the_age_of_retention_is_that_of_its_last_whole_round(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    """A round that the database refuses leaves it as it was, however far it came; before the first, from the start."""
+
+    async def refused(*, before: datetime) -> int:
+        raise DatabaseUnavailable(f"away, with what was logged before {before}")
+
+    janitor = Janitor(store=rig.store, clock=rig.clock)
+    await rig.clock.advance(MINUTE)
+    assert janitor.age() == 60
+    await janitor.go_round()
+    assert janitor.age() == 0
+    await rig.clock.advance(10 * MINUTE)
+    with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable):
+        patch.setattr(rig.store, "prune_logs", refused)
+        await janitor.go_round()
+    assert janitor.age() == 600
+    await janitor.go_round()
+    assert janitor.age() == 0
 
 
 async def test_the_audit_log_keeps_its_rows_as_long_as_it_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch):

@@ -43,10 +43,15 @@ def stored_in(place: Path | str, column: str) -> tuple[object, ...]:
     return tuple(numbers) if isinstance(place, str) else (*NUMBERS, *OTHERS)
 
 
-async def shown(rig: Rig) -> None:
+def damages(place: Path | str, column: str) -> dict[str, object]:
+    """Return a task for each value that its column can hold."""
+    return {f"task-{number}": stored for number, stored in enumerate(stored_in(place, column))}
+
+
+async def shown(rig: Rig, *damaged: str) -> None:
     """Everything can be listed, and sent."""
     page = await rig.service.list_tasks(TaskFilter(), Page())
-    assert {task_to(task).name for task in page.tasks} == {"task", "other"}
+    assert {task_to(task).name for task in page.tasks} == {*damaged, "other"}
     for execution in (await rig.service.executions(ExecutionFilter(), Page())).executions:
         execution_to(execution)
 
@@ -54,62 +59,77 @@ async def shown(rig: Rig) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("column", TASK)
 async def test_a_task_is_in_trouble_alone(place: Path | str, column: str):
-    """A server starts with it, fires the others, looks after alerts and history; it can be put right and deleted."""
+    """A server starts with it, fires the others, looks after alerts and history; it can be put right and deleted.
+
+    There is a task for each value: what one of them does to the server, it does to all.
+    """
     clock = FakeClock(at("2026-01-31T10:00"))
-    for stored in stored_in(place, column):
-        async with new_rig(place, clock=clock) as rig:
-            for name in ("task", "other"):
-                await rig.register(name, policy=Policy(alert_after=1))
-            await damage(rig, "scheduled_tasks", column, stored)
-        async with new_rig(place, clock=clock, recover=True) as rig:
-            runs = len(await rig.history("other"))
-            await rig.skip(3600)
-            assert len(await rig.history("other")) == runs + 1
-            await rig.store.note_overdue(now=clock.now())
-            await rig.engine.prune()
-            await shown(rig)
-            task = await rig.service.get_task("task")
-            assert (column in task.trouble) <= (column in PLACE)
-            task = await rig.register("task", description="put right")
-            assert task.trouble == ""
-            runs = len(await rig.history("task"))
-            await rig.skip(3600)
-            assert len(await rig.history("task")) == runs + 1, stored
-            await damage(rig, "scheduled_tasks", column, stored)
-            await rig.service.disable("task")
-            await damage(rig, "scheduled_tasks", column, stored)
-            await rig.service.delete("task")
-            await rig.skip(3600)
+    damaged = damages(place, column)
+    async with new_rig(place, clock=clock) as rig:
+        for name in (*damaged, "other"):
+            await rig.register(name, policy=Policy(alert_after=1))
+        for name, stored in damaged.items():
+            await damage(rig, "scheduled_tasks", column, stored, name)
+    async with new_rig(place, clock=clock, recover=True) as rig:
+        runs = len(await rig.history("other"))
+        await rig.skip(3600)
+        assert len(await rig.history("other")) == runs + 1
+        await rig.store.note_overdue(now=clock.now())
+        await rig.engine.prune()
+        await shown(rig, *damaged)
+        before = {}
+        for name, stored in damaged.items():
+            task = await rig.service.get_task(name)
+            assert (column in task.trouble) <= (column in PLACE), stored
+            task = await rig.register(name, description="put right")
+            assert task.trouble == "", stored
+            before[name] = len(await rig.history(name))
+        await rig.skip(3600)
+        for name, stored in damaged.items():
+            assert len(await rig.history(name)) == before[name] + 1, stored
+            await damage(rig, "scheduled_tasks", column, stored, name)
+            await rig.service.disable(name)
+            await damage(rig, "scheduled_tasks", column, stored, name)
+            await rig.service.delete(name)
+        await rig.skip(3600)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "WAITING"])
 @pytest.mark.parametrize("column", EXECUTION)
 async def test_an_execution_is_in_trouble_alone(place: Path | str, column: str, state: str):
-    """A server starts with one that waits, one that runs, one that waits at the gate; it shows them and runs others."""
+    """A server starts with one that waits, one that runs, one that waits at the gate; it shows them and runs others.
+
+    There is a task for each value.
+    """
     clock = FakeClock(at("2026-01-31T10:00"))
-    for stored in stored_in(place, column):
-        async with new_rig(place, clock=clock) as rig:
-            for name in ("task", "other"):
-                await rig.register(name)
-            execution = await rig.service.run_now("task", payload={}, detach=True)
-            if state == "RUNNING":
-                await rig.claim("gone")
-            elif state == "WAITING":
-                await rig.service.run_now("task", payload={}, detach=True)
-            await damage(rig, "task_executions", column, stored)
-        async with new_rig(place, clock=clock, recover=True) as rig:
-            runs = len(await rig.history("other"))
-            await rig.skip(3600)
-            assert len(await rig.history("other")) == runs + 1
-            await shown(rig)
-            await rig.store.shorten_waits(now=clock.now())
-            await rig.store.note_overdue(now=clock.now())
+    damaged = damages(place, column)
+    executions = {}
+    async with new_rig(place, clock=clock) as rig:
+        for name in (*damaged, "other"):
+            await rig.register(name)
+        for name in damaged:
+            executions[name] = await rig.service.run_now(name, payload={}, detach=True)
+        if state == "RUNNING":
+            assert len(await rig.claim("gone")) == len(damaged)
+        for name, stored in damaged.items():
+            if state == "WAITING":
+                await rig.service.run_now(name, payload={}, detach=True)
+            await damage(rig, "task_executions", column, stored, name)
+    async with new_rig(place, clock=clock, recover=True) as rig:
+        runs = len(await rig.history("other"))
+        await rig.skip(3600)
+        assert len(await rig.history("other")) == runs + 1
+        await shown(rig, *damaged)
+        await rig.store.shorten_waits(now=clock.now())
+        await rig.store.note_overdue(now=clock.now())
+        for execution in executions.values():
             assert await rig.store.find_execution(DEFAULT_NAMESPACE, execution.id) is not None
             await rig.service.cancel(execution.id)
-            await rig.engine.prune()
-            await rig.service.delete("task")
-            await rig.skip(3600)
+        await rig.engine.prune()
+        for name in damaged:
+            await rig.service.delete(name)
+        await rig.skip(3600)
 
 
 async def test_what_the_newest_settled_time_is_damages_no_start(place: Path | str):

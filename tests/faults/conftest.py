@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parent
 LONGEST = tuple(
     FOLDER / f"test_{each}.py"
     for each in (
+        "rollouts",
         "replica_leases",
         "worker_servers",
         "worker_leases",

@@ -24,24 +24,33 @@ from schedule_grpc.errors import Unavailable
 
 log = logging.getLogger(__name__)
 HTTP = ("--http", "127.0.0.1:0")
+UNREADY = {
+    "the database does not answer, or takes no writes",
+    "the server has not begun to work yet",
+    "the server holds no lease",
+}
+"""All that strangers are told of a server whose database is away."""
 
 
-async def status(server: Server) -> int:
-    """Return what GET /health answers."""
+async def probed(server: Server) -> tuple[int, int]:
+    """Return what GET /health and GET /readyz answer; the process lives, whatever they say."""
     async with httpx2.AsyncClient(base_url=f"http://{server.http_address}", trust_env=False, timeout=AT_MOST) as caller:
-        return (await caller.get("/health")).status_code
+        assert (await caller.get("/livez")).status_code == 200
+        ready = await caller.get("/readyz")
+        assert set(ready.json().get("reasons", ())) <= UNREADY
+        return (await caller.get("/health")).status_code, ready.status_code
 
 
 async def healthy(server: Server) -> bool:
     """Tell whether both edges say so; they agree."""
-    serving, answered = await serves(server), await status(server)
-    return serving and answered == 200
+    serving, answered = await serves(server), await probed(server)
+    return serving and answered == (200, 200)
 
 
 async def ill(server: Server) -> bool:
     """Tell whether both edges say so."""
-    serving, answered = await serves(server), await status(server)
-    return not serving and answered == 503
+    serving, answered = await serves(server), await probed(server)
+    return not serving and answered == (503, 503)
 
 
 @story

@@ -1,7 +1,6 @@
 """Connect and gRPC-Web at the port of HTTP: the rpcs, their errors and their bounds are those of gRPC."""
 
 import asyncio
-import json
 from pathlib import Path
 
 import grpc
@@ -14,7 +13,7 @@ from support.callers.fetching import FORMS, GRPC_CODES, SERVICE, Failed, Fetchin
 from support.callers.raw_http import raw
 from support.servers.live import HANDLER, Live, asked, struct
 
-from schedule_grpc.access.rules import ACCESS, RULES, SCHEDULE, WORKERS
+from schedule_grpc.access.rules import ACCESS, WORKERS
 from schedule_grpc.api.http import guard
 from schedule_grpc.pb import access_pb2, worker_pb2
 from schedule_grpc.pb import schedule_pb2 as pb
@@ -124,41 +123,6 @@ async def test_a_fault_of_ours_has_an_error_id(inside: Live, fetching: Fetching,
     assert failed.value.unpacked(ErrorInfo).metadata["error_id"] in failed.value.message
 
 
-# -- GET
-
-
-async def test_what_only_reads_may_be_got(inside: Live, caller: httpx2.AsyncClient):
-    """As Connect has it: the form and the message in the query."""
-    await inside.client.register_task(name="task", schedule="@daily", handler=HANDLER)
-    query = {"connect": "v1", "encoding": "json", "message": '{"name":"task"}'}
-    answer = await caller.get(SERVICE + "GetTask", params=query)
-    assert (answer.status_code, answer.json()["name"]) == (200, "task")
-    assert answer.headers["cache-control"] == "no-store"
-    head = await caller.head(SERVICE + "GetTask", params=query)
-    assert (head.status_code, head.content) == (200, b"")
-    proto = {"encoding": "proto", "base64": "1", "message": "CgR0YXNr"}
-    assert pb.Task.FromString((await caller.get(SERVICE + "GetTask", params=proto)).content).name == "task"
-    incomplete = await caller.get(SERVICE + "GetTask", params={"encoding": "json"})
-    assert (incomplete.status_code, incomplete.json()["code"]) == (400, "invalid_argument")
-    assert (await caller.get(SERVICE + "GetTask", params={"encoding": "xml"})).status_code == 415
-
-
-async def test_what_acts_or_lasts_is_not_got(inside: Live, caller: httpx2.AsyncClient):
-    """405: only rpcs that need no more than the scope observe, and answer once."""
-    got = set()
-    for rpc in RULES:
-        if not rpc.startswith((SCHEDULE, ACCESS, WORKERS)):
-            continue
-        for method in ("GET", "HEAD"):
-            answer = await caller.request(method, rpc, params={"encoding": "json", "message": "{}"})
-            if answer.status_code != 405:
-                got.add(rpc.rpartition("/")[2])
-    assert got == {
-        "ListTasks", "GetTask", "GetTaskHistory", "ListExecutions", "GetExecution", "ListHandlers",
-        "PreviewSchedule", "ListWorkers",
-    }  # fmt: skip
-
-
 # -- bounds
 
 
@@ -173,18 +137,6 @@ async def test_what_is_no_rpc(caller: httpx2.AsyncClient):
     ):
         assert (await caller.post(path, content=b"{}", headers=JSON)).status_code == 404, path
     assert (await caller.put(SERVICE + "GetTask")).status_code == 405
-
-
-@pytest.mark.parametrize("rpc", ["GetTask", "WatchExecutions"])
-@pytest.mark.parametrize(
-    "kind", ["", "text/plain", "application/grpc", "application/grpc+proto", "application/x-www-form-urlencoded"]
-)
-async def test_a_content_type_of_neither_protocol(caller: httpx2.AsyncClient, rpc: str, kind: str):
-    """415 with the types that there are: also for gRPC itself, which has a port of its own."""
-    answer = await caller.post(SERVICE + rpc, content=b"{}", headers={"content-type": kind})
-    assert answer.status_code == 415
-    assert "application/grpc-web" in answer.json()["message"]
-    assert answer.headers["accept-post"] in answer.json()["message"]
 
 
 async def test_odd_headers(inside: Live):
@@ -281,42 +233,3 @@ async def test_a_call_is_counted_as_over_grpc(inside: Live, caller: httpx2.Async
     assert 'schedule_rpcs_total{code="NOT_FOUND",method="GetTask"} 1.0' in lines
     assert 'schedule_rpcs_total{code="OK",method="ListTasks"} 1.0' in lines
     assert f'schedule_http_requests_total{{method="POST",route="{SERVICE}GetTask",status="404"}} 1.0' in lines
-
-
-# -- pages of browsers
-
-
-def test_a_page_of_an_allowed_origin(web: httpx2.Client):
-    """It may send what the protocols need, and read where gRPC-Web has its errors."""
-    page = {"origin": "https://ops.example"}
-    wanted = {"access-control-request-method": "POST", "access-control-request-headers": "connect-protocol-version"}
-    preflight = web.options(SERVICE + "GetTask", headers=page | wanted)
-    assert preflight.headers["access-control-allow-origin"] == "https://ops.example"
-    assert "POST" in preflight.headers["access-control-allow-methods"]
-    allowed = preflight.headers["access-control-allow-headers"].split(", ")
-    assert {"authorization", "content-type", "connect-protocol-version", "connect-timeout-ms"} <= set(allowed)
-    assert {"x-grpc-web", "x-user-agent", "grpc-timeout"} <= set(allowed)
-    answer = web.post(SERVICE + "GetTask", json={"name": "x"}, headers=page)
-    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (404, "https://ops.example")
-    assert {"grpc-status", "grpc-message"} <= set(answer.headers["access-control-expose-headers"].split(", "))
-    other = web.options("/tasks", headers=page | wanted)
-    assert "connect-protocol-version" not in other.headers["access-control-allow-headers"]
-
-
-@pytest.mark.parametrize("rpc", ["GetTask", "RunTaskNow", "WatchExecutions"])
-def test_a_page_of_another_origin(web: httpx2.Client, rpc: str):
-    """It is refused before its body is read, in Connect's form; no answer of its can be read."""
-    for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
-        answer = web.post(SERVICE + rpc, content=b"{}", headers=JSON | headers)
-        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
-        assert "allowed_origins" in answer.json()["message"]
-        assert not [name for name in answer.headers if name.startswith("access-control")]
-    preflight = web.options(SERVICE + rpc, headers={"origin": "https://evil.example"})
-    assert not [name for name in preflight.headers if name.startswith("access-control")]
-    got = web.get(SERVICE + "GetTask", params={"encoding": "json", "message": "{}"}, headers={"host": "evil.example"})
-    assert (got.status_code, got.json()["code"]) == (403, "permission_denied")
-
-
-def test_no_description_has_them(web: httpx2.Client):
-    """The description at /openapi.json is of JSON's routes; the contract describes rpcs."""
-    assert "schedule.v1" not in json.dumps(list(web.get("/openapi.json").json()["paths"]))

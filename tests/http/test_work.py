@@ -48,7 +48,7 @@ def on_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     spy(tasks, "struct_to", lambda value: len(str(value)) > 10_000)
     spy(Cron, "preview", lambda *_: True)
     spy(executions, "backfill", lambda *_: True)
-    spy(server_routes, "generate_latest", lambda *_: True)
+    spy(server_routes, "exposition", lambda *_: True)
     return called
 
 

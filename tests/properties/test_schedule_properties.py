@@ -3,7 +3,7 @@
 import calendar
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import example, given, settings
@@ -218,6 +218,58 @@ def test_schedule_due_agrees_with_asking_one_by_one(text, zone, after, hours, ne
     assert (due.count, due.exact) == (len(one_by_one), True)
     assert list(due.newest) == (one_by_one[-newest:] if newest else [])
     assert due.oldest == (one_by_one[0] if one_by_one else None)
+
+
+counted_texts = st.one_of(expressions(often=True).map(lambda expression: expression.text), intervals, texts)
+near_changes = st.builds(
+    lambda change, lead: (change[0], datetime.fromisoformat(change[1]) - lead),
+    st.sampled_from(CHANGES),
+    st.timedeltas(timedelta(hours=-4), timedelta(hours=30)),
+)
+anywhere = st.tuples(st.sampled_from(sorted(available_timezones() - {"localtime", "posixrules", "Factory"})), instants)
+
+
+@settings(fixed_seed, max_examples=150)
+@given(
+    text=counted_texts,
+    place=st.one_of(near_changes, anywhere),
+    hours=st.integers(1, 36),
+    step=st.sampled_from([MINUTE, 5 * MINUTE, 7 * MINUTE, HOUR, DAY, 90 * timedelta(seconds=1)]),
+    whole=st.booleans(),
+)
+@example(
+    text="30 2 * * *", place=("Europe/Berlin", datetime(2026, 3, 29, tzinfo=UTC)), hours=24, step=MINUTE, whole=True
+)
+@example(
+    text="*/5 * * * *", place=("Europe/Berlin", datetime(2026, 10, 25, tzinfo=UTC)), hours=9, step=HOUR, whole=True
+)
+@example(
+    text="0 0 30 12 *", place=("Pacific/Apia", datetime(2011, 12, 29, tzinfo=UTC)), hours=48, step=HOUR, whole=True
+)
+@example(
+    text="*/7 * * * *", place=("Africa/Monrovia", datetime(1972, 1, 6, tzinfo=UTC)), hours=36, step=MINUTE, whole=True
+)
+@example(
+    text="* * * * *", place=("Europe/Dublin", datetime(1916, 5, 21, tzinfo=UTC)), hours=30, step=MINUTE, whole=True
+)
+@example(
+    text="every 7 seconds", place=("UTC", datetime(2026, 12, 31, 23, tzinfo=UTC)), hours=2, step=MINUTE, whole=True
+)
+@example(text="0 0 1 1 *", place=("Asia/Tokyo", datetime(2026, 12, 31, 10, tzinfo=UTC)), hours=9, step=HOUR, whole=True)
+def test_schedule_counting_agrees_with_asking_one_by_one(text, place, hours, step, whole):
+    """Each step of [start, end) has as many occurrences as next_after gives, whatever clocks do in it."""
+    zone, start = place
+    if whole:
+        start = start.replace(second=0, microsecond=0)
+    schedule, end = parse(text, zone), start + hours * HOUR
+    expected = [0] * -((start - end) // step)
+    instant = start - timedelta(microseconds=1)
+    while (instant := schedule.next_after(instant)) is not None and instant < end:
+        expected[(instant - start) // step] += 1
+    assert schedule.count_by(start, end, step) == tuple(expected)
+    if whole:
+        due = schedule.minutes_due(start, hours * 60)
+        assert due.bits.bit_count() + sum(due.others.values()) == sum(expected)
 
 
 @fixed_seed

@@ -175,7 +175,8 @@ async def test_another_namespace_is_left_alone(rig: Rig):
     await rig.store.register_worker(worker(rig))
     await waits(rig)
     assert (await given(rig, namespace="elsewhere")).claims == ()
-    assert (await rig.store.waiting_for([request(rig, taker(), namespace="elsewhere")], now=rig.clock.now())) == Given()
+    elsewhere = request(rig, taker(), namespace="elsewhere").group
+    assert (await rig.store.waiting_for([elsewhere], now=rig.clock.now())) == Given()
     assert len((await given(rig, namespace="*")).claims) == 1
 
 
@@ -194,7 +195,7 @@ async def test_what_becomes_available_later_is_announced(rig: Rig):
     due = rig.clock.now() + timedelta(seconds=7)
     found = await given(rig)
     assert (found.claims, found.leaves, found.next_time) == ((), False, due)
-    asked = [request(rig, taker())]
+    asked = [request(rig, taker()).group]
     assert await rig.store.waiting_for(asked, now=rig.clock.now()) == Given(next_time=due)
     await rig.clock.advance(7)
     assert (await rig.store.waiting_for(asked, now=rig.clock.now())).leaves

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 from support.rigs.rig import START
 
+from schedule_grpc.api.ui.views.words import lateness
 from schedule_grpc.domain.execution import (
     MAX_HAND_BACKS,
     STATES,
@@ -287,3 +288,10 @@ def test_an_attempt_that_was_handed_back_counts_once_its_task_is_deleted():
     ended = deleted(back, LATER)
     assert (ended.state, ended.attempt, ended.failure_kind) == (State.FAILED, 1, FailureKind.LEASE_LOST)
     assert [attempt.number for attempt in ended.failed_attempts] == [1]
+
+
+def test_a_backfill_is_never_late():
+    """It was asked for late: the dashboard leaves it out of lateness, as metrics and traces do."""
+    late = running(scheduled_time=START - 3600 * SECOND)
+    assert lateness(late) == 3600 * SECOND
+    assert lateness(replace(late, trigger=Trigger.BACKFILL)) is None

@@ -3,8 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-import pytest
-from prometheus_client import generate_latest
+from support.rigs.every_metric import every_metric
 from support.rigs.rig import START, Rig
 
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE
@@ -13,7 +12,7 @@ from schedule_grpc.domain.registration import Registration
 from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.domain.task import Policy
 from schedule_grpc.events import Event, TaskChanged
-from schedule_grpc.metrics import Metrics
+from schedule_grpc.metrics import Bounds, Metrics, exposition
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -138,62 +137,40 @@ async def test_an_abandoned_attempt_is_counted(rig: Rig, gate):
     gate("g").opened.set()
 
 
-def test_the_names_are_those_of_the_documents():
-    """They are a contract with dashboards."""
-    metrics = Metrics()
-    metrics.committed(3)
-    metrics.lagged(0.25)
-    metrics.answered("/schedule.v1.ScheduleService/GetTask", "NOT_FOUND")
-    metrics.answered_http("GET", "/tasks/{name}", 404)
-    metrics.refused("write")
-    metrics.lines_dropped(7)
-    metrics.lines_kept("kept", 3)
-    metrics.lines_kept("dropped", 2)
-    metrics.would_refuse("/schedule.v1.ScheduleService/GetTask")
-    metrics.quota_refused("reports", "max_tasks")
-    metrics.report_keys(lambda: {("a", "ci"): 60.0, ("b", "ci"): 5.0})
+def test_hooks_write_the_series_of_their_names():
+    """Where there is no event; health is asked at each scrape."""
     healthy = True
-    metrics.report_health(lambda: healthy)
+    metrics = every_metric(healthy=lambda: healthy)
     assert value(metrics, "schedule_healthy") == 1
     healthy = False
-    text = generate_latest(metrics.registry).decode()
-    assert 'schedule_rpcs_total{code="NOT_FOUND",method="GetTask"} 1.0' in text
-    assert 'schedule_http_requests_total{method="GET",route="/tasks/{name}",status="404"} 1.0' in text
-    assert "schedule_loop_lag_seconds 0.25" in text
-    assert "schedule_commit_batch_size_sum 3.0" in text
-    assert 'schedule_database_errors_total{operation="write"} 1.0' in text
-    assert "schedule_log_lines_dropped_total 7.0" in text
-    assert 'schedule_log_lines_total{outcome="kept"} 3.0' in text
-    assert 'schedule_log_lines_total{outcome="dropped"} 2.0' in text
-    assert 'schedule_auth_would_refuse_total{method="GetTask"} 1.0' in text
-    assert 'schedule_quota_refused_total{namespace="reports",quota="max_tasks"} 1.0' in text
-    assert 'schedule_key_expires_seconds{key="ci",namespace="a"} 60.0' in text
-    assert 'schedule_key_expires_seconds{key="ci",namespace="b"} 5.0' in text
-    assert "schedule_healthy 0.0" in text
-    families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
-    assert {name for name in families if not name.endswith("_created")} == {
-        "schedule_executions_total",
-        "schedule_attempts_failed_total",
-        "schedule_execution_duration_seconds",
-        "schedule_lateness_seconds",
-        "schedule_executions_running",
-        "schedule_queue_depth",
-        "schedule_loop_lag_seconds",
-        "schedule_leases_rescued_total",
-        "schedule_commit_batch_size",
-        "schedule_occurrences_covered_total",
-        "schedule_attempts_handed_back_total",
-        "schedule_attempts_abandoned_total",
-        "schedule_database_errors_total",
-        "schedule_log_lines_dropped_total",
-        "schedule_log_lines_total",
-        "schedule_healthy",
-        "schedule_auth_would_refuse_total",
-        "schedule_quota_refused_total",
-        "schedule_key_expires_seconds",
-        "schedule_rpcs_total",
-        "schedule_http_requests_total",
-    }
+    text = exposition(metrics.registry).decode()
+    for line in (
+        'schedule_rpcs_total{code="NOT_FOUND",method="GetTask"} 1.0',
+        'schedule_http_requests_total{method="GET",route="/tasks/{name}",status="404"} 1.0',
+        "schedule_loop_lag_seconds 0.25",
+        "schedule_commit_batch_size_sum 3.0",
+        "schedule_commit_seconds_sum 0.002",
+        'schedule_database_errors_total{operation="read"} 0.0',
+        'schedule_database_errors_total{operation="write"} 1.0',
+        "schedule_log_lines_dropped_total 7.0",
+        'schedule_log_lines_total{outcome="kept"} 3.0',
+        'schedule_log_lines_total{outcome="dropped"} 2.0',
+        "schedule_workers_lapsed_total 1.0",
+        'schedule_auth_would_refuse_total{method="GetTask"} 1.0',
+        'schedule_quota_refused_total{namespace="reports",quota="max_tasks"} 1.0',
+        'schedule_key_expires_seconds{key="ci",namespace="a"} 60.0',
+        'schedule_key_expires_seconds{key="ci",namespace="b"} 5.0',
+        "schedule_retention_age_seconds 600.0",
+        "schedule_due_oldest_seconds 2.0",
+        "schedule_queue_oldest_seconds 90.0",
+        'schedule_handler_missing_seconds{handler="absent",namespace="default"} 90.0',
+        'schedule_conditions{key="overdue",namespace="default",task="task"} 1.0',
+        'schedule_workers{namespace="*"} 2.0',
+        'schedule_worker_slots{namespace="*"} 20.0',
+        "schedule_healthy 0.0",
+    ):
+        assert f"\n{line}\n" in text
+    assert "_created" not in text
 
 
 async def test_a_batch_counts_as_its_events_do_one_by_one(rig: Rig, gate):
@@ -246,11 +223,11 @@ async def test_a_tasks_series_go_with_it(rig: Rig, gate):
         await rig.register("task", "@hourly", payload={"gate": "g"})
         await rig.service.run_now("task", detach=True)
         await rig.engine.tick()
-        assert 'task="task"' in generate_latest(metrics.registry).decode()
+        assert 'task="task"' in exposition(metrics.registry).decode()
         await rig.service.delete("task")
         gate("g").opened.set()
         await rig.engine.idle()
-        assert 'task="task"' not in generate_latest(metrics.registry).decode()
+        assert 'task="task"' not in exposition(metrics.registry).decode()
         ended = {"state": "SUCCEEDED", "trigger": "MANUAL"}
         assert value(metrics, "schedule_executions_total", task="(other)", **ended) == 1
         await rig.register("task", "@manual")
@@ -282,10 +259,9 @@ async def test_series_of_two_namespaces_are_apart(rig: Rig):
         assert counted == [1, None]
 
 
-async def test_series_do_not_grow_beyond_a_number_of_tasks(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+async def test_series_do_not_grow_beyond_a_number_of_tasks(rig: Rig):
     """The rest is counted together; one that goes makes room for another."""
-    monkeypatch.setattr("schedule_grpc.metrics.MOST_LABELS", 2)
-    metrics = Metrics()
+    metrics = Metrics(Bounds(tasks=2))
     ended = {"state": "SUCCEEDED", "trigger": "MANUAL"}
     with rig.hub.listening(metrics.notice_deleted, with_peers=True), rig.hub.listening(metrics.notice):
         for name in ("a", "b", "c", "d"):
@@ -308,9 +284,9 @@ async def test_a_task_that_another_server_deleted_has_no_series_either(rig: Rig)
         await rig.service.run_now("task", detach=True)
         await rig.tick()
         rig.hub.relay([TaskChanged(namespace=DEFAULT_NAMESPACE, name="task")])
-        assert 'task="task"' in generate_latest(metrics.registry).decode()
+        assert 'task="task"' in exposition(metrics.registry).decode()
         rig.hub.relay([TaskChanged(namespace=DEFAULT_NAMESPACE, name="task", deleted_uid=task.uid)])
-        assert 'task="task"' not in generate_latest(metrics.registry).decode()
+        assert 'task="task"' not in exposition(metrics.registry).decode()
 
 
 def test_a_method_that_nobody_knows_is_counted_among_the_others():

@@ -9,6 +9,7 @@ import pytest
 from support.rigs.rig import START
 
 from schedule_grpc.domain.execution import ExecutionFilter, State
+from schedule_grpc.domain.listing import FIRST_PLACE, TaskOrder, TaskPlace, TaskState
 from schedule_grpc.domain.paging import MAX_PAGE_BYTES, ExecutionCursor, Page, TaskCursor, fitting
 from schedule_grpc.domain.task import TaskFilter
 from schedule_grpc.errors import InvalidArgument
@@ -24,7 +25,7 @@ def tampered(token: str, *place: Any) -> str:
 
 def tasks_token(name: str = "m", chosen: TaskFilter | None = None) -> str:
     """Return a token of a list of tasks."""
-    return TaskCursor(name=name).write(chosen or TaskFilter())
+    return TaskCursor(place=TaskPlace(number=7, name=name)).write(chosen or TaskFilter())
 
 
 def executions_token() -> str:
@@ -34,7 +35,7 @@ def executions_token() -> str:
 
 def test_without_a_token_the_list_begins():
     """And what has no place has no token."""
-    assert TaskCursor.read(Page(), TaskFilter()) == TaskCursor(name="")
+    assert TaskCursor.read(Page(), TaskFilter()) == TaskCursor(place=FIRST_PLACE)
     assert ExecutionCursor.read(Page(), None, ALL) == ExecutionCursor(position=None)
     assert ExecutionCursor().write(None, ALL) == ""
 
@@ -43,7 +44,7 @@ def test_without_a_token_the_list_begins():
 def test_a_task_token_goes_round(name: str):
     """Only characters that need no escaping in a URL."""
     token = tasks_token(name)
-    assert TaskCursor.read(Page(token=token), TaskFilter()).name == name
+    assert TaskCursor.read(Page(token=token), TaskFilter()).place == TaskPlace(number=7, name=name)
     assert token.strip("=").replace("-", "").replace("_", "").isalnum()
 
 
@@ -136,9 +137,11 @@ def test_a_tampered_place_is_refused_here_and_not_by_the_database(place: tuple[A
         ExecutionCursor.read(Page(token=tampered(executions_token(), *place)), None, ALL)
 
 
-@pytest.mark.parametrize("place", [(1,), (None,), ("\ud800",), ("a", "b"), ()])
-def test_a_tampered_name_is_refused(place: tuple[Any, ...]):
-    """A task's place is one text."""
+@pytest.mark.parametrize(
+    "place", [(1,), (None,), ("a",), (1, "\ud800"), ("a", "b"), (2**63, "a"), (1, "a", 1), (True, "a"), ()]
+)
+def test_a_tampered_place_of_tasks_is_refused(place: tuple[Any, ...]):
+    """It is a number that a column can hold, and a text."""
     with pytest.raises(InvalidArgument, match="page_token"):
         TaskCursor.read(Page(token=tampered(tasks_token(), *place)), TaskFilter())
 
@@ -186,3 +189,14 @@ def test_a_page_has_what_fits_and_at_least_one_item(sizes: list[int], shown: int
     items = iter(sizes)
     assert fitting(items, lambda size: size) == sizes[:shown]
     assert len(list(items)) == max(len(sizes) - shown - 1, 0)
+
+
+def test_a_token_does_not_depend_on_the_order_of_a_set():
+    """Another process has another one."""
+    states = [TaskState.FAILING, TaskState.OVERDUE, TaskState.WAITING]
+    tokens = {
+        tasks_token(chosen=TaskFilter(states=frozenset(given), order=TaskOrder.LAST))
+        for given in (states, states[::-1])
+    }
+    assert len(tokens) == 1
+    assert tasks_token(chosen=TaskFilter(states=frozenset(states))) not in tokens

@@ -5,8 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from support.rigs.rig import START, at
 
+from schedule_grpc.api.ui.views.task_rows import task_row
+from schedule_grpc.domain.examination import examined_task
+from schedule_grpc.domain.finding import Verdict
 from schedule_grpc.domain.registration import registered
 from schedule_grpc.domain.retry import RetryPolicy
 from schedule_grpc.domain.task import Policy, checked_payload, define
@@ -152,6 +156,22 @@ def test_a_task_tells_its_next_runs_as_long_as_it_is_enabled():
     assert paused.next_run_times() == ()
     once = define(name="a", schedule="2026-02-01T00:00:00Z", handler="h")
     assert registered(None, once, enabled=None, now=START).after.next_run_times(5) == (at("2026-02-01T00:00"),)
+
+
+def test_a_task_that_is_overdue_is_so_everywhere():
+    """More than a minute after it should have fired, its jitter counted; a row of the dashboard says the same."""
+    made = define(name="a", schedule="@hourly", handler="h", policy={"jitter": timedelta(minutes=10)})
+    fresh = registered(None, made, enabled=None, now=START).after
+    task = structs.replace(fresh, next_run_time=START, start_delay=timedelta(minutes=2))
+    for late, expected in ((3, False), (3.1, True)):
+        now = START + timedelta(minutes=late)
+        (_, schedule, *_) = examined_task(task, (), offered=True, now=now)
+        assert task.is_overdue(now) is task_row(task, (), now).is_overdue is expected
+        assert (schedule.verdict is Verdict.FAIL) is expected
+    unknown = structs.replace(task, start_delay=timedelta())
+    (_, schedule, *_) = examined_task(unknown, (), offered=True, now=START + timedelta(minutes=10))
+    assert schedule.verdict is Verdict.OK, "a caller does not know the delay, and the jitter is not over"
+    assert not structs.replace(task, next_run_time=None).is_overdue(START + timedelta(days=1))
 
 
 def test_a_task_is_known_by_its_names():

@@ -6,6 +6,7 @@ import signal
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from schedule_grpc.client import AsyncClient, Execution, FailureKind, Policy, Re
 QUICKLY = RetryPolicy(initial_backoff=timedelta(milliseconds=10))
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server that offers none of these handlers."""
-    with serving(tmp_path, handlers=None) as made:
+TASKS = count(1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that offers none of these handlers; each execution is of a task of its own."""
+    with serving(tmp_path_factory.mktemp("server"), handlers=None) as made:
         yield made
 
 
@@ -35,7 +39,7 @@ async def client(server: Server) -> AsyncIterator[AsyncClient]:
 
 async def begun(client: AsyncClient, handler: str, *, policy: Policy | None = None, **payload: Any) -> str:
     """Register a task of a handler, run it, and return the id of the execution."""
-    name = handler.replace(".", "-")
+    name = f"{handler.replace('.', '-')}-{next(TASKS)}"
     await client.register_task(
         name=name,
         schedule="@manual",

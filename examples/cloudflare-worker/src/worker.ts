@@ -1,5 +1,6 @@
 // A Worker that registers a task, runs it, and looks at it. Each call is one fetch to the service.
 import { Code, ConnectError } from '@connectrpc/connect'
+import { Execution_State as State } from '../contract/schedule/v1/schedule_pb.js'
 import { type Schedule, scheduleOf, type ScheduleSettings } from './schedule.js'
 
 interface Env extends ScheduleSettings {
@@ -24,36 +25,34 @@ async function tour(env: Env): Promise<Record<string, unknown>> {
   const { tasks } = await env.SCHEDULE.listTasks({ namePrefix: name })
   const disabled = await env.SCHEDULE.disableTask({ name, note: 'holiday' })
   const enabled = await env.SCHEDULE.enableTask({ name })
+
+  // An empty message opens the stream: from there on no event is missed.
+  const watching = new AbortController()
+  const watched = env.SCHEDULE.watchExecutions({ taskName: name }, { signal: watching.signal })
+  const events = watched[Symbol.asyncIterator]()
+  await events.next()
+
   const run = await env.SCHEDULE.runTaskNow({ name })
+  const states: State[] = []
+  while (states.at(-1) !== run.execution?.state) {
+    const { event } = (await events.next()).value
+    if (event.case === 'transition' && event.value.execution) states.push(event.value.execution.state)
+  }
+  watching.abort()
+
   const { executions } = await env.SCHEDULE.getTaskHistory({ name })
   const read = await env.SCHEDULE.getTask({ name })
   return {
-    registered: task.payload,
-    listed: tasks.map((each) => each.name),
-    disabled: disabled.enabled,
-    enabled: enabled.enabled,
-    ran: run.success,
-    history: executions.map((each) => each.id === run.execution?.id),
-    read: read.schedule,
-    watched: await firstEvent(env.SCHEDULE, name),
-    refused: await refusal(env.SCHEDULE)
+    RegisterTask: task.payload,
+    ListTasks: tasks.map((each) => each.name),
+    GetTask: read.schedule,
+    RunTaskNow: run.success,
+    GetTaskHistory: executions.map((each) => each.id === run.execution?.id),
+    EnableTask: enabled.enabled,
+    DisableTask: disabled.enabled,
+    WatchExecutions: states.map((each) => State[each]),
+    error: await refusal(env.SCHEDULE)
   }
-}
-
-/** A stream: its first message says that it is open; what happens from then on is not missed. */
-async function firstEvent(schedule: Schedule, name: string): Promise<string | undefined> {
-  const watching = new AbortController()
-  let began = false
-  try {
-    for await (const { event } of schedule.watchExecutions({ taskName: name }, { signal: watching.signal })) {
-      if (!began) await schedule.runTaskNow({ name, detach: true })
-      began = true
-      if (event.case !== undefined) return event.case
-    }
-  } finally {
-    watching.abort()
-  }
-  return undefined
 }
 
 async function refusal(schedule: Schedule): Promise<string[]> {

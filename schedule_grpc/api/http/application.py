@@ -1,29 +1,31 @@
 """The FastAPI application: all routes, and every error in the same envelope."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
 from schedule_grpc.access.current import current_call
+from schedule_grpc.api.call_spans import Answered
 from schedule_grpc.api.http.audit import add_audit_route
 from schedule_grpc.api.http.connect import Shared, rpc_routes
 from schedule_grpc.api.http.docs import DocsRoutes
 from schedule_grpc.api.http.envelope import Answer, AsWritten, refusal, refusal_of
 from schedule_grpc.api.http.events import EventRoutes, OpenStreams
 from schedule_grpc.api.http.executions import ExecutionRoutes
+from schedule_grpc.api.http.insight import add_insight_routes
 from schedule_grpc.api.http.json_body import Unreadable
 from schedule_grpc.api.http.keys import KeyRoutes
 from schedule_grpc.api.http.routing import refuse_unknown_questions
 from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
 from schedule_grpc.api.http.target import ApiRoute, serve
 from schedule_grpc.api.http.tasks import TaskRoutes
-from schedule_grpc.api.methods import Answered
 from schedule_grpc.errors import Internal, PermissionDenied, ScheduleError, Violation
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
@@ -53,26 +55,34 @@ class _Application(FastAPI):
         return await aside.compute(lambda: Answer(self.openapi()))
 
 
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's own would send spans of its own beside ours, and read the same variables: see `api/http/traced.py`."""
+
+
 def application(
     service: Service | None,
     *,
     registry: CollectorRegistry,
     troubles: Troubles,
+    unready: Troubles,
     clock: Clock,
     keys: KeyService | None = None,
     servicers: Mapping[str, Any] | None = None,
     answered: Answered = lambda *_: None,
+    pages: Callable[[FastAPI, Service], None] | None = None,
 ) -> FastAPI:
     """Return the application.
 
     Args:
-        service: The service that its routes call; None: it has only /health and /metrics.
+        service: The service that its routes call; None: it has only health, probes and metrics.
         registry: The metrics of /metrics.
         troubles: Returns why the server is not healthy; nothing if it is.
+        unready: Returns why calls should go to another server; nothing if they may come here.
         clock: The clock of the times in answers.
         keys: The service of keys; None: there are no routes of keys.
         servicers: What answers the rpcs, by the full name of their service; gRPC's callers are answered by the same.
         answered: Called with the name of each rpc that was called by Connect or gRPC-Web, and its status.
+        pages: Adds the routes of the pages; None: there are none.
     """
     app = _Application(
         title="Schedule Service",
@@ -82,6 +92,7 @@ def application(
         redoc_url=None,
         strict_content_type=False,  # the guard looks at it
         openapi_url=None,  # `described` answers it
+        telemetry=_NO_TELEMETRY,
         dependencies=[Depends(refuse_unknown_questions)],
         generate_unique_id_function=lambda route: route.name,
     )
@@ -89,18 +100,21 @@ def application(
     app.router.middleware_stack = serve  # the guard has decided which route a request is for
     app.state.service = service
     app.state.aside = aside = service.aside if service else Aside()
-    StateRoutes(registry=registry, troubles=troubles, clock=clock, aside=aside).add_to(app)
+    StateRoutes(registry=registry, troubles=troubles, unready=unready, clock=clock, aside=aside).add_to(app)
     if service is not None:
         TaskRoutes(service).add_to(app)
         ExecutionRoutes(service).add_to(app)
+        add_insight_routes(app)
         streams = OpenStreams()
         EventRoutes(service, clock=clock, streams=streams).add_to(app)
-        ServerRoutes(service).add_to(app)
+        ServerRoutes(service, has_pages=pages is not None).add_to(app)
         add_audit_route(app)
         DocsRoutes().add_to(app)
         app.get("/openapi.json", include_in_schema=False)(app.described)
         shared = Shared(aside=aside, answered=answered, streams=streams.counted)
         app.router.routes.extend(rpc_routes(servicers or {}, shared))
+        if pages is not None:
+            pages(app, service)
     if keys is not None:
         KeyRoutes(keys).add_to(app)
     app.add_exception_handler(ScheduleError, _refused)
@@ -117,18 +131,18 @@ def internal_error(method: str, path: str, error: BaseException) -> Answer:
     return refusal_of(internal)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, ScheduleError):
         raise error
     if isinstance(error, PermissionDenied):
         current_call().denied(error)
-    return refusal_of(error)
+    return _in_form(request, refusal_of(error))
 
 
-async def _misread(_: Request, error: Exception) -> Response:
+async def _misread(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    return refusal_of(AsWritten(*map(_violation, error.errors())))
+    return _in_form(request, refusal_of(AsWritten(*map(_violation, error.errors()))))
 
 
 async def _unreadable(_: Request, __: Exception) -> Response:
@@ -136,7 +150,13 @@ async def _unreadable(_: Request, __: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return internal_error(request.method, request.url.path, error)
+    return _in_form(request, internal_error(request.method, request.url.path, error))
+
+
+def _in_form(request: Request, refusal: Response) -> Response:
+    """Return a refusal in the form that callers of the request's route read."""
+    route: ApiRoute = request.scope["route"]
+    return route.refused(request, refusal)
 
 
 def _violation(error: Any) -> Violation:

@@ -12,15 +12,19 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from email.message import Message as Headline
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
+from msgspec import structs
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from schedule_grpc.access.authenticator import Mode
-from schedule_grpc.access.current import OUTSIDE, begin
-from schedule_grpc.access.gate import Gate
-from schedule_grpc.access.rules import RULES
+from schedule_grpc.access.credentials import Credentials
+from schedule_grpc.access.current import OUTSIDE, Call, begin
+from schedule_grpc.access.gate import NOBODY, Gate
+from schedule_grpc.access.rules import RULES, Rule, is_reading
+from schedule_grpc.access.sessions import Sessions
 from schedule_grpc.api.http.application import internal_error
 from schedule_grpc.api.http.connect import ADMISSION_KEY, answer_to_rpc
 from schedule_grpc.api.http.connection import CROWDED, HEALTH_ONLY, credentials_of
@@ -28,6 +32,7 @@ from schedule_grpc.api.http.cors import preflight_headers, sharing_headers
 from schedule_grpc.api.http.envelope import RETRY_AFTER, Answer, refusal, refusal_of, success
 from schedule_grpc.api.http.refused import Refused
 from schedule_grpc.api.http.rpcs import OF_HEALTH, check_rpcs, rpc_of
+from schedule_grpc.api.http.site import check_site, name_of
 from schedule_grpc.api.http.target import ApiRoute, RpcRoute, Target, target_of
 from schedule_grpc.errors import ScheduleError
 from schedule_grpc.runtime.clock import Clock
@@ -41,11 +46,6 @@ BODY_SECONDS = 30.0
 """How long a caller may take to send a body."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SENDING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
-OF_OURS = frozenset({"same-origin", "none"})
-"""Values of Sec-Fetch-Site: a page of this server, or the user."""
-
-BROWSER = "Mozilla/"
-"""The beginning of every browser's User-Agent, and of no program's."""
 
 FIRST_ERROR = 400
 INTERNAL = 500
@@ -62,6 +62,9 @@ HEADERS: Mapping[bytes, bytes] = {
 }
 """Headers of every answer; names in lower case, as ASGI has them."""
 
+STRANGER = Call(NOBODY, Rule(open=True))
+"""The call of a caller that was not admitted."""
+
 Answered: TypeAlias = Callable[[str, str, int], None]
 """Called with each call's method, route and status."""
 
@@ -74,12 +77,24 @@ class Access:
     """Names under which the server is reached, without ports."""
     origins: frozenset[str] = frozenset()
     """Sites whose pages may call, such as ``https://ops.example``."""
+    changes: bool = True
+    """Whether calls by HTTP may change anything."""
 
 
 class Guard:
     """An ASGI application that checks requests before another one serves them."""
 
-    def __init__(self, app: Any, *, access: Access, clock: Clock, answered: Answered, gate: Gate | None = None) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        access: Access,
+        clock: Clock,
+        answered: Answered,
+        gate: Gate | None = None,
+        leaving: Callable[[], bool] = lambda: False,
+        sessions: Sessions | None = None,
+    ) -> None:
         """Take an application.
 
         Args:
@@ -88,6 +103,9 @@ class Guard:
             clock: Bounds the time that a caller takes to send a body.
             answered: Called with each call's method, route and status.
             gate: Admits calls; None: all are admitted.
+            leaving: Returns whether the server is about to stop: then each answer ends its connection, and the next
+                call of that caller goes where a load balancer sends it.
+            sessions: The sessions of browsers; None: no cookie is read.
 
         Raises:
             CannotStart: if a route stands for no rpc, so that no rule says who may call it.
@@ -97,10 +115,12 @@ class Guard:
         self._routes = [each for each in app.router.routes if not isinstance(each, RpcRoute)]
         self._rpcs = {each.path: each for each in app.router.routes if isinstance(each, RpcRoute)}
         self._gate = gate
+        self._sessions = sessions
         self._access = access
         self._hosts = LOOPBACK | access.hosts
         self._clock = clock
         self._answered = answered
+        self._leaving = leaving
         self._bodies_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,10 +136,11 @@ class Guard:
             await self._answer(call, headers, target, receive, answer)
         except Refused as refused:
             is_error = rpc is not None and refused.answer.status_code >= FIRST_ERROR
-            await (answer_to_rpc(refused.answer) if is_error else refused.answer)(call, receive, answer.send)
+            in_form = answer_to_rpc(refused.answer) if is_error else self._in_form(call, target, refused.answer)
+            await in_form(call, receive, answer.send)
         except ScheduleError as error:
             if answer.status is None:
-                await refusal_of(error)(call, receive, answer.send)
+                await self._in_form(call, target, refusal_of(error))(call, receive, answer.send)
             elif not answer.is_complete:  # a stream whose caller may no longer read it
                 await answer.send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
@@ -143,10 +164,12 @@ class Guard:
         if method == "OPTIONS":
             raise Refused(self._options(target, headers, rpc=call["path"] in self._rpcs))
         if target.changes_by(method):
-            self._check_site(method, headers)
+            check_site(method, headers, self._access.origins)
         if target.route is None:
             raise Refused(_nothing() if not target.methods else _not_allowed(target.methods))
-        admission = self._admitted(call, method, headers, target.route)
+        if not self._access.changes and _is_change(target, target.route, method):
+            raise Refused.of(403, "Nothing can be changed by HTTP here ([http] changes)")
+        admission = await self._admitted(call, method, headers, target.route)
         if isinstance(target.route, RpcRoute):
             call[ADMISSION_KEY] = admission  # connectrpc enters it: the refusal is in the form of its protocol
             await self._serve_rpc(call, target, headers, receive, answer)
@@ -154,19 +177,38 @@ class Guard:
         async with admission:
             await self._serve(call, target, target.route, headers, receive, answer)
 
-    def _admitted(
+    async def _admitted(
         self, call: Scope, method: str, headers: Headers, route: ApiRoute
     ) -> AbstractAsyncContextManager[object]:
         rpc = rpc_of(method, route.path)
         health_only = call["state"].get(HEALTH_ONLY, False)
         if health_only and rpc not in OF_HEALTH:
             raise Refused(_nothing())
-        if self._gate is None or health_only:
+        if self._gate is None or health_only or route.for_everybody:
             begin(OUTSIDE)  # a pipelined request's task begins in the context of the one before it
             return nullcontext()
         if method == "GET" and not RULES[rpc].safe_to_get and self._gate.mode is not Mode.OFF:
             raise Refused.of(405, "A server that knows its callers changes nothing by GET: use POST", allow="POST")
+        if not isinstance(route, RpcRoute) and "authorization" not in headers and "cookie" in headers:
+            return self._gate.admitting(rpc, await self._of_browser(call, headers, is_change=method in SENDING))
         return self._gate.admitting(rpc, credentials_of(call, headers))
+
+    async def _of_browser(self, call: Scope, headers: Headers, *, is_change: bool) -> Credentials:
+        """Return the credentials of a request with cookies: its session's, if it names one."""
+        credentials = credentials_of(call, headers)
+        session = None if self._sessions is None else await self._sessions.session_in(headers.getlist("cookie"))
+        if session is None:
+            return credentials
+        if is_change and "origin" not in headers and "sec-fetch-site" not in headers:
+            raise Refused.of(403, "A change by a session must say which page asks (Origin)")
+        return structs.replace(credentials, key_digest=session.key_digest, session_until=session.expire_time)
+
+    def _in_form(self, call: Scope, target: Target, answer: Response) -> Response:
+        """Return the refusal of a call whose caller was not admitted, in the form that its route's callers read."""
+        if target.route is None or call["state"].get(HEALTH_ONLY, False):
+            return answer
+        begin(STRANGER)
+        return target.route.refused(Request({**call, "app": self._app}), answer)
 
     async def _serve(
         self, call: Scope, target: Target, route: ApiRoute, headers: Headers, receive: Receive, answer: "_Answering"
@@ -212,24 +254,12 @@ class Guard:
             return
         if len(hosts) != 1 or not hosts[0]:
             raise Refused.of(400, "Host: is required, once")
-        name = _name_of(hosts[0])
+        if target.for_everybody:
+            return
+        name = name_of(hosts[0])
         here = call.get("server") or ("", None)
         if name not in self._hosts and name != here[0] and name.strip("[]") != here[0]:
             raise Refused.of(403, f"Host {name} is not a name of this server ([http] allowed_hosts)")
-
-    def _check_site(self, method: str, headers: Headers) -> None:
-        """Refuse a change that a page of another site requests."""
-        if "prefetch" in (headers.get("sec-purpose", "") + headers.get("purpose", "")):
-            raise Refused.of(403, "Nothing is run ahead of time: this was a prefetch")
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        if origin is not None:
-            if origin not in self._access.origins and not _same_host(origin, headers.get("host", "")):
-                raise Refused.of(403, f"Origin {origin} may not change anything here ([http] allowed_origins)")
-        elif site is not None and site not in OF_OURS:
-            raise Refused.of(403, "A page of another site may not change anything here ([http] allowed_origins)")
-        elif site is None and method == "GET" and headers.get("user-agent", "").startswith(BROWSER):
-            # Over plain HTTP browsers send neither header with a GET, not even for an <img> in a page of another site.
-            raise Refused.of(403, "A browser that does not say which page asks may not trigger by GET: use POST")
 
     # -- how much
 
@@ -274,9 +304,10 @@ class Guard:
 
     def _headers(self, headers: Headers, *, rpc: bool) -> Mapping[bytes, bytes]:
         origin = headers.get("origin")
+        usual = {**HEADERS, b"connection": b"close"} if self._leaving() else HEADERS
         if origin is None or origin not in self._access.origins:
-            return HEADERS
-        return {**HEADERS, **sharing_headers(origin, rpc=rpc)}
+            return usual
+        return {**usual, **sharing_headers(origin, rpc=rpc)}
 
 
 class _Answering:
@@ -321,6 +352,13 @@ def _replayed(body: bytes) -> Receive:
     return receive
 
 
+def _is_change(target: Target, route: ApiRoute, method: str) -> bool:
+    """Tell whether a request may change something of the service; most rpcs that only read are called by POST."""
+    if isinstance(route, RpcRoute):
+        return not is_reading(route.path)
+    return target.changes_by(method) and not route.of_session
+
+
 def _nothing() -> Answer:
     return refusal(404, "Not found")
 
@@ -344,21 +382,6 @@ def _listed(methods: frozenset[str]) -> str:
 
 def _too_large() -> Refused:
     return Refused.of(413, f"The body is larger than {MAX_BODY_BYTES} bytes", connection="close")
-
-
-def _name_of(host: str) -> str:
-    """Return a Host header's name without its port, in lower case."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.partition(":")[0].lower().rstrip(".")
-
-
-def _same_host(origin: str, host: str) -> bool:
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
 def _check_kind(headers: Headers) -> None:

@@ -12,7 +12,8 @@ from schedule_grpc.access.current import current_call
 from schedule_grpc.api.http.bodies import Body, Milliseconds
 from schedule_grpc.api.http.envelope import Answer, success
 from schedule_grpc.api.http.routing import BODY, PageToken, described
-from schedule_grpc.api.http.shown import TIME, Shown, Success
+from schedule_grpc.api.http.shown import Success
+from schedule_grpc.api.http.shown_tasks import TIME, Shown
 from schedule_grpc.domain.access.keys import DEFAULT_OVERLAP, KeyFilter, KeyRequest, NewKey
 from schedule_grpc.domain.durations import MILLISECOND
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page

@@ -1,6 +1,8 @@
 """Query parameters that several routes read, and the descriptions of their answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from fastapi import Header, Query, Request
@@ -12,6 +14,7 @@ from schedule_grpc.api.http.envelope import AsWritten
 from schedule_grpc.api.http.namespaces import service_of
 from schedule_grpc.api.http.target import ApiRoute
 from schedule_grpc.domain.execution import STATES, Execution, State
+from schedule_grpc.domain.listing import TaskState
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page
 from schedule_grpc.errors import InvalidArgument, Violation
 from schedule_grpc.formats.json_answers import execution_json
@@ -32,6 +35,9 @@ Limit = Annotated[
 States = Annotated[
     str, Query(description="Only these states or statuses, separated by commas: FAILED,MISSED or failed,missed")
 ]
+TaskStates = Annotated[
+    str, Query(description="Only tasks that are one of these: failing, running, waiting, disabled, overdue")
+]
 IdempotencyKey = Annotated[
     str, Header(alias="Idempotency-Key", max_length=128, description="Calls with the same key run the task once")
 ]
@@ -43,6 +49,29 @@ _STATUSES = {State.SUCCEEDED: "success"}
 _STATES = {(_STATUSES.get(state) or state.value).lower(): state for state in STATES} | {
     state.value.lower(): state for state in STATES
 }
+
+
+class View(StrEnum):
+    """How much is told of each item of a list."""
+
+    BASIC = "basic"
+    FULL = "full"
+
+
+@contextmanager
+def named_as_asked(names: Mapping[str, str]) -> Iterator[None]:
+    """Within this context refused fields are named as the query names them: by these names, where they differ.
+
+    Raises:
+        AsWritten: in place of an InvalidArgument that names one of them.
+    """
+    try:
+        yield
+    except InvalidArgument as error:
+        if not any(each.field in names for each in error.violations):
+            raise
+        renamed = (Violation(field=names.get(each.field, each.field), reason=each.reason) for each in error.violations)
+        raise AsWritten(*renamed, more=error.more) from None
 
 
 def described(answer: type[BaseModel], *refused: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
@@ -74,6 +103,20 @@ def states_of(text: str) -> frozenset[State]:
         if word not in _STATES:
             raise InvalidArgument.of("states", f"{word} is none of {', '.join(sorted(_STATES))}")
     return frozenset(_STATES[word] for word in words)
+
+
+def task_states_of(text: str) -> frozenset[TaskState]:
+    """Return the states of tasks that a list names; the empty one names all.
+
+    Raises:
+        InvalidArgument: if one of its words is no state of a task.
+    """
+    known = {state.value.lower(): state for state in TaskState}
+    words = [word.strip().lower() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            raise InvalidArgument.of("state", f"{word} is none of {', '.join(known)}")
+    return frozenset(known[word] for word in words)
 
 
 async def refuse_unknown_questions(request: Request) -> None:

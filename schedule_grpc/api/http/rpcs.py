@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from starlette.routing import BaseRoute
 
-from schedule_grpc.access.rules import ACCESS, HEALTH, METRICS, PAGES, RULES, SCHEDULE, WORKERS
+from schedule_grpc.access.rules import ACCESS, DASHBOARD, HEALTH, METRICS, PAGES, RULES, SCHEDULE, WORKERS
 from schedule_grpc.api.http.target import ApiRoute
 from schedule_grpc.errors import CannotStart
 
@@ -12,6 +12,9 @@ RPCS: Mapping[tuple[str, str], str] = {
     ("GET", "/tasks"): SCHEDULE + "ListTasks",
     ("POST", "/tasks"): SCHEDULE + "RegisterTask",
     ("GET", "/tasks/{name}"): SCHEDULE + "GetTask",
+    ("GET", "/tasks/{name}/why"): SCHEDULE + "ExplainTask",
+    ("GET", "/summary"): SCHEDULE + "GetSummary",
+    ("GET", "/upcoming"): SCHEDULE + "GetUpcomingRuns",
     ("PATCH", "/tasks/{name}"): SCHEDULE + "UpdateTask",
     ("DELETE", "/tasks/{name}"): SCHEDULE + "DeleteTask",
     ("POST", "/tasks/{name}/enable"): SCHEDULE + "EnableTask",
@@ -37,6 +40,8 @@ RPCS: Mapping[tuple[str, str], str] = {
     ("DELETE", "/keys/{name}"): ACCESS + "RevokeKey",
     ("GET", "/whoami"): ACCESS + "WhoAmI",
     ("GET", "/health"): HEALTH + "Check",
+    ("GET", "/livez"): HEALTH + "Check",
+    ("GET", "/readyz"): HEALTH + "Check",
     ("GET", "/metrics"): METRICS,
     ("GET", "/"): PAGES,
     ("GET", "/openapi.json"): PAGES,
@@ -47,6 +52,28 @@ RPCS: Mapping[tuple[str, str], str] = {
 }
 """By method and path; a HEAD is a GET."""
 
+OF_DASHBOARD: Mapping[tuple[str, str], str] = {
+    ("GET", "/ui"): SCHEDULE + "ListTasks",
+    ("GET", "/ui/tasks"): SCHEDULE + "ListTasks",
+    ("GET", "/ui/tasks/new"): SCHEDULE + "PreviewSchedule",
+    ("GET", "/ui/tasks/{name}"): SCHEDULE + "GetTask",
+    ("GET", "/ui/tasks/{name}/edit"): SCHEDULE + "GetTask",
+    ("GET", "/ui/tasks/{name}/why"): SCHEDULE + "GetTask",
+    ("GET", "/ui/executions"): SCHEDULE + "ListExecutions",
+    ("GET", "/ui/executions/{id}"): SCHEDULE + "GetExecution",
+    ("GET", "/ui/failures"): SCHEDULE + "ListExecutions",
+    ("GET", "/ui/upcoming"): SCHEDULE + "ListTasks",
+    ("GET", "/ui/handlers"): SCHEDULE + "ListHandlers",
+    ("GET", "/ui/system"): SCHEDULE + "ListTasks",
+    ("GET", "/ui/feed"): SCHEDULE + "WatchExecutions",
+    ("GET", "/ui/login"): DASHBOARD,
+    ("POST", "/ui/login"): DASHBOARD,
+    ("POST", "/ui/logout"): DASHBOARD,
+    ("GET", "/ui/static/{version}/{name}"): DASHBOARD,
+    ("GET", "/ui/{rest:path}"): DASHBOARD,
+}
+"""Likewise, of the dashboard: each page needs what the rpc needs whose answer it shows."""
+
 
 OF_HEALTH = frozenset({HEALTH + "Check", METRICS})
 """What a listener serves that serves health alone."""
@@ -56,7 +83,8 @@ def rpc_of(method: str, path: str) -> str:
     """Return the rpc that a route stands for; the path of Connect and gRPC-Web is the rpc's own name."""
     if path in RULES:
         return path
-    return RPCS["GET" if method == "HEAD" else method, path]
+    key = "GET" if method == "HEAD" else method, path
+    return RPCS.get(key) or OF_DASHBOARD[key]
 
 
 def check_rpcs(routes: Iterable[BaseRoute]) -> None:
@@ -67,6 +95,8 @@ def check_rpcs(routes: Iterable[BaseRoute]) -> None:
     """
     served = [(method, route.path) for route in routes if isinstance(route, ApiRoute) for method in route.methods or ()]
     if missing := sorted(
-        f"{method} {path}" for method, path in served if path not in RULES and (method, path) not in RPCS
+        f"{method} {path}"
+        for method, path in served
+        if path not in RULES and (method, path) not in {**RPCS, **OF_DASHBOARD}
     ):
         raise CannotStart(f"no rule says who may call {', '.join(missing)}")

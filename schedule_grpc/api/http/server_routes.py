@@ -1,6 +1,6 @@
 """Routes of the server itself: its version, health and metrics, its handlers, and previews."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
 from functools import partial
 from importlib.metadata import version
@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from starlette.responses import Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
 from schedule_grpc.access.current import current_call
 from schedule_grpc.api.http import shown
@@ -17,14 +18,16 @@ from schedule_grpc.api.http.bodies import Instant
 from schedule_grpc.api.http.envelope import Answer, success
 from schedule_grpc.api.http.namespaces import Namespaced
 from schedule_grpc.api.http.routing import BODY, described
-from schedule_grpc.api.http.target import ProbeRoute
+from schedule_grpc.api.http.target import ApiRoute, PodProbeRoute, ProbeRoute
 from schedule_grpc.domain.access.scope import Scope
 from schedule_grpc.formats.json_answers import handler_json, preview_json, time_json, worker_json
+from schedule_grpc.metrics import exposition
 from schedule_grpc.runtime.clock import Clock
 from schedule_grpc.runtime.threads import Aside
 from schedule_grpc.service import Service
 
 NAME = "schedule"
+UNAUTHENTICATED = 401
 VERSION = version("schedule-grpc")
 INFORMATION: dict[str, Any] = {
     "service": NAME,
@@ -43,7 +46,10 @@ INFORMATION: dict[str, Any] = {
             "run": "POST /tasks/{name}/run",
             "backfill": "POST /tasks/{name}/backfill",
             "history": "GET /tasks/{name}/history",
+            "why": "GET /tasks/{name}/why",
         },
+        "summary": "GET /summary",
+        "upcoming": "GET /upcoming",
         "handlers": "GET /handlers",
         "workers": "GET /workers",
         "executions": "GET /executions",
@@ -57,6 +63,8 @@ INFORMATION: dict[str, Any] = {
         "keys": "GET /keys",
         "whoami": "GET /whoami",
         "health": "GET /health",
+        "live": "GET /livez",
+        "ready": "GET /readyz",
         "metrics": "GET /metrics",
         "openapi": "GET /openapi.json",
         "docs": "GET /docs",
@@ -64,19 +72,22 @@ INFORMATION: dict[str, Any] = {
 }
 
 Troubles = Callable[[], Sequence[str]]
-"""Returns why the server is not healthy; nothing if it is."""
+"""Returns why the server is not healthy, or not ready; nothing if it is."""
 
 
 TAGS: list[str | Enum] = ["server"]
 
 
 class StateRoutes:
-    """The routes that every server has: health and metrics."""
+    """The routes that every server has: health, probes and metrics."""
 
-    def __init__(self, *, registry: CollectorRegistry, troubles: Troubles, clock: Clock, aside: Aside) -> None:
+    def __init__(
+        self, *, registry: CollectorRegistry, troubles: Troubles, unready: Troubles, clock: Clock, aside: Aside
+    ) -> None:
         self._aside = aside
         self._registry = registry
         self._troubles = troubles
+        self._unready = unready
         self._clock = clock
 
     def add_to(self, app: FastAPI) -> None:
@@ -88,6 +99,22 @@ class StateRoutes:
             tags=TAGS,
             responses=described(shown.Health) | {503: {"model": shown.Health}},
             route_class_override=ProbeRoute,
+        )
+        app.router.add_api_route(
+            "/livez",
+            self.live,
+            methods=["GET"],
+            tags=TAGS,
+            responses=described(shown.Liveness),
+            route_class_override=PodProbeRoute,
+        )
+        app.router.add_api_route(
+            "/readyz",
+            self.ready,
+            methods=["GET"],
+            tags=TAGS,
+            responses=described(shown.Readiness) | {503: {"model": shown.Readiness}},
+            route_class_override=PodProbeRoute,
         )
         metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
         app.get("/metrics", tags=TAGS, responses=metrics, response_class=Response)(self.metrics)
@@ -101,21 +128,65 @@ class StateRoutes:
         told = reasons if current_call().caller.may(Scope.OBSERVE) else []
         return Answer(health | {"reasons": told}, status_code=503)
 
+    async def live(self) -> Answer:
+        """Check that the server's process lives: 200 from a loop that is not blocked, whatever the database does."""
+        return Answer({"status": "ok"})
+
+    async def ready(self) -> Answer:
+        """Check that calls may be sent here: 200, else 503 with the reasons. It asks the database nothing."""
+        if reasons := list(self._unready()):
+            return Answer({"status": "unready", "reasons": reasons}, status_code=503)
+        return Answer({"status": "ok"})
+
     async def metrics(self) -> Response:
         """Return the metrics in the text format of Prometheus."""
-        text = await self._aside.compute(partial(generate_latest, self._registry))
+        text = await self._aside.compute(partial(exposition, self._registry))
         return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class LeadingRoute(ApiRoute):
+    """The root, which leads a browser to the pages. Programs, which ask for JSON or anything, get what they know."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the function that answers a request."""
+        answer = super().get_route_handler()
+
+        async def lead_or_answer(request: Request) -> Response:
+            return _led_to_pages() if _shows_pages(request) else await answer(request)
+
+        return lead_or_answer
+
+    def refused(self, request: Request, refusal: Response) -> Response:
+        """Lead a browser that proves nothing to the pages, where it can log in."""
+        return _led_to_pages() if refusal.status_code == UNAUTHENTICATED and _shows_pages(request) else refusal
+
+
+def _shows_pages(request: Request) -> bool:
+    return request.headers.get("accept", "").startswith("text/html")
+
+
+def _led_to_pages() -> Response:
+    return RedirectResponse("ui", 303)  # relative: whatever prefix a proxy has taken off
 
 
 class ServerRoutes:
     """The routes of a server that answers calls: the root, handlers, built-in tasks, previews."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, has_pages: bool = False) -> None:
+        """Take the service, and whether a browser that asks for the root is led to the pages."""
         self._service = service
+        self._root_route = LeadingRoute if has_pages else ApiRoute
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes to an application."""
-        app.get("/", tags=TAGS, responses=described(shown.Information))(self.information)
+        app.router.add_api_route(
+            "/",
+            self.information,
+            methods=["GET"],
+            tags=TAGS,
+            responses=described(shown.Information),
+            route_class_override=self._root_route,
+        )
         app.get("/handlers", tags=TAGS, responses=described(shown.HandlersAnswer, 404))(self.handlers)
         app.get("/workers", tags=TAGS, responses=described(shown.WorkersAnswer, 404))(self.workers)
         app.post("/init", tags=TAGS, responses=described(shown.InitAnswer, *BODY))(self.init)

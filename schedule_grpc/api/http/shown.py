@@ -2,70 +2,16 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-TIME: dict[str, Any] = {"format": "date-time", "examples": ["2026-01-31T10:00:00.000Z"]}
-
-
-class Shown(BaseModel):
-    """A JSON object; a field without a value is left out."""
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
-
-
-def _time(meaning: str) -> Any:
-    return Field(default=None, description=meaning, json_schema_extra=TIME)
-
-
-class Stats(Shown):
-    """Counts over the task's life."""
-
-    success_count: int = Field(description="Executions that succeeded")
-    failure_count: int = Field(description="Executions that failed")
-    consecutive_failures: int = Field(description="Executions that failed since the last one that succeeded")
-    last_success: str = _time("When the newest execution that succeeded ended")
-    last_failure: str = _time("When the newest execution that failed ended")
-
-
-class Task(Shown):
-    """A registered task."""
-
-    id: str = Field(description="task_ and the name")
-    name: str = Field(description="The task's name, unique among the tasks of its namespace")
-    namespace: str = Field(description="The namespace of the task")
-    schedule: str = Field(description="The schedule, as the caller wrote it")
-    time_zone: str = Field(description="IANA name of the zone in which a cron expression is read")
-    schedule_description: str = Field(description="The schedule in English")
-    handler: str = Field(description="Name of the handler that does the work")
-    no_worker: bool = Field(
-        default=False, description="True where no server and no worker offers the handler: executions wait; else absent"
-    )
-    enabled: bool = Field(description="Whether the task fires")
-    trouble: str = Field(
-        default="", description="The part of the task that this server cannot read, and why; such a task does not fire"
-    )
-    note: str = Field(default="", description="Why the task is disabled")
-    description: str = Field(default="", description="What the task is for")
-    payload: dict[str, Any] = Field(description="Passed to the handler with each execution")
-    metadata: dict[str, Any] = Field(description="The caller's own data")
-    policy: dict[str, Any] = Field(description="Every policy, as in a request; durations in milliseconds")
-    last_run: str = _time("When the newest execution started")
-    next_run: str = _time("The next occurrence; a disabled or manual task has none")
-    created_at: str = _time("When the task was created")
-    updated_at: str = _time("When the definition last changed")
-    changed_by: str = Field(
-        default="", description="The principal that last changed the definition, such as key:reports-ci, if it is known"
-    )
-    etag: str = Field(description="Changes with each change of the definition, not with a run")
-    stats: Stats = Field(description="What became of the task's executions")
+from schedule_grpc.api.http.shown_tasks import TIME, Shown, Task, time_field
 
 
 class FailedAttempt(Shown):
     """A failed attempt of an execution."""
 
     attempt: int = Field(description="The number of the attempt, from 1")
-    started_at: str = _time("When the attempt started")
+    started_at: str = time_field("When the attempt started")
     duration_ms: int = Field(description="How long the attempt took, in milliseconds")
     failure_kind: Literal["ERROR", "TIMEOUT", "REJECTED", "LEASE_LOST"] = Field(description="How the attempt failed")
     error: str = Field(description="The error's text")
@@ -87,7 +33,7 @@ class Progress(Shown):
     attempt: int = Field(description="The number of the attempt, from 1")
     fraction: float = Field(description="How much of the work is done, from 0 to 1")
     text: str = Field(description="What the handler was doing")
-    reported_at: str = _time("When the handler reported it")
+    reported_at: str = time_field("When the handler reported it")
 
 
 class LogLine(Shown):
@@ -123,12 +69,12 @@ class Execution(Shown):
         default="",
         description="What asked for the execution: schedule, or a principal such as key:reports-ci, if it is known",
     )
-    scheduled_at: str = _time("The occurrence; a run by hand has none")
-    created_at: str = _time("When the execution was recorded")
-    started_at: str = _time("When the first attempt started; before that, when the execution was recorded")
-    completed_at: str = _time("When the execution ended")
+    scheduled_at: str = time_field("The occurrence; a run by hand has none")
+    created_at: str = time_field("When the execution was recorded")
+    started_at: str = time_field("When the first attempt started; before that, when the execution was recorded")
+    completed_at: str = time_field("When the execution ended")
     duration_ms: int = Field(default=0, description="From start to end, in milliseconds; absent before the end")
-    cancel_requested_at: str = _time("When the execution was asked to end")
+    cancel_requested_at: str = time_field("When the execution was asked to end")
     attempt: int = Field(description="The number of the attempt in progress, or of the last one")
     worker: str = Field(
         default="", description="The worker that runs the newest attempt, or ran it; not set if a server does"
@@ -173,10 +119,10 @@ class Worker(Shown):
     slots: int = Field(description="Attempts that the worker runs at once")
     running: int = Field(description="Attempts that the worker has now")
     labels: dict[str, str] = Field(description="The worker's labels")
-    started_at: str = _time("When the session began")
-    last_seen: str = _time("When the worker last renewed its lease")
+    started_at: str = time_field("When the session began")
+    last_seen: str = time_field("When the worker last renewed its lease")
     draining: bool = Field(description="Whether the worker stops")
-    ended_at: str = _time("When the session ended; absent while the worker lives")
+    ended_at: str = time_field("When the session ended; absent while the worker lives")
     registered_by: str = Field(
         default="", description="The principal that registered the worker, such as key:reports-worker, if it is known"
     )
@@ -215,11 +161,15 @@ class TaskAnswer(Success):
 
 
 class TasksAnswer(Success):
-    """Tasks in the order of their names."""
+    """Tasks, in the order of their names if no other was asked for."""
 
     count: int = Field(description="The number of tasks in this answer")
     tasks: list[Task] = Field(description="The tasks")
     next_page_token: str = Field(default="", description="The pageToken of the next page; absent on the last one")
+    partial: bool = Field(
+        default=False,
+        description="True where one call examined as many tasks as it may: the search goes on with the next page",
+    )
 
 
 class MessageAnswer(Success):
@@ -366,6 +316,19 @@ class Health(Shown):
     service: str = Field(description="The service's name")
     timestamp: str = Field(description="The server's time", json_schema_extra=TIME)
     reasons: list[str] = Field(default_factory=list, description="Why the server is degraded")
+
+
+class Liveness(Shown):
+    """The server's process lives."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Shown):
+    """Whether calls may be sent to the server."""
+
+    status: Literal["ok", "unready"] = Field(description="ok, or unready (503)")
+    reasons: list[str] = Field(default_factory=list, description="Why calls should go elsewhere, in fixed words")
 
 
 class Information(Shown):

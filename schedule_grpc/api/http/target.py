@@ -34,6 +34,15 @@ class ApiRoute(APIRoute):
     """Its answer is a stream without an end."""
     probes: ClassVar[bool] = False
     """Load balancers and supervisors probe it: it answers without a Host header, and however crowded the server is."""
+    for_everybody: ClassVar[bool] = False
+    """Its answer is the same for every caller, under whatever name the server is called: no gate, no names of hosts."""
+
+    of_session: ClassVar[bool] = False
+    """Its POST changes nothing but the browser's session."""
+
+    def refused(self, request: Request, refusal: Response) -> Response:  # noqa: ARG002 (pages show both)
+        """Return a refusal in the form that this route's callers read: JSON as it is, unless it is a page's."""
+        return refusal
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the function that reads the body, and then answers a request as FastAPI does."""
@@ -89,6 +98,12 @@ class ProbeRoute(ApiRoute):
     probes = True
 
 
+class PodProbeRoute(ProbeRoute):
+    """A route for supervisors that call by an address that the server does not know, as kubelets do."""
+
+    for_everybody = True
+
+
 class RpcRoute(ApiRoute):
     """The path of an rpc, for Connect and gRPC-Web. It admits its caller and takes its body itself."""
 
@@ -119,6 +134,11 @@ class Target:
     def probes(self) -> bool:
         """Tell whether the request is a supervisor's."""
         return self.route is not None and self.route.probes
+
+    @property
+    def for_everybody(self) -> bool:
+        """Tell whether the answer is the same for every caller, and under every name of the server."""
+        return self.route is not None and self.route.for_everybody
 
     def changes_by(self, method: str) -> bool:
         """Tell whether a request with this method may change something."""

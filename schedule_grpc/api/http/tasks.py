@@ -12,8 +12,19 @@ from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import SwitchBody, TaskBody, TaskPatch
 from schedule_grpc.api.http.envelope import Answer, encoded, success, success_of_one_written, success_of_written
 from schedule_grpc.api.http.namespaces import Namespaced
-from schedule_grpc.api.http.routing import BODY, DirectRoute, Etag, PageToken, described
+from schedule_grpc.api.http.routing import (
+    BODY,
+    DirectRoute,
+    Etag,
+    PageToken,
+    TaskStates,
+    View,
+    described,
+    named_as_asked,
+    task_states_of,
+)
 from schedule_grpc.api.written_tasks import WrittenTasks
+from schedule_grpc.domain.listing import TaskOrder
 from schedule_grpc.domain.paging import MAX_PAGE_SIZE, Page, token_after_tasks
 from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.formats.json_answers import task_json
@@ -60,19 +71,43 @@ class TaskRoutes:
         handler: Annotated[str, Query(description="Only tasks of this handler")] = "",
         name_prefix: Annotated[str, Query(alias="namePrefix", description="Only names that begin so")] = "",
         category: Annotated[str, Query(description="Only tasks with this metadata.category")] = "",
+        query: Annotated[
+            str, Query(alias="q", description="Only tasks with this text in name, handler or description")
+        ] = "",
+        state: TaskStates = "",
+        sort: Annotated[
+            TaskOrder, Query(description="By name; by next run; by last run, the latest first; by failures in a row")
+        ] = TaskOrder.NAME,
+        view: Annotated[
+            View, Query(description="full: tell of each task how its newest execution ended, and what is open")
+        ] = View.BASIC,
         page_size: Annotated[
             int | None, Query(alias="pageSize", ge=1, description="Tasks in one page, at most; unset: all tasks")
         ] = None,
         page_token: PageToken = "",
     ) -> Response:
-        """List tasks in the order of their names: one page with pageSize, else all."""
-        chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=name_prefix, category=category)
-        if page_size is None:
-            return success_of_written("tasks", await self._all(service, chosen, page_token))
-        page = await service.list_tasks(chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token))
+        """List tasks, by name if nothing else is asked: one page with pageSize, else all."""
+        chosen = TaskFilter(
+            enabled=enabled,
+            handler=handler,
+            name_prefix=name_prefix,
+            category=category,
+            query=query,
+            states=task_states_of(state),
+            order=sort,
+        )
+        full = view is View.FULL
+        with named_as_asked({"order_by": "sort", "query": "q"}):
+            if page_size is None:
+                return success_of_written("tasks", await self._all(service, chosen, page_token, full=full))
+            page = await service.list_tasks(
+                chosen, Page(size=min(page_size, MAX_PAGE_SIZE), token=page_token), full=full
+            )
         written = await self._written.page(page.tasks)
         token = token_after_tasks(page, len(written), chosen)
-        return success_of_written("tasks", written, nextPageToken=token or None)
+        return success_of_written(
+            "tasks", written, nextPageToken=token or None, partial=(page.is_partial and token != "") or None
+        )
 
     async def register_task(self, service: Namespaced, body: TaskBody) -> Answer:
         """Create a task, or replace the definition of the task with this name. Registering never runs the task."""
@@ -109,11 +144,11 @@ class TaskRoutes:
         task = await service.disable(name, note=given.note, etag=given.etag)
         return success(message=f"Task {name} disabled", task=task_json(task))
 
-    async def _all(self, service: Service, chosen: TaskFilter, token: str) -> list[bytes]:
+    async def _all(self, service: Service, chosen: TaskFilter, token: str, *, full: bool) -> list[bytes]:
         """Return all tasks, each as JSON; other calls have their turn between two pieces."""
         written: list[bytes] = []
         while True:
-            page = await service.list_tasks(chosen, Page(size=PIECE, token=token))
+            page = await service.list_tasks(chosen, Page(size=PIECE, token=token), full=full)
             written += await service.aside.compute(partial(_all_written, page.tasks))
             token = page.next_page_token
             if not token:

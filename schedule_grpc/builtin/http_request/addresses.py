@@ -123,10 +123,16 @@ def read_host(host: str) -> str:
         raise Refused(f"has the host {host!r}: write it without '%' and without a dot at its end")
     if ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
         try:
-            return str(ip_address(host))
+            return written(ip_address(host))
         except ValueError:
             raise Refused(f"has the host {host!r}, which is an address that is spelt oddly") from None
     return host
+
+
+def written(address: Address) -> str:
+    """Return an address in its usual form (RFC 5952): Python before 3.13 writes ``::ffff:10.0.0.1`` without dots."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def kind_of(address: Address) -> str:

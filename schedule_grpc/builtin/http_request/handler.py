@@ -16,6 +16,7 @@ from schedule_grpc.domain.execution import MAX_TEXT_BYTES
 from schedule_grpc.errors import ConfigurationError, InvalidArgument
 from schedule_grpc.handlers import PermanentFailure, TaskContext, handler
 from schedule_grpc.runtime.threads import in_thread
+from schedule_grpc.tracing import TRACEPARENT
 
 _SHOWN_HEADERS = ("content-type", "date", "etag", "last-modified", "location", "retry-after", "x-request-id")
 _MAX_HEADER = 500
@@ -35,7 +36,8 @@ async def http_request(ctx: TaskContext) -> dict[str, Any]:
     "prefix": "Bearer "}``; in the namespace ``default`` also ``{"env": "SCHEDULE_SECRET_X"}`` and
     ``{"file": "token"}``), ``body`` (a text, or JSON), ``expected_status`` (``2xx``; a status,
     a range, or a list of them), ``timeout`` (what is left of the attempt), ``max_response_bytes`` (65,536 are kept),
-    ``max_redirects`` (0). Each request carries ``Idempotency-Key``, the same over all attempts of an execution.
+    ``max_redirects`` (0). Each request carries ``Idempotency-Key``, the same over all attempts of an execution,
+    and of a traced execution ``traceparent``.
     """
     began = ctx.clock.monotonic()
     settings: HttpSettings = ctx.env.HTTP
@@ -72,6 +74,8 @@ async def _outcome(ctx: TaskContext, asked: Asked, reach: Reach) -> dict[str, An
 
 def _ours(ctx: TaskContext) -> Mapping[str, str]:
     headers = {"idempotency-key": ctx.idempotency_key, "x-schedule-execution": ctx.execution_id}
+    if ctx.traceparent is not None:
+        headers[TRACEPARENT] = ctx.traceparent
     if ctx.scheduled_time is not None:
         headers["x-schedule-scheduled-time"] = ctx.scheduled_time.isoformat().replace("+00:00", "Z")
     return headers

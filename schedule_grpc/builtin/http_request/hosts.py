@@ -13,6 +13,7 @@ from schedule_grpc.builtin.http_request.addresses import (
     Unresolved,
     kind_of,
     read_host,
+    written,
 )
 from schedule_grpc.errors import ConfigurationError
 from schedule_grpc.text.secrets import shown
@@ -70,7 +71,7 @@ class AllowedHosts:
         """
         permitted = self._permitted(target)
         try:
-            found = [str(ip_address(target.host))]
+            found = [written(ip_address(target.host))]
         except ValueError:
             try:
                 found = list(await self._resolver(target.host, target.port))
@@ -91,10 +92,10 @@ class AllowedHosts:
 
     def _check(self, target: Target, address: Address, permitted: frozenset[str]) -> None:
         kind = kind_of(address)
-        itself = permitted is INSIDE and any(rule.host == str(address) for rule in self._private)
+        itself = permitted is INSIDE and any(rule.host == written(address) for rule in self._private)
         if kind in permitted or itself:
             return
-        raise Refused(f"{target.host} has the address {address}, which is {kind}, and that is not allowed")
+        raise Refused(f"{target.host} has the address {written(address)}, which is {kind}, and that is not allowed")
 
 
 def host_rules(place: str, texts: Iterable[str]) -> tuple[HostRule, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from schedule_grpc.builtin.http_request.addresses import Refused, Target, read_url
 from schedule_grpc.builtin.http_request.payload import Asked
 from schedule_grpc.builtin.http_request.settings import Reach
+from schedule_grpc.tracing import TRACEPARENT, Kind, present_span
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -21,6 +22,7 @@ CONNECT_SECONDS = 5.0
 """The time to connect to one address; after it, the next one is tried."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPS_METHOD = frozenset({307, 308})
+_FIRST_ERROR = 400
 _HARMLESS = frozenset({"accept", "accept-language", "content-type", "user-agent"})
 """Headers that are sent to another origin too, unless they hold a secret."""
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
@@ -87,6 +89,30 @@ def _redirected(asked: Asked, status: int, location: str) -> Asked:
 
 
 async def _exchanged(asked: Asked, reach: Reach, ours: Mapping[str, str]) -> Answer:
+    """Send one request; within a traced handler it is a span, whose ``traceparent`` goes along.
+
+    The span names the host and not the path, which may hold a secret, as those of webhooks do.
+    """
+    span = present_span()
+    if span is None:
+        return await _answered(asked, reach, ours)
+    target = asked.target
+    attributes: dict[str, str | int] = {
+        "http.request.method": asked.method,
+        "url.scheme": target.url.scheme,
+        "server.address": target.host,
+        "server.port": target.port,
+    }
+    with span.child(asked.method, Kind.CLIENT, attributes) as sent:
+        answer = await _answered(asked, reach, {**ours, TRACEPARENT: sent.traceparent})
+        sent.note({"http.response.status_code": answer.status})
+        if answer.status >= _FIRST_ERROR:
+            sent.fail(str(answer.status))
+        return answer
+    raise AssertionError("the context swallows nothing")
+
+
+async def _answered(asked: Asked, reach: Reach, ours: Mapping[str, str]) -> Answer:
     from httpx2 import AsyncHTTPTransport, ConnectError, ConnectTimeout, Limits, Request  # noqa: PLC0415
 
     target = asked.target

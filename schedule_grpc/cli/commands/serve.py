@@ -32,6 +32,9 @@ def serve(
     handlers: Annotated[list[str] | None, typer.Option(help="Module whose handlers are offered; repeatable")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Attempts that run at once [100]")] = None,
     drain_timeout: Annotated[str | None, typer.Option(help="How long running work may end when stopping [30s]")] = None,
+    drain_delay: Annotated[
+        str | None, typer.Option(help="How long to answer calls after health says that it stops [0s]")
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, console or json [auto]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [info]")] = None,
     insecure_bind: Annotated[
@@ -46,6 +49,7 @@ def serve(
     api: Annotated[
         bool | None, typer.Option("--api/--no-api", help="Answer calls, or only serve health and metrics")
     ] = None,
+    ui: Annotated[bool | None, typer.Option("--ui/--no-ui", help="Show the dashboard below /ui, or not")] = None,
     bootstrap_key_file: Annotated[
         Path | None,
         typer.Option(help="Write the first key, which may do everything, to this new file, unless there is a key"),
@@ -75,11 +79,13 @@ def serve(
         "handlers": handlers or None,
         "concurrency": concurrency,
         "drain_timeout": drain_timeout,
+        "drain_delay": drain_delay,
         "log_format": log_format,
         "log_level": log_level,
         "insecure_bind": insecure_bind or None,
         "engine": engine,
         "api": api,
+        "ui": None if ui is None else {"enabled": ui},
         "auth": None if bootstrap_key_file is None else {"bootstrap_key_file": bootstrap_key_file},
     }
     log.open_standard_streams()
@@ -123,7 +129,8 @@ def _greet(running: "RunningServer") -> None:
 
     print(f"gRPC on {', '.join(map(_shown, running.grpc_addresses))}")
     if running.http_addresses:
-        offered = "documentation at /docs" if running.api else "/health and /metrics"
+        documented = "dashboard at /ui, documentation at /docs" if running.ui else "documentation at /docs"
+        offered = documented if running.api else "/health and /metrics"
         print(f"HTTP on {', '.join(map(_url, running.http_addresses))} ({offered})")
     if not running.api:
         print("Answers no calls: health and metrics only.\n", flush=True)

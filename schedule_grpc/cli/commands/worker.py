@@ -107,8 +107,9 @@ def _core(
     """
     from functools import partial
 
-    from schedule_grpc.app.handler_bindings import handler_bindings
     from schedule_grpc.runtime.clock import SystemClock
+    from schedule_grpc.settings.handler_bindings import handler_bindings
+    from schedule_grpc.telemetry.configured import WORKER, telemetry_options, tracing
     from schedule_grpc.worker.calls import way_to
     from schedule_grpc.worker.core import Core
     from schedule_grpc.worker.worker import introduced, registry_of
@@ -128,6 +129,7 @@ def _core(
         bindings=partial(handler_bindings, settings, clock),
         drain_timeout=settings.drain_timeout,
         clock=clock,
+        tracing=partial(tracing, telemetry_options(settings.otel, service=WORKER), clock=clock),
     )
 
 

@@ -18,6 +18,7 @@ from schedule_grpc.client.requests.executions import (
     trigger_cron,
     watch_executions,
 )
+from schedule_grpc.client.requests.insight import explain_task, get_summary, get_upcoming_runs
 from schedule_grpc.client.requests.namespaces import (
     create_namespace,
     delete_namespace,
@@ -57,9 +58,12 @@ __all__ = [
     "disable_task",
     "enable_task",
     "executions",
+    "explain_task",
     "get_execution",
+    "get_summary",
     "get_task",
     "get_task_history",
+    "get_upcoming_runs",
     "initialize_default_tasks",
     "keys",
     "list_audit_events",

@@ -7,6 +7,7 @@ from typing import Any
 from schedule_grpc.client import responses
 from schedule_grpc.client.call import Call, Pages
 from schedule_grpc.client.values import given, instant, policy_message, registrations_given, struct
+from schedule_grpc.domain.listing import TaskOrder
 from schedule_grpc.domain.policy import DEFAULT, Policy
 from schedule_grpc.domain.policy_reading import read_policy
 from schedule_grpc.domain.registration import Registration, TaskUpdate
@@ -167,8 +168,16 @@ def get_task(name: str) -> Call[Task]:
     return Call(rpc="GetTask", request=request_of(pb.GetTaskRequest, name=name), read=protobuf.task_from)
 
 
-def list_tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, page_token: str = "") -> Call[TaskPage]:
-    """Return one page of the chosen tasks, in the order of their names; 100 of them if ``page_size`` is 0."""
+def list_tasks(
+    chosen: TaskFilter | None = None, *, page_size: int = 0, page_token: str = "", full: bool = False
+) -> Call[TaskPage]:
+    """Return one page of the chosen tasks, in the order that the filter names; 100 of them if ``page_size`` is 0.
+
+    With ``full`` each task's ``activity`` tells what its executions are doing.
+
+    Raises:
+        InvalidArgument: if more than 50,000 tasks would have to be sorted.
+    """
     criteria = given(TaskFilter, "chosen", chosen) or TaskFilter()
     request = request_of(
         pb.ListTasksRequest,
@@ -178,13 +187,20 @@ def list_tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, page_tok
         handler=criteria.handler,
         name_prefix=criteria.name_prefix,
         category=criteria.category,
+        query=criteria.query,
+        states=protobuf.task_states_to(criteria.states),
+        order_by="" if criteria.order is TaskOrder.NAME else protobuf.ORDERS[criteria.order],
+        view=pb.TASK_VIEW_FULL if full else None,
     )
     return Call(rpc="ListTasks", request=request, read=responses.task_page)
 
 
-def tasks(chosen: TaskFilter | None = None, *, page_size: int = 0) -> Pages[Task]:
-    """Iterate over all chosen tasks, in the order of their names; pages are fetched as they are needed."""
-    return Pages(page=lambda token: list_tasks(chosen, page_size=page_size, page_token=token), items=responses.tasks_of)
+def tasks(chosen: TaskFilter | None = None, *, page_size: int = 0, full: bool = False) -> Pages[Task]:
+    """Iterate over all chosen tasks, in the order that the filter names; pages are fetched as they are needed."""
+    return Pages(
+        page=lambda token: list_tasks(chosen, page_size=page_size, page_token=token, full=full),
+        items=responses.tasks_of,
+    )
 
 
 def enable_task(name: str, *, etag: str = "") -> Call[Task]:

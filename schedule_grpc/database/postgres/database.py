@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from schedule_grpc.database.migration import Migration
-from schedule_grpc.database.operation import Factory, Lane, Operation
+from schedule_grpc.database.operation import Factory, Lane, OnCommit, Operation
 from schedule_grpc.database.postgres import text
 from schedule_grpc.database.postgres.commit import Unanswered, closed, was_committed
 from schedule_grpc.database.postgres.errors import FROM_OUTSIDE, Meaning, meaning, unavailable
@@ -59,7 +59,7 @@ class PostgresDatabase:
     transaction holds (SKIP LOCKED), and never wait.
     """
 
-    def __init__(self, url: str, pool: asyncpg.Pool, on_commit: Callable[[int], None], *, prepares: bool) -> None:
+    def __init__(self, url: str, pool: asyncpg.Pool, on_commit: OnCommit, *, prepares: bool) -> None:
         self._url = url
         self._pool = pool
         self._on_commit = on_commit
@@ -71,7 +71,7 @@ class PostgresDatabase:
 
     @classmethod
     async def open(
-        cls, url: str, *, migrations: Sequence[Migration], on_commit: Callable[[int], None] = lambda _: None
+        cls, url: str, *, migrations: Sequence[Migration], on_commit: OnCommit = lambda *_: None
     ) -> "PostgresDatabase":
         """Connect, and bring the schema up to date; ``on_commit`` is called after each commit.
 
@@ -160,8 +160,9 @@ class PostgresDatabase:
     # -- inside
 
     async def _write(self, factory: Factory[T], committed: Callable[[T], None] | None) -> T:
+        began = self._clock.monotonic()
         value = await self._tried(self._write_once, factory)
-        self._on_commit(1)
+        self._on_commit(1, self._clock.monotonic() - began)
         if committed is not None:
             committed(value)
         return value

@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from schedule_grpc.database.migration import Migration
-from schedule_grpc.database.operation import Factory, Lane
+from schedule_grpc.database.operation import Factory, Lane, OnCommit
 from schedule_grpc.database.sqlite.batch import Done, Refused, run_batch
 from schedule_grpc.database.sqlite.file_lock import FileLock
 from schedule_grpc.database.sqlite.prepare import prepare
 from schedule_grpc.database.sqlite.reads import SharedReads
 from schedule_grpc.errors import DatabaseUnavailable
+from schedule_grpc.runtime.clock import SystemClock
 
 T = TypeVar("T")
 
@@ -73,12 +74,13 @@ class SqliteDatabase:
         path: Path,
         lock: FileLock,
         connections: Sequence[_Connection],
-        on_commit: Callable[[int], None],
+        on_commit: OnCommit,
     ) -> None:
         self._path = path
         files = [f"{path}{part}" for part in ("", "-wal", "-shm")]
         self._identities = {each: _identity(each) for each in files}
         self._on_commit = on_commit
+        self._clock = SystemClock()  # for how long the disk takes, whatever time a test's clock shows
         self._lock = lock
         self._connections = list(connections)
         self._reopening = asyncio.Lock()
@@ -98,9 +100,9 @@ class SqliteDatabase:
         *,
         migrations: Sequence[Migration],
         application_id: int,
-        on_commit: Callable[[int], None] = lambda _: None,
+        on_commit: OnCommit = lambda *_: None,
     ) -> "SqliteDatabase":
-        """Lock, check, create or migrate, and open the file; ``on_commit`` gets the number of operations of a commit.
+        """Lock, check, create or migrate, and open the file; ``on_commit`` is called after each commit.
 
         Raises:
             DatabaseRefused: if it is held by another server, empty, damaged, foreign, or newer than this program.
@@ -200,8 +202,9 @@ class SqliteDatabase:
     async def _write_batch(self, batch: list[_Job]) -> None:
         try:
             writer = await self._connection(WRITER)
+            began = self._clock.monotonic()
             results = await writer.run(self._run, [job.factory for job in batch])
-            self._on_commit(len(batch))
+            self._on_commit(len(batch), self._clock.monotonic() - began)
             for result in results:
                 if isinstance(result, Refused):
                     writer.look_at(result.error)

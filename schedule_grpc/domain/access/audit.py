@@ -52,6 +52,8 @@ class Author:
     method: str
     """The name of the rpc, over HTTP too."""
     time: datetime
+    traceparent: str | None = None
+    """The span of the call, in W3C's form; None: it is not traced. Kept with the executions that the call makes."""
 
     @property
     def attribution(self) -> str:

@@ -17,7 +17,6 @@ new one is let in beside others of its task.
 
 from schedule_grpc.domain.execution.attempts import MAX_ERRORS_BYTES, bounded
 from schedule_grpc.domain.execution.gate import Occupancy, admitted, let_through, makes_way, queues
-from schedule_grpc.domain.execution.states import STATES, TRANSITIONS, Gate, Reason, State, Trigger
 from schedule_grpc.domain.execution.transitions import (
     MAX_HAND_BACKS,
     after,
@@ -50,6 +49,7 @@ from schedule_grpc.domain.execution.values import (
     Outcome,
     Report,
 )
+from schedule_grpc.domain.states import STATES, TRANSITIONS, Gate, Reason, State, Trigger
 
 __all__ = [
     "MAX_ERRORS_BYTES",

@@ -20,10 +20,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from schedule_grpc.domain.execution.states import Gate, Reason, State, Trigger
 from schedule_grpc.domain.execution.transitions import skipped
 from schedule_grpc.domain.execution.values import Execution
 from schedule_grpc.domain.policy import CatchUp, Overlap, Policy
+from schedule_grpc.domain.states import Gate, Reason, State, Trigger
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from schedule_grpc.domain.execution.attempts import bounded
-from schedule_grpc.domain.execution.states import Reason, State, Trigger
 from schedule_grpc.domain.execution.values import CoveredRange, Execution, FailedAttempt, Outcome
 from schedule_grpc.domain.retry import FailureKind, next_wait
+from schedule_grpc.domain.states import Reason, State, Trigger
 from schedule_grpc.domain.task import Task
 
 MAX_HAND_BACKS = 20
@@ -51,10 +51,12 @@ def planned(
     payload: Mapping[str, Any] | None = None,
     request_id: str | None = None,
     triggered_by: str | None = None,
+    traceparent: str | None = None,
 ) -> Execution:
     """Return the PENDING execution that stands for an occurrence of ``task``, or for a manual run of it.
 
-    ``available_time`` is when it may start, by default now; ``triggered_by`` names the caller that asked for it.
+    ``available_time`` is when it may start, by default now; ``triggered_by`` names the caller that asked for it, and
+    ``traceparent`` the span of its call.
     """
     return Execution(
         id=new_execution_id(task.name, now),
@@ -72,6 +74,7 @@ def planned(
         payload=payload,
         request_id=request_id,
         triggered_by=triggered_by,
+        traceparent=traceparent,
     )
 
 

@@ -10,8 +10,8 @@ from msgspec import Struct
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, TaskKey
 from schedule_grpc.domain.condition import Condition
 from schedule_grpc.domain.execution.log_lines import KeptLog, Progress
-from schedule_grpc.domain.execution.states import Gate, Reason, State, Trigger
 from schedule_grpc.domain.retry import FailureKind
+from schedule_grpc.domain.states import Gate, Reason, State, Trigger
 from schedule_grpc.errors import Violation
 
 MAX_TEXT_BYTES = 64 * 1024
@@ -75,6 +75,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     triggered_by: str | None = None
     """The caller that asked for it; None where that is not known, or nobody did."""
+    traceparent: str | None = None
+    """The span of the call that asked for it, in W3C's form; None: no traced call did."""
     payload: Mapping[str, Any] | None = None
     result: Any = None
     error: str | None = None

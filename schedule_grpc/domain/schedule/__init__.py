@@ -8,11 +8,13 @@ from functools import lru_cache
 
 from schedule_grpc.domain.schedule import elsewhere
 from schedule_grpc.domain.schedule.base import MAX_COUNTED, Due, Preview, Schedule
+from schedule_grpc.domain.schedule.counting import MinutesDue, set_bits
 from schedule_grpc.domain.schedule.cron import NAMED, Cron
 from schedule_grpc.domain.schedule.grammar import FIELDS, Fields, Refused, read, shown
 from schedule_grpc.domain.schedule.interval import Interval, read_period
+from schedule_grpc.domain.schedule.notes import effect_of
 from schedule_grpc.domain.schedule.once import Manual, Once, Unreadable, read_instant
-from schedule_grpc.domain.schedule.zone import rules_digest, zone_named
+from schedule_grpc.domain.schedule.zone import changes_between, rules_digest, zone_named
 from schedule_grpc.errors import InvalidSchedule, Violation
 
 __all__ = [
@@ -22,13 +24,17 @@ __all__ = [
     "Fields",
     "Interval",
     "Manual",
+    "MinutesDue",
     "Once",
     "Preview",
     "Schedule",
     "Unreadable",
+    "changes_between",
+    "effect_of",
     "parse",
     "read_stored",
     "rules_digest",
+    "set_bits",
 ]
 
 MAX_TEXT = 256

@@ -2,14 +2,18 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
+from schedule_grpc.domain.schedule.counting import MINUTE, MinutesDue, minutes_by_search, occurrences
 from schedule_grpc.domain.schedule.grammar import Fields, read
 
 MAX_COUNTED = 10_000
 """Occurrences that are counted one by one; a larger count means "at least"."""
+
+MAX_CELLS = 100_000
+"""Steps in which occurrences are counted, at most."""
 
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -96,6 +100,47 @@ class Schedule(ABC):
         if not 0 <= newest <= MAX_COUNTED:
             raise ValueError(f"the newest {newest} cannot be listed, only 0 to {MAX_COUNTED}")
         return self._due(_in_utc(after), _in_utc(until), newest)
+
+    def minutes_due(self, start: datetime, count: int) -> MinutesDue:
+        """Return in which of the ``count`` minutes from ``start`` on, a whole minute of UTC, the schedule is due.
+
+        By arithmetic, as far as clocks do not change: it costs about the same for each schedule, however often it is
+        due.
+
+        Raises:
+            ValueError: if ``start`` is naive, or no whole minute.
+        """
+        begin = _in_utc(start)
+        if begin.second or begin.microsecond:
+            raise ValueError(f"{begin} is not a whole minute")
+        return self._minutes_due(begin, count)
+
+    def count_by(self, start: datetime, end: datetime, step: timedelta) -> tuple[int, ...]:
+        """Return how many occurrences lie in each step of [start, end): the first in [start, start + step), and so on.
+
+        By arithmetic where ``start`` and ``step`` are whole minutes, else one by one.
+
+        Raises:
+            ValueError: if an instant is naive, ``step`` is not positive, or there are more than `MAX_CELLS` steps.
+        """
+        begin, finish = _in_utc(start), _in_utc(end)
+        if step <= timedelta() or finish - begin > step * MAX_CELLS:
+            raise ValueError(f"{finish - begin} cannot be counted in steps of {step}: at most {MAX_CELLS} are")
+        counts = [0] * max(-((begin - finish) // step), 0)
+        if begin.second or begin.microsecond or step % MINUTE or (finish - begin) % MINUTE:
+            for found in occurrences(self._next, begin, finish):
+                counts[(found - begin) // step] += 1
+            return tuple(counts)
+        width = step // MINUTE
+        due = self._minutes_due(begin, (finish - begin) // MINUTE)
+        for number in range(len(counts)):
+            counts[number] = (due.bits >> number * width & (1 << width) - 1).bit_count()
+        for minute, count in due.others.items():
+            counts[minute // width] += count
+        return tuple(counts)
+
+    def _minutes_due(self, start: datetime, count: int) -> MinutesDue:
+        return minutes_by_search(self._next, start, count)
 
     def _notes(self, _after: datetime, _until: datetime) -> tuple[str, ...]:
         """Return what changes of the clocks do in (after, until], in English; most kinds know no clocks."""

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from schedule_grpc.domain.schedule import english
 from schedule_grpc.domain.schedule.base import Schedule
+from schedule_grpc.domain.schedule.counting import MinutesDue, minutes_of_cron
 from schedule_grpc.domain.schedule.grammar import Fields
 from schedule_grpc.domain.schedule.matches import LONGEST_REST, next_match
 from schedule_grpc.domain.schedule.notes import clock_changes
@@ -54,6 +55,9 @@ class Cron(Schedule):
     def _notes(self, after: datetime, until: datetime) -> tuple[str, ...]:
         wildcard = self.meaning.wildcard
         return clock_changes(partial(next_match, self.meaning), self.zone, after, until, wildcard=wildcard)
+
+    def _minutes_due(self, start: datetime, count: int) -> MinutesDue:
+        return minutes_of_cron(self.meaning, self.zone, self._next, start, count)
 
     def _next(self, instant: datetime) -> datetime | None:
         # Occurrences lie on whole seconds, so all instants within one share their answer.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from schedule_grpc.domain.schedule import english
 from schedule_grpc.domain.schedule.base import Due, Schedule
+from schedule_grpc.domain.schedule.counting import MinutesDue
 from schedule_grpc.domain.schedule.grammar import Refused, shown
 
 ORIGIN = datetime(1970, 1, 4, tzinfo=UTC)
@@ -55,6 +56,24 @@ class Interval(Schedule):
             return ORIGIN + ((instant - ORIGIN) // self.period + 1) * self.period
         except OverflowError:  # past the year 9999
             return None
+
+    def _minutes_due(self, start: datetime, count: int) -> MinutesDue:
+        """Return the minutes, by division."""
+        minute = _UNITS["minute"]
+        if self.period >= minute:
+            first = -((ORIGIN - start) // self.period) * self.period + ORIGIN - start
+            seconds = range(first // _UNITS["second"], count * 60, self.period // _UNITS["second"])
+            bits = 0
+            for second in seconds:
+                bits |= 1 << second // 60
+            return MinutesDue(bits=bits, at_beginnings=self.period % minute == timedelta())
+        # In whole numbers: with timedeltas the ten thousand minutes of a week take ten times as long.
+        step, period = minute // timedelta.resolution, self.period // timedelta.resolution
+        before = (ORIGIN - start) // timedelta.resolution
+        ends = [-((before - number * step) // period) for number in range(count + 1)]
+        return MinutesDue(
+            others={number: ends[number + 1] - ends[number] for number in range(count)}, at_beginnings=False
+        )
 
     def _due(self, after: datetime, until: datetime, newest: int) -> Due:
         """Return the due occurrences, by arithmetic: it costs the same for a day and for a decade."""

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from schedule_grpc.domain.schedule.counting import minutes_shown
+from schedule_grpc.domain.schedule.grammar import Fields
 from schedule_grpc.domain.schedule.zone import Change, NextLocal, changes_between
 
 MAX_NOTES = 10
 """Notes at most: a preview over centuries would list hundreds of nights that are all alike."""
 
-_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
+_SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 
 
 def clock_changes(
@@ -22,6 +24,21 @@ def clock_changes(
             break
         found += _notes_on(change, next_local, zone, wildcard=wildcard)
     return tuple(found)
+
+
+def effect_of(change: Change, meaning: Fields) -> str:
+    """Return what a change of the clocks does to an expression, in English, without its times; empty: nothing."""
+    first, last = sorted((change.local_before, change.local_after))
+    if not minutes_shown(meaning, first, -((first - last) // _MINUTE)):
+        return ""
+    span = f"{first.date()}: {_span(first, last)}"
+    if change.after > change.before:
+        if meaning.wildcard or not change.makes_up:
+            return f"{span} does not exist; what is due in it does not run"
+        return f"{span} does not exist; what is due in it runs at {_clock(last)}"
+    if meaning.wildcard or not change.repeats:
+        return f"{span} comes twice; what is due in it runs both times"
+    return f"{span} comes twice; what is due in it runs the first time only"
 
 
 def _notes_on(change: Change, next_local: NextLocal, zone: ZoneInfo, *, wildcard: bool) -> Iterator[str]:

@@ -23,7 +23,7 @@ EARLIEST, _LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 28, tzinfo
 """Between these every zone has a local time, and probing has room. Nothing is due earlier, nothing changes later."""
 
 _CORRECTED = timedelta(hours=3)
-_SECOND = timedelta(seconds=1)
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 _PROBED = timedelta(days=3)
 """In no zone do two changes of the offset lie closer than 6.9 days (a test looks at all of them)."""
 _NO_PLACES = frozenset({"localtime", "posixrules", "Factory"})
@@ -186,6 +186,22 @@ def changes_between(zone: ZoneInfo, after: datetime, until: datetime) -> Iterato
 
 def _first_change(zone: ZoneInfo, after: datetime, until: datetime) -> Change | None:
     return next(changes_between(zone, after, until), None)
+
+
+@lru_cache(maxsize=1024)
+def steady_around(zone: ZoneInfo, instant: datetime) -> tuple[datetime, datetime, timedelta | None]:
+    """Return a stretch of time around an instant, and its offset from UTC; None: clocks change in it, or just did.
+
+    Within [since, until) of a stretch with an offset, what is due is what clocks show; not so at its first instant,
+    where a change may still be made up for.
+    """
+    steady = _steady_at(zone, instant)
+    if steady is not None and instant > steady.since:
+        return steady.since, steady.until, steady.offset
+    for each in (*_steady(zone, instant.year), *_steady(zone, min(instant.year + 1, MAXYEAR))):
+        if each.since >= instant:
+            return instant, each.since + _MINUTE, None
+    return instant, datetime.max.replace(tzinfo=UTC), None
 
 
 def _steady_at(zone: ZoneInfo, instant: datetime) -> _Steady | None:

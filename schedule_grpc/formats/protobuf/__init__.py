@@ -31,6 +31,16 @@ from schedule_grpc.formats.protobuf.executions import (
     states_from,
     states_to,
 )
+from schedule_grpc.formats.protobuf.insight import (
+    explanation_from,
+    explanation_to,
+    range_asked,
+    summary_from,
+    summary_to,
+    upcoming_from,
+    upcoming_to,
+)
+from schedule_grpc.formats.protobuf.listing import ORDERS, task_filter_from, task_states_to
 from schedule_grpc.formats.protobuf.namespace_settings import (
     limits_from,
     limits_to,
@@ -53,7 +63,6 @@ from schedule_grpc.formats.protobuf.tasks import (
     registration_from,
     registration_to,
     registrations_from,
-    task_filter_from,
     task_from,
     task_to,
     written_task,
@@ -71,6 +80,7 @@ from schedule_grpc.formats.protobuf.values import (
 from schedule_grpc.formats.protobuf.workers import worker_from, worker_to, workers_from, workers_to
 
 __all__ = [
+    "ORDERS",
     "Reader",
     "RemoteError",
     "audit_event_from",
@@ -90,6 +100,8 @@ __all__ = [
     "execution_from",
     "execution_page_from",
     "execution_to",
+    "explanation_from",
+    "explanation_to",
     "handler_from",
     "handler_to",
     "identity_from",
@@ -120,6 +132,7 @@ __all__ = [
     "policy_to",
     "preview_from",
     "preview_to",
+    "range_asked",
     "registration_from",
     "registration_to",
     "registrations_from",
@@ -128,9 +141,14 @@ __all__ = [
     "states_to",
     "status_of",
     "struct_to",
+    "summary_from",
+    "summary_to",
     "task_filter_from",
     "task_from",
+    "task_states_to",
     "task_to",
+    "upcoming_from",
+    "upcoming_to",
     "update_from",
     "update_to",
     "worker_from",

@@ -94,6 +94,26 @@ def states_to(states: Iterable[State]) -> "list[pb.Execution.State.ValueType]":
     return [state_to(state) for state in states]
 
 
+def reason_to(reason: Reason | None) -> "pb.Execution.Reason.ValueType":
+    """Return the number of a reason, or of none."""
+    return _REASON_TO[reason] if reason else pb.Execution.REASON_UNSPECIFIED
+
+
+def reason_from(number: "pb.Execution.Reason.ValueType") -> Reason | None:
+    """Return the reason of a number; None for none, and for an unknown one."""
+    return _REASON_FROM.get(number)
+
+
+def failure_kind_to(kind: FailureKind | None) -> "pb.Execution.FailureKind.ValueType":
+    """Return the number of a kind of failure, or of none."""
+    return _FAILURE_KIND_TO[kind] if kind else pb.Execution.FAILURE_KIND_UNSPECIFIED
+
+
+def failure_kind_from(number: "pb.Execution.FailureKind.ValueType") -> FailureKind | None:
+    """Return the kind of failure of a number; None for none, and for an unknown one."""
+    return _FAILURE_KIND_FROM.get(number)
+
+
 def execution_to(execution: Execution) -> pb.Execution:
     """Return an execution's message."""
     message = pb.Execution(
@@ -103,10 +123,8 @@ def execution_to(execution: Execution) -> pb.Execution:
         task_uid=execution.task_uid,
         handler=execution.handler,
         state=state_to(execution.state),
-        reason=_REASON_TO[execution.reason] if execution.reason else pb.Execution.REASON_UNSPECIFIED,
-        failure_kind=_FAILURE_KIND_TO[execution.failure_kind]
-        if execution.failure_kind
-        else pb.Execution.FAILURE_KIND_UNSPECIFIED,
+        reason=reason_to(execution.reason),
+        failure_kind=failure_kind_to(execution.failure_kind),
         trigger=_TRIGGER_TO.get(execution.trigger, pb.Execution.TRIGGER_UNSPECIFIED),
         create_time=instant_to(execution.create_time),
         attempt=execution.attempt,

@@ -16,11 +16,11 @@ from schedule_grpc.domain.task import (
     Definition,
     Handler,
     Task,
-    TaskFilter,
     TaskStats,
     define,
 )
 from schedule_grpc.errors import InvalidArgument, Violation
+from schedule_grpc.formats.protobuf.listing import activity_from, activity_to
 from schedule_grpc.formats.protobuf.namespaces import namespace_field
 from schedule_grpc.formats.protobuf.policy import POLICIES_KEPT, policy_asked, policy_from, policy_to
 from schedule_grpc.formats.protobuf.values import instant_from, instant_to, json_asked, json_from, request_of, struct_to
@@ -96,16 +96,6 @@ def registration_to(registration: Registration) -> pb.RegisterTaskRequest:
     )
 
 
-def task_filter_from(request: pb.ListTasksRequest) -> TaskFilter:
-    """Return the filter of a caller's request."""
-    return TaskFilter(
-        enabled=request.enabled if request.HasField("enabled") else None,
-        handler=request.handler,
-        name_prefix=request.name_prefix,
-        category=request.category,
-    )
-
-
 def task_to(task: Task) -> pb.Task:
     """Return a task's message."""
     message = _task_without_policy(task)
@@ -146,6 +136,7 @@ def _task_without_policy(task: Task) -> pb.Task:
         namespace=task.namespace,
         changed_by=task.changed_by,
         no_worker=task.no_worker,
+        activity=None if task.activity is None else activity_to(task.activity),
     )
 
 
@@ -155,12 +146,12 @@ def _fields_to(definition: Definition) -> dict[str, Any]:
     return fields | {name: struct_to(fields[name]) for name in OBJECT_FIELDS}
 
 
-def page_of_written(tasks: Iterable[bytes], next_page_token: str) -> bytes:
+def page_of_written(tasks: Iterable[bytes], next_page_token: str, *, partial: bool = False) -> bytes:
     """Return a ListTasksResponse, as bytes, of tasks that are bytes already.
 
     In protobuf's encoding the concatenation of messages is their merge, so the bytes of the fields are concatenated.
     """
-    token = pb.ListTasksResponse(next_page_token=next_page_token).SerializeToString()
+    token = pb.ListTasksResponse(next_page_token=next_page_token, partial=partial).SerializeToString()
     return batch_of_written(tasks) + token
 
 
@@ -200,6 +191,7 @@ def task_from(message: pb.Task) -> Task:
         note=message.note,
         changed_by=message.changed_by,
         no_worker=message.no_worker,
+        activity=activity_from(message.activity) if message.HasField("activity") else None,
         stats=_stats_from(message.stats),
     )
 

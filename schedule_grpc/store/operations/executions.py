@@ -38,10 +38,12 @@ def trigger(
     """Record a run of each task of these names that is there and enabled."""
     rows = yield QUERIES.hold_tasks_by_name, keyed((namespace, name) for name in names)
     tasks = [task for task in map(task_of, rows) if task.enabled and task.definition.can_run]
-    by = None if author is None else author.attribution or None
-    events = yield from record_new(
-        [Comer(planned(task, trigger=Trigger.CRON, now=now, triggered_by=by), task.policy) for task in tasks], now
-    )
+    by, traceparent = (None, None) if author is None else (author.attribution or None, author.traceparent)
+    executions = [
+        planned(task, trigger=Trigger.CRON, now=now, triggered_by=by, traceparent=traceparent) for task in tasks
+    ]
+    comers = [Comer(execution, task.policy) for execution, task in zip(executions, tasks, strict=True)]
+    events = yield from record_new(comers, now)
     recorded = _recorded(events)
     return recorded, [*events, *(entry for each in recorded for entry in _entries(each, author))]
 

@@ -135,6 +135,7 @@ def _planned(
                 payload=run.payload,
                 request_id=run.request_id,
                 triggered_by=run.triggered_by,
+                traceparent=run.traceparent,
             )
     return executions, refused
 

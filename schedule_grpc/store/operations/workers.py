@@ -19,7 +19,7 @@ from schedule_grpc.domain.execution import (
 from schedule_grpc.domain.worker import OfferedHandler, Worker
 from schedule_grpc.events import Event, Transition
 from schedule_grpc.runtime.clock import MICROSECOND, from_micros, to_micros
-from schedule_grpc.store.claims import Claim, ClaimRequest, Given
+from schedule_grpc.store.claims import Claim, ClaimRequest, Given, Group, is_of
 from schedule_grpc.store.columns import LAST, LATEST, holds_instant
 from schedule_grpc.store.operations.claims import begin, chosen_executions, claim_of
 from schedule_grpc.store.operations.queue import take
@@ -116,17 +116,17 @@ def give(requests: Sequence[ClaimRequest], now: datetime) -> Operation[WithEvent
         events += began
         leaves |= left
         is_room_left |= len(given) < request.free
-    next_time = _earliest((yield from _queues_asked_for(requests, now))) if is_room_left else None
+    next_time = _earliest((yield from _queues_of([each.group for each in requests], now))) if is_room_left else None
     return Given(claims=tuple(claims), leaves=leaves, next_time=next_time), events
 
 
-def waiting_for(requests: Sequence[ClaimRequest], now: datetime) -> Operation[Given]:
+def waiting_for(groups: Sequence[Group], now: datetime) -> Operation[Given]:
     """Read whether executions that are asked for could start, and when the next one becomes available."""
     now_micros = to_micros(now)
-    asked = yield from _queues_asked_for(requests, now)
+    queues = yield from _queues_of(groups, now)
     return Given(
-        leaves=any(looked_at(row["available_time"]) <= now_micros for row in asked),
-        next_time=_earliest(asked),
+        leaves=any(looked_at(row["available_time"]) <= now_micros for row in queues),
+        next_time=_earliest(queues),
     )
 
 
@@ -210,14 +210,14 @@ def _give(request: ClaimRequest) -> Operation[tuple[list[tuple[str, Claim]], lis
     return claims, events, leaves or len(executions) < len(chosen)
 
 
-def _queues_asked_for(requests: Sequence[ClaimRequest], now: datetime) -> Operation[list[Row]]:
-    """Read the queues that one of the requests asks for, each with the times of its first executions."""
+def _queues_of(groups: Sequence[Group], now: datetime) -> Operation[list[Row]]:
+    """Read the queues of these groups, each with the times of its first executions."""
     rows = yield QUERIES.what_is_ahead, {"now": to_micros(now)}
-    return [row for row in rows if row["what"] == "QUEUE" and _is_wanted(row, requests)]
+    return [row for row in rows if row["what"] == "QUEUE" and _is_of(row, groups)]
 
 
-def _is_wanted(row: Row, requests: Sequence[ClaimRequest]) -> bool:
-    return any(request.wants((row["namespace"], row["handler"])) for request in requests)
+def _is_of(row: Row, groups: Sequence[Group]) -> bool:
+    return any(is_of((row["namespace"], row["handler"]), group) for group in groups)
 
 
 def _earliest(queues: Sequence[Row]) -> datetime | None:

@@ -123,17 +123,17 @@ FROM rows WHERE task_executions.id = rows.id AND COALESCE(task_executions.gate, 
 -- rows: covers_from BIGINT, covers_to BIGINT, covers_count BIGINT, covers_exact SMALLINT, create_time BIGINT,
 -- rows: available_time BIGINT, deadline_time BIGINT, start_time BIGINT, attempt_start_time BIGINT, end_time BIGINT,
 -- rows: state TEXT, reason TEXT, gate TEXT, attempt BIGINT, lease_owner TEXT, lease_token TEXT, request_id TEXT,
--- rows: triggered_by TEXT, revision BIGINT, payload TEXT, alone SMALLINT
+-- rows: triggered_by TEXT, traceparent TEXT, revision BIGINT, payload TEXT, alone SMALLINT
 -- New executions, some of which have begun already, but for those whose occurrences have their rows, and those that are
 -- to be alone where others of their tasks are open: for them no row is returned.
 INSERT INTO task_executions (
     id, task_uid, namespace, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count,
     covers_exact, create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason,
-    gate, attempt, lease_owner, lease_token, request_id, triggered_by, revision, payload)
+    gate, attempt, lease_owner, lease_token, request_id, triggered_by, traceparent, revision, payload)
 SELECT
     id, task_uid, namespace, task_name, handler, "trigger", scheduled_time, covers_from, covers_to, covers_count,
     covers_exact, create_time, available_time, deadline_time, start_time, attempt_start_time, end_time, state, reason,
-    gate, attempt, lease_owner, lease_token, request_id, triggered_by, revision, payload
+    gate, attempt, lease_owner, lease_token, request_id, triggered_by, traceparent, revision, payload
 FROM rows
 WHERE rows.alone = 0
    OR NOT EXISTS (

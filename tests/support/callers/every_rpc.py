@@ -54,6 +54,8 @@ def accepted(rpc: str, task: str, execution: str) -> Message:
         "ListTasks": pb.ListTasksRequest(),
         "ListExecutions": pb.ListExecutionsRequest(),
         "ListHandlers": pb.ListHandlersRequest(),
+        "GetSummary": pb.GetSummaryRequest(),
+        "GetUpcomingRuns": pb.GetUpcomingRunsRequest(hours=2),
         "InitializeDefaultTasks": pb.InitializeDefaultTasksRequest(),
     }
     return requests.get(rpc) or _request_of(rpc)(name=task)

@@ -197,12 +197,12 @@ class Office:
 
 @asynccontextmanager
 async def office_of(
-    rig: Rig, *, store: Store | None = None, hub: Hub | None = None, kept: frozenset[str] = frozenset()
+    rig: Rig, *, store: Store | None = None, hub: Hub | None = None, kept: frozenset[str] = frozenset(), **told: Any
 ) -> AsyncIterator[Office]:
     """Open a server's dispatch over a rig's database; with a store of its own it is another server."""
     store, hub = store or rig.store, hub or rig.hub
     logbook = LogBook(store=store, clock=rig.clock, hub=hub)
-    workers = Workers(store=store, clock=rig.clock, hub=hub, logbook=logbook, kept=kept)
+    workers = Workers(store=store, clock=rig.clock, hub=hub, logbook=logbook, kept=kept, **told)
     finished = asyncio.Event()
     running = asyncio.create_task(workers.run(finished))
     office = Office(rig, store, hub, workers)

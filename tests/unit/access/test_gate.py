@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from support.rigs.gate_house import House, bearer
@@ -222,6 +223,24 @@ async def test_a_call_that_lasts_ends_with_its_key(closed: House):
         await left
     assert not going_on.done()
     going_on.cancel()
+
+
+async def test_a_call_that_lasts_ends_with_its_session(closed: House):
+    """Not with the key, which goes on for those who show the key itself."""
+    text = closed.keys.make("read@a")
+    await closed.ring.refresh()
+    digest = sha256(text.text.encode()).digest()
+    of_session = Credentials(key_digest=digest, session_until=closed.clock.now() + timedelta(hours=12))
+    browser, owner = [await begun(closed, closed.gate, each) for each in (of_session, bearer(text))]
+    await closed.clock.advance(12 * 3600 - 1)
+    closed.gate.end_lapsed()
+    assert not browser.done()
+    await closed.clock.advance(1)
+    closed.gate.end_lapsed()
+    with pytest.raises(Unauthenticated):
+        await browser
+    assert not owner.done()
+    owner.cancel()
 
 
 async def test_a_call_that_lasts_ends_with_the_text_of_its_key(closed: House):

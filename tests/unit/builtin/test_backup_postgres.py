@@ -231,6 +231,23 @@ async def test_without_pg_dump_no_retry_would_help(settings: BackupSettings):
     )
 
 
+async def test_a_pg_dump_that_is_older_than_the_server_is_told_with_both_versions(
+    settings: BackupSettings, pg: Postgres, tmp_path: Path
+):
+    """It refuses every dump: no retry would help, and the error says what to install."""
+    told = 'if [ "$1" = --version ]; then echo "pg_dump (PostgreSQL) 9.6.24 (Debian 9)"; exit; fi; echo no >&2; exit 1'
+    old = changed(settings, pg_dump=program(tmp_path / "old", told))
+    server = pg.psql("SHOW server_version", "postgres").strip()
+    fate = await attempt(backup_database, context(HANDLER, {"source": "PG"}, BACKUP=old))
+    assert fate.kind is FailureKind.REJECTED
+    assert fate.error == (
+        f"PG: {tmp_path}/old is of version 9.6.24 and the server of version {server}: pg_dump must not be older than "
+        f"the server. Install PostgreSQL's client of version {server.partition('.')[0]} or newer, or name its program "
+        "in [backup] pg_dump"
+    )
+    assert names(settings.root) == []
+
+
 @pytest.mark.parametrize(
     ("script", "error", "words"),
     [

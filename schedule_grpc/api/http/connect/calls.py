@@ -18,11 +18,12 @@ from connectrpc.request import RequestContext
 from google.protobuf.message import Message  # noqa: TC002 (callers of type checkers look it up here)
 
 from schedule_grpc.access.current import current_call
+from schedule_grpc.api.call_spans import Answered
 from schedule_grpc.api.fetch_context import FetchContext
 from schedule_grpc.api.http.connect.forms import Kind, Unread
 from schedule_grpc.api.http.connect.refusals import connect_error_of
 from schedule_grpc.api.http.envelope import headers_of
-from schedule_grpc.api.methods import Answered, error_for_caller
+from schedule_grpc.api.methods import error_for_caller
 from schedule_grpc.errors import PermissionDenied
 from schedule_grpc.runtime.threads import Aside
 

@@ -7,27 +7,33 @@ from typing import Any
 from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 from connectrpc.server import ConnectASGIApplication, Endpoint
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message_factory import GetMessageClass
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Send
 
-from schedule_grpc.access.rules import RULES
+from schedule_grpc.api.http.browsers import is_browser
 from schedule_grpc.api.http.connect.calls import ADMISSION, Admitting, Calls, Shared
 from schedule_grpc.api.http.connect.forms import FORMS
 from schedule_grpc.api.http.connect.refusals import answer_to_rpc, connect_error_of_answer
 from schedule_grpc.api.http.envelope import refusal
 from schedule_grpc.api.http.refused import Refused
 from schedule_grpc.api.http.target import RpcRoute
-from schedule_grpc.domain.access.scope import Scope
 
 ADMISSION_KEY = "schedule_grpc.admission"
 """The key in a request's scope under which the guard hands over the call's admission."""
 MAX_MESSAGE_BYTES = 1024 * 1024
 GRPC_WEB = ("application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json")
-OF_UNARY = ("application/json", "application/proto", *GRPC_WEB)
+JSON = "application/json"
+OF_UNARY = (JSON, "application/proto", *GRPC_WEB)
 OF_STREAMS = ("application/connect+json", "application/connect+proto", *GRPC_WEB)
 """Content types of requests; all others, gRPC's own among them, are refused."""
+UNDECLARED = ("", "application/x-www-form-urlencoded")
+"""Content types of requests whose sender chose none (`curl -d` sends the second): JSON, if the sender is a program.
+
+A browser sends both for a page of any site, without asking the server by a preflight.
+"""
 
 
 class Application(ConnectASGIApplication[None]):
@@ -56,12 +62,16 @@ class _CheckedApplication:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer a call."""
-        kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
-        if scope["method"] == "POST" and kind not in self._kinds:
-            kinds = ", ".join(self._kinds)
-            answer = refusal(415, f"Content-Type: must be one of {kinds}", headers={"accept-post": kinds})
-            await answer_to_rpc(answer)(scope, receive, send)
-            return
+        headers = Headers(scope=scope)
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if scope["method"] == "POST":
+            if kind in UNDECLARED and not is_browser(headers):
+                kind = JSON
+            if kind not in self._kinds:
+                kinds = ", ".join(self._kinds)
+                answer = refusal(415, f"Content-Type: must be one of {kinds}", headers={"accept-post": kinds})
+                await answer_to_rpc(answer)(scope, receive, send)
+                return
         await self._app({**scope, "headers": _readable(scope["headers"], kind)}, receive, send)
 
 
@@ -115,19 +125,18 @@ def rpc_routes(servicers: Mapping[str, Any], shared: Shared) -> Iterator[RpcRout
             rpc = f"/{service}/{method.name}"
             endpoints[rpc] = _endpoint(service, method, servicer, shared)
             checked = _CheckedApplication(app, OF_STREAMS if method.server_streaming else OF_UNARY)
-            yield RpcRoute(rpc, checked, methods=["GET", "POST"] if _only_reads(rpc, method) else ["POST"])
+            yield RpcRoute(rpc, checked, methods=["GET", "POST"] if _only_reads(method) else ["POST"])
 
 
 def _endpoint(service: str, method: MethodDescriptor, servicer: Any, shared: Shared) -> Any:
     request, answer = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     calls = Calls(getattr(servicer, method.name), request=request, answer=answer, shared=shared)
-    reads = _only_reads(f"/{service}/{method.name}", method)
     info: MethodInfo[Any, Any] = MethodInfo(
         name=method.name,
         service_name=service,
         input=request,
         output=answer,
-        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS if reads else IdempotencyLevel.UNKNOWN,
+        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS if _only_reads(method) else IdempotencyLevel.UNKNOWN,
         stream_type=StreamType.SERVER_STREAM if method.server_streaming else StreamType.UNARY,
     )
     if method.server_streaming:
@@ -135,7 +144,7 @@ def _endpoint(service: str, method: MethodDescriptor, servicer: Any, shared: Sha
     return Endpoint.unary(info, calls.unary)
 
 
-def _only_reads(rpc: str, method: MethodDescriptor) -> bool:
-    """Tell whether a GET may make a call: one answer, of an rpc that only observes."""
-    rule = RULES.get(rpc)
-    return rule is not None and rule.scope is Scope.OBSERVE and rule.safe_to_get and not method.server_streaming
+def _only_reads(method: MethodDescriptor) -> bool:
+    """Tell whether a GET may make a call: the contract says that it changes nothing, and it has one answer."""
+    level = method.GetOptions().idempotency_level
+    return level == MethodOptions.NO_SIDE_EFFECTS and not method.server_streaming

@@ -6,10 +6,10 @@ from datetime import timedelta
 from schedule_grpc.access.authenticator import Mode
 from schedule_grpc.cli.commands.doctor.check import Check, ok, warn
 from schedule_grpc.cli.connection import Caller
-from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.access.keys import KeyInfo
 from schedule_grpc.domain.durations import human
+from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.errors import PermissionDenied, ScheduleError, Unauthenticated
 from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.settings.config import Settings

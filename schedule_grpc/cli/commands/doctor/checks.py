@@ -1,11 +1,10 @@
 """The checks of `doctor`. Each gives a finding, a verdict, and advice."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,10 @@ from schedule_grpc.cli.commands.doctor.file_checks import open_files
 from schedule_grpc.cli.commands.doctor.health import serving
 from schedule_grpc.cli.commands.doctor.offer_checks import offers_asked
 from schedule_grpc.cli.connection import LOCAL, Caller
-from schedule_grpc.cli.tables import time_shown
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.durations import human
-from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
-from schedule_grpc.domain.task import Task
+from schedule_grpc.domain.examination import LOOKED_AT, examined_task
+from schedule_grpc.domain.execution import ExecutionFilter
 from schedule_grpc.errors import BindingError, ConfigurationError, DatabaseRefused, ScheduleError, TaskNotFound
 from schedule_grpc.handlers import Registry
 from schedule_grpc.runtime import paths
@@ -41,10 +39,6 @@ MAKE_TABLES = (
 )
 PATIENCE = 5.0
 """Seconds for each question to a server or a binding."""
-LATE = timedelta(minutes=1)
-"""How far behind its next run a task may be: a busy loop, or a clock that differs from ours, is no fault."""
-LOOKED_AT = 20
-"""How many of a task's newest executions are checked."""
 
 
 async def examined(call: Caller, *, task: str, database: str | None, config: Path | None) -> Sequence[Check]:
@@ -214,70 +208,10 @@ async def _task(call: Caller, name: str) -> Sequence[Check]:
     except ScheduleError as error:
         return [bad("task", error.message, "ask again")]
     offered = {handler.name: handler.offered for handler in handlers}
-    return [
-        _enabled(task),
-        _schedule(task, SystemClock().now()),
-        _handler(task, offered=offered.get(task.handler)),
-        _failures(task, page.executions),
-        _history(task, page.executions),
-    ]
+    return examined_task(task, page.executions, offered=offered.get(task.handler), now=SystemClock().now())
 
 
 async def _names_like(client: AsyncClient, name: str) -> str:
     names = [task.name async for task in client.tasks()]
     near = get_close_matches(name, names, n=1)
     return f"did you mean {near[0]}?" if near else "`schedule-grpc tasks list` shows what is registered"
-
-
-def _enabled(task: Task) -> Check:
-    if task.enabled:
-        return ok("task", f"{task.name} is enabled")
-    why = f": {task.note}" if task.note else ""
-    return warn("task", f"{task.name} is disabled{why}", f"`schedule-grpc tasks enable {task.name}`")
-
-
-def _schedule(task: Task, now: datetime) -> Check:
-    schedule = task.schedule
-    shown_schedule = f"{schedule.text} ({schedule.description}, {schedule.time_zone})"
-    if task.trouble:
-        return bad("schedule", f"the server cannot read {task.trouble}", "update that part, or register the task anew")
-    if not task.enabled:
-        return ok("schedule", shown_schedule)
-    if task.next_run_time is None:
-        advice = "it is @manual, or its last occurrence is over, or its window has ended: run or update it"
-        return warn("schedule", f"{shown_schedule} will not fire any more by itself", advice)
-    if task.next_run_time + task.policy.jitter < now - LATE:
-        advice = "the server's loop is behind, or its clock was set back: see its log and its clock"
-        return bad("schedule", f"{shown_schedule} is overdue since {time_shown(task.next_run_time)}", advice)
-    return ok("schedule", f"{shown_schedule}, next {', '.join(map(time_shown, task.next_run_times(3)))}")
-
-
-def _handler(task: Task, *, offered: bool | None) -> Check:
-    if offered:
-        return ok("handler", f"{task.handler} is offered")
-    waits = f"its executions wait {human(task.policy.start_deadline)} and are MISSED then"
-    status = "is not offered now" if offered is False else "was never offered"
-    advice = "start the worker that offers it, or serve with its module (--handlers)"
-    return bad("handler", f"{task.handler} {status}; {waits}", advice)
-
-
-def _failures(task: Task, newest: Sequence[Execution]) -> Check:
-    in_a_row = task.stats.consecutive_failures
-    last = next((execution for execution in newest if execution.state is State.FAILED), None)
-    if not in_a_row:
-        return ok("failures", f"none since {time_shown(task.stats.last_success_time)}" if last else "none lately")
-    finding = f"{in_a_row} in a row"
-    if last is None:
-        return bad("failures", finding, f"`schedule-grpc tasks history {task.name} --state failed`")
-    finding += f", the last at {time_shown(last.end_time)}: {last.failure_kind}: {last.error}"
-    return bad("failures", finding, f"`schedule-grpc executions get {last.id}`")
-
-
-def _history(task: Task, newest: Sequence[Execution]) -> Check:
-    if not newest:
-        return ok("history", "it never ran")
-    counts = Counter(f"{each.state}/{each.reason}" if each.reason else each.state.value for each in newest)
-    finding = f"newest {len(newest)}: {', '.join(f'{count} {outcome}' for outcome, count in counts.most_common())}"
-    if all(each.state in (State.SUCCEEDED, State.RUNNING, State.PENDING) for each in newest):
-        return ok("history", finding)
-    return warn("history", finding, f"`schedule-grpc tasks history {task.name}`")

@@ -20,6 +20,7 @@ from schedule_grpc.cli.options import (
     executions,
     instant,
     json_object,
+    one_of,
     policies,
 )
 
@@ -48,16 +49,33 @@ def list_(
     handler: Annotated[str, typer.Option(help="Only tasks of this handler", autocompletion=handler_names)] = "",
     prefix: Annotated[str, typer.Option(help="Only tasks whose name begins with this")] = "",
     category: Annotated[str, typer.Option(help="Only tasks with this metadata.category")] = "",
+    query: Annotated[
+        str, typer.Option("--q", "--query", help="Only tasks with this text in name, handler or description")
+    ] = "",
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="Only tasks that are failing, running, waiting, disabled or overdue; can be repeated"),
+    ] = None,
+    sort: Annotated[str, typer.Option(help="name, next (run), last (run) or failures")] = "name",
     call: Caller,
 ) -> None:
-    """List tasks in the order of their names. A ! stands before a handler that no server and no worker offers."""
+    """List tasks, each with its last outcome. A ! stands before a handler that no server and no worker offers."""
     from schedule_grpc.cli.answers import show_tasks
+    from schedule_grpc.domain.listing import TaskOrder, TaskState
     from schedule_grpc.domain.task import TaskFilter
 
-    chosen = TaskFilter(enabled=enabled, handler=handler, name_prefix=prefix, category=category)
+    chosen = TaskFilter(
+        enabled=enabled,
+        handler=handler,
+        name_prefix=prefix,
+        category=category,
+        query=query,
+        states=frozenset(TaskState(one_of("--state", each, TaskState).upper()) for each in state or ()),
+        order=TaskOrder(one_of("--sort", sort, TaskOrder)),
+    )
 
     async def question(client: "AsyncClient") -> "list[Task]":
-        return [task async for task in client.tasks(chosen)]
+        return [task async for task in client.tasks(chosen, full=True)]
 
     show_tasks(call, call.ask(question), none="No tasks.")
 

@@ -1,0 +1,27 @@
+// @ts-check
+// The page that asks for a key: it is sent once, and kept nowhere.
+
+import { el } from "./dom.js";
+
+export function start() {
+  const form = /** @type {HTMLFormElement | null} */ (document.getElementById("login-form"));
+  if (!form) return;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const error = form.querySelector(".error") ?? el("p");
+    const body = JSON.stringify({ key: String(new FormData(form).get("key") ?? "").trim() });
+    /** @type {Response | null} */
+    let answer = null;
+    try {
+      answer = await fetch(form.dataset.login ?? "", { method: "POST", headers: { "content-type": "application/json" }, body, credentials: "same-origin" });
+    } catch { /* said below */ }
+    if (answer?.ok) {
+      form.reset();
+      location.href = form.dataset.back ?? "./";
+      return;
+    }
+    const told = answer ? (await answer.json().catch(() => ({}))).error : "";
+    error.textContent = answer?.status === 401 ? "This key is not accepted" : told || "The server cannot be reached";
+    /** @type {HTMLElement} */ (error).hidden = false;
+  });
+}
