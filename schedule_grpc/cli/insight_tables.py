@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from rich.text import Text
 
 from schedule_grpc.cli.tables import print_table
-from schedule_grpc.cli.times import relative
+from schedule_grpc.cli.times import relative, zone_of
 from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.domain.explanation import Cause, Explanation
 from schedule_grpc.domain.upcoming import Upcoming
@@ -31,7 +31,7 @@ _STYLES = {
 def print_explanation(explanation: Explanation) -> None:
     """Print what became of each occurrence, the changes of the task, and what there is to say of it now."""
     task = explanation.task
-    zone = None if task.schedule.time_zone == "UTC" else ZoneInfo(task.schedule.time_zone)
+    zone = zone_of(task.schedule)
     if explanation.note:
         print(plain(f"{task.name}: {explanation.note}"))
     if explanation.is_cut:

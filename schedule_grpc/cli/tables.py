@@ -4,13 +4,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.text import Text
 
 from schedule_grpc.cli.contexts import Context
-from schedule_grpc.cli.times import clocks, relative
+from schedule_grpc.cli.times import clocks, relative, zone_of
 from schedule_grpc.domain.access.audit import AuditEvent
 from schedule_grpc.domain.access.keys import Identity, KeyInfo
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, Limits, Namespace
@@ -297,7 +296,7 @@ def print_preview(preview: Preview) -> None:
     """Print the instants at which a schedule fires, in UTC and in its zone, and the notes on changes of the clocks."""
     schedule = preview.schedule
     print(plain(schedule.description))
-    zone = None if schedule.time_zone == "UTC" else ZoneInfo(schedule.time_zone)
+    zone = zone_of(schedule)
     for instant in preview.times:
         local = "" if zone is None else instant.astimezone(zone).strftime("   %a %Y-%m-%d %H:%M:%S %Z")
         print(f"  {time_shown(instant)}{local}")
@@ -368,7 +367,7 @@ def print_table(
         line.rstrip()
         console.print(line)
         if below is not None and number:
-            console.print(Text(f"{GAP}{below[number - 1]}", style="dim"))
+            console.print(Text(f"{GAP}{first_line(below[number - 1])}", style="dim"))
 
 
 def print_facts(facts: Mapping[str, str | None]) -> None:

@@ -1,7 +1,7 @@
 """Times for people: how long ago or ahead, by the clock of UTC, and by that of a task's zone."""
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schedule_grpc.domain.durations import brief
 from schedule_grpc.domain.schedule import Schedule
@@ -24,5 +24,13 @@ def clocks(instant: datetime, schedule: Schedule, now: datetime) -> str:
     shown = instant.strftime(f"{'%m-%d ' if far else ''}%H:%M{seconds}Z")
     if schedule.time_zone == "UTC" or schedule.cron is None:
         return shown
-    local = instant.astimezone(ZoneInfo(schedule.time_zone))
-    return f"{shown} {local.strftime(f'%H:%M{seconds} %Z')}"
+    zone = zone_of(schedule)
+    return shown if zone is None else f"{shown} {instant.astimezone(zone).strftime(f'%H:%M{seconds} %Z')}"
+
+
+def zone_of(schedule: Schedule) -> ZoneInfo | None:
+    """Return a schedule's own time zone; None if that is UTC, or one that this machine does not know."""
+    try:
+        return None if schedule.time_zone == "UTC" else ZoneInfo(schedule.time_zone)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return None

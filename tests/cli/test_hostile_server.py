@@ -44,6 +44,8 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("doctor",): ("task",),
     ("handlers",): (),
     ("workers", "list"): (),
+    ("upcoming",): (),
+    ("why",): ("task",),
     ("init",): (),
     ("trigger",): ("* * * * *",),
     ("tasks", "apply"): ("--file", "tasks.toml", "--dry-run"),

@@ -37,7 +37,9 @@ WHOLE: dict[str, Any] = {
         ],
         "allowed_hosts": ["api", "schedule.example"],
         "allowed_origins": ["https://a.example", "https://b.example"],
+        "changes": False,
     },
+    "ui": {"enabled": True, "title": "production", "colour": "red"},
     "handlers": ["reports", "invoices"],
     "concurrency": 7,
     "drain_timeout": "2m",
@@ -73,6 +75,18 @@ WHOLE: dict[str, Any] = {
     "workers": {"allow_builtin": True},
     "audit": {"retention": "30d", "reads": True, "log": False},
     "logs": {"keep": "failed", "max_age": "2d"},
+    "metrics": {"max_tasks": 5, "max_handlers": 6, "max_namespaces": 7},
+    "otel": {
+        "endpoint": "http://collector:4318",
+        "protocol": "http/protobuf",
+        "headers": {"x-token": "h"},
+        "traces": True,
+        "metrics": False,
+        "sampling": 0.5,
+        "service_name": "s",
+        "resource": {"team": "t"},
+        "metrics_every": "30s",
+    },
     "bindings": {"N": "sqlite:////n.db"},
     "backup": {
         "root": "/backups",
@@ -171,6 +185,7 @@ def test_every_setting_has_a_value_that_is_tried():
     tables = {name.rpartition(".")[0] for name in places() if "." in name}
     tables = {table.removesuffix(f".{NAME}") for table in tables}
     tried = {place for place, _ in parts(WHOLE)} | {"backup.store_options", "bindings", "handler_concurrency"}
+    tried |= {"otel.headers", "otel.resource"}
     assert set(places()) - EXCLUDED - tables <= tried
 
 

@@ -21,6 +21,7 @@ from schedule_grpc.domain.execution import (
     new_execution_id,
     planned,
 )
+from schedule_grpc.domain.listing import TaskPlace
 from schedule_grpc.domain.paging import ExecutionCursor, Page, TaskCursor
 from schedule_grpc.domain.planning import plan
 from schedule_grpc.domain.registration import registered
@@ -272,7 +273,8 @@ def test_tokens_go_round():
     states = ExecutionFilter(states=frozenset({State.FAILED, State.MISSED, State.SKIPPED}))
     cursor = ExecutionCursor(position=(START, "exec_a"))
     assert ExecutionCursor.read(Page(token=cursor.write("t", states)), "t", states) == cursor
-    assert TaskCursor.read(Page(token=TaskCursor(name="x").write(TaskFilter())), TaskFilter()).name == "x"
+    place = TaskCursor(place=TaskPlace(name="x"))
+    assert TaskCursor.read(Page(token=place.write(TaskFilter())), TaskFilter()) == place
 
 
 @pytest.mark.parametrize("token", ["x", "AAAA", "e30=", "WzFd", "bnVsbA==", "W1tbW1tb", "\ud800", "é", "=" * 1000])
