@@ -49,6 +49,7 @@ OPERATIONS = (
     *("record_calls", "remove_events"),
     *("register_worker", "renew_workers", "give", "end_worker", "lapse_workers", "end_overtime", "remove_workers"),
     *("append_logs", "note_progress", "remove_logs"),
+    *("begin_browser_session", "end_browser_sessions", "prune_browser_sessions"),
     "audit",
     "migrate",
 )
