@@ -135,10 +135,3 @@ def being_present(span: Span) -> Iterator[None]:
     finally:
         with suppress(ValueError):  # a generator that is closed in another context than it was begun in
             _PRESENT.reset(token)
-
-
-def noting(attributes: Attributes) -> None:
-    """Add attributes to the present span, if there is one."""
-    span = _PRESENT.get()
-    if span is not None:
-        span.note(attributes)

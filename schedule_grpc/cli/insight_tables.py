@@ -7,9 +7,9 @@ from rich.text import Text
 
 from schedule_grpc.cli.tables import print_table
 from schedule_grpc.cli.times import relative, zone_of
-from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.domain.explanation import Cause, Explanation
 from schedule_grpc.domain.upcoming import Upcoming
+from schedule_grpc.text.instants import time_shown
 from schedule_grpc.text.terminal import plain
 
 BARS = " ▁▂▃▄▅▆▇█"

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from schedule_grpc.cli.log_lines import log_line_shown
 from schedule_grpc.domain.durations import human
-from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.execution.log_lines import LogLine
 from schedule_grpc.domain.retry import FailureKind
 from schedule_grpc.events import Logged, Lost, Progress, WatchEvent
+from schedule_grpc.text.instants import time_shown
 from schedule_grpc.text.terminal import first_line, plain
 
 ALMOST = 0.9999

@@ -14,7 +14,6 @@ from schedule_grpc.domain.access.audit import AuditEvent
 from schedule_grpc.domain.access.keys import Identity, KeyInfo
 from schedule_grpc.domain.access.namespace import DEFAULT_NAMESPACE, Limits, Namespace
 from schedule_grpc.domain.durations import human
-from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.execution.log_lines import Progress
 from schedule_grpc.domain.policy import Policy
@@ -22,6 +21,7 @@ from schedule_grpc.domain.policy_reading import policy_text
 from schedule_grpc.domain.schedule import Preview, Schedule
 from schedule_grpc.domain.task import Task
 from schedule_grpc.runtime.clock import SystemClock
+from schedule_grpc.text.instants import time_shown
 from schedule_grpc.text.terminal import first_line, plain
 
 STYLES = {

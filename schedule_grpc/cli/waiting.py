@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.domain.execution import Execution, ExecutionFilter, State
 from schedule_grpc.domain.policy import Overlap
 from schedule_grpc.errors import ScheduleError
 from schedule_grpc.runtime.clock import SystemClock, pass_by
+from schedule_grpc.text.instants import time_shown
 
 if TYPE_CHECKING:
     from schedule_grpc.client import AsyncClient

@@ -11,6 +11,7 @@ from schedule_grpc.domain.durations import human
 from schedule_grpc.domain.execution import Execution, State
 from schedule_grpc.domain.finding import Finding, bad, ok, warn
 from schedule_grpc.domain.task import Task
+from schedule_grpc.text.instants import time_shown
 
 LOOKED_AT = 20
 """How many of a task's newest executions are checked."""
@@ -34,11 +35,6 @@ def examined_task(
         _failures(task, newest),
         _history(task, newest),
     )
-
-
-def time_shown(instant: datetime | None) -> str:
-    """Return an instant for people, in UTC; nothing for none."""
-    return "" if instant is None else instant.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _enabled(task: Task) -> Finding:

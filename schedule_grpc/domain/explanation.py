@@ -7,11 +7,12 @@ from enum import StrEnum
 
 from schedule_grpc.domain.access.audit import AuditEvent
 from schedule_grpc.domain.durations import brief
-from schedule_grpc.domain.examination import time_shown
-from schedule_grpc.domain.execution import Execution, Gate, Reason, State, Trigger
+from schedule_grpc.domain.execution import Execution, Gate, State, Trigger
 from schedule_grpc.domain.finding import Finding
 from schedule_grpc.domain.policy import Overlap
+from schedule_grpc.domain.states import WHY_IT_NEVER_RAN
 from schedule_grpc.domain.task import Task
+from schedule_grpc.text.instants import time_shown
 
 MOST_EXPLAINED = 500
 """Occurrences that one call explains, at most."""
@@ -153,9 +154,9 @@ class Explainer:
                 cause, text = Cause.WAITING, self._awaited(row)
             case State.CANCELLED:
                 note = f": {row.cancel_note}" if row.cancel_note else ""
-                cause, text = Cause.CANCELLED, f"cancelled {_shown(row.end_time)}{note}"
+                cause, text = Cause.CANCELLED, f"cancelled {time_shown(row.end_time)}{note}"
             case State.RUNNING:
-                cause, text = Cause.RUNNING, f"runs since {_shown(row.start_time)}{late}"
+                cause, text = Cause.RUNNING, f"runs since {time_shown(row.start_time)}{late}"
             case State.FAILED:
                 cause, text = Cause.FAILED, f"{_failure(row)}{late}"
             case _ if late:
@@ -167,9 +168,9 @@ class Explainer:
     def _by_covering_row(self, time: datetime, row: Execution) -> Explained:
         """Return what became of an occurrence that a later one's row accounts for: its run, or that there was none."""
         if row.state in (State.SKIPPED, State.MISSED):
-            text = f"{_never_ran(row)}; the row for {_shown(row.scheduled_time)} accounts for it"
+            text = f"{_never_ran(row)}; the row for {time_shown(row.scheduled_time)} accounts for it"
             return self._of(time, Cause(row.state.value), text, row)
-        return self._of(time, Cause.COVERED, f"the run for {_shown(row.scheduled_time)} stands for it", row)
+        return self._of(time, Cause.COVERED, f"the run for {time_shown(row.scheduled_time)} stands for it", row)
 
     def _lateness(self, time: datetime, row: Execution) -> str:
         """Return how late a row started, and why; empty if it did not start late."""
@@ -180,12 +181,12 @@ class Explainer:
         late = f", {brief(start - time)} late: "
         if row.trigger is Trigger.BACKFILL:
             by = f" by {row.triggered_by}" if row.triggered_by else ""
-            return f"{late}it was backfilled {_shown(row.create_time)}{by}"
+            return f"{late}it was backfilled {time_shown(row.create_time)}{by}"
         if row.create_time > allowed:
-            return f"{late}no server fired it before {_shown(row.create_time)} (stopped, or its loop was behind)"
+            return f"{late}no server fired it before {time_shown(row.create_time)} (stopped, or its loop was behind)"
         before = self._handed_on(row, start)
         if before is not None:
-            return f"{late}it waited for the run of {_shown(before.scheduled_time or before.create_time)} to end"
+            return f"{late}it waited for the run of {time_shown(before.scheduled_time or before.create_time)} to end"
         others = "" if self.task.policy.overlap is Overlap.ALLOW_ALL else ", or for another run of the task"
         return f"{late}it waited for a free slot or a worker{others}"
 
@@ -203,7 +204,7 @@ class Explainer:
             return "waits for an earlier run of the task to end"
         if row.available_time > self.now:
             why = "until its retry" if row.start_time is not None else "until it may start"
-            return f"waits {why} at {_shown(row.available_time)}"
+            return f"waits {why} at {time_shown(row.available_time)}"
         if not self.offered:
             return f"waits: no server and no worker offers {row.handler}"
         return "waits for a free slot or a worker"
@@ -213,9 +214,9 @@ class Explainer:
     def _without_row(self, time: datetime) -> Explained:
         task, pruned = self.task, self.records.pruned_time
         if time < task.create_time:
-            return self._of(time, Cause.NOT_DEFINED, f"the task was created {_shown(task.create_time)}")
+            return self._of(time, Cause.NOT_DEFINED, f"the task was created {time_shown(task.create_time)}")
         if task.delete_time is not None and time >= task.delete_time:
-            return self._of(time, Cause.NOT_DEFINED, f"the task was deleted {_shown(task.delete_time)}")
+            return self._of(time, Cause.NOT_DEFINED, f"the task was deleted {time_shown(task.delete_time)}")
         if time > self.now:
             if not task.enabled:
                 return self._of(time, Cause.DISABLED, "will not be due while the task is disabled")
@@ -230,7 +231,9 @@ class Explainer:
         task = self.task
         enabled, last = self._was_enabled(time)
         if not enabled:
-            why = f" {_by(last)}" if last is not None else f" {_shown(task.update_time)}" if not task.enabled else ""
+            why = "" if task.enabled else f" {time_shown(task.update_time)}"
+            if last is not None:
+                why = f" {_by(last)}"
             note = f": {task.note}" if task.note and not task.enabled else ""
             return self._of(time, Cause.DISABLED, f"the task was disabled{why}{note}")
         for each in self.records.changes:
@@ -238,9 +241,8 @@ class Explainer:
                 return self._of(time, Cause.NOT_DEFINED, f"the task was defined otherwise, until {_by(each)}")
         if not self.records.changes and time <= task.update_time:
             by = f" by {task.changed_by}" if task.changed_by else ""
-            text = (
-                f"the task was changed {_shown(task.update_time)}{by}: it may have been disabled, or defined otherwise"
-            )
+            changed = f"the task was changed {time_shown(task.update_time)}{by}"
+            text = f"{changed}: it may have been disabled, or defined otherwise"
             return self._of(time, Cause.NOT_DEFINED, text)
         return None
 
@@ -262,7 +264,7 @@ class Explainer:
             if task.trouble:
                 return self._of(time, Cause.WAITING, f"is due, and is not fired: servers cannot read {task.trouble}")
             if task.due_time is not None and task.due_time > self.now:
-                return self._of(time, Cause.WAITING, f"starts {_shown(task.due_time)}: the task has jitter")
+                return self._of(time, Cause.WAITING, f"starts {time_shown(task.due_time)}: the task has jitter")
             return self._of(
                 time, Cause.WAITING, "is due, and no server has fired it: all are stopped, or their loops are behind"
             )
@@ -274,34 +276,23 @@ class Explainer:
         return Explained(scheduled_time=time, cause=cause, text=text, execution=execution, late=late)
 
 
-_NEVER_RAN: Mapping[Reason | None, str] = {
-    Reason.OVERLAP: "skipped: an earlier run of the task had not ended",
-    Reason.TASK_DISABLED: "skipped: the task was disabled before it started",
-    Reason.TASK_DELETED: "skipped: the task was deleted before it started",
-    Reason.NO_WORKER: "skipped: no server and no worker offered the handler in time",
-    Reason.START_DEADLINE: "missed: it was not started before its start deadline",
-    Reason.CATCH_UP_WINDOW: "missed: it was older than the policy's catch_up_window when a server came",
-    Reason.CATCH_UP_LIMIT: "missed: more than 100 occurrences were due at once",
-    Reason.CATCH_UP_NONE: "missed: it was late, and the policy is to catch up with none",
-}
-
-
 def _never_ran(row: Execution) -> str:
-    return _NEVER_RAN.get(row.reason, "for no known reason")
+    why = _why(row)
+    return f"{row.state.value.lower()}: {why}" if why else "for no known reason"
 
 
 def _failure(row: Execution) -> str:
     if row.start_time is None:
-        return f"failed: {_NEVER_RAN.get(row.reason, 'it never started')}"
+        return f"failed: {_why(row) or 'it never started'}"
     first, _, _ = (row.error or "").strip().partition("\n")
     kind = f" by {row.failure_kind}" if row.failure_kind is not None else ""
     attempts = f" after {row.attempt} attempts" if row.attempt > 1 else ""
     return f"failed{kind}{attempts}" + (f": {first[:LONGEST_LINE]}" if first else "")
 
 
+def _why(row: Execution) -> str:
+    return "" if row.reason is None else WHY_IT_NEVER_RAN.get(row.reason, "")
+
+
 def _by(event: AuditEvent) -> str:
-    return f"{_shown(event.time)} by {event.principal}"
-
-
-def _shown(instant: datetime | None) -> str:
-    return time_shown(instant)
+    return f"{time_shown(event.time)} by {event.principal}"

@@ -58,6 +58,21 @@ class Reason(StrEnum):
     CATCH_UP_NONE = "CATCH_UP_NONE"
 
 
+WHY_IT_NEVER_RAN: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.OVERLAP: "an earlier run of the task had not ended",
+        Reason.TASK_DISABLED: "the task was disabled before it started",
+        Reason.TASK_DELETED: "the task was deleted before it started",
+        Reason.NO_WORKER: "no server and no worker offered the handler in time",
+        Reason.START_DEADLINE: "it was not started before its start deadline",
+        Reason.CATCH_UP_WINDOW: "it was older than the policy's catch_up_window when a server came",
+        Reason.CATCH_UP_LIMIT: "more than 100 occurrences were due at once",
+        Reason.CATCH_UP_NONE: "it was late, and the policy is to catch up with none",
+    }
+)
+"""Reasons in English, as what follows *because*."""
+
+
 class Trigger(StrEnum):
     """What put an execution into the queue."""
 

@@ -35,8 +35,9 @@ class Sums:
             self.covered += execution.covers.count
         if before is State.RUNNING:
             self._add_attempt(execution)
-        if state is State.RUNNING and execution.attempt_start_time == execution.start_time:
-            self._add_start(execution)
+        starts = state is State.RUNNING and execution.attempt_start_time == execution.start_time
+        if starts and (lateness := execution.lateness) is not None:
+            self.late.append(lateness.total_seconds())
         if state.is_terminal:
             self._add_end(execution)
 
@@ -48,12 +49,6 @@ class Sums:
             self.rescued += kind is FailureKind.LEASE_LOST
         elif execution.state is State.PENDING:
             self.handed_back += 1
-
-    def _add_start(self, execution: Execution) -> None:
-        scheduled, started = execution.scheduled_time, execution.start_time
-        backfilled = execution.trigger is Trigger.BACKFILL  # the past was asked for: that is not late
-        if scheduled is not None and started is not None and not backfilled:
-            self.late.append(max((started - scheduled).total_seconds(), 0))
 
     def _add_end(self, execution: Execution) -> None:
         key = self._tasks.of(execution), execution.state, execution.trigger

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from schedule_grpc.domain.examination import LOOKED_AT, examined_task, time_shown
+from schedule_grpc.domain.examination import LOOKED_AT, examined_task
 from schedule_grpc.domain.execution import ExecutionFilter
 from schedule_grpc.domain.explanation import MOST_EXPLAINED, DefinitionChange, Explainer, Explanation
 from schedule_grpc.domain.finding import Finding
@@ -14,6 +14,7 @@ from schedule_grpc.domain.task import Definition, Task
 from schedule_grpc.errors import InvalidArgument, TaskNotFound
 from schedule_grpc.service.permitted import shown_execution, shown_task
 from schedule_grpc.service.upcoming import UpcomingService
+from schedule_grpc.text.instants import time_shown
 
 EXPLAINED_BY_DEFAULT = timedelta(hours=24)
 MINUTE = timedelta(minutes=1)

@@ -100,9 +100,8 @@ class ExecutionSpans:
             attributes["faas.trigger"] = "timer"
         if (scheduled := execution.scheduled_time) is not None:
             attributes["schedule.scheduled_time"] = scheduled.isoformat().replace("+00:00", "Z")
-            if execution.start_time is not None and execution.trigger is not Trigger.BACKFILL:
-                lateness = max(execution.start_time - scheduled, 0 * MICROSECOND)
-                attributes["schedule.lateness_ms"] = lateness / MILLISECOND
+        if (lateness := execution.lateness) is not None:
+            attributes["schedule.lateness_ms"] = lateness / MILLISECOND
         if execution.covers is not None:
             attributes["schedule.covered"] = execution.covers.count
         self._make(

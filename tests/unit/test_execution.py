@@ -7,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 from support.rigs.rig import START
 
-from schedule_grpc.api.ui.views.words import lateness
 from schedule_grpc.domain.execution import (
     MAX_HAND_BACKS,
     STATES,
@@ -293,5 +292,5 @@ def test_an_attempt_that_was_handed_back_counts_once_its_task_is_deleted():
 def test_a_backfill_is_never_late():
     """It was asked for late: the dashboard leaves it out of lateness, as metrics and traces do."""
     late = running(scheduled_time=START - 3600 * SECOND)
-    assert lateness(late) == 3600 * SECOND
-    assert lateness(replace(late, trigger=Trigger.BACKFILL)) is None
+    assert late.lateness == 3600 * SECOND
+    assert replace(late, trigger=Trigger.BACKFILL).lateness is None

@@ -18,8 +18,6 @@ from schedule_grpc.service import Service
 from schedule_grpc.service.kept import KeptFor
 from schedule_grpc.store import Replica
 
-COLOURS = ("none", "blue", "green", "amber", "red", "violet")
-"""The colours of the line above every page, by which several servers are told apart."""
 PARTS_KEPT_FOR = 1.0
 """Seconds for which the main part of a page answers other tabs too."""
 

@@ -4,7 +4,6 @@ No template marks a value as safe. What looks like markup in a task's texts is s
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schedule_grpc.formats.json_answers import time_json
+from schedule_grpc.text.instants import time_shown
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -23,11 +23,6 @@ def version_of(value: object) -> str:
     The hash is of the ``repr``, so it is the same on every server, and models must hold no sets.
     """
     return blake2b(repr(value).encode("utf-8", "replace"), digest_size=6).hexdigest()
-
-
-def plain_time(instant: datetime | None) -> str:
-    """Return an instant as people read it without scripts: ``2026-11-28 09:04:09Z``."""
-    return "" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S}Z"
 
 
 def grouped(number: int) -> str:
@@ -58,7 +53,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"v": version_of, "iso": time_json, "plain": plain_time, "grouped": grouped}
+    made.filters |= {"v": version_of, "iso": time_json, "plain": time_shown, "grouped": grouped}
     made.globals["parts"] = made.get_template("parts.html").module
     return made
 

@@ -115,6 +115,16 @@ class Execution(Struct, frozen=True, kw_only=True):
         return max(self.end_time - (self.start_time or self.end_time), timedelta(0))
 
     @property
+    def lateness(self) -> timedelta | None:
+        """From the scheduled time to the first attempt's start, at least zero.
+
+        None for what has no such time or never started, and for a backfill: the past was asked for, that is not late.
+        """
+        if self.scheduled_time is None or self.start_time is None or self.trigger is Trigger.BACKFILL:
+            return None
+        return max(self.start_time - self.scheduled_time, timedelta(0))
+
+    @property
     def newest_attempt_failed(self) -> bool:
         """Whether the newest attempt that began has failed; one that was handed back is not among them."""
         return bool(self.failed_attempts) and self.failed_attempts[-1].start_time == self.attempt_start_time

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from schedule_grpc.api.ui.views.runs import RunRow, run_row
-from schedule_grpc.api.ui.views.words import TONES, WHY, byte_text, duration_text
+from schedule_grpc.api.ui.views.words import TONES, byte_text, duration_text
 from schedule_grpc.domain.canonical_json import encode
 from schedule_grpc.domain.execution import Execution, Gate, State
 from schedule_grpc.domain.policy import Policy
+from schedule_grpc.domain.states import WHY_IT_NEVER_RAN
 
 SHOWN = 64 * 1024
 """Characters of a result or payload that the page shows."""
@@ -123,7 +124,7 @@ def indented(value: Any) -> str:
 
 
 def _why(execution: Execution) -> str:
-    if execution.reason is not None and (found := WHY.get(execution.reason)):
+    if execution.reason is not None and (found := WHY_IT_NEVER_RAN.get(execution.reason)):
         did = "was not tried again" if execution.state is State.FAILED else "did not run"
         return f"It {did} because {found}."
     if execution.state is State.PENDING and execution.gate is Gate.WAITING:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schedule_grpc.api.ui.views.words import Look, duration_text, first_line, lateness, look_of, run_length
+from schedule_grpc.api.ui.views.words import Look, duration_text, first_line, look_of, run_length
 from schedule_grpc.domain.execution import Execution
 
 
@@ -32,7 +32,7 @@ class RunRow:
 
 def run_row(execution: Execution) -> RunRow:
     """Return an execution as a row."""
-    late = lateness(execution)
+    late = execution.lateness
     return RunRow(
         id=execution.id,
         task=execution.task_name,

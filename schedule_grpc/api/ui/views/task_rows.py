@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schedule_grpc.api.ui.views.words import LOOKS_OF_ENDS, Look, duration_text, strip_of, tone_of, zone_of
+from schedule_grpc.api.ui.views.words import TONES, Look, duration_text, strip_of, zone_of
 from schedule_grpc.domain.execution import State
 from schedule_grpc.domain.listing import LastOutcome, RunMark
 from schedule_grpc.domain.task import Task
@@ -83,7 +83,7 @@ def strip_words(marks: Sequence[RunMark]) -> str:
 
 def _last(outcome: LastOutcome) -> LastRun:
     detail = outcome.reason or outcome.failure_kind or ""
-    look = Look(tone=tone_of(outcome.state), word=LOOKS_OF_ENDS[outcome.state], detail=str(detail))
+    look = Look(tone=TONES[outcome.state], word=outcome.state.value.capitalize(), detail=str(detail))
     ran = outcome.start_time is not None
     return LastRun(
         id=outcome.execution_id,

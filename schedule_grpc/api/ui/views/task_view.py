@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schedule_grpc.api.ui.views.execution_view import Document, document
-from schedule_grpc.api.ui.views.words import SECOND, TONES, duration_text, lateness, run_length, zone_of
+from schedule_grpc.api.ui.views.words import SECOND, TONES, duration_text, run_length, zone_of
 from schedule_grpc.domain.durations import written
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.policy import DEFAULT
@@ -135,7 +135,7 @@ def duration_chart(executions: Sequence[Execution], timeout: timedelta) -> Chart
 
 def lateness_chart(executions: Sequence[Execution]) -> Chart | None:
     """Return how long after their scheduled times executions started; None: too few did."""
-    return _chart([(each, late / SECOND) for each in executions if (late := lateness(each)) is not None])
+    return _chart([(each, late / SECOND) for each in executions if (late := each.lateness) is not None])
 
 
 def _chart(found: Sequence[tuple[Execution, float]], line: float = 0.0, line_text: str = "") -> Chart | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from schedule_grpc.domain.execution import Execution, Reason, State, Trigger
+from schedule_grpc.domain.execution import Execution, State
 
 SECOND = timedelta(seconds=1)
 ON_TIME = timedelta(milliseconds=1)
@@ -35,16 +35,6 @@ LETTERS = {
     State.UNKNOWN: "u",
 }
 """By which a strip names states."""
-WHY = {
-    Reason.OVERLAP: "another execution of the task was still open, and its overlap policy lets one run at a time",
-    Reason.TASK_DISABLED: "the task was disabled",
-    Reason.TASK_DELETED: "the task was deleted",
-    Reason.NO_WORKER: "no server and no worker offered its handler within 30 s",
-    Reason.START_DEADLINE: "it could not start before its start deadline",
-    Reason.CATCH_UP_WINDOW: "it was older than the catch-up window when a server looked",
-    Reason.CATCH_UP_LIMIT: "more than 100 occurrences were to be caught up, and the newest 100 run",
-    Reason.CATCH_UP_NONE: "the task catches nothing up, and a server looked more than 30 s too late",
-}
 
 
 class Mark(Protocol):
@@ -67,14 +57,6 @@ class Look:
     word: str
     detail: str = ""
     """The reason or the kind of failure, in capitals as the contract has it."""
-
-
-LOOKS_OF_ENDS = {state: state.value.capitalize() for state in State}
-
-
-def tone_of(state: State) -> str:
-    """Return the tone of a state."""
-    return TONES[state]
 
 
 def look_of(execution: Execution) -> Look:
@@ -108,16 +90,6 @@ def duration_text(length: timedelta | None) -> str:
             rest = whole % size // part
             return f"{whole // size} {unit}" + (f" {rest} {lesser}" if rest else "")
     raise AssertionError("a minute is the least of them")
-
-
-def lateness(execution: Execution) -> timedelta | None:
-    """Return how long after its scheduled time an execution started.
-
-    None for what has no such time or never ran, and for a backfill: it was asked for late, and started in time.
-    """
-    if execution.trigger is Trigger.BACKFILL or execution.scheduled_time is None or execution.start_time is None:
-        return None
-    return max(execution.start_time - execution.scheduled_time, timedelta(0))
 
 
 def run_length(execution: Execution) -> timedelta | None:

@@ -9,10 +9,10 @@ from schedule_grpc.cli.connection import Caller
 from schedule_grpc.client import AsyncClient
 from schedule_grpc.domain.access.keys import KeyInfo
 from schedule_grpc.domain.durations import human
-from schedule_grpc.domain.examination import time_shown
 from schedule_grpc.errors import PermissionDenied, ScheduleError, Unauthenticated
 from schedule_grpc.runtime.clock import SystemClock
 from schedule_grpc.settings.config import Settings
+from schedule_grpc.text.instants import time_shown
 
 SOON = timedelta(days=14)
 """A key that expires within this time is told."""
