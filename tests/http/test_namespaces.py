@@ -105,14 +105,15 @@ async def test_a_task_that_was_read_is_not_sent_back_elsewhere(both: httpx2.Asyn
 
 async def test_a_route_without_a_namespace_knows_no_such_question(caller: httpx2.AsyncClient):
     """Of health, metrics and previews nothing belongs to a namespace."""
-    for path in ("/health", "/metrics", "/preview", "/"):
+    for path in ("/health", "/livez", "/readyz", "/metrics", "/preview", "/"):
         answer = await caller.get(path, params={"namespace": "reports"})
         assert (answer.status_code, "namespace: is unknown here" in answer.json()["error"]) == (400, True)
 
 
 async def test_header_and_parameter_are_described(caller: httpx2.AsyncClient):
     """Of each route that works in a namespace; a page of an allowed origin may send the header."""
-    without = {"/", "/health", "/metrics", "/preview", "/whoami", "/keys", "/keys/{name}", "/keys/{name}/rotate"}
+    of_server = {"/", "/health", "/livez", "/readyz", "/metrics"}
+    without = {*of_server, "/preview", "/whoami", "/keys", "/keys/{name}", "/keys/{name}/rotate"}
     for path, item in (await told(caller.get("/openapi.json")))["paths"].items():
         for operation in item.values():
             named = {each["name"] for each in operation.get("parameters", [])}

@@ -37,6 +37,8 @@ class SteadyCallers:
         self.log = Ledger()
         self.calls: Counter[str] = Counter()
         """Calls that were answered, by kind; for the watch its events."""
+        self.watch_port = 0
+        """Where the balancer takes the watch's connection."""
         self.watches_renewed = 0
         """How often the watch began anew, beside its beginning."""
         self.failures: list[str] = []
@@ -49,6 +51,7 @@ class SteadyCallers:
                 schedule = "every 1 second" if name == "every-second" else "@manual"
                 await client.register_task(name=name, schedule=schedule, handler="quick", policy=BESIDE)
                 self.log.tasks.append(name)
+        self.watch_port = await self._balancer.listen("grpc")
         callers = (
             *(self._by_grpc(_task(number)) for number in range(GRPC_CALLERS)),
             *(self._by_http(_task(GRPC_CALLERS + number)) for number in range(HTTP_CALLERS)),
@@ -75,6 +78,9 @@ class SteadyCallers:
 
     async def _client(self, **options: float) -> AsyncClient:
         port = await self._balancer.listen("grpc")  # equal targets of one process would share a connection
+        return self._client_at(port, **options)
+
+    def _client_at(self, port: int, **options: float) -> AsyncClient:
         tls = Tls(ca=self._ca)
         return AsyncClient(f"localhost:{port}", tls=tls, token=self._token, deadline=AT_MOST, **options)
 
@@ -131,7 +137,7 @@ class SteadyCallers:
         await asyncio.sleep(self._pause)
 
     async def _watch(self) -> None:
-        async with await self._client() as client, client.watch_executions() as events:
+        async with self._client_at(self.watch_port) as client, client.watch_executions() as events:
             stopping = asyncio.create_task(self._stopping.wait())
             stopping.add_done_callback(lambda _: closing.append(asyncio.create_task(events.close())))
             closing: list[asyncio.Task[None]] = []

@@ -41,6 +41,7 @@ class Balancer:
         self._passing: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
         self._choice = random.Random(1)  # noqa: S311 (no secret)
+        self._newest: dict[int, Backend] = {}
         self.refused = 0
         """Connections for which no server was ready, or whose server did not take them."""
 
@@ -69,11 +70,20 @@ class Balancer:
 
         await until(has_connections)
 
+    async def chosen(self, port: int) -> Backend:
+        """Return the server to which the newest connection of a port was passed, once there is one."""
+
+        async def is_chosen() -> bool:
+            return port in self._newest
+
+        await until(is_chosen)
+        return self._newest[port]
+
     async def listen(self, name: str) -> int:
         """Take connections for the ports of that name; return the port for them."""
 
         async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._pass(name, reader, writer))
+            task = asyncio.create_task(self._pass(name, port, reader, writer))
             self._passing.add(task)
             task.add_done_callback(self._passing.discard)
 
@@ -93,7 +103,7 @@ class Balancer:
                 backend.is_ready = succeeded or (backend.is_ready and failures < FAILURES)
                 await asyncio.sleep(PERIOD)
 
-    async def _pass(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, name: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ready = [each for each in self._backends if each.is_ready]
         try:
             backend = self._choice.choice(ready)
@@ -102,6 +112,7 @@ class Balancer:
             self.refused += 1
             writer.transport.abort()
             return
+        self._newest[port] = backend
         number = backend.open_connections
         number[name] = number.get(name, 0) + 1
         try:
