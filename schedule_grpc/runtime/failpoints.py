@@ -118,9 +118,11 @@ _ACTIONS: Mapping[str, Callable[[str], None]] = {
 }
 
 
-def _armed_by(text: str) -> dict[str, _Armed]:
-    """Read the variable; what cannot be read ends the process, for a test would take silence for success."""
-    armed = {}
+_ARMED: dict[str, _Armed] = {}
+
+
+def arm(text: str) -> None:
+    """Arm what stands in the variable; what cannot be read ends the process: a test would take silence for success."""
     for setting in filter(None, text.split(",")):
         point, _, visit = setting.partition("=")
         action, _, at = visit.partition("@")
@@ -128,8 +130,7 @@ def _armed_by(text: str) -> dict[str, _Armed]:
         known = operation in OPERATIONS and step in STEPS and action in _ACTIONS
         if not known or not (at or "1").isdigit():
             raise SystemExit(f"{VARIABLE}: {setting} is not OPERATION.STEP=ACTION[@VISIT]")
-        armed[point] = _Armed(point, action, int(at or 1))
-    return armed
+        _ARMED[point] = _Armed(point, action, int(at or 1))
 
 
-_ARMED: Mapping[str, _Armed] = _armed_by(os.environ.get(VARIABLE, ""))
+arm(os.environ.get(VARIABLE, ""))

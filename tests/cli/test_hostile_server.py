@@ -21,7 +21,7 @@ import typer
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from support.servers.process import COMMAND
+from support.servers.launched import COMMAND
 from support.servers.scripted import RPCS, Scripted, answering
 
 from schedule_grpc.cli.main import app

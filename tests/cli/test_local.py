@@ -13,7 +13,8 @@ import pytest
 from support.databases.old_files import first_version
 from support.patience import AT_MOST
 from support.servers import keyed_run
-from support.servers.process import Server, environment, run, serving
+from support.servers.launched import environment
+from support.servers.process import Server, run, serving
 
 from schedule_grpc.cli.commands import proto
 from schedule_grpc.cli.options import POLICY_OPTIONS

@@ -17,7 +17,8 @@ import pytest
 from support.patience import AT_MOST
 from support.rigs.rig import at
 from support.servers import keyed_run
-from support.servers.process import COMMAND, Server, environment
+from support.servers.launched import COMMAND, environment
+from support.servers.process import Server
 
 from schedule_grpc import app
 from schedule_grpc.bindings import Environment

@@ -8,7 +8,8 @@ from typing import IO, Any
 
 import pytest
 from support.patience import AT_MOST
-from support.servers.process import COMMAND, environment, run
+from support.servers.launched import COMMAND, environment
+from support.servers.process import run
 
 NAME = "pr\u00fcfung-\u2192-\U0001f4c5"
 

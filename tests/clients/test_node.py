@@ -12,7 +12,8 @@ from support.callers.tour import is_whole
 from support.machine.node import needs_node, run
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST
-from support.servers.process import COMMAND, Server, serving
+from support.servers.launched import COMMAND
+from support.servers.process import Server, serving
 
 from schedule_grpc.client import Client
 

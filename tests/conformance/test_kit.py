@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.patience import AT_MOST
-from support.servers.process import COMMAND, environment
+from support.servers.launched import COMMAND, environment
 
 LONG = os.environ.get("FAULTS") == "long"
 PYTHON_WORKER = (COMMAND, "worker", "schedule_grpc.conformance.handlers")

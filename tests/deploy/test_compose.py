@@ -17,8 +17,9 @@ import yaml
 from support.deployment import DEPLOY, compose, dockerfile, in_seconds, mapped
 from support.patience import AT_MOST, calling
 from support.servers.authority import Authority
+from support.servers.launched import COMMAND, environment
 from support.servers.postgres import Postgres
-from support.servers.process import COMMAND, Server, environment, start_as_written
+from support.servers.process import Server, start_as_written
 
 from schedule_grpc.access.authenticator import Mode
 from schedule_grpc.client import Tls

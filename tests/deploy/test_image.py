@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from support.deployment import DEPLOY, ROOT, Instruction, dockerfile, mapped
 from support.patience import AT_MOST
-from support.servers.process import Server, environment, run, serving
+from support.servers.launched import environment
+from support.servers.process import Server, run, serving
 
 from schedule_grpc.settings.config import Settings, addresses
 

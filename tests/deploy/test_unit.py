@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from support.deployment import DEPLOY, ROOT, environment_file, in_seconds, mapped, unit
 from support.patience import AT_MOST
-from support.servers.process import COMMAND, Server, environment, start_as_written
+from support.servers.launched import COMMAND, environment
+from support.servers.process import Server, start_as_written
 
 from schedule_grpc.access.authenticator import Mode
 from schedule_grpc.settings.config import Settings, load

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from support.servers import process
+from support.servers import launched, process
 from support.stories import Begun, Story, story_of
 
 FOLDER = Path(__file__).parent
@@ -58,9 +58,9 @@ def no_server_stays() -> Iterator[None]:
 
     Coverage is not measured in them: it makes a server twice as slow, and these are judged by the real clock.
     """
-    process.measured = False
+    launched.measured = False
     yield
-    process.measured = True
+    launched.measured = True
     process.end_all()
 
 

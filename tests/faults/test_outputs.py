@@ -11,7 +11,7 @@ from typing import IO
 import pytest
 from support.callers.load import QUICK
 from support.patience import AT_MOST, calling, until
-from support.servers.process import COMMAND, environment
+from support.servers.launched import COMMAND, environment
 from support.witnesses.checker import Acknowledged, check
 
 from schedule_grpc.domain.execution import State

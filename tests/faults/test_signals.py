@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from support.databases.old_files import first_version
 from support.patience import AT_MOST, calling, until
-from support.servers.process import COMMAND, Server, environment, served, serving, start, stopped
+from support.servers.launched import COMMAND, environment
+from support.servers.process import Server, served, serving, start, stopped
 from support.stories import checked, story
 from support.witnesses.checker import Acknowledged, check
 

@@ -13,7 +13,8 @@ import httpx2
 import pytest
 from support.patience import calling
 from support.servers.http_server import HttpServer, http_server, response
-from support.servers.process import COMMAND, environment, served
+from support.servers.launched import COMMAND, environment
+from support.servers.process import served
 
 OWNED, SHARED = "0wned/s3cret+marker&1", "5hared/s3cret+marker&2"
 CONFIGURATION = """

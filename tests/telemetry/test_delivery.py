@@ -11,7 +11,8 @@ import pytest
 from support.patience import AT_MOST
 from support.rigs.traced_scene import QUICK
 from support.servers.collector import collecting
-from support.servers.process import environment, run, serving
+from support.servers.launched import environment
+from support.servers.process import run, serving
 from support.servers.worker_process import started
 
 from schedule_grpc.client import Client

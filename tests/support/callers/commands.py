@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from support.servers import keyed_run
-from support.servers.process import COMMAND, Server, environment
+from support.servers.launched import COMMAND, environment
+from support.servers.process import Server
 
 
 @contextmanager

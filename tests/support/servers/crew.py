@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from support.patience import until
-from support.servers.process import COMMAND
+from support.servers.launched import COMMAND
 from support.servers.worker_process import WorkerProcess, started
 from support.witnesses import effects
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from support.manifests.container import variables_of
 from support.manifests.rendered import BASE, Manifest, container_of, kustomized
 from support.patience import AT_MOST
+from support.servers import launched
 from support.servers.authority import Authority
 from support.servers.balancer import Backend
-from support.servers.process import COMMAND, STARTED, Server, environment
+from support.servers.launched import environment
+from support.servers.process import STARTED, Server
 
 HANDLERS = "support.handlers.noting"
 
@@ -38,15 +40,8 @@ class Pod:
 
     async def execute(self, *arguments: str) -> str:
         """Run a command of schedule-grpc in the container, as `kubectl exec` does; return what it wrote."""
-        ran = await asyncio.to_thread(
-            subprocess.run,
-            [COMMAND, *arguments],
-            env=environment(**self.variables),
-            capture_output=True,
-            text=True,
-            timeout=AT_MOST,
-            check=False,
-        )
+        variables = environment(**self.variables)
+        ran = await asyncio.to_thread(launched.run, arguments, folder=None, variables=variables, timeout=AT_MOST)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
@@ -83,25 +78,17 @@ class Pods:
     def _start(self) -> Pod:
         run = Path(tempfile.mkdtemp(prefix="pod-"))  # a socket's path must be short
         init, server = (container_of(self._manifests, kind) for kind in ("initContainers", "containers"))
-        migrated = subprocess.run(
-            [COMMAND, *init["args"]],
-            cwd=self._folder,
-            env=environment(**self._variables(init, run)),
-            capture_output=True,
-            text=True,
-            timeout=AT_MOST,
-            check=False,
-        )
+        given = environment(**self._variables(init, run))
+        migrated = launched.run(init["args"], folder=self._folder, variables=given, timeout=AT_MOST)
         assert migrated.returncode == 0, migrated.stderr
         variables = self._variables(server, run) | {"SCHEDULE_HANDLERS": HANDLERS, "SCHEDULE_DRAIN_DELAY": self._delay}
         log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the server)
-        process = subprocess.Popen(
-            [COMMAND, *server["args"]],
-            cwd=self._folder,
-            env=environment(**variables),
+        process = launched.start(
+            server["args"],
+            folder=self._folder,
+            variables=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
         )
         assert process.stdout is not None
         greeting = "".join(iter(process.stdout.readline, "\n"))

@@ -1,7 +1,6 @@
 """Real server processes for tests: started, asked, killed."""
 
 import asyncio
-import os
 import re
 import signal
 import subprocess
@@ -17,23 +16,10 @@ from urllib.parse import urlsplit
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.patience import AT_MOST
-from support.servers import keyed_run
+from support.servers import keyed_run, launched
+from support.servers.launched import Launched, environment, written
 
-COMMAND = str(Path(sys.executable).with_name("schedule-grpc"))
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))
-TESTS = Path(__file__).parents[2]
-measured = True
-"""Whether coverage, where it is measured, is measured in servers too."""
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Return an environment in which the handlers of tests can be imported, and ``more``."""
-    paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    dropped = ("SCHEDULE_",) if measured else ("SCHEDULE_", "COVERAGE_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    return kept | {"PYTHONPATH": os.pathsep.join(paths)} | more
-
-
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -61,7 +47,7 @@ STARTED: "list[Server]" = []
 class Server:
     """A server process that answers calls on ``address``, its first."""
 
-    process: subprocess.Popen[str]
+    process: "Launched | subprocess.Popen[str]"
     address: str
     greeting: str
     http_address: str | None
@@ -96,7 +82,7 @@ class Server:
 
     def written(self) -> str:
         """Return what it has written to standard error so far."""
-        return _read(self.log)
+        return written(self.log)
 
     def resident(self, *, at_most: bool = False) -> int:
         """Return how many bytes of memory it holds, or held at most so far."""
@@ -142,8 +128,8 @@ def start(folder: Path, *options: str, handlers: str | None = "support.handlers.
 def start_as_written(folder: Path, *arguments: str, **variables: str) -> Server:
     """Start `schedule-grpc` with just these arguments and variables, and wait until it answers."""
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the server)
-    process = subprocess.Popen(
-        [COMMAND, *arguments], cwd=folder, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, text=True
+    process = launched.start(
+        arguments, folder=folder, variables=environment(**variables), stdout=subprocess.PIPE, stderr=log
     )
     greeting = ""
     assert process.stdout is not None
@@ -154,7 +140,7 @@ def start_as_written(folder: Path, *arguments: str, **variables: str) -> Server:
     first, _, _ = greeting.partition("\n")
     if not first.startswith("gRPC on "):
         process.wait(AT_MOST)
-        errors = _read(log)
+        errors = written(log)
         process.stdout.close()
         log.close()
         raise AssertionError(f"exit {process.returncode}: {errors}")
@@ -222,20 +208,7 @@ async def serves(server: Server) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _read(log: IO[str]) -> str:
-    """Read from the beginning, at an offset of its own: the server writes at the one that both share."""
-    size = os.fstat(log.fileno()).st_size
-    return os.pread(log.fileno(), size, 0).decode()
-
-
 def run(*arguments: str, folder: Path | None = None, timeout: float = AT_MOST) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
-    return subprocess.run(
-        [COMMAND, *arguments],
-        cwd=folder,
-        env=environment(**({} if "--token-file" in arguments else keyed_run.variables(*arguments))),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    proof = {} if "--token-file" in arguments else keyed_run.variables(*arguments)
+    return launched.run(arguments, folder=folder, variables=environment(**proof), timeout=timeout)

@@ -1,6 +1,5 @@
 """Worker processes for tests: started, asked, killed."""
 
-import os
 import signal
 import subprocess
 import tempfile
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from support.patience import AT_MOST
-from support.servers import keyed_run
-from support.servers.process import COMMAND, environment
+from support.servers import keyed_run, launched
+from support.servers.launched import COMMAND, Launched, environment, written
 
 HANDLERS = "support.handlers.remote"
 
@@ -21,7 +20,7 @@ HANDLERS = "support.handlers.remote"
 class WorkerProcess:
     """A worker that has registered."""
 
-    process: subprocess.Popen[str]
+    process: "Launched | subprocess.Popen[str]"
     greeting: str
     log: IO[str]
 
@@ -40,8 +39,7 @@ class WorkerProcess:
 
     def written(self) -> str:
         """Return what it has written to standard error so far."""
-        size = os.fstat(self.log.fileno()).st_size  # read at an offset of its own: the worker writes at the shared one
-        return os.pread(self.log.fileno(), size, 0).decode()
+        return written(self.log)
 
     def close(self) -> None:
         """End it, if it has not ended yet."""
@@ -74,8 +72,8 @@ def started(command: Sequence[str], *, folder: Path | None = None, **variables: 
         AssertionError: if it ends before that, with what it wrote to standard error.
     """
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the worker)
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, text=True
+    process = launched.start_program(
+        command, folder=folder, variables=environment(**variables), stdout=subprocess.PIPE, stderr=log
     )
     made = WorkerProcess(process, "", log)
     assert process.stdout is not None
@@ -84,6 +82,6 @@ def started(command: Sequence[str], *, folder: Path | None = None, **variables: 
             return made
         made.greeting += line
     process.wait(AT_MOST)
-    written = made.written()
+    errors = made.written()
     made.close()
-    raise AssertionError(f"exit {process.returncode}: {written}")
+    raise AssertionError(f"exit {process.returncode}: {errors}")
