@@ -80,9 +80,9 @@ async def test_run_with_a_payload(shop: Site, page: Page):
     box = dialog(page).get_by_label("Payload of this run")
     await expect(box).to_have_value(json.dumps({"lines": 1}, indent=2))
     await box.fill('{\n  "lines": 1\n  "more": 2\n}')
-    await expect(dialog(page).get_by_role("status")).to_contain_text("line 3")
+    await expect(dialog(page).get_by_role("status")).to_contain_text("line 3, column 3: ")
     await dialog(page).get_by_role("button", name="Run", exact=True).click()
-    await expect(dialog(page).get_by_role("alert")).to_be_visible()
+    await expect(dialog(page).get_by_role("alert")).to_contain_text("line 3, column 3: ")
     assert await shop.history("paid") == []
     await box.fill('{"lines": 2, "big": 9007199254740991}')
     await dialog(page).get_by_role("button", name="Run", exact=True).click()
@@ -285,6 +285,21 @@ async def test_logs_follow(shop: Site, page: Page):
     await expect(page.locator("#log-lines li:visible")).to_have_count(1)
     await expect(page.locator("#execution-head")).to_contain_text("Succeeded")
     await check_marked(page)
+
+
+@thorough
+async def test_a_script_that_cannot_be_loaded(shop: Site, page: Page, page_errors: list[str]):
+    """A button that needs it says so, and works once the script is there again."""
+    await shop.register("late", schedule="@daily")
+    await page.goto(shop.at("/tasks/late"))
+    await page.route("**/asks.js", lambda route: route.fulfill(status=503))
+    await page.get_by_role("button", name="Disable…").click()
+    await expect(page.locator(".toast")).to_contain_text("Reload the page")
+    await expect(dialog(page)).to_have_count(0)
+    await page.unroute("**/asks.js")
+    await page.get_by_role("button", name="Disable…").click()
+    await expect(dialog(page)).to_be_visible()
+    refused(page_errors, 503)
 
 
 @thorough

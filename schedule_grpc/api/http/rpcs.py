@@ -59,6 +59,7 @@ OF_DASHBOARD: Mapping[tuple[str, str], str] = {
     ("GET", "/ui/tasks/{name}"): SCHEDULE + "GetTask",
     ("GET", "/ui/tasks/{name}/edit"): SCHEDULE + "GetTask",
     ("GET", "/ui/tasks/{name}/why"): SCHEDULE + "GetTask",
+    ("GET", "/ui/tasks/{name}/run-form"): SCHEDULE + "GetTask",
     ("GET", "/ui/executions"): SCHEDULE + "ListExecutions",
     ("GET", "/ui/executions/{id}"): SCHEDULE + "GetExecution",
     ("GET", "/ui/failures"): SCHEDULE + "ListExecutions",

@@ -1,15 +1,18 @@
 """The pages of tasks: the list, one of them with its history, and the form that makes or changes one."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse, Response
 
-from schedule_grpc.api.http.envelope import camel
+from schedule_grpc.api.http.envelope import camel, success
 from schedule_grpc.api.http.routing import states_of
+from schedule_grpc.api.http.target import ApiRoute
 from schedule_grpc.api.ui.asked import From, Text, instant_of, words_of
 from schedule_grpc.api.ui.page_route import add_route
-from schedule_grpc.api.ui.views.form import blank_form, form_of
+from schedule_grpc.api.ui.views.form import blank_form, form_of, object_text
+from schedule_grpc.api.ui.views.payload_fields import payload_fields
 from schedule_grpc.api.ui.views.runs import run_rows
 from schedule_grpc.api.ui.views.task_rows import task_rows
 from schedule_grpc.api.ui.views.task_view import duration_chart, lateness_chart, task_view
@@ -18,6 +21,7 @@ from schedule_grpc.api.ui.visit import Visit, Visited
 from schedule_grpc.domain.execution import STATES, ExecutionFilter, State
 from schedule_grpc.domain.listing import TaskOrder, TaskState
 from schedule_grpc.domain.paging import Page
+from schedule_grpc.domain.policy import Overlap
 from schedule_grpc.domain.task import TaskFilter
 from schedule_grpc.errors import TaskNotFound
 
@@ -34,6 +38,7 @@ def add_to(app: FastAPI) -> None:
     add_route(app, "/ui/tasks/{name}", task)
     add_route(app, "/ui/tasks/{name}/edit", edit)
     add_route(app, "/ui/tasks/{name}/why", why)
+    add_route(app, "/ui/tasks/{name}/run-form", run_form, kind=ApiRoute)
 
 
 async def tasks(
@@ -137,6 +142,24 @@ async def why(visit: Visited, name: str, *, at: Text = "", from_: From = "", to:
         watch=f"task:{name}",
         rpc=("ExplainTask", {"name": name}),
         api=visit.links.api("tasks", name, "why", **asked),
+    )
+
+
+async def run_form(visit: Visited, name: str, *, execution: Text = "") -> Response:
+    """Return what the dialog of a run shows: a payload, the fields that it is written in, and what would stop the run.
+
+    The payload is that of an execution if one is named, so that the same can run again; else, the task's. It is sent as
+    a text, with its numbers as they are stored. Without fields the dialog shows the text.
+    """
+    found = await visit.service.get_task(name)
+    own = (await visit.service.execution(execution)).payload if execution else None
+    schemas = {each.name: each.payload_schema for each in await visit.service.handlers()}
+    not_ended = ExecutionFilter(states=frozenset({State.PENDING, State.RUNNING}))
+    has_open = bool((await visit.service.history(name, not_ended, Page(size=1))).executions)
+    return success(
+        payload=object_text(found.definition.payload if own is None else own),
+        fields=[asdict(each) for each in payload_fields(schemas.get(found.handler, ""))],
+        skips=has_open and found.policy.overlap is Overlap.SKIP,
     )
 
 

@@ -23,19 +23,16 @@ export function svg(tag, attributes = {}) {
   return made;
 }
 
-/** @param {string} name @returns {SVGElement} */
-export function icon(name) {
-  const made = svg("svg", { class: "i", "aria-hidden": "true" });
-  made.append(svg("use", { href: `#i-${name}` }));
-  return made;
-}
-
 /** Say the result of what the reader did. @param {string} text @param {"ok" | "bad" | ""} [tone] */
 export function toast(text, tone = "") {
   const made = el("div", { class: `toast ${tone}` }, text);
   document.getElementById("toasts")?.append(made);
   setTimeout(() => made.remove(), tone === "bad" ? 12000 : 5000);
 }
+
+/** Load a script once it is wanted. @template T @param {() => Promise<T>} script @returns {Promise<T | void>} nothing if
+ *   it is not there: the server is away, or has been replaced by one with other scripts */
+export const loaded = (script) => script().catch(() => toast("This needs a script that cannot be loaded now. Reload the page.", "bad"));
 
 /** Copy a text; without the clipboard's API, as over plain HTTP, by a selection. @param {string} text */
 export async function copy(text) {

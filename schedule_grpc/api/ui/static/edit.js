@@ -2,9 +2,10 @@
 // The form of a task: when it would run, shown while one writes; and what a change means, before it is made.
 
 import { call, task } from "./api.js";
-import { reasons, wrongJson } from "./actions.js";
+import { reasons } from "./actions.js";
 import { ask } from "./dialogs.js";
 import { el } from "./dom.js";
+import { read } from "./json-text.js";
 import { draw } from "./times.js";
 
 const form = () => /** @type {HTMLFormElement} */ (document.getElementById("task-form"));
@@ -98,9 +99,33 @@ function difference(before, after) {
   return names.filter((name) => old.get(name) !== fresh.get(name)).map((name) => ({ name, old: old.get(name) ?? "", fresh: fresh.get(name) ?? "" }));
 }
 
+const MANY = 1000; // as many that wait are counted, and no more
+
+/** @param {number} number @param {string} state */
+const executions = (number, state) => `${number < MANY ? number : "1,000 or more"} ${state} ${number === 1 ? "execution" : "executions"}`;
+
+/** What a change means for executions that have not ended. An execution has the handler that its task had when it was
+ * recorded; a change rewrites it in those that wait, also for a retry, and leaves it in those that run, also for their
+ * retries. All else that an attempt takes from its task it takes when it begins.
+ * @param {any} before @param {any} after @param {string[]} changed the names of fields @returns {Promise<string[]>} */
+async function consequences(before, after, changed) {
+  const taken = Object.entries({ payload: /^payload$/, timeout: /^policy\.timeout/, retries: /^policy\.retry/ }).filter(([, field]) => changed.some((name) => field.test(name))).map(([word]) => word);
+  const moves = changed.includes("handler");
+  if (!moves && !taken.length) return [];
+  const found = await call("GET", "tasks", null, { query: { namePrefix: before.name, pageSize: 1, view: "full" } });
+  if (!found.ok) return [`What has not ended could not be counted: ${reasons(found)}`];
+  const { waiting = 0, running = 0 } = found.data.tasks[0]?.activity ?? {};
+  const told = [];
+  if (moves && waiting) told.push(`${executions(waiting, "pending")} ${waiting === 1 ? "changes" : "change"} handler, to ${after.handler}.`);
+  if (moves && running) told.push(`${executions(running, "running")} ${running === 1 ? "keeps" : "keep"} the handler ${before.handler}, for retries too.`);
+  const both = [waiting && executions(waiting, "pending"), running && `retries of ${executions(running, "running")}`].filter(Boolean).join(" and ");
+  if (taken.length && both) told.push(`New ${taken.join(", ")}: also for ${both}.${taken.includes("payload") ? " Runs that were given a payload keep it." : ""}`);
+  return told;
+}
+
 async function review() {
   for (const name of ["payload", "metadata"]) {
-    const wrong = wrongJson(value(name));
+    const { wrong } = read(value(name));
     if (wrong) return showErrors([{ field: name, reason: wrong }]);
   }
   const name = form().dataset.name ?? "";
@@ -115,13 +140,15 @@ async function review() {
     const there = await call("GET", "tasks", null, { query: { namePrefix: after.name, pageSize: 1 } });
     if (there.data.tasks?.[0]?.name === after.name) return showErrors([{ field: "name", reason: "is the name of a task that exists: edit that one" }]);
   }
-  const rows = difference(before, after).map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), el("td", {}, el("del", {}, row.old)), el("td", {}, el("ins", {}, row.fresh))));
+  const changes = difference(before, after);
+  const carried = before ? await consequences(before, after, changes.map((each) => each.name)) : [];
+  const rows = changes.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), el("td", {}, el("del", {}, row.old)), el("td", {}, el("ins", {}, row.fresh))));
   const moved = before && before.nextRun !== after.nextRun ? [el("p", {}, "The next run moves from ", before.nextRun ? time(before.nextRun, before.timeZone) : "never", " to ", after.nextRun ? time(after.nextRun, after.timeZone) : "never", ".")] : [];
   const changedMeanwhile = before && etag && before.etag !== etag ? [el("p", { class: "error" }, "Somebody else has changed this task since you opened it. What you see as before is their version; saving overwrites it with yours.")] : [];
   if (changedMeanwhile.length) etag = before.etag;
   const table = rows.length ? el("table", { class: "diff" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Field"), el("th", { scope: "col" }, name ? "Before" : ""), el("th", { scope: "col" }, name ? "After" : "Value"))), el("tbody", {}, ...rows)) : el("p", { class: "muted" }, "Nothing changes.");
   const first = after.nextRun && !before ? [el("p", {}, "It runs first ", time(after.nextRun, after.timeZone, "rel"), ", ", time(after.nextRun, after.timeZone), ".")] : [];
-  const done = ask({ title: name ? `Change ${name}` : `Create ${after.name}`, confirm: name ? "Save" : "Create", body: [...changedMeanwhile, table, ...moved, ...first], act: async () => {
+  const done = ask({ title: name ? `Change ${name}` : `Create ${after.name}`, confirm: name ? "Save" : "Create", body: [...changedMeanwhile, table, ...moved, ...first, ...carried.map((line) => el("p", {}, line))], act: async () => {
     const answer = await call(method, path, body(false, etag));
     if (answer.status === 409) return `${answer.error}. Close this and review again to see the other version.`;
     if (!answer.ok) showErrors(answer.details, answer.error);
@@ -142,9 +169,10 @@ export function start() {
       waiting = setTimeout(preview, 250);
     }
     if (input.hasAttribute("data-json")) {
-      const wrong = wrongJson(input.value);
+      const { wrong } = read(input.value);
       const place = input.parentElement?.querySelector("[data-error]");
       if (place) place.textContent = wrong;
+      input.setAttribute("aria-invalid", String(Boolean(wrong)));
     }
   });
   form().addEventListener("submit", (event) => {

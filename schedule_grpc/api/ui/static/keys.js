@@ -2,37 +2,24 @@
 // Keys: one letter each, off while the reader writes, and off for good if the reader wants (WCAG 2.1.4).
 
 import { address } from "./api.js";
-import { show } from "./dialogs.js";
-import { el, store, stored, toast } from "./dom.js";
+import { loaded, store, stored, toast } from "./dom.js";
 import { pause, refetch } from "./live.js";
 import { chooseZone, chosenZone, zones } from "./times.js";
 
 /** @type {Record<string, string>} */
 const GO = { n: "", t: "/tasks", e: "/executions", f: "/failures", u: "/upcoming", h: "/handlers", s: "/system" };
-const HELP = [
-  ["/  or  Ctrl K", "search and commands"], ["j  k", "next and previous row"], ["Enter", "open the row"], ["x", "select the row"],
-  ["g  then  n t e f u h s", "Now, Tasks, Executions, Failures, Upcoming, Handlers, System"],
-  ["r", "pause and resume live updates"], ["t", "theme: system, light, dark"], ["z", "zone of times: UTC, browser, task's"], ["Esc", "close"], ["?", "this help"],
-];
 let going = 0;
 
-const openPalette = () => import("./palette.js").then((palette) => palette.open());
+const openPalette = async () => (await loaded(() => import("./palette.js")))?.open();
+const help = async () => (await loaded(() => import("./help.js")))?.open();
 
-export function theme() {
+function theme() {
   const order = ["", "light", "dark"];
   const next = order[(order.indexOf(document.documentElement.dataset.theme ?? "") + 1) % order.length] ?? "";
   if (next) document.documentElement.dataset.theme = next;
   else delete document.documentElement.dataset.theme;
   store("theme", next);
   toast(`Theme: ${next || "as the system"}`);
-}
-
-export function help() {
-  const off = /** @type {HTMLInputElement} */ (el("input", { type: "checkbox", onchange: () => store("keys", off.checked ? "" : "off") }));
-  off.checked = stored("keys", "") !== "off";
-  const rows = HELP.flatMap(([keys, meaning]) => [el("kbd", {}, keys ?? ""), el("span", {}, meaning ?? "")]);
-  const close = el("button", { class: "btn", type: "button", onclick: () => dialog.close() }, "Close");
-  const dialog = show(el("div", {}, el("h2", {}, "Keys"), el("div", { class: "keys" }, ...rows), el("p", { class: "buttons" }, el("label", { class: "check" }, off, "single letters act"), el("span", { class: "spring" }), close)));
 }
 
 /** @param {number} way */

@@ -2,7 +2,8 @@
 // The palette: go to a page, find a task, run, enable or disable it.
 
 import { address, call, task } from "./api.js";
-import { disable, enable, run, runWith } from "./actions.js";
+import { enable, run } from "./actions.js";
+import { disable, runWith } from "./asks.js";
 import { show } from "./dialogs.js";
 import { el } from "./dom.js";
 

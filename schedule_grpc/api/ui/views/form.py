@@ -85,8 +85,8 @@ def form_of(task: Task, camel: Callable[[str], str], *, as_copy: bool = False) -
         time_zone=task.schedule.time_zone,
         handler=task.handler,
         description=definition.description,
-        payload=_text(definition.payload),
-        metadata=_text(definition.metadata),
+        payload=object_text(definition.payload),
+        metadata=object_text(definition.metadata),
         policies=policies,
         has_policies=any(field.value for field in policies),
         etag=task.etag,
@@ -95,7 +95,8 @@ def form_of(task: Task, camel: Callable[[str], str], *, as_copy: bool = False) -
     return replace(form, name="", new_name=f"{task.name}-copy", etag="", managed_by="") if as_copy else form
 
 
-def _text(value: Mapping[str, Any]) -> str:
+def object_text(value: Mapping[str, Any]) -> str:
+    """Return a JSON object as a textarea shows it."""
     return indented(value) if value else "{}"
 
 
