@@ -96,10 +96,11 @@ released: $(VENV)/ready ## part of a release: later contracts are held to protos
 keyed: $(VENV)/ready ## the tests that call servers, at servers that ask every caller for a key: about two minutes
 	$(BIN)/pytest $(WORKERS) --keyed $(KEYED)
 
-# Of the suite with keys only the part that takes half a minute: CI has 20 minutes on a slow machine. For the same reason
-# coverage, which takes a quarter of the time more, has a command of its own. The last step is the README's test command.
+# Of the suite with keys only calls of each kind: CI has 20 minutes on a slow machine. For the same reason coverage, which
+# takes a quarter of the time more, has a command of its own. The last step is the README's test command.
+CALLS_WITH_KEYS := tests/compat $(patsubst %,tests/api/test_%.py,rpcs task_rpcs execution_rpcs workers keyed_run)
 check: lint typecheck proto-check ## everything CI checks, ending in the tests
-	$(MAKE) --no-print-directory keyed KEYED="-m 'not slow' tests/api tests/compat"
+	$(MAKE) --no-print-directory keyed KEYED="-m 'not slow' $(CALLS_WITH_KEYS)"
 	$(MAKE) --no-print-directory test
 
 COMPILE := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

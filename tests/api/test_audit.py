@@ -152,7 +152,8 @@ async def test_refused_calls_are_counted(database: Path):
                     await client.run_task_now("other")  # the name is not covered
             with pytest.raises(PermissionDenied):
                 await client.in_namespace("reports").run_task_now("nightly-a")
-        async with httpx2.AsyncClient(base_url=f"http://{live.parts.http_address}", trust_env=False) as web:
+        address = f"http://{live.parts.http_address}"
+        async with httpx2.AsyncClient(base_url=address, timeout=AT_MOST, trust_env=False) as web:
             answer = await web.post("/tasks/other/run", headers={"authorization": f"Bearer {text}"})
             assert answer.status_code == 403
     found = rows(database, "SELECT * FROM audit_events WHERE outcome = 'DENIED' ORDER BY principal, method, namespace")

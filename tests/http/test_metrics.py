@@ -10,7 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from support.callers.promtool import promtool
-from support.patience import until
+from support.patience import AT_MOST, until
 from support.rigs.every_metric import every_metric
 from support.servers.live import Live, serving
 
@@ -75,7 +75,8 @@ async def test_the_bounds_are_those_of_the_settings(database: Path):
         for name in ("a", "b", "c"):
             await live.client.register_task(name=name, schedule="@manual", handler="steps")
             await live.client.run_task_now(name)
-        async with httpx2.AsyncClient(base_url=f"http://{live.parts.http_address}", trust_env=False) as caller:
+        address = f"http://{live.parts.http_address}"
+        async with httpx2.AsyncClient(base_url=address, timeout=AT_MOST, trust_env=False) as caller:
             ended = {
                 series: value for series, value in (await scraped(caller)).items() if "_executions_total" in series
             }

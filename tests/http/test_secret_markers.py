@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
-from support.patience import calling
+from support.patience import AT_MOST, calling
 from support.servers.http_server import HttpServer, http_server, response
 from support.servers.launched import COMMAND, environment
 from support.servers.process import served
@@ -62,7 +62,7 @@ async def test_no_place_has_a_secret(log_format: str, tmp_path: Path, echo: Http
     options = ("--http", "127.0.0.1:0", "--log-level", "debug", "--log-format", log_format)
     async with served(tmp_path, *options, SCHEDULE_SECRET_SHARED=SHARED) as server:
         told = await told_of_both(server.address, echo)
-        async with httpx2.AsyncClient(base_url=f"http://{server.http_address}") as web:
+        async with httpx2.AsyncClient(base_url=f"http://{server.http_address}", timeout=AT_MOST) as web:
             for path in ("/metrics", "/tasks", "/executions", "/health"):
                 told.append((await web.get(path)).text)
         told.append(Path(f"/proc/{server.process.pid}/cmdline").read_text())

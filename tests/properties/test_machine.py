@@ -23,7 +23,7 @@ from schedule_grpc.errors import InvalidArgument, TaskDisabled, TaskNotFound
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.slow]
 
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "600" if os.environ.get("FAULTS") == "long" else "15"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "600" if os.environ.get("FAULTS") == "long" else "10"))
 PHASES = (Phase.generate, Phase.shrink) if os.environ.get("MACHINE_SHRINK") else (Phase.generate,)
 STEPS = 25
 

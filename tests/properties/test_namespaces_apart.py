@@ -35,7 +35,7 @@ from schedule_grpc.service import Service
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.slow]
 
 LONG = os.environ.get("FAULTS") == "long"
-EXAMPLES = int(os.environ.get("NAMESPACES_EXAMPLES", "600" if LONG else "60"))
+EXAMPLES = int(os.environ.get("NAMESPACES_EXAMPLES", "600" if LONG else "40"))
 ON_POSTGRESQL = max(EXAMPLES // 6, 5)
 REPORTS = "reports"
 FOREIGN = "exec_task_0_foreign"

@@ -109,7 +109,7 @@ def test_any_value_anywhere_in_a_document(document: Any, read: Callable[[Any], I
     check(lambda: read(document))
     assert read(document).tasks
 
-    @settings(derandomize=True, deadline=None, database=None, max_examples=500)
+    @settings(derandomize=True, deadline=None, database=None, max_examples=250)
     @given(st.sampled_from(list(places(document))), odd)
     def one_place(path: tuple[Any, ...], value: Any) -> None:
         check(lambda: read(changed(document, path, value)))
@@ -125,14 +125,14 @@ words = st.sampled_from(
 )
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=500)
+@settings(derandomize=True, deadline=None, database=None, max_examples=250)
 @given(st.lists(words, max_size=30), st.booleans())
 def test_any_crontab(drawn: list[str], system: bool):
     """Lines of the words that crontabs are made of."""
     check(lambda: read_crontab("".join(drawn), system=system))
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=500)
+@settings(derandomize=True, deadline=None, database=None, max_examples=250)
 @given(st.lists(st.sampled_from([*"{}[]:,-&*!|>'\"#%@`?\n\n  ab", "<<", "---", "!!int", "0 0 * * *", "kind: CronJob"])))
 def test_any_yaml(drawn: list[str]):
     """Signs that YAML is made of: documents, or an error with its line."""
