@@ -173,7 +173,7 @@ def _http_server(
     http: Any,
 ) -> "HttpServer":
     """Make the HTTP server by its module, which is loaded late."""
-    sessions = Sessions(core.store, core.clock)
+    sessions = Sessions(core.store, core.clock, settings.http.path_prefix)
     app = http.application(
         core.service if settings.api else None,
         registry=core.metrics.registry,
@@ -202,6 +202,8 @@ def _http_server(
         sessions=sessions,
     )
     served = guard if core.tracer is None else http.Traced(guard, core.tracer)
+    if options.path_prefix:
+        served = http.BelowPrefix(served, options.path_prefix, counted)
     made: HttpServer = http.HttpServer(served, grace=STREAM_GRACE)
     return made
 

@@ -14,6 +14,7 @@ def facts_of(settings: Settings) -> Mapping[str, str]:
         "database": shown(settings.database),
         "grpc": addresses(settings.grpc),
         "http.address": addresses(settings.http.address),
+        "http.path_prefix": settings.http.path_prefix or "none",
         "http.changes": _yes_or_no(settings.http.changes),
         "engine": _yes_or_no(settings.engine),
         "concurrency": f"{settings.concurrency:,}",

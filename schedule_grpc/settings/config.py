@@ -99,8 +99,8 @@ class Settings(BaseSettings):
         default_factory=HttpOptions,
         description="The HTTP interface: its listeners as those of gRPC, or a table of `address` (the listeners; `off` "
         "for none), `allowed_hosts` (names "
-        "under which it is reached), `allowed_origins` (sites whose pages may ask), `changes` (false: nothing can be "
-        "changed by HTTP)",
+        "under which it is reached), `allowed_origins` (sites whose pages may ask), `path_prefix` (below which a "
+        "proxy hands paths on), `changes` (false: nothing can be changed by HTTP)",
     )
     ui: Annotated[UiOptions, table("ui")] = Field(
         default_factory=UiOptions,

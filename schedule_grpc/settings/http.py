@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from schedule_grpc.settings.listeners import ListenerOptions, Listeners, addresses
-from schedule_grpc.settings.values import NAMES, OFF, checked_origin
+from schedule_grpc.settings.values import NAMES, OFF, checked_origin, checked_prefix
 
 
 def _none_if_off(value: object) -> object:
@@ -22,6 +22,7 @@ class HttpOptions(BaseModel):
     allowed_origins: Annotated[list[Annotated[str, AfterValidator(checked_origin)]], NAMES] = Field(
         default_factory=list
     )
+    path_prefix: Annotated[str, AfterValidator(checked_prefix)] = ""
     changes: bool = True
 
     def __str__(self) -> str:
