@@ -219,6 +219,7 @@ def _pages(
 ) -> "Callable[[FastAPI, Service], None]":
     """Return what adds the pages to the HTTP application."""
     from schedule_grpc.api.ui.dashboard import Dashboard, Shown  # noqa: PLC0415 (as HTTP: in its thread, late)
+    from schedule_grpc.api.ui.html import policy_for  # noqa: PLC0415
     from schedule_grpc.api.ui.pages import add_pages  # noqa: PLC0415
 
     options = settings.ui
@@ -234,6 +235,7 @@ def _pages(
         replicas=core.store.replicas,
         grpc=addresses,
         secure=settings.auth.behind_tls_proxy,
+        policy=policy_for(options.frame_ancestors),
     )
     return partial(add_pages, dashboard=dashboard)
 

@@ -16,6 +16,7 @@ def facts_of(settings: Settings) -> Mapping[str, str]:
         "http.address": addresses(settings.http.address),
         "http.path_prefix": settings.http.path_prefix or "none",
         "http.changes": _yes_or_no(settings.http.changes),
+        "ui.frame_ancestors": ", ".join(settings.ui.frame_ancestors) or "none",
         "engine": _yes_or_no(settings.engine),
         "concurrency": f"{settings.concurrency:,}",
         "handlers": ", ".join(settings.handlers) or "built-in ones only",

@@ -105,7 +105,8 @@ class Settings(BaseSettings):
     ui: Annotated[UiOptions, table("ui")] = Field(
         default_factory=UiOptions,
         description="The dashboard below /ui: `enabled`, `title` (of this server, beside the product's name), `colour` "
-        "(of the line above each page: `blue`, `green`, `amber`, `red`, `violet`)",
+        "(of the line above each page: `blue`, `green`, `amber`, `red`, `violet`), `frame_ancestors` (sites that may "
+        "show it in a frame)",
     )
     handlers: Annotated[list[str], NAMES] = Field(
         default_factory=list, description="Modules whose handlers are offered"

@@ -10,12 +10,20 @@ from support.rigs.rig import Rig
 from schedule_grpc.access.sessions import Sessions
 from schedule_grpc.api.http import Access, BelowPrefix, Guard, application
 from schedule_grpc.api.ui.dashboard import Dashboard, Shown
+from schedule_grpc.api.ui.html import policy_for
 from schedule_grpc.api.ui.pages import add_pages
 
 HOSTS = frozenset({"schedule.example"})
 
 
-def reader_of(rig: Rig, *, changes: bool = True, troubles: tuple[str, ...] = (), path_prefix: str = "") -> Reader:
+def reader_of(
+    rig: Rig,
+    *,
+    changes: bool = True,
+    troubles: tuple[str, ...] = (),
+    path_prefix: str = "",
+    sites: tuple[str, ...] = (),
+) -> Reader:
     """Return a reader of the pages of a rig's service, which is below the prefix itself where one is named."""
     sessions = Sessions(rig.store, rig.clock, path_prefix)
     dashboard = Dashboard(
@@ -24,6 +32,7 @@ def reader_of(rig: Rig, *, changes: bool = True, troubles: tuple[str, ...] = (),
         shown=Shown(title="test", version="0", changes=changes),
         troubles=lambda: troubles,
         facts=lambda: {"database": "sqlite:///tasks.db"},
+        policy=policy_for(sites),
     )
     app = application(
         rig.service,

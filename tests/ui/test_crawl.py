@@ -109,6 +109,23 @@ async def test_the_policy_of_a_page(pages: Reader):
     assert headers["cache-control"] == "no-store"
 
 
+async def test_sites_may_show_pages_in_a_frame(rig: Rig, pages_with):
+    """Those that the settings list, and pages only: neither the documentation, nor JSON, nor a worker's script."""
+    sites = ("https://ops.example", "https://wiki.example:8443")
+    pages: Reader = pages_with(sites=sites)
+    for path in ("/ui", "/ui/tasks", "/ui/tasks/nothing", "/ui/nothing"):
+        headers = (await pages.get(path)).headers
+        assert headers["content-security-policy"].endswith(f"; frame-ancestors {' '.join(sites)}"), path
+        assert "default-src 'none'; script-src 'self';" in headers["content-security-policy"]
+        assert "x-frame-options" not in headers, path
+    script = next(link for link in (await pages.get("/ui")).page.links if link.endswith("main.js"))
+    for path in ("/docs", "/tasks", "/", urljoin("/ui", script), "/nothing"):
+        headers = (await pages.get(path)).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert headers["x-frame-options"] == "DENY", path
+    rig.service.drain()
+
+
 async def test_a_server_without_pages(rig: Rig):
     """It has none, and its root is what it was for everybody."""
     app = application(rig.service, registry=CollectorRegistry(), troubles=list, unready=list, clock=rig.clock)

@@ -71,7 +71,7 @@ class LoginRoutes:
             path=request.scope["path"],
             back=_page_of_ours(back),
         )
-        return Html(content).to(request)
+        return Html(content, policy=self._dashboard.policy).to(request)
 
     async def log_in(self, request: Request, body: LoginBody) -> Response:
         """Begin a session of a key's owner.

@@ -176,6 +176,7 @@ export function start() {
   if (typeof SharedWorker === "undefined") alone(url);
   else {
     const worker = new SharedWorker(new URL("./feed-worker.js", import.meta.url), { name: url });
+    worker.onerror = () => alone(url); // as browsers refuse it in a frame of another site
     worker.port.onmessage = ({ data }) => take(data);
     worker.port.start();
     const beat = () => worker.port.postMessage({ url });
