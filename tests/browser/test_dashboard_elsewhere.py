@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
+from support.callers.browsing import Browsing
 from support.callers.dashboard import site
 from support.patience import until
 from support.servers.file_site import file_site
@@ -63,3 +64,29 @@ async def test_a_page_that_shows_the_dashboard_in_a_frame(
 
 async def _is_true(value: bool) -> bool:
     return value
+
+
+@pytest.mark.parametrize("prefix", ["", "/ops/schedule"])
+async def test_a_link_of_another_site_leads_to_its_page(
+    elsewhere: Elsewhere, tmp_path: Path, browsing: Browsing, prefix: str
+):
+    """Who has a session sees the page that the link names, as from a mail; who has none logs in, and then sees it."""
+    file = tmp_path / "first.key"
+    variables = {"SCHEDULE_AUTH__MODE": "required", "SCHEDULE_HTTP__PATH_PREFIX": prefix}
+    with site(tmp_path, "--bootstrap-key-file", str(file), **variables) as shop:
+        target = f"http://{shop.server.http_address}{prefix}/ui/tasks?q=linked"
+        mail = elsewhere.page("mail.html", f'<h1>A mail</h1><a href="{target}">A task fails</a>')
+        page = await browsing.page()
+        for has_session in (False, True):
+            asked: list[str] = []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            await page.goto(mail)
+            await page.get_by_role("link").click()
+            if not has_session:
+                await page.get_by_label("Key", exact=True).fill(file.read_text().strip())
+                await page.get_by_role("button", name="Log in").click()
+            await expect(page.locator("h1")).to_have_text("Tasks")
+            assert page.url == target
+            assert len([url for url in asked if url.partition("?")[0].endswith("/ui/login")]) <= 3, "no loop"
+        await page.go_back()
+        await expect(page.locator("h1")).to_have_text("A mail")

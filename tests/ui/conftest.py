@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from prometheus_client import CollectorRegistry
 from support.callers.page_reader import Reader
+from support.rigs.door import Door, door_of
 from support.rigs.rig import Rig
 
 from schedule_grpc.access.sessions import Sessions
@@ -61,3 +62,9 @@ async def pages(rig: Rig) -> AsyncIterator[Reader]:
 def pages_with(rig: Rig) -> Callable[..., Reader]:
     """Make a reader of the rig's pages, served with other options."""
     return lambda **options: reader_of(rig, **options)
+
+
+@pytest.fixture
+def door(rig: Rig) -> Door:
+    """A server that asks everybody for a key."""
+    return door_of(rig)
