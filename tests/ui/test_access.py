@@ -8,6 +8,7 @@ from support.rigs.door import ROOT, Door, door_of
 from support.rigs.rig import Rig
 
 from schedule_grpc.access.sessions import Sessions
+from schedule_grpc.api.ui.visit import FEED
 from schedule_grpc.domain.access.browser_session import LASTS
 from schedule_grpc.errors import DatabaseUnavailable
 
@@ -256,3 +257,17 @@ async def test_the_reasons_of_bad_health_are_for_those_who_operate(door: Door):
     assert "does not answer" in (await operator.get("/ui/tasks")).page.said
     assert "does not answer" not in (await user.get("/ui/tasks")).text
     assert "does not answer" not in (await user.get("/health")).text
+
+
+async def test_a_stream_ends_after_its_session(door: Door):
+    """Within seconds: its browser has left, or is told to log in."""
+    browser, other = await door.logged_in("read@default"), await door.reader_with_key("other", "read@default")
+    feed = getattr(door.guard._app.state, FEED)
+    for each in (browser, other):
+        each.until_done = None
+    async with browser.listening("/ui/feed"), other.listening("/ui/feed"):
+        await door.rig.skip(60)
+        assert feed.stream_count == 2
+        await browser.post("/ui/logout")
+        await door.rig.skip(30)
+        assert feed.stream_count == 1

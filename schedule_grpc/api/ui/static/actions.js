@@ -4,7 +4,7 @@
 import { address, call, execution, task } from "./api.js";
 import { ask, each, field, some, typedFor } from "./dialogs.js";
 import { copy, el, toast } from "./dom.js";
-import { refetch } from "./live.js";
+import { endSession, refetch } from "./live.js";
 
 /** Say what came of a call, and show it. @param {import("./api.js").Answered} answer @param {string} done */
 function settle(answer, done) {
@@ -161,9 +161,12 @@ async function initialize() {
   settle(answer, `${answer.data.registered?.length ?? 0} built-in tasks registered`);
 }
 
-async function logOut() {
-  await call("POST", "ui/logout");
-  location.href = address("ui/login");
+function logOut() {
+  return endSession(async () => {
+    const answer = await call("POST", "ui/logout");
+    if (!answer.ok) toast(reasons(answer), "bad");
+    return answer.ok;
+  }, address("ui/login"));
 }
 
 /** Run each of a group of failures again. @param {HTMLElement} button */
