@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from support.callers.page_reader import HOST
+from support.patience import until
 from support.rigs.door import ROOT, Door, door_of
 from support.rigs.rig import Rig
 
@@ -27,6 +28,8 @@ async def test_a_stranger_is_led_to_the_page_that_asks_for_a_key(door: Door):
     assert "v17.4" not in page.page.said, "as GET /, the pages tell strangers no version"
     (form,) = page.page.named("form")
     assert form["data-back"] == "../ui/tasks/secret-task?states=FAILED"
+    assert form["method"] == "post", "a key does not get into an address"
+    assert [each for each in page.page.named("button") if each.get("type") == "submit" and "disabled" in each]
     assert (await stranger.get("/ui/tasks", x_part="main")).status == 401
     assert (await stranger.get("/tasks")).status == 401
     assert (await stranger.get("/", accept="text/html")).headers["location"] == "ui"
@@ -269,5 +272,11 @@ async def test_a_stream_ends_after_its_session(door: Door):
         await door.rig.skip(60)
         assert feed.stream_count == 2
         await browser.post("/ui/logout")
-        await door.rig.skip(30)
+
+        async def one_has_ended() -> bool:
+            await door.rig.skip(15)
+            return feed.stream_count == 1
+
+        await until(one_has_ended)
+        await door.rig.skip(60)
         assert feed.stream_count == 1
