@@ -47,8 +47,7 @@ BY_DESIGN = (
         "living_workers",
         "attempts_of_workers",
         *("tasks_by_next_run", "tasks_in_states", "tasks_sorted"),
-        *("count_overdue", "ends_by_minute", "longest_running", "open_conditions"),
-        "durations_of_handlers",
+        *("count_overdue", "ends_by_minute", "longest_running", "open_conditions", "durations_of_handlers"),
     }
 )
 """Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now,
@@ -150,8 +149,7 @@ SEARCHED = {
 OF_ONE_NAMESPACE = {
     "ended_executions",
     "waiting_executions",
-    "executions",
-    "durations_of_handlers",
+    *("executions", "durations_of_handlers"),
     "histories_that_grew",
     "list_tasks",
     "tasks_named_like",
