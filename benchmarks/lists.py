@@ -138,6 +138,8 @@ async def measured(path: Path) -> None:
         "summary, computed": lambda: made().summary(),
         "summary, shared": service.summary,
         "pulse, in memory": service.pulse,
+        "durations, computed": lambda: made().durations(),
+        "durations, kept": service.durations,
         "upcoming 24 h, computed": lambda: made().upcoming(),
         "upcoming 24 h, kept": service.upcoming,
         "why, 24 h": lambda: service.why(name),

@@ -8,15 +8,13 @@ second.
 """
 
 import asyncio
-import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
-from hashlib import sha256
-from itertools import islice
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from schedule_grpc.access.key_ring import KNOWN_FOR
+from schedule_grpc.access.session_cookie import SessionCookie
 from schedule_grpc.domain.access.browser_session import LASTS, BrowserSession
 from schedule_grpc.errors import Unavailable
 from schedule_grpc.runtime.clock import Clock
@@ -25,19 +23,11 @@ FRESH_FOR = 1.0
 """Seconds after which a session is read again where other servers can end it: as long as a revoked key may be known."""
 MOST_IN_MEMORY = 10_000
 """Sessions that a server keeps in memory; the others are read when they are asked for."""
-MOST_NAMED = 4
-"""Sessions that one request may name: a browser names one, or two if it came by TLS and without."""
 MOST_READ = 2
 """Unknown sessions that are read at once: whoever sends random cookies takes no more of the database."""
 MOST_WAITING = 200
 """Unknown sessions that are read or wait for it; requests with more of them are told to come again."""
-SECURE_NAME = "__Host-schedule"
-"""The cookie's name over TLS: browsers take it only from this host itself, Secure, for every path (RFC 6265bis)."""
-PLAIN_NAME = "schedule-session"
-"""The cookie's name without TLS, where browsers refuse that prefix."""
 BYTES = 32
-_TEXT = re.compile(r"[A-Za-z0-9_-]{43}")
-"""What those bytes are in base64url: no other text is looked up."""
 
 
 class SessionSource(Protocol):
@@ -60,7 +50,9 @@ class SessionSource(Protocol):
 class Sessions:
     """The sessions of browsers, as they were within the last second."""
 
-    def __init__(self, source: SessionSource, clock: Clock) -> None:
+    def __init__(self, source: SessionSource, clock: Clock, path_prefix: str = "") -> None:
+        """Take where sessions are kept, the clock, and the path below which the server is published."""
+        self._cookie = SessionCookie(path_prefix)
         self._source = source
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[BrowserSession, float]] = OrderedDict()
@@ -78,11 +70,11 @@ class Sessions:
         """
         text = secrets.token_urlsafe(BYTES)
         now, asked_at = self._clock.now(), self._clock.monotonic()
-        digest = _digest(_name(secure=secure), text)
+        digest = self._cookie.digest(text, secure=secure)
         session = BrowserSession(digest=digest, key_digest=key_digest, create_time=now, expire_time=now + LASTS)
         self._forget(await self._source.begin_browser_session(session))
         self._keep(session, asked_at)
-        return _cookie(text, secure=secure, seconds=round(LASTS.total_seconds()))
+        return self._cookie.written(text, secure=secure, seconds=round(LASTS.total_seconds()))
 
     async def session_in(self, cookies: Iterable[str]) -> BrowserSession | None:
         """Return the session that the values of the header ``cookie`` name, if it is not over.
@@ -91,7 +83,7 @@ class Sessions:
             Unavailable: if the database does not answer, and the session was not known here within `KNOWN_FOR`; or if
                 too many requests name unknown sessions.
         """
-        for digest in _digests(cookies):
+        for digest in self._cookie.digests(cookies):
             session = await self._session_of(digest)
             if session is not None and session.expire_time > self._clock.now():
                 return session
@@ -99,7 +91,7 @@ class Sessions:
 
     def has_met(self, cookies: Iterable[str]) -> bool:
         """Return whether `session_in` has just found a session in these cookies; the database is not asked."""
-        return any(digest in self._known for digest in _digests(cookies))
+        return any(digest in self._known for digest in self._cookie.digests(cookies))
 
     async def end(self, cookies: Iterable[str], *, secure: bool) -> str:
         """End the sessions that cookies name; return the ``set-cookie`` that makes the browser forget.
@@ -109,11 +101,11 @@ class Sessions:
         Raises:
             Unavailable: as `session_in`; or if the database does not take the write: the session may go on.
         """
-        digests = [digest for digest in _digests(cookies) if await self._session_of(digest) is not None]
+        digests = [digest for digest in self._cookie.digests(cookies) if await self._session_of(digest) is not None]
         if digests:
             await self._source.end_browser_sessions(digests)
             self._forget(digests)
-        return _cookie("", secure=secure, seconds=0)
+        return self._cookie.written("", secure=secure, seconds=0)
 
     async def _session_of(self, digest: bytes) -> BrowserSession | None:
         known = self._known.get(digest)
@@ -158,36 +150,3 @@ class Sessions:
         self._ends += 1
         for digest in digests:
             self._known.pop(digest, None)
-
-
-def _digests(cookies: Iterable[str]) -> Iterator[bytes]:
-    """Yield the digests of sessions' cookies, first those that only this host can set.
-
-    Beside them are cookies of other programs, in any form.
-    """
-    named = sorted(_named(cookies), key=lambda each: each[0] != SECURE_NAME)
-    return islice((_digest(name, text) for name, text in named if _TEXT.fullmatch(text)), MOST_NAMED)
-
-
-def _named(cookies: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for each in ";".join(cookies).split(";"):
-        name, _, text = each.partition("=")
-        if name.strip() in (SECURE_NAME, PLAIN_NAME):
-            yield name.strip(), text.strip()
-
-
-def _name(*, secure: bool) -> str:
-    return SECURE_NAME if secure else PLAIN_NAME
-
-
-def _digest(name: str, text: str) -> bytes:
-    """Return the digest of a cookie, its name included.
-
-    A session that began over TLS is none under the plain name: that cookie any host of the domain can set.
-    """
-    return sha256(f"{name}={text}".encode("utf-8", "surrogateescape")).digest()
-
-
-def _cookie(text: str, *, secure: bool, seconds: int) -> str:
-    ending = "; Secure" if secure else ""
-    return f"{_name(secure=secure)}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{ending}"

@@ -65,6 +65,8 @@ class RunningServer:
     """Whether it shows the dashboard to browsers."""
     asks_callers: bool
     """Whether callers must prove who they are."""
+    path_prefix: str = ""
+    """What paths of HTTP begin with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +139,7 @@ async def serve(
                     if parts.http_answers is not None:
                         await parts.http_answers
                     if ready is not None:
-                        server = await _running_now(parts, api=settings.api, ui=settings.ui.enabled)
+                        server = await _running_now(parts, settings)
                         await in_thread(lambda _: ready(server), name="ready")
                     await _until_stopped(parts, engine, stopping, clock)
                 finally:
@@ -303,16 +305,17 @@ async def _working(
         await working
 
 
-async def _running_now(parts: Parts, *, api: bool, ui: bool) -> RunningServer:
+async def _running_now(parts: Parts, settings: Settings) -> RunningServer:
     page = await parts.service.list_tasks(TaskFilter(), Page(size=SHOWN_TASKS))
     return RunningServer(
         grpc_addresses=parts.addresses,
         http_addresses=parts.http_addresses,
         tasks=page.tasks,
         more=bool(page.next_page_token),
-        api=api,
-        ui=ui,
+        api=settings.api,
+        ui=settings.ui.enabled,
         asks_callers=parts.gate.mode is Mode.REQUIRED,
+        path_prefix=settings.http.path_prefix,
     )
 
 

@@ -173,7 +173,7 @@ def _http_server(
     http: Any,
 ) -> "HttpServer":
     """Make the HTTP server by its module, which is loaded late."""
-    sessions = Sessions(core.store, core.clock)
+    sessions = Sessions(core.store, core.clock, settings.http.path_prefix)
     app = http.application(
         core.service if settings.api else None,
         registry=core.metrics.registry,
@@ -202,6 +202,8 @@ def _http_server(
         sessions=sessions,
     )
     served = guard if core.tracer is None else http.Traced(guard, core.tracer)
+    if options.path_prefix:
+        served = http.BelowPrefix(served, options.path_prefix, counted)
     made: HttpServer = http.HttpServer(served, grace=STREAM_GRACE)
     return made
 
@@ -217,6 +219,7 @@ def _pages(
 ) -> "Callable[[FastAPI, Service], None]":
     """Return what adds the pages to the HTTP application."""
     from schedule_grpc.api.ui.dashboard import Dashboard, Shown  # noqa: PLC0415 (as HTTP: in its thread, late)
+    from schedule_grpc.api.ui.html import policy_for  # noqa: PLC0415
     from schedule_grpc.api.ui.pages import add_pages  # noqa: PLC0415
 
     options = settings.ui
@@ -232,6 +235,7 @@ def _pages(
         replicas=core.store.replicas,
         grpc=addresses,
         secure=settings.auth.behind_tls_proxy,
+        policy=policy_for(options.frame_ancestors),
     )
     return partial(add_pages, dashboard=dashboard)
 

@@ -22,6 +22,8 @@ LONG_WAIT = timedelta(seconds=30)
 MOST_FAILURES = 10_000
 MOST_GROUPS = 200
 """The newest failures that are grouped, at most."""
+MOST_DURATIONS = 5_000
+"""The newest executions whose durations are looked at."""
 ENDED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SKIPPED, State.MISSED})
 
 
@@ -168,6 +170,28 @@ class Pulse:
             for state, count in counts.items():
                 into[state] = into.get(state, 0) + count
         return tuple(PulseBucket(start_time=first + number * step, counts=each) for number, each in enumerate(sums))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandlerDuration:
+    """How long the executions of one handler took, from their first attempts' starts to their ends."""
+
+    p95: timedelta
+    """95 of 100 took no longer."""
+    count: int
+    """Executions that ran and have ended; the figure is of these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandlerDurations:
+    """How long executions of the last 24 hours took, by handler: of the newest ones, up to `MOST_DURATIONS`."""
+
+    handlers: Mapping[str, HandlerDuration] = field(default_factory=dict)
+    """Handlers of which none ran are left out."""
+    complete_from: datetime
+    """Executions that were recorded earlier are not among them."""
+    is_whole: bool
+    """Whether these are all of the last 24 hours."""
 
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

@@ -21,7 +21,7 @@ from schedule_grpc.service.manual_runs import ManualRuns, Starter
 from schedule_grpc.service.namespaces import NamespaceService, NamespaceSettings
 from schedule_grpc.service.pulse import Pulses
 from schedule_grpc.service.quotas import Quotas, Refused
-from schedule_grpc.service.summary import SHARED_FOR, Vitals
+from schedule_grpc.service.summary import DURATIONS_KEPT_FOR, SHARED_FOR, Vitals
 from schedule_grpc.service.tasks import Registrations, TaskService
 from schedule_grpc.service.together import Together
 from schedule_grpc.service.upcoming import KEPT_FOR, MARK_KEPT_FOR
@@ -29,7 +29,7 @@ from schedule_grpc.service.why import WhyService
 from schedule_grpc.store import LogBook, Store
 
 if TYPE_CHECKING:
-    from schedule_grpc.domain.summary import Summary
+    from schedule_grpc.domain.summary import HandlerDurations, Summary
     from schedule_grpc.domain.upcoming import Upcoming
 
 __all__ = ["Service", "Vitals"]
@@ -92,6 +92,7 @@ class Service(TaskService, WhyService, NamespaceService, AuditService):
         self._draining = asyncio.Event()
         self._vitals = vitals
         self._summaries: KeptFor[Summary] = KeptFor(SHARED_FOR, clock)
+        self._durations: KeptFor[HandlerDurations] = KeptFor(DURATIONS_KEPT_FOR, clock)
         self._pulses = Pulses(store, clock)
         self._counted: KeptFor[Upcoming] = KeptFor(KEPT_FOR, clock)
         self._marks: KeptFor[object] = KeptFor(MARK_KEPT_FOR, clock)

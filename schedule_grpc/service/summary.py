@@ -14,9 +14,11 @@ from schedule_grpc.domain.listing import TaskFilter, TaskOrder, TaskState
 from schedule_grpc.domain.paging import Page
 from schedule_grpc.domain.states import State
 from schedule_grpc.domain.summary import (
+    DAY,
     ENDED,
     LONG_WAIT,
     MOST_ATTENTION,
+    MOST_DURATIONS,
     MOST_ENDS,
     MOST_GROUPS,
     MOST_NEXT,
@@ -25,6 +27,7 @@ from schedule_grpc.domain.summary import (
     AttentionKind,
     Counts,
     FailureGroups,
+    HandlerDurations,
     NextRun,
     OpenCondition,
     Pulse,
@@ -40,6 +43,8 @@ from schedule_grpc.service.pulse import Pulses
 
 SHARED_FOR = 1.0
 """Seconds for which all viewers get the same summary."""
+DURATIONS_KEPT_FOR = 60.0
+"""Seconds for which all viewers get the same durations."""
 NEXT_TASKS = 200
 """Tasks that are read for the next runs: many fire at the same time."""
 RUNNING_READ = 500
@@ -60,6 +65,7 @@ class SummaryService(ListService, ExecutionService):
     """The part of the Service that shows a namespace at a glance."""
 
     _summaries: KeptFor[Summary]
+    _durations: KeptFor[HandlerDurations]
     _pulses: Pulses
     _vitals: Vitals
 
@@ -90,7 +96,18 @@ class SummaryService(ListService, ExecutionService):
         )
         return replace(found, groups=shown, more_count=sum(group.count for group in covered[MOST_GROUPS:]))
 
+    async def durations(self) -> HandlerDurations | None:
+        """Return how long executions of the last 24 hours took, by handler; None as for `pulse`.
+
+        All viewers get the same figures for a minute.
+        """
+        return await self._durations.get(self._namespace, self._measured) if self._permit.covers_all else None
+
     # -- inside
+
+    async def _measured(self) -> HandlerDurations:
+        since = self._clock.now() - DAY
+        return await self._store.durations_of_handlers(self._namespace, since=since, most=MOST_DURATIONS)
 
     async def _summed_up(self) -> Summary:
         now = self._clock.now()

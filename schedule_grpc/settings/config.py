@@ -99,13 +99,14 @@ class Settings(BaseSettings):
         default_factory=HttpOptions,
         description="The HTTP interface: its listeners as those of gRPC, or a table of `address` (the listeners; `off` "
         "for none), `allowed_hosts` (names "
-        "under which it is reached), `allowed_origins` (sites whose pages may ask), `changes` (false: nothing can be "
-        "changed by HTTP)",
+        "under which it is reached), `allowed_origins` (sites whose pages may ask), `path_prefix` (below which a "
+        "proxy hands paths on), `changes` (false: nothing can be changed by HTTP)",
     )
     ui: Annotated[UiOptions, table("ui")] = Field(
         default_factory=UiOptions,
         description="The dashboard below /ui: `enabled`, `title` (of this server, beside the product's name), `colour` "
-        "(of the line above each page: `blue`, `green`, `amber`, `red`, `violet`)",
+        "(of the line above each page: `blue`, `green`, `amber`, `red`, `violet`), `frame_ancestors` (sites that may "
+        "show it in a frame)",
     )
     handlers: Annotated[list[str], NAMES] = Field(
         default_factory=list, description="Modules whose handlers are offered"

@@ -1,11 +1,13 @@
 """Settings of the HTTP interface, and of the pages that it shows to browsers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from schedule_grpc.settings.listeners import ListenerOptions, Listeners, addresses
-from schedule_grpc.settings.values import NAMES, OFF, checked_origin
+from schedule_grpc.settings.values import NAMES, OFF, checked_origin, checked_prefix
+
+Origins: TypeAlias = Annotated[list[Annotated[str, AfterValidator(checked_origin)]], NAMES]
 
 
 def _none_if_off(value: object) -> object:
@@ -19,9 +21,8 @@ class HttpOptions(BaseModel):
 
     address: Annotated[Listeners, BeforeValidator(_none_if_off)] = (ListenerOptions(address="127.0.0.1:8787"),)
     allowed_hosts: Annotated[list[str], NAMES] = Field(default_factory=list)
-    allowed_origins: Annotated[list[Annotated[str, AfterValidator(checked_origin)]], NAMES] = Field(
-        default_factory=list
-    )
+    allowed_origins: Origins = Field(default_factory=list)
+    path_prefix: Annotated[str, AfterValidator(checked_prefix)] = ""
     changes: bool = True
 
     def __str__(self) -> str:
@@ -29,13 +30,14 @@ class HttpOptions(BaseModel):
 
 
 class UiOptions(BaseModel):
-    """The dashboard: whether there is one, and by what people tell this server's from others."""
+    """The dashboard: whether there is one, by what people tell this server's from others, and who may show it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = True
     title: Annotated[str, Field(max_length=40)] = ""
     colour: Literal["none", "blue", "green", "amber", "red", "violet"] = "none"
+    frame_ancestors: Origins = Field(default_factory=list)
 
     def __str__(self) -> str:
         return "on" if self.enabled else OFF

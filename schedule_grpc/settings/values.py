@@ -16,7 +16,18 @@ OFF = "off"
 """The value instead of an address that turns an interface off."""
 _IPV6 = re.compile(r"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.%]*\]")
 """Begins like a JSON list."""
-_NO_HOST = re.compile(r"[/?#,]")
+_HOST_OF_ORIGIN = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+"""As browsers write it: a name in another script is in ASCII, and nothing stands for several names."""
+_FAULTS_OF_PREFIX = {
+    "does not begin with a slash": re.compile(r"[^/].*", re.DOTALL),
+    "ends with a slash": re.compile(r".*/", re.DOTALL),
+    "has an empty segment": re.compile(r".*//.*", re.DOTALL),
+    "has a segment of dots, which browsers take away": re.compile(r".*/\.{1,2}(?:/.*)?", re.DOTALL),
+    "has a character other than letters, digits and - . _ ~ (others need encoding)": re.compile(
+        r".*[^0-9A-Za-z._~/-].*", re.DOTALL
+    ),
+}
+"""What keeps a text from being a prefix of paths that is written in one way only; the first that fits is told."""
 
 
 def duration(value: object) -> object:
@@ -101,9 +112,17 @@ def is_loopback(host: str) -> bool:
 def checked_origin(origin: str) -> str:
     """Return a browser's origin (scheme and host) in lower case."""
     scheme, _, host = origin.partition("://")
-    if scheme not in ("http", "https") or not host or _NO_HOST.search(host) or not are_hosts(host):
+    if scheme not in ("http", "https") or not _HOST_OF_ORIGIN.fullmatch(host) or not are_hosts(host):
         raise ValueError(f"{shown(origin)!r} is not an origin such as https://ops.example")
     return origin.lower()
+
+
+def checked_prefix(prefix: str) -> str:
+    """Return the prefix of paths, such as ``/ops/schedule``; the empty one is none."""
+    for fault, faulty in _FAULTS_OF_PREFIX.items():
+        if faulty.fullmatch(prefix):
+            raise ValueError(f"{shown(prefix)!r} {fault}; a prefix is written as /schedule or /ops/schedule")
+    return prefix
 
 
 def is_url_of_host(url: str) -> bool:

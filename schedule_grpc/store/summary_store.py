@@ -8,7 +8,7 @@ from schedule_grpc.domain.access.namespace import TaskKey
 from schedule_grpc.domain.execution import Execution
 from schedule_grpc.domain.explanation import Records
 from schedule_grpc.domain.states import State
-from schedule_grpc.domain.summary import Counts, OpenCondition, WaitingQueue
+from schedule_grpc.domain.summary import Counts, HandlerDurations, OpenCondition, WaitingQueue
 from schedule_grpc.domain.task import Task, TaskFilter
 from schedule_grpc.store.operations import summary, upcoming, why
 from schedule_grpc.store.operations.summary import Failure
@@ -40,6 +40,10 @@ class SummaryStore(Transactions):
     ) -> Mapping[datetime, Mapping[State, int]]:
         """Return how many executions that were recorded in [since, until) have ended, by minute and state."""
         return await self._database.read(partial(summary.ends_by_minute, namespace, since, until))
+
+    async def durations_of_handlers(self, namespace: str, *, since: datetime, most: int) -> HandlerDurations:
+        """Return how long executions recorded from a time on took, by handler: of the newest ones, up to a number."""
+        return await self._database.read(partial(summary.durations_of_handlers, namespace, since, most))
 
     async def failures_before(
         self, namespace: str, *, since: datetime, after: tuple[int, str], limit: int

@@ -6,23 +6,24 @@ import pytest
 from playwright.async_api import Page, expect
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST
-from support.servers.process import Server, serving
+from support.servers.process import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.keyless]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the built-in tasks."""
-    folder = tmp_path_factory.mktemp("server")
-    with serving(folder, "--http", "127.0.0.1:0", "--init", handlers=None, **quiet()) as running:
-        yield running
+@pytest.fixture(scope="module", params=["", "/ops/schedule"])
+def address(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server with the built-in tasks, which is below a prefix or not."""
+    folder, prefix = tmp_path_factory.mktemp("server"), request.param
+    variables = quiet() | {"SCHEDULE_HTTP__PATH_PREFIX": prefix}
+    with serving(folder, "--http", "127.0.0.1:0", "--init", handlers=None, **variables) as running:
+        yield f"http://{running.http_address}{prefix}"
 
 
-async def test_the_page_shows_and_tries_a_call(server: Server, page: Page):
+async def test_the_page_shows_and_tries_a_call(address: str, page: Page):
     """Each route is shown, and "Execute" asks the server that serves the page."""
     expect.set_options(timeout=AT_MOST * 1000)
-    await page.goto(f"http://{server.http_address}/docs")
+    await page.goto(f"{address}/docs")
     operation = page.locator(".opblock", has=page.locator('[data-path="/tasks/{name}"]')).filter(has_text="GET").first
     await operation.click()
     await operation.get_by_role("button", name="Try it out").click()

@@ -1,13 +1,9 @@
 """A generated client of the contract in Chromium; and a page of another site, whose requests change nothing."""
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -19,28 +15,13 @@ from support.callers.tour import ERROR, is_whole
 from support.machine.node import made, needs_node, run
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST, until
+from support.servers.file_site import file_site
 from support.servers.process import Server, serving
 
 SERVICE = "/schedule.v1.ScheduleService/"
 READS = {"ListTasks", "GetTask", "GetTaskHistory"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.keyless]
-
-
-class Files(SimpleHTTPRequestHandler):
-    """Files of a folder, without a log."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def site(folder: Path) -> Iterator[int]:
-    """Serve a folder's files on this machine; the context gives the port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +40,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = made("fetch-client", tmp_path_factory.mktemp("page"))
     run("npm", "run", "build", folder=folder)
     place = tmp_path_factory.mktemp("server")
-    with site(folder) as allowed, site(folder) as other:
+    with file_site(folder) as allowed, file_site(folder) as other:
         origin = f"http://127.0.0.1:{allowed}"
         (place / "schedule.toml").write_text(f'[http]\nallowed_origins = ["{origin}"]\n')
         with serving(place, "--http", "127.0.0.1:0", "--init", handlers=None, **quiet()) as server:

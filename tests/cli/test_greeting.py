@@ -38,7 +38,7 @@ from schedule_grpc.runtime.listeners import Bound
 )
 def test_a_listener_has_its_commands(bound: Bound, grpcurl: str, curl: str, url: str):
     """The place of CA.pem is the reader's to fill; a socket is named by its path."""
-    assert (serve._grpcurl(bound, "-d X"), serve._curl(bound), serve._url(bound)) == (grpcurl, curl, url)
+    assert (serve._grpcurl(bound, "-d X"), serve._curl(bound, "/tasks"), serve._url(bound)) == (grpcurl, curl, url)
 
 
 @pytest.mark.parametrize("asks_callers", [True, False])
@@ -53,16 +53,21 @@ def test_a_server_that_asks_for_keys_says_where_they_go(asks_callers: bool, caps
 
 
 @pytest.mark.parametrize(
-    ("api", "ui", "offered"),
+    ("api", "ui", "prefix", "offered"),
     [
-        (True, True, "dashboard at /ui, documentation at /docs"),
-        (True, False, "documentation at /docs"),
-        (False, True, "/health and /metrics"),
+        (True, True, "", "dashboard at /ui, documentation at /docs"),
+        (True, True, "/ops", "dashboard at /ops/ui, documentation at /ops/docs"),
+        (True, False, "", "documentation at /docs"),
+        (False, True, "/ops", "/health and /metrics"),
     ],
 )
-def test_what_a_browser_finds_is_said(api: bool, ui: bool, offered: str, capsys: pytest.CaptureFixture[str]):
-    """The dashboard first, where there is one."""
+def test_what_a_browser_finds_is_said(
+    api: bool, ui: bool, prefix: str, offered: str, capsys: pytest.CaptureFixture[str]
+):
+    """The dashboard first, where there is one; below the prefix of the settings."""
     bound = (Bound(address="127.0.0.1:1", encrypted=False),)
-    facts = {"tasks": (), "more": False, "asks_callers": False}
+    facts = {"tasks": (), "more": False, "asks_callers": False, "path_prefix": prefix}
     serve._greet(RunningServer(grpc_addresses=bound, http_addresses=bound, api=api, ui=ui, **facts))
-    assert f"HTTP on http://127.0.0.1:1 ({offered})\n" in capsys.readouterr().out
+    greeting = capsys.readouterr().out
+    assert f"HTTP on http://127.0.0.1:1 ({offered})\n" in greeting
+    assert f"curl http://127.0.0.1:1{prefix}/tasks\n" in greeting or not api

@@ -47,7 +47,7 @@ BY_DESIGN = (
         "living_workers",
         "attempts_of_workers",
         *("tasks_by_next_run", "tasks_in_states", "tasks_sorted"),
-        *("count_overdue", "ends_by_minute", "longest_running", "open_conditions"),
+        *("count_overdue", "ends_by_minute", "longest_running", "open_conditions", "durations_of_handlers"),
     }
 )
 """Reads a whole small table; counts what is open, once at the start; walks indexes that hold only what is wrong now,
@@ -134,6 +134,7 @@ SEARCHED = {
     "count_overdue": {"task_by_start"},
     "ends_by_minute": {"execution_ended"},
     "failures_before": {"execution_ended"},
+    "durations_of_handlers": {"execution_by_age"},
     "waiting_handlers": {"execution_claimable"},
     "schedules": {"living_task_by_name"},
     "schedules_mark": {"living_task_by_name"},
@@ -148,7 +149,7 @@ SEARCHED = {
 OF_ONE_NAMESPACE = {
     "ended_executions",
     "waiting_executions",
-    "executions",
+    *("executions", "durations_of_handlers"),
     "histories_that_grew",
     "list_tasks",
     "tasks_named_like",

@@ -14,12 +14,17 @@ from schedule_grpc.api.ui.links import Links
 from schedule_grpc.api.ui.render import FOLDER
 
 
-@pytest.mark.parametrize(("prefix", "start"), [("", "/ui/"), ("/a/b", "/a/b/ui")])
-async def test_all_links_lead_somewhere(rig: Rig, pages: Reader, prefix: str, start: str):
+@pytest.mark.parametrize(
+    ("prefix", "strips", "start"),
+    [("", True, "/ui/"), ("/a/b", True, "/a/b/ui"), ("/a/b", False, "/a/b/ui")],
+    ids=["alone", "a proxy strips", "the server strips"],
+)
+async def test_all_links_lead_somewhere(rig: Rig, pages_with, prefix: str, strips: bool, start: str):
     """From the first page on, with a trailing slash or below a prefix, nothing is refused and nothing leaves."""
     await rig.register("task", "@hourly", metadata={"category": "reports"})
     await rig.register("failing", "@hourly", payload={"fate": "raise"}, policy={"retry.max_retries": 0})
     await rig.skip(3600)
+    pages: Reader = pages_with(path_prefix="" if strips else prefix)
     pages.prefix = prefix
     waiting, seen = deque([start]), set()
     while waiting:
@@ -34,8 +39,9 @@ async def test_all_links_lead_somewhere(rig: Rig, pages: Reader, prefix: str, st
         for link in read.page.links:
             further = urljoin(path, link).partition("#")[0]
             assert urlsplit(further).path.startswith(f"{prefix}/"), (path, link)
-            if not further.endswith(("/docs", "/metrics")):
+            if not further.endswith("/metrics"):
                 waiting.append(further)
+    rig.service.drain()
     pages_seen = {urlsplit(path).path.removeprefix(prefix).rstrip("/") for path in seen}
     assert {
         "/ui",
@@ -101,6 +107,23 @@ async def test_the_policy_of_a_page(pages: Reader):
     assert "frame-ancestors 'none'" in policy
     assert headers["x-frame-options"] == "DENY"
     assert headers["cache-control"] == "no-store"
+
+
+async def test_sites_may_show_pages_in_a_frame(rig: Rig, pages_with):
+    """Those that the settings list, and pages only: neither the documentation, nor JSON, nor a worker's script."""
+    sites = ("https://ops.example", "https://wiki.example:8443")
+    pages: Reader = pages_with(sites=sites)
+    for path in ("/ui", "/ui/tasks", "/ui/tasks/nothing", "/ui/nothing"):
+        headers = (await pages.get(path)).headers
+        assert headers["content-security-policy"].endswith(f"; frame-ancestors {' '.join(sites)}"), path
+        assert "default-src 'none'; script-src 'self';" in headers["content-security-policy"]
+        assert "x-frame-options" not in headers, path
+    script = next(link for link in (await pages.get("/ui")).page.links if link.endswith("main.js"))
+    for path in ("/docs", "/tasks", "/", urljoin("/ui", script), "/nothing"):
+        headers = (await pages.get(path)).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert headers["x-frame-options"] == "DENY", path
+    rig.service.drain()
 
 
 async def test_a_server_without_pages(rig: Rig):

@@ -245,3 +245,22 @@ async def test_an_hour_of_the_map_leads_to_its_runs(rig: Rig, pages: Reader):
     (current,) = [each for each in chosen.page.named("a") if each.get("class") == "cell" and "aria-current" in each]
     assert current["aria-label"] == of_late["aria-label"]
     assert (await pages.get("/ui/upcoming?at=2001-01-01T00:00Z")).status == 400
+
+
+async def test_handlers_say_how_long_their_executions_took(rig: Rig, pages: Reader, monkeypatch):
+    """The time of 95 of 100, and of how many; if not all of a day are looked at, since when."""
+    await rig.register("task", "@manual")
+    assert not re.search(r"\bms of\b", (await pages.get("/ui/handlers")).page.said)
+    for _ in range(3):
+        await rig.service.run_now("task", detach=True)
+        await rig.tick()
+    await rig.clock.advance(61)
+    said = (await pages.get("/ui/handlers")).page.said
+    assert re.search(r"\b\d+ ms of 3\b", said), said
+    assert "of those recorded within 24 hours." in said
+    monkeypatch.setattr("schedule_grpc.service.summary.MOST_DURATIONS", 2)
+    await rig.clock.advance(61)
+    read = await pages.get("/ui/handlers")
+    assert "of which the newest" in read.page.said
+    assert re.search(r"\b\d+ ms of 2\b", read.page.said)
+    check_plain(read)

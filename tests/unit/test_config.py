@@ -146,12 +146,18 @@ def test_the_http_interface_is_an_address_or_a_table(tmp_path: Path, monkeypatch
         "ftp://a",
         "*",
         "null",
+        "https://*.example",
+        "https://bücher.example",
+        "https://ops.example;script-src",
+        "https://ops.example 'self'",
+        "'self'",
     ],
 )
-def test_an_origin_that_is_none_is_refused(tmp_path: Path, origin: str):
-    """It would never be equal to one."""
-    (tmp_path / "schedule.toml").write_text(f'[http]\nallowed_origins = ["{origin}"]\n')
-    with pytest.raises(ConfigurationError, match=r"schedule\.toml: http\.allowed_origins\[0\]: .* is not an origin"):
+@pytest.mark.parametrize(("table", "key"), [("http", "allowed_origins"), ("ui", "frame_ancestors")])
+def test_an_origin_that_is_none_is_refused(tmp_path: Path, origin: str, table: str, key: str):
+    """It would never be equal to one, or say more in a header than one site."""
+    (tmp_path / "schedule.toml").write_text(f'[{table}]\n{key} = ["{origin}"]\n')
+    with pytest.raises(ConfigurationError, match=rf"schedule\.toml: {table}\.{key}\[0\]: .* is not an origin"):
         load({})
 
 

@@ -49,6 +49,7 @@ LISTS = {
     "handlers": ("a", "b.c"),
     "http.allowed_hosts": ("api", "[::1]"),
     "http.allowed_origins": ("https://a.example", "http://b.example:1"),
+    "ui.frame_ancestors": ("https://a.example", "http://b.example:1"),
     "alerts.urls": ("https://x.example/a,b?c=d,e", "mailtos://u:p@mail.example?to=a@x,b@x"),
     "backup.allow_urls": ("s3://bucket/a", "file:///b"),
     "auth.anonymous_grants": ("observe@*", "read@reports"),

@@ -6,7 +6,8 @@ takes longer to load than the rest of the server.
 
 from schedule_grpc.api.http.application import application
 from schedule_grpc.api.http.guard import Access, Guard
+from schedule_grpc.api.http.prefix import BelowPrefix
 from schedule_grpc.api.http.server import HttpServer
 from schedule_grpc.api.http.traced import Traced, noting_route
 
-__all__ = ["Access", "Guard", "HttpServer", "Traced", "application", "noting_route"]
+__all__ = ["Access", "BelowPrefix", "Guard", "HttpServer", "Traced", "application", "noting_route"]

@@ -22,6 +22,7 @@ from schedule_grpc.api.http.executions import ExecutionRoutes
 from schedule_grpc.api.http.insight import add_insight_routes
 from schedule_grpc.api.http.json_body import Unreadable
 from schedule_grpc.api.http.keys import KeyRoutes
+from schedule_grpc.api.http.prefix import prefix_of
 from schedule_grpc.api.http.routing import refuse_unknown_questions
 from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
 from schedule_grpc.api.http.target import ApiRoute, serve
@@ -49,10 +50,12 @@ class _Application(FastAPI):
                 description["components"]["schemas"].pop(name, None)
         return super().openapi()
 
-    async def described(self) -> Answer:
-        """Answer with the description."""
+    async def described(self, request: Request) -> Answer:
+        """Answer with the description; below a prefix it says where the routes are."""
         aside: Aside = self.state.aside
-        return await aside.compute(lambda: Answer(self.openapi()))
+        prefix = prefix_of(request.scope)
+        servers = {"servers": [{"url": prefix}]} if prefix else {}
+        return await aside.compute(lambda: Answer(self.openapi() | servers))
 
 
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}

@@ -4,8 +4,10 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
+
+from schedule_grpc.api.http.prefix import way_to_root
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -20,18 +22,19 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Schedule Service</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="stylesheet" href="{root}docs/swagger-ui.css">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="{root}docs/swagger-ui-bundle.js"></script>
+<script src="{root}docs/start.js"></script>
 </body>
 </html>
 """
 _START = """\
+const description = new URL("../openapi.json", document.currentScript.src).href;
 window.addEventListener("load", () => SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null, queryConfigEnabled: false,
+  url: description, dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null, queryConfigEnabled: false,
 }));
 """
 _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
@@ -47,9 +50,9 @@ class DocsRoutes:
         for name, kind in _FILES.items():
             app.get(f"/docs/{name}", include_in_schema=False)(partial(_file, name, kind))
 
-    async def page(self) -> Response:
-        """Return the page."""
-        return HTMLResponse(_PAGE, headers={"content-security-policy": POLICY})
+    async def page(self, request: Request) -> Response:
+        """Return the page. Its addresses are relative: whatever prefix a proxy publishes the server below."""
+        return HTMLResponse(_PAGE.format(root=way_to_root(request.scope)), headers={"content-security-policy": POLICY})
 
     async def start(self) -> Response:
         """Return the script that starts Swagger UI: a page without inline scripts can forbid them all."""

@@ -25,6 +25,7 @@ from schedule_grpc.access.current import OUTSIDE, Call, begin
 from schedule_grpc.access.gate import NOBODY, Gate
 from schedule_grpc.access.rules import RULES, Rule, is_reading
 from schedule_grpc.access.sessions import Sessions
+from schedule_grpc.api.http.answering import HEADERS, Answering
 from schedule_grpc.api.http.application import internal_error
 from schedule_grpc.api.http.connect import ADMISSION_KEY, answer_to_rpc
 from schedule_grpc.api.http.connection import CROWDED, HEALTH_ONLY, credentials_of
@@ -51,16 +52,6 @@ FIRST_ERROR = 400
 INTERNAL = 500
 JSON, UTF_8 = "application/json", "utf-8"
 _OTHER_JSON = re.compile(r"application/[^/]+\+json")
-
-HEADERS: Mapping[bytes, bytes] = {
-    b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
-    b"referrer-policy": b"no-referrer",
-    b"cache-control": b"no-store",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-    b"cross-origin-resource-policy": b"same-origin",
-}
-"""Headers of every answer; names in lower case, as ASGI has them."""
 
 STRANGER = Call(NOBODY, Rule(open=True))
 """The call of a caller that was not admitted."""
@@ -131,7 +122,7 @@ class Guard:
         headers = Headers(scope=call)
         rpc = self._rpcs.get(call["path"])
         target = target_of(self._routes if rpc is None else (rpc,), call["method"], call["path"])
-        answer = _Answering(send, self._headers(headers, rpc=rpc is not None))
+        answer = Answering(send, self._headers(headers, rpc=rpc is not None))
         try:
             await self._answer(call, headers, target, receive, answer)
         except Refused as refused:
@@ -154,9 +145,7 @@ class Guard:
             route = getattr(call.get("route"), "path", "other")
             self._answered(scope["method"], route, answer.status or 0)
 
-    async def _answer(
-        self, call: Scope, headers: Headers, target: Target, receive: Receive, answer: "_Answering"
-    ) -> None:
+    async def _answer(self, call: Scope, headers: Headers, target: Target, receive: Receive, answer: Answering) -> None:
         method = call["method"]
         self._check_host(call, headers, target)
         if call["state"][CROWDED] and not target.probes:
@@ -211,7 +200,7 @@ class Guard:
         return target.route.refused(Request({**call, "app": self._app}), answer)
 
     async def _serve(
-        self, call: Scope, target: Target, route: ApiRoute, headers: Headers, receive: Receive, answer: "_Answering"
+        self, call: Scope, target: Target, route: ApiRoute, headers: Headers, receive: Receive, answer: Answering
     ) -> None:
         if call["method"] == "HEAD":
             if route.acts or route.lasts:
@@ -227,7 +216,7 @@ class Guard:
             await self._app(call, _replayed(body), answer.send)
 
     async def _serve_rpc(
-        self, call: Scope, target: Target, headers: Headers, receive: Receive, answer: "_Answering"
+        self, call: Scope, target: Target, headers: Headers, receive: Receive, answer: Answering
     ) -> None:
         if call["method"] == "HEAD":
             call["method"] = "GET"
@@ -308,27 +297,6 @@ class Guard:
         if origin is None or origin not in self._access.origins:
             return usual
         return {**usual, **sharing_headers(origin, rpc=rpc)}
-
-
-class _Answering:
-    """Sends an answer with the headers of every answer, and records its status."""
-
-    def __init__(self, send: Send, headers: Mapping[bytes, bytes]) -> None:
-        self._send = send
-        self._headers = headers
-        self.status: int | None = None
-        self.is_complete = False
-
-    async def send(self, message: Message) -> None:
-        """Send a part of the answer."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = message.setdefault("headers", [])
-            present = {name for name, _ in headers}
-            headers += [header for header in self._headers.items() if header[0] not in present]
-        else:
-            self.is_complete = not message.get("more_body", False)
-        await self._send(message)
 
 
 async def _parts(receive: Receive) -> AsyncIterator[bytes]:

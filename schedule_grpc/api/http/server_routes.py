@@ -17,6 +17,7 @@ from schedule_grpc.api.http import shown
 from schedule_grpc.api.http.bodies import Instant
 from schedule_grpc.api.http.envelope import Answer, success
 from schedule_grpc.api.http.namespaces import Namespaced
+from schedule_grpc.api.http.prefix import prefix_of
 from schedule_grpc.api.http.routing import BODY, described
 from schedule_grpc.api.http.target import ApiRoute, PodProbeRoute, ProbeRoute
 from schedule_grpc.domain.access.scope import Scope
@@ -152,21 +153,26 @@ class LeadingRoute(ApiRoute):
         answer = super().get_route_handler()
 
         async def lead_or_answer(request: Request) -> Response:
-            return _led_to_pages() if _shows_pages(request) else await answer(request)
+            return _led_to_pages(request) if _shows_pages(request) else await answer(request)
 
         return lead_or_answer
 
     def refused(self, request: Request, refusal: Response) -> Response:
         """Lead a browser that proves nothing to the pages, where it can log in."""
-        return _led_to_pages() if refusal.status_code == UNAUTHENTICATED and _shows_pages(request) else refusal
+        return _led_to_pages(request) if refusal.status_code == UNAUTHENTICATED and _shows_pages(request) else refusal
 
 
 def _shows_pages(request: Request) -> bool:
     return request.headers.get("accept", "").startswith("text/html")
 
 
-def _led_to_pages() -> Response:
-    return RedirectResponse("ui", 303)  # relative: whatever prefix a proxy has taken off
+def _led_to_pages(request: Request) -> Response:
+    """Lead on by a relative address, whatever prefix a proxy has taken off.
+
+    The root below a prefix of the settings may be asked for without its slash, where a relative address would leave it.
+    """
+    prefix = prefix_of(request.scope)
+    return RedirectResponse(f"{prefix}/ui" if prefix else "ui", 303)
 
 
 class ServerRoutes:

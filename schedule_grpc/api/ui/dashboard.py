@@ -8,6 +8,7 @@ from starlette.responses import Response
 from schedule_grpc.access.gate import Gate
 from schedule_grpc.access.sessions import Sessions
 from schedule_grpc.api.ui.assets import Assets
+from schedule_grpc.api.ui.html import POLICY
 from schedule_grpc.api.ui.viewer import Viewer
 from schedule_grpc.domain.access.grant import ALL
 from schedule_grpc.domain.access.scope import Scope
@@ -53,6 +54,8 @@ class Dashboard:
     """The addresses on which the server listens for gRPC."""
     secure: bool = False
     """Whether browsers come over TLS that a proxy before the server ends."""
+    policy: str = POLICY
+    """What browsers may do with a page, and which sites may show it in a frame."""
 
     parts: KeptFor[Response] = field(init=False)
     """Main parts of pages that were rendered within the last second."""

@@ -1,7 +1,7 @@
 """Relative addresses of pages, routes and files, so that any path prefix works without being configured.
 
-A proxy that publishes the server below ``/ops/schedule/`` strips that prefix; a browser resolves a relative address
-against the path that it knows. So a page counts the segments of its own path, and climbs that many.
+A proxy that publishes the server below ``/ops/schedule/`` strips that prefix, or the server does; a browser resolves a
+relative address against the path that it knows. So a page counts the segments of its own path, and climbs that many.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.types import Scope
+
+from schedule_grpc.api.http.prefix import way_to_root
 
 PAGES = "ui"
 """The first segment of the path of every page."""
@@ -29,13 +31,8 @@ class Links:
 
     @classmethod
     def of(cls, scope: Scope, *, namespace: str = "", version: str = "") -> "Links":
-        """Return the links of the page at a request's path.
-
-        ``raw_path`` is the path as the caller sent it, with its trailing slash and with ``%2F`` undecoded: as the
-        browser counts segments.
-        """
-        path: bytes = scope.get("raw_path") or scope["path"].encode()
-        return cls(root="../" * (path.count(b"/") - 1) or "./", namespace=namespace, version=version)
+        """Return the links of the page at a request's path."""
+        return cls(root=way_to_root(scope), namespace=namespace, version=version)
 
     def to(self, *segments: str, **query: object) -> str:
         """Return the address of a page, such as ``to("tasks", name, after=token)``; empty parameters are left out."""

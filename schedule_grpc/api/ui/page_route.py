@@ -61,7 +61,7 @@ class PageRoute(ApiRoute):
             details=told.get("details", ()),
             error_id=told.get("errorId", ""),
         )
-        page = Html(content, refusal.status_code).to(request)
+        page = Html(content, refusal.status_code, policy=dashboard.policy).to(request)
         for name in ("retry-after", "www-authenticate", "connection"):
             if name in refusal.headers:
                 page.headers[name] = refusal.headers[name]

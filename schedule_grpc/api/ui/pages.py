@@ -37,7 +37,7 @@ def add_pages(app: FastAPI, service: Service, dashboard: Dashboard) -> None:
 
     feed = Feed(service.hub, dashboard.clock, numbers, health)
     setattr(app.state, FEED, feed)
-    FileRoutes(dashboard.assets).add_to(app)
+    FileRoutes(dashboard).add_to(app)
     LoginRoutes(dashboard).add_to(app)
     now_page.add_to(app)
     task_pages.add_to(app)

@@ -9,6 +9,7 @@ from schedule_grpc.api.ui.page_route import add_route
 from schedule_grpc.api.ui.views.handlers import handlers_view
 from schedule_grpc.api.ui.views.words import duration_text
 from schedule_grpc.api.ui.visit import Visited
+from schedule_grpc.domain.summary import MOST_DURATIONS
 from schedule_grpc.store import NEWEST
 
 
@@ -21,12 +22,14 @@ def add_to(app: FastAPI) -> None:
 async def handlers(visit: Visited) -> Response:
     """Show the handlers, who offers them, and the workers."""
     service = visit.service
-    view = handlers_view(await service.handlers(), await service.workers(), await service.summary())
+    handlers, workers = await service.handlers(), await service.workers()
+    view = handlers_view(handlers, workers, await service.summary(), await service.durations())
     return await visit.page(
         "handlers.html",
         title="Handlers and workers",
         here="handlers",
         view=view,
+        most_durations=MOST_DURATIONS,
         watch="*",
         rpc=("ListHandlers", {}),
         api=visit.links.api("handlers"),

@@ -79,7 +79,7 @@ class Visit:
             path=self.request.scope["path"],
             **values,
         )
-        return Html(content, status)
+        return Html(content, status, policy=self.dashboard.policy)
 
     def _grpcurl(self, rpc: str, request: Mapping[str, Any]) -> str:
         return command(

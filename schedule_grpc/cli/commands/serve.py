@@ -129,7 +129,9 @@ def _greet(running: "RunningServer") -> None:
 
     print(f"gRPC on {', '.join(map(_shown, running.grpc_addresses))}")
     if running.http_addresses:
-        documented = "dashboard at /ui, documentation at /docs" if running.ui else "documentation at /docs"
+        documented = f"documentation at {running.path_prefix}/docs"
+        if running.ui:
+            documented = f"dashboard at {running.path_prefix}/ui, {documented}"
         offered = documented if running.api else "/health and /metrics"
         print(f"HTTP on {', '.join(map(_url, running.http_addresses))} ({offered})")
     if not running.api:
@@ -151,7 +153,7 @@ def _greet(running: "RunningServer") -> None:
         data = f"-d '{json.dumps({'name': name})}'"
         print(f"  {_grpcurl(first, *proof, data)} {call}")
     if running.http_addresses:
-        print(f"  {_curl(running.http_addresses[0], *proof)}")
+        print(f"  {_curl(running.http_addresses[0], f'{running.path_prefix}/tasks', *proof)}")
     print(flush=True)
 
 
@@ -162,12 +164,12 @@ def _grpcurl(bound: "Bound", *options: str) -> str:
     return " ".join(("grpcurl", way, *options, *unix, bound.path or bound.address))
 
 
-def _curl(bound: "Bound", *options: str) -> str:
-    """Return a command that asks the server for its tasks."""
+def _curl(bound: "Bound", path: str, *options: str) -> str:
+    """Return a command that asks the server for what is at a path."""
     ways = ["--cacert CA.pem"] if bound.encrypted else []
     ways += [f"--unix-socket {bound.path}"] if bound.path else []
     host = "localhost" if bound.path else bound.address
-    return " ".join(("curl", *ways, *options, f"{_scheme(bound)}://{host}/tasks"))
+    return " ".join(("curl", *ways, *options, f"{_scheme(bound)}://{host}{path}"))
 
 
 def _shown(bound: "Bound") -> str:

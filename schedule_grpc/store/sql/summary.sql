@@ -89,3 +89,19 @@ WHERE namespace = :namespace AND state = 'FAILED' AND end_time IS NOT NULL
   AND create_time >= :oldest AND create_time <= :after_time AND (create_time, id) < (:after_time, :after_id)
 ORDER BY create_time DESC, id DESC
 LIMIT :limit;
+
+-- name: durations_of_handlers
+-- How many of the newest executions of a namespace ran and have ended, by handler, and within which time 95 of 100 of
+-- them did. They are looked at up to a number, whatever became of them; the oldest of them says how far that reached.
+WITH newest AS MATERIALIZED (
+    SELECT handler, create_time, start_time, end_time FROM task_executions
+    WHERE namespace = :namespace AND create_time >= :since
+    ORDER BY create_time DESC, id DESC LIMIT :most),
+ranked AS (
+    SELECT handler, end_time - start_time AS duration,
+        row_number() OVER (PARTITION BY handler ORDER BY end_time - start_time) AS place,
+        count(*) OVER (PARTITION BY handler) AS count
+    FROM newest WHERE start_time IS NOT NULL AND end_time IS NOT NULL)
+SELECT handler, count, duration,
+    (SELECT count(*) FROM newest) AS looked_at, (SELECT min(create_time) FROM newest) AS oldest_time
+FROM ranked WHERE place = (count * 95 + 99) / 100;

@@ -73,7 +73,7 @@ class Page(HTMLParser):
         found = [attributes.get("href") for tag, attributes in self.elements if tag in ("a", "link")]
         found += [attributes.get("src") for attributes in self.named("script")]
         found += [attributes.get("action") for attributes in self.named("form")]
-        return [each for each in found if each]
+        return [each for each in found if each and not each.startswith("data:")]
 
     @property
     def acts(self) -> set[str]:
@@ -83,10 +83,12 @@ class Page(HTMLParser):
 
 @dataclass(kw_only=True)
 class Reader:
-    """A browser without scripts before an ASGI application, behind a proxy that takes a prefix off each path."""
+    """A browser without scripts before an ASGI application, behind a proxy that publishes it below a prefix."""
 
     app: Any
     prefix: str = ""
+    strips: bool = True
+    """Whether the proxy takes the prefix off each path."""
     cookies: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     scheme: str = "http"
@@ -156,7 +158,7 @@ class Reader:
     def _scope(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         parts = urlsplit(path)
         assert parts.path.startswith(self.prefix), f"{path} leaves {self.prefix}"
-        raw = parts.path.removeprefix(self.prefix)
+        raw = parts.path.removeprefix(self.prefix) if self.strips else parts.path
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {"host": HOST, **self.headers, **more}
         if self.cookies:

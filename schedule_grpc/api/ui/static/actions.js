@@ -3,7 +3,7 @@
 
 import { address, call, task } from "./api.js";
 import { copy, loaded, toast } from "./dom.js";
-import { refetch } from "./live.js";
+import { endSession, refetch } from "./live.js";
 
 /** Say what came of a call, and show it. @param {import("./api.js").Answered} answer @param {string} done */
 export function settle(answer, done) {
@@ -37,9 +37,12 @@ async function initialize() {
   settle(answer, `${answer.data.registered?.length ?? 0} built-in tasks registered`);
 }
 
-async function logOut() {
-  await call("POST", "ui/logout");
-  location.href = address("ui/login");
+function logOut() {
+  return endSession(async () => {
+    const answer = await call("POST", "ui/logout");
+    if (!answer.ok) toast(reasons(answer), "bad");
+    return answer.ok;
+  }, address("ui/login"));
 }
 
 const asks = () => loaded(() => import("./asks.js"));

@@ -24,8 +24,9 @@ function open(url) {
     tell({ tick: event.data });
   };
   source.onerror = () => {
-    tell({ state: (state = "lost") });
-    if (source?.readyState === EventSource.CLOSED) { // refused: the browser itself would not try again
+    const refused = source?.readyState === EventSource.CLOSED; // then the browser itself would not try again
+    tell({ state: (state = "lost"), refused });
+    if (refused) {
       source = null;
       setTimeout(() => ports.size && !source && open(url), 30000);
     }

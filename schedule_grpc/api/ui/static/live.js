@@ -15,6 +15,9 @@ let isStale = false;
 let isPaused = false;
 let isAsking = false;
 let hasBegun = false;
+let isOver = false; // the session, or it is about to be: answers that are under way come too late
+/** Tells tabs of a session's end. @type {BroadcastChannel | undefined} */
+let tabs;
 let state = "off";
 let since = "";
 let epoch = "";
@@ -104,16 +107,17 @@ export function refetch() {
 
 /** Ask for the page's part again; one that another tab was given after the same tick will do. @param {string} tick */
 async function ask(tick) {
-  if (isAsking) return;
+  if (isAsking || isOver) return;
   isAsking = true;
   last = Date.now();
   isStale = false;
   try {
     const answer = await fetch(location.href.split("#")[0], { headers: { "x-part": "main", ...(tick ? { "x-tick": tick } : {}), ...(etag ? { "if-none-match": etag } : {}) }, credentials: "same-origin", cache: "no-store" });
-    main().classList.remove("stale");
-    if (answer.status === 401) location.reload();
-    if (answer.status === 304) return;
     const text = await answer.text();
+    if (isOver) return;
+    main().classList.remove("stale");
+    if (answer.status === 401) return leave();
+    if (answer.status === 304) return;
     if (!answer.ok && answer.status !== 404) {
       if (answer.status >= 500) main().classList.add("stale");
       return;
@@ -125,10 +129,32 @@ async function ask(tick) {
     document.dispatchEvent(new Event("patched"));
     if (!etag) setTimeout(soon, FLOOR);
   } catch {
+    if (isOver) return;
     main().classList.add("stale");
     isStale = true;
   } finally {
     isAsking = false;
+  }
+}
+
+/** The session is over: what is shown goes at once, also for the button Back; the server says where to log in. */
+function leave(to = location.href) {
+  isOver = true;
+  for (const shown of [main(), document.getElementById("counts")]) shown?.replaceChildren();
+  if (to === location.href) location.reload();
+  else location.replace(to);
+}
+
+/** End the session by a call; all tabs leave their pages if it succeeds, none shows anything anew meanwhile.
+ * @param {() => Promise<boolean>} end @param {string} to where this tab goes then */
+export async function endSession(end, to) {
+  isOver = true;
+  if (await end()) {
+    tabs?.postMessage("over");
+    leave(to);
+  } else {
+    isOver = false;
+    soon();
   }
 }
 
@@ -141,8 +167,10 @@ export function pause() {
 
 /** @param {any} message */
 function take(message) {
+  if (isOver) return;
   if (message.state) show(message.state);
   if (message.mark) begin(message.mark);
+  if (message.refused) soon(); // the page is told why: perhaps the session is over
   if (message.tick) {
     show("on");
     hear(message.tick);
@@ -173,16 +201,19 @@ export function start() {
   const feed = document.documentElement.dataset.feed;
   if (!feed || !document.querySelector(".nav")) return;
   const url = new URL(feed, location.href).href;
+  tabs = new BroadcastChannel(url.split("?")[0]); // of all namespaces: a session is for all of them
+  tabs.onmessage = () => leave();
   if (typeof SharedWorker === "undefined") alone(url);
   else {
     const worker = new SharedWorker(new URL("./feed-worker.js", import.meta.url), { name: url });
+    worker.onerror = () => alone(url); // as browsers refuse it in a frame of another site
     worker.port.onmessage = ({ data }) => take(data);
     worker.port.start();
     const beat = () => worker.port.postMessage({ url });
     beat();
     setInterval(beat, 30000);
     addEventListener("pagehide", () => worker.port.postMessage({ bye: true }));
-    addEventListener("pageshow", (event) => event.persisted && (beat(), soon()));
+    addEventListener("pageshow", (event) => event.persisted && (isOver ? location.reload() : (beat(), soon())));
   }
   polling = setInterval(() => state === "lost" && soon(), POLL);
   document.addEventListener("visibilitychange", () => !document.hidden && isStale && soon());

@@ -24,4 +24,6 @@ export function start() {
     error.textContent = answer?.status === 401 ? "This key is not accepted" : told || "The server cannot be reached";
     /** @type {HTMLElement} */ (error).hidden = false;
   });
+  // Until here the browser itself would send the form, and the key with it into the address.
+  for (const button of form.querySelectorAll("button")) button.disabled = false;
 }

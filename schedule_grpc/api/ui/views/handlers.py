@@ -1,12 +1,13 @@
 """The handlers, who offers them, and the workers."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from schedule_grpc.api.ui.views.words import duration_text
 from schedule_grpc.domain.offers import WorkerInfo
-from schedule_grpc.domain.summary import Summary, WaitingQueue
+from schedule_grpc.domain.summary import HandlerDuration, HandlerDurations, Summary, WaitingQueue
 from schedule_grpc.domain.task import Handler
 
 
@@ -24,6 +25,10 @@ class HandlerRow:
     """None: more run than are told."""
     waiting: int
     oldest: datetime | None
+    p95: str
+    """Within which time 95 of 100 executions of the last 24 hours took; empty: none ran, or they are not told."""
+    ran: int
+    """The executions that this figure is of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,16 +57,26 @@ class HandlersView:
     workers: tuple[WorkerRow, ...]
     lacking: tuple[HandlerRow, ...]
     """Handlers that nothing offers and executions wait for."""
+    durations: HandlerDurations | None
+    """What the figures of duration are of; None: they are not told."""
 
 
-def handlers_view(handlers: Sequence[Handler], workers: Sequence[WorkerInfo], summary: Summary) -> HandlersView:
-    """Return the page of handlers and workers."""
+def handlers_view(
+    handlers: Sequence[Handler],
+    workers: Sequence[WorkerInfo],
+    summary: Summary,
+    durations: HandlerDurations | None,
+) -> HandlersView:
+    """Return the page of handlers and workers; without durations, how long executions took is not told."""
+    took = {} if durations is None else durations.handlers
     queues = {queue.handler: queue for queue in summary.waiting}
     are_told = len(summary.running) >= summary.counts.running
     running = Counter(execution.handler for execution in summary.running)
-    rows = tuple(_handler(each, queues.get(each.name), running[each.name] if are_told else None) for each in handlers)
+    rows = tuple(
+        _handler(each, queues.get(each.name), running[each.name] if are_told else None, took) for each in handlers
+    )
     unknown = tuple(
-        _handler(Handler(name=queue.handler, offered=False), queue, 0)
+        _handler(Handler(name=queue.handler, offered=False), queue, 0, took)
         for queue in summary.waiting
         if not queue.offered and queue.handler not in {each.name for each in handlers}
     )
@@ -70,10 +85,14 @@ def handlers_view(handlers: Sequence[Handler], workers: Sequence[WorkerInfo], su
         handlers=shown,
         workers=tuple(map(_worker, workers)),
         lacking=tuple(row for row in shown if not row.offered and row.waiting),
+        durations=durations,
     )
 
 
-def _handler(handler: Handler, queue: WaitingQueue | None, running: int | None) -> HandlerRow:
+def _handler(
+    handler: Handler, queue: WaitingQueue | None, running: int | None, took: Mapping[str, HandlerDuration]
+) -> HandlerRow:
+    duration = took.get(handler.name)
     return HandlerRow(
         name=handler.name,
         description=handler.description,
@@ -84,6 +103,8 @@ def _handler(handler: Handler, queue: WaitingQueue | None, running: int | None) 
         running=running,
         waiting=queue.count if queue else 0,
         oldest=queue.oldest_time if queue else None,
+        p95=duration_text(duration.p95) if duration else "",
+        ran=duration.count if duration else 0,
     )
 
 
