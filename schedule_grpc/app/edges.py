@@ -44,6 +44,9 @@ SOON = timedelta(milliseconds=20)
 """The pause between two checks of a starting server whether its engine has begun."""
 STREAM_GRACE = 5.0
 """Seconds that calls under way get after the engine has drained."""
+YOUNGEST = timedelta(seconds=1)
+"""The least age at which connections are renewed. A client of gRPC 1.85 that is told of the end of a connection before
+it has taken the connection into use tries its first call on it again and again: a core and its memory are gone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +131,7 @@ def _connection_age(drain_delay: timedelta) -> timedelta | None:
     balancer has learned of the stop. Connections cannot be asked to move at the signal: their age is an option that a
     gRPC server is made with.
     """
-    return drain_delay / 2 if drain_delay else None
+    return max(drain_delay / 2, YOUNGEST) if drain_delay else None
 
 
 async def _entrance(settings: Settings, core: Core, stack: AsyncExitStack) -> Entrance:

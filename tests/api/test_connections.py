@@ -1,6 +1,7 @@
 """Connections of gRPC: how many calls one may hold, that a silent one is not cut, and an old one without a loss."""
 
 import asyncio
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from support.patience import AT_MOST
 from support.servers.live import Live, serving
 
 from schedule_grpc.api import GrpcServer, servicer
+from schedule_grpc.app.edges import YOUNGEST
 from schedule_grpc.pb import schedule_pb2 as pb
 from schedule_grpc.runtime.listeners import Listener
 
@@ -79,7 +81,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 
 async def test_an_old_connection_takes_no_new_calls_and_ends_those_that_it_has():
     """Its client makes another one, by itself; a call of an hour goes on where it is."""
-    server = GrpcServer(None, connection_age=timedelta(milliseconds=100))
+    server = GrpcServer(None, connection_age=YOUNGEST)
     (bound,) = await server.start([Listener(address="127.0.0.1:0")])
     try:
         async with grpc.aio.insecure_channel(bound.address) as channel:
@@ -99,9 +101,22 @@ async def test_an_old_connection_takes_no_new_calls_and_ends_those_that_it_has()
 async def test_connections_are_renewed_where_a_stopping_server_leads_callers_away(tmp_path: Path):
     """Each of them within the delay, though only half of it is used: the other half is for those that come late."""
     async with (
-        serving(tmp_path / "schedule.db", drain_delay=timedelta(milliseconds=200)) as live,
+        serving(tmp_path / "schedule.db", drain_delay=2 * YOUNGEST) as live,
         grpc.aio.insecure_channel(live.parts.address) as channel,
         asyncio.timeout(AT_MOST),
     ):
         await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+
+
+async def test_a_connection_lasts_for_a_second_however_short_the_delay_is(tmp_path: Path):
+    """One that ends before its client has used it keeps the client busy for ever."""
+    began = time.monotonic()
+    async with (
+        serving(tmp_path / "schedule.db", drain_delay=timedelta(milliseconds=1)) as live,
+        grpc.aio.insecure_channel(live.parts.address) as channel,
+        asyncio.timeout(AT_MOST),
+    ):
+        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+    assert time.monotonic() - began > 0.9 * YOUNGEST.total_seconds()  # gRPC's own jitter is a tenth

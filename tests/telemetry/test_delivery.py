@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.patience import AT_MOST
 from support.rigs.traced_scene import QUICK
+from support.servers import launched
 from support.servers.collector import collecting
 from support.servers.launched import environment
 from support.servers.process import run, serving
@@ -102,8 +103,9 @@ def test_a_sampler_that_takes_none_leaves_the_metrics(tmp_path: Path):
     assert all(headers["x-a"] == "b" for headers in collector.headers)
 
 
-def test_without_telemetry_nothing_of_it_is_imported(tmp_path: Path):
+def test_without_telemetry_nothing_of_it_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Neither the SDK nor its API by us; HTTP is off, for FastAPI imports the API by itself."""
+    monkeypatch.setattr(launched, "forks", False)
     with (
         serving(tmp_path, handlers="support.handlers.ordinary,support.handlers.imports") as server,
         Client(server.address, deadline=AT_MOST) as client,

@@ -65,7 +65,7 @@ def test_its_end_is_told_once_it_has_ended(tmp_path: Path):
     assert not Path(f"/proc/{process.pid}").exists()
 
 
-@pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONDEVMODE", "LC_ALL"])
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONDEVMODE", "PYTHONPATH", "LC_ALL"])
 def test_what_is_read_at_the_start_has_the_program_executed(name: str, tmp_path: Path):
     """A process that was forked would not heed it."""
     given = environment(**{name: "C"})

@@ -23,6 +23,8 @@ READ_AT_THE_START = ("COVERAGE_", "FAKETIME", "GRPC_", "LD_", "LC_", "LANG", "PY
 differs from the launcher's, the program is executed."""
 OF_KIND = {"serves": {}, "calls": {"GRPC_VERBOSITY": "NONE"}}
 """What commands set before they import gRPC, by the kind of launcher."""
+forks = True
+"""Whether processes may be forked: a test of what a program imports has it executed."""
 measured = True
 """Whether coverage, where it is measured, is measured in servers too; those that it measures are executed."""
 
@@ -87,16 +89,22 @@ class _Launcher:
     """A launcher that runs."""
 
     def __init__(self, kind: str, variables: dict[str, str]) -> None:
+        self._variables = variables
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "support.servers.launcher", kind, str(theirs.fileno())],
-                env=variables,
+                env=variables | OF_KIND[kind],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
         self._asking = ours
         self._lock = Lock()
+
+    def fits(self, variables: dict[str, str]) -> bool:
+        """Return whether its processes are what the program would be, executed with these variables."""
+        differing = {name for name, _ in variables.items() ^ self._variables.items()}
+        return not any(name.startswith(READ_AT_THE_START) for name in differing)
 
     def start(self, text: bytes, descriptors: list[int]) -> int:
         """Ask for a process; return its id."""
@@ -183,14 +191,12 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def _launcher(arguments: Sequence[str], variables: dict[str, str]) -> _Launcher | None:
-    """Return one whose processes are as if they were executed with these variables; None if there is none."""
-    usual = environment()
-    names = {name for name, value in variables.items() ^ usual.items() if name != "PYTHONPATH"}
-    if any(name.startswith(READ_AT_THE_START) for name in names) or "COVERAGE_PROCESS_START" in usual:
+    """Return one for a command with these variables; None if it is executed: coverage is measured in no fork."""
+    if not forks or "COVERAGE_PROCESS_START" in variables:
         return None
     kind = "serves" if arguments and arguments[0] in ("serve", "worker") else "calls"
     with _launching:
         if kind not in _launchers:
-            _launchers[kind] = _Launcher(kind, usual | OF_KIND[kind])
+            _launchers[kind] = _Launcher(kind, environment())
             atexit.register(_launchers[kind].end)
-        return _launchers[kind]
+        return _launchers[kind] if _launchers[kind].fits(variables) else None

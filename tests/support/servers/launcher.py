@@ -137,8 +137,6 @@ def become(asked: Asked) -> None:
     tempfile.tempdir = None
     if asked.folder is not None:
         os.chdir(asked.folder)
-    paths = [path for path in asked.variables.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
     failpoints.arm(asked.variables.get(failpoints.VARIABLE, ""))
     sys.modules["__main__"].__package__ = None  # Click says `python -m ...` in its usage where there is one
     sys.argv = [str(Path(sys.executable).with_name("schedule-grpc")), *asked.arguments]
