@@ -19,7 +19,7 @@ from support.machine import memory_folder
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST
 from support.rigs.rig import GATES, Gates, Rig, new_rig
-from support.servers import keyed_run, process
+from support.servers import keyed_run, launched, process
 from support.servers import postgres as postgres_server
 from support.servers.live import Live, serving
 from support.witnesses.checker import check
@@ -33,6 +33,7 @@ gives_way = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 process.let_children_hear()
 memory_folder.use()
+launched.usual = launched.environment()
 
 # As the service itself: structlog's own default has rich draw every traceback, which takes longer than most tests.
 structlog.configure(

@@ -12,8 +12,9 @@ from support.witnesses.checker import check
 
 @pytest.fixture
 async def inside(database: Path, tmp_path: Path) -> AsyncIterator[Live]:
-    """A whole server that speaks HTTP too."""
-    async with serving(database, http="127.0.0.1:0", bindings={"DB": f"sqlite:///{tmp_path}/platform.db"}) as live:
+    """A whole server that speaks HTTP too; without pages, which tests/ui has, it is there sooner."""
+    bindings = {"DB": f"sqlite:///{tmp_path}/platform.db"}
+    async with serving(database, http="127.0.0.1:0", bindings=bindings, ui={"enabled": False}) as live:
         yield live
     assert check(database) == []
 

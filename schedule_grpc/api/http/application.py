@@ -23,8 +23,9 @@ from schedule_grpc.api.http.insight import add_insight_routes
 from schedule_grpc.api.http.json_body import Unreadable
 from schedule_grpc.api.http.keys import KeyRoutes
 from schedule_grpc.api.http.prefix import prefix_of
-from schedule_grpc.api.http.routing import refuse_unknown_questions
+from schedule_grpc.api.http.routing import SCHEMAS, refuse_unknown_questions
 from schedule_grpc.api.http.server_routes import INFORMATION, VERSION, ServerRoutes, StateRoutes, Troubles
+from schedule_grpc.api.http.shown import Refusal
 from schedule_grpc.api.http.target import ApiRoute, serve
 from schedule_grpc.api.http.tasks import TaskRoutes
 from schedule_grpc.errors import Internal, PermissionDenied, ScheduleError, Violation
@@ -46,8 +47,11 @@ class _Application(FastAPI):
             for path in description["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop("422", None)
+            schemas = description["components"]["schemas"]
             for name in ("HTTPValidationError", "ValidationError"):
-                description["components"]["schemas"].pop(name, None)
+                schemas.pop(name, None)
+            refusal = Refusal.model_json_schema(ref_template=SCHEMAS, mode="serialization")
+            schemas |= {**refusal.pop("$defs", {}), Refusal.__name__: refusal}
         return super().openapi()
 
     async def described(self, request: Request) -> Answer:

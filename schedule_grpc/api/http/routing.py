@@ -74,10 +74,17 @@ def named_as_asked(names: Mapping[str, str]) -> Iterator[None]:
         raise AsWritten(*renamed, more=error.more) from None
 
 
+SCHEMAS = "#/components/schemas/{model}"
+"""Where the documentation has the schema of a model."""
+REFUSAL: dict[str, Any] = {
+    "content": {"application/json": {"schema": {"$ref": SCHEMAS.format(model=shown.Refusal.__name__)}}}
+}
+"""A refusal in the documentation. FastAPI would make a validator for each of 200 of them, if it were told the model."""
+
+
 def described(answer: type[BaseModel], *refused: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """Return a route's answers for the documentation: the one of success, its refusals, the refusals of any call."""
-    every = (400, 401, 403, 500, 503, *refused)
-    answers: dict[int | str, dict[str, Any]] = {each: {"model": shown.Refusal} for each in sorted(every)}
+    answers: dict[int | str, dict[str, Any]] = dict.fromkeys(sorted((400, 401, 403, 500, 503, *refused)), REFUSAL)
     return {status: {"model": answer}} | answers
 
 

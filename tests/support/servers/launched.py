@@ -25,6 +25,8 @@ OF_KIND = {"serves": {}, "calls": {"GRPC_VERBOSITY": "NONE"}}
 """What commands set before they import gRPC, by the kind of launcher."""
 forks = True
 """Whether processes may be forked: a test of what a program imports has it executed."""
+usual: dict[str, str] = {}
+"""The environment of launchers: the suite's, before a test has changed it."""
 measured = True
 """Whether coverage, where it is measured, is measured in servers too; those that it measures are executed."""
 
@@ -197,6 +199,6 @@ def _launcher(arguments: Sequence[str], variables: dict[str, str]) -> _Launcher 
     kind = "serves" if arguments and arguments[0] in ("serve", "worker") else "calls"
     with _launching:
         if kind not in _launchers:
-            _launchers[kind] = _Launcher(kind, environment())
+            _launchers[kind] = _Launcher(kind, usual or environment())
             atexit.register(_launchers[kind].end)
         return _launchers[kind] if _launchers[kind].fits(variables) else None

@@ -334,5 +334,5 @@ async def test_closing_right_after_a_failed_statement_leaves_no_error_behind(
         for _ in range(turns):
             await asyncio.sleep(0)
         await env.aclose()
-        gc.collect()
+    gc.collect()
     assert caplog.messages == []
