@@ -162,6 +162,25 @@ def _violations(path: str, results: Any) -> dict[str, Any]:
     return {path: seen} if seen else {}
 
 
+MARKS = """found => found.map((each) => {
+  const style = getComputedStyle(each);
+  return each instanceof SVGElement ? style.fill : style.backgroundColor;
+})"""
+"""The colours of marks that say something by their colour beside a word."""
+
+
+async def test_marks_keep_their_colours_where_the_system_forces_its_own(shelf: Shelf, browsing: Browsing):
+    """Bars, dots and the keys of charts would be areas of the page's own colour."""
+    page = await browsing.page(forced_colors="active")
+    for path in ("", "/upcoming"):
+        await page.goto(shelf.site.at(path))
+        assert await page.evaluate("matchMedia('(forced-colors: active)').matches")
+        own = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        marks = await page.locator("main .dot, main .key i, main rect:not(.hit)").evaluate_all(MARKS)
+        assert len(marks) > 4
+        assert not {own, "rgba(0, 0, 0, 0)"} & set(marks), path
+
+
 async def test_the_dashboard_by_keys_alone(shelf: Shelf, page: Page):
     """From Now to a task, to its execution and back, searching and reading the help, without a pointer."""
     await page.goto(shelf.site.at())
