@@ -138,13 +138,16 @@ def portions(columns: Sequence[Column]) -> Iterator[Sequence[Column]]:
 
 @lru_cache(maxsize=1024)
 def sqlite_text(query: SetQuery, count: int, form: Form = ()) -> str:
-    """Return the statement for ``count`` rows: ``?1`` and on for values that all share, ``?`` for each other one."""
+    """Return the statement for ``count`` rows: it takes values that all share, in the columns' order, then the others.
+
+    All are ``?``. Python 3.14 refuses ``?1`` with a sequence of values, and 3.12 warns of it.
+    """
     names = ", ".join(f'"{name}"' for name, _ in query.columns)
     row = f"({', '.join('?' * (len(query.columns) - len(form)))})"
     values = f"VALUES {', '.join([row] * count)}"
     if form:
         each = (f"column{number}" for number in range(1, len(query.columns) + 1))
-        chosen = [f"?{form.index(place) + 1}" if place in form else next(each) for place in range(len(query.columns))]
+        chosen = ["?" if place in form else next(each) for place in range(len(query.columns))]
         # With a limit it stays a table of its own: no search begins with what is alike.
         values = f"SELECT {', '.join(chosen)} FROM ({values}) AS given LIMIT -1"  # noqa: S608 (of a .sql file)
     return f"WITH rows ({names}) AS ({values})\n{query.text}"

@@ -124,7 +124,11 @@ def test_it_listens_on_its_own_loopback_only():
 def test_make_image_is_the_documented_command():
     """With the version of pyproject.toml as label, which the build compares with what it has installed."""
     shown = subprocess.run(
-        ["make", "-n", "image", "DOCKER=podman"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["make", "--no-print-directory", "-n", "image", "DOCKER=podman"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     command = " ".join(shown.stdout.replace("\\\n", " ").split())
     assert command.startswith(f"podman build --file deploy/Dockerfile --build-arg VERSION={PROJECT['version']} ")

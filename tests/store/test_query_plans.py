@@ -84,9 +84,7 @@ def _explained(query: str | SetQuery) -> list[tuple[str, Any]]:
     if isinstance(query, SetQuery):
         last = len(query.columns)
         forms = [sqlite_text(query, 8, form) for form in {(), tuple(range(1, last))}]
-        return [
-            (f"EXPLAIN QUERY PLAN {text}", [0] * (8 * last if "?1" not in text else 8 + last - 1)) for text in forms
-        ]
+        return [(f"EXPLAIN QUERY PLAN {text}", [0] * text.count("?")) for text in forms]
     return [(f"EXPLAIN QUERY PLAN {query}", Anything())]
 
 

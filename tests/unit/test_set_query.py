@@ -98,7 +98,7 @@ def test_what_all_rows_have_alike_is_bound_once():
     ((text, values),) = for_sqlite(query, alike)
     row = ", ".join(["(?, ?)"] * 16)
     assert text.startswith(
-        f'WITH rows ("a", "b", "c") AS (SELECT column1, column2, ?1 FROM (VALUES {row}) AS given LIMIT -1)\n'
+        f'WITH rows ("a", "b", "c") AS (SELECT column1, column2, ? FROM (VALUES {row}) AS given LIMIT -1)\n'
     )
     assert values == [None, *(value for number in range(16) for value in ("x", number))]
     ((text, values),) = for_sqlite(query, alike[:1])

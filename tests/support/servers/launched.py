@@ -185,9 +185,12 @@ def written(file: IO[str]) -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return an environment in which the handlers of tests can be imported, and ``more``."""
+    """Return an environment in which the handlers of tests can be imported, and ``more``.
+
+    Without what commands of the command line have set in the test's own process.
+    """
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    dropped = ("SCHEDULE_",) if measured else ("SCHEDULE_", "COVERAGE_")
+    dropped = ("SCHEDULE_", "GRPC_VERBOSITY") if measured else ("SCHEDULE_", "GRPC_VERBOSITY", "COVERAGE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return kept | {"PYTHONPATH": os.pathsep.join(paths)} | more
 
