@@ -112,7 +112,7 @@ BAD = [
     ({"handlers": [{"name": "a", "payload_schema_json": " " * 16_385}]}, "handlers[0].payload_schema_json", "16385"),
     ({"handlers": [{"name": "a", "payload_schema_json": "{"}]}, "handlers[0].payload_schema_json", "is not JSON"),
     ({"handlers": [{"name": "a", "payload_schema_json": "NaN"}]}, "handlers[0].payload_schema_json", "not"),
-    ({"handlers": [{"name": "a", "payload_schema_json": "[" * 9000}]}, "handlers[0].payload_schema_json", "nested"),
+    ({"handlers": [{"name": "a", "payload_schema_json": "[" * 16_000}]}, "handlers[0].payload_schema_json", "nested"),
     ({"handlers": [{"name": "a", "payload_schema_json": "[1]"}]}, "handlers[0].payload_schema_json", "neither"),
     ({"labels": {f"l{n}": "" for n in range(17)}}, "labels", "has 17 pairs, of at most 16"),
     ({"labels": {"a": "x" * 129}}, "labels.a", "128"),
