@@ -4,6 +4,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+KEYS = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+"""What Python 3.13 asks of certificates beside RFC 5280's musts (ssl.VERIFY_X509_STRICT), with the key's usage."""
 CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 DAYS = 2
 
@@ -32,7 +34,8 @@ class Authority:
         self._folder = folder
         self.ca = folder / "ca.pem"
         self._key = folder / "ca.key"
-        _openssl("req", "-x509", *CURVE, "-days", DAYS, "-subj", "/CN=authority", "-keyout", self._key, "-out", self.ca)
+        own = (*CURVE, "-days", DAYS, "-subj", "/CN=authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        _openssl("req", "-x509", *own, "-keyout", self._key, "-out", self.ca)
 
     def signed(
         self, name: str, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = DAYS, subject: str = ""
@@ -48,7 +51,8 @@ class Authority:
         certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
         _openssl("req", "-new", "-utf8", *CURVE, "-subj", subject or f"/CN={name}", "-keyout", key, "-out", request)
-        extensions.write_text(f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n")
+        named = f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n"
+        extensions.write_text(named + KEYS)
         authority = ("-CA", self.ca, "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions)
         _openssl("x509", "-req", "-in", request, *authority, "-days", days, "-out", certificate)
         key.chmod(0o600)
