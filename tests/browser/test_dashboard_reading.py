@@ -7,6 +7,7 @@ is looked at, else those with most in them.
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -17,6 +18,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 from support.callers.browsing import Browsing, thorough
 from support.callers.dashboard import Site, site
+from support.patience import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.keyless]
 
@@ -142,8 +144,7 @@ async def test_every_page_is_accessible(shelf: Shelf, browsing: Browsing, page_e
         await look(path)
     await page.goto(shelf.site.at("/tasks"))
     for key in ("?", "/"):
-        await page.keyboard.press(key)
-        await expect(page.locator("dialog[open]")).to_be_visible()
+        await opened_by(page, key)
         await look(f"/tasks, key {key}")
         await page.keyboard.press("Escape")
     await page.get_by_role("button", name="More for fine").click()
@@ -153,6 +154,18 @@ async def test_every_page_is_accessible(shelf: Shelf, browsing: Browsing, page_e
     await expect(page.locator("dialog[open]")).to_be_visible()
     await look("/tasks, delete")
     assert found == {}
+
+
+async def opened_by(page: Page, key: str) -> None:
+    """Press a key until a dialog is open, as a reader does: one press was lost on a busy machine, why is not known."""
+
+    async def is_open() -> bool:
+        await page.keyboard.press(key)
+        with suppress(AssertionError):
+            await expect(page.locator("dialog[open]")).to_be_visible(timeout=10_000)
+        return await page.locator("dialog[open]").count() == 1
+
+    await until(is_open)
 
 
 def _violations(path: str, results: Any) -> dict[str, Any]:

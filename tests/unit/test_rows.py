@@ -31,7 +31,11 @@ DAMAGES = {
     "a payload that is no object": ("payload", "[1]", "payload: the stored JSON is not an object"),
     "a payload that is not finite": ("payload", '{"a":NaN}', "payload: the stored text is not JSON"),
     "a payload that is not Unicode": ("payload", '{"a":"\\ud800"}', "payload: the stored text is not JSON"),
-    "a payload that is deep": ("payload", '{"a":' * 5000 + "1" + "}" * 5000, "payload: the stored text is not JSON"),
+    "a payload that is deep": (
+        "payload",
+        '{"a":' * 20_000 + "1" + "}" * 20_000,
+        "payload: the stored text is not JSON",
+    ),
     "metadata that are cut": ("metadata", "", "metadata: the stored text is not JSON"),
 }
 

@@ -160,6 +160,8 @@ async function review() {
 
 export function start() {
   if (!form()) return;
+  // Until now a click would have been lost.
+  /** @type {HTMLButtonElement | null} */ (form().querySelector("button[type=submit]"))?.removeAttribute("disabled");
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let waiting;
   form().addEventListener("input", (event) => {
