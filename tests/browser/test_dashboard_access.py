@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 from support.callers.browsing import Browsing, thorough
-from support.callers.dashboard import Site, site
+from support.callers.dashboard import Site, keyed_site, log_in, site
 from support.patience import AT_MOST
 
 pytestmark = [pytest.mark.slow, pytest.mark.keyless]
@@ -18,10 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.keyless]
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server that asks for keys; the test's own program has the first one, which may do everything."""
-    folder = tmp_path_factory.mktemp("shop")
-    file = folder / "first.key"
-    with site(folder, "--bootstrap-key-file", str(file), SCHEDULE_AUTH__MODE="required") as made:
-        made.web.headers["authorization"] = f"Bearer {file.read_text().strip()}"
+    with keyed_site(tmp_path_factory.mktemp("shop")) as made:
         yield made
 
 
@@ -29,12 +26,6 @@ async def key(shop: Site, name: str, *grants: str) -> str:
     """Make a key; return its text."""
     found: str = (await shop.call("POST", "keys", {"name": name, "grants": list(grants)}))["text"]
     return found
-
-
-async def log_in(page: Page, text: str) -> None:
-    """Log in on the page that asks for a key."""
-    await page.get_by_label("Key", exact=True).fill(text)
-    await page.get_by_role("button", name="Log in").click()
 
 
 async def test_logging_in_and_out(shop: Site, browsing: Browsing, page_errors: list[str]):

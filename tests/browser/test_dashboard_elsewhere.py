@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 from support.callers.browsing import Browsing
-from support.callers.dashboard import site
+from support.callers.dashboard import FIRST_KEY, keyed_site, log_in, site
 from support.patience import until
 from support.servers.file_site import file_site
 
@@ -71,9 +71,7 @@ async def test_a_link_of_another_site_leads_to_its_page(
     elsewhere: Elsewhere, tmp_path: Path, browsing: Browsing, prefix: str
 ):
     """Who has a session sees the page that the link names, as from a mail; who has none logs in, and then sees it."""
-    file = tmp_path / "first.key"
-    variables = {"SCHEDULE_AUTH__MODE": "required", "SCHEDULE_HTTP__PATH_PREFIX": prefix}
-    with site(tmp_path, "--bootstrap-key-file", str(file), **variables) as shop:
+    with keyed_site(tmp_path, SCHEDULE_HTTP__PATH_PREFIX=prefix) as shop:
         target = f"http://{shop.server.http_address}{prefix}/ui/tasks?q=linked"
         mail = elsewhere.page("mail.html", f'<h1>A mail</h1><a href="{target}">A task fails</a>')
         page = await browsing.page()
@@ -83,8 +81,7 @@ async def test_a_link_of_another_site_leads_to_its_page(
             await page.goto(mail)
             await page.get_by_role("link").click()
             if not has_session:
-                await page.get_by_label("Key", exact=True).fill(file.read_text().strip())
-                await page.get_by_role("button", name="Log in").click()
+                await log_in(page, (tmp_path / FIRST_KEY).read_text().strip())
             await expect(page.locator("h1")).to_have_text("Tasks")
             assert page.url == target
             assert len([url for url in asked if url.partition("?")[0].endswith("/ui/login")]) <= 3, "no loop"

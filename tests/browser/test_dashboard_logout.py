@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import Page, Route, expect
 from support.callers.browsing import Browsing
-from support.callers.dashboard import Site, site
+from support.callers.dashboard import FIRST_KEY, Site, keyed_site, log_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.keyless]
 
@@ -14,19 +14,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.keyless]
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server that asks for keys; the test's own program has the first one, which may do everything."""
-    folder = tmp_path_factory.mktemp("shop")
-    file = folder / "first.key"
-    with site(folder, "--bootstrap-key-file", str(file), SCHEDULE_AUTH__MODE="required") as made:
-        made.web.headers["authorization"] = f"Bearer {file.read_text().strip()}"
+    with keyed_site(tmp_path_factory.mktemp("shop")) as made:
         yield made
 
 
 async def logged_in(shop: Site, page: Page) -> None:
     """Log in on a page, and wait until it is live."""
-    key = (shop.folder / "first.key").read_text().strip()
     await page.goto(shop.at("/tasks"))
-    await page.get_by_label("Key", exact=True).fill(key)
-    await page.get_by_role("button", name="Log in").click()
+    await log_in(page, (shop.folder / FIRST_KEY).read_text().strip())
     await expect(page.locator("#live")).to_have_attribute("data-state", "on")
 
 

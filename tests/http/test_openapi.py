@@ -17,7 +17,7 @@ from support.servers.process import serving
 from schedule_grpc.api.http.server_routes import INFORMATION
 
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "4")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "8" if os.environ.get("FAULTS") == "long" else "4")
 """Of each operation; a long run has some hundred."""
 LEFT_OUT = (
     # Rules between fields and values (an end after its start, a known handler, no overlap) are no part of a schema.

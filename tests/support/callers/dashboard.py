@@ -8,11 +8,14 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx2
+from playwright.async_api import Page
 from support.machine.wall_clock import quiet
 from support.patience import AT_MOST, until
 from support.servers.process import Server, serving
 
 RUN = {"wait": "false"}
+FIRST_KEY = "first.key"
+"""The file in the folder of a site that asks for keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +99,19 @@ def site(folder: Path, *options: str, key: str = "", **variables: str) -> Iterat
             limits=httpx2.Limits(max_keepalive_connections=0),  # nothing is left to close, in whichever event loop
         )
         yield Site(server=server, web=web, folder=folder)
+
+
+@contextmanager
+def keyed_site(folder: Path, **variables: str) -> Iterator[Site]:
+    """The same, of a server that asks for keys; the test's own program has the first one, which may do everything."""
+    file = folder / FIRST_KEY
+    required = {"SCHEDULE_AUTH__MODE": "required"}
+    with site(folder, "--bootstrap-key-file", str(file), **(required | variables)) as made:
+        made.web.headers["authorization"] = f"Bearer {file.read_text().strip()}"
+        yield made
+
+
+async def log_in(page: Page, key: str) -> None:
+    """Log in on the page that asks for a key."""
+    await page.get_by_label("Key", exact=True).fill(key)
+    await page.get_by_role("button", name="Log in").click()

@@ -178,6 +178,16 @@ def run(
         return subprocess.CompletedProcess(process.args, code, written(out), written(errors))
 
 
+def greeting_of(stdout: IO[str]) -> tuple[str, bool]:
+    """Return the lines that a process writes at its start up to the empty one, and whether that came."""
+    greeting = ""
+    for line in stdout:
+        if line == "\n":
+            return greeting, True
+        greeting += line
+    return greeting, False
+
+
 def written(file: IO[str]) -> str:
     """Return what stands in a file, read at an offset of its own: a process writes at the one that both share."""
     size = os.fstat(file.fileno()).st_size

@@ -19,7 +19,7 @@ from support.patience import AT_MOST
 from support.servers import launched
 from support.servers.authority import Authority
 from support.servers.balancer import Backend
-from support.servers.launched import environment
+from support.servers.launched import environment, greeting_of
 from support.servers.process import STARTED, Server
 
 HANDLERS = "support.handlers.noting"
@@ -91,7 +91,7 @@ class Pods:
             stderr=log,
         )
         assert process.stdout is not None
-        greeting = "".join(iter(process.stdout.readline, "\n"))
+        greeting, _ = greeting_of(process.stdout)
         started = Server(process, variables["SCHEDULE_SERVER"], greeting, None, log)
         STARTED.append(started)
         assert greeting.startswith("gRPC on "), started.written()

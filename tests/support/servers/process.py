@@ -17,7 +17,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.patience import AT_MOST
 from support.servers import keyed_run, launched
-from support.servers.launched import Launched, environment, written
+from support.servers.launched import Launched, environment, greeting_of, written
 
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -131,12 +131,8 @@ def start_as_written(folder: Path, *arguments: str, **variables: str) -> Server:
     process = launched.start(
         arguments, folder=folder, variables=environment(**variables), stdout=subprocess.PIPE, stderr=log
     )
-    greeting = ""
     assert process.stdout is not None
-    for line in process.stdout:
-        if line == "\n":
-            break
-        greeting += line
+    greeting, _ = greeting_of(process.stdout)
     first, _, _ = greeting.partition("\n")
     if not first.startswith("gRPC on "):
         process.wait(AT_MOST)

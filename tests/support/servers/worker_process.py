@@ -11,7 +11,7 @@ from typing import IO
 
 from support.patience import AT_MOST
 from support.servers import keyed_run, launched
-from support.servers.launched import COMMAND, Launched, environment, written
+from support.servers.launched import COMMAND, Launched, environment, greeting_of, written
 
 HANDLERS = "support.handlers.remote"
 
@@ -75,12 +75,11 @@ def started(command: Sequence[str], *, folder: Path | None = None, **variables: 
     process = launched.start_program(
         command, folder=folder, variables=environment(**variables), stdout=subprocess.PIPE, stderr=log
     )
-    made = WorkerProcess(process, "", log)
     assert process.stdout is not None
-    for line in process.stdout:
-        if line == "\n":
-            return made
-        made.greeting += line
+    greeting, is_whole = greeting_of(process.stdout)
+    made = WorkerProcess(process, greeting, log)
+    if is_whole:
+        return made
     process.wait(AT_MOST)
     errors = made.written()
     made.close()

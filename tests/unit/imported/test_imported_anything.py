@@ -1,6 +1,7 @@
 """Whatever is given to an import: it is an error with its place, or a task file that the reader of task files takes."""
 
 import copy
+import os
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from schedule_grpc.formats.imported.written import toml_text, without_nulls
 from schedule_grpc.formats.imported.yaml_documents import yaml_documents
 from schedule_grpc.formats.task_file import task_file
 
+EXAMPLES = 500 if os.environ.get("FAULTS") == "long" else 250
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 TRIGGERS = [
     {"type": "cron", "timezone": "UTC", "fields": {"hour": "1", "minute": "*/5", "second": "0", "year": "2027"}},
@@ -109,7 +111,7 @@ def test_any_value_anywhere_in_a_document(document: Any, read: Callable[[Any], I
     check(lambda: read(document))
     assert read(document).tasks
 
-    @settings(derandomize=True, deadline=None, database=None, max_examples=250)
+    @settings(derandomize=True, deadline=None, database=None, max_examples=EXAMPLES)
     @given(st.sampled_from(list(places(document))), odd)
     def one_place(path: tuple[Any, ...], value: Any) -> None:
         check(lambda: read(changed(document, path, value)))
@@ -125,14 +127,14 @@ words = st.sampled_from(
 )
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=250)
+@settings(derandomize=True, deadline=None, database=None, max_examples=EXAMPLES)
 @given(st.lists(words, max_size=30), st.booleans())
 def test_any_crontab(drawn: list[str], system: bool):
     """Lines of the words that crontabs are made of."""
     check(lambda: read_crontab("".join(drawn), system=system))
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=250)
+@settings(derandomize=True, deadline=None, database=None, max_examples=EXAMPLES)
 @given(st.lists(st.sampled_from([*"{}[]:,-&*!|>'\"#%@`?\n\n  ab", "<<", "---", "!!int", "0 0 * * *", "kind: CronJob"])))
 def test_any_yaml(drawn: list[str]):
     """Signs that YAML is made of: documents, or an error with its line."""

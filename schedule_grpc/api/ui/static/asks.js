@@ -10,11 +10,11 @@ import { runWith } from "./run-with.js";
 
 export { runWith };
 
-const noteField = () => field("Note (why, until when)", el("input", { name: "note", maxlength: "1024", autocomplete: "off", autofocus: true }));
+const noteField = (/** @type {string} */ label) => field(label, el("input", { name: "note", maxlength: "1024", autocomplete: "off", autofocus: true }));
 
 /** @param {string} name */
 export async function disable(name) {
-  const done = await ask({ title: `Disable ${name}`, confirm: "Disable", body: [el("p", { class: "muted" }, "It no longer fires; what runs goes on. The time disabled is not caught up."), noteField()], act: async (values) => {
+  const done = await ask({ title: `Disable ${name}`, confirm: "Disable", body: [el("p", { class: "muted" }, "It no longer fires; what runs goes on. The time disabled is not caught up."), noteField("Note (why, until when)")], act: async (values) => {
     const answer = await call("POST", `${task(name)}/disable`, { note: String(values.get("note") ?? "") });
     return answer.ok ? undefined : reasons(answer);
   } });
@@ -32,7 +32,7 @@ export async function remove(name) {
 
 /** @param {string} id */
 export async function cancel(id) {
-  await ask({ title: "Cancel this execution", confirm: "Cancel it", danger: true, body: [el("p", { class: "muted" }, "One that waits ends at once; the handler of a running one is asked to stop."), field("Reason", el("input", { name: "note", maxlength: "1024", autocomplete: "off", autofocus: true }))], act: async (values) => {
+  await ask({ title: "Cancel this execution", confirm: "Cancel it", danger: true, body: [el("p", { class: "muted" }, "One that waits ends at once; the handler of a running one is asked to stop."), noteField("Reason")], act: async (values) => {
     const answer = await call("POST", `${execution(id)}/cancel`, { note: String(values.get("note") ?? "") });
     if (!answer.ok) return reasons(answer);
   } });
